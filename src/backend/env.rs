@@ -1,0 +1,60 @@
+//! The `env` vault: environment variables as they were at load.
+
+use std::sync::Arc;
+
+use crate::backend::{Ask, Backend, Descriptor, Fetched, Fetching, Setup};
+use crate::environment::Environment;
+use crate::error::{Error, Kind, Result};
+use crate::options::{Opt, Type};
+
+const OPTIONS: &[Opt] =
+    &[Opt::new("prefix", Type::Text, "what is put before each name, such as `SECRET_`").default("").overridable()];
+
+pub const DESCRIPTOR: Descriptor =
+    Descriptor { name: "env", title: "environment variables", options: OPTIONS, immediate: true, build };
+
+struct Env {
+    vault: String,
+    prefix: String,
+    environment: Environment,
+}
+
+fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
+    Ok(Arc::new(Env {
+        vault: setup.vault.to_owned(),
+        prefix: setup.settings.text("prefix").unwrap_or_default().to_owned(),
+        environment: setup.environment.clone(),
+    }))
+}
+
+impl Backend for Env {
+    fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
+        Box::pin(std::future::ready(self.read(ask)))
+    }
+}
+
+impl Env {
+    fn read(&self, ask: &Ask) -> Result<Fetched> {
+        let mut name = format!("{}{}", self.prefix, ask.resource).to_uppercase().replace('-', "_");
+        match ask.version {
+            None | Some(1) => {}
+            Some(2) => name.push_str("_PREVIOUS"),
+            Some(version) => {
+                return Err(Error::new(
+                    Kind::NotFound,
+                    format!("env vault ({}) has no version {version}: use #1, or #2 for {name}_PREVIOUS", self.vault),
+                ));
+            }
+        }
+        match self.environment.secret(name.as_bytes()) {
+            Some(value) => Ok(Fetched { document: value.clone(), lease: None }),
+            None => Err(Error::new(
+                Kind::NotFound,
+                format!(
+                    "env vault ({}) has no environment variable {name}: set it before nginx starts and load kong.vault in init_by_lua",
+                    self.vault
+                ),
+            )),
+        }
+    }
+}

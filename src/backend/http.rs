@@ -1,0 +1,54 @@
+//! HTTP for backends: one place for TLS, name resolution and bounded bodies. Redirects are never followed here: where a
+//! credential may go is the backend's decision.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Request};
+
+use crate::environment::Environment;
+use crate::error::Result;
+use crate::secret::Secret;
+
+/// The longest answer that is read, in bytes: far above any secret (AWS: 64 KiB), far below what could hurt a worker.
+pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Whom to trust and how to connect.
+pub struct Transport<'a> {
+    /// How error texts call the asker, such as `hcv vault (my-vault)`.
+    pub label: String,
+    /// A CA bundle that replaces the system's roots: a file's path, or PEM text.
+    pub ca_cert: Option<&'a str>,
+    /// Whether the server's certificate is checked.
+    pub verify: bool,
+    /// The name that the server's certificate has to carry, where it isn't the host's.
+    pub server_name: Option<&'a str>,
+    /// For `SSL_CERT_FILE` and `SSL_CERT_DIR`, which name the system's roots.
+    pub environment: &'a Environment,
+    /// See `Setup::threads`.
+    pub threads: bool,
+    /// See `Setup::timeout`.
+    pub timeout: Duration,
+}
+
+/// A pool of connections to one vault.
+pub struct Client {}
+
+/// What a server answered.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// Wiped when dropped: it may hold the secret.
+    pub body: Secret,
+}
+
+impl Client {
+    pub fn new(_transport: &Transport<'_>) -> Result<Self> {
+        todo!("hcv helper")
+    }
+
+    /// Sends one request and reads the whole answer, whatever its status. Errors are `Unavailable` or `Invalid`, name
+    /// label, host and reason, and never a header or a body.
+    pub async fn send(&self, _request: Request<Vec<u8>>) -> Result<Answer> {
+        todo!("hcv helper")
+    }
+}

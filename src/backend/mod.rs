@@ -1,0 +1,74 @@
+//! What a vault backend is. One room a backend; `ALL` is where a new one is announced.
+
+pub mod aws;
+pub mod env;
+pub mod hcv;
+pub mod http;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::environment::Environment;
+use crate::error::Result;
+use crate::options::Opt;
+use crate::secret::Secret;
+use crate::settings::Settings;
+
+/// What is asked of a vault: one document.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The secret's name or path, percent-decoded, never empty.
+    pub resource: String,
+    /// `#1` is the current version, `#2` the one before, or what else the backend makes of it.
+    pub version: Option<u32>,
+}
+
+/// What a vault answered: the whole document, before a field is picked from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    pub document: Secret,
+    /// How long the vault itself says that the value is good for, where it says so.
+    pub lease: Option<Duration>,
+}
+
+/// A fetch under way. It runs on the engine's thread (or, in init, on the caller's) inside the caller's deadline:
+/// dropping it abandons it.
+pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Fetched>> + Send + 'a>>;
+
+/// One configured vault: connections, credentials and logins live in it and are shared by all its fetches.
+pub trait Backend: Send + Sync {
+    fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a>;
+}
+
+/// What a backend is built from.
+pub struct Setup<'a> {
+    /// The name users know the vault by: an entity's prefix, or the backend's own name. For error texts.
+    pub vault: &'a str,
+    pub settings: &'a Settings,
+    pub environment: &'a Environment,
+    /// The longest that any fetch may take.
+    pub timeout: Duration,
+    /// Whether names may be resolved on a thread of their own. Not in init, where no thread may live.
+    pub threads: bool,
+}
+
+/// How a backend is announced.
+pub struct Descriptor {
+    pub name: &'static str,
+    /// For the documents' table.
+    pub title: &'static str,
+    pub options: &'static [Opt],
+    /// Whether a fetch needs no network and no file, so that any phase may do it on nginx's thread.
+    pub immediate: bool,
+    pub build: fn(&Setup<'_>) -> Result<Arc<dyn Backend>>,
+}
+
+/// Every backend there is.
+pub const ALL: &[&Descriptor] = &[&env::DESCRIPTOR, &hcv::DESCRIPTOR, &aws::DESCRIPTOR];
+
+/// The backend of that name.
+pub fn find(name: &str) -> Option<&'static Descriptor> {
+    ALL.iter().copied().find(|descriptor| descriptor.name == name)
+}

@@ -1,0 +1,57 @@
+//! The process environment as it was at load.
+//!
+//! nginx wipes a worker's environment, so whatever `init_by_lua` in the master could see is copied once and inherited
+//! over the fork. Nothing else in this crate may ask `std::env` for a variable.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use crate::secret::Secret;
+
+/// A copy of environment variables, cheap to clone. Values may be secrets (the `env` vault reads them).
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    variables: Arc<HashMap<Vec<u8>, Secret>>,
+}
+
+impl Environment {
+    /// The environment of this process when this was first called in it or in the process it was forked from.
+    pub fn captured() -> &'static Environment {
+        static CAPTURED: OnceLock<Environment> = OnceLock::new();
+        CAPTURED.get_or_init(|| {
+            use std::os::unix::ffi::OsStringExt;
+            Environment {
+                variables: Arc::new(
+                    std::env::vars_os().map(|(name, value)| (name.into_vec(), Secret::new(value.into_vec()))).collect(),
+                ),
+            }
+        })
+    }
+
+    /// For tests.
+    pub fn of<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
+        Self {
+            variables: Arc::new(
+                variables
+                    .into_iter()
+                    .map(|(name, value)| (name.into().into_bytes(), Secret::new(value.into())))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// The bytes of a variable.
+    pub fn secret(&self, name: &[u8]) -> Option<&Secret> {
+        self.variables.get(name)
+    }
+
+    /// A variable as text; one that is no UTF-8 counts as missing.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.secret(name.as_bytes())?.as_str()
+    }
+
+    /// All variables whose names and values are text.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value.as_str()?)))
+    }
+}
