@@ -1,0 +1,106 @@
+//! The worker's cache: a bounded LRU of documents. It knows neither vaults nor threads; time is handed in.
+
+pub mod entry;
+
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+
+pub use entry::{Entry, Found, Terms};
+
+use crate::document::Document;
+use crate::error::Error;
+
+/// What an entry weighs besides its key and its document: the map's slot and the list's links.
+const OVERHEAD: usize = std::mem::size_of::<Entry>() + 6 * std::mem::size_of::<usize>();
+
+/// Documents by key, the least recently used one leaves first.
+pub struct Cache<K: Hash + Eq> {
+    entries: LruCache<K, Entry>,
+    /// What a key weighs, in bytes.
+    weigh: fn(&K) -> usize,
+}
+
+/// Whether a change took anything away that somebody may have copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Change {
+    Added,
+    Replaced,
+}
+
+impl<K: Hash + Eq> Cache<K> {
+    pub fn new(size: NonZeroUsize, weigh: fn(&K) -> usize) -> Self {
+        Self { entries: LruCache::new(size), weigh }
+    }
+
+    /// Looks a document up and marks it as used.
+    pub fn look(&mut self, key: &K, now: Instant) -> Found {
+        self.entries.get(key).map_or(Found::Nothing, |entry| entry.look(now))
+    }
+
+    /// Keeps a value that was just fetched.
+    pub fn fetched(
+        &mut self,
+        key: K,
+        document: Arc<Document>,
+        lease: Option<Duration>,
+        terms: Terms,
+        now: Instant,
+    ) -> Change {
+        self.put(key, Entry::fetched(document, lease, terms, now))
+    }
+
+    /// Notes that a fetch failed. Returns the old value if it may serve in its place.
+    pub fn failed(&mut self, key: K, error: Error, terms: Terms, now: Instant) -> (Change, Option<Arc<Document>>) {
+        let before = self.entries.pop(&key);
+        let replaced = before.is_some();
+        let mut old = None;
+        let mut change = Change::Added;
+        if let Some(entry) = Entry::failed(before, error, terms, now) {
+            old = entry.resurrected(now);
+            change = self.put(key, entry);
+        }
+        (if replaced { Change::Replaced } else { change }, old)
+    }
+
+    fn put(&mut self, key: K, entry: Entry) -> Change {
+        match self.entries.push(key, entry) {
+            Some(_) => Change::Replaced,
+            None => Change::Added,
+        }
+    }
+
+    /// Forgets everything; returns the keys.
+    pub fn clear(&mut self) -> Vec<K> {
+        let mut keys = Vec::with_capacity(self.entries.len());
+        while let Some((key, _)) = self.entries.pop_lru() {
+            keys.push(key);
+        }
+        keys
+    }
+
+    /// When the next entry stops answering.
+    pub fn next_expiry(&self, now: Instant) -> Option<Instant> {
+        self.entries.iter().filter_map(|(_, entry)| entry.expires_after(now)).min()
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// What all entries weigh, in bytes: keys, documents, fields and the list itself.
+    pub fn bytes(&self) -> usize {
+        self.entries.iter().map(|(key, entry)| OVERHEAD + (self.weigh)(key) + entry.bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! A secret as its vault keeps it: the whole document, its JSON fields read when first asked for.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::error::{Error, Kind, Result};
+use crate::secret::Secret;
+
+/// Padding may be missing: that is how `ngx.decode_base64`, which Kong uses, reads it.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The document that one fetch brought. All fields picked from it are of one version.
+#[derive(Debug)]
+pub struct Document {
+    whole: Arc<Secret>,
+    fields: OnceLock<Option<HashMap<String, Field>>>,
+}
+
+#[derive(Debug)]
+enum Field {
+    Text(Arc<Secret>),
+    /// Not a string; the name of its type, as Lua's users know it.
+    Other(&'static str),
+}
+
+impl Document {
+    pub fn new(whole: Secret) -> Self {
+        Self { whole: Arc::new(whole), fields: OnceLock::new() }
+    }
+
+    /// What the document weighs in the cache: its bytes, and those of its fields once they are read.
+    pub fn bytes(&self) -> usize {
+        let fields = self.fields.get().and_then(Option::as_ref);
+        let fields = fields.map_or(0, |fields| {
+            let slot = std::mem::size_of::<(String, Field)>();
+            fields
+                .iter()
+                .map(|(name, field)| {
+                    slot + name.len()
+                        + match field {
+                            Field::Text(text) => text.len(),
+                            Field::Other(_) => 0,
+                        }
+                })
+                .sum::<usize>()
+        });
+        std::mem::size_of::<Self>() + self.whole.len() + fields
+    }
+
+    /// Reads the fields now, so that no later `pick` has to.
+    pub fn read_fields(&self) {
+        self.fields.get_or_init(|| {
+            serde_json::from_slice::<Fields>(self.whole.as_bytes()).ok().map(|Fields(fields)| fields)
+        });
+    }
+
+    /// The whole document, or the text field `key` of it, decoded if asked for.
+    pub fn pick(&self, key: Option<&[u8]>, base64_decode: bool) -> Result<Arc<Secret>> {
+        let value = match key {
+            None => Arc::clone(&self.whole),
+            Some(key) => self.field(key)?,
+        };
+        if base64_decode { decode(&value).map(Arc::new) } else { Ok(value) }
+    }
+
+    fn field(&self, key: &[u8]) -> Result<Arc<Secret>> {
+        let shown = String::from_utf8_lossy(key).chars().take(100).collect::<String>();
+        let shown = shown.escape_debug();
+        self.read_fields();
+        let Some(Some(fields)) = self.fields.get() else {
+            return Err(Error::new(
+                Kind::Invalid,
+                "unable to json decode value (the secret is no JSON object: leave the key out of the reference)",
+            ));
+        };
+        match std::str::from_utf8(key).ok().and_then(|key| fields.get(key)) {
+            Some(Field::Text(text)) => Ok(Arc::clone(text)),
+            Some(Field::Other(kind)) => Err(Error::new(
+                Kind::Invalid,
+                format!("unexpected {kind} value in JSON secret for subfield {shown}"),
+            )),
+            None => Err(Error::new(Kind::NotFound, format!("subfield {shown} not found in JSON secret"))),
+        }
+    }
+}
+
+fn decode(value: &Secret) -> Result<Secret> {
+    // Files and consoles like to end or break base64 with white space.
+    let dense = Secret::new(value.as_bytes().iter().copied().filter(|b| !b.is_ascii_whitespace()).collect::<Vec<_>>());
+    match BASE64.decode(dense.as_bytes()) {
+        Ok(bytes) => Ok(Secret::new(bytes)),
+        Err(_) => Err(Error::new(Kind::Invalid, "unable to base64 decode value (switch base64_decode off, or mend the secret)")),
+    }
+}
+
+/// The top level of a JSON object; nested values are passed over.
+struct Fields(HashMap<String, Field>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Fields, A::Error> {
+                let mut fields = HashMap::new();
+                while let Some((name, field)) = map.next_entry()? {
+                    fields.insert(name, field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Field;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+            fn visit_str<E>(self, text: &str) -> std::result::Result<Field, E> {
+                Ok(Field::Text(Arc::new(Secret::new(text))))
+            }
+            fn visit_string<E>(self, text: String) -> std::result::Result<Field, E> {
+                Ok(Field::Text(Arc::new(Secret::new(text))))
+            }
+            fn visit_bool<E>(self, _: bool) -> std::result::Result<Field, E> {
+                Ok(Field::Other("boolean"))
+            }
+            fn visit_i64<E>(self, _: i64) -> std::result::Result<Field, E> {
+                Ok(Field::Other("number"))
+            }
+            fn visit_u64<E>(self, _: u64) -> std::result::Result<Field, E> {
+                Ok(Field::Other("number"))
+            }
+            fn visit_f64<E>(self, _: f64) -> std::result::Result<Field, E> {
+                Ok(Field::Other("number"))
+            }
+            fn visit_unit<E>(self) -> std::result::Result<Field, E> {
+                Ok(Field::Other("null"))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Field, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Field::Other("table"))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Field, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Field::Other("table"))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pick(document: &str, key: Option<&str>, base64: bool) -> std::result::Result<String, String> {
+        Document::new(Secret::new(document))
+            .pick(key.map(str::as_bytes), base64)
+            .map(|secret| secret.as_str().unwrap().to_owned())
+            .map_err(|err| err.to_string())
+    }
+
+    #[test]
+    fn whole_documents_and_fields() {
+        assert_eq!(pick("plain", None, false).unwrap(), "plain");
+        assert_eq!(pick("", None, false).unwrap(), "");
+        assert_eq!(pick(r#"{"a":"1","b":"\u00e4\n"}"#, Some("b"), false).unwrap(), "ä\n");
+        assert_eq!(pick(r#"{"a":"","a":"2"}"#, Some("a"), false).unwrap(), "2");
+    }
+
+    #[test]
+    fn what_is_no_text_field_is_an_error_of_its_own() {
+        let secret = r#"{"n":1,"f":1.5,"t":true,"z":null,"l":[{"x":1}],"o":{"n":"deep"}}"#;
+        for (key, kind) in
+            [("n", "number"), ("f", "number"), ("t", "boolean"), ("z", "null"), ("l", "table"), ("o", "table")]
+        {
+            assert_eq!(
+                pick(secret, Some(key), false).unwrap_err(),
+                format!("unexpected {kind} value in JSON secret for subfield {key}")
+            );
+        }
+        assert_eq!(pick(secret, Some("x"), false).unwrap_err(), "subfield x not found in JSON secret");
+        for secret in ["plain", "", "[1]", "\"text\"", r#"{"a":"#, r#"{"a":"1"} tail"#] {
+            assert!(pick(secret, Some("a"), false).unwrap_err().starts_with("unable to json decode value"), "{secret}");
+        }
+    }
+
+    #[test]
+    fn base64_with_and_without_padding_and_line_breaks() {
+        for encoded in ["aGVsbG8=", "aGVsbG8", "aGVs\nbG8=\n"] {
+            assert_eq!(pick(encoded, None, true).unwrap(), "hello");
+        }
+        assert_eq!(pick(r#"{"a":"aGVsbG8="}"#, Some("a"), true).unwrap(), "hello");
+        assert!(pick("!!!", None, true).unwrap_err().starts_with("unable to base64 decode value"));
+    }
+
+    #[test]
+    fn weighs_what_it_holds() {
+        let document = Document::new(Secret::new(r#"{"a":"0123456789"}"#));
+        let before = document.bytes();
+        document.read_fields();
+        assert!(document.bytes() > before + 10);
+    }
+}
