@@ -60,9 +60,8 @@ impl Document {
 
     /// Reads the fields now, so that no later `pick` has to.
     pub fn read_fields(&self) {
-        self.fields.get_or_init(|| {
-            serde_json::from_slice::<Fields>(self.whole.as_bytes()).ok().map(|Fields(fields)| fields)
-        });
+        self.fields
+            .get_or_init(|| serde_json::from_slice::<Fields>(self.whole.as_bytes()).ok().map(|Fields(fields)| fields));
     }
 
     /// The whole document, or the text field `key` of it, decoded if asked for.
@@ -86,10 +85,9 @@ impl Document {
         };
         match std::str::from_utf8(key).ok().and_then(|key| fields.get(key)) {
             Some(Field::Text(text)) => Ok(Arc::clone(text)),
-            Some(Field::Other(kind)) => Err(Error::new(
-                Kind::Invalid,
-                format!("unexpected {kind} value in JSON secret for subfield {shown}"),
-            )),
+            Some(Field::Other(kind)) => {
+                Err(Error::new(Kind::Invalid, format!("unexpected {kind} value in JSON secret for subfield {shown}")))
+            }
             None => Err(Error::new(Kind::NotFound, format!("subfield {shown} not found in JSON secret"))),
         }
     }
@@ -100,7 +98,10 @@ fn decode(value: &Secret) -> Result<Secret> {
     let dense = Secret::new(value.as_bytes().iter().copied().filter(|b| !b.is_ascii_whitespace()).collect::<Vec<_>>());
     match BASE64.decode(dense.as_bytes()) {
         Ok(bytes) => Ok(Secret::new(bytes)),
-        Err(_) => Err(Error::new(Kind::Invalid, "unable to base64 decode value (switch base64_decode off, or mend the secret)")),
+        Err(_) => Err(Error::new(
+            Kind::Invalid,
+            "unable to base64 decode value (switch base64_decode off, or mend the secret)",
+        )),
     }
 }
 

@@ -65,6 +65,14 @@ impl Error {
         self.kind
     }
 
+    /// The text as users of Kong know it: what kept a vault from giving a value stands inside a sentence of Kong's.
+    pub fn for_users(&self) -> String {
+        match self.kind {
+            Kind::Reference | Kind::UnknownVault => self.text.clone(),
+            _ => format!("could not get value from external vault (no value found ({}))", self.text),
+        }
+    }
+
     /// Whether the same request may succeed a moment later.
     pub fn is_retryable(&self) -> bool {
         matches!(self.kind, Kind::Throttled | Kind::Unavailable | Kind::Timeout)

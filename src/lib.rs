@@ -1,12 +1,34 @@
-//! Secret references for OpenResty/nginx and Kong Gateway.
+//! Secret references (`{vault://…}`) for OpenResty/nginx and Kong Gateway. This file is the table of contents;
+//! ARCHITECTURE.md shows the way of one call through it.
 
-pub mod backend;
-pub mod cache;
-pub mod config;
-pub mod document;
+// Leaves: they import nothing of ours but each other.
 pub mod environment;
 pub mod error;
 pub mod options;
 pub mod reference;
 pub mod secret;
 pub mod settings;
+pub mod signals;
+
+// Where configuration comes from, and the vaults it leads to.
+pub mod backend;
+pub mod config;
+
+// The heart: what a reference means, what is cached, what is under way.
+pub mod cache;
+pub mod document;
+pub mod flight;
+pub mod metrics;
+pub mod plan;
+pub mod resolver;
+pub mod vm;
+
+// What runs it.
+pub mod blocking;
+pub mod engine;
+pub mod wake;
+
+// The way in from Lua.
+pub mod ffi;
+#[cfg(feature = "lua")]
+mod lua;

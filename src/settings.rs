@@ -78,3 +78,15 @@ impl Settings {
         self.values.iter().map(|(name, value)| (*name, value))
     }
 }
+
+/// stub
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SettingsKey(u8);
+impl Settings {
+    pub fn document_key(&self) -> SettingsKey {
+        SettingsKey(0)
+    }
+    pub fn instance_key(&self) -> SettingsKey {
+        SettingsKey(0)
+    }
+}

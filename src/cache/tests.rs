@@ -53,7 +53,10 @@ fn a_lease_shortens_ttl_or_stands_in_for_it() {
     let _ = cache.fetched("a", document("1"), Some(5 * SECOND), terms(Some(10), 0, 0), t);
     let _ = cache.fetched("b", document("1"), Some(5 * SECOND), terms(None, 0, 0), t);
     let _ = cache.fetched("c", document("1"), Some(5 * SECOND), terms(Some(2), 0, 0), t);
-    assert_eq!((look(&mut cache, "a", t + 5 * SECOND), look(&mut cache, "b", t + 5 * SECOND)), ("-".into(), "-".into()));
+    assert_eq!(
+        (look(&mut cache, "a", t + 5 * SECOND), look(&mut cache, "b", t + 5 * SECOND)),
+        ("-".into(), "-".into())
+    );
     assert_eq!(look(&mut cache, "c", t + 2 * SECOND), "-");
 }
 

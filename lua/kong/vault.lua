@@ -1,0 +1,149 @@
+--- Secrets by reference: `{vault://env/name}`, `{vault://hcv/path/field}`, `{vault://aws/name/field}`.
+--
+-- What fails in a vault is `nil, err`; misuse (a wrong type) raises. See README.md for phases and options.
+
+local front = require "kong.vault.front"
+local native = require "kong.vault.native"
+local resolve = require "kong.vault.resolve"
+local walk = require "kong.vault.walk"
+
+local error, type = error, type
+local is_reference, resolve_one = walk.is_reference, resolve.one
+local generation, copied, values = front.generation, front.copied, front.values
+
+local _M = {
+  _VERSION = native.version,
+}
+
+local function expect(value, kind, name)
+  if type(value) ~= kind then
+    error(("bad argument #1 to '%s' (%s expected, got %s)"):format(name, kind, type(value)), 3)
+  end
+end
+
+local function miss(reference)
+  expect(reference, "string", "get")
+  return resolve_one(reference)
+end
+
+--- The value of a reference.
+-- Phases: all. Where a fetch is needed, it parks the coroutine (rewrite, access, content, preread, ssl_certificate,
+-- ssl_client_hello, timers), blocks (init, init_worker, outside nginx), or goes on in the background while the call
+-- returns an error (header_filter, body_filter, log, balancer, set, exit_worker).
+-- @tparam string reference
+-- @treturn string|nil the value
+-- @treturn nil|string why there is none
+function _M.get(reference)
+  if generation[0] == copied[0] then
+    local value = values[reference]
+    if value then
+      return value
+    end
+  end
+  return miss(reference)
+end
+
+--- Whether a value looks like a reference; false for what is no string.
+-- @treturn boolean
+_M.is_reference = is_reference
+
+--- Takes a reference apart.
+-- @tparam string reference
+-- @treturn table|nil `{ name, resource, key, config, version }`
+-- @treturn nil|string what is wrong with it
+function _M.parse_reference(reference)
+  expect(reference, "string", "parse_reference")
+  return native.parse_reference(reference)
+end
+
+--- Resolves every reference among the keys and values of a table, at any depth, so that later calls find them cached.
+-- @tparam table input
+-- @treturn boolean|nil true
+-- @treturn nil|string how many have no value, and why the first has none
+function _M.warmup(input)
+  expect(input, "table", "warmup")
+  local references = walk.references(input)
+  local failed, reason = resolve.all(references)
+  if failed == 0 then
+    return true
+  end
+  return nil, ("%d of %d references have no value, the first: %s"):format(failed, #references, reason)
+end
+
+--- Drops all values of this worker. Where requests are served, what was known is fetched again in the background.
+-- @treturn boolean|nil true
+-- @treturn nil|string
+function _M.flush()
+  return native.vm:flush(not resolve.blocks())
+end
+
+-- kong.conf's values are text; Lua's users write numbers, booleans and lists.
+local function as_text(value)
+  local kind = type(value)
+  if kind == "string" then
+    return value
+  elseif kind == "number" then
+    return ("%.14g"):format(value)
+  elseif kind == "boolean" then
+    return tostring(value)
+  elseif kind == "table" and #value > 0 then
+    local items = {}
+    for i, item in ipairs(value) do
+      items[i] = as_text(item)
+    end
+    return #items == #value and table.concat(items, ",") or nil
+  end
+end
+
+--- Sets options by their names in kong.conf. Optional; once, in init_by_lua, before the first secret is asked for.
+-- The environment (`KONG_VAULT_…`) wins over it, as in Kong.
+-- @tparam table conf
+-- @treturn boolean|nil true
+-- @treturn nil|string the key that is wrong, and what is accepted
+function _M.configure(conf)
+  expect(conf, "table", "configure")
+  local texts = {}
+  for key, value in pairs(conf) do
+    if type(key) ~= "string" then
+      return nil, ("configure takes option names as keys, not a %s"):format(type(key))
+    end
+    texts[key] = as_text(value)
+    if texts[key] == nil then
+      return nil, ("configure key %s takes a string, number, boolean or list, not a %s"):format(key, type(value))
+    end
+  end
+  return native.vm:configure(texts)
+end
+
+--- Counters and gauges; no secrets in it.
+-- @treturn table|nil
+-- @treturn nil|string where the configuration is unusable, what is wrong with it
+function _M.stats()
+  local stats, err = native.vm:stats()
+  if not stats then
+    return nil, err
+  end
+  stats.front_entries = front.size()
+  return stats
+end
+
+-- What a plugin finds in `kong.vault`.
+local PDK = { "flush", "get", "is_reference", "parse_reference", "warmup" }
+
+--- Puts the functions into `kong.vault`, creating it, or taking over Kong's own object in place.
+-- @tparam table kong
+-- @treturn table `kong`
+function _M.install(kong)
+  expect(kong, "table", "install")
+  local pdk = kong.vault
+  if type(pdk) ~= "table" then
+    pdk = {}
+    kong.vault = pdk
+  end
+  for _, name in ipairs(PDK) do
+    pdk[name] = _M[name]
+  end
+  return kong
+end
+
+return _M

@@ -1,0 +1,103 @@
+//! What a reference means under a configuration: which document of which vault, and which part of it.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::{Ask, Descriptor};
+use crate::cache::Terms;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::reference;
+use crate::settings::{Settings, SettingsKey};
+
+/// A reference, understood and checked.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub origin: Arc<Origin>,
+    /// The field to pick from the document.
+    pub key: Option<Vec<u8>>,
+    pub base64_decode: bool,
+}
+
+/// Where one document comes from, and the key it is cached by: two references that differ in nothing but the field and
+/// its decoding have equal origins.
+pub struct Origin {
+    pub descriptor: &'static Descriptor,
+    pub settings: Arc<Settings>,
+    pub ask: Ask,
+    pub terms: Terms,
+    pub instance: InstanceKey,
+    settings_key: SettingsKey,
+}
+
+/// What makes two origins share a vault's connections and credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct InstanceKey {
+    /// The vault's name in references: an entity's prefix, or the backend's own name.
+    pub vault: String,
+    settings: SettingsKey,
+}
+
+impl Plan {
+    /// What `reference` means.
+    pub fn of(reference: &[u8], config: &Config) -> Result<Self> {
+        let reference = reference::parse(reference)?;
+        let vault = config.vault(&reference.name)?;
+        let settings = config.settings(vault, &reference)?;
+        let resource = String::from_utf8(reference.resource).map_err(|_| {
+            let text =
+                format!("{} vault ({}) takes names in utf-8 only: mend the reference", vault.backend.name, vault.name);
+            Error::new(Kind::Reference, text)
+        })?;
+        let origin = Origin {
+            descriptor: vault.backend,
+            ask: Ask { resource, version: reference.version },
+            terms: Terms {
+                ttl: settings.seconds("ttl"),
+                neg_ttl: settings.seconds("neg_ttl").unwrap_or(Duration::ZERO),
+                resurrect_ttl: settings.seconds("resurrect_ttl").unwrap_or(Duration::ZERO),
+            },
+            instance: InstanceKey { vault: vault.name.clone(), settings: settings.instance_key() },
+            settings_key: settings.document_key(),
+            settings: Arc::clone(&settings),
+        };
+        Ok(Self { origin: Arc::new(origin), key: reference.key, base64_decode: settings.boolean("base64_decode") })
+    }
+}
+
+impl Origin {
+    /// How error texts call the vault.
+    pub fn label(&self) -> String {
+        format!("{} vault ({})", self.descriptor.name, self.instance.vault)
+    }
+
+    /// What the origin weighs as a cache's key, in bytes; the settings are shared by all documents of a vault.
+    pub fn bytes(&self) -> usize {
+        std::mem::size_of::<Self>() + self.instance.vault.len() + self.ask.resource.len()
+    }
+
+    fn identity(&self) -> (&str, &str, Option<u32>, &SettingsKey) {
+        (&self.instance.vault, &self.ask.resource, self.ask.version, &self.settings_key)
+    }
+}
+
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {:?}", self.label(), self.ask)
+    }
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Origin {}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}

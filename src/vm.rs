@@ -1,0 +1,53 @@
+//! What one Lua VM holds: its configuration, once that is settled, and its resolver.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::error::{Error, Kind, Result};
+use crate::resolver::Resolver;
+
+/// The state behind `require "kong.vault"`. A reload of nginx makes a new VM, and with it a new one of these.
+pub struct Vm {
+    environment: Environment,
+    resolver: OnceLock<Result<Arc<Resolver>>>,
+    generation: Arc<AtomicU64>,
+}
+
+impl Vm {
+    pub fn new(environment: Environment) -> Self {
+        Self { environment, resolver: OnceLock::new(), generation: Arc::new(AtomicU64::new(1)) }
+    }
+
+    /// Settles the configuration; allowed once, before the first secret is asked for. An error in the options of one
+    /// vault is returned, but leaves the other vaults usable.
+    pub fn configure(&self, conf: &BTreeMap<String, String>) -> Result<()> {
+        let mut late = true;
+        let settled = self.resolver.get_or_init(|| {
+            late = false;
+            self.load(conf)
+        });
+        if late {
+            let text = "kong.vault is configured already: call configure once, in init_by_lua, before the first secret is asked for";
+            return Err(Error::new(Kind::Config, text));
+        }
+        settled.as_ref().map_err(Clone::clone)?.config().check()
+    }
+
+    /// The resolver; without `configure`, the environment alone configures it.
+    pub fn resolver(&self) -> Result<&Arc<Resolver>> {
+        self.resolver.get_or_init(|| self.load(&BTreeMap::new())).as_ref().map_err(Clone::clone)
+    }
+
+    /// Changes whenever a value that Lua may have kept is not to be served any more.
+    pub fn generation(&self) -> &AtomicU64 {
+        &self.generation
+    }
+
+    fn load(&self, conf: &BTreeMap<String, String>) -> Result<Arc<Resolver>> {
+        let config = Config::load(conf, &self.environment)?;
+        Ok(Arc::new(Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation))))
+    }
+}
