@@ -27,6 +27,7 @@ pub mod vm;
 pub mod blocking;
 pub mod engine;
 pub mod wake;
+pub mod watch;
 
 // The way in from Lua.
 pub mod ffi;

@@ -11,11 +11,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use lru::LruCache;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::backend::{Backend, Fetched, Setup};
-use crate::cache::{Cache, Change, Found};
+use crate::cache::{Cache, Found, Kept};
 use crate::config::Config;
 use crate::document::Document;
 use crate::engine::Engine;
@@ -25,6 +24,7 @@ use crate::flight::{Boarding, Flights, Outcome};
 use crate::metrics::Metrics;
 use crate::plan::{InstanceKey, Origin, Plan};
 use crate::secret::Secret;
+use crate::watch::Watch;
 
 /// How many vaults' connections are kept. References can make new ones (by `region`), so there has to be a bound.
 const INSTANCES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
@@ -57,10 +57,7 @@ pub struct Resolver {
     instances: Instances,
     /// Changes whenever a value that somebody may have copied is not to be served any more.
     generation: Arc<AtomicU64>,
-    /// Rings when an entry may stop answering sooner than the watch knows.
-    expiry: Arc<Notify>,
-    /// The process in which the watch runs, by pid; a fork has to start its own.
-    watched_by: AtomicU64,
+    watch: Arc<Watch>,
     pub metrics: Metrics,
 }
 
@@ -74,8 +71,7 @@ impl Resolver {
             flights: Mutex::default(),
             instances: new_instances(),
             generation,
-            expiry: Arc::default(),
-            watched_by: AtomicU64::new(0),
+            watch: Arc::default(),
             metrics: Metrics::default(),
         }
     }
@@ -90,7 +86,7 @@ impl Resolver {
         match self.look(&plan.origin) {
             Found::Value { document, until } => {
                 self.metrics.hits.add_one();
-                let lasting = until.is_none() || self.watched_by.load(Ordering::Relaxed) == this_process();
+                let lasting = until.is_none() || self.watch.runs();
                 pick(&plan, &document, lasting).map(Lookup::Value)
             }
             Found::Failure(error) => {
@@ -118,7 +114,7 @@ impl Resolver {
             Boarding::Departed(ticket) => ticket,
         };
         engine.board.depart(ticket);
-        self.watch_expiry(engine);
+        self.start_watch(engine);
         let landing = Landing { resolver: Arc::clone(self), engine, ticket, origin, outcome: None };
         engine.spawn(async move {
             let (resolver, origin) = (&landing.resolver, &landing.origin);
@@ -143,7 +139,7 @@ impl Resolver {
 
     /// Starts the engine and its watch over the time of values, so that look-ups can say `lasting`.
     pub fn watch(self: &Arc<Self>) -> Result<()> {
-        self.watch_expiry(Engine::of_this_process(&self.environment)?);
+        self.start_watch(Engine::of_this_process(&self.environment)?);
         Ok(())
     }
 
@@ -216,28 +212,30 @@ impl Resolver {
     /// Keeps what a fetch brought, and says what is to be served: the old value, if it may stand in for a failure.
     fn keep(&self, origin: &Arc<Origin>, fields: bool, fetched: Result<Fetched>) -> Outcome {
         let (now, key) = (Instant::now(), Arc::clone(origin));
-        let (change, outcome) = match fetched {
+        let (kept, outcome): (Kept, _) = match fetched {
             Ok(Fetched { document, lease }) => {
                 let document = Arc::new(Document::new(document));
                 if fields {
                     document.read_fields();
                 }
-                let change = lock(&self.cache).fetched(key, Arc::clone(&document), lease, origin.terms, now);
-                (change, Ok(document))
+                let kept = lock(&self.cache).fetched(key, Arc::clone(&document), lease, origin.terms, now);
+                (kept, Ok(document))
             }
             Err(error) => {
                 self.metrics.failed(error.kind());
-                let (change, old) = lock(&self.cache).failed(key, error.clone(), origin.terms, now);
+                let (kept, old) = lock(&self.cache).failed(key, error.clone(), origin.terms, now);
                 if old.is_some() {
                     self.metrics.resurrected.add_one();
                 }
-                (change, old.ok_or(error))
+                (kept, old.ok_or(error))
             }
         };
-        if change == Change::Replaced {
+        if kept.replaced {
             self.bump();
         }
-        self.expiry.notify_one();
+        if let Some(until) = kept.until {
+            self.watch.expect(until);
+        }
         outcome
     }
 
@@ -284,32 +282,24 @@ impl Resolver {
     }
 
     /// Has the engine bump the generation whenever an entry stops answering, so that copies of its value go with it.
-    fn watch_expiry(self: &Arc<Self>, engine: &Engine) {
-        if self.watched_by.swap(this_process(), Ordering::Relaxed) == this_process() {
-            return;
+    fn start_watch(self: &Arc<Self>, engine: &Engine) {
+        if self.watch.start() {
+            // What was copied before the watch began might outlive its time.
+            self.bump();
+            let (watch, resolver) = (Arc::clone(&self.watch), Arc::downgrade(self));
+            let next_end = {
+                let resolver = resolver.clone();
+                move || resolver.upgrade().map(|resolver| lock(&resolver.cache).next_expiry(Instant::now()))
+            };
+            let ended = move || drop(resolver.upgrade().inspect(|resolver| resolver.bump()));
+            engine.spawn(async move { watch.run(next_end, ended).await });
         }
-        // What was copied before the watch began might outlive its time.
-        self.bump();
-        let (resolver, bell) = (Arc::downgrade(self), Arc::clone(&self.expiry));
-        engine.spawn(async move {
-            while let Some(next) = resolver.upgrade().map(|resolver| lock(&resolver.cache).next_expiry(Instant::now()))
-            {
-                let Some(end) = next else {
-                    bell.notified().await;
-                    continue;
-                };
-                if tokio::time::timeout_at(end.into(), bell.notified()).await.is_err() {
-                    resolver.upgrade().inspect(|resolver| resolver.bump());
-                }
-            }
-        });
     }
 }
 
 impl Drop for Resolver {
     fn drop(&mut self) {
-        // Lets the watch see that its resolver is gone.
-        self.expiry.notify_one();
+        self.watch.end();
     }
 }
 
@@ -346,10 +336,6 @@ fn ended_early(origin: &Origin) -> Error {
 
 fn new_instances() -> Instances {
     Mutex::new(LruCache::new(INSTANCES))
-}
-
-fn this_process() -> u64 {
-    u64::from(std::process::id())
 }
 
 /// A panic while a lock is held leaves data that is still whole: each critical section is one call.

@@ -24,12 +24,14 @@ pub struct Cache<K: Hash + Eq> {
     weigh: fn(&K) -> usize,
 }
 
-/// Whether a change took anything away that somebody may have copied.
+/// What keeping something did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub enum Change {
-    Added,
-    Replaced,
+pub struct Kept {
+    /// Whether anything left the cache for it that somebody may have copied.
+    pub replaced: bool,
+    /// When what is kept stops answering; `None`: never, or nothing is kept.
+    pub until: Option<Instant>,
 }
 
 impl<K: Hash + Eq> Cache<K> {
@@ -50,28 +52,27 @@ impl<K: Hash + Eq> Cache<K> {
         lease: Option<Duration>,
         terms: Terms,
         now: Instant,
-    ) -> Change {
-        self.put(key, Entry::fetched(document, lease, terms, now))
+    ) -> Kept {
+        self.put(key, Entry::fetched(document, lease, terms, now), now)
     }
 
     /// Notes that a fetch failed. Returns the old value if it may serve in its place.
-    pub fn failed(&mut self, key: K, error: Error, terms: Terms, now: Instant) -> (Change, Option<Arc<Document>>) {
+    pub fn failed(&mut self, key: K, error: Error, terms: Terms, now: Instant) -> (Kept, Option<Arc<Document>>) {
         let before = self.entries.pop(&key);
         let replaced = before.is_some();
-        let mut old = None;
-        let mut change = Change::Added;
-        if let Some(entry) = Entry::failed(before, error, terms, now) {
-            old = entry.resurrected(now);
-            change = self.put(key, entry);
+        match Entry::failed(before, error, terms, now) {
+            None => (Kept { replaced, until: None }, None),
+            Some(entry) => {
+                let old = entry.resurrected(now);
+                let kept = self.put(key, entry, now);
+                (Kept { replaced: replaced || kept.replaced, ..kept }, old)
+            }
         }
-        (if replaced { Change::Replaced } else { change }, old)
     }
 
-    fn put(&mut self, key: K, entry: Entry) -> Change {
-        match self.entries.push(key, entry) {
-            Some(_) => Change::Replaced,
-            None => Change::Added,
-        }
+    fn put(&mut self, key: K, entry: Entry, now: Instant) -> Kept {
+        let until = entry.expires_after(now);
+        Kept { replaced: self.entries.push(key, entry).is_some(), until }
     }
 
     /// Forgets everything; returns the keys.

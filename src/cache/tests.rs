@@ -38,8 +38,10 @@ fn look(cache: &mut Cache<&'static str>, key: &'static str, now: Instant) -> Str
 #[test]
 fn a_value_is_fresh_for_ttl_and_without_one_for_ever() {
     let (mut cache, t) = (cache(2), Instant::now());
-    assert_eq!(cache.fetched("a", document("1"), None, terms(Some(10), 0, 0), t), Change::Added);
-    assert_eq!(cache.fetched("b", document("2"), None, terms(None, 0, 0), t), Change::Added);
+    let kept = cache.fetched("a", document("1"), None, terms(Some(10), 0, 0), t);
+    assert_eq!(kept, Kept { replaced: false, until: Some(t + 10 * SECOND) });
+    let kept = cache.fetched("b", document("2"), None, terms(None, 0, 0), t);
+    assert_eq!(kept, Kept { replaced: false, until: None });
     assert_eq!(cache.next_expiry(t), Some(t + 10 * SECOND));
     assert_eq!(look(&mut cache, "a", t + 9 * SECOND), "1");
     assert_eq!(look(&mut cache, "a", t + 10 * SECOND), "-");
@@ -95,7 +97,7 @@ fn the_least_recently_used_leaves_first_and_the_bytes_go_with_it() {
     let _ = cache.fetched("b", document("1"), None, terms(None, 0, 0), t);
     assert_eq!(cache.bytes(), 2 * one);
     assert_eq!(look(&mut cache, "a", t), "1");
-    assert_eq!(cache.fetched("c", document("1"), None, terms(None, 0, 0), t), Change::Replaced);
+    assert!(cache.fetched("c", document("1"), None, terms(None, 0, 0), t).replaced);
     assert_eq!(look(&mut cache, "b", t), "-");
     assert_eq!(look(&mut cache, "a", t), "1");
     assert_eq!(cache.bytes(), 2 * one);
