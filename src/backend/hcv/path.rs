@@ -22,6 +22,9 @@ pub(super) struct Path {
 /// All but RFC 3986's unreserved characters.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// The longest encoded path: vaults and proxies refuse longer ones, each in its own way.
+const LONGEST: usize = 8 * 1024;
+
 /// A mount without the slashes that users put around it.
 pub(super) fn mount(text: &str) -> Result<String, String> {
     let mount = text.trim_matches('/');
@@ -66,12 +69,18 @@ fn encode(path: &str) -> Result<String, &'static str> {
             encoded.push('/');
         }
         encoded.extend(utf8_percent_encode(segment, ENCODED));
+        if encoded.len() > LONGEST {
+            return Err("is too long");
+        }
     }
     Ok(encoded)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use url::Url;
+
     use super::*;
 
     fn path(engine: Engine, mount: &str, resource: &str, version: Option<u32>) -> Result<String, Kind> {
@@ -97,6 +106,26 @@ mod tests {
         {
             assert_eq!(path(Engine::V2, "secret", resource, None), Err(Kind::Reference), "{resource:?}");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_stays_below_the_mount(resource in r"([a./%\\?#\PC]|%2e|%2f|\.\./){0,20}") {
+            if let Ok(path) = path(Engine::V2, "secret", &resource, None) {
+                let mut url = Url::parse("http://vault:8200").unwrap();
+                url.set_path(&path);
+                prop_assert_eq!(url.path(), &path);
+                let decoded = percent_encoding::percent_decode_str(url.path()).decode_utf8().unwrap();
+                prop_assert_eq!(decoded, format!("/v1/secret/data/{resource}"));
+                prop_assert_eq!(url.path().matches('/').count(), 4 + resource.matches('/').count());
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_has_an_end() {
+        assert!(path(Engine::V2, "secret", &"a".repeat(4096), None).is_ok());
+        assert_eq!(path(Engine::V2, "secret", &"é".repeat(32 * 1024), None), Err(Kind::Reference));
     }
 
     #[test]
