@@ -1,6 +1,11 @@
 //! A server that answers as no real one does: bytes as given, on a free loopback port, ended with the test's runtime.
 #![allow(dead_code)]
 
+pub mod bao;
+pub mod certs;
+pub mod tls;
+pub mod vault;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
