@@ -1,0 +1,144 @@
+//! The options of the `hcv` backend. None may be set by a reference: all say where the vault is or who we are.
+
+use std::net::Ipv6Addr;
+
+use ::http::HeaderValue;
+use url::Url;
+
+use crate::options::{Opt, Type};
+use crate::settings::Settings;
+
+pub const OPTIONS: &[Opt] = &[
+    Opt::new("protocol", Type::Text, "how the vault is spoken to").default("http").one_of(&["http", "https"]),
+    Opt::new("host", Type::Text, "the vault's host name or IP address").default("127.0.0.1").pattern(HOST),
+    Opt::new("port", Type::Integer { min: 1, max: 65535 }, "the vault's port").default("8200"),
+    Opt::new("mount", Type::Text, "where the key/value engine is mounted; may hold slashes")
+        .default("secret")
+        .pattern(r"[^\x00-\x1f\x7f]+"),
+    Opt::new("kv", Type::Text, "the version of the key/value engine").default("v1").one_of(&["v1", "v2"]),
+    Opt::new("namespace", Type::Text, "the namespace that the mount is in").pattern(r"[\x21-\x7e]+"),
+    Opt::new("auth_method", Type::Text, "how we prove who we are").default("token").one_of(&["token"]),
+    Opt::new("token", Type::Text, "the token for `auth_method = token`; none where an agent adds its own")
+        .pattern(r"[\x21-\x7e]+")
+        .sensitive(),
+    Opt::new("ssl_verify", Type::Boolean, "check the vault's certificate").default("true"),
+    Opt::new("ca_cert", Type::Text, "a CA bundle in place of the system's: a file's path, or PEM text"),
+    Opt::new("tls_server_name", Type::Text, "the name that the vault's certificate carries, where it isn't `host`")
+        .pattern(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"),
+    Opt::new(
+        "redirect_hosts",
+        Type::List,
+        "further hosts of the cluster, `host` or `host:port`, that a standby may redirect to; `host` itself always counts",
+    ),
+];
+
+/// A host name, an IPv4 address, or an IPv6 address with or without brackets.
+const HOST: &str =
+    r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*|\[[0-9A-Fa-f:.]+\]";
+
+/// Where the vault is, without a path.
+pub(super) fn base(settings: &Settings) -> Result<Url, String> {
+    let protocol = settings.text("protocol").unwrap_or_default();
+    let port = settings.integer("port").unwrap_or_default();
+    let host = host(settings.text("host").unwrap_or_default())
+        .ok_or("`host` has to be a host name or an IP address, without protocol, port or path")?;
+    match Url::parse(&format!("{protocol}://{host}:{port}")) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        _ => Err("`protocol`, `host` and `port` make no URL".to_owned()),
+    }
+}
+
+/// A host as a URL writes it, or `None` where it is something else or more.
+pub(super) fn host(text: &str) -> Option<String> {
+    let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if let Ok(address) = address.parse::<Ipv6Addr>() {
+        return Some(format!("[{address}]"));
+    }
+    let is_name = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    if !is_name {
+        return None;
+    }
+    let url = Url::parse(&format!("http://{text}/")).ok()?;
+    url.host_str().map(str::to_owned)
+}
+
+/// The namespace as a header.
+pub(super) fn namespace(text: &str) -> Result<HeaderValue, String> {
+    let relative = text.split('/').any(|segment| matches!(segment, "." | ".."));
+    let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+    match HeaderValue::from_str(text) {
+        Ok(value) if printable && !relative => Ok(value),
+        _ => Err("`namespace` has to be printable ASCII without `.` and `..` as a part".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_host_and_nothing_more() {
+        for (text, expected) in [
+            ("vault.example.com", "vault.example.com"),
+            ("Vault_1", "vault_1"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("::1", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("fe80::0:1", "[fe80::1]"),
+        ] {
+            assert_eq!(host(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "a/b",
+            "a:8200",
+            "http://a",
+            "u@a",
+            "a b",
+            "a\r\nb",
+            "[::1",
+            "[a]",
+            "::1%25eth0",
+            "ä.example",
+            "a?b",
+            "a#b",
+            "%61",
+        ] {
+            assert_eq!(host(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_pattern_and_the_check_agree() {
+        let pattern = regex_lite::Regex::new(&format!("^(?:{HOST})$")).unwrap();
+        for text in [
+            "vault.example.com",
+            "a",
+            "10.0.0.1",
+            "::1",
+            "[::1]",
+            "fe80::0:1",
+            "a.",
+            "a/b",
+            "a:8200",
+            "u@a",
+            "a b",
+            "http://a",
+        ] {
+            assert_eq!(pattern.is_match(text), host(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_cannot_break_out_of_its_header() {
+        assert!(namespace("team/a-1/").is_ok());
+        for text in ["a\r\nx-vault-token: b", "a b", "..", "a/../b", "ä", "a\0"] {
+            assert!(namespace(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_option_can_be_set_by_a_reference() {
+        assert!(OPTIONS.iter().all(|option| !option.overridable));
+    }
+}

@@ -1,0 +1,67 @@
+//! An `hcv` backend from options as a user writes them, and what it answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kong_vault::backend::{self, Ask, Backend, Fetched, Setup};
+use kong_vault::environment::Environment;
+use kong_vault::error::{Error, Result};
+use kong_vault::options::Type;
+use kong_vault::secret::Secret;
+use kong_vault::settings::{Settings, Value};
+
+/// What no error may hold.
+pub const TOKEN: &str = "hvs.T0p-s3cret";
+
+pub fn settings(given: &[(&str, &str)]) -> Settings {
+    let descriptor = backend::find("hcv").expect("the backend");
+    let mut settings = Settings::default();
+    for option in descriptor.options {
+        let given = given.iter().rfind(|(name, _)| *name == option.name).map(|(_, value)| *value);
+        let Some(text) = given.or(option.default) else { continue };
+        let value = match option.kind {
+            Type::Text if option.sensitive => Value::Secret(Secret::new(text)),
+            Type::Text => Value::Text(text.to_owned()),
+            Type::Boolean => Value::Boolean(text == "true"),
+            Type::Integer { .. } => Value::Integer(text.parse().expect("a number")),
+            Type::Seconds => Value::Seconds(text.parse().expect("a number")),
+            Type::List => Value::List(text.split(',').map(str::to_owned).collect()),
+        };
+        settings.set(option.name, value);
+    }
+    settings
+}
+
+pub fn build(given: &[(&str, &str)]) -> Result<Arc<dyn Backend>> {
+    let setup = Setup {
+        vault: "my-vault",
+        settings: &settings(given),
+        environment: &Environment::default(),
+        timeout: Duration::from_secs(5),
+        threads: true,
+    };
+    (backend::find("hcv").expect("the backend").build)(&setup)
+}
+
+/// Reads `resource`, or `resource#version`.
+pub async fn fetch(vault: &Arc<dyn Backend>, reference: &str) -> Result<Fetched> {
+    let (resource, version) = match reference.split_once('#') {
+        Some((resource, version)) => (resource, Some(version.parse().expect("a number"))),
+        None => (reference, None),
+    };
+    vault.fetch(&Ask { resource: resource.to_owned(), version }).await
+}
+
+pub async fn reads(vault: &Arc<dyn Backend>, reference: &str) -> String {
+    let fetched = fetch(vault, reference).await.unwrap_or_else(|error| panic!("{reference}: {error}"));
+    fetched.document.as_str().expect("text").to_owned()
+}
+
+/// The failure of a read: named after the vault, and without any secret.
+pub async fn fails(vault: &Arc<dyn Backend>, reference: &str) -> Error {
+    let error = fetch(vault, reference).await.expect_err(reference);
+    let text = error.to_string();
+    assert!(text.starts_with("hcv vault (my-vault) at "), "{text}");
+    assert!(!text.contains("s3cret") && !text.contains('\n'), "{text}");
+    error
+}
