@@ -1,13 +1,21 @@
 //! HTTP for backends: one place for TLS, name resolution and bounded bodies. Redirects are never followed here: where a
 //! credential may go is the backend's decision.
 
+mod body;
+mod client;
+mod failure;
+mod resolve;
+mod roots;
+mod tls;
+
 use std::time::Duration;
 
-use http::{HeaderMap, Request};
+use http::HeaderMap;
 
 use crate::environment::Environment;
-use crate::error::Result;
 use crate::secret::Secret;
+
+pub use client::Client;
 
 /// The longest answer that is read, in bytes: far above any secret (AWS: 64 KiB), far below what could hurt a worker.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -30,25 +38,10 @@ pub struct Transport<'a> {
     pub timeout: Duration,
 }
 
-/// A pool of connections to one vault.
-pub struct Client {}
-
 /// What a server answered.
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     /// Wiped when dropped: it may hold the secret.
     pub body: Secret,
-}
-
-impl Client {
-    pub fn new(_transport: &Transport<'_>) -> Result<Self> {
-        todo!("hcv helper")
-    }
-
-    /// Sends one request and reads the whole answer, whatever its status. Errors are `Unavailable` or `Invalid`, name
-    /// label, host and reason, and never a header or a body.
-    pub async fn send(&self, _request: Request<Vec<u8>>) -> Result<Answer> {
-        todo!("hcv helper")
-    }
 }

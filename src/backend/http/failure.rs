@@ -1,0 +1,175 @@
+//! What a failed exchange tells people: where, what and what to do, from the chain of causes; never from what was sent
+//! or received.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use rustls::{AlertDescription, CertificateError, Error as TlsError};
+
+use super::BODY_LIMIT;
+use super::body::Refused;
+use crate::error::{Error, Kind};
+
+/// Who asked whom.
+pub(super) struct Place<'a> {
+    pub label: &'a str,
+    /// `host:port`.
+    pub address: String,
+    pub timeout: Duration,
+}
+
+impl Place<'_> {
+    pub fn error(&self, kind: Kind, reason: impl std::fmt::Display) -> Error {
+        Error::new(kind, format!("{} at {}: {reason}", self.label, self.address))
+    }
+}
+
+pub(super) fn of_request(place: &Place<'_>, error: &reqwest::Error) -> Error {
+    if let Some(tls) = cause::<TlsError>(error) {
+        let (kind, reason) = of_tls(tls);
+        return place.error(kind, reason);
+    }
+    if error.is_dns() {
+        return place.error(
+            Kind::Unavailable,
+            "cannot resolve the host name: check its spelling and the name servers in /etc/resolv.conf",
+        );
+    }
+    if error.is_timeout() {
+        let what = if error.is_connect() { "no connection" } else { "no answer" };
+        return place.error(
+            Kind::Timeout,
+            format!("{what} within {} seconds: check that it runs and is reachable", place.timeout.as_secs_f64()),
+        );
+    }
+    if let Some(io) = cause::<io::Error>(error)
+        && let Some(reason) = of_io(io, error.is_connect())
+    {
+        return place.error(Kind::Unavailable, reason);
+    }
+    if error.is_connect() {
+        return place.error(Kind::Unavailable, "cannot connect: check that it runs and is reachable");
+    }
+    of_exchange(place, error)
+}
+
+pub(super) fn of_body(place: &Place<'_>, refused: &Refused) -> Error {
+    match refused {
+        Refused::TooLarge => place.error(
+            Kind::Invalid,
+            format!("answer is larger than {BODY_LIMIT} bytes: check that this is a secret and that the address is the vault's"),
+        ),
+        Refused::Broken(error) if error.is_timeout() => {
+            place.error(Kind::Timeout, format!("the answer was not complete within {} seconds", place.timeout.as_secs_f64()))
+        }
+        Refused::Broken(error) => match cause::<TlsError>(error) {
+            Some(tls) => {
+                let (kind, reason) = of_tls(tls);
+                place.error(kind, reason)
+            }
+            None => place.error(Kind::Unavailable, "the connection was closed before the answer was complete"),
+        },
+    }
+}
+
+/// The HTTP library's own verdicts have no type that could be asked for here, only fixed texts.
+fn of_exchange(place: &Place<'_>, error: &reqwest::Error) -> Error {
+    let causes = chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    if causes.contains("head is too large") || causes.contains("header list") {
+        place.error(Kind::Invalid, "the answer's headers are too large: check that the address is the vault's")
+    } else if causes.contains("invalid") || causes.contains("parsed") || causes.contains("frame") {
+        place.error(Kind::Invalid, "the answer is no valid HTTP: check the protocol (http or https) and the port")
+    } else {
+        place.error(Kind::Unavailable, "the connection was closed before an answer came")
+    }
+}
+
+fn of_io(error: &io::Error, connecting: bool) -> Option<String> {
+    use io::ErrorKind as Io;
+    Some(match error.kind() {
+        Io::ConnectionRefused => "connection refused: check that it runs and listens there".to_owned(),
+        Io::HostUnreachable | Io::NetworkUnreachable => {
+            "no route to the host: check the address and the network".to_owned()
+        }
+        Io::TimedOut => "the connection timed out: check that it runs and is reachable".to_owned(),
+        Io::UnexpectedEof if connecting => {
+            "the connection was closed during the TLS handshake: check that it speaks https".to_owned()
+        }
+        Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof => {
+            "the connection was closed before an answer came".to_owned()
+        }
+        Io::PermissionDenied => "the system does not permit the connection: check firewall and sandbox".to_owned(),
+        _ if connecting => match error.raw_os_error() {
+            Some(_) => format!("cannot connect: {}", error.kind()),
+            None => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// A certificate or a protocol that is wrong stays wrong however often one tries: `Invalid`, not `Unavailable`.
+fn of_tls(error: &TlsError) -> (Kind, String) {
+    let reason = match error {
+        TlsError::InvalidCertificate(certificate) => of_certificate(certificate).to_owned(),
+        TlsError::NoCertificatesPresented => "the server presented no certificate".to_owned(),
+        TlsError::InvalidMessage(_) => {
+            "the server does not speak TLS there: set the protocol to http, or correct the port".to_owned()
+        }
+        TlsError::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => {
+            "the server asks for a client certificate, which is not supported".to_owned()
+        }
+        TlsError::AlertReceived(AlertDescription::UnrecognisedName) => {
+            "the server has no certificate for this name: set `tls_server_name`".to_owned()
+        }
+        TlsError::AlertReceived(alert) => format!("the server refused the TLS handshake (alert {alert:?})"),
+        TlsError::PeerIncompatible(_) => "the server offers neither TLS 1.2 nor TLS 1.3 with a known cipher".to_owned(),
+        _ => return (Kind::Unavailable, "the TLS handshake failed".to_owned()),
+    };
+    (Kind::Invalid, reason)
+}
+
+fn of_certificate(error: &CertificateError) -> &'static str {
+    use CertificateError as Certificate;
+    match error {
+        Certificate::UnknownIssuer | Certificate::BadSignature => {
+            "the server's certificate is from a CA that is not trusted here: name that CA in `ca_cert` or SSL_CERT_FILE \
+             (`ssl_verify = off` is for tests only)"
+        }
+        Certificate::Expired | Certificate::ExpiredContext { .. } => {
+            "the server's certificate has expired: renew it (or correct this machine's clock)"
+        }
+        Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet: check both clocks"
+        }
+        Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+            "the server's certificate is for another name: set `host` to a name in its subjectAltName, or \
+             `tls_server_name` to the name it carries"
+        }
+        Certificate::Revoked => "the server's certificate has been revoked: replace it",
+        Certificate::InvalidPurpose | Certificate::InvalidPurposeContext { .. } => {
+            "the server's certificate is not for servers: its extendedKeyUsage needs serverAuth"
+        }
+        Certificate::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "the server's certificate is a CA's (CA:TRUE): name that very certificate in `ca_cert`, or give the server \
+             one of its own"
+        }
+        _ => "the server's certificate is not valid: replace it",
+    }
+}
+
+/// An error and its causes. An `io::Error` hides what it wraps from `source`, so it is asked directly.
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
+        let error: &'a (dyn StdError + 'static) = *error;
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &'a (dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+/// The innermost cause of a type: an `io::Error` may wrap another that knows more.
+fn cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    chain(error).filter_map(|cause| cause.downcast_ref::<T>()).last()
+}

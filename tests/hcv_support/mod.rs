@@ -1,0 +1,87 @@
+//! A server that answers as no real one does: bytes as given, on a free loopback port, ended with the test's runtime.
+#![allow(dead_code)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+pub struct Fake {
+    pub address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Fake {
+    /// Answers each request with what `answer` makes of its head, then closes the connection.
+    pub async fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+        let address = listener.local_addr().expect("its address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (answer, counter) = (Arc::new(answer), connections.clone());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let answer = answer.clone();
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    let mut piece = [0; 4096];
+                    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                        match stream.read(&mut piece).await {
+                            Ok(0) | Err(_) => return,
+                            Ok(length) => head.extend_from_slice(&piece[..length]),
+                        }
+                    }
+                    let _ = stream.write_all(&answer(&String::from_utf8_lossy(&head))).await;
+                    let _ = stream.shutdown().await;
+                });
+            }
+        });
+        Fake { address, connections }
+    }
+
+    /// Accepts and never answers.
+    pub async fn silent() -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+        let address = listener.local_addr().expect("its address");
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                held.push(stream);
+            }
+        });
+        Fake { address, connections: Arc::default() }
+    }
+
+    /// Says the same to whoever connects, whatever they say, and closes.
+    pub async fn greeting(text: &'static [u8]) -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+        let address = listener.local_addr().expect("its address");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(text).await;
+            }
+        });
+        Fake { address, connections: Arc::default() }
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+}
+
+/// An answer with a body and its right length.
+pub fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// A port of the loopback where nobody listens.
+pub fn closed_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a loopback port").port()
+}
