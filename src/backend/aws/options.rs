@@ -1,0 +1,29 @@
+//! The options of the `aws` vault.
+
+use crate::options::{Opt, Type};
+
+/// What a region's name looks like. It becomes part of a host name, so nothing else may pass.
+pub const REGION: &str = "^[a-z]{2,16}(-[a-z]{1,16}){1,3}-[0-9]{1,2}$";
+
+pub const OPTIONS: &[Opt] = &[
+    Opt::new(
+        "region",
+        Type::Text,
+        "the AWS region, such as `us-east-1`; none: `AWS_REGION`, `AWS_DEFAULT_REGION`, then the profile's",
+    )
+    .pattern(REGION)
+    .overridable(),
+    Opt::new(
+        "endpoint_url",
+        Type::Text,
+        "where Secrets Manager is, such as a VPC endpoint; none: `AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL`, \
+         then the region's public endpoint",
+    )
+    .pattern(r"^https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?$"),
+    Opt::new("ssl_verify", Type::Boolean, "whether the server's certificate is checked").default("true"),
+    Opt::new(
+        "ca_cert",
+        Type::Text,
+        "a CA bundle that replaces the system's, as a path or as PEM text; none: `AWS_CA_BUNDLE`, then the system's",
+    ),
+];

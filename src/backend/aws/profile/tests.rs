@@ -1,0 +1,131 @@
+use std::fs;
+
+use aws_credential_types::Credentials;
+use tempfile::TempDir;
+
+use super::*;
+
+struct Home(TempDir);
+
+impl Home {
+    fn new(credentials: &str, config: &str) -> Self {
+        let home = Self(TempDir::new().unwrap());
+        fs::create_dir(home.path(".aws")).unwrap();
+        fs::write(home.path(".aws/credentials"), credentials).unwrap();
+        fs::write(home.path(".aws/config"), config).unwrap();
+        home
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.0.path().join(below)
+    }
+
+    fn profiles(&self, more: &[(&str, &str)]) -> Profiles {
+        let home = [("HOME", self.0.path().to_str().unwrap())];
+        Profiles::new(&Environment::of(home.into_iter().chain(more.iter().copied())))
+    }
+}
+
+fn keys(profile: &Profile) -> (String, String, Option<String>) {
+    let login = profile.login.as_ref().unwrap();
+    let keys = login.identity.data::<Credentials>().unwrap();
+    let token = keys.session_token().map(str::to_owned);
+    (keys.access_key_id().to_owned(), keys.secret_access_key().to_owned(), token)
+}
+
+#[tokio::test]
+async fn the_default_profile_of_both_files_is_one() {
+    let home = Home::new(
+        "[default]\naws_access_key_id = AKID\naws_secret_access_key=s3cr3t\n aws_session_token = t\n",
+        "[default]\nregion = eu-west-1\naws_access_key_id = OTHER\n",
+    );
+    let profile = home.profiles(&[]).current().await;
+    assert_eq!(profile.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(keys(&profile).0, "AKID", "the credentials file wins");
+    assert!(!format!("{profile:?}").contains("s3cr3t"));
+}
+
+#[tokio::test]
+async fn a_profile_is_found_by_name_and_in_files_named_by_variables() {
+    let home = Home::new("[default]\naws_access_key_id=WRONG\naws_secret_access_key=x\n", "");
+    fs::write(
+        home.path("keys"),
+        "[prod]\naws_access_key_id = AKID\naws_secret_access_key = s\naws_session_token = t\n",
+    )
+    .unwrap();
+    fs::write(home.path("conf"), "[profile prod]\nregion = us-west-2\n").unwrap();
+    let config = home.path("conf");
+    let profile = home
+        .profiles(&[
+            ("AWS_PROFILE", "prod"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "~/keys"),
+            ("AWS_CONFIG_FILE", config.to_str().unwrap()),
+        ])
+        .current()
+        .await;
+    assert_eq!(keys(&profile), ("AKID".into(), "s".into(), Some("t".into())));
+    assert_eq!(profile.region.as_deref(), Some("us-west-2"));
+    assert_eq!(profile.login.as_ref().unwrap().origin, "profile prod");
+}
+
+#[tokio::test]
+async fn a_changed_file_is_read_again_and_an_unchanged_one_is_not() {
+    let home = Home::new("[default]\naws_access_key_id=ONE\naws_secret_access_key=s\n", "");
+    let profiles = home.profiles(&[]);
+    let first = profiles.current().await;
+    assert!(Arc::ptr_eq(&first, &profiles.current().await));
+
+    let next = home.path(".aws/next");
+    fs::write(&next, "[default]\naws_access_key_id=TWO\naws_secret_access_key=s\n").unwrap();
+    fs::rename(&next, home.path(".aws/credentials")).unwrap();
+    assert_eq!(keys(&*profiles.current().await).0, "TWO");
+
+    fs::remove_file(home.path(".aws/credentials")).unwrap();
+    assert!(profiles.current().await.login.is_err());
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_says_why() {
+    for (credentials, part) in [
+        ("", "profile default: not found"),
+        ("[other]\naws_access_key_id=A\naws_secret_access_key=hunter2\n", "profile default: not found"),
+        ("[default]\naws_access_key_id=A\n", "it has no aws_secret_access_key"),
+        ("[default]\naws_secret_access_key=hunter2\n", "it has no aws_access_key_id"),
+        ("[default]\nregion=x\n", "it has no aws_access_key_id and aws_secret_access_key"),
+        ("[default]\ncredential_process=/bin/hunter2\n", "it uses credential_process, which is not supported"),
+        (
+            "[default]\nrole_arn=hunter2\naws_access_key_id=A\naws_secret_access_key=hunter2\n",
+            "it uses role_arn, which is not supported",
+        ),
+        ("[default\naws_secret_access_key=hunter2\n", "is malformed"),
+        ("[default]\nhunter2\n", "is malformed"),
+        ("[default]\naws_access_key_id=A\naws_secret_access_key=hunter2\naws_session_token=a b\n", "cannot be sent"),
+    ] {
+        let reason = Home::new(credentials, "").profiles(&[]).current().await.login.clone().unwrap_err();
+        assert!(reason.contains(part), "{part:?} is not in {reason:?}");
+        assert!(!reason.contains("hunter2"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_none_is_told_apart_from_a_missing_one() {
+    let home = Home::new("", "");
+    let path = home.path(".aws/credentials");
+    let reason = async || home.profiles(&[]).current().await.login.clone().unwrap_err();
+
+    fs::write(&path, b"[default]\n\xff").unwrap();
+    assert!(reason().await.contains("/.aws/credentials is no UTF-8 text"));
+    fs::remove_file(&path).unwrap();
+    assert!(reason().await.contains("/.aws/credentials does not exist"));
+    fs::create_dir(&path).unwrap();
+    assert!(reason().await.contains("/.aws/credentials is no regular file"));
+    fs::remove_dir(&path).unwrap();
+    fs::File::create(&path).unwrap().set_len(SIZE_LIMIT + 1).unwrap();
+    assert!(reason().await.contains("/.aws/credentials is too large"));
+}
+
+#[tokio::test]
+async fn without_a_home_the_error_says_so() {
+    let reason = Profiles::new(&Environment::default()).current().await.login.clone().unwrap_err();
+    assert!(reason.contains("neither HOME nor AWS_SHARED_CREDENTIALS_FILE is set"), "{reason}");
+}
