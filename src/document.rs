@@ -9,7 +9,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, quote};
 use crate::secret::Secret;
 
 /// Padding may be missing: that is how `ngx.decode_base64`, which Kong uses, reads it.
@@ -74,8 +74,7 @@ impl Document {
     }
 
     fn field(&self, key: &[u8]) -> Result<Arc<Secret>> {
-        let shown = String::from_utf8_lossy(key).chars().take(100).collect::<String>();
-        let shown = shown.escape_debug();
+        let shown = quote(key, 100);
         self.read_fields();
         let Some(Some(fields)) = self.fields.get() else {
             return Err(Error::new(

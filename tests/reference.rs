@@ -1,0 +1,121 @@
+//! The grammar, from outside: the table of what Kong's users know, and properties.
+
+use kong_vault::reference::{Reference, is_reference, parse};
+use proptest::prelude::*;
+
+fn refused(text: &str) -> String {
+    parse(text.as_bytes()).unwrap_err().to_string()
+}
+
+fn parts(text: &str) -> (String, String, Option<String>) {
+    let Reference { name, resource, key, .. } = parse(text.as_bytes()).unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(name), text(resource), key.map(text))
+}
+
+#[test]
+fn errors_quote_the_reference() {
+    for (text, expected) in [
+        ("{vault://env}", "reference url is missing path [{vault://env}]"),
+        ("{vault://env?a=b}", "reference url is missing path [{vault://env?a=b}]"),
+        ("{vault://env/}", "reference url has empty path [{vault://env/}]"),
+        ("{vault://env/////}", "reference url has invalid path [{vault://env/////}]"),
+        ("{vault://env/a#x}", "reference url has invalid version [{vault://env/a#x}]"),
+        ("{vault://env/a#}", "reference url has invalid version [{vault://env/a#}]"),
+        ("{vault://env/a#+1}", "reference url has invalid version [{vault://env/a#+1}]"),
+        ("{vault://env/a#0}", "reference url has invalid version [{vault://env/a#0}]"),
+        ("{vault://env/a#4294967296}", "reference url has invalid version [{vault://env/a#4294967296}]"),
+        ("{vault:///a}", "not a reference [{vault:///a}]"),
+        ("{vault:/x/y}", "not a reference [{vault:/x/y}]"),
+        ("{vault://env/a", "not a reference [{vault://env/a]"),
+        ("", "not a reference []"),
+    ] {
+        assert_eq!(refused(text), expected);
+    }
+}
+
+#[test]
+fn what_errors_quote_is_bounded_on_one_line_and_no_credential() {
+    assert_eq!(refused("{vault://env/\na#x\r}"), "reference url has invalid version [{vault://env/\\na#x\\r}]");
+    assert_eq!(
+        refused("{vault://hcv/a?Token=hunter2&ttl=1&api%6Bey=hunter2#x}"),
+        "reference url has invalid version [{vault://hcv/a?Token=***&ttl=1&api%6Bey=***]"
+    );
+    assert!(refused(&"x".repeat(65536)).len() < 400);
+    assert!(parse(b"{vault://env/\xff#x}").unwrap_err().to_string().contains("env/?#x"));
+}
+
+#[test]
+fn slashes_separate_and_escapes_do_not() {
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(parts("{vault://env/test}"), ("env".into(), "test".into(), None));
+    assert_eq!(parts("{vault://aws/a/b/c}"), ("aws".into(), "a/b".into(), some("c")));
+    assert_eq!(parts("{vault://env/a/b/}"), ("env".into(), "a/b".into(), None));
+    assert_eq!(parts("{vault://env////a////b}"), ("env".into(), "a".into(), some("b")));
+    assert_eq!(parts("{vault://env////a////b//}"), ("env".into(), "a/b".into(), None));
+    assert_eq!(parts("{vault://aws/%2Fsecret/key}"), ("aws".into(), "/secret".into(), some("key")));
+    assert_eq!(parts("{vault://aws/%zz%2/%}"), ("aws".into(), "%zz%2".into(), some("%")));
+    assert_eq!(
+        parts("{vault://aws/arn:aws:secretsmanager:eu-west-1:1:secret:db%2Fpass-Ab/user}"),
+        ("aws".into(), "arn:aws:secretsmanager:eu-west-1:1:secret:db/pass-Ab".into(), some("user"))
+    );
+}
+
+#[test]
+fn options_are_form_decoded() {
+    let options = |text: &str| parse(text.as_bytes()).unwrap().options;
+    assert_eq!(options("{vault://env/a}"), vec![]);
+    assert_eq!(options("{vault://env/a?}"), vec![]);
+    assert_eq!(
+        options("{vault://env/a?x=1+2%26&&y&z=#1}"),
+        vec![(b"x".to_vec(), Some(b"1 2&".to_vec())), (b"y".to_vec(), None), (b"z".to_vec(), Some(vec![]))]
+    );
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics_and_what_parses_looks_like_a_reference(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let mut reference = b"{vault://".to_vec();
+        reference.extend_from_slice(&text);
+        reference.push(b'}');
+        let _ = parse(&text);
+        if let Ok(parsed) = parse(&reference) {
+            prop_assert!(is_reference(&reference));
+            prop_assert!(!parsed.name.is_empty() && !parsed.resource.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_escaped_comes_back_whole(
+        name in "[a-z][a-z0-9-]{0,8}",
+        resource in proptest::collection::vec("[^/]{1,12}", 1..4),
+        key in proptest::option::of("\\PC{1,12}"),
+        version in proptest::option::of(1u32..),
+        options in proptest::collection::vec(("[a-z_]{1,8}", "\\PC{0,12}"), 0..4),
+    ) {
+        let escape = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let path: Vec<_> = resource.iter().map(|part| escape(part)).collect();
+        let mut text = format!("{{vault://{name}/{}/{}", path.join("//"), key.as_deref().map(escape).unwrap_or_default());
+        for (index, (option, value)) in options.iter().enumerate() {
+            text.push_str(&format!("{}{option}={}", if index == 0 { "?" } else { "&" }, escape(value)));
+        }
+        text.push_str(&version.map(|version| format!("#{version}")).unwrap_or_default());
+        text.push('}');
+        let parsed = parse(text.as_bytes()).unwrap();
+        prop_assert_eq!(parsed.name, name.into_bytes());
+        prop_assert_eq!(parsed.resource, resource.join("/").into_bytes());
+        prop_assert_eq!(parsed.key, key.map(String::into_bytes));
+        prop_assert_eq!(parsed.version, version);
+        prop_assert_eq!(parsed.options.len(), options.len());
+        for ((name, value), (option, expected)) in parsed.options.iter().zip(&options) {
+            prop_assert_eq!(name, option.as_bytes());
+            prop_assert_eq!(value.as_deref(), Some(expected.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn long_references_take_linear_time(length in 60_000usize..65_536) {
+        let text = format!("{{vault://env/{}}}", "/%2F".repeat(length / 4));
+        prop_assert!(parse(text.as_bytes()).is_ok());
+    }
+}
