@@ -1,5 +1,17 @@
 //! What an option is: the one declaration from which names, validation, help and the documents' tables derive.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use regex_lite::Regex;
+
+use crate::secret::Secret;
+use crate::settings::Value;
+
+/// The longest time that makes sense, in seconds: some 30 years, as with `resurrect_ttl`'s default of 1e8.
+const LONGEST: f64 = 1e9;
+
 /// The type of an option's value. Numbers are decimal; seconds may have a fraction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Type {
@@ -86,6 +98,72 @@ impl Opt {
         self.aliases = names;
         self
     }
+
+    /// Whether `name` is this option's, or another spelling of it.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.aliases.contains(&name)
+    }
+
+    /// Reads a value; `None` where it isn't what `accepts` says.
+    pub fn read(&self, text: &str) -> Option<Value> {
+        if !self.one_of.is_empty() && !self.one_of.contains(&text) {
+            return None;
+        }
+        if let Some(pattern) = self.pattern
+            && !matches_whole(pattern, text)
+        {
+            return None;
+        }
+        match self.kind {
+            Type::Text if self.sensitive => Some(Value::Secret(Secret::new(text))),
+            Type::Text => Some(Value::Text(text.to_owned())),
+            Type::Boolean => match text {
+                "true" | "on" | "yes" | "1" => Some(Value::Boolean(true)),
+                "false" | "off" | "no" | "0" => Some(Value::Boolean(false)),
+                _ => None,
+            },
+            Type::Integer { min, max } => {
+                text.parse().ok().filter(|number| (min..=max).contains(number)).map(Value::Integer)
+            }
+            Type::Seconds => {
+                let seconds: f64 = text.parse().ok()?;
+                let seconds = Some(seconds).filter(|seconds| (0.0..=LONGEST).contains(seconds))?;
+                Duration::try_from_secs_f64(seconds).ok().map(Value::Seconds)
+            }
+            Type::List => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Some(Value::List(items.map(str::to_owned).collect()))
+            }
+        }
+    }
+
+    /// What values are accepted, for people.
+    pub fn accepts(&self) -> String {
+        if !self.one_of.is_empty() {
+            return format!("one of {}", self.one_of.join(", "));
+        }
+        let kind = match self.kind {
+            Type::Text => "text".to_owned(),
+            Type::Boolean => "true or false".to_owned(),
+            Type::Integer { min, max: i64::MAX } => format!("a whole number from {min}"),
+            Type::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Type::Seconds => format!("seconds from 0 to {LONGEST}"),
+            Type::List => "a list separated by commas".to_owned(),
+        };
+        match self.pattern {
+            Some(pattern) => format!("{kind} like {pattern}"),
+            None => kind,
+        }
+    }
+}
+
+/// Whether the whole of `text` matches. The patterns are ours and few: each is compiled once.
+fn matches_whole(pattern: &'static str, text: &str) -> bool {
+    static COMPILED: OnceLock<Mutex<HashMap<&'static str, Option<Regex>>>> = OnceLock::new();
+    let mut compiled = COMPILED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let regex = compiled.entry(pattern).or_insert_with(|| Regex::new(&format!("^(?:{pattern})$")).ok());
+    // A pattern that is no regular expression accepts nothing; a test compiles them all.
+    regex.as_ref().is_some_and(|regex| regex.is_match(text))
 }
 
 /// The options that every backend has.
@@ -103,4 +181,27 @@ pub const COMMON: &[Opt] = &[
         .default("false")
         .overridable()
         .aliases(&["decode_base64"]),
+];
+
+/// kong-vault's own options, by their names in kong.conf.
+pub const OWN: &[Opt] = &[
+    Opt::new("vaults", Type::List, "the backends switched on: `bundled` (all), `off`, or a list of names")
+        .default("bundled"),
+    Opt::new("vault_cache_size", Type::Integer { min: 1, max: 10_000_000 }, "documents cached per worker")
+        .default("1000"),
+    Opt::new(
+        "vault_fetch_timeout",
+        Type::Seconds,
+        "seconds for a whole fetch: resolve, connect, TLS, redirects, answer",
+    )
+    .default("5")
+    .pattern(".*[1-9].*"),
+    Opt::new("vault_declarative_config", Type::Text, "a YAML or JSON file with `vaults:` entities in Kong's format"),
+    Opt::new("vault_data_dir", Type::Text, "a folder for the entities of the standalone Admin API, which comes later"),
+    Opt::new(
+        "vault_strict_compatibility",
+        Type::Boolean,
+        "let references set every option, as in Kong; they could send a vault's token to any host",
+    )
+    .default("false"),
 ];

@@ -9,7 +9,7 @@ use crate::cache::Terms;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::reference;
-use crate::settings::{Settings, SettingsKey};
+use crate::settings::{Sealed, SettingsKey};
 
 /// A reference, understood and checked.
 #[derive(Debug, Clone)]
@@ -24,11 +24,10 @@ pub struct Plan {
 /// its decoding have equal origins.
 pub struct Origin {
     pub descriptor: &'static Descriptor,
-    pub settings: Arc<Settings>,
+    pub settings: Arc<Sealed>,
     pub ask: Ask,
     pub terms: Terms,
     pub instance: InstanceKey,
-    settings_key: SettingsKey,
 }
 
 /// What makes two origins share a vault's connections and credentials.
@@ -58,8 +57,7 @@ impl Plan {
                 neg_ttl: settings.seconds("neg_ttl").unwrap_or(Duration::ZERO),
                 resurrect_ttl: settings.seconds("resurrect_ttl").unwrap_or(Duration::ZERO),
             },
-            instance: InstanceKey { vault: vault.name.clone(), settings: settings.instance_key() },
-            settings_key: settings.document_key(),
+            instance: InstanceKey { vault: vault.name.clone(), settings: settings.instance_key.clone() },
             settings: Arc::clone(&settings),
         };
         Ok(Self { origin: Arc::new(origin), key: reference.key, base64_decode: settings.boolean("base64_decode") })
@@ -78,7 +76,7 @@ impl Origin {
     }
 
     fn identity(&self) -> (&str, &str, Option<u32>, &SettingsKey) {
-        (&self.instance.vault, &self.ask.resource, self.ask.version, &self.settings_key)
+        (&self.instance.vault, &self.ask.resource, self.ask.version, &self.settings.document_key)
     }
 }
 

@@ -1,27 +1,52 @@
 //! The effective, validated options of one vault for one reference.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::options::COMMON;
 use crate::secret::Secret;
 
 /// A validated value.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     Text(String),
     Secret(Secret),
     Boolean(bool),
     Integer(i64),
-    Seconds(f64),
+    Seconds(Duration),
     List(Vec<String>),
 }
 
 /// Options by name; each present one has been checked against its declaration, and each default is filled in.
 /// `Debug` shows no sensitive value.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, Value>,
 }
+
+/// Settings that are final, with the keys that caches compare them by.
+#[derive(Debug)]
+pub struct Sealed {
+    settings: Settings,
+    /// What tells documents apart: everything that has a say in what is fetched, and for how long it is kept.
+    pub document_key: SettingsKey,
+    /// What tells connections and credentials apart: everything but what all backends have.
+    pub instance_key: SettingsKey,
+}
+
+impl Deref for Sealed {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+/// A part of settings that tells documents, or connections, apart. It compares the values themselves; clones share them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SettingsKey(Arc<[(&'static str, Value)]>);
 
 impl Settings {
     pub fn set(&mut self, name: &'static str, value: Value) {
@@ -62,7 +87,7 @@ impl Settings {
 
     pub fn seconds(&self, name: &str) -> Option<Duration> {
         match self.values.get(name)? {
-            Value::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
+            Value::Seconds(seconds) => Some(*seconds),
             _ => None,
         }
     }
@@ -74,19 +99,48 @@ impl Settings {
         }
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Value)> {
-        self.values.iter().map(|(name, value)| (*name, value))
+    pub fn seal(self) -> Sealed {
+        Sealed {
+            document_key: self.key_without(|name| name == "base64_decode"),
+            instance_key: self.key_without(|name| COMMON.iter().any(|opt| opt.name == name)),
+            settings: self,
+        }
+    }
+
+    fn key_without(&self, left_out: impl Fn(&str) -> bool) -> SettingsKey {
+        let kept = self.values.iter().filter(|(name, _)| !left_out(name));
+        SettingsKey(kept.map(|(name, value)| (*name, value.clone())).collect())
     }
 }
 
-/// stub
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SettingsKey(u8);
-impl Settings {
-    pub fn document_key(&self) -> SettingsKey {
-        SettingsKey(0)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(values: &[(&'static str, &str)]) -> Sealed {
+        let mut settings = Settings::default();
+        for (name, value) in values {
+            settings.set(name, Value::Text((*value).to_owned()));
+        }
+        settings.seal()
     }
-    pub fn instance_key(&self) -> SettingsKey {
-        SettingsKey(0)
+
+    #[test]
+    fn keys_compare_what_matters() {
+        let one = settings(&[("region", "eu"), ("ttl", "1"), ("base64_decode", "true")]);
+        let same_document = settings(&[("region", "eu"), ("ttl", "1"), ("base64_decode", "false")]);
+        let same_instance = settings(&[("region", "eu"), ("ttl", "2")]);
+        let other = settings(&[("region", "us")]);
+        assert_eq!(one.document_key, same_document.document_key);
+        assert_ne!(one.document_key, same_instance.document_key);
+        assert_eq!(one.instance_key, same_instance.instance_key);
+        assert_ne!(one.instance_key, other.instance_key);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let mut settings = Settings::default();
+        settings.set("token", Value::Secret(Secret::new("hunter2")));
+        assert!(!format!("{:?}", settings.seal()).contains("hunter2"));
     }
 }

@@ -65,6 +65,12 @@ pub struct Descriptor {
     pub build: fn(&Setup<'_>) -> Result<Arc<dyn Backend>>,
 }
 
+impl std::fmt::Debug for Descriptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Descriptor({})", self.name)
+    }
+}
+
 /// Every backend there is.
 pub const ALL: &[&Descriptor] = &[&env::DESCRIPTOR, &hcv::DESCRIPTOR, &aws::DESCRIPTOR];
 
