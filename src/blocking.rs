@@ -1,10 +1,17 @@
-//! Fetches where waiting is allowed and no thread may be left: nginx's init phases, the command line, plain LuaJIT.
+//! Fetches where waiting is allowed and no thread may be left: nginx's init phase, the command line, plain LuaJIT.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::runtime::Builder;
+use tokio::task::JoinSet;
 
 use crate::error::{Error, Kind, Result};
+use crate::fetch::{Instances, Limits};
+use crate::flight::Outcome;
+use crate::plan::Origin;
+use crate::resolver::{Lookup, Resolver, ended_early, pick};
+use crate::secret::Secret;
 
 /// Runs a future to its end on this thread. No thread of ours outlives the call; the future bounds its own time.
 pub fn run<T>(future: impl Future<Output = T>) -> Result<T> {
@@ -14,4 +21,56 @@ pub fn run<T>(future: impl Future<Output = T>) -> Result<T> {
         .build()
         .map_err(|err| Error::new(Kind::Internal, format!("a fetch can't be started ({err})")))?;
     Ok(runtime.block_on(future))
+}
+
+impl Resolver {
+    /// Resolves references on this thread, blocking it; for phases in which nobody else waits. Misses, and values whose
+    /// time is over, are fetched side by side, each document once. No thread is left.
+    pub fn fetch_blocking(self: &Arc<Self>, references: &[Vec<u8>]) -> Vec<Result<Arc<Secret>>> {
+        let lookups: Vec<_> = references.iter().map(|reference| self.lookup_waiting(reference)).collect();
+        let mut wanted: Vec<Arc<Origin>> = Vec::new();
+        for lookup in &lookups {
+            if let Ok(Lookup::Miss(plan)) = lookup
+                && !wanted.contains(&plan.origin)
+            {
+                wanted.push(Arc::clone(&plan.origin));
+            }
+        }
+        let outcomes = if wanted.is_empty() { Ok(Vec::new()) } else { self.fetch_all(wanted) };
+        let resolve = |lookup: Result<Lookup>| match lookup? {
+            Lookup::Value(value) => Ok(value.secret),
+            Lookup::Miss(plan) => {
+                match outcomes.as_ref().map_err(Clone::clone)?.iter().find(|(origin, _)| *origin == plan.origin) {
+                    Some((_, outcome)) => {
+                        pick(&plan, outcome.as_ref().map_err(Clone::clone)?, false).map(|value| value.secret)
+                    }
+                    None => Err(ended_early(&plan.origin)),
+                }
+            }
+        };
+        lookups.into_iter().map(resolve).collect()
+    }
+
+    fn fetch_all(self: &Arc<Self>, wanted: Vec<Arc<Origin>>) -> Result<Vec<(Arc<Origin>, Outcome)>> {
+        let resolver = Arc::clone(self);
+        run(async move {
+            // Connections belong to the runtime that made them, and this one ends with the call.
+            let config = resolver.config();
+            let limits = Limits { timeout: config.fetch_timeout, breaker_interval: config.breaker_interval };
+            let instances = Arc::new(Instances::new(resolver.environment().clone(), limits, false));
+            let mut fetches = JoinSet::new();
+            for origin in wanted {
+                let (resolver, instances) = (Arc::clone(&resolver), Arc::clone(&instances));
+                fetches.spawn(async move {
+                    let outcome = resolver.keep(&origin, instances.fetch(&origin, false).await).0;
+                    (origin, outcome)
+                });
+            }
+            let mut outcomes = Vec::new();
+            while let Some(landed) = fetches.join_next().await {
+                outcomes.extend(landed);
+            }
+            outcomes
+        })
+    }
 }

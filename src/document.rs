@@ -58,6 +58,16 @@ impl Document {
         std::mem::size_of::<Self>() + self.whole.len() + fields
     }
 
+    /// Whether both hold the same bytes.
+    pub fn is_same(&self, other: &Document) -> bool {
+        self.whole == other.whole
+    }
+
+    /// The bytes as the vault keeps them.
+    pub fn whole(&self) -> &Secret {
+        &self.whole
+    }
+
     /// Reads the fields now, so that no later `pick` has to.
     pub fn read_fields(&self) {
         self.fields

@@ -4,14 +4,15 @@
 //! It lives as long as its process; what runs on it never calls Lua or nginx.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use tokio::runtime::{Builder, Handle};
+use tokio::task::AbortHandle;
 
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::signals::AllBlocked;
-use crate::wake::{Board, Door};
+use crate::wake::Door;
 
 /// Threads that may resolve names at once: the C library's resolver blocks.
 const RESOLVER_THREADS: usize = 4;
@@ -20,7 +21,6 @@ const RESOLVER_THREADS: usize = 4;
 pub struct Engine {
     runtime: Handle,
     address: String,
-    pub board: Arc<Board>,
 }
 
 impl Engine {
@@ -50,15 +50,14 @@ impl Engine {
                 Ok(runtime) => runtime,
                 Err(err) => return drop(ready.send(Err(err))),
             };
-            let board = Arc::new(Board::default());
             runtime.block_on(async {
                 match Door::open(&environment) {
                     Err(err) => drop(ready.send(Err(err))),
                     Ok(door) => {
                         let handle = Handle::current();
-                        let engine = Engine { runtime: handle, address: door.address(), board: Arc::clone(&board) };
+                        let engine = Engine { runtime: handle, address: door.address() };
                         drop(ready.send(Ok(engine)));
-                        door.serve(board).await;
+                        door.serve().await;
                     }
                 }
             });
@@ -79,12 +78,18 @@ impl Engine {
         }
     }
 
-    /// Where a cosocket of this process connects to, to be told of a landing (see `wake`).
+    /// Where a cosocket of this process connects to, to be rung (see `wake`).
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.runtime.spawn(task);
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.runtime.spawn(task).abort_handle()
+    }
+
+    /// Calls something on this thread that is to belong to the engine's runtime.
+    pub fn within<T>(&self, call: impl FnOnce() -> T) -> T {
+        let _entered = self.runtime.enter();
+        call()
     }
 }

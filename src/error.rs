@@ -1,6 +1,7 @@
 //! The one error of this crate: a kind for control flow, one lower-case sentence for people.
 
 use std::fmt;
+use std::time::Duration;
 
 /// What went wrong, as far as control flow and metrics care. The text says it to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +20,8 @@ pub enum Kind {
     Throttled,
     /// The vault could not be reached, is sealed or failed.
     Unavailable,
+    /// No trusted connection comes about: a certificate or a TLS version is wrong.
+    Tls,
     /// The fetch did not end within its deadline.
     Timeout,
     /// An answer, a field or an encoding is not what it has to be.
@@ -30,6 +33,31 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, in the order of `code`: a kind once given a place keeps it.
+    pub const ALL: [Kind; 12] = [
+        Kind::Reference,
+        Kind::UnknownVault,
+        Kind::Config,
+        Kind::NotFound,
+        Kind::Denied,
+        Kind::Throttled,
+        Kind::Unavailable,
+        Kind::Tls,
+        Kind::Timeout,
+        Kind::Invalid,
+        Kind::WouldBlock,
+        Kind::Internal,
+    ];
+
+    /// A number by which one worker tells another of a failure.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
     /// The name used in metrics and `stats()`.
     pub fn name(self) -> &'static str {
         match self {
@@ -40,6 +68,7 @@ impl Kind {
             Kind::Denied => "denied",
             Kind::Throttled => "throttled",
             Kind::Unavailable => "unavailable",
+            Kind::Tls => "tls",
             Kind::Timeout => "timeout",
             Kind::Invalid => "invalid",
             Kind::WouldBlock => "would_block",
@@ -54,11 +83,27 @@ impl Kind {
 pub struct Error {
     kind: Kind,
     text: String,
+    retry_after: Option<Duration>,
 }
 
 impl Error {
     pub fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into() }
+        Self { kind, text: text.into(), retry_after: None }
+    }
+
+    /// Notes how long the vault asked us to stay away.
+    pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// The sentence itself, as `Display` shows it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     pub fn kind(&self) -> Kind {
@@ -75,7 +120,12 @@ impl Error {
 
     /// Whether the same request may succeed a moment later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind, Kind::Throttled | Kind::Unavailable | Kind::Timeout)
+        matches!(self.kind, Kind::Throttled | Kind::Unavailable)
+    }
+
+    /// Whether it says something about the vault as a whole, and not about one secret or our right to it.
+    pub fn is_outage(&self) -> bool {
+        matches!(self.kind, Kind::Throttled | Kind::Unavailable | Kind::Tls | Kind::Timeout)
     }
 }
 

@@ -1,4 +1,7 @@
 //! One flight per document: whoever wants a document that is being fetched joins the fetch.
+//!
+//! A flight is boarded, departs and lands. Between the first two its worker's Lua side asks the node's cache whether
+//! another worker has the document, or is fetching it.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -6,14 +9,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use crate::document::Document;
 use crate::error::{Error, Kind, Result};
+use crate::node::Parcel;
 
-/// How many documents may be under way at once. Each is a task and a connection of the engine's.
+/// How many documents may be under way at once, for all vaults and for one: a slow vault leaves room for the others.
 const LIMIT: usize = 4096;
+const LIMIT_PER_VAULT: usize = 1024;
 
 /// How long a result waits for a passenger that never comes: a coroutine may be killed while it waits.
 const UNCLAIMED: Duration = Duration::from_secs(30);
+
+/// How long a boarded flight may wait for whoever sees to its departure, before somebody else may.
+const UNATTENDED: Duration = Duration::from_secs(1);
 
 /// Tickets are unique in the process: several Lua VMs share an engine. They stay below 2^53, exact in a Lua number.
 static NEXT_TICKET: AtomicU64 = AtomicU64::new(1);
@@ -21,56 +31,135 @@ static NEXT_TICKET: AtomicU64 = AtomicU64::new(1);
 /// What a flight brought.
 pub type Outcome = Result<Arc<Document>>;
 
-/// Whether a passenger found a flight or has to see to one.
+/// Why a document is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It isn't there: any value that is fresh will do.
+    Miss,
+    /// It is there, but a newer one than from that time is wanted.
+    Newer(Instant),
+    /// To learn whether its vault is back; newer as well.
+    Probe(Instant),
+}
+
+impl Purpose {
+    /// Whether a value of that time is what was wanted.
+    pub fn is_served_by(self, at: Instant) -> bool {
+        match self {
+            Purpose::Miss => true,
+            Purpose::Newer(than) | Purpose::Probe(than) => at > than,
+        }
+    }
+}
+
+/// Whether a passenger found a flight or has to see to its departure.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Boarding {
     Joined(u64),
-    Departed(u64),
+    Boarded(u64),
 }
 
-struct Flight<K> {
+/// What somebody sees who watches a flight.
+#[derive(Debug)]
+pub enum Watch {
+    /// It has landed with that parcel.
+    Landed(Option<Parcel>),
+    UnderWay(oneshot::Receiver<Option<Parcel>>),
+}
+
+enum Stage {
+    Boarding { since: Instant },
+    UnderWay,
+    Landed { outcome: Outcome, parcel: Option<Parcel> },
+}
+
+struct Flight<K, G> {
     key: K,
+    vault: G,
+    purpose: Purpose,
     passengers: usize,
-    outcome: Option<Outcome>,
+    stage: Stage,
+    watchers: Vec<oneshot::Sender<Option<Parcel>>>,
 }
 
-/// All flights of one resolver: those under way and those whose outcome has not been claimed yet.
-pub struct Flights<K> {
-    under_way: HashMap<K, u64>,
-    flights: HashMap<u64, Flight<K>>,
+/// All flights of one resolver: those that have not landed, and those whose outcome has not been claimed yet. `G` tells
+/// vaults apart.
+pub struct Flights<K, G> {
+    open: HashMap<K, u64>,
+    per_vault: HashMap<G, usize>,
+    flights: HashMap<u64, Flight<K, G>>,
     landed: VecDeque<(Instant, u64)>,
 }
 
-impl<K: Hash + Eq + Clone> Default for Flights<K> {
+impl<K, G> Default for Flights<K, G> {
     fn default() -> Self {
-        Self { under_way: HashMap::new(), flights: HashMap::new(), landed: VecDeque::new() }
+        Self { open: HashMap::new(), per_vault: HashMap::new(), flights: HashMap::new(), landed: VecDeque::new() }
     }
 }
 
-impl<K: Hash + Eq + Clone> Flights<K> {
+impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
     /// Takes a seat in the document's flight, or in a new one. A passenger that `waits` has to call `claim`.
-    pub fn board(&mut self, key: &K, waits: bool) -> Result<Boarding> {
-        if let Some(&ticket) = self.under_way.get(key) {
-            if let Some(flight) = self.flights.get_mut(&ticket) {
-                flight.passengers += usize::from(waits);
-            }
-            return Ok(Boarding::Joined(ticket));
+    pub fn board(&mut self, key: &K, vault: &G, purpose: Purpose, waits: bool, now: Instant) -> Result<Boarding> {
+        if let Some(&ticket) = self.open.get(key)
+            && let Some(flight) = self.flights.get_mut(&ticket)
+        {
+            flight.passengers += usize::from(waits);
+            return Ok(match &mut flight.stage {
+                Stage::Boarding { since } if now.saturating_duration_since(*since) >= UNATTENDED => {
+                    *since = now;
+                    Boarding::Boarded(ticket)
+                }
+                _ => Boarding::Joined(ticket),
+            });
         }
-        if self.under_way.len() >= LIMIT {
-            return Err(Error::new(
-                Kind::Unavailable,
-                format!("{LIMIT} fetches are under way already: try again later"),
-            ));
+        let of_vault = self.per_vault.get(vault).copied().unwrap_or(0);
+        if self.open.len() >= LIMIT || of_vault >= LIMIT_PER_VAULT {
+            let text = format!("{of_vault} fetches from this vault are under way already: try again later");
+            return Err(Error::new(Kind::Throttled, text));
         }
         let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
-        self.under_way.insert(key.clone(), ticket);
-        let flight = Flight { key: key.clone(), passengers: usize::from(waits), outcome: None };
+        self.open.insert(key.clone(), ticket);
+        *self.per_vault.entry(vault.clone()).or_default() += 1;
+        let flight = Flight {
+            key: key.clone(),
+            vault: vault.clone(),
+            purpose,
+            passengers: usize::from(waits),
+            stage: Stage::Boarding { since: now },
+            watchers: Vec::new(),
+        };
         self.flights.insert(ticket, flight);
-        Ok(Boarding::Departed(ticket))
+        Ok(Boarding::Boarded(ticket))
     }
 
-    /// Brings a flight's outcome.
-    pub fn land(&mut self, ticket: u64, outcome: Outcome, now: Instant) {
+    /// A flight that waits for its departure.
+    pub fn boarding(&self, ticket: u64) -> Option<(K, Purpose)> {
+        let flight = self.flights.get(&ticket)?;
+        matches!(flight.stage, Stage::Boarding { .. }).then(|| (flight.key.clone(), flight.purpose))
+    }
+
+    /// Lets a flight depart; `None` where it has already. With `owned`, its parcel has to be taken with `parcel`.
+    pub fn depart(&mut self, ticket: u64, owned: bool) -> Option<(K, Purpose)> {
+        let departing = self.boarding(ticket)?;
+        let flight = self.flights.get_mut(&ticket)?;
+        flight.stage = Stage::UnderWay;
+        flight.passengers += usize::from(owned);
+        Some(departing)
+    }
+
+    /// Calls a flight back, to depart anew.
+    pub fn call_back(&mut self, ticket: u64, now: Instant) -> bool {
+        match self.flights.get_mut(&ticket) {
+            Some(flight) if matches!(flight.stage, Stage::UnderWay) => {
+                flight.stage = Stage::Boarding { since: now };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Brings a flight's outcome. Returns how many passengers it has.
+    pub fn land(&mut self, ticket: u64, outcome: Outcome, parcel: Option<Parcel>, now: Instant) -> usize {
         while let Some(&(since, old)) = self.landed.front() {
             if now.saturating_duration_since(since) < UNCLAIMED {
                 break;
@@ -78,83 +167,87 @@ impl<K: Hash + Eq + Clone> Flights<K> {
             self.landed.pop_front();
             self.flights.remove(&old);
         }
-        let Some(flight) = self.flights.get_mut(&ticket) else { return };
-        self.under_way.remove(&flight.key);
-        if flight.passengers == 0 {
+        let Some(flight) = self.flights.get_mut(&ticket) else { return 0 };
+        if matches!(flight.stage, Stage::Landed { .. }) {
+            return 0;
+        }
+        self.open.remove(&flight.key);
+        if let Some(count) = self.per_vault.get_mut(&flight.vault) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_vault.remove(&flight.vault);
+            }
+        }
+        for watcher in flight.watchers.drain(..) {
+            // Whoever doesn't listen any more doesn't want it.
+            let _ = watcher.send(parcel.clone());
+        }
+        let passengers = flight.passengers;
+        if passengers == 0 {
             self.flights.remove(&ticket);
         } else {
-            flight.outcome = Some(outcome);
+            flight.stage = Stage::Landed { outcome, parcel };
             self.landed.push_back((now, ticket));
+        }
+        passengers
+    }
+
+    /// What a flight brought, for one passenger; `None` where it has not landed, or is unknown.
+    pub fn claim(&mut self, ticket: u64) -> Option<Outcome> {
+        self.leave(ticket, |stage| match stage {
+            Stage::Landed { outcome, .. } => Some(outcome.clone()),
+            _ => None,
+        })
+    }
+
+    /// What a flight brought, for whoever let it depart as `owned`: once it landed, to be handed on.
+    pub fn parcel(&mut self, ticket: u64) -> Option<(K, Option<Parcel>)> {
+        let key = self.flights.get(&ticket)?.key.clone();
+        let parcel = self.leave(ticket, |stage| match stage {
+            Stage::Landed { parcel, .. } => Some(parcel.clone()),
+            _ => None,
+        })?;
+        Some((key, parcel))
+    }
+
+    fn leave<T>(&mut self, ticket: u64, take: impl FnOnce(&Stage) -> Option<T>) -> Option<T> {
+        let flight = self.flights.get_mut(&ticket)?;
+        flight.passengers = flight.passengers.saturating_sub(1);
+        let taken = take(&flight.stage)?;
+        if flight.passengers == 0 {
+            self.flights.remove(&ticket);
+        }
+        Some(taken)
+    }
+
+    /// Whether a flight is not to be waited for any more.
+    pub fn has_landed(&self, ticket: u64) -> bool {
+        self.flights.get(&ticket).is_none_or(|flight| matches!(flight.stage, Stage::Landed { .. }))
+    }
+
+    /// Watches a flight without a seat in it.
+    pub fn watch(&mut self, ticket: u64) -> Watch {
+        match self.flights.get_mut(&ticket) {
+            None => Watch::Landed(None),
+            Some(Flight { stage: Stage::Landed { parcel, .. }, .. }) => Watch::Landed(parcel.clone()),
+            Some(flight) => {
+                let (sender, receiver) = oneshot::channel();
+                flight.watchers.push(sender);
+                Watch::UnderWay(receiver)
+            }
         }
     }
 
-    /// What a flight brought, for one passenger; `None` where it is still under way, or unknown.
-    pub fn claim(&mut self, ticket: u64) -> Option<Outcome> {
-        let flight = self.flights.get_mut(&ticket)?;
-        flight.passengers = flight.passengers.saturating_sub(1);
-        let outcome = flight.outcome.clone()?;
-        if flight.passengers == 0 {
-            self.flights.remove(&ticket);
-        }
-        Some(outcome)
+    /// The flight of a document that `wanted` recognises, whether it has landed or not.
+    pub fn find(&self, wanted: impl Fn(&K) -> bool) -> Option<u64> {
+        self.flights.iter().find(|(_, flight)| wanted(&flight.key)).map(|(ticket, _)| *ticket)
     }
 
     /// How many documents are being fetched.
     pub fn under_way(&self) -> usize {
-        self.under_way.len()
+        self.open.len()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::secret::Secret;
-
-    fn document() -> Arc<Document> {
-        Arc::new(Document::new(Secret::new("1")))
-    }
-
-    #[test]
-    fn one_flight_per_document_and_every_passenger_gets_its_outcome() {
-        let mut flights = Flights::default();
-        let Boarding::Departed(ticket) = flights.board(&"a", true).unwrap() else { panic!() };
-        assert_eq!(flights.board(&"a", true).unwrap(), Boarding::Joined(ticket));
-        assert!(matches!(flights.board(&"b", true).unwrap(), Boarding::Departed(other) if other != ticket));
-        flights.land(ticket, Ok(document()), Instant::now());
-        assert!(flights.claim(ticket).unwrap().is_ok());
-        assert!(flights.claim(ticket).unwrap().is_ok());
-        assert!(flights.claim(ticket).is_none());
-        assert!(matches!(flights.board(&"a", true).unwrap(), Boarding::Departed(_)));
-    }
-
-    #[test]
-    fn an_outcome_nobody_claims_is_let_go() {
-        let (mut flights, now) = (Flights::default(), Instant::now());
-        let Boarding::Departed(ticket) = flights.board(&"a", true).unwrap() else { panic!() };
-        flights.land(ticket, Ok(document()), now);
-        let Boarding::Departed(background) = flights.board(&"b", false).unwrap() else { panic!() };
-        flights.land(background, Ok(document()), now + UNCLAIMED);
-        assert_eq!((flights.flights.len(), flights.landed.len(), flights.under_way()), (0, 0, 0));
-    }
-
-    #[test]
-    fn a_passenger_that_gives_up_leaves_the_flight_to_the_others() {
-        let mut flights = Flights::default();
-        let Boarding::Departed(ticket) = flights.board(&"a", true).unwrap() else { panic!() };
-        flights.board(&"a", true).unwrap();
-        assert!(flights.claim(ticket).is_none());
-        flights.land(ticket, Ok(document()), Instant::now());
-        assert!(flights.claim(ticket).unwrap().is_ok());
-        assert!(flights.flights.is_empty());
-    }
-
-    #[test]
-    fn the_number_of_flights_is_bounded() {
-        let mut flights = Flights::default();
-        for key in 0..LIMIT {
-            flights.board(&key, true).unwrap();
-        }
-        assert_eq!(flights.board(&LIMIT, true).unwrap_err().kind(), Kind::Unavailable);
-        assert!(flights.board(&0, true).is_ok());
-    }
-}
+mod tests;

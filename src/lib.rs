@@ -15,19 +15,24 @@ pub mod backend;
 pub mod config;
 
 // The heart: what a reference means, what is cached, what is under way.
+pub mod breaker;
 pub mod cache;
 pub mod document;
 pub mod flight;
 pub mod metrics;
+pub mod node;
 pub mod plan;
 pub mod resolver;
 pub mod vm;
 
 // What runs it.
 pub mod blocking;
+pub mod departure;
 pub mod engine;
+pub mod fetch;
+pub mod peers;
+pub mod rotation;
 pub mod wake;
-pub mod watch;
 
 // The way in from Lua.
 pub mod ffi;

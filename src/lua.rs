@@ -1,14 +1,18 @@
 //! The mlua module behind `native.lua`: the cold calls. mlua turns a panic in any of them into a Lua error.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mlua::{IntoLuaMulti, LightUserData, Lua, LuaString, MultiValue, Nil, Table, UserData, UserDataMethods, Value};
 
+use crate::backend;
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::ffi::Handle;
+use crate::node::Node;
 use crate::reference;
+use crate::resolver::{Lookup, Resolver};
 use crate::vm::Vm;
 
 /// `luaopen_kong_vault_native`: the library as Lua's `package.loadlib` finds it.
@@ -16,6 +20,8 @@ use crate::vm::Vm;
 fn open(lua: &Lua) -> mlua::Result<Table> {
     // Loaded in init_by_lua, this is the last moment to see the environment: nginx wipes it in the workers.
     Environment::captured();
+    // And to have one key and clock for all workers.
+    Node::of_this_process();
     let module = lua.create_table()?;
     module.set("version", env!("CARGO_PKG_VERSION"))?;
     module.set(
@@ -39,19 +45,67 @@ impl UserData for Native {
             or_error(lua, this.0.vm.configure(&conf).map(|()| true))
         });
         methods.add_method("fetch_timeout", |lua, this, ()| {
-            let timeout = this.0.vm.resolver().map(|resolver| resolver.config().fetch_timeout.as_secs_f64());
+            let timeout = this.0.resolver().map(|resolver| resolver.config().fetch_timeout.as_secs_f64());
             or_error(lua, timeout)
         });
         methods.add_method("cache_size", |lua, this, ()| {
-            or_error(lua, this.0.vm.resolver().map(|resolver| resolver.config().cache_size))
+            or_error(lua, this.0.resolver().map(|resolver| resolver.config().cache_size))
         });
         methods.add_method("engine_address", |lua, _, ()| {
             or_error(lua, Engine::of_this_process(Environment::captured()).map(Engine::address))
         });
+        methods.add_method("bell", |lua, this, ()| or_error(lua, this.0.resolver().map(|it| it.bell.number())));
+        methods.add_method("hang_up", |_, this, ()| {
+            if let Ok(resolver) = this.0.resolver() {
+                resolver.bell.hang_up();
+            }
+            Ok(())
+        });
+        methods.add_method("address", |lua, this, ()| {
+            or_error(lua, this.0.resolver().and_then(|resolver| resolver.address().map(str::to_owned)))
+        });
+        methods.add_method("breaker_interval", |lua, this, ()| {
+            or_error(lua, this.0.resolver().map(|resolver| resolver.config().breaker_interval.as_secs_f64()))
+        });
+        methods.add_method("start", |lua, this, ()| {
+            or_error(lua, this.0.resolver().and_then(|resolver| resolver.start()).map(|()| true))
+        });
+        methods.add_method("wait", |_, this, ticket: u64| {
+            if let Ok(resolver) = this.0.resolver() {
+                resolver.wait(ticket);
+            }
+            Ok(())
+        });
+        methods.add_method("forgo", |_, this, (ticket, again): (u64, Option<f64>)| {
+            if let Ok(resolver) = this.0.resolver() {
+                resolver.forgo(ticket, again.map(|again| Duration::try_from_secs_f64(again).unwrap_or_default()));
+            }
+            Ok(())
+        });
+        methods.add_method("is_throwaway", |_, this, ()| Ok(this.0.vm.is_throwaway()));
+        methods.add_method("cached", |lua, this, reference: LuaString| {
+            let found =
+                this.0.resolver().and_then(|resolver| match resolver.lookup_waiting(&reference.as_bytes())? {
+                    Lookup::Value(value) => Ok(value.secret),
+                    Lookup::Miss(plan) => Err(plan.origin.would_block()),
+                });
+            match found {
+                Ok(secret) => lua.create_string(secret.as_bytes())?.into_lua_multi(lua),
+                Err(error) => (Nil, error.for_users()).into_lua_multi(lua),
+            }
+        });
+        methods.add_method("would_block", |lua, this, reference: LuaString| {
+            let plan = this.0.resolver().and_then(|resolver| resolver.plan(&reference.as_bytes()));
+            let error = plan.map_or_else(|error| error, |plan| plan.origin.would_block());
+            lua.create_string(error.for_users())
+        });
+        methods.add_method("metrics", |lua, this, front_hits: u64| {
+            or_error(lua, this.0.resolver().map(|resolver| resolver.metrics.render(&resolver.levels(front_hits))))
+        });
         methods.add_method("fetch_blocking", |lua, this, references: Vec<LuaString>| {
             let references: Vec<_> = references.iter().map(|text| text.as_bytes().to_vec()).collect();
             let answers = lua.create_table()?;
-            let fetched = match this.0.vm.resolver() {
+            let fetched = match this.0.resolver() {
                 Ok(resolver) => resolver.fetch_blocking(&references),
                 Err(error) => references.iter().map(|_| Err(error.clone())).collect(),
             };
@@ -66,31 +120,48 @@ impl UserData for Native {
             Ok(answers)
         });
         methods.add_method("flush", |lua, this, refetch: bool| {
-            or_error(lua, this.0.vm.resolver().map(|resolver| resolver.flush(refetch)).map(|()| true))
+            or_error(lua, this.0.resolver().map(|resolver| resolver.flush(refetch)).map(|()| true))
         });
-        methods.add_method("stats", |lua, this, ()| match this.0.vm.resolver() {
+        methods.add_method("stats", |lua, this, front_hits: u64| match this.0.resolver() {
             Err(error) => (Nil, error.to_string()).into_lua_multi(lua),
-            Ok(resolver) => {
-                let (entries, bytes, under_way) = resolver.sizes();
-                let stats = lua.create_table()?;
-                stats.set("entries", entries)?;
-                stats.set("bytes", bytes)?;
-                stats.set("fetching", under_way)?;
-                stats.set("generation", this.0.vm.generation().load(std::sync::atomic::Ordering::Relaxed))?;
-                stats.set("cache_hits", resolver.metrics.hits.value())?;
-                stats.set("negative_hits", resolver.metrics.negative_hits.value())?;
-                stats.set("misses", resolver.metrics.misses.value())?;
-                stats.set("fetches", resolver.metrics.fetches.value())?;
-                stats.set("resurrected", resolver.metrics.resurrected.value())?;
-                let failures = lua.create_table()?;
-                for (kind, count) in resolver.metrics.failures() {
-                    failures.set(kind, count)?;
-                }
-                stats.set("failures", failures)?;
-                stats.into_lua_multi(lua)
-            }
+            Ok(resolver) => stats(lua, resolver, front_hits)?.into_lua_multi(lua),
         });
     }
+}
+
+fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table> {
+    let (stats, levels, metrics) = (lua.create_table()?, resolver.levels(front_hits), &resolver.metrics);
+    stats.set("entries", levels.entries)?;
+    stats.set("bytes", levels.bytes)?;
+    stats.set("fetching", levels.under_way)?;
+    stats.set("next_event", levels.next_event.map(|next| next.as_secs_f64()))?;
+    stats.set("hits", front_hits + metrics.hits.get() + metrics.stale_hits.get())?;
+    for (name, counter) in [
+        ("cache_hits", &metrics.hits),
+        ("stale_hits", &metrics.stale_hits),
+        ("negative_hits", &metrics.negative_hits),
+        ("misses", &metrics.misses),
+        ("adopted", &metrics.adopted),
+        ("refused", &metrics.refused),
+        ("refreshes", &metrics.refreshes),
+        ("probes", &metrics.probes),
+        ("fetches", &metrics.fetches),
+        ("resurrected", &metrics.resurrected),
+    ] {
+        stats.set(name, counter.get())?;
+    }
+    let failures = lua.create_table()?;
+    let backends: Vec<_> = backend::ALL.iter().map(|backend| backend.name).collect();
+    for (backend, reason, count) in metrics.failures(&backends) {
+        failures.set(format!("{backend}.{reason}"), count)?;
+    }
+    stats.set("failures", failures)?;
+    let breakers = lua.create_table()?;
+    for (vault, state) in levels.breakers {
+        breakers.set(vault, state.name())?;
+    }
+    stats.set("breakers", breakers)?;
+    Ok(stats)
 }
 
 /// `value`, or `nil, err`.

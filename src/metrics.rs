@@ -1,67 +1,167 @@
-//! Counters, without a secret in them. Relaxed atomics: each stands for itself.
+//! What is counted, without a secret in it: for `stats()`, and as Prometheus reads it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::breaker::State;
 use crate::error::Kind;
 
-const KINDS: [Kind; 11] = [
-    Kind::Reference,
-    Kind::UnknownVault,
-    Kind::Config,
-    Kind::NotFound,
-    Kind::Denied,
-    Kind::Throttled,
-    Kind::Unavailable,
-    Kind::Timeout,
-    Kind::Invalid,
-    Kind::WouldBlock,
-    Kind::Internal,
-];
+/// Upper bounds of the fetch latencies' buckets, in seconds.
+const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// A count that only grows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failure {
+    backend: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Vault {
+    vault: String,
+}
+
+/// What is read off at the moment of asking.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    pub fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
+pub struct Levels {
+    pub entries: usize,
+    pub bytes: usize,
+    pub under_way: usize,
+    /// Until the next value is renewed or dropped.
+    pub next_event: Option<Duration>,
+    /// Each vault that was asked, and its breaker.
+    pub breakers: Vec<(String, State)>,
+    /// Look-ups that Lua's front table answered.
+    pub front_hits: u64,
 }
 
 /// The counters of one resolver.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
-    /// Look-ups that the cache of documents answered with a value. Those that Lua's front table answers never get here.
+    registry: Registry,
+    /// Look-ups that the cache answered with a fresh value. Those that Lua's front table answers never get here.
     pub hits: Counter,
+    /// Look-ups that the cache answered with a value whose time was over.
+    pub stale_hits: Counter,
     /// Look-ups that the cache answered with a remembered failure.
     pub negative_hits: Counter,
     /// Look-ups that had to wait for, or to start, a fetch.
     pub misses: Counter,
-    /// Fetches started.
-    pub fetches: Counter,
+    /// Outcomes taken over from other workers.
+    pub adopted: Counter,
+    /// Fetches that a breaker refused.
+    pub refused: Counter,
+    /// Renewals ahead of time.
+    pub refreshes: Counter,
+    /// Fetches to learn whether a vault is back.
+    pub probes: Counter,
     /// Fetches that failed but left an old value to serve.
     pub resurrected: Counter,
-    failures: [Counter; KINDS.len()],
+    /// Requests to vaults.
+    pub fetches: Counter,
+    latency: Histogram,
+    failures: Family<Failure, Counter>,
+    front_hits: Counter,
+    entries: Gauge,
+    bytes: Gauge,
+    under_way: Gauge,
+    breakers: Family<Vault, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("kong_vault"),
+            hits: Counter::default(),
+            stale_hits: Counter::default(),
+            negative_hits: Counter::default(),
+            misses: Counter::default(),
+            adopted: Counter::default(),
+            refused: Counter::default(),
+            refreshes: Counter::default(),
+            probes: Counter::default(),
+            resurrected: Counter::default(),
+            fetches: Counter::default(),
+            latency: Histogram::new(BUCKETS),
+            failures: Family::default(),
+            front_hits: Counter::default(),
+            entries: Gauge::default(),
+            bytes: Gauge::default(),
+            under_way: Gauge::default(),
+            breakers: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
 }
 
 impl Metrics {
-    /// A fetch that failed.
-    pub fn failed(&self, kind: Kind) {
-        if let Some(index) = KINDS.iter().position(|known| *known == kind) {
-            self.failures[index].add_one();
-        }
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("front_hits", "Look-ups that the Lua table answered", self.front_hits.clone());
+        registry.register("cache_hits", "Look-ups that the worker's cache answered", self.hits.clone());
+        registry.register("stale_hits", "Look-ups served with a value past its ttl", self.stale_hits.clone());
+        registry.register("negative_hits", "Look-ups served with a remembered failure", self.negative_hits.clone());
+        registry.register("misses", "Look-ups that needed a fetch", self.misses.clone());
+        registry.register("adopted", "Outcomes taken over from other workers", self.adopted.clone());
+        registry.register("refused", "Fetches refused as the vault's breaker is open", self.refused.clone());
+        registry.register("refreshes", "Values renewed ahead of time", self.refreshes.clone());
+        registry.register("probes", "Fetches to learn whether a vault is back", self.probes.clone());
+        registry.register("resurrected", "Failed fetches that left an old value serving", self.resurrected.clone());
+        registry.register("fetches", "Fetches from vaults", self.fetches.clone());
+        registry.register("failures", "Failed fetches by reason", self.failures.clone());
+        registry.register("fetch_duration_seconds", "How long fetches took", self.latency.clone());
+        registry.register("entries", "Documents in the worker's cache", self.entries.clone());
+        registry.register("bytes", "Bytes of the worker's cache", self.bytes.clone());
+        registry.register("fetches_under_way", "Documents being fetched", self.under_way.clone());
+        registry.register("breaker", "0 closed, 1 half open, 2 open", self.breakers.clone());
     }
 
-    /// Failed fetches by kind; kinds that never happened are left out.
-    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        KINDS
-            .iter()
-            .zip(&self.failures)
-            .map(|(kind, count)| (kind.name(), count.value()))
-            .filter(|(_, count)| *count > 0)
+    /// A fetch that ended after `took`.
+    pub fn fetched(&self, took: Duration) {
+        self.fetches.inc();
+        self.latency.observe(took.as_secs_f64());
+    }
+
+    /// A fetch that failed.
+    pub fn failed(&self, backend: &'static str, kind: Kind) {
+        self.failures.get_or_create(&Failure { backend, reason: kind.name() }).inc();
+    }
+
+    /// Failed fetches by backend and reason; what never happened is left out.
+    pub fn failures(&self, backends: &[&'static str]) -> Vec<(&'static str, &'static str, u64)> {
+        let all = backends.iter().flat_map(|backend| Kind::ALL.map(|kind| (*backend, kind.name())));
+        all.filter_map(|(backend, reason)| {
+            let count = self.failures.get(&Failure { backend, reason })?.get();
+            Some((backend, reason, count))
+        })
+        .collect()
+    }
+
+    /// All of it in Prometheus's text format.
+    pub fn render(&self, levels: &Levels) -> String {
+        self.front_hits.inner().store(levels.front_hits, Ordering::Relaxed);
+        self.entries.set(levels.entries as i64);
+        self.bytes.set(levels.bytes as i64);
+        self.under_way.set(levels.under_way as i64);
+        for (vault, state) in &levels.breakers {
+            let value = match state {
+                State::Closed => 0,
+                State::HalfOpen => 1,
+                State::Open => 2,
+            };
+            self.breakers.get_or_create(&Vault { vault: vault.clone() }).set(value);
+        }
+        let mut text = String::new();
+        // A String takes whatever is written.
+        let _ = encode(&mut text, &self.registry);
+        text
     }
 }

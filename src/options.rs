@@ -177,6 +177,10 @@ pub const COMMON: &[Opt] = &[
     )
     .default("100000000")
     .overridable(),
+    Opt::new("min_ttl", Type::Seconds, "the shortest time that a lease of the vault's own counts for")
+        .default("0")
+        .overridable(),
+    Opt::new("max_ttl", Type::Seconds, "the longest time that a lease of the vault's own counts for").overridable(),
     Opt::new("base64_decode", Type::Boolean, "decode the value, or the picked field, as base64")
         .default("false")
         .overridable()
@@ -196,6 +200,16 @@ pub const OWN: &[Opt] = &[
     )
     .default("5")
     .pattern(".*[1-9].*"),
+    Opt::new(
+        "vault_idle_ttl",
+        Type::Seconds,
+        "seconds after which a value that nobody asked for is dropped instead of being renewed",
+    )
+    .default("1800")
+    .pattern(".*[1-9].*"),
+    Opt::new("vault_breaker_interval", Type::Seconds, "seconds between two probes of a vault that failed")
+        .default("5")
+        .pattern(".*[1-9].*"),
     Opt::new("vault_declarative_config", Type::Text, "a YAML or JSON file with `vaults:` entities in Kong's format"),
     Opt::new("vault_data_dir", Type::Text, "a folder for the entities of the standalone Admin API, which comes later"),
     Opt::new(

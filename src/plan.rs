@@ -1,13 +1,14 @@
 //! What a reference means under a configuration: which document of which vault, and which part of it.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::backend::{Ask, Descriptor};
 use crate::cache::Terms;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::node::{Name, Node};
 use crate::reference;
 use crate::settings::{Sealed, SettingsKey};
 
@@ -28,6 +29,7 @@ pub struct Origin {
     pub ask: Ask,
     pub terms: Terms,
     pub instance: InstanceKey,
+    name: OnceLock<Name>,
 }
 
 /// What makes two origins share a vault's connections and credentials.
@@ -36,6 +38,13 @@ pub struct InstanceKey {
     /// The vault's name in references: an entity's prefix, or the backend's own name.
     pub vault: String,
     settings: SettingsKey,
+}
+
+impl InstanceKey {
+    /// By which the workers of a node call the vault.
+    pub fn name(&self, node: &Node) -> Name {
+        node.name([&b"vault"[..], self.vault.as_bytes(), &self.settings.to_bytes()])
+    }
 }
 
 impl Plan {
@@ -56,9 +65,12 @@ impl Plan {
                 ttl: settings.seconds("ttl"),
                 neg_ttl: settings.seconds("neg_ttl").unwrap_or(Duration::ZERO),
                 resurrect_ttl: settings.seconds("resurrect_ttl").unwrap_or(Duration::ZERO),
+                min_ttl: settings.seconds("min_ttl").unwrap_or(Duration::ZERO),
+                max_ttl: settings.seconds("max_ttl"),
             },
             instance: InstanceKey { vault: vault.name.clone(), settings: settings.instance_key.clone() },
             settings: Arc::clone(&settings),
+            name: OnceLock::new(),
         };
         Ok(Self { origin: Arc::new(origin), key: reference.key, base64_decode: settings.boolean("base64_decode") })
     }
@@ -68,6 +80,27 @@ impl Origin {
     /// How error texts call the vault.
     pub fn label(&self) -> String {
         format!("{} vault ({})", self.descriptor.name, self.instance.vault)
+    }
+
+    /// What those hear who can't wait for it.
+    pub fn would_block(&self) -> Error {
+        let text = format!(
+            "{} would block in this phase: the secret is being fetched in the background, ask again later or warm it up in init_worker",
+            self.label()
+        );
+        Error::new(Kind::WouldBlock, text)
+    }
+
+    /// By which the workers of a node call it.
+    pub fn name(&self, node: &Node) -> &Name {
+        self.name.get_or_init(|| {
+            let (vault, resource, version, settings) = self.identity();
+            let version = version.map_or(0, u64::from).to_le_bytes();
+            let settings = settings.to_bytes();
+            let parts: [&[u8]; 5] =
+                [self.descriptor.name.as_bytes(), vault.as_bytes(), resource.as_bytes(), &version, &settings];
+            node.name(parts)
+        })
     }
 
     /// What the origin weighs as a cache's key, in bytes; the settings are shared by all documents of a vault.

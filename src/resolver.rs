@@ -1,43 +1,44 @@
 //! From a reference to its value: whether the cache has it, and the flight that brings it if not.
 //!
-//! A look-up never blocks and never does input or output: fetches run on the engine, or in `fetch_blocking`.
+//! A look-up never blocks and never does input or output: fetches run on the engine, or in `blocking`.
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use tokio::task::JoinSet;
 
-use crate::backend::{Backend, Fetched, Setup};
-use crate::cache::{Cache, Found, Kept};
+use crate::backend::Fetched;
+use crate::breaker::Change;
+use crate::cache::{Brought, Cache, Found};
 use crate::config::Config;
+use crate::departure::Ear;
 use crate::document::Document;
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
-use crate::flight::{Boarding, Flights, Outcome};
-use crate::metrics::Metrics;
+use crate::fetch::{Done, Instances, Limits};
+use crate::flight::{Boarding, Flights, Outcome, Purpose, Watch};
+use crate::metrics::{Levels, Metrics};
+use crate::node::{Name, Node, Parcel};
 use crate::plan::{InstanceKey, Origin, Plan};
+use crate::rotation::Rotation;
 use crate::secret::Secret;
-use crate::watch::Watch;
+use crate::wake::{Bell, Event};
 
-/// How many vaults' connections are kept. References can make new ones (by `region`), so there has to be a bound.
-const INSTANCES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
-
-/// Backends by what they were built from. The lock is never held while one is built: that may read files.
-type Instances = Mutex<LruCache<InstanceKey, Arc<dyn Backend>>>;
+/// How many references are kept as understood, and up to which length. A document may be read by several fields.
+const PLANS_PER_DOCUMENT: usize = 4;
+const LONGEST_KEPT: usize = 1024;
 
 /// What a look-up came to.
 #[derive(Debug)]
 pub enum Lookup {
     Value(Value),
     /// A fetch is needed, or under way.
-    Miss(Plan),
+    Miss(Arc<Plan>),
 }
 
 /// A value to serve.
@@ -52,27 +53,36 @@ pub struct Value {
 pub struct Resolver {
     config: Config,
     environment: Environment,
-    cache: Mutex<Cache<Arc<Origin>>>,
-    flights: Mutex<Flights<Arc<Origin>>>,
-    instances: Instances,
+    plans: Mutex<LruCache<Box<[u8]>, Arc<Plan>>>,
+    pub(crate) cache: Mutex<Cache<Arc<Origin>>>,
+    pub(crate) flights: Mutex<Flights<Arc<Origin>, InstanceKey>>,
+    pub(crate) instances: Instances,
     /// Changes whenever a value that somebody may have copied is not to be served any more.
     generation: Arc<AtomicU64>,
-    watch: Arc<Watch>,
+    pub(crate) rotation: Arc<Rotation>,
+    pub bell: Arc<Bell>,
+    /// By which other workers ask this one.
+    pub(crate) ear: OnceLock<Ear>,
     pub metrics: Metrics,
 }
 
 impl Resolver {
     pub fn new(config: Config, environment: Environment, generation: Arc<AtomicU64>) -> Self {
         let size = NonZeroUsize::new(config.cache_size).unwrap_or(NonZeroUsize::MIN);
+        let plans = size.saturating_mul(NonZeroUsize::new(PLANS_PER_DOCUMENT).unwrap_or(NonZeroUsize::MIN));
+        let limits = Limits { timeout: config.fetch_timeout, breaker_interval: config.breaker_interval };
         Self {
-            config,
-            environment,
+            plans: Mutex::new(LruCache::new(plans)),
             cache: Mutex::new(Cache::new(size, |origin| origin.bytes())),
             flights: Mutex::default(),
-            instances: new_instances(),
+            instances: Instances::new(environment.clone(), limits, true),
             generation,
-            watch: Arc::default(),
+            rotation: Arc::default(),
+            bell: Bell::new(),
+            ear: OnceLock::new(),
             metrics: Metrics::default(),
+            config,
+            environment,
         }
     }
 
@@ -80,265 +90,361 @@ impl Resolver {
         &self.config
     }
 
-    /// Looks a reference up in the cache. A vault that needs neither network nor file is asked on the spot.
-    pub fn lookup(&self, reference: &[u8]) -> Result<Lookup> {
-        let plan = Plan::of(reference, &self.config)?;
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// What a reference means; known ones are not read anew.
+    pub fn plan(&self, reference: &[u8]) -> Result<Arc<Plan>> {
+        if let Some(plan) = lock(&self.plans).get(reference) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = Arc::new(Plan::of(reference, &self.config)?);
+        if reference.len() <= LONGEST_KEPT {
+            lock(&self.plans).put(reference.into(), Arc::clone(&plan));
+        }
+        Ok(plan)
+    }
+
+    /// Looks a reference up in the cache. A vault that needs neither network nor file is asked on the spot. Where the
+    /// rotation runs, it sees to values whose time is over, and they serve meanwhile.
+    pub fn lookup(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
+        let plan = self.plan(reference)?;
+        let runs = self.rotation.runs();
         match self.look(&plan.origin) {
-            Found::Value { document, until } => {
-                self.metrics.hits.add_one();
-                let lasting = until.is_none() || self.watch.runs();
-                pick(&plan, &document, lasting).map(Lookup::Value)
+            Found::Fresh(document) => {
+                self.metrics.hits.inc();
+                pick(&plan, &document, runs).map(Lookup::Value)
+            }
+            Found::Stale { document, due } => {
+                self.metrics.stale_hits.inc();
+                if due && !runs {
+                    self.start()?;
+                    self.renew(&plan.origin);
+                }
+                pick(&plan, &document, runs).map(Lookup::Value)
             }
             Found::Failure(error) => {
-                self.metrics.negative_hits.add_one();
+                self.metrics.negative_hits.inc();
                 Err(error)
             }
-            Found::Nothing => {
-                self.metrics.misses.add_one();
-                if !plan.origin.descriptor.immediate {
-                    return Ok(Lookup::Miss(plan));
-                }
-                let fetched = self.fetch_immediate(&plan.origin);
-                let document = self.keep(&plan.origin, plan.key.is_some(), fetched)?;
-                pick(&plan, &document, false).map(Lookup::Value)
-            }
+            Found::Nothing => self.miss(plan),
         }
     }
 
-    /// Joins or starts the flight that brings a plan's document. With `waits`, the ticket has to be claimed.
-    pub fn depart(self: &Arc<Self>, plan: &Plan, waits: bool) -> Result<u64> {
-        let (origin, fields) = (Arc::clone(&plan.origin), plan.key.is_some());
-        let engine = Engine::of_this_process(&self.environment)?;
-        let ticket = match lock(&self.flights).board(&origin, waits)? {
-            Boarding::Joined(ticket) => return Ok(ticket),
-            Boarding::Departed(ticket) => ticket,
-        };
-        engine.board.depart(ticket);
-        self.start_watch(engine);
-        let landing = Landing { resolver: Arc::clone(self), engine, ticket, origin, outcome: None };
-        engine.spawn(async move {
-            let (resolver, origin) = (&landing.resolver, &landing.origin);
-            // The document may have landed between the look-up that missed it and this departure.
-            let outcome = match resolver.look(origin) {
-                Found::Value { document, .. } => Ok(document),
-                _ => resolver.keep(origin, fields, resolver.fetch(origin, &resolver.instances, true).await),
-            };
-            landing.with(outcome);
-        });
-        Ok(ticket)
+    /// `lookup` for somebody who may wait: a value whose time is over is a miss, unless it was just tried in vain.
+    pub fn lookup_waiting(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
+        let plan = self.plan(reference)?;
+        match self.look(&plan.origin) {
+            Found::Fresh(document) | Found::Stale { document, due: false } => {
+                self.metrics.hits.inc();
+                pick(&plan, &document, false).map(Lookup::Value)
+            }
+            Found::Failure(error) => {
+                self.metrics.negative_hits.inc();
+                Err(error)
+            }
+            Found::Stale { .. } | Found::Nothing => self.miss(plan),
+        }
+    }
+
+    fn miss(self: &Arc<Self>, plan: Arc<Plan>) -> Result<Lookup> {
+        self.metrics.misses.inc();
+        if !plan.origin.descriptor.immediate {
+            return Ok(Lookup::Miss(plan));
+        }
+        let document = self.fetch_immediate(&plan.origin)?;
+        pick(&plan, &document, false).map(Lookup::Value)
+    }
+
+    /// Takes a seat in the flight that brings a document. With `waits`, the ticket has to be claimed. A flight that is
+    /// only boarded has to be seen off by `adopt` and `depart`.
+    pub fn board(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose, waits: bool) -> Result<Boarding> {
+        self.start()?;
+        lock(&self.flights).board(origin, &origin.instance, purpose, waits, Instant::now())
+    }
+
+    /// Tries to land a boarded flight with what the node's cache has, or with the refusal of its vault's breaker.
+    /// Returns whether it has landed, and leaves it to the caller to wake its passengers; if not, it has to depart.
+    pub fn adopt(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> bool {
+        let now = Instant::now();
+        let Some((origin, purpose)) = lock(&self.flights).boarding(ticket) else { return true };
+        let parcel = Node::of_this_process().filter(|_| !sealed.is_empty());
+        match parcel.and_then(|node| node.open(origin.name(node), sealed)) {
+            Some(Parcel::Value(value)) if purpose.is_served_by(value.at) => {
+                let document = Arc::clone(&value.document);
+                if self.keep_value(&origin, value) {
+                    self.metrics.adopted.inc();
+                    lock(&self.flights).land(ticket, Ok(document), None, now);
+                    if let (Purpose::Probe(_), Some(vault)) = (purpose, self.instances.known(&origin.instance)) {
+                        let change = vault.breaker().succeeded(now);
+                        self.heed(&origin, change);
+                    }
+                    return true;
+                }
+                // It is old, but it serves if the fetch that follows fails.
+            }
+            Some(Parcel::Failure { error, at })
+                if purpose == Purpose::Miss && now.saturating_duration_since(at) < origin.terms.neg_ttl =>
+            {
+                let outcome = self.keep_failure(&origin, error);
+                lock(&self.flights).land(ticket, outcome, None, now);
+                return true;
+            }
+            _ => {}
+        }
+        if matches!(purpose, Purpose::Probe(_)) {
+            return false;
+        }
+        let refusal = self.instances.known(&origin.instance).and_then(|instance| instance.breaker().refusal());
+        let Some(refusal) = refusal else { return false };
+        self.metrics.refused.inc();
+        self.rotation.want_probe(&origin, || self.probe_at(&origin));
+        let outcome = self.keep_failure(&origin, refusal);
+        lock(&self.flights).land(ticket, outcome, None, now);
+        true
     }
 
     /// What a flight brought, for one passenger; `None` where it is still under way. Ends the claim either way.
     pub fn claim(&self, ticket: u64, reference: &[u8]) -> Result<Option<Value>> {
         let Some(outcome) = lock(&self.flights).claim(ticket) else { return Ok(None) };
         let document = outcome?;
-        let plan = Plan::of(reference, &self.config)?;
-        let lasting = matches!(self.look(&plan.origin), Found::Value { .. });
-        pick(&plan, &document, lasting).map(Some)
+        let plan = self.plan(reference)?;
+        let kept = matches!(self.look(&plan.origin), Found::Fresh(_) | Found::Stale { .. });
+        pick(&plan, &document, kept && self.rotation.runs()).map(Some)
     }
 
-    /// Starts the engine and its watch over the time of values, so that look-ups can say `lasting`.
-    pub fn watch(self: &Arc<Self>) -> Result<()> {
-        self.start_watch(Engine::of_this_process(&self.environment)?);
-        Ok(())
-    }
-
-    /// Resolves references on this thread, blocking it; for phases in which nobody else waits. Misses are fetched side
-    /// by side, each document once. No thread is left.
-    pub fn fetch_blocking(self: &Arc<Self>, references: &[Vec<u8>]) -> Vec<Result<Arc<Secret>>> {
-        let lookups: Vec<_> = references.iter().map(|reference| self.lookup(reference)).collect();
-        let mut wanted: HashMap<Arc<Origin>, bool> = HashMap::new();
-        for lookup in &lookups {
-            if let Ok(Lookup::Miss(plan)) = lookup {
-                *wanted.entry(Arc::clone(&plan.origin)).or_default() |= plan.key.is_some();
-            }
+    /// Blocks this thread until a flight has landed; its own deadline bounds that.
+    pub fn wait(&self, ticket: u64) {
+        let watch = lock(&self.flights).watch(ticket);
+        if let Watch::UnderWay(landing) = watch {
+            // An error says that the engine is gone, and the flight with it.
+            let _ = landing.blocking_recv();
         }
-        let outcomes = if wanted.is_empty() { Ok(HashMap::new()) } else { self.fetch_all_blocking(wanted) };
-        let resolve = |lookup: Result<Lookup>| match lookup? {
-            Lookup::Value(value) => Ok(value.secret),
-            Lookup::Miss(plan) => match outcomes.as_ref().map_err(Clone::clone)?.get(&plan.origin) {
-                Some(outcome) => pick(&plan, outcome.as_ref().map_err(Clone::clone)?, false).map(|value| value.secret),
-                None => Err(ended_early(&plan.origin)),
-            },
-        };
-        lookups.into_iter().map(resolve).collect()
     }
 
-    fn fetch_all_blocking(
-        self: &Arc<Self>,
-        wanted: HashMap<Arc<Origin>, bool>,
-    ) -> Result<HashMap<Arc<Origin>, Outcome>> {
-        let resolver = Arc::clone(self);
-        crate::blocking::run(async move {
-            // Connections belong to the runtime that made them, and this one ends with the call.
-            let instances = Arc::new(new_instances());
-            let mut fetches = JoinSet::new();
-            for (origin, fields) in wanted {
-                let (resolver, instances) = (Arc::clone(&resolver), Arc::clone(&instances));
-                fetches.spawn(async move {
-                    let outcome = resolver.keep(&origin, fields, resolver.fetch(&origin, &instances, false).await);
-                    (origin, outcome)
-                });
-            }
-            let mut outcomes = HashMap::new();
-            while let Some(landed) = fetches.join_next().await {
-                outcomes.extend(landed);
-            }
-            outcomes
-        })
+    /// Whether a flight is not to be waited for any more.
+    pub fn has_landed(&self, ticket: u64) -> bool {
+        lock(&self.flights).has_landed(ticket)
+    }
+
+    /// The sealed outcome of a flight that departed as `owned`, and for how many seconds others may keep it (0: for
+    /// ever); `None` where it is nothing to keep.
+    pub fn parcel(&self, ticket: u64) -> Option<(Vec<u8>, f64)> {
+        let (origin, parcel) = lock(&self.flights).parcel(ticket)?;
+        let (node, parcel) = (Node::of_this_process()?, parcel?);
+        let keep = match &parcel {
+            Parcel::Failure { .. } => Some(origin.terms.neg_ttl),
+            Parcel::Value(_) => lock(&self.cache).peek(&origin)?.serves_for(Instant::now()),
+        };
+        match keep {
+            Some(keep) if keep.is_zero() => None,
+            keep => Some((node.seal(origin.name(node), &parcel)?, keep.map_or(0.0, |keep| keep.as_secs_f64()))),
+        }
+    }
+
+    /// Asks for a new value in the background.
+    pub fn renew(self: &Arc<Self>, origin: &Arc<Origin>) {
+        if origin.descriptor.immediate {
+            // A failure is counted, and the old value serves on.
+            let _ = self.fetch_immediate(origin);
+            return;
+        }
+        let than = lock(&self.cache).peek(origin).and_then(|entry| entry.value().map(|value| value.at));
+        self.send(origin, than.map_or(Purpose::Miss, Purpose::Newer));
+    }
+
+    /// Boards a flight that nobody waits for and sees to its departure: by the worker, where it listens.
+    pub fn send(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose) {
+        // Best effort: whoever needs the value will ask, and hear of a failure then.
+        let Ok(Boarding::Boarded(ticket)) = self.board(origin, purpose, false) else { return };
+        let node = Node::of_this_process();
+        let name = node.map(|node| *origin.name(node)).unwrap_or_default();
+        let event = match purpose {
+            Purpose::Probe(_) => Event::Probing { ticket, name, vault: vault_name(origin) },
+            _ => Event::Boarding { ticket, name, dead: None },
+        };
+        if !self.bell.ring(event) && !self.adopt(ticket, b"") {
+            let _ = self.depart(ticket, None, false);
+        }
     }
 
     /// Forgets all values and connections. With `refetch`, what was known is fetched again in the background.
     pub fn flush(self: &Arc<Self>, refetch: bool) {
+        let now = Instant::now();
         let known = lock(&self.cache).clear();
-        lock(&self.instances).clear();
         self.bump();
         for origin in known.into_iter().filter(|origin| refetch && !origin.descriptor.immediate) {
-            // Best effort: whoever needs the value will ask, and hear of a failure then.
-            let _ = self.depart(&Plan { origin, key: None, base64_decode: false }, false);
+            self.send(&origin, Purpose::Newer(now));
         }
     }
 
-    /// Entries, what they weigh in bytes, and flights under way.
-    pub fn sizes(&self) -> (usize, usize, usize) {
+    /// What can be read off now.
+    pub fn levels(&self, front_hits: u64) -> Levels {
+        let now = Instant::now();
+        let breakers = self.instances.all().into_iter();
+        let breakers = breakers.map(|(key, vault)| (key.vault, vault.breaker().state(now))).collect();
         let cache = lock(&self.cache);
-        (cache.len(), cache.bytes(), lock(&self.flights).under_way())
+        Levels {
+            entries: cache.len(),
+            bytes: cache.bytes(),
+            under_way: lock(&self.flights).under_way(),
+            next_event: cache.next().map(|next| next.saturating_duration_since(now)),
+            breakers,
+            front_hits,
+        }
     }
 
-    fn look(&self, origin: &Arc<Origin>) -> Found {
+    pub(crate) fn look(&self, origin: &Arc<Origin>) -> Found {
         lock(&self.cache).look(origin, Instant::now())
     }
 
-    /// Keeps what a fetch brought, and says what is to be served: the old value, if it may stand in for a failure.
-    fn keep(&self, origin: &Arc<Origin>, fields: bool, fetched: Result<Fetched>) -> Outcome {
-        let (now, key) = (Instant::now(), Arc::clone(origin));
-        let (kept, outcome): (Kept, _) = match fetched {
-            Ok(Fetched { document, lease }) => {
-                let document = Arc::new(Document::new(document));
-                if fields {
-                    document.read_fields();
-                }
-                let kept = lock(&self.cache).fetched(key, Arc::clone(&document), lease, origin.terms, now);
-                (kept, Ok(document))
-            }
-            Err(error) => {
-                self.metrics.failed(error.kind());
-                let (kept, old) = lock(&self.cache).failed(key, error.clone(), origin.terms, now);
-                if old.is_some() {
-                    self.metrics.resurrected.add_one();
-                }
-                (kept, old.ok_or(error))
-            }
-        };
-        if kept.replaced {
-            self.bump();
-        }
-        if let Some(until) = kept.until {
-            self.watch.expect(until);
-        }
-        outcome
-    }
-
-    fn bump(&self) {
+    pub(crate) fn bump(&self) {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// One fetch, with the deadline over everything it does.
-    async fn fetch(&self, origin: &Origin, instances: &Instances, threads: bool) -> Result<Fetched> {
-        self.metrics.fetches.add_one();
-        let backend = self.instance(origin, instances, threads)?;
-        let timeout = self.config.fetch_timeout;
-        tokio::time::timeout(timeout, backend.fetch(&origin.ask)).await.unwrap_or_else(|_| {
-            let text = format!(
-                "{} did not answer within {} s: check that it is up and reachable, or raise vault_fetch_timeout",
-                origin.label(),
-                timeout.as_secs_f64()
-            );
-            Err(Error::new(Kind::Timeout, text))
-        })
+    pub(crate) fn engine(&self) -> Result<&'static Engine> {
+        Engine::of_this_process(&self.environment)
     }
 
-    fn fetch_immediate(&self, origin: &Origin) -> Result<Fetched> {
-        let backend = self.instance(origin, &self.instances, false)?;
-        match pin!(backend.fetch(&origin.ask)).poll(&mut Context::from_waker(Waker::noop())) {
+    /// Keeps a value. Returns whether it is fresh.
+    pub(crate) fn keep_value(&self, origin: &Arc<Origin>, value: Brought) -> bool {
+        let now = Instant::now();
+        let (changed, fresh, next) = {
+            let mut cache = lock(&self.cache);
+            let changed = cache.fetched(Arc::clone(origin), value, &origin.terms, now, fastrand::f64());
+            let fresh = cache.peek(origin).is_some_and(|entry| matches!(entry.look(now), Found::Fresh(_)));
+            (changed, fresh, cache.next())
+        };
+        if changed {
+            self.bump();
+        }
+        self.rotation.expect(next);
+        fresh
+    }
+
+    /// Notes a failure. Returns what is to be served: the old value, if it may stand in.
+    pub(crate) fn keep_failure(&self, origin: &Arc<Origin>, error: Error) -> Outcome {
+        let now = Instant::now();
+        let (lost, old, next) = {
+            let mut cache = lock(&self.cache);
+            let (lost, old) = cache.failed(Arc::clone(origin), error.clone(), &origin.terms, now, fastrand::f64());
+            (lost, old, cache.next())
+        };
+        if lost {
+            self.bump();
+        }
+        self.rotation.expect(next);
+        if old.is_some() {
+            self.metrics.resurrected.inc();
+        }
+        old.ok_or(error)
+    }
+
+    /// Keeps what a fetch brought, tells the log of a vault that went bad or came back, and says what is to be served.
+    pub(crate) fn keep(self: &Arc<Self>, origin: &Arc<Origin>, done: Done) -> (Outcome, Parcel) {
+        let at = Instant::now();
+        self.metrics.fetched(done.took);
+        let kept = match done.fetched {
+            Ok(Fetched { document, lease }) => {
+                let document = Arc::new(Document::new(document));
+                let value = Brought { document: Arc::clone(&document), lease, at };
+                self.keep_value(origin, value.clone());
+                (Ok(document), Parcel::Value(value))
+            }
+            Err(error) => {
+                self.metrics.failed(origin.descriptor.name, error.kind());
+                let parcel = Parcel::Failure { error: error.clone(), at };
+                (self.keep_failure(origin, error), parcel)
+            }
+        };
+        self.heed(origin, done.change);
+        kept
+    }
+
+    fn heed(self: &Arc<Self>, origin: &Arc<Origin>, change: Change) {
+        match change {
+            Change::None => {}
+            Change::Opened | Change::StaysOpen => {
+                self.rotation.want_probe(origin, || self.probe_at(origin));
+                if change == Change::Opened
+                    && let Some(reason) = self.instances.known(&origin.instance).and_then(|it| it.breaker().refusal())
+                {
+                    self.bell.ring(Event::Health { vault: vault_name(origin), up: false, text: reason.to_string() });
+                }
+            }
+            Change::Closed(after) => {
+                let text = format!("{} answers again, after {:.1} s", origin.label(), after.as_secs_f64());
+                self.bell.ring(Event::Health { vault: vault_name(origin), up: true, text });
+                self.rotation.came_back(self, &origin.instance);
+            }
+        }
+    }
+
+    /// Ends a boarded probe, as another worker probes that vault: to be tried again after that time, or, with none, not
+    /// at all, as the vault is back.
+    pub fn forgo(self: &Arc<Self>, ticket: u64, again: Option<Duration>) {
+        let Some((origin, _)) = lock(&self.flights).boarding(ticket) else { return };
+        let Some(vault) = self.instances.known(&origin.instance) else { return };
+        let now = Instant::now();
+        let (refusal, change) = {
+            let mut breaker = vault.breaker();
+            match again {
+                Some(again) => (breaker.put_off(now + again), Change::StaysOpen),
+                None => (None, breaker.succeeded(now)),
+            }
+        };
+        let error = refusal.unwrap_or_else(|| origin.would_block());
+        let outcome = match lock(&self.cache).peek(&origin).and_then(|entry| entry.value()) {
+            Some(value) => Ok(Arc::clone(&value.document)),
+            None => Err(error),
+        };
+        lock(&self.flights).land(ticket, outcome, None, now);
+        self.heed(&origin, change);
+    }
+
+    fn probe_at(&self, origin: &Origin) -> Option<Instant> {
+        self.instances.known(&origin.instance)?.breaker().probe_at()
+    }
+
+    /// Lands a flight and has its passengers woken.
+    pub(crate) fn land(&self, ticket: u64, outcome: Outcome, parcel: Option<Parcel>) {
+        if lock(&self.flights).land(ticket, outcome, parcel, Instant::now()) > 0 {
+            self.bell.ring(Event::Landed { ticket });
+        }
+    }
+
+    pub(crate) fn fetch_immediate(self: &Arc<Self>, origin: &Arc<Origin>) -> Outcome {
+        let (start, instance) = (Instant::now(), self.instances.get(origin)?);
+        let polled = pin!(instance.backend().fetch(&origin.ask)).poll(&mut Context::from_waker(Waker::noop()));
+        let fetched = match polled {
             Poll::Ready(fetched) => fetched,
             Poll::Pending => Err(ended_early(origin)),
-        }
-    }
-
-    fn instance(&self, origin: &Origin, instances: &Instances, threads: bool) -> Result<Arc<dyn Backend>> {
-        if let Some(backend) = lock(instances).get(&origin.instance) {
-            return Ok(Arc::clone(backend));
-        }
-        let backend = (origin.descriptor.build)(&Setup {
-            vault: &origin.instance.vault,
-            settings: &origin.settings,
-            environment: &self.environment,
-            timeout: self.config.fetch_timeout,
-            threads,
-        })?;
-        lock(instances).put(origin.instance.clone(), Arc::clone(&backend));
-        Ok(backend)
-    }
-
-    /// Has the engine bump the generation whenever an entry stops answering, so that copies of its value go with it.
-    fn start_watch(self: &Arc<Self>, engine: &Engine) {
-        if self.watch.start() {
-            // What was copied before the watch began might outlive its time.
-            self.bump();
-            let (watch, resolver) = (Arc::clone(&self.watch), Arc::downgrade(self));
-            let next_end = {
-                let resolver = resolver.clone();
-                move || resolver.upgrade().map(|resolver| lock(&resolver.cache).next_expiry(Instant::now()))
-            };
-            let ended = move || drop(resolver.upgrade().inspect(|resolver| resolver.bump()));
-            engine.spawn(async move { watch.run(next_end, ended).await });
-        }
+        };
+        self.keep(origin, Done { fetched, change: Change::None, took: start.elapsed() }).0
     }
 }
 
 impl Drop for Resolver {
     fn drop(&mut self) {
-        self.watch.end();
+        self.rotation.end();
+        self.bell.hang_up();
     }
 }
 
-/// Sees to it that a flight lands and its passengers are woken, even where the fetch panics or is dropped.
-struct Landing {
-    resolver: Arc<Resolver>,
-    engine: &'static Engine,
-    ticket: u64,
-    origin: Arc<Origin>,
-    outcome: Option<Outcome>,
-}
-
-impl Landing {
-    fn with(mut self, outcome: Outcome) {
-        self.outcome = Some(outcome);
-    }
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        let outcome = self.outcome.take().unwrap_or_else(|| Err(ended_early(&self.origin)));
-        lock(&self.resolver.flights).land(self.ticket, outcome, Instant::now());
-        self.engine.board.land(self.ticket);
-    }
-}
-
-fn pick(plan: &Plan, document: &Document, lasting: bool) -> Result<Value> {
+pub(crate) fn pick(plan: &Plan, document: &Document, lasting: bool) -> Result<Value> {
     Ok(Value { secret: document.pick(plan.key.as_deref(), plan.base64_decode)?, lasting })
 }
 
-fn ended_early(origin: &Origin) -> Error {
+pub(crate) fn ended_early(origin: &Origin) -> Error {
     Error::new(Kind::Internal, format!("the fetch from {} ended early: please report this as a defect", origin.label()))
 }
 
-fn new_instances() -> Instances {
-    Mutex::new(LruCache::new(INSTANCES))
+fn vault_name(origin: &Origin) -> Name {
+    Node::of_this_process().map(|node| origin.instance.name(node)).unwrap_or_default()
 }
 
 /// A panic while a lock is held leaves data that is still whole: each critical section is one call.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

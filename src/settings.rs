@@ -5,6 +5,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::options::COMMON;
 use crate::secret::Secret;
 
@@ -47,6 +49,30 @@ impl Deref for Sealed {
 /// A part of settings that tells documents, or connections, apart. It compares the values themselves; clones share them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SettingsKey(Arc<[(&'static str, Value)]>);
+
+impl SettingsKey {
+    /// All that it compares, as bytes in which different keys differ. Credentials are among them: they are wiped.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut part = |kind: u8, part: &[u8]| {
+            bytes.push(kind);
+            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(part);
+        };
+        for (name, value) in self.0.iter() {
+            part(0, name.as_bytes());
+            match value {
+                Value::Text(text) => part(1, text.as_bytes()),
+                Value::Secret(secret) => part(2, secret.as_bytes()),
+                Value::Boolean(flag) => part(3, &[u8::from(*flag)]),
+                Value::Integer(number) => part(4, &number.to_le_bytes()),
+                Value::Seconds(seconds) => part(5, &seconds.as_nanos().to_le_bytes()),
+                Value::List(items) => items.iter().for_each(|item| part(6, item.as_bytes())),
+            }
+        }
+        Zeroizing::new(bytes)
+    }
+}
 
 impl Settings {
     pub fn set(&mut self, name: &'static str, value: Value) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::config::Config;
 use crate::environment::Environment;
@@ -14,11 +14,27 @@ pub struct Vm {
     environment: Environment,
     resolver: OnceLock<Result<Arc<Resolver>>>,
     generation: Arc<AtomicU64>,
+    /// The process that made it, and how many that process had made with it.
+    made_by: (u32, u32),
 }
+
+/// With `lua_code_cache off` every request has a VM of its own. A process that makes more than this (http and stream
+/// need one each) does that.
+const LASTING_VMS: u32 = 2;
 
 impl Vm {
     pub fn new(environment: Environment) -> Self {
-        Self { environment, resolver: OnceLock::new(), generation: Arc::new(AtomicU64::new(1)) }
+        static MADE: Mutex<(u32, u32)> = Mutex::new((0, 0));
+        let pid = std::process::id();
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        *made = if made.0 == pid { (pid, made.1.saturating_add(1)) } else { (pid, 1) };
+        Self { environment, resolver: OnceLock::new(), generation: Arc::new(AtomicU64::new(1)), made_by: *made }
+    }
+
+    /// Whether it is one of many that end with their requests, so that nothing should be kept running for it. A VM that
+    /// was made before the fork never is.
+    pub fn is_throwaway(&self) -> bool {
+        self.made_by.0 == std::process::id() && self.made_by.1 > LASTING_VMS
     }
 
     /// Settles the configuration; allowed once, before the first secret is asked for. An error in the options of one

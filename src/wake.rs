@@ -1,62 +1,154 @@
-//! How a waiting coroutine learns that its flight has landed: a Unix-domain socket that the engine serves and that a
-//! cosocket in the worker connects to.
+//! How the worker learns what happened on the engine's thread: a Unix-domain socket that the engine serves and that a
+//! cosocket in the worker connects to, a doorbell.
 //!
-//! The wire: the worker writes a ticket (8 bytes, little-endian), the engine answers one byte once that flight has
-//! landed, or at once where it is not under way any more; then the connection may ask for the next one.
+//! The wire: the worker writes the number of its VM's bell (8 bytes, little-endian); from then on the engine writes one
+//! byte whenever events have begun to wait, and the worker takes them by the FFI. Each VM has a bell of its own.
 //!
 //! The socket has no name that outlives `open`: it is bound in a private folder, opened by `O_PATH`, and both are removed
 //! before anybody connects. The worker reaches it by `/proc/self/fd/N`, which nobody but this process (and root) can
 //! follow; so nothing is left behind, not even after `kill -9`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 
 use crate::environment::Environment;
+use crate::node::Name;
 
-/// Flights under way, and who waits for them.
-#[derive(Default)]
-pub struct Board {
-    waiting: Mutex<HashMap<u64, Vec<oneshot::Sender<()>>>>,
+/// How many events may wait for a worker that doesn't take them.
+const WAITING: usize = 65536;
+
+/// What the worker's Lua side has to see to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A flight has landed: wake its passengers; hand its parcel on, where it is ours.
+    Landed { ticket: u64 },
+    /// A flight waits for its departure. `dead`: the worker that should have had the document, and hasn't.
+    Boarding { ticket: u64, name: Name, dead: Option<String> },
+    /// The same for a flight that probes whether `vault` is back.
+    Probing { ticket: u64, name: Name, vault: Name },
+    /// A vault went bad or came back; `text` is for nginx's log.
+    Health { vault: Name, up: bool, text: String },
 }
 
-impl Board {
-    /// Announces a flight.
-    pub fn depart(&self, ticket: u64) {
-        self.lock().insert(ticket, Vec::new());
-    }
+/// One VM's bell.
+pub struct Bell {
+    number: u64,
+    state: Mutex<State>,
+}
 
-    /// Wakes everybody who waits for a flight.
-    pub fn land(&self, ticket: u64) {
-        self.lock().remove(&ticket);
-    }
+#[derive(Default)]
+struct State {
+    events: VecDeque<Event>,
+    lines: Vec<Arc<Line>>,
+}
 
-    /// Ends when the flight has landed: at once, if it isn't under way.
-    async fn landed(&self, ticket: u64) {
-        let landing = match self.lock().get_mut(&ticket) {
-            None => return,
-            Some(waiting) => {
-                let (sender, receiver) = oneshot::channel();
-                waiting.push(sender);
-                receiver
+/// One connection of the worker.
+struct Line {
+    stream: UnixStream,
+    hung_up: Notify,
+}
+
+impl Line {
+    /// Ends when the worker closes its end; it writes nothing more.
+    async fn closed(&self) {
+        let mut surplus = [0];
+        while self.stream.readable().await.is_ok() {
+            match self.stream.try_read(&mut surplus) {
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return,
             }
-        };
-        // The sender is dropped at landing; nothing is ever sent.
-        let _ = landing.await;
+        }
+    }
+}
+
+impl Bell {
+    pub fn new() -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let bell = Arc::new(Bell { number, state: Mutex::default() });
+        let mut bells = bells();
+        bells.retain(|_, bell| bell.strong_count() > 0);
+        bells.insert(number, Arc::downgrade(&bell));
+        bell
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Vec<oneshot::Sender<()>>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the worker writes to be rung by this bell.
+    pub fn number(&self) -> u64 {
+        self.number
     }
+
+    /// Whether anybody listens.
+    pub fn is_attended(&self) -> bool {
+        !self.lock().lines.is_empty()
+    }
+
+    /// Leaves an event for the worker; false where nobody listens, and nothing is left then.
+    pub fn ring(&self, event: Event) -> bool {
+        let mut state = self.lock();
+        if state.lines.is_empty() || state.events.len() >= WAITING {
+            return false;
+        }
+        state.events.push_back(event);
+        // Whoever takes events takes all that there are: only the first one has to wake them.
+        if state.events.len() == 1 {
+            for line in &state.lines {
+                // A line whose buffer is full has unread rings; one that is closed is taken off by its task.
+                let _ = line.stream.try_write(b"\n");
+            }
+        }
+        true
+    }
+
+    /// The next event.
+    pub fn next(&self) -> Option<Event> {
+        self.lock().events.pop_front()
+    }
+
+    /// Ends all connections: the worker is told to quit, and must not wait for a read.
+    pub fn hang_up(&self) {
+        for line in self.lock().lines.drain(..) {
+            line.hung_up.notify_one();
+        }
+    }
+
+    /// Serves one connection until either end closes it.
+    async fn serve(&self, stream: UnixStream) {
+        let line = Arc::new(Line { stream, hung_up: Notify::new() });
+        self.lock().lines.push(Arc::clone(&line));
+        // From here on nothing is missed; the worker looks then for what it may have missed before.
+        let _ = line.stream.try_write(b"\n");
+        tokio::select! {
+            () = line.hung_up.notified() => {}
+            () = line.closed() => {}
+        }
+        let mut state = self.lock();
+        state.lines.retain(|other| !Arc::ptr_eq(other, &line));
+        if state.lines.is_empty() {
+            // Flights on board are handed to whoever asks for them next.
+            state.events.retain(|event| matches!(event, Event::Health { .. }));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The bells of this process's VMs by number.
+fn bells() -> MutexGuard<'static, HashMap<u64, Weak<Bell>>> {
+    static BELLS: LazyLock<Mutex<HashMap<u64, Weak<Bell>>>> = LazyLock::new(Mutex::default);
+    BELLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The listening socket.
@@ -99,16 +191,10 @@ impl Door {
     }
 
     /// Serves for as long as the runtime lives.
-    pub async fn serve(self, board: Arc<Board>) {
+    pub async fn serve(self) {
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) if is_ours(&stream) => {
-                    let board = Arc::clone(&board);
-                    tokio::spawn(async move {
-                        // An error means that the worker closed its end: nobody is left to be told.
-                        let _ = converse(stream, &board).await;
-                    });
-                }
+                Ok((stream, _)) if is_ours(&stream) => drop(tokio::spawn(converse(stream))),
                 Ok(_) => {}
                 // Out of descriptors: the listener stays readable, so going on at once would spin.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -135,15 +221,11 @@ fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.pid() == i32::try_from(std::process::id()).ok())
 }
 
-async fn converse(mut stream: UnixStream, board: &Board) -> io::Result<()> {
-    let (mut reader, mut writer) = stream.split();
-    loop {
-        let ticket = reader.read_u64_le().await?;
-        let mut surplus = [0];
-        tokio::select! {
-            () = board.landed(ticket) => writer.write_all(b"\n").await?,
-            // The worker writes nothing before it was answered: this is its end of the connection closing.
-            _ = reader.read(&mut surplus) => return Ok(()),
-        }
+async fn converse(mut stream: UnixStream) {
+    // An error means that the worker closed its end: nobody is left to be rung.
+    let Ok(number) = stream.read_u64_le().await else { return };
+    let bell = bells().get(&number).and_then(Weak::upgrade);
+    if let Some(bell) = bell {
+        bell.serve(stream).await;
     }
 }

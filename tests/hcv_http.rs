@@ -123,7 +123,7 @@ async fn each_way_to_fail_has_its_own_sentence() {
 
     let server = Fake::greeting(b"HTTP/1.0 400 Bad Request\r\n\r\ns3cret").await;
     let error = fails(format!("https://{}/", server.address)).await;
-    assert_eq!(error.kind(), Kind::Invalid);
+    assert_eq!(error.kind(), Kind::Tls);
     assert!(error.to_string().contains("does not speak TLS"), "{error}");
 
     let server = Fake::greeting(b"").await;

@@ -154,9 +154,9 @@ async fn tls_with_a_private_ca() {
         "name that CA in `ca_cert`",
     )
     .await;
-    fails_with(&over_tls(good, &[]), "hello", Kind::Invalid, "name that CA in `ca_cert`").await;
-    fails_with(&over_tls(expired, &[("ca_cert", ca)]), "hello", Kind::Invalid, "has expired").await;
-    fails_with(&over_tls(named, &[("ca_cert", ca)]), "hello", Kind::Invalid, "`tls_server_name`").await;
-    fails_with(&over_tls(bao.port, &[("ca_cert", ca)]), "hello", Kind::Invalid, "does not speak TLS").await;
+    fails_with(&over_tls(good, &[]), "hello", Kind::Tls, "name that CA in `ca_cert`").await;
+    fails_with(&over_tls(expired, &[("ca_cert", ca)]), "hello", Kind::Tls, "has expired").await;
+    fails_with(&over_tls(named, &[("ca_cert", ca)]), "hello", Kind::Tls, "`tls_server_name`").await;
+    fails_with(&over_tls(bao.port, &[("ca_cert", ca)]), "hello", Kind::Tls, "does not speak TLS").await;
     fails_with(&vault(good, &[("kv", "v2")]), "hello", Kind::Invalid, "set `protocol` to https").await;
 }

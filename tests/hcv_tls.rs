@@ -32,7 +32,7 @@ async fn get(client: &Client, host: &str, port: u16) -> Result<String> {
 
 async fn fails(client: &Client, host: &str, port: u16, text: &str) {
     let error = get(client, host, port).await.expect_err(text);
-    assert!(error.kind() == Kind::Invalid && error.to_string().contains(text), "{error:?}");
+    assert!(error.kind() == Kind::Tls && error.to_string().contains(text), "{error:?}");
 }
 
 fn trusting(pair: &Pair) -> Client {

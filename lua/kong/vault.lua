@@ -5,11 +5,14 @@
 local front = require "kong.vault.front"
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
+local try = require "kong.vault.try"
+local update = require "kong.vault.update"
 local walk = require "kong.vault.walk"
 
 local error, type = error, type
-local is_reference, resolve_one = walk.is_reference, resolve.one
-local generation, copied, values = front.generation, front.copied, front.values
+local is_reference, resolve_one, update_all = walk.is_reference, resolve.one, update.all
+local generation, copied, hits = front.generation, front.copied, front.hits
+local values, updated = front.values, front.updated
 
 local _M = {
   _VERSION = native.version,
@@ -37,6 +40,7 @@ function _M.get(reference)
   if generation[0] == copied[0] then
     local value = values[reference]
     if value then
+      hits[0] = hits[0] + 1
       return value
     end
   end
@@ -68,6 +72,40 @@ function _M.warmup(input)
     return true
   end
   return nil, ("%d of %d references have no value, the first: %s"):format(failed, #references, reason)
+end
+
+--- Brings the fields of a table up to date that are references by its `$refs`: field to reference, or to an array or map of
+-- references; nested tables with `$refs` of their own as well. From what is cached only: a field whose value can't be had
+-- is set to `""`, with a warning in the log, and its secret is fetched in the background. Cheap to call for each request.
+-- Phases: all.
+-- @tparam table config
+-- @treturn table the same table
+function _M.update(config)
+  if generation[0] == copied[0] and updated[config] then
+    return config
+  end
+  if type(config) ~= "table" then
+    return config
+  end
+  return update_all(config)
+end
+
+--- Calls `callback(options)` with `options` brought up to date as by `update`. If it returns nothing true, all references of
+-- `options` are fetched anew, once for all who fail at that time, and it is called a second and last time.
+-- @tparam function callback
+-- @tparam table options
+-- @return what the callback returned last
+function _M.try(callback, options)
+  expect(callback, "function", "try")
+  return try.try(callback, options)
+end
+
+--- Starts what runs in the background of a worker (it starts by itself with the first secret that is asked for). For
+-- init_worker; doing it twice does nothing.
+-- @treturn boolean|nil true
+-- @treturn nil|string
+function _M.init_worker()
+  return resolve.start()
 end
 
 --- Drops all values of this worker. Where requests are served, what was known is fetched again in the background.
@@ -119,7 +157,7 @@ end
 -- @treturn table|nil
 -- @treturn nil|string where the configuration is unusable, what is wrong with it
 function _M.stats()
-  local stats, err = native.vm:stats()
+  local stats, err = native.vm:stats(tonumber(hits[0]))
   if not stats then
     return nil, err
   end
@@ -127,8 +165,15 @@ function _M.stats()
   return stats
 end
 
+--- The counters and gauges of this worker in Prometheus's text format.
+-- @treturn string|nil
+-- @treturn nil|string
+function _M.metrics()
+  return native.vm:metrics(tonumber(hits[0]))
+end
+
 -- What a plugin finds in `kong.vault`.
-local PDK = { "flush", "get", "is_reference", "parse_reference", "warmup" }
+local PDK = { "flush", "get", "init_worker", "is_reference", "parse_reference", "try", "update", "warmup" }
 
 --- Puts the functions into `kong.vault`, creating it, or taking over Kong's own object in place.
 -- @tparam table kong

@@ -1,4 +1,4 @@
-//! How long a document serves: pure arithmetic over instants that the caller hands in.
+//! How long a document serves: pure arithmetic over instants, and over chances in 0..1, that the caller hands in.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,9 +6,17 @@ use std::time::{Duration, Instant};
 use crate::document::Document;
 use crate::error::Error;
 
-/// How long to wait, at the least, before a vault that failed is asked again for a document of which an old value still
-/// serves. Without it every request of an outage would be a fetch.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The part of `ttl` after which a value is renewed: late, as each renewal is a call to the vault, but not so late that
+/// all documents of one start would be renewed at once, or that a fetch no longer fits in.
+const RENEWAL: (f64, f64) = (0.85, 0.97);
+
+/// The pause before a vault that failed is asked again for a document whose old value still serves: doubled from failure
+/// to failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long a renewal may be under way before it is taken for lost and started anew.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The time options that hold for a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,94 +27,201 @@ pub struct Terms {
     pub neg_ttl: Duration,
     /// How long after `ttl` the old value may serve while no new one can be had.
     pub resurrect_ttl: Duration,
+    /// The bounds of a lease that the vault itself names.
+    pub min_ttl: Duration,
+    pub max_ttl: Option<Duration>,
+}
+
+impl Terms {
+    /// How long a value is fresh, where its vault gave it a lease.
+    fn freshness(&self, lease: Option<Duration>) -> Option<Duration> {
+        let lease = lease.map(|lease| self.max_ttl.map_or(lease, |most| lease.min(most)).max(self.min_ttl));
+        match (self.ttl, lease) {
+            (Some(ttl), Some(lease)) => Some(ttl.min(lease)),
+            (ttl, lease) => ttl.or(lease),
+        }
+    }
+}
+
+/// What a vault brought, and when.
+#[derive(Debug, Clone)]
+pub struct Brought {
+    pub document: Arc<Document>,
+    /// How long the vault itself says that the value is good for.
+    pub lease: Option<Duration>,
+    pub at: Instant,
 }
 
 /// What a look-up found.
 #[derive(Debug, Clone)]
 pub enum Found {
-    /// A value that may be served; `until` says how long that stays so (`None`: without end).
-    Value { document: Arc<Document>, until: Option<Instant> },
+    Fresh(Arc<Document>),
+    /// The value's time is over, but it serves until a new one is there. `due`: nobody is asking for a new one, and the
+    /// last failure is long enough ago.
+    Stale {
+        document: Arc<Document>,
+        due: bool,
+    },
     /// A failure that is still remembered.
     Failure(Error),
     /// Nothing that may be served: fetch it.
     Nothing,
 }
 
-/// What the cache keeps of one document.
+/// What is to be done about an entry when its time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// The value is in use: ask for a new one.
+    Renew,
+    /// Its time is over for good, or nobody wants it any more.
+    Drop,
+}
+
+/// What the cache keeps of one document: a value, the memory of a failure, or both.
 #[derive(Debug)]
 pub struct Entry {
-    document: Option<Arc<Document>>,
-    /// The end of the document's `resurrect_ttl`; `None`: never.
-    usable_until: Option<Instant>,
+    value: Option<Brought>,
+    /// The end of `ttl`; `None`: never.
+    fresh_until: Option<Instant>,
+    /// The end of `resurrect_ttl`, or of the memory of a failure; `None`: never.
+    serves_until: Option<Instant>,
+    /// When a new value is asked for in the background; `None`: never.
+    renew_at: Option<Instant>,
     failure: Option<Error>,
-    /// Until when this entry answers without a fetch; `None`: always.
-    answers_until: Option<Instant>,
+    /// Failures in a row that were about this document.
+    failures: u32,
+    used_at: Instant,
 }
 
 impl Entry {
-    /// A value that was just fetched. A vault's own `lease` shortens `ttl`, or stands in for it.
-    pub fn fetched(document: Arc<Document>, lease: Option<Duration>, terms: Terms, now: Instant) -> Self {
-        let ttl = match (terms.ttl, lease) {
-            (Some(ttl), Some(lease)) => Some(ttl.min(lease)),
-            (ttl, lease) => ttl.or(lease),
-        };
-        let fresh_until = ttl.and_then(|ttl| now.checked_add(ttl));
+    /// A value that a vault brought.
+    pub fn fetched(value: Brought, terms: &Terms, used_at: Instant, chance: f64) -> Self {
+        let ttl = terms.freshness(value.lease);
+        let fresh_until = ttl.and_then(|ttl| value.at.checked_add(ttl));
+        let lead = RENEWAL.0 + (RENEWAL.1 - RENEWAL.0) * chance.clamp(0.0, 1.0);
+        // A value that is never fresh is fetched whenever it is asked for, never ahead.
+        let ahead = ttl.filter(|ttl| !ttl.is_zero()).map(|ttl| ttl.mul_f64(lead));
         Self {
-            document: Some(document),
-            usable_until: fresh_until.and_then(|fresh| fresh.checked_add(terms.resurrect_ttl)),
+            fresh_until,
+            serves_until: fresh_until.and_then(|fresh| fresh.checked_add(terms.resurrect_ttl)),
+            renew_at: ahead.and_then(|ahead| value.at.checked_add(ahead)),
+            value: Some(value),
             failure: None,
-            answers_until: fresh_until,
+            failures: 0,
+            used_at,
         }
     }
 
     /// What is left after a fetch failed: the old value while it may be resurrected, or the memory of the failure.
     /// `None`: nothing worth keeping.
-    pub fn failed(before: Option<Entry>, error: Error, terms: Terms, now: Instant) -> Option<Self> {
-        let pause = match before.as_ref().and_then(|entry| entry.usable_document(now)) {
-            Some(_) => terms.neg_ttl.max(RETRY_PAUSE),
-            None if terms.neg_ttl.is_zero() => return None,
-            None => terms.neg_ttl,
-        };
-        let retry_at = now.checked_add(pause);
+    pub fn failed(before: Option<Entry>, error: Error, terms: &Terms, now: Instant, chance: f64) -> Option<Self> {
         match before {
-            Some(entry) if entry.usable_document(now).is_some() => {
-                let answers_until = match (retry_at, entry.usable_until) {
-                    (Some(retry), Some(end)) => Some(retry.min(end)),
-                    (retry, end) => retry.or(end),
-                };
-                Some(Self { failure: Some(error), answers_until, ..entry })
+            Some(entry) if entry.serves(now) => {
+                let pause = FIRST_PAUSE.saturating_mul(1 << entry.failures.min(16)).min(LONGEST_PAUSE);
+                let pause = pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0).max(terms.neg_ttl);
+                // How often a vault that is away is tried is its breaker's affair.
+                let failures = if error.is_outage() { 0 } else { entry.failures.saturating_add(1) };
+                Some(Self { failure: Some(error), failures, renew_at: now.checked_add(pause), ..entry })
             }
-            _ => Some(Self { document: None, usable_until: None, failure: Some(error), answers_until: retry_at }),
+            _ if terms.neg_ttl.is_zero() => None,
+            _ => Some(Self {
+                value: None,
+                fresh_until: None,
+                serves_until: now.checked_add(terms.neg_ttl),
+                renew_at: None,
+                failure: Some(error),
+                failures: 1,
+                used_at: now,
+            }),
         }
     }
 
     pub fn look(&self, now: Instant) -> Found {
-        if self.answers_until.is_some_and(|until| now >= until) {
+        let ended = |end: Option<Instant>| end.is_some_and(|end| now >= end);
+        if ended(self.serves_until) {
             return Found::Nothing;
         }
-        match (&self.document, &self.failure) {
-            (Some(document), _) => Found::Value { document: Arc::clone(document), until: self.answers_until },
+        match (&self.value, &self.failure) {
+            (Some(value), _) if !ended(self.fresh_until) => Found::Fresh(Arc::clone(&value.document)),
+            (Some(value), failure) => {
+                let due = self.renew_at.is_none_or(|at| now >= at);
+                if failure.is_none() && self.is_never_fresh() {
+                    return Found::Nothing;
+                }
+                Found::Stale { document: Arc::clone(&value.document), due }
+            }
             (None, Some(failure)) => Found::Failure(failure.clone()),
             (None, None) => Found::Nothing,
         }
     }
 
-    /// When this entry stops answering, if that is still to come.
-    pub fn expires_after(&self, now: Instant) -> Option<Instant> {
-        self.answers_until.filter(|until| *until > now)
+    /// Notes that somebody asked for it.
+    pub fn touch(&mut self, now: Instant) {
+        self.used_at = now;
+    }
+
+    pub fn used_at(&self) -> Instant {
+        self.used_at
+    }
+
+    /// When something is to be done about this entry.
+    pub fn next(&self) -> Option<Instant> {
+        match (self.renew_at, self.serves_until) {
+            (Some(renew), Some(end)) => Some(renew.min(end)),
+            (renew, end) => renew.or(end),
+        }
+    }
+
+    /// What is to be done now, if anything. A renewal is then taken to be under way.
+    pub fn due(&mut self, now: Instant, idle: Duration) -> Option<Due> {
+        if self.serves_until.is_some_and(|end| now >= end) {
+            return Some(Due::Drop);
+        }
+        if self.renew_at.is_none_or(|at| now < at) {
+            return None;
+        }
+        if now.saturating_duration_since(self.used_at) >= idle {
+            return Some(Due::Drop);
+        }
+        self.renew_at = now.checked_add(RENEWAL_PATIENCE);
+        Some(Due::Renew)
+    }
+
+    /// Moves the renewal.
+    pub fn renew_at(&mut self, at: Instant) {
+        self.renew_at = Some(at);
+    }
+
+    /// Puts the renewal off, as its vault is away: the old value serves meanwhile.
+    pub fn put_off(&mut self, reason: Error, until: Instant) {
+        self.failure = Some(reason);
+        self.renew_at = Some(until);
+    }
+
+    /// Whether an old value serves because no new one could be had.
+    pub fn is_resurrected(&self) -> bool {
+        self.value.is_some() && self.failure.is_some()
+    }
+
+    /// The value, whether it may serve or not.
+    pub fn value(&self) -> Option<&Brought> {
+        self.value.as_ref()
+    }
+
+    /// For how long it may still serve; `None`: for ever.
+    pub fn serves_for(&self, now: Instant) -> Option<Duration> {
+        self.serves_until.map(|until| until.saturating_duration_since(now))
     }
 
     pub fn bytes(&self) -> usize {
-        self.document.as_ref().map_or(0, |document| document.bytes())
+        self.value.as_ref().map_or(0, |value| value.document.bytes())
     }
 
-    /// The old value, if it may still serve.
-    fn usable_document(&self, now: Instant) -> Option<&Arc<Document>> {
-        self.document.as_ref().filter(|_| self.usable_until.is_none_or(|until| now < until))
+    fn serves(&self, now: Instant) -> bool {
+        self.value.is_some() && self.serves_until.is_none_or(|until| now < until)
     }
 
-    /// The old value, where it may serve although its time is over and a new one could not be had.
-    pub fn resurrected(&self, now: Instant) -> Option<Arc<Document>> {
-        self.failure.as_ref().and_then(|_| self.usable_document(now)).cloned()
+    fn is_never_fresh(&self) -> bool {
+        self.value.as_ref().is_some_and(|value| self.fresh_until == Some(value.at))
     }
 }

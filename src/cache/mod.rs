@@ -1,5 +1,6 @@
-//! The worker's cache: a bounded LRU of documents. It knows neither vaults nor threads; time is handed in.
+//! The worker's cache: a bounded LRU of documents. It knows neither vaults nor threads; time and chance are handed in.
 
+mod agenda;
 pub mod entry;
 
 use std::hash::Hash;
@@ -9,84 +10,155 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
-pub use entry::{Entry, Found, Terms};
+use agenda::Agenda;
+pub use entry::{Brought, Due, Entry, Found, Terms};
 
 use crate::document::Document;
 use crate::error::Error;
 
-/// What an entry weighs besides its key and its document: the map's slot and the list's links.
-const OVERHEAD: usize = std::mem::size_of::<Entry>() + 6 * std::mem::size_of::<usize>();
+/// What an entry weighs besides its key and its document: the map's slot, the list's links, the agenda's item.
+const OVERHEAD: usize = std::mem::size_of::<Entry>() + 10 * std::mem::size_of::<usize>();
 
 /// Documents by key, the least recently used one leaves first.
-pub struct Cache<K: Hash + Eq> {
+pub struct Cache<K: Hash + Eq + Clone> {
     entries: LruCache<K, Entry>,
+    agenda: Agenda<K>,
     /// What a key weighs, in bytes.
     weigh: fn(&K) -> usize,
 }
 
-/// What keeping something did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub struct Kept {
-    /// Whether anything left the cache for it that somebody may have copied.
-    pub replaced: bool,
-    /// When what is kept stops answering; `None`: never, or nothing is kept.
-    pub until: Option<Instant>,
-}
-
-impl<K: Hash + Eq> Cache<K> {
+impl<K: Hash + Eq + Clone> Cache<K> {
     pub fn new(size: NonZeroUsize, weigh: fn(&K) -> usize) -> Self {
-        Self { entries: LruCache::new(size), weigh }
+        Self { entries: LruCache::new(size), agenda: Agenda::new(), weigh }
     }
 
     /// Looks a document up and marks it as used.
     pub fn look(&mut self, key: &K, now: Instant) -> Found {
-        self.entries.get(key).map_or(Found::Nothing, |entry| entry.look(now))
-    }
-
-    /// Keeps a value that was just fetched.
-    pub fn fetched(
-        &mut self,
-        key: K,
-        document: Arc<Document>,
-        lease: Option<Duration>,
-        terms: Terms,
-        now: Instant,
-    ) -> Kept {
-        self.put(key, Entry::fetched(document, lease, terms, now), now)
-    }
-
-    /// Notes that a fetch failed. Returns the old value if it may serve in its place.
-    pub fn failed(&mut self, key: K, error: Error, terms: Terms, now: Instant) -> (Kept, Option<Arc<Document>>) {
-        let before = self.entries.pop(&key);
-        let replaced = before.is_some();
-        match Entry::failed(before, error, terms, now) {
-            None => (Kept { replaced, until: None }, None),
+        match self.entries.get_mut(key) {
+            None => Found::Nothing,
             Some(entry) => {
-                let old = entry.resurrected(now);
-                let kept = self.put(key, entry, now);
-                (Kept { replaced: replaced || kept.replaced, ..kept }, old)
+                entry.touch(now);
+                entry.look(now)
             }
         }
     }
 
-    fn put(&mut self, key: K, entry: Entry, now: Instant) -> Kept {
-        let until = entry.expires_after(now);
-        Kept { replaced: self.entries.push(key, entry).is_some(), until }
+    /// Looks without marking.
+    pub fn peek(&self, key: &K) -> Option<&Entry> {
+        self.entries.peek(key)
+    }
+
+    /// Keeps a value that a vault brought. Returns whether something left the cache that somebody may have copied: the
+    /// same value brought anew is no loss.
+    #[must_use]
+    pub fn fetched(&mut self, key: K, value: Brought, terms: &Terms, now: Instant, chance: f64) -> bool {
+        let before = self.entries.pop(&key);
+        let changed = before.as_ref().and_then(Entry::value).is_some_and(|old| !old.document.is_same(&value.document));
+        let used_at = before.map_or(now, |entry| entry.used_at());
+        self.put(key, Entry::fetched(value, terms, used_at, chance)) || changed
+    }
+
+    /// Notes that a fetch failed. Returns what `fetched` does, and the old value if it serves on.
+    pub fn failed(
+        &mut self,
+        key: K,
+        error: Error,
+        terms: &Terms,
+        now: Instant,
+        chance: f64,
+    ) -> (bool, Option<Arc<Document>>) {
+        let before = self.entries.pop(&key);
+        let lost = before.as_ref().is_some_and(|entry| entry.value().is_some());
+        match Entry::failed(before, error, terms, now, chance) {
+            None => (lost, None),
+            Some(entry) => {
+                let old = entry.value().map(|value| Arc::clone(&value.document));
+                let evicted = self.put(key, entry);
+                (evicted || (lost && old.is_none()), old)
+            }
+        }
+    }
+
+    fn put(&mut self, key: K, entry: Entry) -> bool {
+        if let Some(next) = entry.next() {
+            self.agenda.add(next, key.clone());
+        }
+        let evicted = self.entries.push(key, entry).is_some();
+        if self.agenda.len() > 64 + 4 * self.entries.len() {
+            self.rewrite_agenda();
+        }
+        evicted
+    }
+
+    fn rewrite_agenda(&mut self) {
+        self.agenda.clear();
+        for (key, entry) in self.entries.iter() {
+            if let Some(next) = entry.next() {
+                self.agenda.add(next, key.clone());
+            }
+        }
+    }
+
+    /// When the next entry has to be looked after.
+    pub fn next(&self) -> Option<Instant> {
+        self.agenda.next()
+    }
+
+    /// The next entry whose time has come, and what is to be done about it: `Drop` is done already. Values that nobody
+    /// asked for during `idle` are dropped instead of being renewed.
+    pub fn due(&mut self, now: Instant, idle: Duration) -> Option<(K, Due)> {
+        while let Some((at, key)) = self.agenda.take(now) {
+            let Some(entry) = self.entries.peek_mut(&key).filter(|entry| entry.next() == Some(at)) else { continue };
+            match entry.due(now, idle) {
+                Some(Due::Drop) => {
+                    self.entries.pop(&key);
+                    return Some((key, Due::Drop));
+                }
+                due => {
+                    if let Some(next) = entry.next() {
+                        self.agenda.add(next, key.clone());
+                    }
+                    if let Some(due) = due {
+                        return Some((key, due));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Moves the renewal of an entry.
+    pub fn renew_at(&mut self, key: &K, at: Instant) {
+        self.move_renewal(key, |entry| entry.renew_at(at));
+    }
+
+    /// Puts the renewal of an entry off, as its vault is away.
+    pub fn put_off(&mut self, key: &K, reason: Error, until: Instant) {
+        self.move_renewal(key, |entry| entry.put_off(reason, until));
+    }
+
+    fn move_renewal(&mut self, key: &K, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.entries.peek_mut(key) {
+            change(entry);
+            if let Some(next) = entry.next() {
+                self.agenda.add(next, key.clone());
+            }
+        }
+    }
+
+    /// The keys of old values that serve because no new ones could be had.
+    pub fn resurrected(&self) -> Vec<K> {
+        self.entries.iter().filter(|(_, entry)| entry.is_resurrected()).map(|(key, _)| key.clone()).collect()
     }
 
     /// Forgets everything; returns the keys.
     pub fn clear(&mut self) -> Vec<K> {
+        self.agenda.clear();
         let mut keys = Vec::with_capacity(self.entries.len());
         while let Some((key, _)) = self.entries.pop_lru() {
             keys.push(key);
         }
         keys
-    }
-
-    /// When the next entry stops answering.
-    pub fn next_expiry(&self, now: Instant) -> Option<Instant> {
-        self.entries.iter().filter_map(|(_, entry)| entry.expires_after(now)).min()
     }
 
     pub fn len(&self) -> usize {
@@ -97,7 +169,7 @@ impl<K: Hash + Eq> Cache<K> {
         self.entries.is_empty()
     }
 
-    /// What all entries weigh, in bytes: keys, documents, fields and the list itself.
+    /// What all entries weigh, in bytes: keys, documents, fields and the lists themselves.
     pub fn bytes(&self) -> usize {
         self.entries.iter().map(|(key, entry)| OVERHEAD + (self.weigh)(key) + entry.bytes()).sum()
     }

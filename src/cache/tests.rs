@@ -11,6 +11,8 @@ fn terms(ttl: Option<u64>, neg_ttl: u64, resurrect_ttl: u64) -> Terms {
         ttl: ttl.map(Duration::from_secs),
         neg_ttl: Duration::from_secs(neg_ttl),
         resurrect_ttl: Duration::from_secs(resurrect_ttl),
+        min_ttl: Duration::ZERO,
+        max_ttl: None,
     }
 }
 
@@ -22,129 +24,265 @@ fn down() -> Error {
     Error::new(Kind::Unavailable, "down")
 }
 
-fn cache(size: usize) -> Cache<&'static str> {
-    Cache::new(NonZeroUsize::new(size).unwrap(), |key| key.len())
+struct Shelf {
+    cache: Cache<&'static str>,
+    start: Instant,
+    idle: Duration,
 }
 
-/// `value`, `!` for a remembered failure, `-` for nothing.
-fn look(cache: &mut Cache<&'static str>, key: &'static str, now: Instant) -> String {
-    match cache.look(&key, now) {
-        Found::Value { document, .. } => document.pick(None, false).unwrap().as_str().unwrap().to_owned(),
-        Found::Failure(_) => "!".into(),
-        Found::Nothing => "-".into(),
+impl Shelf {
+    fn new(size: usize) -> Self {
+        Self {
+            cache: Cache::new(NonZeroUsize::new(size).unwrap(), |key| key.len()),
+            start: Instant::now(),
+            idle: 1_000_000 * SECOND,
+        }
+    }
+
+    fn at(&self, second: u64) -> Instant {
+        self.start + Duration::from_secs(second)
+    }
+
+    fn brings(&mut self, key: &'static str, text: &str, lease: Option<u64>, terms: &Terms, second: u64) -> bool {
+        let at = self.at(second);
+        let value = Brought { document: document(text), lease: lease.map(Duration::from_secs), at };
+        self.cache.fetched(key, value, terms, at, 0.0)
+    }
+
+    fn fails(&mut self, key: &'static str, error: Error, terms: &Terms, second: u64) -> (bool, bool) {
+        let (lost, old) = self.cache.failed(key, error, terms, self.at(second), 1.0);
+        (lost, old.is_some())
+    }
+
+    /// `value`, `~value` for a stale one, `~value!` if it is due, `!` for a remembered failure, `-` for nothing.
+    fn look(&mut self, key: &'static str, second: u64) -> String {
+        let text = |document: Arc<Document>| document.whole().as_str().unwrap().to_owned();
+        match self.cache.look(&key, self.at(second)) {
+            Found::Fresh(document) => text(document),
+            Found::Stale { document, due } => format!("~{}{}", text(document), if due { "!" } else { "" }),
+            Found::Failure(_) => "!".into(),
+            Found::Nothing => "-".into(),
+        }
+    }
+
+    fn due(&mut self, second: u64) -> Vec<(&'static str, Due)> {
+        let now = self.at(second);
+        let mut due: Vec<_> = std::iter::from_fn(|| self.cache.due(now, self.idle)).collect();
+        due.sort_by_key(|(key, _)| *key);
+        due
     }
 }
 
 #[test]
 fn a_value_is_fresh_for_ttl_and_without_one_for_ever() {
-    let (mut cache, t) = (cache(2), Instant::now());
-    let kept = cache.fetched("a", document("1"), None, terms(Some(10), 0, 0), t);
-    assert_eq!(kept, Kept { replaced: false, until: Some(t + 10 * SECOND) });
-    let kept = cache.fetched("b", document("2"), None, terms(None, 0, 0), t);
-    assert_eq!(kept, Kept { replaced: false, until: None });
-    assert_eq!(cache.next_expiry(t), Some(t + 10 * SECOND));
-    assert_eq!(look(&mut cache, "a", t + 9 * SECOND), "1");
-    assert_eq!(look(&mut cache, "a", t + 10 * SECOND), "-");
-    assert_eq!(look(&mut cache, "b", t + 1_000_000 * SECOND), "2");
-    assert_eq!(cache.next_expiry(t + 10 * SECOND), None);
+    let mut shelf = Shelf::new(2);
+    assert!(!shelf.brings("a", "1", None, &terms(Some(10), 0, 100), 0));
+    assert!(!shelf.brings("b", "2", None, &terms(None, 0, 0), 0));
+    assert_eq!(shelf.look("a", 9), "1");
+    assert_eq!(shelf.look("a", 10), "~1!");
+    assert_eq!(shelf.look("a", 110), "-");
+    assert_eq!(shelf.look("b", 1_000_000), "2");
+    assert_eq!(shelf.cache.next(), Some(shelf.at(0) + Duration::from_millis(8500)));
 }
 
 #[test]
-fn a_lease_shortens_ttl_or_stands_in_for_it() {
-    let (mut cache, t) = (cache(3), Instant::now());
-    let _ = cache.fetched("a", document("1"), Some(5 * SECOND), terms(Some(10), 0, 0), t);
-    let _ = cache.fetched("b", document("1"), Some(5 * SECOND), terms(None, 0, 0), t);
-    let _ = cache.fetched("c", document("1"), Some(5 * SECOND), terms(Some(2), 0, 0), t);
-    assert_eq!(
-        (look(&mut cache, "a", t + 5 * SECOND), look(&mut cache, "b", t + 5 * SECOND)),
-        ("-".into(), "-".into())
-    );
-    assert_eq!(look(&mut cache, "c", t + 2 * SECOND), "-");
+fn a_value_is_renewed_ahead_of_its_end_and_once() {
+    let mut shelf = Shelf::new(2);
+    let terms = terms(Some(100), 0, 100);
+    shelf.brings("a", "1", None, &terms, 0);
+    assert_eq!(shelf.due(84), vec![]);
+    assert_eq!(shelf.due(85), vec![("a", Due::Renew)]);
+    assert_eq!(shelf.due(86), vec![]);
+    assert!(shelf.brings("a", "2", None, &terms, 87), "a new value");
+    assert!(!shelf.brings("a", "2", None, &terms, 88), "the same value");
+    assert_eq!(shelf.due(172), vec![]);
+    assert_eq!(shelf.due(173), vec![("a", Due::Renew)]);
+    assert_eq!(shelf.due(400), vec![("a", Due::Drop)]);
+    assert_eq!(shelf.cache.len(), 0);
+}
+
+#[test]
+fn a_value_nobody_asks_for_is_dropped_instead_of_renewed() {
+    let mut shelf = Shelf::new(2);
+    shelf.idle = 15 * SECOND;
+    let terms = terms(Some(10), 0, 100);
+    shelf.brings("a", "1", None, &terms, 0);
+    shelf.brings("b", "1", None, &terms, 0);
+    assert_eq!(shelf.look("b", 6), "1");
+    assert_eq!(shelf.due(9), vec![("a", Due::Renew), ("b", Due::Renew)]);
+    shelf.brings("a", "1", None, &terms, 9);
+    shelf.brings("b", "1", None, &terms, 9);
+    assert_eq!(shelf.due(18), vec![("a", Due::Drop), ("b", Due::Renew)]);
+}
+
+#[test]
+fn a_lease_shortens_ttl_or_stands_in_for_it_within_its_bounds() {
+    let mut shelf = Shelf::new(9);
+    let fresh_for = |shelf: &mut Shelf, lease, terms: &Terms| {
+        shelf.brings("a", "1", lease, terms, 0);
+        (0..1000).take_while(|second| shelf.look("a", *second) == "1").count()
+    };
+    assert_eq!(fresh_for(&mut shelf, Some(5), &terms(Some(10), 0, 0)), 5);
+    assert_eq!(fresh_for(&mut shelf, Some(5), &terms(None, 0, 0)), 5);
+    assert_eq!(fresh_for(&mut shelf, Some(5), &terms(Some(2), 0, 0)), 2);
+    let bounded = Terms { min_ttl: 20 * SECOND, max_ttl: Some(30 * SECOND), ..terms(None, 0, 0) };
+    assert_eq!(fresh_for(&mut shelf, Some(5), &bounded), 20);
+    assert_eq!(fresh_for(&mut shelf, Some(25), &bounded), 25);
+    assert_eq!(fresh_for(&mut shelf, Some(500), &bounded), 30);
 }
 
 #[test]
 fn a_failure_is_remembered_for_neg_ttl() {
-    let (mut cache, t) = (cache(2), Instant::now());
-    assert_eq!(cache.failed("a", down(), terms(None, 3, 0), t).1.map(|_| ()), None);
-    assert_eq!(look(&mut cache, "a", t + 2 * SECOND), "!");
-    assert_eq!(look(&mut cache, "a", t + 3 * SECOND), "-");
-    let _ = cache.failed("b", down(), terms(None, 0, 0), t);
-    assert_eq!(look(&mut cache, "b", t), "-");
-    assert_eq!(cache.len(), 1);
+    let mut shelf = Shelf::new(2);
+    assert_eq!(shelf.fails("a", down(), &terms(None, 3, 0), 0), (false, false));
+    assert_eq!(shelf.look("a", 2), "!");
+    assert_eq!(shelf.look("a", 3), "-");
+    shelf.fails("b", down(), &terms(None, 0, 0), 0);
+    assert_eq!(shelf.look("b", 0), "-");
+    assert_eq!(shelf.due(3), vec![("a", Due::Drop)]);
 }
 
 #[test]
 fn the_old_value_serves_through_an_outage_until_resurrect_ttl_ends() {
-    let (mut cache, t) = (cache(2), Instant::now());
+    let mut shelf = Shelf::new(2);
     let terms = terms(Some(10), 0, 20);
-    let _ = cache.fetched("a", document("1"), None, terms, t);
-    let mut now = t + 10 * SECOND;
-    while now < t + 30 * SECOND {
-        assert_eq!(look(&mut cache, "a", now), "-", "expired: a fetch is tried");
-        assert!(cache.failed("a", down(), terms, now).1.is_some());
-        assert_eq!(look(&mut cache, "a", now), "1", "no second fetch at once");
-        now += SECOND;
+    shelf.brings("a", "1", None, &terms, 0);
+    for second in 10..30 {
+        assert_eq!(shelf.look("a", second), "~1!", "expired: a new one is asked for");
+        assert_eq!(shelf.fails("a", down(), &terms, second), (false, true));
+        assert_eq!(shelf.look("a", second), "~1", "not at once again");
     }
-    assert!(cache.failed("a", down(), terms, now).1.is_none());
-    assert_eq!(look(&mut cache, "a", now), "-");
+    assert_eq!(shelf.cache.resurrected(), vec!["a"]);
+    assert_eq!(shelf.fails("a", down(), &terms, 30), (true, false));
+    assert_eq!(shelf.look("a", 30), "-");
+}
+
+#[test]
+fn what_is_gone_at_its_source_is_asked_for_ever_less_often_and_stops_serving_where_told() {
+    let mut shelf = Shelf::new(2);
+    let (gone, long) = (|| Error::new(Kind::NotFound, "gone"), terms(Some(10), 0, 1_000_000));
+    shelf.brings("a", "1", None, &long, 0);
+    let mut asked = 0;
+    for second in 10..1000 {
+        if shelf.look("a", second) == "~1!" {
+            asked += 1;
+            shelf.fails("a", gone(), &long, second);
+        }
+    }
+    assert!((10..30).contains(&asked), "{asked}");
+    let strict = terms(Some(10), 0, 0);
+    shelf.brings("a", "1", None, &strict, 0);
+    assert_eq!(shelf.fails("a", gone(), &strict, 10), (true, false));
+    assert_eq!(shelf.look("a", 10), "-");
+}
+
+#[test]
+fn a_value_that_is_never_fresh_serves_only_where_no_new_one_can_be_had() {
+    let mut shelf = Shelf::new(2);
+    let terms = terms(Some(0), 0, 100);
+    shelf.brings("a", "1", None, &terms, 0);
+    assert_eq!(shelf.look("a", 0), "-");
+    assert_eq!(shelf.fails("a", down(), &terms, 1), (false, true));
+    assert_eq!(shelf.look("a", 1), "~1");
+}
+
+#[test]
+fn renewals_are_put_off_while_their_vault_is_away() {
+    let mut shelf = Shelf::new(2);
+    let terms = terms(Some(10), 0, 1000);
+    shelf.brings("a", "1", None, &terms, 0);
+    assert_eq!(shelf.due(9), vec![("a", Due::Renew)]);
+    let (until, now) = (shelf.at(60), shelf.at(20));
+    shelf.cache.put_off(&"a", down(), until);
+    assert_eq!(shelf.due(59), vec![]);
+    assert_eq!(shelf.look("a", 59), "~1");
+    assert_eq!(shelf.cache.resurrected(), vec!["a"]);
+    shelf.cache.renew_at(&"a", now);
+    assert_eq!(shelf.due(20), vec![("a", Due::Renew)]);
 }
 
 #[test]
 fn the_least_recently_used_leaves_first_and_the_bytes_go_with_it() {
-    let (mut cache, t) = (cache(2), Instant::now());
-    let _ = cache.fetched("a", document("1"), None, terms(None, 0, 0), t);
-    let one = cache.bytes();
-    let _ = cache.fetched("b", document("1"), None, terms(None, 0, 0), t);
-    assert_eq!(cache.bytes(), 2 * one);
-    assert_eq!(look(&mut cache, "a", t), "1");
-    assert!(cache.fetched("c", document("1"), None, terms(None, 0, 0), t).replaced);
-    assert_eq!(look(&mut cache, "b", t), "-");
-    assert_eq!(look(&mut cache, "a", t), "1");
-    assert_eq!(cache.bytes(), 2 * one);
-    assert_eq!(cache.clear().len(), 2);
-    assert_eq!(cache.bytes(), 0);
+    let mut shelf = Shelf::new(2);
+    let terms = terms(None, 0, 0);
+    shelf.brings("a", "1", None, &terms, 0);
+    let one = shelf.cache.bytes();
+    shelf.brings("b", "1", None, &terms, 0);
+    assert_eq!(shelf.cache.bytes(), 2 * one);
+    assert_eq!(shelf.look("a", 0), "1");
+    assert!(shelf.brings("c", "1", None, &terms, 0));
+    assert_eq!((shelf.look("b", 0), shelf.look("a", 0)), ("-".into(), "1".into()));
+    assert_eq!(shelf.cache.bytes(), 2 * one);
+    assert_eq!(shelf.cache.clear().len(), 2);
+    assert_eq!((shelf.cache.bytes(), shelf.cache.next()), (0, None));
+}
+
+#[test]
+fn the_agenda_does_not_outgrow_the_cache() {
+    let mut shelf = Shelf::new(2);
+    for second in 0..10_000 {
+        shelf.brings("a", "1", None, &terms(Some(1_000_000), 0, 0), second);
+    }
+    assert!(shelf.cache.agenda.len() < 100);
+    assert_eq!(shelf.due(900_000), vec![("a", Due::Renew)]);
 }
 
 proptest! {
     /// However fetches and failures follow each other: a look-up never serves a value past ttl + resurrect_ttl, and
-    /// never fails while a value may still be resurrected and the fetch has just been tried.
+    /// never fails while a value may still serve.
     #[test]
     fn time_arithmetic(
         ttl in 1u64..50, neg_ttl in 0u64..50, resurrect in 0u64..50,
         steps in proptest::collection::vec((1u64..20, any::<bool>()), 1..60),
     ) {
-        let (mut cache, start) = (cache(1), Instant::now());
+        let mut shelf = Shelf::new(1);
         let terms = terms(Some(ttl), neg_ttl, resurrect);
         let (mut now, mut stored): (u64, Option<u64>) = (0, None);
         for (step, healthy) in steps {
             now += step;
-            let at = start + Duration::from_secs(now);
-            let seen = look(&mut cache, "a", at);
-            if seen == "1" {
-                prop_assert!(stored.is_some_and(|stored| now < stored + ttl + resurrect));
-            }
-            if stored.is_some_and(|stored| now < stored + ttl) {
-                prop_assert_eq!(&seen, "1");
-            }
-            if seen == "-" {
-                if healthy {
-                    let _ = cache.fetched("a", document("1"), None, terms, at);
-                    stored = Some(now);
-                } else {
-                    let usable = stored.is_some_and(|stored| now < stored + ttl + resurrect);
-                    prop_assert_eq!(cache.failed("a", down(), terms, at).1.is_some(), usable);
+            let seen = shelf.look("a", now);
+            let age = stored.map(|stored| now - stored);
+            prop_assert_eq!(seen == "1", age.is_some_and(|age| age < ttl));
+            prop_assert_eq!(seen.starts_with('~'), age.is_some_and(|age| (ttl..ttl + resurrect).contains(&age)));
+            if healthy {
+                shelf.brings("a", "1", None, &terms, now);
+                stored = Some(now);
+            } else {
+                let serves = stored.is_some_and(|stored| now < stored + ttl + resurrect);
+                prop_assert_eq!(shelf.fails("a", down(), &terms, now).1, serves);
+                if !serves {
+                    stored = None;
                 }
             }
         }
     }
 
-    /// No duration is too long for the clock.
+    /// Every value that is in use is asked for again between its renewal and its end, and nothing is forgotten.
     #[test]
-    fn no_overflow(ttl in any::<u64>(), neg_ttl in any::<u64>(), resurrect in any::<u64>()) {
-        let (mut cache, now) = (cache(1), Instant::now());
-        let terms = terms(Some(ttl), neg_ttl, resurrect);
-        let _ = cache.fetched("a", document("1"), None, terms, now);
-        let _ = cache.failed("a", down(), terms, now);
-        let _ = look(&mut cache, "a", now);
+    fn nothing_in_use_is_forgotten(ttl in 10u64..100, steps in proptest::collection::vec(1u64..5, 1..200)) {
+        let mut shelf = Shelf::new(1);
+        let terms = terms(Some(ttl), 0, 0);
+        shelf.brings("a", "1", None, &terms, 0);
+        let (mut now, mut renewed) = (0, 0);
+        for step in steps {
+            let next = shelf.cache.next().unwrap();
+            now = (now + step).min((next - shelf.start).as_secs() + 1);
+            if !shelf.due(now).is_empty() {
+                prop_assert!(now - renewed >= ttl * 84 / 100 && now - renewed <= ttl + 1);
+                shelf.brings("a", "2", None, &terms, now);
+                renewed = now;
+            }
+            prop_assert!(shelf.look("a", now) != "-");
+        }
+    }
+
+    /// No duration is too long for the clock, and no lease for its bounds.
+    #[test]
+    fn no_overflow(ttl in any::<u64>(), neg_ttl in any::<u64>(), resurrect in any::<u64>(), lease in any::<u64>()) {
+        let mut shelf = Shelf::new(1);
+        let terms = Terms { max_ttl: Some(Duration::from_secs(neg_ttl)), ..terms(Some(ttl), neg_ttl, resurrect) };
+        shelf.brings("a", "1", Some(lease), &terms, 0);
+        shelf.fails("a", down(), &terms, 0);
+        let _ = shelf.look("a", 0);
     }
 }

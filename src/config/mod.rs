@@ -36,6 +36,8 @@ pub struct Vault {
 pub struct Config {
     pub cache_size: usize,
     pub fetch_timeout: Duration,
+    pub breaker_interval: Duration,
+    pub idle_ttl: Duration,
     strict_compatibility: bool,
     vaults: HashMap<String, Vault>,
     /// The first thing that is wrong anywhere.
@@ -87,6 +89,8 @@ impl Config {
         let mut config = Config {
             cache_size: own.integer("vault_cache_size").and_then(|size| size.try_into().ok()).unwrap_or(1),
             fetch_timeout: own.seconds("vault_fetch_timeout").unwrap_or_default(),
+            breaker_interval: own.seconds("vault_breaker_interval").unwrap_or_default(),
+            idle_ttl: own.seconds("vault_idle_ttl").unwrap_or_default(),
             strict_compatibility: own.boolean("vault_strict_compatibility"),
             vaults: HashMap::new(),
             flaw,

@@ -2,80 +2,15 @@
 //! `lua/kong/vault/native.lua` declares the same; a test compares the two.
 
 mod guard;
+mod handle;
 pub mod status;
 
 use std::os::raw::c_char;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{Error, Kind, Result};
-use crate::resolver::{Lookup, Resolver, Value};
-use crate::secret::Secret;
-use crate::vm::Vm;
+pub use handle::{Answer, Handle};
+
 use guard::guard;
-
-/// A VM as Lua sees it, with what the last answer points to.
-pub struct Handle {
-    pub vm: Vm,
-    last: Mutex<Option<Arc<Secret>>>,
-}
-
-/// What a call answers. `data` stays valid until the next call with the same handle.
-#[repr(C)]
-pub struct Answer {
-    ticket: u64,
-    generation: u64,
-    data: *const c_char,
-    size: usize,
-}
-
-impl Handle {
-    pub fn new(vm: Vm) -> Self {
-        Self { vm, last: Mutex::new(None) }
-    }
-
-    fn show(&self, answer: &mut Answer, bytes: Arc<Secret>) {
-        answer.data = bytes.as_bytes().as_ptr().cast();
-        answer.size = bytes.len();
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes);
-    }
-
-    fn answer(&self, answer: &mut Answer, outcome: Result<Option<Value>>) -> i32 {
-        match outcome {
-            Ok(Some(Value { secret, lasting })) => {
-                self.show(answer, secret);
-                if lasting { status::VALUE } else { status::FLEETING }
-            }
-            Ok(None) => status::PENDING,
-            Err(error) => {
-                self.show(answer, Arc::new(Secret::new(error.for_users())));
-                status::FAILED
-            }
-        }
-    }
-}
-
-fn lookup(resolver: &Arc<Resolver>, reference: &[u8], waits: bool, ticket: &mut u64) -> Result<Option<Value>> {
-    match resolver.lookup(reference)? {
-        Lookup::Value(value) => {
-            if !value.lasting {
-                resolver.watch()?;
-            }
-            Ok(Some(value))
-        }
-        Lookup::Miss(plan) => {
-            *ticket = resolver.depart(&plan, waits)?;
-            if waits {
-                return Ok(None);
-            }
-            let text = format!(
-                "{} would block in this phase: the secret is being fetched in the background, ask again later or warm it up in init_worker",
-                plan.origin.label()
-            );
-            Err(Error::new(Kind::WouldBlock, text))
-        }
-    }
-}
 
 /// The version of this ABI.
 #[unsafe(no_mangle)]
@@ -93,8 +28,8 @@ pub unsafe extern "C" fn kong_vault_generation(handle: *const Handle) -> *const 
     unsafe { &*handle }.vm.generation() as *const AtomicU64 as *const u64
 }
 
-/// Looks a reference up. On a miss the fetch is started: with `waits`, the answer is `PENDING` and a ticket that has to
-/// be claimed, else `FAILED`.
+/// Looks a reference up. On a miss a flight is joined (`PENDING` with `waits`, else `FAILED`) or boarded (`BOARDED`);
+/// with `waits` its ticket has to be claimed.
 ///
 /// # Safety
 /// `handle` is a live handle, `reference` has `size` readable bytes, `answer` is writable.
@@ -108,11 +43,69 @@ pub unsafe extern "C" fn kong_vault_lookup(
 ) -> i32 {
     guard(status::PANICKED, || {
         // SAFETY: as demanded of the caller.
-        let (handle, reference, answer) =
-            unsafe { (&*handle, std::slice::from_raw_parts(reference.cast::<u8>(), size), &mut *answer) };
+        let (handle, reference, answer) = unsafe { (&*handle, bytes(reference, size), &mut *answer) };
         answer.generation = handle.vm.generation().load(Ordering::Acquire);
-        let found = handle.vm.resolver().and_then(|resolver| lookup(resolver, reference, waits, &mut answer.ticket));
-        handle.answer(answer, found)
+        handle.lookup(reference, waits, answer)
+    })
+}
+
+/// Boards a flight for a value that is newer than now; answers as `kong_vault_lookup` with `waits`.
+///
+/// # Safety
+/// As `kong_vault_lookup`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kong_vault_renew(
+    handle: *const Handle,
+    reference: *const c_char,
+    size: usize,
+    answer: *mut Answer,
+) -> i32 {
+    guard(status::PANICKED, || {
+        // SAFETY: as demanded of the caller.
+        let (handle, reference, answer) = unsafe { (&*handle, bytes(reference, size), &mut *answer) };
+        answer.generation = handle.vm.generation().load(Ordering::Acquire);
+        handle.renew(reference, answer)
+    })
+}
+
+/// Tries to land a boarded flight with what the node's cache has (`size` 0: nothing). Whether it has landed; if not, it
+/// has to depart.
+///
+/// # Safety
+/// `handle` is a live handle, `sealed` has `size` readable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kong_vault_adopt(
+    handle: *const Handle,
+    ticket: u64,
+    sealed: *const c_char,
+    size: usize,
+) -> bool {
+    guard(false, || {
+        // SAFETY: as demanded of the caller.
+        let (handle, sealed) = unsafe { (&*handle, bytes(sealed, size)) };
+        handle.vm.resolver().is_ok_and(|resolver| resolver.adopt(ticket, sealed))
+    })
+}
+
+/// Starts the fetch of a boarded flight: by the worker `peer`, or from the vault (`size` 0). With `owned`, its parcel has
+/// to be taken after it landed. `NOTHING`, or `FAILED`.
+///
+/// # Safety
+/// `handle` is a live handle, `peer` has `size` readable bytes, `answer` is writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kong_vault_depart(
+    handle: *const Handle,
+    ticket: u64,
+    peer: *const c_char,
+    size: usize,
+    owned: bool,
+    answer: *mut Answer,
+) -> i32 {
+    guard(status::PANICKED, || {
+        // SAFETY: as demanded of the caller.
+        let (handle, peer, answer) = unsafe { (&*handle, bytes(peer, size), &mut *answer) };
+        let peer = (!peer.is_empty()).then(|| String::from_utf8_lossy(peer).into_owned());
+        handle.depart(ticket, peer, owned, answer)
     })
 }
 
@@ -131,10 +124,58 @@ pub unsafe extern "C" fn kong_vault_claim(
 ) -> i32 {
     guard(status::PANICKED, || {
         // SAFETY: as demanded of the caller.
-        let (handle, reference, answer) =
-            unsafe { (&*handle, std::slice::from_raw_parts(reference.cast::<u8>(), size), &mut *answer) };
+        let (handle, reference, answer) = unsafe { (&*handle, bytes(reference, size), &mut *answer) };
         answer.generation = handle.vm.generation().load(Ordering::Acquire);
-        let claimed = handle.vm.resolver().and_then(|resolver| resolver.claim(ticket, reference));
-        handle.answer(answer, claimed)
+        handle.claim(ticket, reference, answer)
     })
+}
+
+/// Whether a flight is not to be waited for any more.
+///
+/// # Safety
+/// `handle` is a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kong_vault_landed(handle: *const Handle, ticket: u64) -> bool {
+    guard(true, || {
+        // SAFETY: as demanded of the caller.
+        let handle = unsafe { &*handle };
+        handle.vm.resolver().map_or(true, |resolver| resolver.has_landed(ticket))
+    })
+}
+
+/// The parcel of a flight that departed as `owned` and has landed: `VALUE` with the sealed bytes in `data` and the
+/// seconds for which they may be kept in `seconds` (0: for ever), or `NOTHING`.
+///
+/// # Safety
+/// `handle` is a live handle, `answer` is writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kong_vault_parcel(handle: *const Handle, ticket: u64, answer: *mut Answer) -> i32 {
+    guard(status::PANICKED, || {
+        // SAFETY: as demanded of the caller.
+        let (handle, answer) = unsafe { (&*handle, &mut *answer) };
+        handle.parcel(ticket, answer)
+    })
+}
+
+/// The next event of this VM's bell, or `NOTHING`.
+///
+/// # Safety
+/// `handle` is a live handle, `answer` is writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kong_vault_event(handle: *const Handle, answer: *mut Answer) -> i32 {
+    guard(status::PANICKED, || {
+        // SAFETY: as demanded of the caller.
+        let (handle, answer) = unsafe { (&*handle, &mut *answer) };
+        handle.event(answer)
+    })
+}
+
+/// # Safety
+/// `data` has `size` readable bytes; with `size` 0 it may be anything.
+unsafe fn bytes<'a>(data: *const c_char, size: usize) -> &'a [u8] {
+    match size {
+        0 => &[],
+        // SAFETY: as demanded of the caller.
+        _ => unsafe { std::slice::from_raw_parts(data.cast::<u8>(), size) },
+    }
 }

@@ -1,5 +1,5 @@
 -- The front table: copies of values by reference, good while the generation counter stands still. A hit here is one
--- compare and one table look-up, and JIT-compiles.
+-- compare and one table look-up, and JIT-compiles. Tables whose references are all up to date are known as well.
 
 local native = require "kong.vault.native"
 
@@ -13,11 +13,23 @@ local FIELDS = 4
 local values = {}
 local count, limit = 0, nil
 
+-- Weak: a configuration that its owner forgets must not live on here.
+local updated = setmetatable({}, { __mode = "k" })
+
 local _M = {
   values = values,
+  updated = updated,
   generation = generation,
   copied = copied,
+  hits = native.hits,
 }
+
+local function renew(now)
+  clear(values)
+  clear(updated)
+  count = 0
+  copied[0] = now
+end
 
 -- Keeps a copy of the value that the last native answer brought. It is dropped at once if the counter moved since the
 -- look-up began: the value may be gone from the cache by now, and nothing would tell us later.
@@ -27,14 +39,27 @@ function _M.put(reference, value)
   end
   limit = limit or FIELDS * (native.vm:cache_size() or 0)
   if copied[0] ~= answer.generation or count >= limit then
-    clear(values)
-    count = 0
-    copied[0] = answer.generation
+    renew(answer.generation)
   end
   if values[reference] == nil then
     count = count + 1
   end
   values[reference] = value
+end
+
+-- Brings the table up to the counter, and returns it as the mark for `mark`.
+function _M.begin()
+  if copied[0] ~= generation[0] then
+    renew(generation[0])
+  end
+  return tonumber(copied[0])
+end
+
+-- Notes that a table is up to date, if nothing has changed since `begin` gave that mark.
+function _M.mark(config, since)
+  if tonumber(generation[0]) == since and tonumber(copied[0]) == since then
+    updated[config] = true
+  end
 end
 
 -- How many copies there are.

@@ -7,7 +7,7 @@ local ffi_string = ffi.string
 local tonumber = tonumber
 
 -- Has to equal `ABI_VERSION` and the declarations in src/ffi.
-local ABI_VERSION = 1
+local ABI_VERSION = 2
 
 local DECLARATIONS = [[
 typedef struct kong_vault_handle kong_vault_handle;
@@ -16,13 +16,22 @@ typedef struct {
   uint64_t generation;
   const char *data;
   size_t size;
+  double seconds;
 } kong_vault_answer;
 uint32_t kong_vault_abi_version(void);
 const uint64_t *kong_vault_generation(const kong_vault_handle *handle);
 int32_t kong_vault_lookup(const kong_vault_handle *handle, const char *reference, size_t size, bool waits,
                           kong_vault_answer *answer);
+int32_t kong_vault_renew(const kong_vault_handle *handle, const char *reference, size_t size,
+                         kong_vault_answer *answer);
+bool kong_vault_adopt(const kong_vault_handle *handle, uint64_t ticket, const char *sealed, size_t size);
+int32_t kong_vault_depart(const kong_vault_handle *handle, uint64_t ticket, const char *peer, size_t size, bool owned,
+                          kong_vault_answer *answer);
 int32_t kong_vault_claim(const kong_vault_handle *handle, uint64_t ticket, const char *reference, size_t size,
                          kong_vault_answer *answer);
+bool kong_vault_landed(const kong_vault_handle *handle, uint64_t ticket);
+int32_t kong_vault_parcel(const kong_vault_handle *handle, uint64_t ticket, kong_vault_answer *answer);
+int32_t kong_vault_event(const kong_vault_handle *handle, kong_vault_answer *answer);
 ]]
 
 local _M = {
@@ -30,6 +39,13 @@ local _M = {
   FLEETING = 1,
   PENDING = 2,
   FAILED = 3,
+  BOARDED = 4,
+  NOTHING = 5,
+  LANDED = 16,
+  BOARDING = 17,
+  PROBING = 18,
+  VAULT_UP = 19,
+  VAULT_DOWN = 20,
 }
 
 local function load()
@@ -73,40 +89,91 @@ end
 local vm = module.open()
 local handle = ffi.cast("const kong_vault_handle *", vm:pointer())
 local answer = ffi.new "kong_vault_answer[1]"
-local wire = ffi.new "uint64_t[1]"
 
 _M.version = module.version
 _M.vm = vm
 _M.parse_reference = module.parse_reference
 
--- For front.lua: the live counter, a cell for the generation that its copies are of, and the last answer.
+-- For front.lua: the live counter, cells for the generation that its copies are of and for its hits, and the last answer.
 _M.generation = library.kong_vault_generation(handle)
 _M.copied = ffi.new "uint64_t[1]"
+_M.hits = ffi.new "double[1]"
 _M.answer = answer[0]
 
-local function outcome(status)
-  if status == _M.PENDING then
-    return status, tonumber(answer[0].ticket)
-  end
-  if status == _M.VALUE or status == _M.FLEETING or status == _M.FAILED then
-    return status, ffi_string(answer[0].data, answer[0].size)
-  end
-  return _M.FAILED, "kong.vault met a defect of its own (a panic in the native library): please report it"
+local VALUE, FLEETING, PENDING, FAILED, BOARDED = _M.VALUE, _M.FLEETING, _M.PENDING, _M.FAILED, _M.BOARDED
+
+local function text()
+  return ffi_string(answer[0].data, answer[0].size)
 end
 
--- Looks a reference up. Returns a status and: the value; the ticket of the fetch to wait for, where `waits`; or why not.
+local function outcome(status)
+  if status == VALUE or status == FLEETING or status == FAILED then
+    return status, text()
+  elseif status == PENDING then
+    return status, tonumber(answer[0].ticket)
+  elseif status == BOARDED then
+    return status, tonumber(answer[0].ticket), text()
+  end
+  return FAILED, "kong.vault met a defect of its own (a panic in the native library): please report it"
+end
+
+-- Looks a reference up. Returns a status and: the value; the ticket of the flight to wait for; the ticket of the flight to
+-- see off and the document's name; or why there is nothing. With `waits`, a ticket has to be claimed.
 function _M.lookup(reference, waits)
   return outcome(library.kong_vault_lookup(handle, reference, #reference, waits, answer))
 end
 
--- What the fetch `ticket` brought for `reference`; PENDING where it is still under way. The ticket is used up.
+-- Has a value newer than now brought; returns what `lookup` does, or NOTHING where there is nothing to wait for.
+function _M.renew(reference)
+  local status = library.kong_vault_renew(handle, reference, #reference, answer)
+  if status == _M.NOTHING then
+    return status
+  end
+  return outcome(status)
+end
+
+-- Whether a boarded flight has landed with what the node's cache has (may be nil), or by its vault's breaker.
+function _M.adopt(ticket, sealed)
+  return library.kong_vault_adopt(handle, ticket, sealed, sealed and #sealed or 0)
+end
+
+-- Lets a boarded flight depart: to `peer`, another worker, or to the vault (nil). With `owned`, its parcel is to be taken.
+function _M.depart(ticket, peer, owned)
+  library.kong_vault_depart(handle, ticket, peer, peer and #peer or 0, owned, answer)
+end
+
+-- What the flight `ticket` brought for `reference`; PENDING where it is still under way. The ticket is used up.
 function _M.claim(ticket, reference)
   return outcome(library.kong_vault_claim(handle, ticket, reference, #reference, answer))
 end
 
--- A ticket as the engine reads it from the wake-up socket: 8 bytes, little-endian like the machines nginx runs on.
-function _M.wire(ticket)
-  wire[0] = ticket
+-- Whether a flight is not to be waited for any more.
+function _M.landed(ticket)
+  return library.kong_vault_landed(handle, ticket)
+end
+
+-- The sealed outcome of a flight that departed as `owned`, and for how many seconds it may be kept (0: for ever); or nil.
+function _M.parcel(ticket)
+  if library.kong_vault_parcel(handle, ticket, answer) == VALUE then
+    return text(), answer[0].seconds
+  end
+end
+
+-- The next event: its kind, and as the kind has it, a ticket and a text; or nil.
+function _M.event()
+  local kind = library.kong_vault_event(handle, answer)
+  if kind == _M.LANDED then
+    return kind, tonumber(answer[0].ticket)
+  elseif kind == _M.BOARDING or kind == _M.PROBING then
+    return kind, tonumber(answer[0].ticket), text()
+  elseif kind == _M.VAULT_UP or kind == _M.VAULT_DOWN then
+    return kind, nil, text()
+  end
+end
+
+-- A number as the engine reads it from the doorbell's socket: 8 bytes, little-endian like the machines nginx runs on.
+function _M.wire(number)
+  local wire = ffi.new("uint64_t[1]", number)
   return ffi_string(wire, 8)
 end
 

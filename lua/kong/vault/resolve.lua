@@ -3,50 +3,34 @@
 
 local front = require "kong.vault.front"
 local native = require "kong.vault.native"
+local phase = require "kong.vault.phase"
 
-local ngx = ngx
+local VALUE, PENDING, FAILED, BOARDED = native.VALUE, native.PENDING, native.FAILED, native.BOARDED
+local PARK, BLOCK, ALONE = phase.PARK, phase.BLOCK, phase.ALONE
 
-local VALUE, PENDING, FAILED = native.VALUE, native.PENDING, native.FAILED
-
--- Phases whose coroutine may yield.
-local YIELDS = {
-  access = true,
-  content = true,
-  preread = true,
-  rewrite = true,
-  server_rewrite = true,
-  ssl_cert = true,
-  ssl_client_hello = true,
-  ssl_session_fetch = true,
-  timer = true,
-}
-
--- Phases in which nobody else waits for this process.
-local BLOCKS = {
-  init = true,
-  init_worker = true,
-}
-
--- Seconds that a wait may outlast the fetch's own deadline, which is the one that names the reason.
+-- Seconds that a wait may outlast the fetch's own deadline, which is the one that names the reason: a flight may have to
+-- be fetched a second time, where the worker that had it dies.
 local GRACE = 1
-
-local wait
-local timeout
 
 local _M = {}
 
--- `yield`, `block`, or `never`: how this phase may wait. Plain LuaJIT has no event loop to hold up.
-local function manner()
-  if not (ngx and ngx.get_phase) then
-    return "block"
+-- Loaded where they are first needed: plain LuaJIT has no event loop.
+local courier, node_cache, wait
+local timeout
+
+local function start()
+  if not courier then
+    courier = require "kong.vault.courier"
+    node_cache = require "kong.vault.node_cache"
+    wait = require("kong.vault.wait").wait
+    timeout = (native.vm:fetch_timeout() or 0) + GRACE
   end
-  local phase = ngx.get_phase()
-  return YIELDS[phase] and "yield" or BLOCKS[phase] and "block" or "never"
+  courier.start()
 end
 
 -- Whether this phase may, and does, hold up the whole process.
 function _M.blocks()
-  return manner() == "block"
+  return phase.manner() == ALONE
 end
 
 local function settle(reference, status, value)
@@ -59,63 +43,120 @@ local function settle(reference, status, value)
   return value
 end
 
--- Waits for a fetch and takes what it brought.
-local function land(reference, ticket)
-  wait = wait or require("kong.vault.wait").wait
-  timeout = timeout or native.vm:fetch_timeout() or 0
-  local _, err = wait(ticket, timeout + GRACE)
-  local status, value = native.claim(ticket, reference)
-  if status == PENDING then
-    local why = "no value found (the fetch is still under way but this call can't wait any longer: "
-    return nil, "could not get value from external vault (" .. why .. tostring(err) .. "))"
+-- Waits for a flight as the phase allows and takes what it brought.
+local function land(reference, ticket, how)
+  local err
+  if not native.landed(ticket) then
+    if how == PARK then
+      local _
+      _, err = wait(ticket, timeout)
+    elseif how == BLOCK then
+      native.vm:wait(ticket)
+      node_cache.publish(ticket)
+    end
   end
-  return settle(reference, status, value)
+  local status, value = native.claim(ticket, reference)
+  if status ~= PENDING then
+    return settle(reference, status, value)
+  elseif how ~= PARK and how ~= BLOCK then
+    return nil, native.vm:would_block(reference)
+  end
+  local why = "no value found (the fetch is still under way but this call can't wait any longer: "
+  return nil, "could not get value from external vault (" .. why .. tostring(err) .. "))"
 end
 
 -- The value of one reference: `value`, or `nil, err`.
 function _M.one(reference)
-  local how = manner()
-  if how == "block" then
+  local how = phase.manner()
+  if how == ALONE then
     local answer = native.vm:fetch_blocking({ reference })[1]
     return answer.value, answer.err
   end
-  local status, value = native.lookup(reference, how == "yield")
-  if status == PENDING then
-    return land(reference, value)
+  start()
+  local status, value, name = native.lookup(reference, true)
+  if status == BOARDED then
+    node_cache.send(value, name)
+  elseif status ~= PENDING then
+    return settle(reference, status, value)
   end
-  return settle(reference, status, value)
+  return land(reference, value, how)
 end
 
--- Resolves a list of references side by side. Returns how many have no value, and the first reason.
-function _M.all(references)
-  local how = manner()
+-- The value of one reference from what is cached, and whether it may be kept; or nil, err. What is not cached is fetched
+-- in the background.
+function _M.cached(reference)
+  if phase.manner() == ALONE then
+    return native.vm:cached(reference)
+  end
+  start()
+  local status, value, name = native.lookup(reference, true)
+  if status == BOARDED then
+    node_cache.send(value, name)
+  end
+  if status == BOARDED or status == PENDING then
+    status, value = native.claim(value, reference)
+  end
+  if status == PENDING then
+    return nil, native.vm:would_block(reference), false
+  end
+  local found, err = settle(reference, status, value)
+  return found, err, status == VALUE
+end
+
+local function all(references, take)
   local failed, reason = 0, nil
   local function note(value, err)
     if value == nil then
       failed, reason = failed + 1, reason or err
     end
   end
-  if how == "block" then
+  local how = phase.manner()
+  if how == ALONE then
     for _, answer in ipairs(native.vm:fetch_blocking(references)) do
       note(answer.value, answer.err)
     end
     return failed, reason
   end
+  start()
   local tickets = {}
   for i, reference in ipairs(references) do
-    local status, value = native.lookup(reference, how == "yield")
-    if status == PENDING then
+    local status, value, name = take(reference)
+    if status == BOARDED then
+      node_cache.send(value, name)
+    end
+    if status == BOARDED or status == PENDING then
       tickets[i] = value
-    else
+    elseif status ~= native.NOTHING then
       note(settle(reference, status, value))
     end
   end
   for i, reference in ipairs(references) do
     if tickets[i] then
-      note(land(reference, tickets[i]))
+      note(land(reference, tickets[i], how))
     end
   end
   return failed, reason
+end
+
+-- Resolves a list of references side by side. Returns how many have no value, and the first reason.
+function _M.all(references)
+  return all(references, function(reference)
+    return native.lookup(reference, true)
+  end)
+end
+
+-- The same with values that are newer than now.
+function _M.renew(references)
+  return all(references, native.renew)
+end
+
+-- Starts what runs in the background.
+function _M.start()
+  if phase.manner() ~= ALONE then
+    start()
+    return native.vm:start()
+  end
+  return true
 end
 
 return _M

@@ -33,4 +33,28 @@ function _M.references(input)
   return found
 end
 
+-- All different references in the `$refs` of a table, at any depth, as a list.
+function _M.refs(config)
+  local refs, seen = {}, {}
+  local function visit(value)
+    if seen[value] then
+      return
+    end
+    seen[value] = true
+    for name, inner in next, value do
+      if type(inner) == "table" then
+        if name == "$refs" then
+          refs[#refs + 1] = inner
+        else
+          visit(inner)
+        end
+      end
+    end
+  end
+  if type(config) == "table" then
+    visit(config)
+  end
+  return _M.references(refs)
+end
+
 return _M

@@ -92,7 +92,7 @@ impl Aws {
             login: &login.origin,
         };
         if answer.status != 200 {
-            return Err(failure::of(&asked, &answer));
+            return Err(failure::of(&asked, &answer).with_retry_after(answer.retry_after()));
         }
         match answer::document(answer.body.as_bytes()) {
             Ok(document) => Ok(Fetched { document, lease: None }),

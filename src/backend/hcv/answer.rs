@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use ::http::HeaderMap;
-use ::http::header::RETRY_AFTER;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -76,7 +74,7 @@ pub(super) fn read(answer: &Answer, asked: &Asked<'_>) -> Result<Fetched, Failur
             }
         }
         404 => Err(missing(envelope.as_ref(), asked)),
-        status => Err(refused(status, envelope.as_ref(), &answer.headers, asked)),
+        status => Err(refused(status, envelope.as_ref(), answer.retry_after(), asked)),
     }
 }
 
@@ -155,7 +153,7 @@ fn missing(envelope: Option<&Envelope<'_>>, asked: &Asked<'_>) -> Failure {
     (Kind::NotFound, format!("{reason} (status 404)"))
 }
 
-fn refused(status: u16, envelope: Option<&Envelope<'_>>, headers: &HeaderMap, asked: &Asked<'_>) -> Failure {
+fn refused(status: u16, envelope: Option<&Envelope<'_>>, wait: Option<Duration>, asked: &Asked<'_>) -> Failure {
     let says = |text: &str| envelope.is_some_and(|envelope| envelope.says(text));
     let (kind, reason) = match status {
         400 if envelope.is_none() => {
@@ -173,7 +171,7 @@ fn refused(status: u16, envelope: Option<&Envelope<'_>>, headers: &HeaderMap, as
             ),
         ),
         412 => (Kind::Unavailable, "this node has not caught up with its cluster yet: try again".to_owned()),
-        429 => (Kind::Throttled, format!("too many requests: {}", patience(headers))),
+        429 => (Kind::Throttled, format!("too many requests: {}", patience(wait))),
         472 => (Kind::Unavailable, "this node is a disaster-recovery standby: set `host` to an active one".to_owned()),
         473 => (Kind::Unavailable, "this node is a standby: set `host` to the active one".to_owned()),
         501 => (Kind::Unavailable, "the vault is not initialised: initialise and unseal it".to_owned()),
@@ -185,9 +183,8 @@ fn refused(status: u16, envelope: Option<&Envelope<'_>>, headers: &HeaderMap, as
     (kind, format!("{reason} (status {status})"))
 }
 
-fn patience(headers: &HeaderMap) -> String {
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
-    match seconds {
+fn patience(wait: Option<Duration>) -> String {
+    match wait.map(|wait| wait.as_secs()) {
         Some(seconds) => format!("the vault asks to wait {seconds} seconds; raise its rate limit quota, or `ttl`"),
         None => "raise the vault's rate limit quota, or `ttl`".to_owned(),
     }
@@ -209,6 +206,8 @@ fn shown(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ::http::HeaderMap;
+
     use super::*;
     use crate::backend::hcv::path;
 
@@ -297,9 +296,8 @@ mod tests {
 
     #[test]
     fn a_wait_that_the_vault_asks_for_is_told() {
-        let headers = |value: &str| [(RETRY_AFTER, value.parse().unwrap())].into_iter().collect::<HeaderMap>();
-        assert!(patience(&headers("7")).contains("wait 7 seconds"));
-        assert!(!patience(&headers("s3cret")).contains("s3cret"));
+        assert!(patience(Some(Duration::from_secs(7))).contains("wait 7 seconds"));
+        assert!(!patience(None).contains("wait"));
     }
 
     #[test]

@@ -86,7 +86,8 @@ impl Hcv {
             if !redirect::is_redirect(answer.status) {
                 let asked =
                     answer::Asked { ask, path: &path, engine: self.engine, mount: &self.mount, token: token.is_some() };
-                return answer::read(&answer, &asked).map_err(|(kind, reason)| self.error(&url, kind, reason));
+                return answer::read(&answer, &asked)
+                    .map_err(|(kind, reason)| self.error(&url, kind, reason).with_retry_after(answer.retry_after()));
             }
             url = self.follow(&url, &answer)?;
         }

@@ -108,7 +108,7 @@ fn of_io(error: &io::Error, connecting: bool) -> Option<String> {
     })
 }
 
-/// A certificate or a protocol that is wrong stays wrong however often one tries: `Invalid`, not `Unavailable`.
+/// A certificate or a protocol that is wrong stays wrong however often one tries: `Tls`, not `Unavailable`.
 fn of_tls(error: &TlsError) -> (Kind, String) {
     let reason = match error {
         TlsError::InvalidCertificate(certificate) => of_certificate(certificate).to_owned(),
@@ -126,7 +126,7 @@ fn of_tls(error: &TlsError) -> (Kind, String) {
         TlsError::PeerIncompatible(_) => "the server offers neither TLS 1.2 nor TLS 1.3 with a known cipher".to_owned(),
         _ => return (Kind::Unavailable, "the TLS handshake failed".to_owned()),
     };
-    (Kind::Invalid, reason)
+    (Kind::Tls, reason)
 }
 
 fn of_certificate(error: &CertificateError) -> &'static str {

@@ -11,6 +11,7 @@ mod tls;
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::header::RETRY_AFTER;
 
 use crate::environment::Environment;
 use crate::secret::Secret;
@@ -44,4 +45,12 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Wiped when dropped: it may hold the secret.
     pub body: Secret,
+}
+
+impl Answer {
+    /// How long the server asks us to stay away (RFC 9110, 10.2.3), where it says so in seconds.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
 }

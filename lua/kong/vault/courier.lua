@@ -1,0 +1,125 @@
+-- Carries the engine's events into the worker. In each worker one background coroutine, the courier, has a connection to
+-- the engine's doorbell (see src/wake.rs); where there can be none, whoever waits has a connection of its own.
+
+local native = require "kong.vault.native"
+local node_cache = require "kong.vault.node_cache"
+local parking = require "kong.vault.parking"
+
+local ngx = ngx
+
+-- Rings taken at once; more than one means that events came while others were seen to.
+local RINGS = 64
+
+-- Seconds without a ring after which the courier looks whether its connection still stands.
+local SILENCE = 3600
+
+-- Seconds for reaching the engine: it is in this process.
+local REACH = 1
+
+local _M = {}
+
+local running = false
+local watching = false
+
+local function log_health(text, up)
+  local news, line = node_cache.note_health(text, up)
+  if news then
+    ngx.log(up and ngx.NOTICE or ngx.WARN, "kong.vault: ", line)
+  end
+end
+
+local function drain()
+  while true do
+    local kind, ticket, text = native.event()
+    if not kind then
+      return
+    elseif kind == native.LANDED then
+      node_cache.publish(ticket)
+      parking.wake(ticket)
+    elseif kind == native.BOARDING then
+      node_cache.resend(ticket, text)
+    elseif kind == native.PROBING then
+      node_cache.probe(ticket, text)
+    else
+      log_health(text, kind == native.VAULT_UP)
+    end
+  end
+end
+
+-- Sees to events until `is_done()`. Returns true, or nil and why it ended early.
+function _M.serve(is_done, seconds)
+  local address, err = native.vm:engine_address()
+  if not address then
+    return nil, err
+  end
+  local sock
+  sock, err = ngx.socket.tcp()
+  if not sock then
+    return nil, err
+  end
+  sock:settimeouts(REACH * 1000, REACH * 1000, seconds * 1000)
+  local ok
+  ok, err = sock:connect(address, { pool = "kong-vault-bell" })
+  if ok then
+    ok, err = sock:send(native.wire(native.vm:bell()))
+  end
+  -- The first ring says that from now on nothing is missed.
+  local ring = ok
+  if ring then
+    ring, err = sock:receive(1)
+    parking.sweep()
+  end
+  while ring do
+    drain()
+    if is_done() then
+      sock:close()
+      return true
+    end
+    ring, err = sock:receiveany(RINGS)
+  end
+  sock:close()
+  return nil, err
+end
+
+local function is_exiting()
+  return ngx.worker.exiting()
+end
+
+local function run(premature)
+  if not premature then
+    local called, ok, err
+    repeat
+      called, ok, err = pcall(_M.serve, is_exiting, SILENCE)
+    until not called or ok or err ~= "timeout" or is_exiting()
+    if not called then
+      ngx.log(ngx.ERR, "kong.vault: the courier failed, and is started again when needed: ", ok)
+    end
+  end
+  running = false
+  parking.rouse()
+end
+
+-- A graceful quit waits for pending reads, but it ends pending timers at once.
+local function watch_exit(premature)
+  if premature then
+    native.vm:hang_up()
+    return
+  end
+  watching = ngx.timer.at(SILENCE, watch_exit)
+end
+
+-- Whether there is a courier.
+function _M.runs()
+  return running
+end
+
+-- Starts the courier, where there can be one.
+function _M.start()
+  if running or ngx.worker.exiting() or native.vm:is_throwaway() then
+    return
+  end
+  watching = watching or ngx.timer.at(SILENCE, watch_exit)
+  running = watching and ngx.timer.at(0, run) or false
+end
+
+return _M

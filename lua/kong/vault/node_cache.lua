@@ -1,0 +1,166 @@
+-- The node's cache: what one worker fetched, all have. Documents lie sealed (see src/node.rs) in the shared dictionary
+-- `kong_secrets`, where it is declared; claims in it say who is fetching.
+--
+-- All of this is called in any phase of a worker and never yields.
+
+local native = require "kong.vault.native"
+local parking = require "kong.vault.parking"
+
+local ngx = ngx
+local sub = string.sub
+
+-- Keys: a document, a claim on fetching it, a claim on probing a vault, and what is known of the vault's health. Kong
+-- keeps values of its own in the same dictionary.
+local DOCUMENT = "kong-vault:"
+local CLAIM = "kong-vault:claim:"
+local PROBE = "kong-vault:probe:"
+local UP = "kong-vault:up:"
+local DOWN = "kong-vault:down:"
+
+-- Characters of a name.
+local NAME = 32
+
+-- Of two workers that find a vault due to be probed, the second looks again after so many seconds whether the first has
+-- found it back: an answer comes soon if it comes at all.
+local SECOND_LOOK = 0.3
+
+local _M = {}
+
+local dict
+if ngx and ngx.shared then
+  dict = ngx.shared.kong_secrets
+end
+
+-- Names by ticket: flights of ours whose outcome has to be handed on.
+local owned = {}
+
+local address, lifetime, interval
+local full
+
+-- Where the other workers find this one; nil, with everything that follows from it, where no socket can be had.
+local function own_address()
+  if not address then
+    address = native.vm:address()
+    lifetime = (native.vm:fetch_timeout() or 0) + 1
+    interval = native.vm:breaker_interval() or 0
+  end
+  return address
+end
+
+local function own(ticket, name)
+  owned[ticket] = name
+  native.depart(ticket, nil, true)
+end
+
+local function landed(ticket)
+  parking.wake(ticket)
+  return true
+end
+
+-- The fetch is ours, or that of another worker which is asked for its outcome.
+local function claim(ticket, name, key, me)
+  local ok, err = dict:safe_add(key, me, lifetime)
+  if ok then
+    -- Between our look and our claim another worker may have brought it.
+    if native.adopt(ticket, dict:get(DOCUMENT .. name)) then
+      dict:delete(key)
+      return landed(ticket)
+    end
+    return own(ticket, name)
+  end
+  local owner = err == "exists" and dict:get(key)
+  if owner and owner ~= me then
+    return native.depart(ticket, owner, false)
+  end
+  return own(ticket, name)
+end
+
+-- Sees a boarded flight off. `dead`: a worker that had claimed the document, and does not have it. Returns true where it
+-- has landed already.
+function _M.send(ticket, name, dead)
+  local document = dict and dict:get(DOCUMENT .. name)
+  if native.adopt(ticket, document) then
+    return landed(ticket)
+  end
+  local me = dict and own_address()
+  if not me then
+    return native.depart(ticket, nil, false)
+  elseif not dead then
+    return claim(ticket, name, CLAIM .. name, me)
+  end
+  -- One of those who miss the dead worker's outcome inherits its claim.
+  local heir = CLAIM .. name .. "!" .. dead
+  local ok = dict:safe_add(heir, me, lifetime)
+  if ok then
+    dict:set(CLAIM .. name, me, lifetime)
+    return own(ticket, name)
+  end
+  local owner = dict:get(heir)
+  return native.depart(ticket, owner ~= me and owner or nil, false)
+end
+
+-- Sees a flight off that probes whether a vault is back, if no other worker does.
+function _M.probe(ticket, names)
+  local name, vault = sub(names, 1, NAME), sub(names, NAME + 1)
+  local me = dict and own_address()
+  if not me then
+    return _M.send(ticket, name)
+  elseif dict:get(UP .. vault) then
+    native.vm:forgo(ticket, nil)
+    return landed(ticket)
+  end
+  local ok, err = dict:safe_add(PROBE .. vault, me, interval * 0.9)
+  if ok or err ~= "exists" then
+    return _M.send(ticket, name)
+  end
+  local left = dict:ttl(PROBE .. vault) or 0
+  native.vm:forgo(ticket, left > interval * 0.9 - SECOND_LOOK and SECOND_LOOK or left)
+  return landed(ticket)
+end
+
+-- Sees a flight off that was called back, or that nobody waits for.
+function _M.resend(ticket, text)
+  local dead = #text > NAME and sub(text, NAME + 1) or nil
+  return _M.send(ticket, sub(text, 1, NAME), dead)
+end
+
+-- Hands the outcome of a flight on, if it is ours.
+function _M.publish(ticket)
+  local name = owned[ticket]
+  if not name then
+    return
+  end
+  owned[ticket] = nil
+  local sealed, seconds = native.parcel(ticket)
+  if sealed then
+    local ok, err = dict:safe_set(DOCUMENT .. name, sealed, seconds)
+    if ok then
+      full = false
+    elseif not full then
+      full = true
+      local what = "the shared dictionary kong_secrets has no room (%s): the workers cache each on its own, give it more in nginx.conf"
+      ngx.log(ngx.WARN, "kong.vault: ", what:format(err))
+    end
+  end
+  dict:delete(CLAIM .. name)
+end
+
+-- Notes that a vault went bad or came back. Returns whether this is news on this node, and the line for the log.
+function _M.note_health(text, up)
+  local vault, line = sub(text, 1, NAME), sub(text, NAME + 1)
+  if not (dict and own_address()) then
+    return true, line
+  end
+  if not up then
+    dict:delete(UP .. vault)
+    local added, err = dict:safe_add(DOWN .. vault, true)
+    return added or err ~= "exists", line
+  end
+  local news = dict:get(DOWN .. vault)
+  dict:delete(DOWN .. vault)
+  dict:safe_set(UP .. vault, true, interval)
+  dict:delete(PROBE .. vault)
+  return news ~= nil, line
+end
+
+return _M

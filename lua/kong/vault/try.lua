@@ -1,0 +1,81 @@
+-- Calls that fail with a secret that was just replaced, and are made once more with the new one.
+
+local resolve = require "kong.vault.resolve"
+local update = require("kong.vault.update").all
+local walk = require "kong.vault.walk"
+
+local ngx = ngx
+
+-- Seconds for which failing callbacks don't have a reference renewed again: a database that is down must not have each
+-- request ask the vault.
+local PAUSE = 1
+
+local _M = {}
+
+-- When references were renewed.
+local renewed = {}
+
+local function now()
+  return ngx and ngx.now and ngx.now() or os.time()
+end
+
+local function renew(references)
+  local due = {}
+  for _, reference in ipairs(references) do
+    if not renewed[reference] or now() - renewed[reference] >= PAUSE then
+      due[#due + 1] = reference
+    end
+  end
+  -- Whoever fails meanwhile joins the same flights.
+  local failed, reason = resolve.renew(due)
+  for reference, at in next, renewed do
+    if now() - at >= PAUSE then
+      renewed[reference] = nil
+    end
+  end
+  for _, reference in ipairs(due) do
+    renewed[reference] = now()
+  end
+  if failed > 0 and ngx and ngx.log then
+    ngx.log(ngx.NOTICE, "kong.vault: ", failed, " of ", #due, " references could not be renewed, the first: ", reason)
+  end
+end
+
+local function snapshot(references)
+  local values = {}
+  for i, reference in ipairs(references) do
+    values[i] = resolve.cached(reference)
+  end
+  return values
+end
+
+local function is_same(references, values)
+  for i, value in ipairs(snapshot(references)) do
+    if value ~= values[i] then
+      return false
+    end
+  end
+  return true
+end
+
+-- Updates a table and calls back with it. If that fails, has its references renewed, unless somebody else had already,
+-- and calls back a second and last time.
+function _M.try(callback, options)
+  local references = walk.refs(options)
+  if #references == 0 then
+    return callback(options)
+  end
+  update(options)
+  local values = snapshot(references)
+  local result, err = callback(options)
+  if result then
+    return result, err
+  end
+  if is_same(references, values) then
+    renew(references)
+  end
+  update(options)
+  return callback(options)
+end
+
+return _M

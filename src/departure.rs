@@ -1,0 +1,151 @@
+//! A flight, run on the engine: from another worker that is fetching the document, or from the vault.
+
+use std::sync::{Arc, Weak};
+
+use crate::cache::Found;
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::flight::{Outcome, Purpose, Watch};
+use crate::node::{Name, Node, Parcel};
+use crate::peers::{self, Missing, Peers};
+use crate::plan::Origin;
+use crate::resolver::{Resolver, ended_early, lock};
+use crate::wake::Event;
+
+/// Sees to it that a flight lands and its passengers are woken, even where the fetch panics or is dropped.
+struct Landing {
+    resolver: Arc<Resolver>,
+    ticket: u64,
+    origin: Arc<Origin>,
+    purpose: Purpose,
+    outcome: Option<(Outcome, Option<Parcel>)>,
+    /// Whether the flight goes on without this task.
+    called_back: bool,
+}
+
+/// The socket by which other workers ask this one, for as long as its resolver lives.
+#[derive(Debug)]
+pub struct Ear {
+    address: String,
+    serving: tokio::task::AbortHandle,
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Resolver {
+    /// Starts the fetch of a boarded flight: by `peer`, another worker that is at it, or from the vault. With `owned`,
+    /// the outcome has to be taken by `parcel` after the landing.
+    pub fn depart(self: &Arc<Self>, ticket: u64, peer: Option<String>, owned: bool) -> Result<()> {
+        let engine = self.engine()?;
+        let Some((origin, purpose)) = lock(&self.flights).depart(ticket, owned) else { return Ok(()) };
+        let resolver = Arc::clone(self);
+        let landing = Landing { resolver, ticket, origin, purpose, outcome: None, called_back: false };
+        engine.spawn(landing.fly(peer));
+        Ok(())
+    }
+
+    /// Where other workers find this one. Starts the engine, so it is not for a process that forks.
+    pub fn address(self: &Arc<Self>) -> Result<&str> {
+        if let Some(ear) = self.ear.get() {
+            return Ok(&ear.address);
+        }
+        let ear = self.listen(self.engine()?)?;
+        Ok(&self.ear.get_or_init(|| ear).address)
+    }
+
+    fn listen(self: &Arc<Self>, engine: &Engine) -> Result<Ear> {
+        let opened = engine.within(Peers::open);
+        let peers = opened.map_err(|err| {
+            Error::new(Kind::Internal, format!("kong-vault can't open a socket for its other workers ({err})"))
+        })?;
+        let (address, resolver) = (peers.name().to_owned(), Arc::downgrade(self));
+        let serving = engine.spawn(peers.serve(move |name| answer(resolver.clone(), name)));
+        Ok(Ear { address, serving })
+    }
+}
+
+/// What another worker is told: the outcome of a flight of that name, once there is one.
+async fn answer(resolver: Weak<Resolver>, name: Name) -> Option<Vec<u8>> {
+    let node = Node::of_this_process()?;
+    let watch = {
+        let resolver = resolver.upgrade()?;
+        let mut flights = lock(&resolver.flights);
+        let ticket = flights.find(|origin| *origin.name(node) == name)?;
+        flights.watch(ticket)
+    };
+    let parcel = match watch {
+        Watch::Landed(parcel) => parcel,
+        Watch::UnderWay(landing) => landing.await.ok()?,
+    };
+    node.seal(&name, &parcel?)
+}
+
+impl Landing {
+    async fn fly(mut self, peer: Option<String>) {
+        if let Some(peer) = peer {
+            match self.follow(&peer).await {
+                Ok(outcome) => {
+                    self.resolver.metrics.adopted.inc();
+                    self.outcome = Some((outcome, None));
+                    return;
+                }
+                Err(_) if self.call_back(&peer) => return,
+                Err(_) => drop(lock(&self.resolver.flights).depart(self.ticket, false)),
+            }
+        }
+        let (resolver, origin) = (&self.resolver, &self.origin);
+        // The document may have landed between the look-up that missed it and this departure.
+        self.outcome = Some(match resolver.look(origin) {
+            Found::Fresh(document) if self.purpose == Purpose::Miss => (Ok(document), None),
+            _ => {
+                let done = resolver.instances.fetch(origin, self.is_probe()).await;
+                let (outcome, parcel) = resolver.keep(origin, done);
+                (outcome, Some(parcel))
+            }
+        });
+    }
+
+    /// Takes the outcome of another worker's flight.
+    async fn follow(&self, peer: &str) -> std::result::Result<Outcome, Missing> {
+        let node = Node::of_this_process().ok_or(Missing::Unknown)?;
+        let name = self.origin.name(node);
+        // The other's fetch has a deadline of its own; this one is for a worker that hangs.
+        let patience = 2 * self.resolver.config().fetch_timeout;
+        let asked = tokio::time::timeout(patience, peers::ask(peer, name)).await;
+        let sealed = asked.map_err(|_| Missing::Dead)??;
+        match node.open(name, &sealed).ok_or(Missing::Unknown)? {
+            Parcel::Value(value) => {
+                let document = Arc::clone(&value.document);
+                self.resolver.keep_value(&self.origin, value);
+                Ok(Ok(document))
+            }
+            Parcel::Failure { error, .. } => Ok(self.resolver.keep_failure(&self.origin, error)),
+        }
+    }
+
+    /// Has the worker see the flight off once more, past `peer`; false where it does not listen.
+    fn call_back(&mut self, peer: &str) -> bool {
+        let name = Node::of_this_process().map(|node| *self.origin.name(node)).unwrap_or_default();
+        let event = Event::Boarding { ticket: self.ticket, name, dead: Some(peer.to_owned()) };
+        self.called_back = lock(&self.resolver.flights).call_back(self.ticket, std::time::Instant::now())
+            && self.resolver.bell.ring(event);
+        self.called_back
+    }
+
+    fn is_probe(&self) -> bool {
+        matches!(self.purpose, Purpose::Probe(_))
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        if !self.called_back {
+            let (outcome, parcel) = self.outcome.take().unwrap_or_else(|| (Err(ended_early(&self.origin)), None));
+            self.resolver.land(self.ticket, outcome, parcel);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One fetch: a vault's connections, its breaker and its share of the engine; the deadline; the retries.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+use tokio::sync::Semaphore;
+
+use crate::backend::{Backend, Fetched, Setup};
+use crate::breaker::{Breaker, Change};
+use crate::environment::Environment;
+use crate::error::{Error, Kind, Result};
+use crate::plan::{InstanceKey, Origin};
+
+/// How many vaults' connections are kept. References can make new ones (by `region`), so there has to be a bound.
+const INSTANCES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// How many requests one worker may have under way to one vault; the rest wait, within their deadlines.
+const AT_ONCE: usize = 128;
+
+/// Attempts of one fetch, and the pauses between them: chosen at random below a bound that doubles (full jitter).
+const ATTEMPTS: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// How fetches are bounded, and what they are built from.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// For one fetch and everything it does.
+    pub timeout: Duration,
+    /// Between the probes of a vault that failed.
+    pub breaker_interval: Duration,
+}
+
+/// One vault, as this process reaches it.
+pub struct Instance {
+    backend: Arc<dyn Backend>,
+    breaker: Mutex<Breaker>,
+    slots: Semaphore,
+}
+
+/// Vaults by what they were built from. The lock is never held while one is built: that may read files.
+pub struct Instances {
+    known: Mutex<LruCache<InstanceKey, Arc<Instance>>>,
+    environment: Environment,
+    limits: Limits,
+    /// See `Setup::threads`.
+    threads: bool,
+}
+
+/// What became of a fetch.
+pub struct Done {
+    pub fetched: Result<Fetched>,
+    /// What that did to the vault's breaker.
+    pub change: Change,
+    pub took: Duration,
+}
+
+impl Instances {
+    pub fn new(environment: Environment, limits: Limits, threads: bool) -> Self {
+        Self { known: Mutex::new(LruCache::new(INSTANCES)), environment, limits, threads }
+    }
+
+    pub fn get(&self, origin: &Origin) -> Result<Arc<Instance>> {
+        if let Some(instance) = self.known(&origin.instance) {
+            return Ok(instance);
+        }
+        let backend = (origin.descriptor.build)(&Setup {
+            vault: &origin.instance.vault,
+            settings: &origin.settings,
+            environment: &self.environment,
+            timeout: self.limits.timeout,
+            threads: self.threads,
+        })?;
+        let breaker = Mutex::new(Breaker::new(self.limits.breaker_interval));
+        let instance = Arc::new(Instance { backend, breaker, slots: Semaphore::new(AT_ONCE) });
+        lock(&self.known).put(origin.instance.clone(), Arc::clone(&instance));
+        Ok(instance)
+    }
+
+    /// The vault, if it was asked before.
+    pub fn known(&self, key: &InstanceKey) -> Option<Arc<Instance>> {
+        lock(&self.known).get(key).cloned()
+    }
+
+    /// All vaults that were asked before.
+    pub fn all(&self) -> Vec<(InstanceKey, Arc<Instance>)> {
+        lock(&self.known).iter().map(|(key, instance)| (key.clone(), Arc::clone(instance))).collect()
+    }
+
+    /// One fetch, with the deadline over everything it does. A probe is a single attempt.
+    pub async fn fetch(&self, origin: &Origin, probe: bool) -> Done {
+        let start = Instant::now();
+        let instance = match self.get(origin) {
+            Ok(instance) => instance,
+            Err(error) => return Done { fetched: Err(error), change: Change::None, took: start.elapsed() },
+        };
+        let mut attempts = 0;
+        let attempting =
+            instance.attempt(origin, if probe { 1 } else { ATTEMPTS }, start + self.limits.timeout, &mut attempts);
+        let fetched = tokio::time::timeout(self.limits.timeout, attempting).await;
+        let fetched = fetched.unwrap_or_else(|_| Err(too_late(origin, self.limits.timeout)));
+        let now = Instant::now();
+        let change = match &fetched {
+            Err(error) if error.is_outage() => instance.breaker().failed(error, attempts, now),
+            Err(error) if error.kind() == Kind::Config => Change::None,
+            _ => instance.breaker().succeeded(now),
+        };
+        Done { fetched, change, took: now - start }
+    }
+}
+
+impl Instance {
+    pub fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        lock(&self.breaker)
+    }
+
+    /// The backend itself, for a vault that needs neither network nor file.
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    async fn attempt(&self, origin: &Origin, most: u32, deadline: Instant, attempts: &mut u32) -> Result<Fetched> {
+        // The semaphore is never closed.
+        let _slot = self.slots.acquire().await;
+        loop {
+            *attempts += 1;
+            let error = match self.backend.fetch(&origin.ask).await {
+                Err(error) if error.is_retryable() && *attempts < most => error,
+                fetched => return fetched,
+            };
+            let pause = match error.retry_after() {
+                Some(wait) => wait,
+                None => (FIRST_PAUSE * 2u32.pow(*attempts)).mul_f64(fastrand::f64()),
+            };
+            // A wait that outlasts the deadline would only hide the reason.
+            if Instant::now() + pause >= deadline || self.breaker().refusal().is_some() {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+fn too_late(origin: &Origin, timeout: Duration) -> Error {
+    let text = format!(
+        "{} did not answer within {} s: check that it is up and reachable, or raise vault_fetch_timeout",
+        origin.label(),
+        timeout.as_secs_f64()
+    );
+    Error::new(Kind::Timeout, text)
+}
+
+/// A panic while a lock is held leaves data that is still whole: each critical section is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

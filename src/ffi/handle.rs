@@ -1,0 +1,154 @@
+//! What an export works on, and how an outcome becomes an answer.
+
+use std::os::raw::c_char;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::status;
+use crate::error::{Error, Result};
+use crate::flight::{Boarding, Purpose};
+use crate::node::{Node, hex};
+use crate::plan::Origin;
+use crate::resolver::{Lookup, Resolver, Value};
+use crate::secret::Secret;
+use crate::vm::Vm;
+use crate::wake::Event;
+
+/// A VM as Lua sees it, with what the last answer points to.
+pub struct Handle {
+    pub vm: Vm,
+    last: Mutex<Option<Arc<Secret>>>,
+}
+
+/// What a call answers. `data` stays valid until the next call with the same handle.
+#[repr(C)]
+pub struct Answer {
+    pub(super) ticket: u64,
+    pub(super) generation: u64,
+    data: *const c_char,
+    size: usize,
+    seconds: f64,
+}
+
+impl Handle {
+    pub fn new(vm: Vm) -> Self {
+        Self { vm, last: Mutex::new(None) }
+    }
+
+    pub(super) fn lookup(&self, reference: &[u8], waits: bool, answer: &mut Answer) -> i32 {
+        let found = self.vm.resolver().and_then(|resolver| Ok((resolver, resolver.lookup(reference)?)));
+        match found {
+            Ok((_, Lookup::Value(value))) => self.value(value, answer),
+            Ok((resolver, Lookup::Miss(plan))) => self.board(resolver, &plan.origin, Purpose::Miss, waits, answer),
+            Err(error) => self.failed(error, answer),
+        }
+    }
+
+    pub(super) fn renew(&self, reference: &[u8], answer: &mut Answer) -> i32 {
+        let plan = self.vm.resolver().and_then(|resolver| Ok((resolver, resolver.plan(reference)?)));
+        match plan {
+            Ok((resolver, plan)) if plan.origin.descriptor.immediate => {
+                resolver.renew(&plan.origin);
+                status::NOTHING
+            }
+            Ok((resolver, plan)) => self.board(resolver, &plan.origin, Purpose::Newer(Instant::now()), true, answer),
+            Err(error) => self.failed(error, answer),
+        }
+    }
+
+    fn board(
+        &self,
+        resolver: &Arc<Resolver>,
+        origin: &Arc<Origin>,
+        purpose: Purpose,
+        waits: bool,
+        answer: &mut Answer,
+    ) -> i32 {
+        match resolver.board(origin, purpose, waits) {
+            Ok(Boarding::Joined(ticket)) if waits => {
+                answer.ticket = ticket;
+                status::PENDING
+            }
+            Ok(Boarding::Joined(_)) => self.failed(origin.would_block(), answer),
+            Ok(Boarding::Boarded(ticket)) => {
+                answer.ticket = ticket;
+                let name = Node::of_this_process().map(|node| hex(origin.name(node))).unwrap_or_default();
+                self.show(answer, Arc::new(Secret::new(name)));
+                status::BOARDED
+            }
+            Err(error) => self.failed(error, answer),
+        }
+    }
+
+    pub(super) fn depart(&self, ticket: u64, peer: Option<String>, owned: bool, answer: &mut Answer) -> i32 {
+        match self.vm.resolver().and_then(|resolver| resolver.depart(ticket, peer, owned)) {
+            Ok(()) => status::NOTHING,
+            Err(error) => self.failed(error, answer),
+        }
+    }
+
+    pub(super) fn claim(&self, ticket: u64, reference: &[u8], answer: &mut Answer) -> i32 {
+        match self.vm.resolver().and_then(|resolver| resolver.claim(ticket, reference)) {
+            Ok(Some(value)) => self.value(value, answer),
+            Ok(None) => status::PENDING,
+            Err(error) => self.failed(error, answer),
+        }
+    }
+
+    pub(super) fn parcel(&self, ticket: u64, answer: &mut Answer) -> i32 {
+        match self.vm.resolver().ok().and_then(|resolver| resolver.parcel(ticket)) {
+            Some((sealed, seconds)) => {
+                answer.seconds = seconds;
+                self.show(answer, Arc::new(Secret::new(sealed)));
+                status::VALUE
+            }
+            None => status::NOTHING,
+        }
+    }
+
+    pub(super) fn event(&self, answer: &mut Answer) -> i32 {
+        let event = self.vm.resolver().ok().and_then(|resolver| resolver.bell.next());
+        match event {
+            None => status::NOTHING,
+            Some(Event::Landed { ticket }) => {
+                answer.ticket = ticket;
+                status::LANDED
+            }
+            Some(Event::Boarding { ticket, name, dead }) => {
+                answer.ticket = ticket;
+                self.show(answer, Arc::new(Secret::new(hex(&name) + &dead.unwrap_or_default())));
+                status::BOARDING
+            }
+            Some(Event::Probing { ticket, name, vault }) => {
+                answer.ticket = ticket;
+                self.show(answer, Arc::new(Secret::new(hex(&name) + &hex(&vault))));
+                status::PROBING
+            }
+            Some(Event::Health { vault, up, text }) => {
+                self.show(answer, Arc::new(Secret::new(hex(&vault) + &text)));
+                if up { status::VAULT_UP } else { status::VAULT_DOWN }
+            }
+        }
+    }
+
+    fn value(&self, value: Value, answer: &mut Answer) -> i32 {
+        self.show(answer, value.secret);
+        if value.lasting { status::VALUE } else { status::FLEETING }
+    }
+
+    fn failed(&self, error: Error, answer: &mut Answer) -> i32 {
+        self.show(answer, Arc::new(Secret::new(error.for_users())));
+        status::FAILED
+    }
+
+    fn show(&self, answer: &mut Answer, bytes: Arc<Secret>) {
+        answer.data = bytes.as_bytes().as_ptr().cast();
+        answer.size = bytes.len();
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes);
+    }
+
+    /// For the cold calls of `lua.rs`.
+    pub fn resolver(&self) -> Result<&Arc<Resolver>> {
+        self.vm.resolver()
+    }
+}

@@ -1,0 +1,177 @@
+//! What happens in the background: values in use are renewed before their time ends, values whose time is over are
+//! dropped, vaults that failed are probed. One task of the engine for each resolver.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::cache::Due;
+use crate::error::Result;
+use crate::flight::Purpose;
+use crate::plan::{InstanceKey, Origin};
+use crate::resolver::{Resolver, lock};
+
+/// In how many parts the time is divided after which an unused value is dropped. After each part, those who keep copies
+/// have to ask once more: so it is seen which values are in use.
+const IDLE_PARTS: u32 = 8;
+
+/// Over which time the renewals after an outage are spread.
+const RETURN_SPREAD: Duration = Duration::from_millis(200);
+
+/// When values of a vault that is away are looked at again, if nothing brings news of it before.
+const AWAY: Duration = Duration::from_secs(60);
+
+/// The time table of one resolver.
+#[derive(Default)]
+pub struct Rotation {
+    /// The process in which it runs, by pid; a fork has to start its own.
+    owner: AtomicU32,
+    /// When it will wake up by itself; `None`: it has to be told.
+    sleeps_until: Mutex<Option<Instant>>,
+    bell: Notify,
+    /// Vaults that failed, each with a document by which it is probed, and when.
+    probes: Mutex<HashMap<InstanceKey, (Instant, Arc<Origin>)>>,
+}
+
+impl Rotation {
+    /// Whether it runs in this process.
+    pub fn runs(&self) -> bool {
+        self.owner.load(Ordering::Relaxed) == std::process::id()
+    }
+
+    /// Tells of something that has to be looked after at `next`.
+    pub fn expect(&self, next: Option<Instant>) {
+        let Some(next) = next else { return };
+        if lock(&self.sleeps_until).is_none_or(|wakes| next < wakes) {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Has it end if its resolver is gone.
+    pub fn end(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Has a vault probed when its breaker allows it: somebody wants something of it.
+    pub fn want_probe(&self, origin: &Arc<Origin>, at: impl Fn() -> Option<Instant>) {
+        let Some(at) = at() else { return };
+        lock(&self.probes).insert(origin.instance.clone(), (at, Arc::clone(origin)));
+        self.expect(Some(at));
+    }
+
+    /// Has all values renewed that could not be while their vault was away.
+    pub(crate) fn came_back(&self, resolver: &Resolver, vault: &InstanceKey) {
+        lock(&self.probes).remove(vault);
+        let now = Instant::now();
+        let next = {
+            let mut cache = lock(&resolver.cache);
+            let waiting = cache.resurrected().into_iter().filter(|origin| origin.instance == *vault);
+            for origin in waiting.collect::<Vec<_>>() {
+                cache.renew_at(&origin, now + RETURN_SPREAD.mul_f64(fastrand::f64()));
+            }
+            cache.next()
+        };
+        self.expect(next);
+    }
+
+    /// Takes out a vault that has to be probed now.
+    fn probe(&self, now: Instant) -> Option<Arc<Origin>> {
+        let mut probes = lock(&self.probes);
+        let vault = probes.iter().find(|(_, (at, _))| *at <= now).map(|(vault, _)| vault.clone())?;
+        probes.remove(&vault).map(|(_, origin)| origin)
+    }
+
+    fn next_probe(&self) -> Option<Instant> {
+        lock(&self.probes).values().map(|(at, _)| *at).min()
+    }
+}
+
+impl Resolver {
+    /// Starts the engine and the rotation in this process, if they don't run.
+    pub fn start(self: &Arc<Self>) -> Result<()> {
+        let pid = std::process::id();
+        if self.rotation.owner.load(Ordering::Relaxed) == pid {
+            return Ok(());
+        }
+        let engine = self.engine()?;
+        if self.rotation.owner.swap(pid, Ordering::Relaxed) != pid {
+            // What was copied before might outlive its time.
+            self.bump();
+            engine.spawn(run(Arc::downgrade(self), Arc::clone(&self.rotation)));
+        }
+        Ok(())
+    }
+
+    /// Does what is due. Returns when the next thing is.
+    fn rotate(self: &Arc<Self>, now: Instant) -> Option<Instant> {
+        let idle = self.config().idle_ttl;
+        let mut dropped = false;
+        loop {
+            let due = lock(&self.cache).due(now, idle);
+            match due {
+                None => break,
+                Some((_, Due::Drop)) => dropped = true,
+                Some((origin, Due::Renew)) => self.renew_or_put_off(&origin, now),
+            }
+        }
+        if dropped {
+            self.bump();
+        }
+        while let Some(origin) = self.rotation.probe(now) {
+            let permitted = self.instances.known(&origin.instance).is_some_and(|vault| vault.breaker().probe(now));
+            if permitted {
+                self.metrics.probes.inc();
+                self.send(&origin, Purpose::Probe(now));
+            }
+        }
+        let next = lock(&self.cache).next();
+        [next, self.rotation.next_probe()].into_iter().flatten().min()
+    }
+
+    /// A value of a vault whose breaker is open waits until that closes; its being in use is a reason to probe.
+    fn renew_or_put_off(self: &Arc<Self>, origin: &Arc<Origin>, now: Instant) {
+        let vault = self.instances.known(&origin.instance);
+        let away = vault.and_then(|vault| {
+            let breaker = vault.breaker();
+            Some((breaker.refusal()?, breaker.probe_at()?))
+        });
+        match away {
+            None => {
+                self.metrics.refreshes.inc();
+                self.renew(origin);
+            }
+            Some((reason, probe_at)) => {
+                lock(&self.cache).put_off(origin, reason, now + AWAY);
+                self.rotation.want_probe(origin, || Some(probe_at));
+            }
+        }
+    }
+}
+
+async fn run(resolver: Weak<Resolver>, rotation: Arc<Rotation>) {
+    let mut asked_at = Instant::now();
+    loop {
+        // Whatever is kept from here on has to ring.
+        *lock(&rotation.sleeps_until) = None;
+        let next = {
+            let Some(resolver) = resolver.upgrade() else { return };
+            let now = Instant::now();
+            let part = resolver.config().idle_ttl / IDLE_PARTS;
+            let next = resolver.rotate(now);
+            if now.saturating_duration_since(asked_at) >= part {
+                asked_at = now;
+                resolver.bump();
+            }
+            // Where nothing will be renewed, nobody has to know what is in use.
+            next.map(|next| next.min(asked_at + part))
+        };
+        *lock(&rotation.sleeps_until) = next;
+        match next {
+            None => rotation.bell.notified().await,
+            Some(at) => drop(tokio::time::timeout_at(at.into(), rotation.bell.notified()).await),
+        }
+    }
+}
