@@ -84,7 +84,7 @@ impl Document {
     }
 
     fn field(&self, key: &[u8]) -> Result<Arc<Secret>> {
-        let shown = quote(key, 100);
+        let shown = || quote(key, 100);
         self.read_fields();
         let Some(Some(fields)) = self.fields.get() else {
             return Err(Error::new(
@@ -94,10 +94,11 @@ impl Document {
         };
         match std::str::from_utf8(key).ok().and_then(|key| fields.get(key)) {
             Some(Field::Text(text)) => Ok(Arc::clone(text)),
-            Some(Field::Other(kind)) => {
-                Err(Error::new(Kind::Invalid, format!("unexpected {kind} value in JSON secret for subfield {shown}")))
-            }
-            None => Err(Error::new(Kind::NotFound, format!("subfield {shown} not found in JSON secret"))),
+            Some(Field::Other(kind)) => Err(Error::new(
+                Kind::Invalid,
+                format!("unexpected {kind} value in JSON secret for subfield {}", shown()),
+            )),
+            None => Err(Error::new(Kind::NotFound, format!("subfield {} not found in JSON secret", shown()))),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::node::{Name, Node};
 use crate::reference;
-use crate::settings::{Sealed, SettingsKey};
+use crate::settings::{Sealed, SettingsKey, hash_once};
 
 /// A reference, understood and checked.
 #[derive(Debug, Clone)]
@@ -30,13 +30,14 @@ pub struct Origin {
     pub terms: Terms,
     pub instance: InstanceKey,
     name: OnceLock<Name>,
+    hash: u64,
 }
 
 /// What makes two origins share a vault's connections and credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct InstanceKey {
     /// The vault's name in references: an entity's prefix, or the backend's own name.
-    pub vault: String,
+    pub vault: Arc<str>,
     settings: SettingsKey,
 }
 
@@ -58,7 +59,7 @@ impl Plan {
                 format!("{} vault ({}) takes names in utf-8 only: mend the reference", vault.backend.name, vault.name);
             Error::new(Kind::Reference, text)
         })?;
-        let origin = Origin {
+        let mut origin = Origin {
             descriptor: vault.backend,
             ask: Ask { resource, version: reference.version },
             terms: Terms {
@@ -68,10 +69,12 @@ impl Plan {
                 min_ttl: settings.seconds("min_ttl").unwrap_or(Duration::ZERO),
                 max_ttl: settings.seconds("max_ttl"),
             },
-            instance: InstanceKey { vault: vault.name.clone(), settings: settings.instance_key.clone() },
+            instance: InstanceKey { vault: vault.name.as_str().into(), settings: settings.instance_key.clone() },
             settings: Arc::clone(&settings),
             name: OnceLock::new(),
+            hash: 0,
         };
+        origin.hash = hash_once(&origin.identity());
         Ok(Self { origin: Arc::new(origin), key: reference.key, base64_decode: settings.boolean("base64_decode") })
     }
 }
@@ -121,7 +124,7 @@ impl std::fmt::Debug for Origin {
 
 impl PartialEq for Origin {
     fn eq(&self, other: &Self) -> bool {
-        self.identity() == other.identity()
+        self.hash == other.hash && self.identity() == other.identity()
     }
 }
 
@@ -129,6 +132,6 @@ impl Eq for Origin {}
 
 impl Hash for Origin {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.identity().hash(state);
+        state.write_u64(self.hash);
     }
 }

@@ -31,6 +31,7 @@ use crate::wake::{Bell, Event};
 
 /// How many references are kept as understood, and up to which length. A document may be read by several fields.
 const PLANS_PER_DOCUMENT: usize = 4;
+const FEWEST_PLANS: usize = 1024;
 const LONGEST_KEPT: usize = 1024;
 
 /// What a look-up came to.
@@ -69,7 +70,8 @@ pub struct Resolver {
 impl Resolver {
     pub fn new(config: Config, environment: Environment, generation: Arc<AtomicU64>) -> Self {
         let size = NonZeroUsize::new(config.cache_size).unwrap_or(NonZeroUsize::MIN);
-        let plans = size.saturating_mul(NonZeroUsize::new(PLANS_PER_DOCUMENT).unwrap_or(NonZeroUsize::MIN));
+        let plans = NonZeroUsize::new(config.cache_size.saturating_mul(PLANS_PER_DOCUMENT).max(FEWEST_PLANS));
+        let plans = plans.unwrap_or(NonZeroUsize::MIN);
         let limits = Limits { timeout: config.fetch_timeout, breaker_interval: config.breaker_interval };
         Self {
             plans: Mutex::new(LruCache::new(plans)),
@@ -211,7 +213,7 @@ impl Resolver {
         let document = outcome?;
         let plan = self.plan(reference)?;
         let kept = matches!(self.look(&plan.origin), Found::Fresh(_) | Found::Stale { .. });
-        pick(&plan, &document, kept && self.rotation.runs()).map(Some)
+        pick(&plan, &document, kept && self.rotation.has_started()).map(Some)
     }
 
     /// Blocks this thread until a flight has landed; its own deadline bounds that.
@@ -235,7 +237,7 @@ impl Resolver {
         let (node, parcel) = (Node::of_this_process()?, parcel?);
         let keep = match &parcel {
             Parcel::Failure { .. } => Some(origin.terms.neg_ttl),
-            Parcel::Value(_) => lock(&self.cache).peek(&origin)?.serves_for(Instant::now()),
+            Parcel::Value(value) => origin.terms.serves_for(value, Instant::now()),
         };
         match keep {
             Some(keep) if keep.is_zero() => None,
@@ -283,7 +285,7 @@ impl Resolver {
     pub fn levels(&self, front_hits: u64) -> Levels {
         let now = Instant::now();
         let breakers = self.instances.all().into_iter();
-        let breakers = breakers.map(|(key, vault)| (key.vault, vault.breaker().state(now))).collect();
+        let breakers = breakers.map(|(key, vault)| (key.vault.to_string(), vault.breaker().state(now))).collect();
         let cache = lock(&self.cache);
         Levels {
             entries: cache.len(),

@@ -37,9 +37,18 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// Whether it runs in this process.
+    /// Whether it runs in this process. Every look-up begins with this: it notices a fork.
     pub fn runs(&self) -> bool {
-        self.owner.load(Ordering::Relaxed) == std::process::id()
+        let (owner, pid) = (self.owner.load(Ordering::Relaxed), std::process::id());
+        if owner != pid && owner != 0 {
+            self.owner.store(0, Ordering::Relaxed);
+        }
+        owner == pid
+    }
+
+    /// `runs` for what follows a look-up.
+    pub fn has_started(&self) -> bool {
+        self.owner.load(Ordering::Relaxed) != 0
     }
 
     /// Tells of something that has to be looked after at `next`.
@@ -92,11 +101,10 @@ impl Rotation {
 impl Resolver {
     /// Starts the engine and the rotation in this process, if they don't run.
     pub fn start(self: &Arc<Self>) -> Result<()> {
-        let pid = std::process::id();
-        if self.rotation.owner.load(Ordering::Relaxed) == pid {
+        if self.rotation.has_started() {
             return Ok(());
         }
-        let engine = self.engine()?;
+        let (engine, pid) = (self.engine()?, std::process::id());
         if self.rotation.owner.swap(pid, Ordering::Relaxed) != pid {
             // What was copied before might outlive its time.
             self.bump();

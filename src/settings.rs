@@ -1,8 +1,9 @@
 //! The effective, validated options of one vault for one reference.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -46,9 +47,27 @@ impl Deref for Sealed {
     }
 }
 
-/// A part of settings that tells documents, or connections, apart. It compares the values themselves; clones share them.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SettingsKey(Arc<[(&'static str, Value)]>);
+/// A part of settings that tells documents, or connections, apart. It compares the values themselves; clones share them,
+/// and their hash, which is made once.
+#[derive(Debug, Clone)]
+pub struct SettingsKey {
+    values: Arc<[(&'static str, Value)]>,
+    hash: u64,
+}
+
+impl PartialEq for SettingsKey {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.values, &other.values) || (self.hash == other.hash && self.values == other.values)
+    }
+}
+
+impl Eq for SettingsKey {}
+
+impl Hash for SettingsKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
 
 impl SettingsKey {
     /// All that it compares, as bytes in which different keys differ. Credentials are among them: they are wiped.
@@ -59,7 +78,7 @@ impl SettingsKey {
             bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
             bytes.extend_from_slice(part);
         };
-        for (name, value) in self.0.iter() {
+        for (name, value) in self.values.iter() {
             part(0, name.as_bytes());
             match value {
                 Value::Text(text) => part(1, text.as_bytes()),
@@ -135,8 +154,15 @@ impl Settings {
 
     fn key_without(&self, left_out: impl Fn(&str) -> bool) -> SettingsKey {
         let kept = self.values.iter().filter(|(name, _)| !left_out(name));
-        SettingsKey(kept.map(|(name, value)| (*name, value.clone())).collect())
+        let values: Arc<[_]> = kept.map(|(name, value)| (*name, value.clone())).collect();
+        SettingsKey { hash: hash_once(&values), values }
     }
+}
+
+/// A hash for keys that live only in this process.
+pub fn hash_once(value: &impl Hash) -> u64 {
+    static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    STATE.hash_one(value)
 }
 
 #[cfg(test)]

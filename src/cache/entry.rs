@@ -41,6 +41,12 @@ impl Terms {
             (ttl, lease) => ttl.or(lease),
         }
     }
+
+    /// For how long a value still serves, fresh or not; `None`: for ever.
+    pub fn serves_for(&self, value: &Brought, now: Instant) -> Option<Duration> {
+        let whole = self.freshness(value.lease)?.checked_add(self.resurrect_ttl)?;
+        Some(whole.saturating_sub(now.saturating_duration_since(value.at)))
+    }
 }
 
 /// What a vault brought, and when.
@@ -206,11 +212,6 @@ impl Entry {
     /// The value, whether it may serve or not.
     pub fn value(&self) -> Option<&Brought> {
         self.value.as_ref()
-    }
-
-    /// For how long it may still serve; `None`: for ever.
-    pub fn serves_for(&self, now: Instant) -> Option<Duration> {
-        self.serves_until.map(|until| until.saturating_duration_since(now))
     }
 
     pub fn bytes(&self) -> usize {
