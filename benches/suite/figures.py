@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import statistics
+from statistics import median, quantiles
 
 
 @dataclasses.dataclass
@@ -37,12 +37,12 @@ class Figure:
 def compared(name, ours, peer, peer_name, scale, **rest):
     """The median of the ratios of pairs that were measured in turn; the spread is their middle half."""
     ratios = [a / b for a, b in zip(ours, peer, strict=True)]
-    quarters = statistics.quantiles(ratios, n=4)
+    quarters = quantiles(ratios, n=4)
     return Figure(
         name,
-        value=statistics.median(ratios),
-        ours=statistics.median(ours),
-        peer=statistics.median(peer),
+        value=median(ratios),
+        ours=median(ours),
+        peer=median(peer),
         peer_name=peer_name,
         scale=scale,
         spread=(quarters[0], quarters[2]),

@@ -3,13 +3,12 @@
 import json
 import pathlib
 import shutil
-import statistics
 import subprocess
 import tempfile
 import threading
 import time
 
-from .figures import Figure
+from .figures import Figure, median
 
 ROUNDS = 4
 SECONDS = 4
@@ -70,8 +69,8 @@ def figures(house):
     idle, busy = _measure(house)
     for percentile in ("p50", "p99"):
         pairs = [(b[percentile], i[percentile]) for b, i in zip(busy, idle, strict=True)]
-        ratio = statistics.median(b / i for b, i in pairs)
-        ours, peer = (statistics.median(side) for side in zip(*pairs))
+        ratio = median(b / i for b, i in pairs)
+        ours, peer = (median(side) for side in zip(*pairs))
         yield Figure(
             f"{name}, {percentile}", value=ratio, ours=ours, peer=peer, peer_name="with none", scale="µs", target=2.0, goal=2.0
         )

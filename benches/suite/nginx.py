@@ -85,6 +85,12 @@ class Server:
             self.stop()
             raise
 
+    @property
+    def worker(self):
+        """The pid of the one worker process."""
+        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return int(children.read_text().split()[0])
+
     def wait_for(self, port):
         deadline = time.monotonic() + STARTUP_SECONDS
         while True:

@@ -86,9 +86,13 @@ function _M.compare(arguments)
   return { ours = ours, theirs = theirs }
 end
 
--- One block of ours, for a peer that is no part of the worker.
+-- One block, for a peer that is no part of the worker, and for profilers.
 function _M.ours(arguments)
   return block(by_vault, arguments)
+end
+
+function _M.theirs(arguments)
+  return block(PEERS[arguments.peer], arguments)
 end
 
 -- Asks for `count` documents at once and waits for all; the answer says when the first and the last landed.
