@@ -4,6 +4,7 @@
 
 pub mod bao;
 pub mod certs;
+pub mod config;
 pub mod tls;
 pub mod vault;
 
