@@ -10,12 +10,12 @@ CALLS = 1_000_000
 LRUCACHE = "resty.lrucache:get"
 
 
-def _several(house, what, **arguments):
+def _several(house, what, calls=CALLS, **arguments):
     """The pairs of several workers, one after the other."""
     together = {"ours": [], "theirs": [], "loop": []}
     for _ in range(WORKERS):
         with house.gateway() as gateway:
-            answer = gateway.run(what, pairs=PAIRS, calls=CALLS, **arguments)
+            answer = gateway.run(what, pairs=PAIRS, calls=calls, **arguments)
         if "skipped" in answer:
             return answer
         together["ours"] += answer["ours"]
@@ -24,8 +24,9 @@ def _several(house, what, **arguments):
     return together
 
 
-def _hit(house, name, references, **bounds):
-    answer = _several(house, "hit/get", references=references)
+def _hit(house, name, references, interpreted=False, **bounds):
+    calls = CALLS // 10 if interpreted else CALLS
+    answer = _several(house, "hit/get", calls, references=references, interpreted=interpreted)
     note = f"the loop itself takes {min(answer['loop']):.1f} ns of either side"
     return compared(name, answer["ours"], answer["theirs"], LRUCACHE, "ns", note=note, **bounds)
 
@@ -69,6 +70,7 @@ def figures(house):
     yield _hit(house, "get, one reference", one, target=1.5, goal=1.0)
     yield _hit(house, "get, 200 references in turn", many, target=1.5, goal=1.3)
     yield _hit(house, "get, two fields of a document in turn", fields, target=1.5, goal=1.0)
+    yield _hit(house, "get, 200 references in turn, not compiled", many, interpreted=True)
     yield _update(house, 2, goal=1.0)
     yield _update(house, 20, goal=1.0)
     yield _node(house, goal=2.0)

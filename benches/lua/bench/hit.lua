@@ -54,8 +54,12 @@ local function cache_of(values)
   return cache
 end
 
--- `references`: those in use; they are asked for in turn. Both sides hold the same values.
+-- `references`: those in use; they are asked for in turn. Both sides hold the same values. `interpreted`: as where LuaJIT
+-- did not compile the caller, which is how most code of a request runs.
 local function get(arguments)
+  if arguments.interpreted then
+    jit.off()
+  end
   local keys, values = {}, {}
   for i = 1, 200 do
     local reference = arguments.references[(i - 1) % #arguments.references + 1]
