@@ -29,6 +29,10 @@ pub mod engine;
 pub mod wake;
 pub mod watch;
 
+// The way in from a shell.
+#[cfg(feature = "cli")]
+pub mod cli;
+
 // The way in from Lua.
 pub mod ffi;
 #[cfg(feature = "lua")]
