@@ -99,8 +99,9 @@ impl Landing {
         }
         let (resolver, origin) = (&self.resolver, &self.origin);
         // The document may have landed between the look-up that missed it and this departure.
-        self.outcome = Some(match resolver.look(origin) {
-            Found::Fresh(document) if self.purpose == Purpose::Miss => (Ok(document), None),
+        let landed = if self.purpose == Purpose::Miss { resolver.peek(origin) } else { Found::Nothing };
+        self.outcome = Some(match landed {
+            Found::Fresh(document) => (Ok(document), None),
             _ => {
                 let done = resolver.instances.fetch(origin, self.is_probe()).await;
                 let (outcome, parcel) = resolver.keep(origin, done);

@@ -29,15 +29,9 @@ impl Environment {
     }
 
     /// For tests.
-    pub fn of<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
-        Self {
-            variables: Arc::new(
-                variables
-                    .into_iter()
-                    .map(|(name, value)| (name.into().into_bytes(), Secret::new(value.into())))
-                    .collect(),
-            ),
-        }
+    pub fn of<N: Into<Vec<u8>>, V: Into<Vec<u8>>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), Secret::new(value)));
+        Self { variables: Arc::new(variables.collect()) }
     }
 
     /// The bytes of a variable.
@@ -50,8 +44,11 @@ impl Environment {
         self.secret(name.as_bytes())?.as_str()
     }
 
-    /// All variables whose names and values are text.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.variables.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value.as_str()?)))
+    /// All variables whose names are text, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        let mut variables: Vec<_> =
+            self.variables.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value))).collect();
+        variables.sort_by_key(|(name, _)| *name);
+        variables.into_iter()
     }
 }

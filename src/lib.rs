@@ -34,6 +34,10 @@ pub mod peers;
 pub mod rotation;
 pub mod wake;
 
+// The way in from a shell.
+#[cfg(feature = "cli")]
+pub mod cli;
+
 // The way in from Lua.
 pub mod ffi;
 #[cfg(feature = "lua")]

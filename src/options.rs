@@ -22,10 +22,34 @@ pub enum Type {
         min: i64,
         max: i64,
     },
-    /// Seconds, zero or more.
-    Seconds,
+    /// Seconds, from `min` on.
+    Seconds {
+        min: f64,
+    },
     /// Texts separated by commas.
     List,
+}
+
+impl Type {
+    /// For the documents' table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::Text => "text",
+            Type::Boolean => "boolean",
+            Type::Integer { .. } => "integer",
+            Type::Seconds { .. } => "seconds",
+            Type::List => "list",
+        }
+    }
+}
+
+/// What a text has to look like.
+#[derive(Debug, Clone, Copy)]
+pub struct Pattern {
+    /// A regular expression that the whole value has to match.
+    pub regex: &'static str,
+    /// The same for people.
+    pub means: &'static str,
 }
 
 /// One option of a backend, or of kong-vault itself.
@@ -37,8 +61,7 @@ pub struct Opt {
     pub required: bool,
     /// The only values accepted, if not empty.
     pub one_of: &'static [&'static str],
-    /// A regular expression that the whole value has to match.
-    pub pattern: Option<&'static str>,
+    pub pattern: Option<Pattern>,
     /// A credential: never shown, not even in an error.
     pub sensitive: bool,
     /// Whether a reference's query may set it. Never for what says where the vault is or who we are.
@@ -79,8 +102,8 @@ impl Opt {
         self
     }
 
-    pub const fn pattern(mut self, regex: &'static str) -> Self {
-        self.pattern = Some(regex);
+    pub const fn pattern(mut self, regex: &'static str, means: &'static str) -> Self {
+        self.pattern = Some(Pattern { regex, means });
         self
     }
 
@@ -110,7 +133,7 @@ impl Opt {
             return None;
         }
         if let Some(pattern) = self.pattern
-            && !matches_whole(pattern, text)
+            && !matches_whole(pattern.regex, text)
         {
             return None;
         }
@@ -125,9 +148,9 @@ impl Opt {
             Type::Integer { min, max } => {
                 text.parse().ok().filter(|number| (min..=max).contains(number)).map(Value::Integer)
             }
-            Type::Seconds => {
+            Type::Seconds { min } => {
                 let seconds: f64 = text.parse().ok()?;
-                let seconds = Some(seconds).filter(|seconds| (0.0..=LONGEST).contains(seconds))?;
+                let seconds = Some(seconds).filter(|seconds| (min..=LONGEST).contains(seconds))?;
                 Duration::try_from_secs_f64(seconds).ok().map(Value::Seconds)
             }
             Type::List => {
@@ -139,22 +162,42 @@ impl Opt {
 
     /// What values are accepted, for people.
     pub fn accepts(&self) -> String {
-        if !self.one_of.is_empty() {
-            return format!("one of {}", self.one_of.join(", "));
+        if let Some(pattern) = self.pattern {
+            return pattern.means.to_owned();
         }
-        let kind = match self.kind {
+        match self.one_of {
+            [] => {}
+            [only] => return (*only).to_owned(),
+            [first @ .., last] => return format!("{} or {last}", first.join(", ")),
+        }
+        match self.kind {
             Type::Text => "text".to_owned(),
-            Type::Boolean => "true or false".to_owned(),
-            Type::Integer { min, max: i64::MAX } => format!("a whole number from {min}"),
+            Type::Boolean => "true or false (also on, off, yes, no, 1, 0)".to_owned(),
             Type::Integer { min, max } => format!("a whole number from {min} to {max}"),
-            Type::Seconds => format!("seconds from 0 to {LONGEST}"),
+            Type::Seconds { min } => format!("seconds from {min} to {LONGEST}"),
             Type::List => "a list separated by commas".to_owned(),
-        };
-        match self.pattern {
-            Some(pattern) => format!("{kind} like {pattern}"),
-            None => kind,
         }
     }
+
+    /// A value as an error may show it; `None` for a credential, and for what may hold one, as a URL with a user does.
+    pub fn show<'a>(&self, text: &'a str) -> Option<&'a str> {
+        Some(text).filter(|text| !self.sensitive && !text.contains('@'))
+    }
+
+    /// Its name in kong.conf.
+    pub fn key(&self, backend: &str) -> String {
+        format!("vault_{backend}_{}", self.name)
+    }
+
+    /// The environment variable that sets it.
+    pub fn variable(&self, backend: &str) -> String {
+        variable(&self.key(backend))
+    }
+}
+
+/// The environment variable of a key of kong.conf.
+pub fn variable(key: &str) -> String {
+    format!("KONG_{}", key.to_uppercase().replace('-', "_"))
 }
 
 /// Whether the whole of `text` matches. The patterns are ours and few: each is compiled once.
@@ -162,25 +205,27 @@ fn matches_whole(pattern: &'static str, text: &str) -> bool {
     static COMPILED: OnceLock<Mutex<HashMap<&'static str, Option<Regex>>>> = OnceLock::new();
     let mut compiled = COMPILED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let regex = compiled.entry(pattern).or_insert_with(|| Regex::new(&format!("^(?:{pattern})$")).ok());
-    // A pattern that is no regular expression accepts nothing; a test compiles them all.
+    // A pattern that is no regular expression accepts nothing; a test looks at them all.
     regex.as_ref().is_some_and(|regex| regex.is_match(text))
 }
 
+const ANY_TIME: Type = Type::Seconds { min: 0.0 };
+
 /// The options that every backend has.
 pub const COMMON: &[Opt] = &[
-    Opt::new("ttl", Type::Seconds, "seconds a value is fresh; none: until it is flushed or evicted").overridable(),
-    Opt::new("neg_ttl", Type::Seconds, "seconds a failed look-up is remembered").default("0").overridable(),
+    Opt::new("ttl", ANY_TIME, "seconds a value is fresh; none: until it is flushed or evicted").overridable(),
+    Opt::new("neg_ttl", ANY_TIME, "seconds a failed look-up is remembered").default("0").overridable(),
     Opt::new(
         "resurrect_ttl",
-        Type::Seconds,
+        ANY_TIME,
         "seconds after `ttl` in which the old value serves while no new one can be had",
     )
     .default("100000000")
     .overridable(),
-    Opt::new("min_ttl", Type::Seconds, "the shortest time that a lease of the vault's own counts for")
+    Opt::new("min_ttl", ANY_TIME, "the shortest time that a lease of the vault's own counts for")
         .default("0")
         .overridable(),
-    Opt::new("max_ttl", Type::Seconds, "the longest time that a lease of the vault's own counts for").overridable(),
+    Opt::new("max_ttl", ANY_TIME, "the longest time that a lease of the vault's own counts for").overridable(),
     Opt::new("base64_decode", Type::Boolean, "decode the value, or the picked field, as base64")
         .default("false")
         .overridable()
@@ -195,21 +240,22 @@ pub const OWN: &[Opt] = &[
         .default("1000"),
     Opt::new(
         "vault_fetch_timeout",
-        Type::Seconds,
+        Type::Seconds { min: 0.001 },
         "seconds for a whole fetch: resolve, connect, TLS, redirects, answer",
     )
-    .default("5")
-    .pattern(".*[1-9].*"),
+    .default("5"),
     Opt::new(
         "vault_idle_ttl",
-        Type::Seconds,
+        Type::Seconds { min: 0.001 },
         "seconds after which a value that nobody asked for is dropped instead of being renewed",
     )
-    .default("1800")
-    .pattern(".*[1-9].*"),
-    Opt::new("vault_breaker_interval", Type::Seconds, "seconds between two probes of a vault that failed")
-        .default("5")
-        .pattern(".*[1-9].*"),
+    .default("1800"),
+    Opt::new(
+        "vault_breaker_interval",
+        Type::Seconds { min: 0.001 },
+        "seconds between two probes of a vault that failed",
+    )
+    .default("5"),
     Opt::new("vault_declarative_config", Type::Text, "a YAML or JSON file with `vaults:` entities in Kong's format"),
     Opt::new("vault_data_dir", Type::Text, "a folder for the entities of the standalone Admin API, which comes later"),
     Opt::new(

@@ -301,6 +301,11 @@ impl Resolver {
         lock(&self.cache).look(origin, Instant::now())
     }
 
+    /// Looks without a mark that anybody wants it.
+    pub(crate) fn peek(&self, origin: &Arc<Origin>) -> Found {
+        lock(&self.cache).peek(origin).map_or(Found::Nothing, |entry| entry.look(Instant::now()))
+    }
+
     pub(crate) fn bump(&self) {
         self.generation.fetch_add(1, Ordering::Release);
     }

@@ -98,6 +98,10 @@ impl Settings {
         self.values.insert(name, value);
     }
 
+    pub fn unset(&mut self, name: &str) {
+        self.values.remove(name);
+    }
+
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.values.get(name)
     }

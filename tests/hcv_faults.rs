@@ -1,13 +1,13 @@
 //! What no real vault does, or not on demand: the `hcv` backend against a server made of bytes.
 
-mod hcv_support;
+mod support;
 
 use std::sync::Arc;
 
-use hcv_support::vault::{TOKEN, build, fails, reads};
-use hcv_support::{Fake, answer, closed_port};
 use kong_vault::backend::Backend;
 use kong_vault::error::Kind;
+use support::vault::{TOKEN, build, fails, reads};
+use support::{Fake, answer, closed_port};
 
 const SECRET: &str = r#"{"data":{"data":{"foo":"s3cret"},"metadata":{"version":1}}}"#;
 

@@ -1,15 +1,15 @@
 //! The transport that backends share: what it does with servers and networks that fail.
 
-mod hcv_support;
+mod support;
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use hcv_support::{Fake, answer, closed_port};
 use http::Request;
 use kong_vault::backend::http::{Answer, BODY_LIMIT, Client, Transport};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
+use support::{Fake, answer, closed_port};
 
 const LABEL: &str = "hcv vault (test)";
 

@@ -1,17 +1,17 @@
 //! The `hcv` backend against a real OpenBao, which speaks HashiCorp Vault's API. It is started by the tests; where
-//! `KONG_VAULT_TEST_BAO` does not name its binary, they are skipped.
+//! `TEST_BAO` does not name its binary, they are skipped.
 
-mod hcv_support;
+mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hcv_support::bao::{Bao, ROOT, binary};
-use hcv_support::certs::{self, Ca, EXPIRED, VALID};
-use hcv_support::vault::{build, fails, fetch, reads};
 use http::Method;
 use kong_vault::backend::Backend;
 use kong_vault::error::Kind;
+use support::bao::{Bao, ROOT, binary};
+use support::certs::{self, Ca, EXPIRED, VALID};
+use support::vault::{build, fails, fetch, reads};
 
 fn vault(port: u16, more: &[(&str, &str)]) -> Arc<dyn Backend> {
     let port = port.to_string();
@@ -119,7 +119,7 @@ async fn a_sealed_vault_says_so() {
 async fn tls_with_a_private_ca() {
     let Some(binary) = binary() else { return };
     if !certs::available() {
-        println!("skipped: there is no openssl command");
+        support::skip("there is no openssl command");
         return;
     }
     let directory = tempfile::tempdir().unwrap();

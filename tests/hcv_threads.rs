@@ -1,13 +1,13 @@
 //! In nginx's init phase no thread may live at the fork. This test is alone in its program, so that it can count them.
 
-mod hcv_support;
+mod support;
 
 use std::time::Duration;
 
-use hcv_support::{Fake, answer};
 use http::Request;
 use kong_vault::backend::http::{Client, Transport};
 use kong_vault::environment::Environment;
+use support::{Fake, answer};
 
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").expect("Linux").count()

@@ -1,16 +1,16 @@
 //! Whom the transport trusts, and under which name it asks.
 
-mod hcv_support;
+mod support;
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use hcv_support::certs::{self, Ca, EXPIRED, Pair, VALID};
-use hcv_support::tls;
 use http::Request;
 use kong_vault::backend::http::{Client, Transport};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Kind, Result};
+use support::certs::{self, Ca, EXPIRED, Pair, VALID};
+use support::tls;
 
 fn client(ca_cert: Option<&str>, server_name: Option<&str>, environment: &Environment) -> Client {
     let transport = Transport {
@@ -42,7 +42,7 @@ fn trusting(pair: &Pair) -> Client {
 
 fn directory() -> Option<tempfile::TempDir> {
     if !certs::available() {
-        println!("skipped: there is no openssl command");
+        support::skip("there is no openssl command");
         return None;
     }
     Some(tempfile::tempdir().expect("a directory"))

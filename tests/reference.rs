@@ -62,6 +62,58 @@ fn slashes_separate_and_escapes_do_not() {
 }
 
 #[test]
+fn an_escape_never_becomes_a_separator() {
+    let parsed = parse(b"{vault://hcv/a%2Fb/c%2F%23%3Fd?x=1%262%3D3%23#2}").unwrap();
+    assert_eq!(parsed.resource, b"a/b");
+    assert_eq!(parsed.key.as_deref(), Some(&b"c/#?d"[..]));
+    assert_eq!(parsed.options, [(b"x".to_vec(), Some(b"1&2=3#".to_vec()))]);
+    assert_eq!(parsed.version, Some(2));
+    // Only what stands there separates: an escaped slash is no empty part, an escaped name stays what it is.
+    assert_eq!(parts("{vault://env/%2F}"), ("env".into(), "/".into(), None));
+    assert_eq!(parts("{vault://env/%2F%2F/}"), ("env".into(), "//".into(), None));
+    assert_eq!(parts("{vault://e%6Ev/a}"), ("e%6Ev".into(), "a".into(), None));
+    assert_eq!(refused("{vault://env%2Fa}"), "reference url is missing path [{vault://env%2Fa}]");
+    assert_eq!(refused("{vault://env/a#%32}"), "reference url has invalid version [{vault://env/a#%32}]");
+    // Once only: what an escape yields is not decoded again.
+    assert_eq!(parts("{vault://env/%252F}"), ("env".into(), "%2F".into(), None));
+    assert_eq!(parts("{vault://env/a%7D}"), ("env".into(), "a}".into(), None));
+}
+
+#[test]
+fn any_byte_may_stand_in_a_reference() {
+    let parsed = parse(b"{vault://env/a\0b%00\xff%fe/\xc3\x28?\0=\xff}").unwrap();
+    assert_eq!(parsed.resource, b"a\0b\0\xff\xfe");
+    assert_eq!(parsed.key.as_deref(), Some(&b"\xc3("[..]));
+    assert_eq!(parsed.options, [(b"\0".to_vec(), Some(b"\xff".to_vec()))]);
+    assert_eq!(parse(b"{vault://\0\xff/a}").unwrap().name, b"\0\xff");
+    assert_eq!(refused("{vault://env\0}"), "reference url is missing path [{vault://env\\u{0}}]");
+    assert!(is_reference(b"{vault://\0\xff}") && !is_reference(b"\0{vault://a/b}") && !is_reference(b""));
+}
+
+#[test]
+fn a_long_reference_is_read_whole_and_quoted_in_part() {
+    const LONG: usize = 64 * 1024;
+    let long = "x".repeat(LONG);
+    assert_eq!(parts(&format!("{{vault://env/{long}/{long}}}")), ("env".into(), long.clone(), Some(long.clone())));
+    assert_eq!(parse(format!("{{vault://{long}/a}}").as_bytes()).unwrap().name.len(), LONG);
+    assert_eq!(
+        parse(format!("{{vault://env/a?{}}}", "a=b&".repeat(LONG / 4)).as_bytes()).unwrap().options.len(),
+        LONG / 4
+    );
+    for text in [
+        format!("{{vault://{long}}}"),
+        format!("{{vault://env{}}}", "/".repeat(LONG)),
+        format!("{{vault://env/a#{}}}", "9".repeat(LONG)),
+        format!("{{vault://env/a#0{}1}}", "0".repeat(LONG) + "x"),
+        format!("{{vault://env/a?{}#}}", "token=hunter2&".repeat(LONG / 14)),
+    ] {
+        let error = refused(&text);
+        assert!(error.starts_with("reference url ") && error.len() < 700, "{}", error.len());
+        assert!(!error.contains("hunter2"));
+    }
+}
+
+#[test]
 fn options_are_form_decoded() {
     let options = |text: &str| parse(text.as_bytes()).unwrap().options;
     assert_eq!(options("{vault://env/a}"), vec![]);
@@ -111,6 +163,34 @@ proptest! {
             prop_assert_eq!(name, option.as_bytes());
             prop_assert_eq!(value.as_deref(), Some(expected.as_bytes()));
         }
+    }
+
+    #[test]
+    fn splitting_comes_before_decoding(
+        parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..8), 1..5),
+        open in any::<bool>(),
+    ) {
+        let escape = |part: &Vec<u8>| part.iter().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let path = parts.iter().map(escape).collect::<Vec<_>>().join("/");
+        let parsed = parse(format!("{{vault://env/{path}{}}}", if open { "/" } else { "" }).as_bytes()).unwrap();
+        let (key, resource) = match parts.split_last() {
+            Some((key, rest)) if !rest.is_empty() && !open => (Some(key.clone()), rest),
+            _ => (None, &parts[..]),
+        };
+        prop_assert_eq!(parsed.key, key);
+        prop_assert_eq!(parsed.resource, resource.join(&b'/'));
+    }
+
+    #[test]
+    fn what_an_error_quotes_forges_no_line_and_shows_no_credential(
+        path in proptest::collection::vec(any::<u8>(), 0..40),
+        name in "[a-z_]{0,4}(token|Secret|PASSWORD|kEy|credentiaL)[A-Z_]{0,4}",
+    ) {
+        let mut text = b"{vault://".to_vec();
+        text.extend(path.iter().filter(|byte| **byte != b'?'));
+        text.extend_from_slice(format!("?a=1&{name}=hunter2&b#x}}").as_bytes());
+        let error = parse(&text).unwrap_err().to_string();
+        prop_assert!(!error.chars().any(char::is_control) && !error.contains("hunter2"), "{}", error);
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! Where a value was written down, for error texts.
 
 /// A place that sets options.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Source<'a> {
-    /// A key of `configure` or of kong.conf.
+    /// A key of `configure`.
     Configure,
+    /// A kong.conf, by path.
+    File(&'a str),
     /// An environment variable, by name.
     Environment(&'a str),
-    /// A vault entity, by prefix.
-    Entity(&'a str),
+    /// A vault entity: its prefix, and the file that it stands in.
+    Entity {
+        prefix: &'a str,
+        file: &'a str,
+    },
     Reference,
 }
 
@@ -17,9 +22,20 @@ impl Source<'_> {
     pub fn name(&self, key: &str) -> String {
         match self {
             Source::Configure => format!("configure key {key}"),
+            Source::File(path) => format!("key {key} in {path}"),
             Source::Environment(name) => format!("environment variable {name}"),
-            Source::Entity(prefix) => format!("vault entity {prefix}"),
+            Source::Entity { prefix, file } => format!("vault entity {prefix} in {file}"),
             Source::Reference => "the reference".to_owned(),
         }
+    }
+
+    /// Whether values come with white space around them that nobody meant; Kong, too, strips those of its own.
+    pub fn is_padded(&self) -> bool {
+        matches!(self, Source::Configure | Source::File(_) | Source::Environment(_))
+    }
+
+    /// Whether two values are of equal weight: neither overrides the other.
+    pub fn is_as_strong_as(&self, other: &Source<'_>) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }

@@ -34,15 +34,23 @@ pub fn of(asked: &Asked<'_>, answer: &Answer) -> Error {
     }
     let body: Value = serde_json::from_slice(answer.body.as_bytes()).unwrap_or_default();
     let text = |names: [&str; 2]| names.iter().find_map(|name| body.get(name)?.as_str());
+    // What stands before the service, such as a proxy or the checking of signatures, may speak AWS's older XML.
+    let xml = |name: &str| element(answer.body.as_str()?, name);
     let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
-    let name = header.or_else(|| text(["__type", "code"])).and_then(plain);
-    let message = text(["message", "Message"]).unwrap_or_default();
+    let name = header.or_else(|| text(["__type", "code"])).or_else(|| xml("Code")).and_then(plain);
+    let message = text(["message", "Message"]).or_else(|| xml("Message")).unwrap_or_default();
     let known = name.and_then(|name| of_type(asked, name, message));
     let (kind, reason) = known.unwrap_or_else(|| of_status(asked, status, name.is_some()));
     match name {
         Some(name) => asked.error(kind, format!("{reason} (status {status}, {name})")),
         None => asked.error(kind, format!("{reason} (status {status})")),
     }
+}
+
+/// What is between the tags of the first element of a name.
+fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
 }
 
 /// An error's type without the namespace before it and the address after it, if it is nothing but a name.
@@ -263,6 +271,24 @@ mod tests {
         }
         let endless = "a".repeat(65);
         assert!(!typed(&endless, "", false).to_string().contains(&endless));
+    }
+
+    #[test]
+    fn an_error_in_xml_is_told_apart_as_well() {
+        for (name, message, part) in [
+            ("SignatureDoesNotMatch", "hunter2", "the signature is wrong"),
+            ("SignatureDoesNotMatch", "Signature expired: hunter2", "set this machine's clock"),
+            ("InvalidClientTokenId", "", "is not known"),
+            ("AccessDenied", "", "secretsmanager:GetSecretValue"),
+        ] {
+            let xml = format!("<E><Error><Code>{name}</Code><Message>{message}</Message></Error></E>");
+            let error = refuse(403, None, &xml, false);
+            assert_eq!(error.kind(), Kind::Denied, "{error}");
+            let text = error.to_string();
+            assert!(text.contains(part) && text.ends_with(&format!("(status 403, {name})")), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        assert!(refuse(403, None, "<Code>hunter2", false).to_string().ends_with("is refused (status 403)"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub const OPTIONS: &[Opt] = &[
         Type::Text,
         "the AWS region, such as `us-east-1`; none: `AWS_REGION`, `AWS_DEFAULT_REGION`, then the profile's",
     )
-    .pattern(REGION)
+    .pattern(REGION, "a region's name, such as us-east-1")
     .overridable(),
     Opt::new(
         "endpoint_url",
@@ -19,7 +19,10 @@ pub const OPTIONS: &[Opt] = &[
         "where Secrets Manager is, such as a VPC endpoint; none: `AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL`, \
          then the region's public endpoint",
     )
-    .pattern(r"^https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?$"),
+    .pattern(
+        r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?",
+        "a URL such as https://host or http://host:port, without user, query and fragment",
+    ),
     Opt::new("ssl_verify", Type::Boolean, "whether the server's certificate is checked").default("true"),
     Opt::new(
         "ca_cert",

@@ -10,21 +10,24 @@ use crate::settings::Settings;
 
 pub const OPTIONS: &[Opt] = &[
     Opt::new("protocol", Type::Text, "how the vault is spoken to").default("http").one_of(&["http", "https"]),
-    Opt::new("host", Type::Text, "the vault's host name or IP address").default("127.0.0.1").pattern(HOST),
+    Opt::new("host", Type::Text, "the vault's host name or IP address")
+        .default("127.0.0.1")
+        .pattern(HOST, "a host name or an IP address, without protocol, port and path"),
     Opt::new("port", Type::Integer { min: 1, max: 65535 }, "the vault's port").default("8200"),
     Opt::new("mount", Type::Text, "where the key/value engine is mounted; may hold slashes")
         .default("secret")
-        .pattern(r"[^\x00-\x1f\x7f]+"),
+        .pattern(r"[^\x00-\x1f\x7f]+", "a path such as secret or team/kv"),
     Opt::new("kv", Type::Text, "the version of the key/value engine").default("v1").one_of(&["v1", "v2"]),
-    Opt::new("namespace", Type::Text, "the namespace that the mount is in").pattern(r"[\x21-\x7e]+"),
+    Opt::new("namespace", Type::Text, "the namespace that the mount is in")
+        .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces"),
     Opt::new("auth_method", Type::Text, "how we prove who we are").default("token").one_of(&["token"]),
     Opt::new("token", Type::Text, "the token for `auth_method = token`; none where an agent adds its own")
-        .pattern(r"[\x21-\x7e]+")
+        .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces")
         .sensitive(),
     Opt::new("ssl_verify", Type::Boolean, "check the vault's certificate").default("true"),
     Opt::new("ca_cert", Type::Text, "a CA bundle in place of the system's: a file's path, or PEM text"),
     Opt::new("tls_server_name", Type::Text, "the name that the vault's certificate carries, where it isn't `host`")
-        .pattern(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"),
+        .pattern(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a host name, without a port"),
     Opt::new(
         "redirect_hosts",
         Type::List,

@@ -1,11 +1,14 @@
-//! A server that answers as no real one does: bytes as given, on a free loopback port, ended with the test's runtime.
+//! What the tests share: real servers, and one that answers as no real one does: bytes as given, on a free loopback port,
+//! ended with the test's runtime.
 #![allow(dead_code)]
 
 pub mod bao;
 pub mod certs;
+pub mod config;
 pub mod tls;
 pub mod vault;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,6 +87,21 @@ impl Fake {
 /// An answer with a body and its right length.
 pub fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// Says why a test ends without having looked at anything; past the harness, which keeps what a passing test prints.
+pub fn skip(reason: &str) {
+    let test = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "skipped {}: {reason}", test.name().unwrap_or("a test"));
+}
+
+/// The path that an environment variable tells the tests, or `None` where it doesn't.
+pub fn told(variable: &str, what: &str) -> Option<String> {
+    let path = std::env::var(variable).ok().filter(|path| !path.is_empty());
+    if path.is_none() {
+        skip(&format!("{variable} does not name {what}"));
+    }
+    path
 }
 
 /// A port of the loopback where nobody listens.

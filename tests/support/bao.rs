@@ -35,11 +35,7 @@ impl Drop for Bao {
 
 /// The server's binary, or `None` where the tests are not told of one.
 pub fn binary() -> Option<String> {
-    let path = std::env::var("KONG_VAULT_TEST_BAO").ok().filter(|path| !path.is_empty());
-    if path.is_none() {
-        println!("skipped: KONG_VAULT_TEST_BAO does not name an OpenBao binary");
-    }
-    path
+    super::told("TEST_BAO", "an OpenBao binary")
 }
 
 impl Bao {

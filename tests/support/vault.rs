@@ -24,7 +24,7 @@ pub fn settings(given: &[(&str, &str)]) -> Settings {
             Type::Text => Value::Text(text.to_owned()),
             Type::Boolean => Value::Boolean(text == "true"),
             Type::Integer { .. } => Value::Integer(text.parse().expect("a number")),
-            Type::Seconds => Value::Seconds(Duration::from_secs_f64(text.parse().expect("a number"))),
+            Type::Seconds { .. } => Value::Seconds(Duration::from_secs_f64(text.parse().expect("a number"))),
             Type::List => Value::List(text.split(',').map(str::to_owned).collect()),
         };
         settings.set(option.name, value);

@@ -1,0 +1,78 @@
+"""What other requests of a worker notice while a vault takes its time."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+
+from .figures import Figure, median
+
+ROUNDS = 4
+SECONDS = 4
+CLIENTS = 8
+FETCHES = 50
+
+# wrk tells its percentiles to a script, in µs. Its clients pause between requests: what is measured is how long the worker
+# lets a request wait, not how two busy processes share the machine's cores.
+SCRIPT = """
+function delay()
+  return math.random(1, 7)
+end
+
+done = function(summary, latency)
+  io.stderr:write(("{\\"p50\\":%d,\\"p99\\":%d,\\"errors\\":%d,\\"requests\\":%d}"):format(latency:percentile(50),
+    latency:percentile(99), summary.errors.status + summary.errors.connect + summary.errors.read +
+    summary.errors.write + summary.errors.timeout, summary.requests))
+end
+"""
+
+
+def _load(gateway, script, seconds):
+    url = f"http://127.0.0.1:{gateway.port}/ping"
+    command = ["wrk", "-t1", f"-c{CLIENTS}", f"-d{seconds}s", "-s", str(script), url]
+    answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stderr)
+    assert answer["errors"] == 0, answer
+    return answer
+
+
+def _measure(house):
+    idle, busy, late = [], [], []
+    with house.gateway() as gateway, tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(SCRIPT)
+        file.flush()
+        script = pathlib.Path(file.name)
+        _load(gateway, script, 1)
+        for _ in range(ROUNDS):
+            idle.append(_load(gateway, script, SECONDS))
+
+            def fetch():
+                time.sleep(0.3)
+                reference = "{vault://hcv/slow/%d/password}"
+                late.append(gateway.run("miss/burst", reference=reference, count=FETCHES)["last"])
+
+            fetching = threading.Thread(target=fetch)
+            fetching.start()
+            busy.append(_load(gateway, script, SECONDS))
+            fetching.join()
+    assert len(late) == ROUNDS and all(seconds < SECONDS - 0.3 for seconds in late), f"the fetches took {late} s"
+    return idle, busy
+
+
+def figures(house):
+    name = f"others' latency while {FETCHES} fetches take 3 s each"
+    if not shutil.which("wrk"):
+        yield Figure(name, skipped="wrk is not installed")
+        return
+    idle, busy = _measure(house)
+    for percentile in ("p50", "p99"):
+        pairs = [(b[percentile], i[percentile]) for b, i in zip(busy, idle, strict=True)]
+        ratio = median(b / i for b, i in pairs)
+        ours, peer = (median(side) for side in zip(*pairs))
+        yield Figure(
+            f"{name}, {percentile}", value=ratio, ours=ours, peer=peer, peer_name="with none", scale="µs", target=2.0, goal=2.0
+        )
+    p99 = max(b["p99"] for b in busy)
+    yield Figure(f"{name}, p99 of the worst round", value=p99 / 1000, unit="ms", target=5, goal=5)

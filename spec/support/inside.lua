@@ -1,0 +1,31 @@
+-- What specs run inside nginx.
+
+local cjson = require "cjson"
+
+local pack = require "spec.support.pack"
+
+local _M = {}
+
+local function answer(ok, ...)
+  if not ok then
+    ngx.status = 500
+    return ngx.print(tostring((...)))
+  end
+  ngx.print(pack.encode(...))
+end
+
+--- Runs the request's body as Lua and answers with what it returned.
+function _M.eval()
+  ngx.req.read_body()
+  local chunk = assert(loadstring(ngx.req.get_body_data(), "=eval"))
+  answer(pcall(chunk, pack.decode(ngx.req.get_headers()["X-Arguments"])))
+end
+
+--- Asks for a reference in whichever phase this is, and writes down under a name what came of it.
+function _M.note(name, reference)
+  local value, err = require("kong.vault").get(reference)
+  ngx.shared.results:set(name, cjson.encode({ value = value, err = err, phase = ngx.get_phase() }))
+  return value, err
+end
+
+return _M

@@ -1,0 +1,282 @@
+-- A real nginx on free loopback ports, in a folder of its own.
+--
+-- `start` takes pieces of its configuration and of Lua. In all of them `{{NAME}}` stands for a port (one of `ports`, or
+-- `port` itself), for `prefix` (the folder), `root` (the project's) or for one of `vars`. Ports are chosen anew where
+-- somebody else was quicker.
+
+local cjson = require "cjson"
+
+local files = require "spec.support.files"
+local http = require "spec.support.http"
+local pack = require "spec.support.pack"
+local process = require "spec.support.process"
+local wait = require "spec.support.wait"
+
+-- Debian's. Where they aren't there, Lua has to be built in, as in OpenResty.
+local MODULES = {
+  "/usr/lib/nginx/modules/ndk_http_module.so",
+  "/usr/lib/nginx/modules/ngx_http_lua_module.so",
+}
+
+local _M = {}
+_M.__index = _M
+
+local TEMPLATE = [[
+{{modules}}
+daemon off;
+pid {{prefix}}/nginx.pid;
+error_log {{prefix}}/error.log {{level}};
+worker_processes {{workers}};
+worker_rlimit_core 500m;
+working_directory {{prefix}}/cores; # and with it, core files
+{{main}}
+events { worker_connections 4096; }
+http {
+  access_log off;
+  client_body_temp_path {{prefix}}/body;
+  proxy_temp_path {{prefix}}/proxy;
+  fastcgi_temp_path {{prefix}}/fastcgi;
+  uwsgi_temp_path {{prefix}}/uwsgi;
+  scgi_temp_path {{prefix}}/scgi;
+  client_max_body_size 200m;
+  lua_socket_log_errors off;
+  lua_package_path "{{lua_path}};{{root}}/?.lua;;";
+  lua_package_cpath "{{lua_cpath}};;";
+  lua_shared_dict results 1m;
+  {{http}}
+  server {
+    listen 127.0.0.1:{{port}} backlog=4096;
+    location = /_ready { return 200; }
+    location = /_eval { content_by_lua_block { require("spec.support.inside").eval() } }
+    {{server}}
+  }
+}
+]]
+
+local function block(name, lua)
+  return lua and ("%s { %s }"):format(name, lua) or ""
+end
+
+local function modules()
+  local lines = {}
+  for _, path in ipairs(MODULES) do
+    lines[#lines + 1] = files.exists(path) and ("load_module %s;"):format(path) or nil
+  end
+  return table.concat(lines, "\n")
+end
+
+local function user(name)
+  if not process.is_root then
+    return ""
+  end
+  return "user " .. (name or "root") .. ";\n"
+end
+
+--- Puts ports and the like in place of their names.
+function _M:fill(text)
+  local function fill(name)
+    return tostring(self.vars[name] or error("nothing is called {{" .. name .. "}}"))
+  end
+  -- Twice: what is filled in may hold names itself.
+  return (text:gsub("{{([%w_]+)}}", fill):gsub("{{([%w_]+)}}", fill))
+end
+
+--- Writes the configuration that the next reload takes up; `reload` does both.
+function _M:write(options)
+  local single = options.master == false and "master_process off;\n" or ""
+  self.vars.main = user(options.user) .. single .. (options.main or "")
+  self.vars.http = table.concat({
+    block("init_by_lua_block", options.init),
+    block("init_worker_by_lua_block", options.init_worker),
+    block("exit_worker_by_lua_block", options.exit_worker),
+    options.http or "",
+  }, "\n")
+  self.vars.server = options.server or ""
+  self.vars.workers = options.workers or 1
+  files.write(self.prefix .. "/nginx.conf", self:fill(options.config or TEMPLATE))
+end
+
+local function is_port_taken(log)
+  return log:find("Address already in use", 1, true) ~= nil
+end
+
+local function try_start(options)
+  local self = setmetatable({ prefix = files.folder() }, _M)
+  self.vars = {
+    prefix = self.prefix,
+    root = files.root,
+    modules = modules(),
+    level = options.level or "info",
+    lua_path = options.lua_path or (files.root .. "/lua/?.lua"),
+    lua_cpath = options.lua_cpath or (files.root .. "/build/lib/?.so"),
+    port = process.free_port(),
+  }
+  for _, name in ipairs(options.ports or {}) do
+    self.vars[name] = process.free_port()
+  end
+  for name, value in pairs(options.vars or {}) do
+    self.vars[name] = value
+  end
+  self.port, self.ready_path = self.vars.port, options.ready or "/_ready"
+  -- For its workers, of whichever user: nothing may be left in these.
+  self.tmp, self.cores = files.mkdir(self.prefix .. "/tmp"), files.mkdir(self.prefix .. "/cores")
+  files.chmod(self.tmp, 511) -- 0777
+  files.chmod(self.cores, 511)
+  self:write(options)
+  local env = { TMPDIR = self.tmp }
+  for name, value in pairs(options.env or {}) do
+    env[name] = tostring(value):gsub("{{([%w_]+)}}", self.vars)
+  end
+  self.process = process.start({
+    command = { "nginx", "-p", self.prefix, "-e", self.prefix .. "/error.log", "-c", self.prefix .. "/nginx.conf" },
+    env = env,
+    output = self.prefix .. "/output",
+  })
+  wait.poll(function()
+    return self:is_ready() or self.process:ended()
+  end, 30)
+  return self
+end
+
+--- Starts nginx. `options`: `env`; `main`, `http`, `server` (configuration); `init`, `init_worker`, `exit_worker` (Lua);
+-- `workers`, `user`, `master`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`; `config` in place of everything, with
+-- `ready`, a path that it answers.
+function _M.start(options)
+  for _ = 1, 5 do
+    local self = try_start(options)
+    if not self.process:ended() and self:is_ready() then
+      return self
+    end
+    local log = self:log()
+    self.process:stop()
+    if not is_port_taken(log) then
+      error("nginx does not start:\n" .. log, 2)
+    end
+  end
+  error("nginx finds no free port", 2)
+end
+
+--- Whether it answers.
+function _M:is_ready()
+  local ok, answer = pcall(http.request, self.port, self.ready_path)
+  return ok and answer ~= nil and answer.status < 500
+end
+
+--- All that nginx and its workers logged.
+function _M:log()
+  return (files.read(self.prefix .. "/error.log") or "") .. (files.read(self.prefix .. "/output") or "")
+end
+
+--- Its master, and the pids of its workers; without a master, the one process is both.
+function _M:workers()
+  local workers = process.children(self.process.pid)
+  return #workers > 0 and workers or { self.process.pid }
+end
+
+function _M:worker()
+  return self:workers()[1]
+end
+
+function _M:signal(name)
+  self.process:signal(name)
+end
+
+--- Has the master read the configuration again, with other pieces; returns once all the old workers are gone.
+function _M:reload(options)
+  local before = self:workers()
+  if options then
+    self:write(options)
+  end
+  self:signal "HUP"
+  wait.eventually("the old workers end after a reload", function()
+    for _, pid in ipairs(before) do
+      if process.alive(pid) then
+        return false
+      end
+    end
+    return self:is_ready()
+  end)
+end
+
+function _M:open(path, more)
+  return http.open(self.port, path, more)
+end
+
+function _M:get(path, more)
+  return http.request(self.port, path, more)
+end
+
+--- Starts Lua in a request of its own (content phase); `read` of what it returns gives what the Lua returned.
+function _M:begin(lua, ...)
+  local connection = self:open("/_eval", { body = lua, headers = { ["X-Arguments"] = pack.encode(...) } })
+  return {
+    read = function()
+      local answer = assert(connection:read())
+      assert(answer.status == 200, answer.body)
+      return pack.decode(answer.body)
+    end,
+    close = function()
+      connection:close()
+    end,
+  }
+end
+
+--- Runs Lua in a worker and returns what it returned.
+function _M:eval(lua, ...)
+  return self:begin(lua, ...).read()
+end
+
+--- `kong.vault.get` in a worker: value, err.
+function _M:value(reference)
+  return self:eval("return require('kong.vault').get(...)", reference)
+end
+
+--- The same, not waiting; `read` of what it returns gives value, err.
+function _M:ask(reference)
+  return self:begin("return require('kong.vault').get(...)", reference)
+end
+
+--- `kong.vault.stats()` of a worker.
+function _M:stats()
+  return self:eval "return require('kong.vault').stats()"
+end
+
+--- What `inside.note` wrote down under a name: value, err, phase; nothing where it didn't yet.
+function _M:noted(name)
+  local text = self:eval("return ngx.shared.results:get(...)", name)
+  local note = text and cjson.decode(text)
+  if note then
+    return note.value, note.err, note.phase
+  end
+end
+
+--- Ends it (`QUIT` ends gracefully) and returns how it ended, or nil after `seconds`.
+function _M:stop(signal, seconds)
+  self:signal(signal or "TERM")
+  return self.process:wait(seconds)
+end
+
+--- What may not be of any nginx, whatever it went through: a crash, a panic, a secret in its log, files left behind.
+function _M:flaws(secrets)
+  local log, found = self:log(), {}
+  for line in log:gmatch "[^\n]+" do
+    -- A worker that was killed by a spec (9, 15) did not crash.
+    local signal = tonumber(line:match "exited on signal (%d+)")
+    if signal and signal ~= 9 and signal ~= 15 or line:find("panicked at", 1, true) then
+      found[#found + 1] = line
+    end
+  end
+  for _, secret in ipairs(secrets or {}) do
+    if log:find(secret, 1, true) then
+      found[#found + 1] = "the log holds " .. secret
+    end
+  end
+  for _, folder in ipairs({ self.tmp, self.cores }) do
+    for _, name in ipairs(files.list(folder)) do
+      found[#found + 1] = folder .. "/" .. name .. " was left behind"
+    end
+  end
+  return found
+end
+
+return _M

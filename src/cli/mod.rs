@@ -1,0 +1,97 @@
+//! The command line: what `kong vault get` is to Kong, without Kong, nginx or Lua.
+//!
+//! The exit status is 0 for a value (or what else was asked for), 1 for no value and 2 for misuse: a command line that
+//! is wrong, or a `--conf` file that is no kong.conf.
+
+mod conf_file;
+mod get;
+mod tables;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::secret::Secret;
+
+#[derive(Parser)]
+#[command(name = "kong-vault", version, about = "Secrets by reference, as kong.vault.get reads them in nginx and Kong")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the value of a reference, followed by a line break, as `kong vault get` does
+    ///
+    /// Options of the vaults come from the environment (KONG_VAULT_…) and, weaker, from the file that --conf names. See
+    /// `kong-vault vaults` for them.
+    Get {
+        /// {vault://env/name}, or env/name for short
+        reference: Option<OsString>,
+        /// The longest that the fetch may take, in place of vault_fetch_timeout
+        #[arg(long, value_name = "S")]
+        timeout: Option<String>,
+        /// A kong.conf to take `vaults` and `vault_…` from; its other keys don't matter
+        #[arg(short, long, value_name = "FILE")]
+        conf: Option<PathBuf>,
+    },
+    /// List the vaults and their options
+    Vaults {
+        /// As the tables of the README
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+/// What a command came to.
+enum Outcome {
+    /// This, on standard output. It may be a secret.
+    Done(Secret),
+    /// Why there is no value.
+    NoValue(String),
+    Misuse(String),
+}
+
+/// Runs the command that this process was called with.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and version are no errors, and go to standard output; clap knows which is which.
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let outcome = match arguments.command {
+        Command::Get { reference, timeout, conf } => {
+            get::run(reference.as_deref(), timeout.as_deref(), conf.as_deref())
+        }
+        Command::Vaults { markdown } => {
+            Outcome::Done(Secret::new(if markdown { tables::markdown() } else { tables::text() }))
+        }
+    };
+    match outcome {
+        Outcome::Done(text) => match print(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(1, &format!("standard output can't be written ({error})")),
+        },
+        Outcome::NoValue(why) => fail(1, &why),
+        Outcome::Misuse(why) => fail(2, &why),
+    }
+}
+
+fn print(bytes: &[u8]) -> std::io::Result<()> {
+    let mut output = std::io::stdout().lock();
+    output.write_all(bytes)?;
+    output.flush()
+}
+
+/// In the words of Kong's own commands.
+fn fail(status: u8, why: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "Error: {why}");
+    ExitCode::from(status)
+}

@@ -1,0 +1,76 @@
+//! From values as they were written down to settings that are checked, one option at a time.
+
+use std::borrow::Cow;
+
+use super::source::Source;
+use super::wrong;
+use crate::backend::Descriptor;
+use crate::error::Result;
+use crate::options::{COMMON, Opt};
+use crate::reference::is_reference;
+use crate::settings::Settings;
+
+/// A value that was written down somewhere.
+#[derive(Debug, Clone)]
+pub struct Written<'a> {
+    /// The option's name as written, without the vault's before it.
+    pub option: &'a str,
+    /// `None` where it isn't UTF-8.
+    pub value: Option<Cow<'a, str>>,
+    pub source: Source<'a>,
+}
+
+/// All options of a backend: its own and those that all have.
+pub fn options_of(backend: &Descriptor) -> impl Iterator<Item = &'static Opt> + use<> {
+    backend.options.iter().chain(COMMON)
+}
+
+/// The option of that name, or of that other spelling.
+pub fn find(backend: &Descriptor, name: &str) -> Option<&'static Opt> {
+    options_of(backend).find(|opt| opt.is_called(name))
+}
+
+/// Settings with nothing but defaults.
+pub fn defaults(options: impl IntoIterator<Item = &'static Opt>) -> Settings {
+    let mut settings = Settings::default();
+    for opt in options {
+        if let Some(value) = opt.default.and_then(|text| opt.read(text)) {
+            settings.set(opt.name, value);
+        }
+    }
+    settings
+}
+
+/// The settings of a vault before any reference has a say; what is written later is stronger.
+pub fn settings(backend: &'static Descriptor, written: &[Written<'_>]) -> Result<Settings> {
+    let mut settings = defaults(options_of(backend));
+    let mut set: Vec<(&'static str, &Written<'_>)> = Vec::new();
+    for entry in written {
+        let opt = find(backend, entry.option).ok_or_else(|| wrong::unknown_option(backend, entry))?;
+        let twice =
+            |(name, other): &&(&str, &Written<'_>)| *name == opt.name && other.source.is_as_strong_as(&entry.source);
+        if let Some((_, other)) = set.iter().find(twice) {
+            return Err(wrong::twice(backend, opt, other, entry));
+        }
+        set.push((opt.name, entry));
+        put(&mut settings, opt, backend.name, entry)?;
+    }
+    Ok(settings)
+}
+
+/// Sets one option. An empty value of what has no default is the same as none: that is how a deployment's template
+/// leaves something out.
+pub fn put(settings: &mut Settings, opt: &'static Opt, backend: &str, entry: &Written<'_>) -> Result<()> {
+    let invalid = || wrong::value(opt, backend, entry);
+    let value = entry.value.as_deref().ok_or_else(invalid)?;
+    let value = if entry.source.is_padded() { value.trim() } else { value };
+    if value.is_empty() && opt.default.is_none() && !matches!(entry.source, Source::Reference) {
+        settings.unset(opt.name);
+        return Ok(());
+    }
+    if is_reference(value.as_bytes()) {
+        return Err(wrong::a_reference(opt, backend, entry));
+    }
+    settings.set(opt.name, opt.read(value).ok_or_else(invalid)?);
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! What is wrong with a configuration, for people: which option, set where, and what is accepted.
+
+use super::Vault;
+use super::source::Source;
+use super::written::{Written, options_of};
+use crate::backend::Descriptor;
+use crate::error::{Error, Kind, quote};
+use crate::options::{OWN, Opt};
+
+/// How much of what somebody wrote an error shows, in characters.
+const SHOWN: usize = 64;
+
+fn config(text: String) -> Error {
+    Error::new(Kind::Config, text)
+}
+
+pub fn names(backends: &[&'static Descriptor]) -> Vec<&'static str> {
+    backends.iter().map(|backend| backend.name).collect()
+}
+
+/// `option region of the aws vault`, or of kong-vault itself.
+fn option_of(opt: &Opt, backend: &str) -> String {
+    match backend {
+        "" => format!("option {}", opt.name),
+        backend => format!("option {} of the {backend} vault", opt.name),
+    }
+}
+
+fn set_by(backend: &str, entry: &Written<'_>) -> String {
+    let option = quote(entry.option.as_bytes(), SHOWN);
+    entry.source.name(&if backend.is_empty() { option } else { format!("vault_{backend}_{option}") })
+}
+
+pub fn value(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
+    let shown = match entry.value.as_deref() {
+        None => " (no UTF-8)".to_owned(),
+        Some(text) => match opt.show(text) {
+            Some(text) => format!(" \"{}\"", quote(text.as_bytes(), SHOWN)),
+            None => String::new(),
+        },
+    };
+    let (option, source) = (option_of(opt, backend), set_by(backend, entry));
+    config(format!("value{shown} of {option}, set by {source}, is not accepted: it has to be {}", opt.accepts()))
+}
+
+pub fn a_reference(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
+    let (option, source) = (option_of(opt, backend), set_by(backend, entry));
+    config(format!(
+        "value of {option}, set by {source}, is a reference, which options don't take: give the value itself ({})",
+        opt.accepts()
+    ))
+}
+
+pub fn twice(backend: &Descriptor, opt: &Opt, first: &Written<'_>, second: &Written<'_>) -> Error {
+    let places = match second.source {
+        Source::Reference => "the reference".to_owned(),
+        _ => match (set_by(backend.name, first), set_by(backend.name, second)) {
+            // Only the spelling differs, and the entity's name doesn't tell it.
+            (one, other) if one == other => {
+                format!(
+                    "{one} (as {} and {})",
+                    quote(first.option.as_bytes(), SHOWN),
+                    quote(second.option.as_bytes(), SHOWN)
+                )
+            }
+            (one, other) => format!("{one} and {other}"),
+        },
+    };
+    config(format!("{} is set twice by {places}: keep one", option_of(opt, backend.name)))
+}
+
+pub fn unknown_option(backend: &Descriptor, entry: &Written<'_>) -> Error {
+    let names: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
+    let option = quote(entry.option.as_bytes(), SHOWN);
+    config(format!(
+        "unknown option {option} of the {} vault, set by {}{}: accepted are {}",
+        backend.name,
+        set_by(backend.name, entry),
+        did_you_mean(entry.option, &names),
+        names.join(", ")
+    ))
+}
+
+pub fn unknown_key(entry: &Written<'_>, backends: &[&'static Descriptor]) -> Error {
+    let own: Vec<_> = OWN.iter().map(|opt| opt.name.to_owned()).collect();
+    let vaults: Vec<_> = backends.iter().map(|backend| format!("vault_{}_…", backend.name)).collect();
+    let of_backends = backends.iter().flat_map(|backend| options_of(backend).map(|opt| opt.key(backend.name)));
+    let known: Vec<_> = own.iter().cloned().chain(of_backends).collect();
+    let known: Vec<_> = known.iter().map(String::as_str).collect();
+    config(format!(
+        "unknown option {}, set by {}{}: accepted are {}, {}",
+        quote(entry.option.as_bytes(), SHOWN),
+        set_by("", entry),
+        did_you_mean(entry.option, &known),
+        own.join(", "),
+        vaults.join(", ")
+    ))
+}
+
+pub fn not_overridable(vault: &Vault, opt: &Opt) -> Error {
+    let may: Vec<_> = options_of(vault.backend).filter(|opt| opt.overridable).map(|opt| opt.name).collect();
+    config(format!(
+        "option {} of the {} vault ({}) may not be set by the reference: only its operator says where the vault is and who we are; a reference may set {}",
+        opt.name,
+        vault.backend.name,
+        vault.name,
+        may.join(", ")
+    ))
+}
+
+pub fn missing(vault: &Vault, opt: &Opt) -> Error {
+    let backend = vault.backend.name;
+    config(format!(
+        "option {} of the {backend} vault ({}) is missing: set configure key {}, environment variable {}, or config.{} of a vault entity",
+        opt.name,
+        vault.name,
+        opt.key(backend),
+        opt.variable(backend),
+        opt.name
+    ))
+}
+
+pub fn no_vaults(backends: &[&'static Descriptor]) -> Error {
+    config(format!(
+        "option vaults is empty: it takes `bundled`, `off` or a list of the vaults {}",
+        names(backends).join(", ")
+    ))
+}
+
+pub fn unknown_vault(name: &str, source: &str, backends: &[&'static Descriptor]) -> Error {
+    let names = names(backends);
+    config(format!(
+        "\"{}\" in option vaults, set by {source}, is neither a vault nor `bundled`, nor `off` alone{}: the vaults are {}",
+        quote(name.as_bytes(), SHOWN),
+        did_you_mean(name, &names),
+        names.join(", ")
+    ))
+}
+
+/// The nearest of the known names, where somebody may have meant it.
+pub fn did_you_mean(name: &str, known: &[&str]) -> String {
+    let length = name.chars().count();
+    if length > SHOWN {
+        return String::new();
+    }
+    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+    match nearest {
+        Some((distance, known)) if distance <= 2 && distance * 2 <= length => format!(" (did you mean {known}?)"),
+        _ => String::new(),
+    }
+}

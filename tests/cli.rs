@@ -1,0 +1,203 @@
+//! The command `kong-vault`, run as a program.
+
+mod support;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use support::{Fake, answer};
+
+/// What a run came to.
+#[derive(Debug)]
+struct Run {
+    status: Option<i32>,
+    stdout: Vec<u8>,
+    stderr: String,
+}
+
+/// Runs the command with nothing in its environment but `environment`.
+fn run<A: AsRef<OsStr>, V: AsRef<OsStr>>(arguments: &[A], environment: &[(&str, V)]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kong-vault"));
+    let output = command
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value.as_ref())))
+        .output()
+        .expect("the program");
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    Run { status: output.status.code(), stdout: output.stdout, stderr }
+}
+
+fn get(reference: &str, environment: &[(&str, &str)]) -> Run {
+    run(&["get", reference], environment)
+}
+
+#[track_caller]
+fn prints(run: &Run, value: &[u8]) {
+    assert_eq!(run.stdout, value, "{run:?}");
+    assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""), "{run:?}");
+}
+
+#[track_caller]
+fn fails(run: &Run, status: i32, text: &str) {
+    assert_eq!(run.status, Some(status), "{run:?}");
+    assert!(run.stderr.contains(text) && run.stdout.is_empty() && !run.stderr.contains("hunter2"), "{text:?}: {run:?}");
+}
+
+#[test]
+fn a_value_and_a_line_break_are_all_that_is_printed() {
+    let environment = [("TEST", "hello"), ("TEST_PREVIOUS", "before"), ("EMPTY", ""), ("J", r#"{"a":"aGk="}"#)];
+    for (reference, value) in [
+        ("env/test", "hello\n"),
+        ("{vault://env/test}", "hello\n"),
+        ("env/test#2", "before\n"),
+        ("env/st?prefix=te", "hello\n"),
+        ("env/empty", "\n"),
+        ("env/j/a", "aGk=\n"),
+        ("{vault://env/j/a?base64_decode=true}", "hi\n"),
+    ] {
+        prints(&get(reference, &environment), value.as_bytes());
+    }
+    let bytes = OsStr::from_bytes(b"\xff\x01\n");
+    prints(&run(&["get", "env/bytes"], &[("BYTES", bytes)]), b"\xff\x01\n\n");
+}
+
+#[test]
+fn no_value_is_status_1_and_says_why_on_standard_error() {
+    let wrapped = "Error: could not get value from external vault (no value found (";
+    fails(&get("env/test", &[]), 1, wrapped);
+    fails(&get("env/test", &[]), 1, "no environment variable TEST");
+    fails(&get("env/test/a", &[("TEST", "hunter2")]), 1, "unable to json decode value");
+    fails(&get("none/test", &[]), 1, "Error: could not find vault (none)\n");
+    fails(&get("env/test", &[("KONG_VAULTS", "off"), ("TEST", "hunter2")]), 1, "could not find vault (env)");
+    fails(&get("env/test?ttl=soon", &[("TEST", "hunter2")]), 1, "option ttl of the env vault, set by the reference");
+    fails(&get("{vault://env/}", &[]), 1, "Error: reference url has empty path [{vault://env/}]\n");
+    fails(&get("{vault://env/test", &[]), 1, "Error: not a reference [{vault://env/test]\n");
+    fails(&get("", &[]), 1, "not a reference");
+    fails(&get("hcv/a/b", &[("KONG_VAULT_HCV_TOKN", "hunter2")]), 1, "KONG_VAULT_HCV_TOKN (did you mean token?)");
+    fails(&get("env/test", &[("KONG_VAULT_CACHE_SIZE", "no")]), 1, "Error: value \"no\" of option vault_cache_size");
+    let reference = OsStr::from_bytes(b"env/\xff");
+    fails(&run(&[OsStr::new("get"), reference], &[("A", "a")]), 1, "utf-8");
+}
+
+#[test]
+fn misuse_is_status_2() {
+    let misused = |arguments: &[&str]| run(arguments, &[("TEST", "hunter2")]);
+    fails(&misused(&["get"]), 2, "the 'get' command needs a <reference> argument");
+    for arguments in
+        [&["get", "env/test", "env/test"][..], &["get", "env/test", "--tiemout", "1"], &["put", "env/test"]]
+    {
+        fails(&misused(arguments), 2, "error: ");
+    }
+    fails(&misused(&[]), 2, "Usage: kong-vault <COMMAND>");
+    for timeout in ["", "soon", "0", "-1", "inf"] {
+        let run = misused(&["get", "env/test", &format!("--timeout={timeout}")]);
+        fails(&run, 2, "--timeout has to be seconds from 0.001");
+    }
+    fails(
+        &misused(&["get", "env/test", "--conf", "/no/such/kong.conf"]),
+        2,
+        "--conf /no/such/kong.conf: can't be read",
+    );
+    fails(&misused(&["get", "env/test", "--conf", "/"]), 2, "--conf /: can't be read");
+}
+
+#[test]
+fn help_and_version_are_for_standard_output() {
+    let version = run(&["--version"], &[("A", "a")]);
+    prints(&version, format!("kong-vault {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
+    for arguments in [&["--help"][..], &["get", "--help"], &["help", "get"]] {
+        let help = run(arguments, &[("A", "a")]);
+        let text = String::from_utf8(help.stdout).unwrap();
+        assert!(help.status == Some(0) && help.stderr.is_empty() && text.contains("Usage: kong-vault"), "{text}");
+    }
+}
+
+#[test]
+fn a_kong_conf_configures_and_the_environment_is_stronger() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let entities = path("kong.yml", "vaults: [{prefix: mine, name: env, config: {prefix: ENT_}}]");
+    let conf = path(
+        "kong.conf",
+        &format!(
+            "# of Kong's\ndatabase = off\npg_password = hunter2\n\nvaults = bundled # all\nvault_env_prefix = \"CONF_\"\n\
+             vault_declarative_config = '{entities}'\n"
+        ),
+    );
+    let environment = [("CONF_TEST", "of the file"), ("ENV_TEST", "of the environment"), ("ENT_TEST", "of an entity")];
+    let with = |reference: &str, more: &[(&str, &str)]| {
+        run(&["get", "--conf", &conf, reference], &[&environment[..], more].concat())
+    };
+    prints(&with("env/test", &[]), b"of the file\n");
+    prints(&with("env/test", &[("KONG_VAULT_ENV_PREFIX", "ENV_")]), b"of the environment\n");
+    prints(&with("mine/test", &[]), b"of an entity\n");
+    fails(&with("env/test", &[("KONG_VAULTS", "hcv")]), 1, "could not find vault (env)");
+
+    let conf = path("bad.conf", "vault_env_prefix = CONF_\nvault_hcv_tokn = hunter2\nvault_cache_size = 1\n");
+    let run = |reference: &str, conf: &str| run(&["get", reference, "-c", conf], &environment);
+    let warned = run("env/test", &conf);
+    assert_eq!((warned.status, warned.stdout.as_slice()), (Some(0), &b"of the file\n"[..]), "{warned:?}");
+    let source = format!("set by key vault_hcv_tokn in {conf} (did you mean token?)");
+    assert!(warned.stderr.starts_with("Warning: unknown option tokn") && warned.stderr.contains(&source), "{warned:?}");
+    let failed = run("hcv/a/b", &conf);
+    fails(&failed, 1, &source);
+    assert_eq!(failed.stderr.lines().count(), 1, "said once: {failed:?}");
+    fails(
+        &run("env/test", &path("own.conf", "vault_fetch_timeout = 0\n")),
+        1,
+        "Error: value \"0\" of option vault_fetch",
+    );
+    fails(&run("env/test", &path("odd.conf", "a = b\nhunter2\n")), 2, "odd.conf: line 2 is not `key = value`");
+}
+
+#[tokio::test]
+async fn a_vault_is_asked_over_http_within_the_time_given() {
+    let vault = Fake::start(|head| {
+        let known = head.to_ascii_lowercase().contains("x-vault-token: hunter2\r\n");
+        if known { answer("200 OK", "", r#"{"data":{"foo":"bar"}}"#) } else { answer("403 Forbidden", "", "{}") }
+    })
+    .await;
+    let silent = Fake::silent().await;
+    let ask = async |port: u16, token: &'static str, more: &'static [&'static str]| {
+        let port = port.to_string();
+        let task = tokio::task::spawn_blocking(move || {
+            let environment = [
+                ("KONG_VAULT_HCV_PORT", port.as_str()),
+                ("KONG_VAULT_HCV_TOKEN", token),
+                ("KONG_VAULT_FETCH_TIMEOUT", "60"),
+            ];
+            run(&[&["get", "hcv/hello/foo"], more].concat(), &environment)
+        });
+        task.await.expect("a run")
+    };
+    prints(&ask(vault.port(), "hunter2", &[]).await, b"bar\n");
+    fails(&ask(vault.port(), "other", &[]).await, 1, "permission denied");
+
+    let start = Instant::now();
+    let run = ask(silent.port(), "hunter2", &["--timeout", "0.2"]).await;
+    fails(&run, 1, "within 0.2 s");
+    assert!(start.elapsed() < Duration::from_secs(30), "the environment's 60 s don't count");
+}
+
+#[test]
+fn vaults_lists_every_option() {
+    let list = |arguments: &[&str]| String::from_utf8(run(arguments, &[("A", "a")]).stdout).unwrap();
+    let (text, markdown) = (list(&["vaults"]), list(&["vaults", "--markdown"]));
+    for backend in kong_vault::backend::ALL {
+        for opt in backend.options {
+            let variable = opt.variable(backend.name);
+            assert!(text.contains(&format!("  {} ({variable})\n", opt.name)), "{variable}");
+            assert!(markdown.contains(&format!("| `{variable}` |")), "{variable}");
+        }
+    }
+    assert!(markdown.contains("| `base64_decode` |") && markdown.contains("(also called `decode_base64`)"));
+    let columns = |line: &str| line.replace("\\|", "").matches('|').count();
+    assert!(markdown.lines().filter(|line| line.starts_with('|')).all(|line| columns(line) == 8));
+}

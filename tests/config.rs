@@ -1,0 +1,279 @@
+//! Where configuration comes from, and how it says what is wrong with it.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kong_vault::backend::{Backend, Descriptor, Setup};
+use kong_vault::config::{Config, Source};
+use kong_vault::environment::Environment;
+use kong_vault::error::{Kind, Result};
+use kong_vault::options::{Opt, Type};
+use support::config::{File, Pairs, flaw, load, map, refused, says, settings};
+
+#[test]
+fn the_stronger_source_wins() {
+    let ttl = |config: &Config, text: &str| settings(config, text).unwrap().seconds("ttl");
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+
+    assert_eq!(ttl(&load(&[], &[]).unwrap(), "{vault://env/a}"), None);
+    let conf = load(&[("vault_env_ttl", "10")], &[]).unwrap();
+    assert_eq!(ttl(&conf, "{vault://env/a}"), seconds(10));
+    assert_eq!(ttl(&conf, "{vault://hcv/a}"), None);
+    let both = load(&[("vault_env_ttl", "10")], &[("KONG_VAULT_ENV_TTL", "20")]).unwrap();
+    assert_eq!(ttl(&both, "{vault://env/a}"), seconds(20));
+    assert_eq!(ttl(&both, "{vault://env/a?ttl=30}"), seconds(30));
+
+    let file = File::new("kong.yml", "vaults: [{prefix: mine, name: env, config: {ttl: 40}}]");
+    let entity = file.load(&[("KONG_VAULT_ENV_TTL", "20"), ("KONG_VAULT_ENV_PREFIX", "P_")]).unwrap();
+    assert_eq!(ttl(&entity, "{vault://mine/a}"), seconds(40));
+    assert_eq!(ttl(&entity, "{vault://mine/a?ttl=50}"), seconds(50));
+    assert_eq!(settings(&entity, "{vault://mine/a}").unwrap().text("prefix"), Some(""), "in place of kong.conf's");
+    assert_eq!(settings(&entity, "{vault://env/a}").unwrap().text("prefix"), Some("P_"));
+}
+
+#[test]
+fn defaults_are_those_of_the_tables() {
+    let config = load(&[], &[]).unwrap();
+    assert_eq!((config.cache_size, config.fetch_timeout), (1000, Duration::from_secs(5)));
+    let hcv = settings(&config, "{vault://hcv/a/b}").unwrap();
+    assert_eq!((hcv.text("host"), hcv.integer("port"), hcv.text("kv")), (Some("127.0.0.1"), Some(8200), Some("v1")));
+    assert_eq!(hcv.seconds("resurrect_ttl"), Some(Duration::from_secs(100_000_000)));
+    assert!(!hcv.boolean("base64_decode"));
+    let own = load(
+        &[("vault_cache_size", "7"), ("vault_fetch_timeout", "0.5")],
+        &[("KONG_VAULT_CACHE_SIZE", "8"), ("KONG_VAULTS", "env")],
+    );
+    let own = own.unwrap();
+    assert_eq!((own.cache_size, own.fetch_timeout), (8, Duration::from_millis(500)));
+    assert!(own.vault(b"env").is_ok() && own.vault(b"hcv").is_err());
+}
+
+#[test]
+fn every_spelling_of_the_environment_counts() {
+    for name in ["KONG_VAULT_AWS_BASE64_DECODE", "KONG_VAULT_AWS_DECODE_BASE64"] {
+        let config = load(&[], &[(name, "true")]).unwrap();
+        assert!(settings(&config, "{vault://aws/a}").unwrap().boolean("base64_decode"), "{name}");
+        assert!(!settings(&config, "{vault://aws/a?decode_base64=off}").unwrap().boolean("base64_decode"));
+    }
+    assert!(settings(&load(&[], &[]).unwrap(), "{vault://env/a?base64_decode}").unwrap().boolean("base64_decode"));
+    let config = load(&[("vault_aws_decode_base64", "true")], &[("KONG_VAULT_AWS_BASE64_DECODE", "false")]).unwrap();
+    assert!(!settings(&config, "{vault://aws/a}").unwrap().boolean("base64_decode"), "the environment is stronger");
+    says(
+        &flaw(&[], &[("KONG_VAULT_AWS_BASE64_DECODE", "true"), ("KONG_VAULT_AWS_DECODE_BASE64", "false")]),
+        &[
+            "base64_decode of the aws vault is set twice",
+            "KONG_VAULT_AWS_BASE64_DECODE",
+            "KONG_VAULT_AWS_DECODE_BASE64",
+        ],
+    );
+    let config = load(&[("vaults", "env")], &[]).unwrap();
+    says(&refused(&config, "{vault://env/a?base64_decode=1&decode_base64=1}"), &["set twice by the reference"]);
+}
+
+#[test]
+fn white_space_around_a_value_and_empty_values_count_as_in_kong() {
+    let config =
+        load(&[("vault_env_prefix", " A_ ")], &[("KONG_VAULT_HCV_TOKEN", "hvs.x\n"), ("KONG_VAULT_AWS_REGION", " ")]);
+    let config = config.unwrap();
+    assert_eq!(settings(&config, "{vault://env/a}").unwrap().text("prefix"), Some("A_"));
+    assert_eq!(settings(&config, "{vault://hcv/a}").unwrap().secret("token").unwrap().as_str(), Some("hvs.x"));
+    assert_eq!(settings(&config, "{vault://aws/a}").unwrap().get("region"), None, "empty is none");
+    let undone = load(&[("vault_aws_region", "eu-west-1")], &[("KONG_VAULT_AWS_REGION", "")]).unwrap();
+    assert_eq!(settings(&undone, "{vault://aws/a}").unwrap().get("region"), None);
+    says(&flaw(&[], &[("KONG_VAULT_HCV_PORT", "")]), &["port", "KONG_VAULT_HCV_PORT", "from 1 to 65535"]);
+    says(&refused(&config, "{vault://env/a?ttl=}"), &["value \"\" of option ttl", "the reference"]);
+}
+
+#[test]
+fn an_invalid_value_is_named_with_its_source_and_what_is_accepted() {
+    for (key, value, parts) in [
+        ("vault_hcv_kv", "v3", &["\"v3\"", "option kv of the hcv vault", "v1 or v2"][..]),
+        ("vault_hcv_port", "65536", &["option port of the hcv vault", "a whole number from 1 to 65535"]),
+        ("vault_hcv_host", "http://a", &["option host", "a host name or an IP address, without protocol"]),
+        ("vault_hcv_ssl_verify", "maybe", &["option ssl_verify", "true or false"]),
+        ("vault_env_ttl", "-1", &["option ttl of the env vault", "seconds from 0 to 1000000000"]),
+        ("vault_aws_ttl", "NaN", &["option ttl of the aws vault"]),
+        ("vault_aws_region", "Frankfurt", &["option region", "such as us-east-1"]),
+        ("vault_aws_endpoint_url", "ftp://a", &["\"ftp://a\"", "option endpoint_url", "a URL such as https://host"]),
+        ("vault_cache_size", "0", &["option vault_cache_size", "from 1 to"]),
+        ("vault_fetch_timeout", "0", &["option vault_fetch_timeout", "seconds from 0.001"]),
+        ("vault_strict_compatibility", "2", &["option vault_strict_compatibility", "true or false"]),
+    ] {
+        let text = flaw(&[(key, value)], &[]);
+        says(&text, parts);
+        says(&text, &[&format!("set by configure key {key},")]);
+        let variable = format!("KONG_{}", key.to_uppercase());
+        let text = flaw(&[], &[(&variable, value)]);
+        says(&text, parts);
+        says(&text, &[&format!("set by environment variable {variable},")]);
+    }
+}
+
+#[test]
+fn an_unknown_option_is_named_with_its_source_and_what_was_meant() {
+    says(
+        &flaw(&[("vault_hcv_tokn", "hunter2")], &[]),
+        &[
+            "unknown option tokn of the hcv vault",
+            "configure key vault_hcv_tokn",
+            "did you mean token?",
+            "accepted are",
+        ],
+    );
+    says(
+        &flaw(&[], &[("KONG_VAULT_AWS_REGOIN", "hunter2")]),
+        &[
+            "unknown option regoin",
+            "environment variable KONG_VAULT_AWS_REGOIN",
+            "did you mean region?",
+            "endpoint_url",
+        ],
+    );
+    says(
+        &flaw(&[], &[("KONG_VAULT_CACH_SIZE", "1")]),
+        &["unknown option vault_cach_size", "KONG_VAULT_CACH_SIZE", "did you mean vault_cache_size?", "vault_hcv_…"],
+    );
+    says(&flaw(&[("vault_hvc_token", "hunter2")], &[]), &["did you mean vault_hcv_token?"]);
+    says(&flaw(&[("nope", "1")], &[]), &["unknown option nope, set by configure key nope: accepted are vaults,"]);
+    let config = load(&[], &[]).unwrap();
+    let text = refused(&config, "{vault://env/a?tll=1}");
+    says(&text, &["unknown option tll of the env vault, set by the reference (did you mean ttl?)", "prefix"]);
+    says(&refused(&config, "{vault://env/a?%ff=1}"), &["unknown option ? of the env vault"]);
+    says(&refused(&config, "{vault://env/a?q=1}"), &["set by the reference: accepted"]);
+    assert!(refused(&config, &format!("{{vault://env/a?{}=1}}", "x".repeat(65536))).len() < 400);
+}
+
+#[test]
+fn what_is_wrong_with_one_vault_leaves_the_others_usable() {
+    let config = load(&[], &[("KONG_VAULT_HCV_NOPE", "1"), ("KONG_VAULT_OTHER", "1")]).unwrap();
+    assert!(settings(&config, "{vault://env/a}").is_ok());
+    says(&refused(&config, "{vault://hcv/a/b}"), &["unknown option nope of the hcv vault"]);
+    says(&flaw(&[("vaults", "env")], &[("KONG_VAULT_HCV_NOPE", "1")]), &["unknown option nope of the hcv vault"]);
+}
+
+#[test]
+fn what_others_put_into_the_environment_is_no_mistake() {
+    let config = load(
+        &[("vault_gcp_project_id", "p"), ("vault_fs_prefix", "/x")],
+        &[
+            ("KONG_VAULT_ROTATION_INTERVAL", "60"),
+            ("KONG_VAULT_CONJUR_ACCOUNT", "a"),
+            ("KONG_DATABASE", "off"),
+            ("KONG_VAULTED", "1"),
+            ("KONG_VAULT_SERVICE_HOST", "10.0.0.1"),
+            ("KONG_VAULT_SERVICE_PORT", "8200"),
+            ("KONG_VAULT_SERVICE_PORT_HTTP", "8200"),
+            ("KONG_VAULT_PORT", "tcp://10.0.0.1:8200"),
+            ("KONG_VAULT_PORT_8200_TCP_ADDR", "10.0.0.1"),
+        ],
+    );
+    config.unwrap().check().unwrap();
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_and_not_passed_over() {
+    let environment = Environment::of([("KONG_VAULT_HCV_TOKEN", b"hunter2\xff")]);
+    let config = Config::load(&BTreeMap::new(), &environment).unwrap();
+    says(&refused(&config, "{vault://hcv/a/b}"), &["(no UTF-8) of option token", "KONG_VAULT_HCV_TOKEN"]);
+    says(&refused(&config, "{vault://env/a?prefix=%ff}"), &["(no UTF-8) of option prefix", "the reference"]);
+}
+
+#[test]
+fn a_reference_may_set_what_it_may_and_nothing_else() {
+    let config = load(&[("vault_hcv_token", "hvs.mine")], &[]).unwrap();
+    for option in ["host=evil", "token=hunter2", "protocol=https", "namespace=x", "mount=sys", "ssl_verify=off"] {
+        let name = option.split('=').next().unwrap();
+        let text = refused(&config, &format!("{{vault://hcv/a/b?{option}}}"));
+        says(&text, &[&format!("option {name} of the hcv vault (hcv) may not be set by the reference")]);
+        says(&text, &["a reference may set ttl, neg_ttl, resurrect_ttl, base64_decode"]);
+    }
+    says(
+        &refused(&config, "{vault://aws/a?endpoint_url=http://evil}"),
+        &["option endpoint_url", "may set region, ttl"],
+    );
+    let region = settings(&config, "{vault://aws/a?region=eu-west-1}").unwrap();
+    assert_eq!(region.text("region"), Some("eu-west-1"));
+    says(&refused(&config, "{vault://aws/a?region=evil.example/}"), &["option region", "the reference"]);
+}
+
+#[test]
+fn strict_compatibility_lets_a_reference_set_everything() {
+    let config = load(&[("vault_strict_compatibility", "on")], &[]).unwrap();
+    let settings = settings(&config, "{vault://hcv/a/b?host=other&token=hvs.x&port=1}").unwrap();
+    assert_eq!((settings.text("host"), settings.integer("port")), (Some("other"), Some(1)));
+    assert_eq!(settings.secret("token").unwrap().as_str(), Some("hvs.x"));
+    let text = refused(&config, "{vault://hcv/a/b?token=hunter2%20}");
+    says(&text, &["value of option token of the hcv vault, set by the reference"]);
+    says(&refused(&config, "{vault://hcv/a/b?nope=1}"), &["unknown option nope"]);
+}
+
+#[test]
+fn a_sensitive_value_is_never_shown() {
+    for value in ["hunter2 ", "hunter2\nx", "a hunter2", "hunter2é"] {
+        says(&flaw(&[("vault_hcv_token", &format!("x{value}y"))], &[]), &["value of option token", "printable ASCII"]);
+    }
+    says(&flaw(&[("vault_aws_endpoint_url", "https://me:hunter2@x")], &[]), &["value of option endpoint_url"]);
+    let config = load(&[("vault_hcv_token", "hunter2")], &[("KONG_VAULT_ENV_TTL", "x")]).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert!(!format!("{:?}", settings(&config, "{vault://hcv/a}").unwrap()).contains("hunter2"));
+}
+
+#[test]
+fn a_reference_is_no_value_of_an_option() {
+    let text = flaw(&[], &[("KONG_VAULT_HCV_TOKEN", "{vault://env/vault-token}")]);
+    says(&text, &["option token of the hcv vault", "KONG_VAULT_HCV_TOKEN", "is a reference, which options don't take"]);
+}
+
+#[test]
+fn vaults_selects_the_backends() {
+    let on = |vaults: &str| {
+        let config = load(&[("vaults", vaults)], &[]).unwrap();
+        ["env", "hcv", "aws"].into_iter().filter(|name| config.vault(name.as_bytes()).is_ok()).collect::<Vec<_>>()
+    };
+    assert_eq!(on("bundled"), ["env", "hcv", "aws"]);
+    assert_eq!(on("bundled,env"), ["env", "hcv", "aws"]);
+    assert_eq!(on("aws , env"), ["env", "aws"]);
+    assert_eq!(on("off"), [""; 0]);
+    let off = load(&[("vaults", "bundled")], &[("KONG_VAULTS", "off")]).unwrap();
+    let error = off.vault(b"env").unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), (Kind::UnknownVault, "could not find vault (env)"));
+    for (vaults, parts) in [
+        ("", &["option vaults is empty", "env, hcv, aws"][..]),
+        (" , ", &["option vaults is empty"]),
+        ("env,off", &["\"off\" in option vaults", "`off` alone"]),
+        ("env,hvc", &["\"hvc\" in option vaults, set by configure key vaults", "did you mean hcv?"]),
+    ] {
+        says(&load(&[("vaults", vaults)], &[]).unwrap_err().to_string(), parts);
+    }
+    says(&load(&[], &[("KONG_VAULTS", "nope")]).unwrap_err().to_string(), &["environment variable KONG_VAULTS"]);
+}
+
+#[test]
+fn keys_of_a_file_are_named_by_it() {
+    let load = |conf: Pairs<'_>| {
+        Config::load_with(&map(conf), Source::File("/etc/kong.conf"), &Environment::default(), kong_vault::backend::ALL)
+    };
+    let text = load(&[("vault_hcv_kv", "v3")]).unwrap().check().unwrap_err().to_string();
+    says(&text, &["set by key vault_hcv_kv in /etc/kong.conf"]);
+}
+
+#[test]
+fn a_required_option_is_missed_when_it_is_needed() {
+    const OPTIONS: &[Opt] = &[Opt::new("place", Type::Text, "").required().overridable()];
+    static BACKEND: Descriptor = Descriptor { name: "odd", title: "", options: OPTIONS, immediate: true, build };
+    fn build(_: &Setup<'_>) -> Result<Arc<dyn Backend>> {
+        unreachable!()
+    }
+    let load = |conf| Config::load_with(&map(conf), Source::Configure, &Environment::default(), &[&BACKEND]).unwrap();
+    let config = load(&[]);
+    config.check().unwrap();
+    says(
+        &refused(&config, "{vault://odd/a}"),
+        &["option place of the odd vault (odd) is missing", "vault_odd_place", "KONG_VAULT_ODD_PLACE", "config.place"],
+    );
+    assert!(settings(&config, "{vault://odd/a?place=x}").is_ok());
+    assert!(settings(&load(&[("vault_odd_place", "x")]), "{vault://odd/a}").is_ok());
+}

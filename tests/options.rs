@@ -1,0 +1,136 @@
+//! The option tables, and how values are read: whatever is written, a value comes out that the option allows, or none.
+
+use std::time::Duration;
+
+use kong_vault::backend::ALL;
+use kong_vault::options::{COMMON, OWN, Opt, Type, variable};
+use kong_vault::settings::Value;
+use proptest::prelude::*;
+
+fn every() -> impl Iterator<Item = (&'static str, &'static Opt)> {
+    let of_backends = ALL.iter().flat_map(|backend| backend.options.iter().map(|opt| (backend.name, opt)));
+    of_backends.chain(COMMON.iter().map(|opt| ("", opt))).chain(OWN.iter().map(|opt| ("", opt)))
+}
+
+#[test]
+fn every_declaration_holds_together() {
+    for (backend, opt) in every() {
+        let name = format!("{backend} {}", opt.name);
+        let is_plain =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        assert!(is_plain(opt.name) && opt.aliases.iter().all(|alias| is_plain(alias)), "{name}");
+        assert!(!opt.help.is_empty() && !opt.help.ends_with('.') && !opt.help.contains('|'), "{name}");
+        if let Some(pattern) = opt.pattern {
+            regex_lite::Regex::new(&format!("^(?:{})$", pattern.regex))
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(opt.kind, Type::Text, "{name}");
+        }
+        assert!(opt.one_of.iter().all(|text| opt.read(text).is_some()), "{name}");
+        if let Some(default) = opt.default {
+            assert!(opt.read(default).is_some() && !opt.required && !opt.sensitive, "{name}");
+        }
+        assert!(!(opt.sensitive && opt.overridable), "{name}");
+    }
+}
+
+#[test]
+fn no_two_options_of_a_vault_share_a_spelling() {
+    for backend in ALL {
+        let opts: Vec<_> = backend.options.iter().chain(COMMON).collect();
+        for (index, opt) in opts.iter().enumerate() {
+            for other in &opts[index + 1..] {
+                for name in opt.aliases.iter().chain([&opt.name]) {
+                    assert!(!other.is_called(name), "{} of {}", name, backend.name);
+                }
+            }
+        }
+        // Else `vault_<backend>_…` could mean two vaults.
+        assert!(!ALL.iter().any(|other| other.name.starts_with(&format!("{}_", backend.name))));
+        assert!(!OWN.iter().any(|opt| opt.name.starts_with(&format!("vault_{}_", backend.name))));
+    }
+}
+
+#[test]
+fn names_outside_follow_from_the_name() {
+    let region = ALL.iter().flat_map(|backend| backend.options).find(|opt| opt.name == "region").unwrap();
+    assert_eq!(region.key("aws"), "vault_aws_region");
+    assert_eq!(region.variable("aws"), "KONG_VAULT_AWS_REGION");
+    assert_eq!(variable("vaults"), "KONG_VAULTS");
+}
+
+#[test]
+fn values_at_the_edge() {
+    let read = |kind, text: &str| Opt::new("x", kind, "").read(text);
+    for text in ["true", "on", "yes", "1"] {
+        assert_eq!(read(Type::Boolean, text), Some(Value::Boolean(true)));
+    }
+    for text in ["false", "off", "no", "0"] {
+        assert_eq!(read(Type::Boolean, text), Some(Value::Boolean(false)));
+    }
+    for text in ["", "2", "TRUE!", "on off", "t\0"] {
+        assert_eq!(read(Type::Boolean, text), None, "{text:?}");
+    }
+    let port = Type::Integer { min: 1, max: 65535 };
+    assert_eq!((read(port, "1"), read(port, "65535")), (Some(Value::Integer(1)), Some(Value::Integer(65535))));
+    for text in ["", "0", "65536", "1.0", "0x10", "1e3", " 1", "-1", "99999999999999999999"] {
+        assert_eq!(read(port, text), None, "{text:?}");
+    }
+    let seconds = Type::Seconds { min: 0.0 };
+    assert_eq!(read(seconds, "1e9"), Some(Value::Seconds(Duration::from_secs(1_000_000_000))));
+    assert_eq!(read(seconds, "0.25"), Some(Value::Seconds(Duration::from_millis(250))));
+    for text in ["", "-0.1", "1e10", "inf", "nan", "1,5", "1s", "0x1"] {
+        assert_eq!(read(seconds, text), None, "{text:?}");
+    }
+    assert_eq!(read(Type::Seconds { min: 0.001 }, "1e-400"), None);
+    assert_eq!(read(Type::List, " a, ,b ,"), Some(Value::List(vec!["a".into(), "b".into()])));
+}
+
+fn written() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "\\PC{0,12}",
+        "[-+]?[0-9]{0,12}(\\.[0-9]{0,4})?(e[-+]?[0-9]{1,3})?",
+        "[a-z0-9.:/@_-]{0,24}",
+        any::<String>(),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_read_is_what_the_option_allows(text in written()) {
+        for (backend, opt) in every() {
+            let Some(value) = opt.read(&text) else { continue };
+            let allowed = match (&value, opt.kind) {
+                (Value::Text(value), Type::Text) => {
+                    !opt.sensitive && *value == text && (opt.one_of.is_empty() || opt.one_of.contains(&value.as_str()))
+                }
+                (Value::Secret(value), Type::Text) => opt.sensitive && value.as_str() == Some(&text),
+                (Value::Boolean(_), Type::Boolean) => true,
+                (Value::Integer(number), Type::Integer { min, max }) => {
+                    (min..=max).contains(number) && text.trim_start_matches('+').trim_start_matches('0').len() <= 20
+                }
+                (Value::Seconds(time), Type::Seconds { min }) => (min..=1e9).contains(&time.as_secs_f64()),
+                (Value::List(items), Type::List) => {
+                    items.iter().all(|item| !item.is_empty() && !item.contains(',') && item.trim() == item)
+                }
+                _ => false,
+            };
+            prop_assert!(allowed, "{} {}: {:?} of {:?}", backend, opt.name, value, text);
+        }
+    }
+
+    #[test]
+    fn numbers_come_back(number in any::<i64>(), seconds in 0.0..1e9f64) {
+        let integer = Opt::new("x", Type::Integer { min: i64::MIN, max: i64::MAX }, "");
+        prop_assert_eq!(integer.read(&number.to_string()), Some(Value::Integer(number)));
+        let Some(Value::Seconds(read)) = Opt::new("x", Type::Seconds { min: 0.0 }, "").read(&seconds.to_string()) else {
+            return Err(TestCaseError::fail("no seconds"));
+        };
+        prop_assert!((read.as_secs_f64() - seconds).abs() < 1e-6);
+    }
+
+    #[test]
+    fn lists_come_back(items in proptest::collection::vec("[a-z0-9.:-]{1,9}", 0..6), space in "[ \t]{0,2}") {
+        let text = items.join(&format!("{space},{space}"));
+        prop_assert_eq!(Opt::new("x", Type::List, "").read(&text), Some(Value::List(items)));
+    }
+}

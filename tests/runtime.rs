@@ -1,0 +1,321 @@
+//! The runtime around a vault that does as it is told: what is fetched, what is served meanwhile, and what is not asked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
+
+use kong_vault::backend::{Ask, Backend, Descriptor, Fetched, Fetching, Setup};
+use kong_vault::config::{Config, Source};
+use kong_vault::environment::Environment;
+use kong_vault::error::{Error, Kind, Result};
+use kong_vault::flight::{Boarding, Purpose};
+use kong_vault::options::{Opt, Type};
+use kong_vault::resolver::{Lookup, Resolver};
+use kong_vault::secret::Secret;
+
+/// Bounds each wait for something in the background; it is no part of any result.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const OPTIONS: &[Opt] = &[Opt::new("stage", Type::Text, "which stage answers").required()];
+const PUPPET: Descriptor =
+    Descriptor { name: "puppet", title: "a vault for tests", options: OPTIONS, immediate: false, build };
+static BACKENDS: &[&Descriptor] = &[&PUPPET];
+
+/// What a vault does, and how often it was asked for what.
+#[derive(Default)]
+struct Stage {
+    answer: Mutex<Option<Result<String>>>,
+    lease: Mutex<Option<Duration>>,
+    holds: Mutex<bool>,
+    released: tokio::sync::Notify,
+    asked: Mutex<HashMap<String, usize>>,
+}
+
+static STAGES: LazyLock<Mutex<HashMap<String, Arc<Stage>>>> = LazyLock::new(Mutex::default);
+
+struct Puppet(Arc<Stage>);
+
+fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
+    let stage = setup.settings.text("stage").unwrap_or_default();
+    Ok(Arc::new(Puppet(Arc::clone(&STAGES.lock().unwrap()[stage]))))
+}
+
+impl Backend for Puppet {
+    fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
+        Box::pin(async move {
+            *self.0.asked.lock().unwrap().entry(ask.resource.clone()).or_default() += 1;
+            loop {
+                let released = self.0.released.notified();
+                if !*self.0.holds.lock().unwrap() {
+                    break;
+                }
+                released.await;
+            }
+            let answer = self.0.answer.lock().unwrap().clone();
+            let document = answer.unwrap_or_else(|| Ok(format!(r#"{{"value":"{}"}}"#, ask.resource)))?;
+            Ok(Fetched { document: Secret::new(document), lease: *self.0.lease.lock().unwrap() })
+        })
+    }
+}
+
+/// One worker's resolver with a stage of its own.
+struct Worker {
+    stage: Arc<Stage>,
+    resolver: Arc<Resolver>,
+    generation: Arc<AtomicU64>,
+}
+
+impl Worker {
+    fn new(options: &[(&str, &str)]) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let name = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
+        let stage = Arc::<Stage>::default();
+        STAGES.lock().unwrap().insert(name.clone(), Arc::clone(&stage));
+        let mut conf: BTreeMap<String, String> = BTreeMap::from([("vault_puppet_stage".to_owned(), name)]);
+        conf.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let config = Config::load_with(&conf, Source::Configure, &Environment::default(), BACKENDS).unwrap();
+        config.check().unwrap();
+        let generation = Arc::new(AtomicU64::new(1));
+        let resolver = Arc::new(Resolver::new(config, Environment::default(), Arc::clone(&generation)));
+        Self { stage, resolver, generation }
+    }
+
+    fn answers(&self, answer: Result<&str>) {
+        *self.stage.answer.lock().unwrap() = Some(answer.map(str::to_owned));
+    }
+
+    fn holds(&self, holds: bool) {
+        *self.stage.holds.lock().unwrap() = holds;
+        self.stage.released.notify_waiters();
+    }
+
+    fn asked(&self, resource: &str) -> usize {
+        self.stage.asked.lock().unwrap().get(resource).copied().unwrap_or(0)
+    }
+
+    /// As a request would get it: joins or sees off a flight, waits for it, takes what it brought.
+    fn get(&self, reference: &str) -> Result<String> {
+        let plan = match self.resolver.lookup(reference.as_bytes())? {
+            Lookup::Value(value) => return Ok(value.secret.as_str().unwrap().to_owned()),
+            Lookup::Miss(plan) => plan,
+        };
+        let ticket = match self.resolver.board(&plan.origin, Purpose::Miss, true)? {
+            Boarding::Joined(ticket) => ticket,
+            Boarding::Boarded(ticket) => {
+                if !self.resolver.adopt(ticket, b"") {
+                    self.resolver.depart(ticket, None, false)?;
+                }
+                ticket
+            }
+        };
+        self.resolver.wait(ticket);
+        let value = self.resolver.claim(ticket, reference.as_bytes())?.expect("a landed flight");
+        Ok(value.secret.as_str().unwrap().to_owned())
+    }
+
+    /// Waits until something in the background has come true.
+    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !is_so(self) {
+            assert!(start.elapsed() < PATIENCE, "{what}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn down() -> Result<&'static str> {
+    Err(Error::new(Kind::Unavailable, "puppet vault at nowhere:1: connection refused"))
+}
+
+#[test]
+fn many_who_want_one_document_make_one_fetch() {
+    let worker = Worker::new(&[]);
+    worker.holds(true);
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..32)
+            .map(|number| {
+                let worker = &worker;
+                scope.spawn(move || {
+                    worker.get(if number % 2 == 0 { "{vault://puppet/a/value}" } else { "{vault://puppet/a/}" })
+                })
+            })
+            .collect();
+        worker.until("a fetch", |worker| worker.asked("a") == 1);
+        worker.holds(false);
+        for value in waiting {
+            assert!(value.join().unwrap().unwrap().contains('a'));
+        }
+    });
+    assert_eq!(worker.asked("a"), 1);
+}
+
+#[test]
+fn a_value_in_use_is_renewed_in_the_background_and_nobody_waits() {
+    let worker = Worker::new(&[("vault_puppet_ttl", "0.3")]);
+    worker.answers(Ok("one"));
+    assert_eq!(worker.get("{vault://puppet/a}").unwrap(), "one");
+    worker.answers(Ok("two"));
+    let before = worker.generation.load(Ordering::Relaxed);
+    worker.until("the new value", |worker| worker.get("{vault://puppet/a}").unwrap() == "two");
+    assert!(worker.generation.load(Ordering::Relaxed) > before, "copies are known to be over");
+    worker.holds(true);
+    let asked = worker.asked("a");
+    worker.until("a renewal", |worker| worker.asked("a") > asked);
+    let end = Instant::now() + Duration::from_millis(600);
+    worker.until("the end of ttl", |worker| {
+        assert_eq!(worker.get("{vault://puppet/a}").unwrap(), "two", "the old value serves");
+        Instant::now() > end
+    });
+    worker.holds(false);
+}
+
+#[test]
+fn a_value_nobody_asks_for_is_not_renewed_for_ever() {
+    let worker = Worker::new(&[("vault_puppet_ttl", "0.1"), ("vault_idle_ttl", "0.3")]);
+    worker.get("{vault://puppet/a}").unwrap();
+    worker.until("the end", |worker| worker.resolver.levels(0).entries == 0);
+    let asked = worker.asked("a");
+    assert!(asked <= 4, "{asked}");
+}
+
+#[test]
+fn an_outage_costs_those_nothing_who_have_a_value_and_is_probed_in_the_background() {
+    let options = [("vault_puppet_ttl", "0.1"), ("vault_breaker_interval", "0.2")];
+    let worker = Worker::new(&options);
+    worker.answers(Ok("one"));
+    assert_eq!(worker.get("{vault://puppet/a}").unwrap(), "one");
+    worker.answers(down());
+    worker.until("the breaker", |worker| {
+        worker.resolver.levels(0).breakers.iter().any(|(_, state)| state.name() == "open")
+    });
+    let (asked, start) = (worker.asked("a"), Instant::now());
+    worker.until("five intervals", |worker| {
+        assert_eq!(worker.get("{vault://puppet/a}").unwrap(), "one");
+        start.elapsed() > Duration::from_secs(1)
+    });
+    let intervals = (start.elapsed().as_secs_f64() / 0.2).ceil() as usize;
+    let probes = worker.asked("a") - asked;
+    assert!((1..=intervals + 1).contains(&probes), "{probes} in {intervals} intervals");
+
+    let cold = worker.get("{vault://puppet/cold}").unwrap_err();
+    assert!(cold.to_string().contains("connection refused; the vault is left alone"), "{cold}");
+    assert_eq!(worker.asked("cold"), 0, "who has no value is refused at once");
+    worker.answers(Ok("two"));
+    worker.until("the vault to be back", |worker| worker.get("{vault://puppet/a}").unwrap() == "two");
+    assert_eq!(worker.get("{vault://puppet/cold}").unwrap(), "two");
+}
+
+#[test]
+fn what_can_be_tried_again_is_and_what_can_not_is_not() {
+    for (kind, attempts) in [(Kind::Unavailable, 3), (Kind::Denied, 1), (Kind::NotFound, 1), (Kind::Tls, 1)] {
+        let worker = Worker::new(&[]);
+        worker.answers(Err(Error::new(kind, "no")));
+        assert_eq!(worker.get("{vault://puppet/a}").unwrap_err().kind(), kind);
+        assert_eq!(worker.asked("a"), attempts, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_wait_that_the_vault_asks_for_is_kept() {
+    let worker = Worker::new(&[]);
+    let slow = Error::new(Kind::Throttled, "slow down").with_retry_after(Some(Duration::from_secs(3600)));
+    *worker.stage.answer.lock().unwrap() = Some(Err(slow));
+    assert_eq!(worker.get("{vault://puppet/a}").unwrap_err().kind(), Kind::Throttled);
+    let refused = worker.get("{vault://puppet/b}").unwrap_err();
+    assert!(refused.to_string().contains("as it asked for"), "{refused}");
+    assert_eq!((worker.asked("a"), worker.asked("b")), (1, 0));
+}
+
+#[test]
+fn the_deadline_covers_everything() {
+    let worker = Worker::new(&[("vault_fetch_timeout", "0.1")]);
+    worker.holds(true);
+    let error = worker.get("{vault://puppet/a}").unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+    assert!(error.to_string().contains("did not answer within 0.1 s"), "{error}");
+}
+
+#[test]
+fn a_slow_vault_does_not_hold_up_another() {
+    let (slow, fast) = (Worker::new(&[]), Worker::new(&[]));
+    slow.holds(true);
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..40)
+            .map(|number| {
+                let slow = &slow;
+                scope.spawn(move || slow.get(&format!("{{vault://puppet/{number}}}")))
+            })
+            .collect();
+        slow.until("all to be asked for", |slow| (0..40).all(|number| slow.asked(&number.to_string()) == 1));
+        assert!(fast.get("{vault://puppet/a}").is_ok());
+        slow.holds(false);
+        for value in waiting {
+            value.join().unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
+fn one_worker_has_a_document_from_another_that_is_fetching_it() {
+    let (owner, follower) = (Worker::new(&[]), Worker::new(&[]));
+    // The same document: both have the stage of the first.
+    let conf = BTreeMap::from([("vault_puppet_stage".to_owned(), "shared".to_owned())]);
+    STAGES.lock().unwrap().insert("shared".to_owned(), Arc::clone(&owner.stage));
+    let worker = |worker: &Worker| {
+        let config = Config::load_with(&conf, Source::Configure, &Environment::default(), BACKENDS).unwrap();
+        let resolver = Arc::new(Resolver::new(config, Environment::default(), Arc::clone(&worker.generation)));
+        Worker { stage: Arc::clone(&owner.stage), resolver, generation: Arc::clone(&worker.generation) }
+    };
+    let (first, second) = (worker(&owner), worker(&follower));
+    let reference = b"{vault://puppet/a}";
+    let board = |worker: &Worker| {
+        let Lookup::Miss(plan) = worker.resolver.lookup(reference).unwrap() else { panic!("cached") };
+        let Boarding::Boarded(ticket) = worker.resolver.board(&plan.origin, Purpose::Miss, true).unwrap() else {
+            panic!()
+        };
+        ticket
+    };
+    first.holds(true);
+    let (mine, theirs) = (board(&first), board(&second));
+    first.resolver.depart(mine, None, true).unwrap();
+    let address = first.resolver.address().unwrap().to_owned();
+    second.resolver.depart(theirs, Some(address), false).unwrap();
+    first.until("the fetch", |first| first.asked("a") == 1);
+    first.holds(false);
+    second.resolver.wait(theirs);
+    assert!(second.resolver.claim(theirs, reference).unwrap().is_some());
+    assert_eq!(first.asked("a"), 1);
+
+    // What the first hands on, a third may adopt.
+    first.resolver.wait(mine);
+    let (sealed, seconds) = first.resolver.parcel(mine).unwrap();
+    assert_eq!(seconds, 0.0, "without ttl: for ever");
+    let third = worker(&owner);
+    let ticket = board(&third);
+    assert!(third.resolver.adopt(ticket, &sealed));
+    assert!(third.resolver.claim(ticket, reference).unwrap().is_some());
+    // A worker that is gone is no reason to fail.
+    let fourth = worker(&owner);
+    let ticket = board(&fourth);
+    fourth.resolver.depart(ticket, Some("kong-vault-nobody".to_owned()), false).unwrap();
+    fourth.resolver.wait(ticket);
+    assert!(fourth.resolver.claim(ticket, reference).unwrap().is_some());
+    assert_eq!(first.asked("a"), 2);
+}
+
+#[test]
+fn a_flush_has_what_was_known_fetched_anew() {
+    let worker = Worker::new(&[]);
+    worker.get("{vault://puppet/a}").unwrap();
+    worker.resolver.flush(true);
+    worker.until("the renewal", |worker| worker.asked("a") == 2 && worker.resolver.levels(0).entries == 1);
+}
+
+#[test]
+fn a_lease_of_the_vault_shortens_the_wait() {
+    let worker = Worker::new(&[("vault_puppet_ttl", "3600")]);
+    *worker.stage.lease.lock().unwrap() = Some(Duration::from_millis(200));
+    worker.get("{vault://puppet/a}").unwrap();
+    worker.until("a renewal", |worker| worker.asked("a") > 1);
+}
