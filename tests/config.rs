@@ -188,7 +188,7 @@ fn a_reference_may_set_what_it_may_and_nothing_else() {
         let name = option.split('=').next().unwrap();
         let text = refused(&config, &format!("{{vault://hcv/a/b?{option}}}"));
         says(&text, &[&format!("option {name} of the hcv vault (hcv) may not be set by the reference")]);
-        says(&text, &["a reference may set ttl, neg_ttl, resurrect_ttl, base64_decode"]);
+        says(&text, &["a reference may set ttl, neg_ttl, resurrect_ttl, min_ttl, max_ttl, base64_decode"]);
     }
     says(
         &refused(&config, "{vault://aws/a?endpoint_url=http://evil}"),
