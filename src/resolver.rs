@@ -137,6 +137,12 @@ impl Resolver {
         pick(&plan, &document, lasting).map(Some)
     }
 
+    /// An old value, for whoever can't wait for the new one that is being fetched.
+    pub fn stale(&self, plan: &Plan) -> Option<Result<Value>> {
+        let document = lock(&self.cache).stale(&plan.origin, Instant::now())?;
+        Some(pick(plan, &document, false))
+    }
+
     /// Starts the engine and its watch over the time of values, so that look-ups can say `lasting`.
     pub fn watch(self: &Arc<Self>) -> Result<()> {
         self.start_watch(Engine::of_this_process(&self.environment)?);

@@ -101,7 +101,7 @@ impl Entry {
     }
 
     /// The old value, if it may still serve.
-    fn usable_document(&self, now: Instant) -> Option<&Arc<Document>> {
+    pub fn usable_document(&self, now: Instant) -> Option<&Arc<Document>> {
         self.document.as_ref().filter(|_| self.usable_until.is_none_or(|until| now < until))
     }
 

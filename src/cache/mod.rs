@@ -44,6 +44,11 @@ impl<K: Hash + Eq> Cache<K> {
         self.entries.get(key).map_or(Found::Nothing, |entry| entry.look(now))
     }
 
+    /// A value whose time may be over, but which may still stand in for a new one.
+    pub fn stale(&mut self, key: &K, now: Instant) -> Option<Arc<Document>> {
+        self.entries.get(key)?.usable_document(now).cloned()
+    }
+
     /// Keeps a value that was just fetched.
     pub fn fetched(
         &mut self,

@@ -50,6 +50,15 @@ fn a_value_is_fresh_for_ttl_and_without_one_for_ever() {
 }
 
 #[test]
+fn a_stale_value_is_there_until_resurrect_ttl_for_whoever_asks_for_it() {
+    let (mut cache, t) = (cache(2), Instant::now());
+    let _ = cache.fetched("a", document("1"), None, terms(Some(10), 0, 5), t);
+    let mut stale = |seconds: u32| cache.stale(&"a", t + seconds * SECOND).is_some();
+    assert_eq!((stale(9), stale(14), stale(15)), (true, true, false));
+    assert!(cache.stale(&"b", t).is_none());
+}
+
+#[test]
 fn a_lease_shortens_ttl_or_stands_in_for_it() {
     let (mut cache, t) = (cache(3), Instant::now());
     let _ = cache.fetched("a", document("1"), Some(5 * SECOND), terms(Some(10), 0, 0), t);

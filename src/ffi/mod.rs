@@ -68,6 +68,9 @@ fn lookup(resolver: &Arc<Resolver>, reference: &[u8], waits: bool, ticket: &mut 
             if waits {
                 return Ok(None);
             }
+            if let Some(old) = resolver.stale(&plan) {
+                return old.map(Some);
+            }
             let text = format!(
                 "{} would block in this phase: the secret is being fetched in the background, ask again later or warm it up in init_worker",
                 plan.origin.label()
