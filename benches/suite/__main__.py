@@ -9,18 +9,22 @@ import time
 
 from . import hits, latency, misses, sizes
 from .figures import dump, table
-from .nginx import ROOT, House
+from .nginx import ROOT, House, Subject
 
 GROUPS = {"hits": hits.figures, "misses": misses.figures, "latency": latency.figures, "sizes": sizes.figures}
 
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench")
-    parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP",
-                        help="of " + ", ".join(GROUPS))
+    groups = {"nargs": "+", "choices": GROUPS, "default": list(GROUPS), "metavar": "GROUP"}
+    parser.add_argument("--only", **groups, help="of " + ", ".join(GROUPS))
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "bench.json")
+    parser.add_argument("--prefix", type=pathlib.Path, help="measure what `make install PREFIX=…` put there")
     options = parser.parse_args()
-    start, figures = time.monotonic(), []
+    if options.prefix:
+        prefix = options.prefix.resolve()
+        Subject.lua, Subject.lib = prefix / "share" / "lua" / "5.1", prefix / "lib" / "lua" / "5.1"
+    start, figures, load = time.monotonic(), [], os.getloadavg()[0]
     house = House()
     try:
         for group in options.only:
@@ -29,12 +33,14 @@ def main():
     finally:
         house.close()
     about = {
-        "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
+        "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "load_before": load},
         "seconds": round(time.monotonic() - start, 1),
     }
     dump(figures, options.json, about)
     print(table(figures))
     short = sum(figure.met is False for figure in figures)
+    if load > 0.5:
+        print(f"\nthe machine was not idle before (load {load:.1f}): expect wide spreads")
     print(f"\n{len(figures)} figures in {about['seconds']:.0f} s, {short} short of their target; also in {options.json.name}")
 
 

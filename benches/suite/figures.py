@@ -72,9 +72,10 @@ def _row(figure):
     unit = f" {figure.unit}" if figure.unit else ""
     ours = f"{_number(figure.ours)} {figure.scale}" if figure.ours is not None else ""
     peer = f"{_number(figure.peer)} {figure.scale} {figure.peer_name}" if figure.peer is not None else ""
+    spread = f" ({_number(figure.spread[0])} – {_number(figure.spread[1])})" if figure.spread else ""
     return [
         figure.name,
-        _number(figure.value) + unit,
+        _number(figure.value) + unit + spread,
         ours,
         peer,
         _bound(figure.target, figure.met),

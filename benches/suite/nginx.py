@@ -20,6 +20,13 @@ AWS_KEYS = {"id": "AKIDBENCHBENCHBENCH0", "secret": "bench/bench+bench/bench+ben
 STARTUP_SECONDS = 10
 
 
+class Subject:
+    """The kong-vault that is measured: the folders for lua_package_path and lua_package_cpath."""
+
+    lua = ROOT / "lua"
+    lib = ROOT / "build" / "lib"
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -128,8 +135,8 @@ class Gateway(Server):
         keys = {"AWS_ACCESS_KEY_ID": AWS_KEYS["id"], "AWS_SECRET_ACCESS_KEY": AWS_KEYS["secret"]}
         environment = keys | {"BENCH_CONFIGURE": json.dumps(options)} | environment
         dictionary = "lua_shared_dict kong_secrets 5m;" if shared else ""
-        lib = ROOT / "build" / "lib"
-        super().__init__("gateway", folder, {"port": free_port()}, environment, ca=ca, lib=lib, shared=dictionary)
+        values = {"ca": ca, "shared": dictionary, "lua": Subject.lua, "lib": Subject.lib}
+        super().__init__("gateway", folder, {"port": free_port()}, environment, **values)
 
     @property
     def port(self):

@@ -1,7 +1,7 @@
 """What it weighs: secrets in a worker, the library on disk."""
 
 from .figures import Figure
-from .nginx import ROOT
+from .nginx import Subject
 
 REFERENCE = "{vault://hcv/memory/%d/password}"
 # The first thousand pay for the engine, its connections and their buffers.
@@ -35,5 +35,5 @@ def figures(house):
         scale="kB",
         note=note,
     )
-    library = ROOT / "build" / "lib" / "kong" / "vault" / "native.so"
+    library = Subject.lib / "kong" / "vault" / "native.so"
     yield Figure("size of native.so", value=library.stat().st_size / 1e6, unit="MB")

@@ -207,6 +207,18 @@ describe("get in nginx", function()
     end)
   end
 
+  for _, phase in ipairs({ "set", "header_filter", "body_filter", "log", "balancer" }) do
+    it("gives what is stale in " .. phase .. ", and has it refreshed", function()
+      local path = "/v1/secret/stale-" .. phase
+      local reference = ("{vault://hcv/stale-%s/value?ttl=0.05}"):format(phase)
+      assert.is_truthy(server:value(reference))
+      wait.eventually("a stale value is refreshed", function()
+        assert.equal("value of stale-" .. phase, (ask(phase, reference)))
+        return vault:count(path) > 1
+      end)
+    end)
+  end
+
   it("waits for a cold secret in ssl_certificate", function()
     for _ = 1, 2 do
       assert.matches("over TLS", over_tls("tls", "name"), 1, true)

@@ -122,13 +122,16 @@ local function try_start(options)
   self.tmp, self.cores = files.mkdir(self.prefix .. "/tmp"), files.mkdir(self.prefix .. "/cores")
   files.chmod(self.tmp, 511) -- 0777
   files.chmod(self.cores, 511)
+  for name, text in pairs(options.files or {}) do
+    files.write(self.prefix .. "/" .. name, text)
+  end
   self:write(options)
   local env = { TMPDIR = self.tmp }
   for name, value in pairs(options.env or {}) do
     env[name] = tostring(value):gsub("{{([%w_]+)}}", self.vars)
   end
   self.process = process.start({
-    command = { "nginx", "-p", self.prefix, "-e", self.prefix .. "/error.log", "-c", self.prefix .. "/nginx.conf" },
+    command = { "nginx", "-p", self.prefix, "-e", self.prefix .. "/error.log", "-c", "nginx.conf" },
     env = env,
     output = self.prefix .. "/output",
   })
@@ -138,9 +141,9 @@ local function try_start(options)
   return self
 end
 
---- Starts nginx. `options`: `env`; `main`, `http`, `server` (configuration); `init`, `init_worker`, `exit_worker` (Lua);
--- `workers`, `user`, `master`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`; `config` in place of everything, with
--- `ready`, a path that it answers.
+--- Starts nginx. `options`: `env`; `main`, `http`, `server` (configuration); `init`, `init_worker`, `exit_worker`
+-- (Lua); `workers`, `user`, `master`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`. `config` takes the place of all other
+-- configuration, with `ready`, a path that it answers, and `files`, what lies beside it.
 function _M.start(options)
   for _ = 1, 5 do
     local self = try_start(options)

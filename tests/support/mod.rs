@@ -5,6 +5,8 @@
 pub mod bao;
 pub mod certs;
 pub mod config;
+pub mod moto;
+pub mod resolve;
 pub mod tls;
 pub mod vault;
 
@@ -22,7 +24,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// Answers each request with what `answer` makes of its head, then closes the connection.
+    /// Answers each request with what `answer` makes of it, head and body, then closes the connection.
     pub async fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
         let address = listener.local_addr().expect("its address");
@@ -33,15 +35,15 @@ impl Fake {
                 counter.fetch_add(1, Ordering::SeqCst);
                 let answer = answer.clone();
                 tokio::spawn(async move {
-                    let mut head = Vec::new();
+                    let mut request = Vec::new();
                     let mut piece = [0; 4096];
-                    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                    while !is_whole(&request) {
                         match stream.read(&mut piece).await {
                             Ok(0) | Err(_) => return,
-                            Ok(length) => head.extend_from_slice(&piece[..length]),
+                            Ok(length) => request.extend_from_slice(&piece[..length]),
                         }
                     }
-                    let _ = stream.write_all(&answer(&String::from_utf8_lossy(&head))).await;
+                    let _ = stream.write_all(&answer(&String::from_utf8_lossy(&request))).await;
                     let _ = stream.shutdown().await;
                 });
             }
@@ -82,6 +84,14 @@ impl Fake {
     pub fn port(&self) -> u16 {
         self.address.port()
     }
+}
+
+/// Whether a request's head is there, and as much of a body as it announces.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let announced = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    body.len() >= announced.and_then(|length| length.trim().parse().ok()).unwrap_or(0)
 }
 
 /// An answer with a body and its right length.
