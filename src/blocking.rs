@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, Kind, Result};
-use crate::fetch::{Instances, Limits};
+use crate::fetch::{ATTEMPTS, Instances, Limits};
 use crate::flight::Outcome;
 use crate::plan::Origin;
 use crate::resolver::{Lookup, Resolver, ended_early, pick};
@@ -62,7 +62,8 @@ impl Resolver {
             for origin in wanted {
                 let (resolver, instances) = (Arc::clone(&resolver), Arc::clone(&instances));
                 fetches.spawn(async move {
-                    let outcome = resolver.keep(&origin, instances.fetch(&origin, false).await).0;
+                    resolver.metrics.fetches.inc();
+                    let outcome = resolver.keep(&origin, instances.fetch(&origin, ATTEMPTS).await).0;
                     (origin, outcome)
                 });
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind};
 
-/// Failed attempts in a row after which it opens.
+/// Failed fetches in a row after which it opens: one document may be at fault by itself, three in a row hardly are.
 const THRESHOLD: u32 = 3;
 
 /// The longest that a vault may keep us away by its own word (`Retry-After`).
@@ -115,9 +115,9 @@ impl Breaker {
         }
     }
 
-    /// The vault failed as a whole. `attempts`: how often it was asked for that.
-    pub fn failed(&mut self, error: &Error, attempts: u32, now: Instant) -> Change {
-        self.failures = self.failures.saturating_add(attempts.max(1));
+    /// A fetch failed in a way that says something about the vault.
+    pub fn failed(&mut self, error: &Error, now: Instant) -> Change {
+        self.failures = self.failures.saturating_add(1);
         let wait = error.retry_after().map(|wait| wait.min(LONGEST_WAIT));
         let until = now + wait.unwrap_or_default().max(self.interval);
         match &mut self.open {
@@ -168,16 +168,17 @@ mod tests {
     #[test]
     fn opens_after_failures_in_a_row_and_probes_once_an_interval() {
         let (mut breaker, t) = (Breaker::new(5 * SECOND), Instant::now());
-        assert_eq!(breaker.failed(&down(), 1, t), Change::None);
+        assert_eq!(breaker.failed(&down(), t), Change::None);
         assert_eq!(breaker.succeeded(t), Change::None);
-        assert_eq!(breaker.failed(&down(), 2, t), Change::None);
-        assert_eq!(breaker.failed(&down(), 1, t), Change::Opened);
+        assert_eq!(breaker.failed(&down(), t), Change::None);
+        assert_eq!(breaker.failed(&down(), t), Change::None);
+        assert_eq!(breaker.failed(&down(), t), Change::Opened);
         assert!(breaker.refusal().unwrap().to_string().contains("connection refused; the vault is left alone"));
         assert!(!breaker.probe(t + 4 * SECOND));
         assert!(breaker.probe(t + 5 * SECOND));
         assert!(!breaker.probe(t + 5 * SECOND), "one probe at a time");
         assert_eq!(breaker.state(t + 5 * SECOND), State::HalfOpen);
-        assert_eq!(breaker.failed(&down(), 1, t + 6 * SECOND), Change::StaysOpen);
+        assert_eq!(breaker.failed(&down(), t + 6 * SECOND), Change::StaysOpen);
         assert_eq!(breaker.state(t + 6 * SECOND), State::Open);
         assert!(!breaker.probe(t + 10 * SECOND));
         assert!(breaker.probe(t + 11 * SECOND));
@@ -189,18 +190,18 @@ mod tests {
     fn a_wait_that_the_vault_asks_for_opens_at_once_and_is_kept() {
         let (mut breaker, t) = (Breaker::new(SECOND), Instant::now());
         let slow = Error::new(Kind::Throttled, "slow down").with_retry_after(Some(30 * SECOND));
-        assert_eq!(breaker.failed(&slow, 1, t), Change::Opened);
+        assert_eq!(breaker.failed(&slow, t), Change::Opened);
         assert!(!breaker.probe(t + 29 * SECOND));
         assert!(breaker.probe(t + 30 * SECOND));
         let endless = Error::new(Kind::Throttled, "slow down").with_retry_after(Some(Duration::MAX));
-        assert_eq!(breaker.failed(&endless, 1, t), Change::StaysOpen);
+        assert_eq!(breaker.failed(&endless, t), Change::StaysOpen);
         assert_eq!(breaker.probe_at(), Some(t + LONGEST_WAIT));
     }
 
     #[test]
     fn a_probe_that_is_lost_is_followed_by_another() {
         let (mut breaker, t) = (Breaker::new(SECOND), Instant::now());
-        breaker.failed(&down(), 3, t);
+        (0..THRESHOLD).for_each(|_| drop(breaker.failed(&down(), t)));
         assert!(breaker.probe(t + SECOND));
         assert!(breaker.probe(t + 2 * SECOND));
     }
@@ -217,7 +218,7 @@ mod tests {
                 let at = start + Duration::from_millis(now);
                 let was_open = breaker.refusal().is_some();
                 match what {
-                    0 => drop(breaker.failed(&down(), 1, at)),
+                    0 => drop(breaker.failed(&down(), at)),
                     1 if was_open && breaker.probe(at) => {
                         prop_assert!(last.is_none_or(|last| now >= last + 5000), "{last:?} {now}");
                         last = Some(now);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use crate::cache::Found;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::fetch::ATTEMPTS;
 use crate::flight::{Outcome, Purpose, Watch};
 use crate::node::{Name, Node, Parcel};
 use crate::peers::{self, Missing, Peers};
@@ -98,12 +99,15 @@ impl Landing {
             }
         }
         let (resolver, origin) = (&self.resolver, &self.origin);
-        // The document may have landed between the look-up that missed it and this departure.
-        let landed = if self.purpose == Purpose::Miss { resolver.peek(origin) } else { Found::Nothing };
-        self.outcome = Some(match landed {
-            Found::Fresh(document) => (Ok(document), None),
-            _ => {
-                let done = resolver.instances.fetch(origin, self.is_probe()).await;
+        self.outcome = Some(match resolver.peek(origin) {
+            // It may have landed between the look-up that missed it and this departure.
+            Found::Fresh(document) if self.purpose == Purpose::Miss => (Ok(document), None),
+            before => {
+                // Where an old value serves, its next renewal is the next attempt.
+                let serves = matches!(before, Found::Fresh(_) | Found::Stale { .. });
+                let attempts = if serves || self.is_probe() { 1 } else { ATTEMPTS };
+                resolver.metrics.fetches.inc();
+                let done = resolver.instances.fetch(origin, attempts).await;
                 let (outcome, parcel) = resolver.keep(origin, done);
                 (outcome, Some(parcel))
             }

@@ -19,8 +19,9 @@ const INSTANCES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// How many requests one worker may have under way to one vault; the rest wait, within their deadlines.
 const AT_ONCE: usize = 128;
 
-/// Attempts of one fetch, and the pauses between them: chosen at random below a bound that doubles (full jitter).
-const ATTEMPTS: u32 = 3;
+/// Attempts of a fetch that somebody waits for, and the pauses between them: chosen at random below a bound that doubles
+/// (full jitter).
+pub const ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How fetches are bounded, and what they are built from.
@@ -88,21 +89,19 @@ impl Instances {
         lock(&self.known).iter().map(|(key, instance)| (key.clone(), Arc::clone(instance))).collect()
     }
 
-    /// One fetch, with the deadline over everything it does. A probe is a single attempt.
-    pub async fn fetch(&self, origin: &Origin, probe: bool) -> Done {
+    /// One fetch, with the deadline over everything it does. `attempts`: how often it may be tried within that.
+    pub async fn fetch(&self, origin: &Origin, attempts: u32) -> Done {
         let start = Instant::now();
         let instance = match self.get(origin) {
             Ok(instance) => instance,
             Err(error) => return Done { fetched: Err(error), change: Change::None, took: start.elapsed() },
         };
-        let mut attempts = 0;
-        let attempting =
-            instance.attempt(origin, if probe { 1 } else { ATTEMPTS }, start + self.limits.timeout, &mut attempts);
+        let attempting = instance.attempt(origin, attempts, start + self.limits.timeout);
         let fetched = tokio::time::timeout(self.limits.timeout, attempting).await;
         let fetched = fetched.unwrap_or_else(|_| Err(too_late(origin, self.limits.timeout)));
         let now = Instant::now();
         let change = match &fetched {
-            Err(error) if error.is_outage() => instance.breaker().failed(error, attempts, now),
+            Err(error) if error.is_outage() => instance.breaker().failed(error, now),
             Err(error) if error.kind() == Kind::Config => Change::None,
             _ => instance.breaker().succeeded(now),
         };
@@ -120,18 +119,19 @@ impl Instance {
         &*self.backend
     }
 
-    async fn attempt(&self, origin: &Origin, most: u32, deadline: Instant, attempts: &mut u32) -> Result<Fetched> {
+    async fn attempt(&self, origin: &Origin, most: u32, deadline: Instant) -> Result<Fetched> {
         // The semaphore is never closed.
         let _slot = self.slots.acquire().await;
+        let mut attempts = 0;
         loop {
-            *attempts += 1;
+            attempts += 1;
             let error = match self.backend.fetch(&origin.ask).await {
-                Err(error) if error.is_retryable() && *attempts < most => error,
+                Err(error) if error.is_retryable() && attempts < most => error,
                 fetched => return fetched,
             };
             let pause = match error.retry_after() {
                 Some(wait) => wait,
-                None => (FIRST_PAUSE * 2u32.pow(*attempts)).mul_f64(fastrand::f64()),
+                None => (FIRST_PAUSE * 2u32.pow(attempts)).mul_f64(fastrand::f64()),
             };
             // A wait that outlasts the deadline would only hide the reason.
             if Instant::now() + pause >= deadline || self.breaker().refusal().is_some() {

@@ -422,6 +422,7 @@ impl Resolver {
     }
 
     pub(crate) fn fetch_immediate(self: &Arc<Self>, origin: &Arc<Origin>) -> Outcome {
+        self.metrics.fetches.inc();
         let (start, instance) = (Instant::now(), self.instances.get(origin)?);
         let polled = pin!(instance.backend().fetch(&origin.ask)).poll(&mut Context::from_waker(Waker::noop()));
         let fetched = match polled {

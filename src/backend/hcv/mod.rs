@@ -93,7 +93,7 @@ impl Hcv {
         }
         Err(self.error(
             &url,
-            Kind::Unavailable,
+            Kind::Invalid,
             format!("redirected more than {REDIRECTS} times: check the nodes' `api_addr`"),
         ))
     }
