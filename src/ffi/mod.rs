@@ -64,11 +64,12 @@ fn lookup(resolver: &Arc<Resolver>, reference: &[u8], waits: bool, ticket: &mut 
             Ok(Some(value))
         }
         Lookup::Miss(plan) => {
+            let old = if waits { None } else { resolver.stale(&plan) };
             *ticket = resolver.depart(&plan, waits)?;
             if waits {
                 return Ok(None);
             }
-            if let Some(old) = resolver.stale(&plan) {
+            if let Some(old) = old {
                 return old.map(Some);
             }
             let text = format!(
