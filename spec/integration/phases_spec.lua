@@ -115,6 +115,7 @@ describe("get in nginx", function()
     local ca = certs.authority "specs"
     local fallback, served = ca.issue("fallback", "DNS:fallback"), ca.issue("served", "DNS:served")
     vault = fake.start()
+    vault:route("/v1/secret/never", { gate = "never" })
     vault:route("/v1/secret/absent", { status = 404, body = '{"errors":[]}' })
     vault:route("/v1/secret/pair", {
       body = cjson.encode({ data = { certificate = files.read(served.certificate), key = files.read(served.key) } }),

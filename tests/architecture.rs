@@ -1,0 +1,297 @@
+//! Keeps the house as it was planned: arrows between rooms point down, and what is dangerous stays in its room.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use regex_lite::Regex;
+
+/// The rooms from the ground up. A room may use those below it and its neighbours on the same floor, never one above. A
+/// new module has to be given its floor here.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("leaves", &["environment", "error", "options", "reference", "secret", "settings", "signals"]),
+    ("vaults", &["backend"]),
+    ("configuration", &["config"]),
+    ("what is known and what is under way", &["cache", "document", "flight", "metrics", "plan"]),
+    ("what runs it", &["blocking", "engine", "wake", "watch"]),
+    ("from a reference to its value", &["resolver", "vm"]),
+    ("ways in from C and from a shell", &["ffi", "cli"]),
+    ("the way in from Lua", &["lua"]),
+];
+
+/// Above this, a file has more than one job.
+const LONGEST: usize = 400;
+
+/// A source file: where it is below the project's root, and its code without comments and tests.
+struct File {
+    path: String,
+    code: String,
+}
+
+impl File {
+    /// The module of `src/lib.rs` that it belongs to; `None` for `lib.rs` and programs.
+    fn room(&self) -> Option<&str> {
+        let path = self.path.strip_prefix("src/")?;
+        let room = path.split('/').next()?.trim_end_matches(".rs");
+        (!matches!(room, "lib" | "bin")).then_some(room)
+    }
+
+    fn is_in(&self, places: &[&str]) -> bool {
+        places.iter().any(|place| self.path == *place || (place.ends_with('/') && self.path.starts_with(place)))
+    }
+
+    fn finds(&self, pattern: &str) -> bool {
+        regex(pattern).is_match(&self.code)
+    }
+}
+
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"))
+}
+
+fn text(path: &str) -> String {
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&whole).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// All files below a folder with one of the endings, by path.
+fn below(folder: &str, endings: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(&folder)) else { continue };
+        for entry in entries.flatten() {
+            let path = format!("{folder}/{}", entry.file_name().to_str().expect("a name in UTF-8"));
+            if entry.path().is_dir() {
+                folders.push(path);
+            } else if endings.iter().any(|ending| path.ends_with(ending)) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn sources() -> Vec<File> {
+    let is_test = |path: &String| path.ends_with("/tests.rs");
+    let code = |path: &str| {
+        let text = text(path);
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    };
+    let paths = below("src", &[".rs"]).into_iter().filter(|path| !is_test(path));
+    paths.map(|path| File { code: code(&path), path }).collect()
+}
+
+/// Fails with every file outside of `places` that holds `pattern`.
+fn only_in(places: &[&str], pattern: &str, what: &str) {
+    let elsewhere: Vec<_> = sources().into_iter().filter(|file| !file.is_in(places) && file.finds(pattern)).collect();
+    let paths: Vec<_> = elsewhere.iter().map(|file| file.path.as_str()).collect();
+    assert!(paths.is_empty(), "{what} belongs into {places:?} only, but is in {paths:?}");
+}
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|(_, rooms)| rooms.contains(&room))
+}
+
+#[test]
+fn every_room_has_a_floor_and_every_floor_its_rooms() {
+    let contents = text("src/lib.rs");
+    let modules: Vec<_> =
+        regex(r"(?m)^(?:pub )?mod ([a-z_]+);").captures_iter(&contents).map(|found| found[1].to_owned()).collect();
+    for module in &modules {
+        assert!(floor(module).is_some(), "src/lib.rs has the module {module}: give it a floor in FLOORS");
+    }
+    for (_, rooms) in FLOORS {
+        for room in *rooms {
+            assert!(modules.iter().any(|module| module == room), "FLOORS has {room}, which src/lib.rs lacks");
+        }
+    }
+    for file in sources() {
+        let Some(room) = file.room() else { continue };
+        assert!(floor(room).is_some(), "{} belongs to no module of src/lib.rs", file.path);
+    }
+}
+
+#[test]
+fn arrows_between_rooms_point_down() {
+    for file in sources() {
+        let Some(room) = file.room() else { continue };
+        let own = floor(room).expect("a floor");
+        assert!(!file.finds(r"\bcrate::\{"), "{}: write one `use crate::…` for each room", file.path);
+        for found in regex(r"\bcrate::([a-z_]+)").captures_iter(&file.code) {
+            let other = &found[1];
+            let theirs = floor(other).unwrap_or_else(|| panic!("{}: crate::{other} is no room", file.path));
+            assert!(
+                theirs <= own,
+                "{} of {room} ({}) uses {other} ({}): arrows point down",
+                file.path,
+                FLOORS[own].0,
+                FLOORS[theirs].0
+            );
+        }
+        let depth = file.path.trim_start_matches("src/").trim_end_matches("/mod.rs").split('/').count();
+        let climbs = format!(r"\b(super::){{{depth},}}");
+        assert!(!file.finds(&climbs), "{}: `super` leaves the room: write `crate::…`", file.path);
+    }
+}
+
+#[test]
+fn a_vaults_room_knows_no_other_vaults() {
+    let vaults: Vec<_> = kong_vault::backend::ALL.iter().map(|backend| backend.name).collect();
+    for file in sources() {
+        let Some(path) = file.path.strip_prefix("src/backend/").filter(|path| *path != "mod.rs") else { continue };
+        let room = path.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+        for other in vaults.iter().filter(|other| **other != room) {
+            assert!(!file.finds(&format!(r"\b(backend|super)::{other}\b")), "{} names the vault {other}", file.path);
+        }
+    }
+}
+
+#[test]
+fn what_is_dangerous_stays_in_its_room() {
+    only_in(&["src/ffi/", "src/signals.rs"], r"\bunsafe\b", "unsafe code");
+    // lua.rs hands the handle's address over to the FFI, and never looks behind it.
+    only_in(&["src/ffi/", "src/signals.rs", "src/lua.rs"], r"\*(const|mut) [A-Za-z]", "a raw pointer");
+    only_in(&["src/ffi/"], r#"extern "C""#, "the C ABI");
+    only_in(&["src/lua.rs"], r"\bmlua\b", "mlua");
+    only_in(
+        &["src/engine.rs", "src/blocking.rs"],
+        r"\bruntime::Builder\b|new_current_thread|new_multi_thread|Runtime::new",
+        "a runtime",
+    );
+    only_in(&["src/environment.rs"], r"\bstd::env\b|\benv::(vars?|vars_os|var_os)\b", "the process environment");
+    only_in(&["src/engine.rs"], r"\bthread::(Builder|spawn)\b", "a thread");
+    only_in(&["src/cli/", "src/bin/"], r"\bclap\b|\be?print(ln)?!", "a terminal");
+    let tokio: Vec<_> =
+        sources().into_iter().filter(|file| file.room() == Some("cache") && file.finds(r"\btokio\b")).collect();
+    assert!(tokio.is_empty(), "the cache knows no runtime: time is handed in");
+}
+
+#[test]
+fn only_native_lua_requires_the_ffi() {
+    let requires = regex(r#"require\s*\(?\s*["']ffi["']"#);
+    for path in below("lua", &[".lua"]) {
+        let uses = requires.is_match(&text(&path));
+        assert_eq!(uses, path == "lua/kong/vault/native.lua", "{path}");
+    }
+}
+
+#[test]
+fn no_file_is_longer_than_its_one_job() {
+    for folder in ["src", "lua", "tests", "spec", "benches", "examples"] {
+        for path in below(folder, &[".rs", ".lua", ".py"]) {
+            let lines = text(&path).lines().count();
+            assert!(lines <= LONGEST, "{path} has {lines} lines, more than {LONGEST}: it has more than one job");
+        }
+    }
+}
+
+/// The exports and shared types of `src/ffi`, as C writes them; by name.
+fn exports() -> BTreeMap<String, String> {
+    let function = regex(r#"pub (?:unsafe )?extern "C" fn ([a-z_]+)\(([^)]*)\)(?: -> ([^{]+?))?\s*\{"#);
+    let code: String =
+        sources().into_iter().filter(|file| file.is_in(&["src/ffi/"])).map(|file| file.code + "\n").collect();
+    let parameter = |written: &str| {
+        let (name, kind) = written.split_once(':').expect("a name and a type");
+        declare(&c_type(kind.trim()), name.trim())
+    };
+    let mut found = BTreeMap::new();
+    for export in function.captures_iter(&code) {
+        let parameters: Vec<_> =
+            export[2].split(',').map(str::trim).filter(|text| !text.is_empty()).map(parameter).collect();
+        let parameters = if parameters.is_empty() { "void".to_owned() } else { parameters.join(", ") };
+        let returns = export.get(3).map_or("void".to_owned(), |kind| c_type(kind.as_str().trim()));
+        found.insert(export[1].to_owned(), format!("{}({parameters})", declare(&returns, &export[1])));
+    }
+    let answer = regex(r"#\[repr\(C\)\]\s*pub struct Answer \{([^}]*)\}").captures(&code).expect("the answer's struct");
+    let fields = answer[1].split(',').map(str::trim).filter(|text| !text.is_empty());
+    let field = |field: &str| parameter(field.trim_start_matches("pub(super) ").trim_start_matches("pub ")) + ";";
+    found.insert("kong_vault_answer".to_owned(), fields.map(field).collect::<Vec<_>>().join(" "));
+    found
+}
+
+fn declare(kind: &str, name: &str) -> String {
+    if kind.ends_with('*') { format!("{kind}{name}") } else { format!("{kind} {name}") }
+}
+
+fn c_type(rust: &str) -> String {
+    let pointed = |rest: &str| match rest {
+        "Handle" => "kong_vault_handle".to_owned(),
+        "Answer" => "kong_vault_answer".to_owned(),
+        "c_char" => "char".to_owned(),
+        other => c_type(other),
+    };
+    match rust {
+        "u32" => "uint32_t".to_owned(),
+        "u64" => "uint64_t".to_owned(),
+        "i32" => "int32_t".to_owned(),
+        "usize" => "size_t".to_owned(),
+        "f64" => "double".to_owned(),
+        "bool" => "bool".to_owned(),
+        _ => match (rust.strip_prefix("*const "), rust.strip_prefix("*mut ")) {
+            (Some(rest), _) => format!("const {} *", pointed(rest)),
+            (_, Some(rest)) => format!("{} *", pointed(rest)),
+            _ => panic!("src/ffi has the type {rust}, which this test can't write in C"),
+        },
+    }
+}
+
+/// The same from the `cdef` of native.lua.
+fn declarations() -> BTreeMap<String, String> {
+    let lua = text("lua/kong/vault/native.lua");
+    let cdef = regex(r"(?s)DECLARATIONS = \[\[(.*?)\]\]").captures(&lua).expect("the cdef")[1].to_owned();
+    let cdef = cdef.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut found = BTreeMap::new();
+    let structs = regex(r"typedef struct \{ (.*?) \} ([a-z_]+);");
+    for declared in structs.captures_iter(&cdef) {
+        found.insert(declared[2].to_owned(), declared[1].to_owned());
+    }
+    let rest = structs.replace_all(&cdef, "").replace("typedef struct kong_vault_handle kong_vault_handle;", "");
+    for declared in rest.split(';').map(str::trim).filter(|declared| !declared.is_empty()) {
+        let name = regex(r"([a-z_]+)\(").captures(declared).unwrap_or_else(|| panic!("no function: {declared}"));
+        found.insert(name[1].to_owned(), declared.to_owned());
+    }
+    found
+}
+
+#[test]
+fn native_lua_declares_what_the_library_exports() {
+    let exports = exports();
+    assert!(exports.len() > 3 && exports.keys().all(|name| name.starts_with("kong_vault_")), "{exports:?}");
+    assert_eq!(exports, declarations(), "left: src/ffi, right: native.lua");
+}
+
+#[test]
+fn versions_and_status_numbers_are_the_same_on_both_sides() {
+    let (rust, lua) = (text("src/ffi/status.rs"), text("lua/kong/vault/native.lua"));
+    let number = |pattern: &str, text: &str| regex(pattern).captures(text).expect(pattern)[1].to_owned();
+    assert_eq!(number(r"ABI_VERSION: u32 = (\d+);", &rust), number(r"local ABI_VERSION = (\d+)", &lua));
+    let numbers = |pattern: &str, text: &str| -> BTreeMap<String, i32> {
+        let found = regex(pattern);
+        found.captures_iter(text).map(|found| (found[1].to_owned(), found[2].parse().expect("a number"))).collect()
+    };
+    let ours = numbers(r"pub const ([A-Z_]+): i32 = (-?\d+);", &rust);
+    let theirs = numbers(r"(?m)^  ([A-Z_]+) = (\d+),$", &lua);
+    let mut given: Vec<_> = ours.values().collect();
+    given.sort();
+    given.dedup();
+    assert_eq!(given.len(), ours.len(), "a number stands for one thing: {ours:?}");
+    // What is below zero is a defect, whichever it is.
+    let ours: BTreeMap<_, _> = ours.into_iter().filter(|(_, number)| *number >= 0).collect();
+    assert_eq!(ours, theirs, "left: status.rs, right: native.lua");
+}
+
+#[test]
+fn every_export_catches_its_panics() {
+    // These two return what is there: they call nothing that could panic.
+    let plain = ["kong_vault_abi_version", "kong_vault_generation"];
+    let export = regex(r#"(?s)extern "C" fn ([a-z_]+)\([^)]*\)[^{]*\{\s*(\S+)"#);
+    for file in sources().into_iter().filter(|file| file.is_in(&["src/ffi/"])) {
+        for found in export.captures_iter(&file.code) {
+            let is_guarded = found[2].starts_with("guard(");
+            assert!(is_guarded || plain.contains(&&found[1]), "{}: {} is not inside `guard`", file.path, &found[1]);
+        }
+        assert_eq!(file.code.matches("no_mangle").count(), export.captures_iter(&file.code).count(), "{}", file.path);
+    }
+}
