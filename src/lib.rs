@@ -2,6 +2,7 @@
 //! ARCHITECTURE.md shows the way of one call through it.
 
 // Leaves: they import nothing of ours but each other.
+pub mod breaker;
 pub mod environment;
 pub mod error;
 pub mod options;
@@ -14,25 +15,27 @@ pub mod signals;
 pub mod backend;
 pub mod config;
 
-// The heart: what a reference means, what is cached, what is under way.
-pub mod breaker;
+// What a reference means, what is cached, what is under way.
 pub mod cache;
 pub mod document;
 pub mod flight;
 pub mod metrics;
 pub mod node;
 pub mod plan;
-pub mod resolver;
-pub mod vm;
 
-// What runs it.
-pub mod blocking;
-pub mod departure;
+// What runs it: the engine's thread, a vault's connections, the worker's ear and bell.
 pub mod engine;
 pub mod fetch;
 pub mod peers;
-pub mod rotation;
 pub mod wake;
+
+// The heart: from a reference to its value.
+pub mod blocking;
+pub mod departure;
+pub mod exchange;
+pub mod resolver;
+pub mod rotation;
+pub mod vm;
 
 // The way in from a shell.
 #[cfg(feature = "cli")]

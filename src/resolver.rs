@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lru::LruCache;
 
@@ -20,10 +20,11 @@ use crate::document::Document;
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
+use crate::exchange::vault_name;
 use crate::fetch::{Done, Instances, Limits};
 use crate::flight::{Boarding, Flights, Outcome, Purpose, Watch};
 use crate::metrics::{Levels, Metrics};
-use crate::node::{Name, Node, Parcel};
+use crate::node::{Node, Parcel};
 use crate::plan::{InstanceKey, Origin, Plan};
 use crate::rotation::Rotation;
 use crate::secret::Secret;
@@ -166,47 +167,6 @@ impl Resolver {
         lock(&self.flights).board(origin, &origin.instance, purpose, waits, Instant::now())
     }
 
-    /// Tries to land a boarded flight with what the node's cache has, or with the refusal of its vault's breaker.
-    /// Returns whether it has landed, and leaves it to the caller to wake its passengers; if not, it has to depart.
-    pub fn adopt(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> bool {
-        let now = Instant::now();
-        let Some((origin, purpose)) = lock(&self.flights).boarding(ticket) else { return true };
-        let parcel = Node::of_this_process().filter(|_| !sealed.is_empty());
-        match parcel.and_then(|node| node.open(origin.name(node), sealed)) {
-            Some(Parcel::Value(value)) if purpose.is_served_by(value.at) => {
-                let document = Arc::clone(&value.document);
-                if self.keep_value(&origin, value) {
-                    self.metrics.adopted.inc();
-                    lock(&self.flights).land(ticket, Ok(document), None, now);
-                    if let (Purpose::Probe(_), Some(vault)) = (purpose, self.instances.known(&origin.instance)) {
-                        let change = vault.breaker().succeeded(now);
-                        self.heed(&origin, change);
-                    }
-                    return true;
-                }
-                // It is old, but it serves if the fetch that follows fails.
-            }
-            Some(Parcel::Failure { error, at })
-                if purpose == Purpose::Miss && now.saturating_duration_since(at) < origin.terms.neg_ttl =>
-            {
-                let outcome = self.keep_failure(&origin, error);
-                lock(&self.flights).land(ticket, outcome, None, now);
-                return true;
-            }
-            _ => {}
-        }
-        if matches!(purpose, Purpose::Probe(_)) {
-            return false;
-        }
-        let refusal = self.instances.known(&origin.instance).and_then(|instance| instance.breaker().refusal());
-        let Some(refusal) = refusal else { return false };
-        self.metrics.refused.inc();
-        self.rotation.want_probe(&origin, || self.probe_at(&origin));
-        let outcome = self.keep_failure(&origin, refusal);
-        lock(&self.flights).land(ticket, outcome, None, now);
-        true
-    }
-
     /// What a flight brought, for one passenger; `None` where it is still under way. Ends the claim either way.
     pub fn claim(&self, ticket: u64, reference: &[u8]) -> Result<Option<Value>> {
         let Some(outcome) = lock(&self.flights).claim(ticket) else { return Ok(None) };
@@ -228,21 +188,6 @@ impl Resolver {
     /// Whether a flight is not to be waited for any more.
     pub fn has_landed(&self, ticket: u64) -> bool {
         lock(&self.flights).has_landed(ticket)
-    }
-
-    /// The sealed outcome of a flight that departed as `owned`, and for how many seconds others may keep it (0: for
-    /// ever); `None` where it is nothing to keep.
-    pub fn parcel(&self, ticket: u64) -> Option<(Vec<u8>, f64)> {
-        let (origin, parcel) = lock(&self.flights).parcel(ticket)?;
-        let (node, parcel) = (Node::of_this_process()?, parcel?);
-        let keep = match &parcel {
-            Parcel::Failure { .. } => Some(origin.terms.neg_ttl),
-            Parcel::Value(value) => origin.terms.serves_for(value, Instant::now()),
-        };
-        match keep {
-            Some(keep) if keep.is_zero() => None,
-            keep => Some((node.seal(origin.name(node), &parcel)?, keep.map_or(0.0, |keep| keep.as_secs_f64()))),
-        }
     }
 
     /// Asks for a new value in the background.
@@ -369,7 +314,7 @@ impl Resolver {
         kept
     }
 
-    fn heed(self: &Arc<Self>, origin: &Arc<Origin>, change: Change) {
+    pub(crate) fn heed(self: &Arc<Self>, origin: &Arc<Origin>, change: Change) {
         match change {
             Change::None => {}
             Change::Opened | Change::StaysOpen => {
@@ -388,29 +333,7 @@ impl Resolver {
         }
     }
 
-    /// Ends a boarded probe, as another worker probes that vault: to be tried again after that time, or, with none, not
-    /// at all, as the vault is back.
-    pub fn forgo(self: &Arc<Self>, ticket: u64, again: Option<Duration>) {
-        let Some((origin, _)) = lock(&self.flights).boarding(ticket) else { return };
-        let Some(vault) = self.instances.known(&origin.instance) else { return };
-        let now = Instant::now();
-        let (refusal, change) = {
-            let mut breaker = vault.breaker();
-            match again {
-                Some(again) => (breaker.put_off(now + again), Change::StaysOpen),
-                None => (None, breaker.succeeded(now)),
-            }
-        };
-        let error = refusal.unwrap_or_else(|| origin.would_block());
-        let outcome = match lock(&self.cache).peek(&origin).and_then(|entry| entry.value()) {
-            Some(value) => Ok(Arc::clone(&value.document)),
-            None => Err(error),
-        };
-        lock(&self.flights).land(ticket, outcome, None, now);
-        self.heed(&origin, change);
-    }
-
-    fn probe_at(&self, origin: &Origin) -> Option<Instant> {
+    pub(crate) fn probe_at(&self, origin: &Origin) -> Option<Instant> {
         self.instances.known(&origin.instance)?.breaker().probe_at()
     }
 
@@ -446,10 +369,6 @@ pub(crate) fn pick(plan: &Plan, document: &Document, lasting: bool) -> Result<Va
 
 pub(crate) fn ended_early(origin: &Origin) -> Error {
     Error::new(Kind::Internal, format!("the fetch from {} ended early: please report this as a defect", origin.label()))
-}
-
-fn vault_name(origin: &Origin) -> Name {
-    Node::of_this_process().map(|node| origin.instance.name(node)).unwrap_or_default()
 }
 
 /// A panic while a lock is held leaves data that is still whole: each critical section is one call.

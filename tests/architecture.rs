@@ -8,12 +8,12 @@ use regex_lite::Regex;
 /// The rooms from the ground up. A room may use those below it and its neighbours on the same floor, never one above. A
 /// new module has to be given its floor here.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("leaves", &["environment", "error", "options", "reference", "secret", "settings", "signals"]),
+    ("leaves", &["breaker", "environment", "error", "options", "reference", "secret", "settings", "signals"]),
     ("vaults", &["backend"]),
     ("configuration", &["config"]),
-    ("what is known and what is under way", &["cache", "document", "flight", "metrics", "plan"]),
-    ("what runs it", &["blocking", "engine", "wake", "watch"]),
-    ("from a reference to its value", &["resolver", "vm"]),
+    ("what is known and what is under way", &["cache", "document", "flight", "metrics", "node", "plan"]),
+    ("what runs it", &["engine", "fetch", "peers", "wake"]),
+    ("from a reference to its value", &["blocking", "departure", "exchange", "resolver", "rotation", "vm"]),
     ("ways in from C and from a shell", &["ffi", "cli"]),
     ("the way in from Lua", &["lua"]),
 ];
