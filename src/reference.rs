@@ -74,7 +74,7 @@ fn version(digits: &[u8]) -> Option<u32> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    digits.parse().ok().filter(|version| *version > 0)
+    digits.parse().ok()
 }
 
 fn decode(text: &[u8]) -> Vec<u8> {

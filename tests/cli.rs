@@ -48,13 +48,20 @@ fn fails(run: &Run, status: i32, text: &str) {
 
 #[test]
 fn a_value_and_a_line_break_are_all_that_is_printed() {
-    let environment = [("TEST", "hello"), ("TEST_PREVIOUS", "before"), ("EMPTY", ""), ("J", r#"{"a":"aGk="}"#)];
+    let environment = [
+        ("TEST", "hello"),
+        ("TEST_PREVIOUS", "before"),
+        ("EMPTY", ""),
+        ("CAFé_X", "of an accent"),
+        ("J", r#"{"a":"aGk="}"#),
+    ];
     for (reference, value) in [
         ("env/test", "hello\n"),
         ("{vault://env/test}", "hello\n"),
         ("env/test#2", "before\n"),
         ("env/st?prefix=te", "hello\n"),
         ("env/empty", "\n"),
+        ("env/caf%C3%A9-x", "of an accent\n"),
         ("env/j/a", "aGk=\n"),
         ("{vault://env/j/a?base64_decode=true}", "hi\n"),
     ] {

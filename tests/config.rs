@@ -74,6 +74,23 @@ fn every_spelling_of_the_environment_counts() {
 }
 
 #[test]
+fn tls_options_go_by_the_names_that_users_know() {
+    let hcv = |name: &str, value: &str| {
+        let config = load(&[(name, value)], &[]).unwrap();
+        config.check().unwrap();
+        settings(&config, "{vault://hcv/a/b}").unwrap()
+    };
+    assert!(hcv("vault_hcv_tls_skip_verify", "on").boolean("tls_skip_verify"));
+    assert!(!hcv("vault_hcv_tls_verify", "off").boolean("ssl_verify"));
+    for name in ["vault_hcv_ca_cert", "vault_hcv_cacert", "vault_hcv_ssl_ca_cert", "vault_hcv_tls_ca_cert"] {
+        assert_eq!(hcv(name, "/ca.pem").text("ca_cert"), Some("/ca.pem"));
+    }
+    assert_eq!(hcv("vault_hcv_ssl_server_name", "vault").text("tls_server_name"), Some("vault"));
+    let aws = load(&[], &[("KONG_VAULT_AWS_CA_BUNDLE", "/ca.pem")]).unwrap();
+    assert_eq!(settings(&aws, "{vault://aws/a}").unwrap().text("ca_cert"), Some("/ca.pem"));
+}
+
+#[test]
 fn white_space_around_a_value_and_empty_values_count_as_in_kong() {
     let config =
         load(&[("vault_env_prefix", " A_ ")], &[("KONG_VAULT_HCV_TOKEN", "hvs.x\n"), ("KONG_VAULT_AWS_REGION", " ")]);
@@ -138,6 +155,13 @@ fn an_unknown_option_is_named_with_its_source_and_what_was_meant() {
     );
     says(&flaw(&[("vault_hvc_token", "hunter2")], &[]), &["did you mean vault_hcv_token?"]);
     says(&flaw(&[("nope", "1")], &[]), &["unknown option nope, set by configure key nope: accepted are vaults,"]);
+    for (key, part) in [
+        ("vault_hcv_kube_role", "option kube_role of the hcv vault"),
+        ("vault_hcv_approle_secret_id", "option approle_secret_id of the hcv vault"),
+        ("vault_aws_assume_role_arn", "option assume_role_arn of the aws vault"),
+    ] {
+        says(&flaw(&[(key, "hunter2")], &[]), &[part, "set by configure key", "is one of Kong's, but not of ours yet"]);
+    }
     let config = load(&[], &[]).unwrap();
     let text = refused(&config, "{vault://env/a?tll=1}");
     says(&text, &["unknown option tll of the env vault, set by the reference (did you mean ttl?)", "prefix"]);

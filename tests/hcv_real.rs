@@ -44,6 +44,7 @@ async fn version_1(bao: &Bao) {
     bao.write("old/kv/short", r#"{"foo":"lived","ttl":"30s"}"#).await;
     let vault = vault(bao.port, &[("mount", "old/kv")]);
     assert_eq!(reads(&vault, "hello").await, r#"{"foo":"bär","n":1.50}"#);
+    assert_eq!(reads(&vault, "hello#1").await, r#"{"foo":"bär","n":1.50}"#);
     assert_eq!(reads(&vault, "a/b/c").await, r#"{"foo":"nested"}"#);
     assert_eq!(reads(&vault, "a b@c+d").await, r#"{"foo":"odd"}"#);
     assert_eq!(fetch(&vault, "hello").await.unwrap().lease, None);
@@ -65,6 +66,7 @@ async fn version_2(bao: &Bao) {
         bao.write("team/kv/data/a/b", &format!(r#"{{"data":{{"foo":"{value}","k":{{"x":[1]}}}}}}"#)).await;
     }
     assert_eq!(reads(&vault, "a/b").await, r#"{"foo":"four","k":{"x":[1]}}"#);
+    assert_eq!(reads(&vault, "a/b#0").await, r#"{"foo":"four","k":{"x":[1]}}"#);
     assert_eq!(reads(&vault, "a/b#1").await, r#"{"foo":"one","k":{"x":[1]}}"#);
     bao.write("team/kv/delete/a/b", r#"{"versions":[2]}"#).await;
     bao.write("team/kv/destroy/a/b", r#"{"versions":[3]}"#).await;
@@ -141,7 +143,10 @@ async fn tls_with_a_private_ca() {
     assert_eq!(reads(&over_tls(good, &[("ca_cert", ca)]), "hello").await, document);
     assert_eq!(reads(&over_tls(good, &[("ca_cert", &ours.pair.pem())]), "hello").await, document);
     assert_eq!(reads(&over_tls(good, &[("ca_cert", ca), ("host", "localhost")]), "hello").await, document);
-    assert_eq!(reads(&over_tls(expired, &[("ssl_verify", "false")]), "hello").await, document);
+    assert_eq!(reads(&over_tls(good, &[("ca_cert", &ours.pair.pem().replace('\n', "\\n"))]), "hello").await, document);
+    for unchecked in [("ssl_verify", "false"), ("tls_skip_verify", "true"), ("skip_verify", "true")] {
+        assert_eq!(reads(&over_tls(expired, &[unchecked]), "hello").await, document);
+    }
     assert_eq!(
         reads(&over_tls(named, &[("ca_cert", ca), ("tls_server_name", "vault.internal")]), "hello").await,
         document

@@ -23,7 +23,7 @@ fn errors_quote_the_reference() {
         ("{vault://env/a#x}", "reference url has invalid version [{vault://env/a#x}]"),
         ("{vault://env/a#}", "reference url has invalid version [{vault://env/a#}]"),
         ("{vault://env/a#+1}", "reference url has invalid version [{vault://env/a#+1}]"),
-        ("{vault://env/a#0}", "reference url has invalid version [{vault://env/a#0}]"),
+        ("{vault://env/a#0x1}", "reference url has invalid version [{vault://env/a#0x1}]"),
         ("{vault://env/a#4294967296}", "reference url has invalid version [{vault://env/a#4294967296}]"),
         ("{vault:///a}", "not a reference [{vault:///a}]"),
         ("{vault:/x/y}", "not a reference [{vault:/x/y}]"),
@@ -114,6 +114,13 @@ fn a_long_reference_is_read_whole_and_quoted_in_part() {
 }
 
 #[test]
+fn a_version_is_a_decimal_number() {
+    for (text, version) in [("#0", 0), ("#1", 1), ("#02", 2), ("#4294967295", u32::MAX)] {
+        assert_eq!(parse(format!("{{vault://hcv/a{text}}}").as_bytes()).unwrap().version, Some(version));
+    }
+}
+
+#[test]
 fn options_are_form_decoded() {
     let options = |text: &str| parse(text.as_bytes()).unwrap().options;
     assert_eq!(options("{vault://env/a}"), vec![]);
@@ -142,7 +149,7 @@ proptest! {
         name in "[a-z][a-z0-9-]{0,8}",
         resource in proptest::collection::vec("[^/]{1,12}", 1..4),
         key in proptest::option::of("\\PC{1,12}"),
-        version in proptest::option::of(1u32..),
+        version in proptest::option::of(any::<u32>()),
         options in proptest::collection::vec(("[a-z_]{1,8}", "\\PC{0,12}"), 0..4),
     ) {
         let escape = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();

@@ -35,7 +35,7 @@ impl Backend for Env {
 
 impl Env {
     fn read(&self, ask: &Ask) -> Result<Fetched> {
-        let mut name = format!("{}{}", self.prefix, ask.resource).to_uppercase().replace('-', "_");
+        let mut name = format!("{}{}", self.prefix, ask.resource).to_ascii_uppercase().replace('-', "_");
         match ask.version {
             None | Some(1) => {}
             Some(2) => name.push_str("_PREVIOUS"),

@@ -17,7 +17,7 @@ pub fn settings(given: &[(&str, &str)]) -> Settings {
     let descriptor = backend::find("hcv").expect("the backend");
     let mut settings = Settings::default();
     for option in descriptor.options {
-        let given = given.iter().rfind(|(name, _)| *name == option.name).map(|(_, value)| *value);
+        let given = given.iter().rfind(|(name, _)| option.is_called(name)).map(|(_, value)| *value);
         let Some(text) = given.or(option.default) else { continue };
         let value = match option.kind {
             Type::Text if option.sensitive => Value::Secret(Secret::new(text)),

@@ -23,10 +23,11 @@ pub const OPTIONS: &[Opt] = &[
         r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?",
         "a URL such as https://host or http://host:port, without user, query and fragment",
     ),
-    Opt::new("ssl_verify", Type::Boolean, "whether the server's certificate is checked").default("true"),
+    Opt::new("ssl_verify", Type::Boolean, "check the server's certificate").default("true").aliases(&["tls_verify"]),
     Opt::new(
         "ca_cert",
         Type::Text,
-        "a CA bundle that replaces the system's, as a path or as PEM text; none: `AWS_CA_BUNDLE`, then the system's",
-    ),
+        "a CA bundle in place of the system's: a file's path, or PEM text; none: `AWS_CA_BUNDLE`, then the system's",
+    )
+    .aliases(&["ca_bundle"]),
 ];

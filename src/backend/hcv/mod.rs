@@ -57,7 +57,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         client: Client::new(&Transport {
             label: label.clone(),
             ca_cert: text("ca_cert"),
-            verify: settings.boolean("ssl_verify"),
+            verify: settings.boolean("ssl_verify") && !settings.boolean("tls_skip_verify"),
             server_name: text("tls_server_name"),
             environment: setup.environment,
             threads: setup.threads,

@@ -24,10 +24,18 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new("token", Type::Text, "the token for `auth_method = token`; none where an agent adds its own")
         .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces")
         .sensitive(),
-    Opt::new("ssl_verify", Type::Boolean, "check the vault's certificate").default("true"),
-    Opt::new("ca_cert", Type::Text, "a CA bundle in place of the system's: a file's path, or PEM text"),
+    Opt::new("ssl_verify", Type::Boolean, "check the vault's certificate").default("true").aliases(&["tls_verify"]),
+    Opt::new("tls_skip_verify", Type::Boolean, "the same the other way round, as Vault's own clients call it")
+        .default("false")
+        .aliases(&["skip_verify"]),
+    Opt::new("ca_cert", Type::Text, "a CA bundle in place of the system's: a file's path, or PEM text").aliases(&[
+        "cacert",
+        "ssl_ca_cert",
+        "tls_ca_cert",
+    ]),
     Opt::new("tls_server_name", Type::Text, "the name that the vault's certificate carries, where it isn't `host`")
-        .pattern(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a host name, without a port"),
+        .pattern(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a host name, without a port")
+        .aliases(&["ssl_server_name"]),
     Opt::new(
         "redirect_hosts",
         Type::List,

@@ -40,10 +40,10 @@ pub(super) fn of(mount: &str, engine: Engine, ask: &Ask) -> Result<Path, (Kind, 
     let mount = encode(mount).map_err(invalid)?;
     match engine {
         Engine::V1 => match ask.version {
-            None => Ok(Path { path: format!("/v1/{mount}/{resource}"), query: None }),
+            None | Some(1) => Ok(Path { path: format!("/v1/{mount}/{resource}"), query: None }),
             Some(version) => Err((
                 Kind::NotFound,
-                format!("kv v1 keeps no versions: leave out #{version}, or set `kv` to v2 where the mount is one"),
+                format!("kv v1 keeps no old versions: leave out #{version}, or set `kv` to v2 where the mount is one"),
             )),
         },
         Engine::V2 => Ok(Path {
@@ -94,7 +94,9 @@ mod tests {
     fn paths_are_those_of_the_api() {
         assert_eq!(path(Engine::V1, "secret", "hello", None).unwrap(), "/v1/secret/hello");
         assert_eq!(path(Engine::V2, "team/kv", "a/b/c", Some(3)).unwrap(), "/v1/team/kv/data/a/b/c?version=3");
-        assert_eq!(path(Engine::V1, "secret", "hello", Some(1)), Err(Kind::NotFound));
+        assert_eq!(path(Engine::V1, "secret", "hello", Some(1)).unwrap(), "/v1/secret/hello");
+        assert_eq!(path(Engine::V1, "secret", "hello", Some(2)), Err(Kind::NotFound));
+        assert_eq!(path(Engine::V2, "secret", "hello", Some(0)).unwrap(), "/v1/secret/data/hello?version=0");
         assert_eq!(path(Engine::V1, "s", "a b?c#d%2e\\é", None).unwrap(), "/v1/s/a%20b%3Fc%23d%252e%5C%C3%A9");
         assert_eq!(path(Engine::V1, "s", "...", None).unwrap(), "/v1/s/...");
     }

@@ -14,7 +14,8 @@ use crate::error::{Error, Kind, Result};
 pub(super) fn bundle(label: &str, ca_cert: &str) -> Result<Vec<CertificateDer<'static>>> {
     let refuse = |what: String| Error::new(Kind::Config, format!("{label}: {what}"));
     let (pem, origin) = if ca_cert.contains("-----BEGIN") {
-        (ca_cert.as_bytes().to_vec(), "`ca_cert`".to_owned())
+        // Where a value can't have lines, as in kong.conf, they are written as `\n`.
+        (ca_cert.replace("\\n", "\n").into_bytes(), "`ca_cert`".to_owned())
     } else {
         let pem = std::fs::read(ca_cert).map_err(|error| {
             refuse(format!(
