@@ -212,7 +212,7 @@ async fn tls_with_a_private_ca() {
     aws.with(&[("KONG_VAULT_AWS_SSL_VERIFY", "off")]).fails("{vault://aws/a}", Kind::Invalid, believed).await;
     let both = aws.with(&[("KONG_VAULT_AWS_CA_CERT", theirs.pair.path()), ("AWS_CA_BUNDLE", ours.pair.path())]);
     for untrusting in [&aws.with(&[("AWS_CA_BUNDLE", theirs.pair.path())]), &both] {
-        untrusting.fails("{vault://aws/a}", Kind::Invalid, "from a CA that is not trusted here").await;
+        untrusting.fails("{vault://aws/a}", Kind::Tls, "from a CA that is not trusted here").await;
     }
     let missing = aws.with(&[("AWS_CA_BUNDLE", "/no/such/ca.pem")]);
     missing.fails("{vault://aws/a}", Kind::Config, "cannot read the CA file /no/such/ca.pem").await;
