@@ -155,7 +155,7 @@ async fn tls_with_a_private_ca() {
     fails_with(
         &over_tls(good, &[("ca_cert", theirs.pair.path())]),
         "hello",
-        Kind::Invalid,
+        Kind::Tls,
         "name that CA in `ca_cert`",
     )
     .await;
