@@ -69,7 +69,7 @@ impl Config {
             .iter()
             .map(|(key, value)| (key.clone(), Some(value.as_str()), written_in))
             .chain(environment.iter().filter_map(|(name, value)| {
-                let key = name.strip_prefix("KONG_")?.to_lowercase();
+                let key = name.strip_prefix("KONG_")?.to_ascii_lowercase();
                 let ours = key == "vaults" || key.starts_with("vault_");
                 (ours && !is_service_link(&key)).then_some((key, value.as_str(), Source::Environment(name)))
             }))

@@ -131,6 +131,21 @@ mod tests {
         assert!(!shown.contains("EXAMPLETOKEN"), "{shown}");
     }
 
+    /// The expected signatures are botocore's, again.
+    #[test]
+    fn signs_the_address_as_it_is_sent() {
+        for (url, signature) in [
+            ("http://127.0.0.1:5000/", "a324c74bb024a1ca0639ad452ca031c6eaa5bbd2f0b8eb14e9f6c92dc2335bed"),
+            ("http://127.0.0.1:5000/base/", "05c1907ac2f7c5ec4062cca1bae177d5c429b1c6477662d0c4d5a8e04bed4d42"),
+            ("http://localhost:5000/base/a%2Fb/~x", "85eed24509a409e30ab764900d155cab1fa2e884d152c370703c0f8af2efe5a2"),
+        ] {
+            let now = UNIX_EPOCH + EXAMPLE;
+            let request =
+                get_secret_value(url, "us-east-1", &identity(None), "db/password", "AWSCURRENT", now).unwrap();
+            assert!(header(&request, "authorization").ends_with(&format!("Signature={signature}")), "{url}");
+        }
+    }
+
     #[test]
     fn a_name_is_quoted_and_not_interpreted() {
         let name = "a\"b\\c/é?x=1#2";
