@@ -50,8 +50,9 @@ local function snapshot(references)
 end
 
 local function is_same(references, values)
-  for i, value in ipairs(snapshot(references)) do
-    if value ~= values[i] then
+  local current = snapshot(references)
+  for i = 1, #references do
+    if current[i] ~= values[i] then
       return false
     end
   end

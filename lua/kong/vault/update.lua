@@ -1,18 +1,19 @@
 -- Keeps the tables of plugins up to date: each table says in its `$refs` which of its fields are references.
 
 local front = require "kong.vault.front"
+local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
 local walk = require "kong.vault.walk"
 
 local ngx = ngx
 local is_reference = walk.is_reference
 
--- Seconds for which a table that could not be brought up to date is left alone.
+-- Seconds for which a table that could not be brought up to date is left alone, unless what it lacks arrives.
 local PAUSE = 1
 
 local _M = {}
 
--- When such tables may be tried again; forgotten with the tables.
+-- When such tables may be tried again, and what they lack; forgotten with the tables.
 local retry_at = setmetatable({}, { __mode = "k" })
 
 -- What was last said of a reference: not each request says it again.
@@ -29,59 +30,69 @@ local function warn(reference, err)
   end
 end
 
--- Sets one field; returns whether it may be taken for up to date.
-local function set(target, field, reference)
+-- Sets one field. Notes in `state` what is lacking, and whether the field may be taken for up to date.
+local function set(target, field, reference, state)
   local value, err, lasting = resolve.cached(reference)
   if value == nil then
     warn(reference, err)
-    lasting = false
+    state.lacking[#state.lacking + 1] = reference
   else
     warned[reference] = nil
   end
   target[field] = value or ""
-  return lasting
+  state.complete = state.complete and lasting
 end
 
-local function update(config, seen)
-  seen[config] = true
-  local complete = true
+local function update(config, state)
+  state.seen[config] = true
   local refs = config["$refs"]
   if type(refs) == "table" then
     for field, reference in next, refs do
       if is_reference(reference) then
-        complete = set(config, field, reference) and complete
+        set(config, field, reference, state)
       elseif type(reference) == "table" then
         if type(config[field]) ~= "table" then
           config[field] = {}
         end
         for key, inner in next, reference do
           if is_reference(inner) then
-            complete = set(config[field], key, inner) and complete
+            set(config[field], key, inner, state)
           end
         end
       end
     end
   end
   for name, value in next, config do
-    if name ~= "$refs" and type(value) == "table" and not seen[value] then
-      complete = update(value, seen) and complete
+    if name ~= "$refs" and type(value) == "table" and not state.seen[value] then
+      update(value, state)
     end
   end
-  return complete
+end
+
+-- Whether one of these has a value by now. Starts no fetch.
+local function has_arrived(references)
+  for _, reference in ipairs(references) do
+    if native.vm:cached(reference) then
+      return true
+    end
+  end
+  return false
 end
 
 -- Looks every reference of a table up; the way of those that are not known to be up to date.
 function _M.all(config)
   local mark = front.begin()
   local wait = retry_at[config]
-  if wait and wait.mark == mark and now() < wait.at then
+  if wait and wait.mark == mark and now() < wait.at and not has_arrived(wait.lacking) then
     return config
   end
-  if update(config, {}) then
+  local state = { seen = {}, lacking = {}, complete = true }
+  update(config, state)
+  if state.complete then
     retry_at[config] = nil
     front.mark(config, mark)
   else
-    retry_at[config] = { mark = mark, at = now() + PAUSE }
+    retry_at[config] = { mark = mark, at = now() + PAUSE, lacking = state.lacking }
   end
   return config
 end
