@@ -2,7 +2,8 @@
 -- is an nginx of its own with `fake_server.lua` inside; it counts the requests for each path.
 --
 -- Without a route, `/v1/<mount>/<name>` answers like HashiCorp Vault's KV v1, with the document
--- `{"value":"value of <name>","count":"<how many requests there were for this path>"}`.
+-- `{"value":"value of <name>","count":"<how many requests there were for this path>"}`; a `dated` one adds `at`, the time at
+-- which it answered, so that who is served a value can tell how old it is.
 
 local http = require "spec.support.http"
 local cjson = require "cjson"
@@ -13,7 +14,8 @@ local _M = {}
 _M.__index = _M
 
 --- Starts it. `certificates`: a list of `{ certificate, key }`, each gets a TLS port (`tls_ports`).
-function _M.start(certificates)
+function _M.start(certificates, options)
+  local dated = options and options.dated and "{ dated = true }" or ""
   local ports, servers = {}, {}
   for i, pair in ipairs(certificates or {}) do
     ports[i] = "tls" .. i
@@ -22,18 +24,18 @@ function _M.start(certificates)
         listen 127.0.0.1:{{tls%d}} ssl;
         ssl_certificate %s;
         ssl_certificate_key %s;
-        location / { content_by_lua_block { require("spec.support.fake_server").serve() } }
+        location / { content_by_lua_block { require("spec.support.fake_server").serve(%s) } }
       }
-    ]]):format(i, pair.certificate, pair.key)
+    ]]):format(i, pair.certificate, pair.key, dated)
   end
   local server = nginx.start({
     ports = ports,
     level = "error",
     http = table.concat(servers),
-    server = [[
+    server = ([[
       location = /_control { content_by_lua_block { require("spec.support.fake_server").control() } }
-      location / { content_by_lua_block { require("spec.support.fake_server").serve() } }
-    ]],
+      location / { content_by_lua_block { require("spec.support.fake_server").serve(%s) } }
+    ]]):format(dated),
     main = "worker_shutdown_timeout 1s;",
   })
   local self = setmetatable({ server = server, port = server.port, tls_ports = {} }, _M)
@@ -51,7 +53,8 @@ end
 
 --- How a path is answered; a path that ends with `*` stands for all that start like it. `answer`: `status`, `headers`,
 -- `body`; `gate` (held back until `open`); `raw` (sent as it is in place of an answer); `hang_up` (no answer at all);
--- `megabytes` (of body; `chunked`: without saying how many); `drip` (bytes of body, one every 50 ms).
+-- `megabytes` (of body; `chunked`: without saying how many); `drip` (bytes of body, one every 50 ms); `delay` (seconds
+-- before the answer). Without an `answer` it is as if there had been no route.
 function _M:route(path, answer)
   self:_control({ route = path, answer = answer })
 end
@@ -64,6 +67,20 @@ end
 --- How many requests there were for a path (or, with `*`, for all that start like it).
 function _M:count(path)
   return self:_control({ count = path }).count
+end
+
+--- The times at which those requests came, in order.
+function _M:times(path)
+  return self:_control({ times = path }).times
+end
+
+--- Ends it at once, with all that it knows; `revive` starts it again on the same ports.
+function _M:kill()
+  self.server:kill()
+end
+
+function _M:revive()
+  self.server:launch()
 end
 
 --- Waits until as many requests are held back at a gate.

@@ -5,7 +5,7 @@ local semaphore = require "ngx.semaphore"
 
 local HOLD = 60
 
-local routes, counts, gates = {}, {}, {}
+local routes, counts, times, gates = {}, {}, {}, {}
 
 local function gate_of(name)
   gates[name] = gates[name] or { held = 0, semaphore = semaphore.new(0) }
@@ -53,15 +53,21 @@ local function drip(bytes)
   end
 end
 
-local function document(path)
-  return cjson.encode({ data = { value = "value of " .. path:match "[^/]*$", count = tostring(counts[path]) } })
+local function document(path, dated)
+  ngx.update_time()
+  local at = dated and ("%.3f"):format(ngx.now()) or nil
+  local data = { value = "value of " .. path:match "[^/]*$", count = tostring(counts[path]), at = at }
+  return cjson.encode({ data = data })
 end
 
 local _M = {}
 
-function _M.serve()
+function _M.serve(options)
   local path = ngx.var.uri
   counts[path] = (counts[path] or 0) + 1
+  times[path] = times[path] or {}
+  ngx.update_time()
+  table.insert(times[path], ngx.now())
   local route = route_of(path) or {}
   ngx.req.read_body()
   if route.gate then
@@ -71,6 +77,9 @@ function _M.serve()
       gate.semaphore:wait(HOLD)
       gate.held = gate.held - 1
     end
+  end
+  if route.delay then
+    ngx.sleep(route.delay)
   end
   if route.hang_up then
     return ngx.exit(444)
@@ -87,19 +96,21 @@ function _M.serve()
   elseif route.drip then
     drip(route.drip)
   else
-    local body = route.body or document(path)
+    local body = route.body or document(path, options and options.dated)
     ngx.header.content_length = #body
     ngx.print(body)
   end
 end
 
-local function count(path)
-  local start, sum = path:match "^(.*)%*$", 0
-  if not start then
-    return counts[path] or 0
-  end
-  for known, number in pairs(counts) do
-    sum = sum + (known:sub(1, #start) == start and number or 0)
+local function matches(pattern, path)
+  local start = pattern:match "^(.*)%*$"
+  return path == pattern or start ~= nil and path:sub(1, #start) == start
+end
+
+local function count(pattern)
+  local sum = 0
+  for path, number in pairs(counts) do
+    sum = sum + (matches(pattern, path) and number or 0)
   end
   return sum
 end
@@ -120,6 +131,16 @@ function _M.control()
     end
   elseif command.count then
     answer.count = count(command.count)
+  elseif command.times then
+    answer.times = {}
+    for known, list in pairs(times) do
+      if matches(command.times, known) then
+        for _, at in ipairs(list) do
+          table.insert(answer.times, at)
+        end
+      end
+    end
+    table.sort(answer.times)
   elseif command.held then
     answer.held = gate_of(command.held).held
   end

@@ -21,6 +21,24 @@ function _M.eval()
   answer(pcall(chunk, pack.decode(ngx.req.get_headers()["X-Arguments"])))
 end
 
+--- Answers with the values of the references in `r`, blanks between them; with 502 and why, where one can't be had.
+function _M.value()
+  local values, vault = {}, require "kong.vault"
+  for reference in ngx.var.arg_r:gmatch "[^|]+" do
+    local value, err = vault.get(ngx.unescape_uri(reference))
+    if not value then
+      ngx.status = 502
+      values = { err }
+      break
+    end
+    values[#values + 1] = value
+  end
+  local body = table.concat(values, " ")
+  ngx.header.content_length = #body
+  ngx.header.x_worker = ngx.worker.pid()
+  ngx.print(body)
+end
+
 --- Asks for a reference in whichever phase this is, and writes down under a name what came of it.
 function _M.note(name, reference)
   local value, err = require("kong.vault").get(reference)

@@ -18,6 +18,12 @@ local MODULES = {
   "/usr/lib/nginx/modules/ngx_http_lua_module.so",
 }
 
+-- Where nginx is: it needs its whole path to start a new binary of itself.
+local PROGRAM
+for _, folder in ipairs({ "/usr/sbin", "/usr/local/sbin", "/usr/local/openresty/nginx/sbin" }) do
+  PROGRAM = PROGRAM or files.exists(folder .. "/nginx") and folder .. "/nginx"
+end
+
 local _M = {}
 _M.__index = _M
 
@@ -47,6 +53,7 @@ http {
   server {
     listen 127.0.0.1:{{port}} backlog=4096;
     location = /_ready { return 200; }
+    location = /_value { content_by_lua_block { require("spec.support.inside").value() } }
     location = /_eval { content_by_lua_block { require("spec.support.inside").eval() } }
     {{server}}
   }
@@ -126,19 +133,24 @@ local function try_start(options)
     files.write(self.prefix .. "/" .. name, text)
   end
   self:write(options)
-  local env = { TMPDIR = self.tmp }
+  self.env = { TMPDIR = self.tmp }
   for name, value in pairs(options.env or {}) do
-    env[name] = tostring(value):gsub("{{([%w_]+)}}", self.vars)
+    self.env[name] = tostring(value):gsub("{{([%w_]+)}}", self.vars)
   end
+  self:launch()
+  return self
+end
+
+--- Starts it again where it was ended, on the same ports.
+function _M:launch()
   self.process = process.start({
-    command = { "nginx", "-p", self.prefix, "-e", self.prefix .. "/error.log", "-c", "nginx.conf" },
-    env = env,
+    command = { PROGRAM or "nginx", "-p", self.prefix, "-e", self.prefix .. "/error.log", "-c", "nginx.conf" },
+    env = self.env,
     output = self.prefix .. "/output",
   })
   wait.poll(function()
     return self:is_ready() or self.process:ended()
   end, 30)
-  return self
 end
 
 --- Starts nginx. `options`: `env`; `main`, `http`, `server` (configuration); `init`, `init_worker`, `exit_worker`
@@ -184,6 +196,15 @@ function _M:signal(name)
   self.process:signal(name)
 end
 
+local function gone(pids)
+  for _, pid in ipairs(pids) do
+    if process.alive(pid) then
+      return false
+    end
+  end
+  return true
+end
+
 --- Has the master read the configuration again, with other pieces; returns once all the old workers are gone.
 function _M:reload(options)
   local before = self:workers()
@@ -192,13 +213,47 @@ function _M:reload(options)
   end
   self:signal "HUP"
   wait.eventually("the old workers end after a reload", function()
-    for _, pid in ipairs(before) do
-      if process.alive(pid) then
-        return false
-      end
-    end
-    return self:is_ready()
+    return gone(before) and self:is_ready()
   end)
+end
+
+--- Ends master and workers as a crash of the machine would.
+function _M:kill()
+  local workers = self:workers()
+  self:signal "KILL"
+  for _, pid in ipairs(workers) do
+    process.send(pid, "KILL")
+  end
+  self.process:wait()
+  wait.eventually("nginx is gone", function()
+    process.reap(workers)
+    return gone(workers)
+  end)
+end
+
+--- Upgrades the binary: a new master with workers of its own takes over, the old ones end. Of the environment only what
+-- `env` directives name is left then.
+function _M:upgrade()
+  local old, before = self.process, self:workers()
+  self:signal "USR2"
+  local pid = wait.eventually("there is a new master", function()
+    local written = tonumber((files.read(self.prefix .. "/nginx.pid") or ""):match "%d+")
+    return written and written ~= old.pid and #process.children(written) == self.vars.workers and written
+  end)
+  old:signal "QUIT"
+  wait.eventually("the old nginx ends", function()
+    return old:ended() and gone(before)
+  end)
+  self.process = process.adopt(pid)
+end
+
+--- The path for references whose values make up the answer, with blanks between them; 502 where one can't be had.
+function _M.value_path(...)
+  local escaped = {}
+  for i, reference in ipairs({ ... }) do
+    escaped[i] = http.escape(reference)
+  end
+  return "/_value?r=" .. table.concat(escaped, "|")
 end
 
 function _M:open(path, more)

@@ -18,12 +18,17 @@ int posix_spawn_file_actions_destroy(void *actions);
 int waitpid(int pid, int *status, int options);
 int kill(int pid, int signal);
 unsigned int getuid(void);
+int prctl(int option, unsigned long argument, unsigned long, unsigned long, unsigned long);
 ]]
 
 local C = ffi.C
 
-local SIGNALS = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, USR1 = 10, TERM = 15 }
+local SIGNALS = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, USR1 = 10, USR2 = 12, TERM = 15, WINCH = 28 }
 local WNOHANG = 1
+-- Grandchildren whose parents are gone become our children: an nginx that was upgraded, workers without a master.
+local PR_SET_CHILD_SUBREAPER = 36
+C.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
 local O_RDONLY, O_WRONLY_CREATE_APPEND = 0, 0x441
 
 local _M = { is_root = C.getuid() == 0 }
@@ -70,6 +75,15 @@ function _M.start(spec)
   return self
 end
 
+--- A process that somebody else started, and whose parent is gone, or will be.
+function _M.adopt(pid)
+  local self = setmetatable({ pid = pid }, _M)
+  cleanup.add(function()
+    self:stop()
+  end)
+  return self
+end
+
 --- How it ended: its exit status, or -signal. `nil` while it runs.
 function _M:ended()
   if not self.status then
@@ -109,6 +123,14 @@ function _M.send(pid, name)
   return C.kill(pid, SIGNALS[name]) == 0
 end
 
+--- Takes note of the ends of children that nobody waits for, such as workers whose master was killed.
+function _M.reap(pids)
+  local status = ffi.new "int[1]"
+  for _, pid in ipairs(pids) do
+    C.waitpid(pid, status, WNOHANG)
+  end
+end
+
 --- Runs a program to its end. Returns its exit status and all that it wrote.
 function _M.run(spec)
   local output = files.folder() .. "/output"
@@ -141,6 +163,11 @@ end
 --- How many threads a process has; 0 where it is gone.
 function _M.threads(pid)
   return #files.list(("/proc/%d/task"):format(pid))
+end
+
+--- Its resident memory, in kB.
+function _M.memory(pid)
+  return _M.status_of(pid, "VmRSS") or 0
 end
 
 --- How many descriptors a process has open.
