@@ -24,6 +24,9 @@ local NAME = 32
 -- found it back: an answer comes soon if it comes at all.
 local SECOND_LOOK = 0.3
 
+-- How often to look whose a claim is that is taken back each time before we can see.
+local LOOKS = 3
+
 local _M = {}
 
 local dict
@@ -59,18 +62,21 @@ end
 
 -- The fetch is ours, or that of another worker which is asked for its outcome.
 local function claim(ticket, name, key, me)
-  local ok, err = dict:safe_add(key, me, lifetime)
-  if ok then
-    -- Between our look and our claim another worker may have brought it.
-    if native.adopt(ticket, dict:get(DOCUMENT .. name)) then
-      dict:delete(key)
-      return landed(ticket)
+  for _ = 1, LOOKS do
+    local ok, err = dict:safe_add(key, me, lifetime)
+    local owner = not ok and err == "exists" and dict:get(key)
+    if owner and owner ~= me then
+      return native.depart(ticket, owner, false)
     end
-    return own(ticket, name)
-  end
-  local owner = err == "exists" and dict:get(key)
-  if owner and owner ~= me then
-    return native.depart(ticket, owner, false)
+    -- Between our look and our claim, or between that and our look at the other's, it may have been brought.
+    if native.adopt(ticket, dict:get(DOCUMENT .. name)) then
+      if ok then
+        dict:delete(key)
+      end
+      return landed(ticket)
+    elseif ok or owner == me or err ~= "exists" then
+      break
+    end
   end
   return own(ticket, name)
 end
