@@ -1,0 +1,322 @@
+-- The node's cache: several workers and the shared dictionary `kong_secrets`.
+
+local cleanup = require "spec.support.cleanup"
+local fake = require "spec.support.fake"
+local load = require "spec.support.load"
+local nginx = require "spec.support.nginx"
+local process = require "spec.support.process"
+local wait = require "spec.support.wait"
+
+local cjson = require "cjson"
+
+local LOAD = [[ require "kong.vault" ]]
+
+local DICTIONARY = "lua_shared_dict kong_secrets 5m;"
+
+-- All that is in the dictionary, keys and values.
+local DUMP = [[
+  location = /dump {
+    content_by_lua_block {
+      local dict = ngx.shared.kong_secrets
+      for _, key in ipairs(dict:get_keys(0)) do
+        ngx.print(key, "\n", tostring(dict:get(key)), "\n")
+      end
+    }
+  }
+]]
+
+-- Notes the worker under `worker-<pid>` and then asks for a reference.
+local NOTING = [[
+  ngx.shared.results:incr("worker-" .. ngx.worker.pid(), 1, 0)
+  return ngx.worker.pid(), require("kong.vault").get(...)
+]]
+
+local function occurrences(text, part)
+  return select(2, text:gsub((part:gsub("%p", "%%%0")), ""))
+end
+
+describe("the workers of a node", function()
+  local vault
+
+  setup(function()
+    vault = fake.start()
+  end)
+
+  teardown(cleanup.run)
+
+  local function start(options)
+    options.env = options.env or {}
+    options.env.KONG_VAULT_HCV_PORT = vault.port
+    options.env.KONG_VAULT_FETCH_TIMEOUT = options.env.KONG_VAULT_FETCH_TIMEOUT or "20"
+    options.init = LOAD
+    options.workers = options.workers or 4
+    options.server = options.server or DUMP
+    return nginx.start(options)
+  end
+
+  local function ends_well(server)
+    assert.equal(0, server:stop("QUIT", 10))
+    assert.same({}, server:flaws({ "value of " }))
+  end
+
+  -- Asks until each worker has answered; returns the different answers with their numbers.
+  local function ask_all(server, reference)
+    local pids, answers, number = {}, {}, 0
+    wait.eventually("each worker was asked", function()
+      local asked = {}
+      for i = 1, 8 do
+        asked[i] = server:begin("return ngx.worker.pid(), require('kong.vault').get(...)", reference)
+      end
+      for _, request in ipairs(asked) do
+        local pid, value, err = request.read()
+        number = number + (pids[pid] and 0 or 1)
+        pids[pid] = true
+        local answer = value or err
+        answers[answer] = (answers[answer] or 0) + 1
+      end
+      return number >= server.vars.workers
+    end)
+    return answers
+  end
+
+  it("fetch each of 200 cold documents once for 1,000 clients, and all answers are right", function()
+    local server = start({ http = DICTIONARY })
+    vault:route("/v1/secret/many-*", { delay = 0.02 })
+    local paths = {}
+    for i = 1, 200 do
+      -- Two fields: by the count it is seen that all have the same fetch's.
+      local document = "{vault://hcv/many-" .. i
+      paths[i] = nginx.value_path(document .. "/value}", document .. "/count}")
+    end
+    -- One process can't hold as many connections.
+    local loads = {}
+    for i = 1, 4 do
+      loads[i] = load.start(server, { paths = paths, connections = 250 })
+    end
+    local answered, wrong, workers = {}, {}, server:workers()
+    wait.eventually("all documents were fetched", function()
+      return vault:count "/v1/secret/many-*" >= 200
+    end)
+    for _, running in ipairs(loads) do
+      for _, sample in ipairs(running:stop()) do
+        local number = sample.path:match "many%-(%d+)"
+        answered[number] = true
+        if sample.body ~= "value of many-" .. number .. " 1" then
+          wrong[#wrong + 1] = sample.status .. " " .. sample.body
+        end
+      end
+    end
+    assert.same({}, wrong)
+    for i = 1, 200 do
+      assert.is_true(answered[tostring(i)], "many-" .. i)
+      assert.equal(1, vault:count("/v1/secret/many-" .. i))
+    end
+    assert.same(workers, server:workers())
+    ends_well(server)
+  end)
+
+  it("leave nothing in clear text in the dictionary", function()
+    local server = start({ http = DICTIONARY, env = { KONG_VAULT_HCV_TOKEN = "t0ken-of-the-node" } })
+    assert.same({ ["value of clear"] = 1 }, { ["value of clear"] = 1 })
+    for _ = 1, 8 do
+      assert.equal("value of clear", (server:value "{vault://hcv/clear/value}"))
+    end
+    local dump = server:get("/dump").body
+    assert.is_true(#dump > 100)
+    for _, text in ipairs({ "clear", "value", "hcv", "secret", "t0ken", "127.0.0.1", "count" }) do
+      assert.is_nil(dump:find(text, 1, true), text)
+    end
+    assert.equal(1, vault:count "/v1/secret/clear")
+    ends_well(server)
+  end)
+
+  it("can't be made to believe what somebody else put into the dictionary", function()
+    local server = start({ http = DICTIONARY })
+    assert.equal("value of mine", (server:value "{vault://hcv/mine/value}"))
+    assert.equal("value of other", (server:value "{vault://hcv/other/value}"))
+    -- One document in the other's place, and rubbish in the first one's.
+    server:eval [[
+      local dict, documents = ngx.shared.kong_secrets, {}
+      for _, key in ipairs(dict:get_keys(0)) do
+        if #(dict:get(key) or "") > 60 then documents[#documents + 1] = key end
+      end
+      assert(#documents == 2)
+      local first = dict:get(documents[1])
+      dict:set(documents[1], dict:get(documents[2]))
+      dict:set(documents[2], first:sub(1, -2) .. "x")
+    ]]
+    for name in pairs({ mine = true, other = true }) do
+      assert.same({ ["value of " .. name] = true }, (function()
+        local seen = {}
+        for answer in pairs(ask_all(server, "{vault://hcv/" .. name .. "/value}")) do
+          seen[answer] = true
+        end
+        return seen
+      end)())
+    end
+    ends_well(server)
+  end)
+
+  it("without the dictionary are each on their own", function()
+    local server = start({ server = "", workers = 3 })
+    local answers = ask_all(server, "{vault://hcv/alone/value}")
+    assert.is_truthy(answers["value of alone"])
+    assert.equal(1, (function()
+      local number = 0
+      for _ in pairs(answers) do
+        number = number + 1
+      end
+      return number
+    end)())
+    assert.equal(3, vault:count "/v1/secret/alone")
+    ends_well(server)
+  end)
+
+  it("cache on their own where the dictionary is full, and say so once", function()
+    local server = start({ http = "lua_shared_dict kong_secrets 12k;", workers = 2 })
+    for i = 1, 10 do
+      local body = cjson.encode({ data = { value = ("%03d"):format(i):rep(1000) } })
+      vault:route("/v1/secret/full-" .. i, { body = body })
+    end
+    -- Some fit, some don't.
+    for _ = 1, 3 do
+      for i = 1, 10 do
+        assert.equal(("%03d"):format(i):rep(1000), (server:value("{vault://hcv/full-" .. i .. "/value}")))
+        assert.equal("value of small-" .. i, (server:value("{vault://hcv/small-" .. i .. "/value}")))
+      end
+    end
+    for i = 1, 10 do
+      assert.is_true(vault:count("/v1/secret/full-" .. i) <= 2)
+    end
+    local said = occurrences(server:log(), "kong_secrets has no room")
+    assert.is_true(said >= 1 and said <= 2, said .. " lines")
+    ends_well(server)
+  end)
+
+  -- Asks in as many workers as there are; returns the requests that are under way, and the worker that fetches.
+  local function crowd(server, name)
+    vault:route("/v1/secret/" .. name, { gate = name })
+    local reference = "{vault://hcv/" .. name .. "/value}"
+    local requests = { server:begin(NOTING, reference) }
+    vault:await(name, 1)
+    local owner
+    for _, pid in ipairs(server:workers()) do
+      if server:eval("return ngx.shared.results:get(...)", "worker-" .. pid) then
+        owner = pid
+      end
+    end
+    wait.eventually("other workers wait too", function()
+      requests[#requests + 1] = server:begin(NOTING, reference)
+      local waiting = 0
+      for _, pid in ipairs(server:workers()) do
+        waiting = waiting + (server:eval("return ngx.shared.results:get(...)", "worker-" .. pid) and 1 or 0)
+      end
+      return waiting == server.vars.workers
+    end)
+    assert.equal(1, vault:count("/v1/secret/" .. name))
+    return requests, owner
+  end
+
+  it("take over from one that was killed while it fetched, and only one does", function()
+    local server = start({ http = DICTIONARY })
+    local requests, owner = crowd(server, "orphan")
+    process.send(owner, "KILL")
+    vault:await("orphan", 2)
+    wait.eventually("there is a new worker", function()
+      return #server:workers() == 4 and server:is_ready()
+    end)
+    -- Somebody who comes now joins in.
+    requests[#requests + 1] = server:begin(NOTING, "{vault://hcv/orphan/value}")
+    vault:open "orphan"
+    local served, lost = 0, 0
+    for _, request in ipairs(requests) do
+      local read, pid, value, err = pcall(request.read)
+      if read then
+        assert.same({ "value of orphan", nil }, { value, err })
+        assert.not_equal(owner, pid)
+        served = served + 1
+      else
+        lost = lost + 1
+      end
+    end
+    assert.is_true(served >= 4 and lost >= 1)
+    assert.equal(2, vault:count "/v1/secret/orphan")
+    ends_well(server)
+  end)
+
+  it("take over from one that is stopped for good only when its time is up, and lose nobody", function()
+    local server = start({ http = DICTIONARY, env = { KONG_VAULT_FETCH_TIMEOUT = "1" } })
+    -- The one that fetches quits gracefully while others wait for it: they have its value.
+    local requests = crowd(server, "leaving")
+    server:signal "HUP"
+    wait.eventually("new workers serve", function()
+      return #server:workers() > 4
+    end)
+    vault:open "leaving"
+    for _, request in ipairs(requests) do
+      local _, value, err = request.read()
+      assert.same({ "value of leaving", nil }, { value, err })
+    end
+    assert.equal(1, vault:count "/v1/secret/leaving")
+    ends_well(server)
+  end)
+
+  it("keep what they have over a reload", function()
+    local server = start({ http = DICTIONARY })
+    assert.equal("1", (server:value "{vault://hcv/kept/count}"))
+    for _ = 1, 3 do
+      server:reload()
+      assert.same({ "1" }, (function()
+        local seen = {}
+        for answer in pairs(ask_all(server, "{vault://hcv/kept/count}")) do
+          seen[#seen + 1] = answer
+        end
+        return seen
+      end)())
+    end
+    assert.equal(1, vault:count "/v1/secret/kept")
+    ends_well(server)
+  end)
+
+  it("share failures for neg_ttl", function()
+    local server = start({ http = DICTIONARY, env = { KONG_VAULT_HCV_NEG_TTL = "60" } })
+    vault:route("/v1/secret/absent", { status = 404, body = '{"errors":[]}' })
+    for answer in pairs(ask_all(server, "{vault://hcv/absent/value}")) do
+      assert.matches("there is no secret/absent", answer, 1, true)
+    end
+    assert.equal(1, vault:count "/v1/secret/absent")
+    ends_well(server)
+  end)
+
+  it("that are new have the others' old values while the vault is away", function()
+    local lost = fake.start()
+    local server = start({
+      http = DICTIONARY,
+      workers = 2,
+      env = { KONG_VAULT_DECLARATIVE_CONFIG = "{{prefix}}/kong.yml", KONG_VAULT_BREAKER_INTERVAL = "0.5" },
+      files = {
+        ["kong.yml"] = cjson.encode({
+          vaults = { { prefix = "lost", name = "hcv", config = { port = lost.port, ttl = 0.2, neg_ttl = 0 } } },
+        }),
+      },
+    })
+    local value = server:value "{vault://lost/old/value}"
+    assert.equal("value of old", value)
+    lost:kill()
+    wait.eventually("its time is over", function()
+      return server:log():find("kong.vault: ", 1, true)
+    end)
+    for _, pid in ipairs(server:workers()) do
+      process.send(pid, "KILL")
+    end
+    wait.eventually("there are new workers", function()
+      return #server:workers() == 2 and server:is_ready()
+    end)
+    local answers = ask_all(server, "{vault://lost/old/value}")
+    assert.is_truthy(answers["value of old"])
+    answers["value of old"] = nil
+    assert.same({}, answers)
+    lost:revive()
+    ends_well(server)
+  end)
+end)
