@@ -1,6 +1,7 @@
 //! A flight, run on the engine: from another worker that is fetching the document, or from the vault.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::cache::Found;
 use crate::engine::Engine;
@@ -12,6 +13,9 @@ use crate::peers::{self, Missing, Peers};
 use crate::plan::Origin;
 use crate::resolver::{Resolver, ended_early, lock};
 use crate::wake::Event;
+
+/// How long a flight that has to be seen off anew waits for somebody to do so. In init_worker nobody will.
+const ATTENDANCE: Duration = Duration::from_millis(100);
 
 /// Sees to it that a flight lands and its passengers are woken, even where the fetch panics or is dropped.
 struct Landing {
@@ -94,8 +98,13 @@ impl Landing {
                     self.outcome = Some((outcome, None));
                     return;
                 }
-                Err(_) if self.call_back(&peer) => return,
-                Err(_) => drop(lock(&self.resolver.flights).depart(self.ticket, false)),
+                Err(_) => {
+                    self.resolver.bell.attended(ATTENDANCE).await;
+                    if self.call_back(&peer) {
+                        return;
+                    }
+                    lock(&self.resolver.flights).depart(self.ticket, false);
+                }
             }
         }
         let (resolver, origin) = (&self.resolver, &self.origin);

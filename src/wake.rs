@@ -45,6 +45,8 @@ pub enum Event {
 pub struct Bell {
     number: u64,
     state: Mutex<State>,
+    /// Notified of each new line.
+    listening: Notify,
 }
 
 #[derive(Default)]
@@ -76,7 +78,7 @@ impl Bell {
     pub fn new() -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let bell = Arc::new(Bell { number, state: Mutex::default() });
+        let bell = Arc::new(Bell { number, state: Mutex::default(), listening: Notify::new() });
         let mut bells = bells();
         bells.retain(|_, bell| bell.strong_count() > 0);
         bells.insert(number, Arc::downgrade(&bell));
@@ -91,6 +93,16 @@ impl Bell {
     /// Whether anybody listens.
     pub fn is_attended(&self) -> bool {
         !self.lock().lines.is_empty()
+    }
+
+    /// Waits until somebody listens, but no longer than `patience`: a worker's courier is on its way when its first flight
+    /// departs.
+    pub async fn attended(&self, patience: Duration) {
+        let listening = self.listening.notified();
+        if !self.is_attended() {
+            // An error means that nobody came.
+            let _ = tokio::time::timeout(patience, listening).await;
+        }
     }
 
     /// Leaves an event for the worker; false where nobody listens, and nothing is left then.
@@ -126,6 +138,7 @@ impl Bell {
     async fn serve(&self, stream: UnixStream) {
         let line = Arc::new(Line { stream, hung_up: Notify::new() });
         self.lock().lines.push(Arc::clone(&line));
+        self.listening.notify_waiters();
         // From here on nothing is missed; the worker looks then for what it may have missed before.
         let _ = line.stream.try_write(b"\n");
         tokio::select! {

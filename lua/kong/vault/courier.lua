@@ -67,6 +67,7 @@ function _M.serve(is_done, seconds)
   local ring = ok
   if ring then
     ring, err = sock:receive(1)
+    node_cache.sweep()
     parking.sweep()
   end
   while ring do

@@ -151,6 +151,15 @@ function _M.publish(ticket)
   dict:delete(CLAIM .. name)
 end
 
+-- Hands on what landed without anybody being told.
+function _M.sweep()
+  for ticket in next, owned do
+    if native.landed(ticket) then
+      _M.publish(ticket)
+    end
+  end
+end
+
 -- Notes that a vault went bad or came back. Returns whether this is news on this node, and the line for the log.
 function _M.note_health(text, up)
   local vault, line = sub(text, 1, NAME), sub(text, NAME + 1)
