@@ -20,94 +20,99 @@ local SERVER = [[
   location /other { content_by_lua_block { ngx.print "served" } }
 ]]
 
-describe("in one worker", function()
-  local server, vault
+for mode, dictionary in pairs({
+  ["without the node's dictionary"] = "",
+  ["with the node's dictionary"] = "lua_shared_dict kong_secrets 5m;",
+}) do
+  describe("in one worker, " .. mode, function()
+    local server, vault
 
-  setup(function()
-    vault = fake.start()
-    server = nginx.start({
-      env = { KONG_VAULT_HCV_PORT = vault.port, KONG_VAULT_FETCH_TIMEOUT = "20" },
-      init = [[require "kong.vault"]],
-      server = SERVER,
-    })
-  end)
-
-  teardown(cleanup.run)
-
-  -- Opens requests for what `reference` says, and returns once all of them wait.
-  local function waiting(number, reference)
-    server:eval "ngx.shared.results:delete('arrived')"
-    local requests = {}
-    for i = 1, number do
-      requests[i] = server:open("/get?reference=" .. http.escape(reference(i)))
-    end
-    wait.eventually("requests wait", function()
-      return server:eval "return ngx.shared.results:get('arrived')" == number
+    setup(function()
+      vault = fake.start()
+      server = nginx.start({
+        env = { KONG_VAULT_HCV_PORT = vault.port, KONG_VAULT_FETCH_TIMEOUT = "20" },
+        init = [[require "kong.vault"]],
+        http = dictionary,
+        server = SERVER,
+      })
     end)
-    return requests
-  end
 
-  it("500 requests for a cold document are one fetch", function()
-    vault:route("/v1/secret/stampede", { gate = "stampede" })
-    local requests = waiting(500, function()
-      return "{vault://hcv/stampede/value}"
+    teardown(cleanup.run)
+
+    -- Opens requests for what `reference` says, and returns once all of them wait.
+    local function waiting(number, reference)
+      server:eval "ngx.shared.results:delete('arrived')"
+      local requests = {}
+      for i = 1, number do
+        requests[i] = server:open("/get?reference=" .. http.escape(reference(i)))
+      end
+      wait.eventually("requests wait", function()
+        return server:eval "return ngx.shared.results:get('arrived')" == number
+      end)
+      return requests
+    end
+
+    it("500 requests for a cold document are one fetch", function()
+      vault:route("/v1/secret/stampede", { gate = "stampede" })
+      local requests = waiting(500, function()
+        return "{vault://hcv/stampede/value}"
+      end)
+      vault:open "stampede"
+      for _, request in ipairs(requests) do
+        assert.equal("value of stampede", request:read().body)
+      end
+      assert.equal(1, vault:count "/v1/secret/stampede")
     end)
-    vault:open "stampede"
-    for _, request in ipairs(requests) do
-      assert.equal("value of stampede", request:read().body)
-    end
-    assert.equal(1, vault:count "/v1/secret/stampede")
-  end)
 
-  it("500 requests for a document that can't be had are one fetch, and each hears why", function()
-    vault:route("/v1/secret/denied", { gate = "denied", status = 403, body = '{"errors":["permission denied"]}' })
-    local requests = waiting(500, function()
-      return "{vault://hcv/denied/value}"
+    it("500 requests for a document that can't be had are one fetch, and each hears why", function()
+      vault:route("/v1/secret/denied", { gate = "denied", status = 403, body = '{"errors":["permission denied"]}' })
+      local requests = waiting(500, function()
+        return "{vault://hcv/denied/value}"
+      end)
+      vault:open "denied"
+      for _, request in ipairs(requests) do
+        assert.matches("^nil could not get value .*403", request:read().body)
+      end
+      assert.equal(1, vault:count "/v1/secret/denied")
     end)
-    vault:open "denied"
-    for _, request in ipairs(requests) do
-      assert.matches("^nil could not get value .*403", request:read().body)
-    end
-    assert.equal(1, vault:count "/v1/secret/denied")
-  end)
 
-  it("two fields of a document are one fetch and of one version", function()
-    -- By the fake's own count of requests, each fetch would bring another version.
-    vault:route("/v1/secret/fields", { gate = "fields" })
-    local requests = waiting(100, function(i)
-      return i % 2 == 0 and "{vault://hcv/fields/value}" or "{vault://hcv/fields/count}"
+    it("two fields of a document are one fetch and of one version", function()
+      -- By the fake's own count of requests, each fetch would bring another version.
+      vault:route("/v1/secret/fields", { gate = "fields" })
+      local requests = waiting(100, function(i)
+        return i % 2 == 0 and "{vault://hcv/fields/value}" or "{vault://hcv/fields/count}"
+      end)
+      vault:open "fields"
+      for i, request in ipairs(requests) do
+        assert.equal(i % 2 == 0 and "value of fields" or "1", request:read().body)
+      end
+      assert.same({ value = "value of fields", count = "1" }, cjson.decode((server:value "{vault://hcv/fields}")))
+      assert.equal(1, vault:count "/v1/secret/fields")
     end)
-    vault:open "fields"
-    for i, request in ipairs(requests) do
-      assert.equal(i % 2 == 0 and "value of fields" or "1", request:read().body)
-    end
-    assert.same({ value = "value of fields", count = "1" }, cjson.decode((server:value "{vault://hcv/fields}")))
-    assert.equal(1, vault:count "/v1/secret/fields")
-  end)
 
-  it("other requests are served while 50 different secrets are being waited for", function()
-    vault:route("/v1/secret/slow-*", { gate = "slow" })
-    local requests = waiting(50, function(i)
-      return ("{vault://hcv/slow-%d/value}"):format(i)
+    it("other requests are served while 50 different secrets are being waited for", function()
+      vault:route("/v1/secret/slow-*", { gate = "slow" })
+      local requests = waiting(50, function(i)
+        return ("{vault://hcv/slow-%d/value}"):format(i)
+      end)
+      vault:await("slow", 50)
+      for _ = 1, 300 do
+        assert.equal("served", server:get("/other").body)
+      end
+      assert.equal("value of meanwhile", (server:value "{vault://hcv/meanwhile/value}"))
+      assert.equal("value of meanwhile", (server:value "{vault://hcv/meanwhile/value}"))
+      -- All of that came to an end before any of the fetches was let go.
+      vault:await("slow", 50)
+      vault:open "slow"
+      for i, request in ipairs(requests) do
+        assert.equal("value of slow-" .. i, request:read().body)
+      end
+      assert.equal(50, vault:count "/v1/secret/slow-*")
     end)
-    vault:await("slow", 50)
-    for _ = 1, 300 do
-      assert.equal("served", server:get("/other").body)
-    end
-    assert.equal("value of meanwhile", (server:value "{vault://hcv/meanwhile/value}"))
-    assert.equal("value of meanwhile", (server:value "{vault://hcv/meanwhile/value}"))
-    -- All of that came to an end before any of the fetches was let go.
-    vault:await("slow", 50)
-    vault:open "slow"
-    for i, request in ipairs(requests) do
-      assert.equal("value of slow-" .. i, request:read().body)
-    end
-    assert.equal(50, vault:count "/v1/secret/slow-*")
-  end)
 
-  it("light threads and coroutines of one request wait side by side", function()
-    vault:route("/v1/secret/side-*", { gate = "side" })
-    local request = server:begin [[
+    it("light threads and coroutines of one request wait side by side", function()
+      vault:route("/v1/secret/side-*", { gate = "side" })
+      local request = server:begin [[
       local vault, threads, values = require "kong.vault", {}, {}
       for i = 1, 20 do
         threads[i] = ngx.thread.spawn(function()
@@ -117,37 +122,38 @@ describe("in one worker", function()
       for i = 1, 20 do values[i] = select(2, ngx.thread.wait(threads[i])) end
       return table.concat(values, ",")
     ]]
-    vault:await("side", 20)
-    vault:open "side"
-    local expected = {}
-    for i = 1, 20 do
-      expected[i] = "value of side-" .. i
-    end
-    assert.equal(table.concat(expected, ","), (request.read()))
-  end)
+      vault:await("side", 20)
+      vault:open "side"
+      local expected = {}
+      for i = 1, 20 do
+        expected[i] = "value of side-" .. i
+      end
+      assert.equal(table.concat(expected, ","), (request.read()))
+    end)
 
-  it("who can't yield though his phase could hears of it, and the fetch goes on", function()
-    vault:route("/v1/secret/c-boundary", { gate = "c-boundary" })
-    local value, err = server:eval [[
+    it("who can't yield though his phase could hears of it, and the fetch goes on", function()
+      vault:route("/v1/secret/c-boundary", { gate = "c-boundary" })
+      local value, err = server:eval [[
       local value, err
       string.gsub("x", "x", function() value, err = require("kong.vault").get "{vault://hcv/c-boundary/value}" end)
       return value, err
     ]]
-    assert.is_nil(value)
-    assert.matches("^could not get value from external vault", err)
-    vault:open "c-boundary"
-    assert.equal("value of c-boundary", (server:value "{vault://hcv/c-boundary/value}"))
-    assert.equal(1, vault:count "/v1/secret/c-boundary")
-  end)
-
-  it("it takes no more than one thread, and descriptors are given back", function()
-    local worker = server:worker()
-    assert.is_true(process.threads(worker) <= 2)
-    -- Connections are kept for the next fetch, but not one for each that ever was.
-    wait.eventually("descriptors are given back", function()
-      return process.descriptors(worker) < 250
+      assert.is_nil(value)
+      assert.matches("^could not get value from external vault", err)
+      vault:open "c-boundary"
+      assert.equal("value of c-boundary", (server:value "{vault://hcv/c-boundary/value}"))
+      assert.equal(1, vault:count "/v1/secret/c-boundary")
     end)
-    assert.equal(0, server:stop("QUIT", 10))
-    assert.same({}, server:flaws())
+
+    it("it takes no more than one thread, and descriptors are given back", function()
+      local worker = server:worker()
+      assert.is_true(process.threads(worker) <= 2)
+      -- Connections are kept for the next fetch, but not one for each that ever was.
+      wait.eventually("descriptors are given back", function()
+        return process.descriptors(worker) < 250
+      end)
+      assert.equal(0, server:stop("QUIT", 10))
+      assert.same({}, server:flaws())
+    end)
   end)
-end)
+end

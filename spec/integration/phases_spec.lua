@@ -38,6 +38,11 @@ local HTTP = [[
     location / { return 200 "over TLS"; }
   }
   server {
+    listen 127.0.0.1:{{rewriting}};
+    server_rewrite_by_lua_block { note_by_arguments() }
+    location / { return 200; }
+  }
+  server {
     listen 127.0.0.1:{{tls_hello}} ssl;
     ssl_client_hello_by_lua_block {
       note_by_server_name("ssl_client_hello", require("ngx.ssl.clienthello").get_client_hello_server_name())
@@ -72,6 +77,7 @@ local SERVER = [[
       assert(ngx.timer.at(0, function() require("spec.support.inside").note(name, reference) end))
     }
   }
+  location /subrequest { content_by_lua_block { ngx.location.capture("/content", { args = ngx.var.args }) } }
   location /balancer { proxy_pass http://balanced/_ready; }
 ]]
 
@@ -122,7 +128,7 @@ describe("get in nginx", function()
     })
     server = nginx.start({
       env = { OF_THE_SPECS = "captured", KONG_VAULT_HCV_PORT = vault.port },
-      ports = { "tls", "tls_hello", "tls_hello_sleep" },
+      ports = { "tls", "tls_hello", "tls_hello_sleep", "rewriting" },
       vars = { certificate = fallback.certificate, key = fallback.key },
       http = HTTP,
       server = SERVER,
@@ -140,7 +146,8 @@ describe("get in nginx", function()
     number = number + 1
     local name = ("%s-%d"):format(phase, number)
     local path = ("/%s?name=%s&reference=%s"):format(phase, name, http.escape(reference))
-    assert.equal(200, server:get(path).status)
+    local port = phase == "server_rewrite" and server.vars.rewriting or server.port
+    assert.equal(200, http.request(port, path).status)
     wait.eventually(phase .. " ran", function()
       return select(3, server:noted(name))
     end)
@@ -174,7 +181,7 @@ describe("get in nginx", function()
     assert.equal(1, vault:count "/v1/secret/init-worker")
   end)
 
-  for _, phase in ipairs({ "rewrite", "access", "content", "timer" }) do
+  for _, phase in ipairs({ "server_rewrite", "rewrite", "access", "content", "timer" }) do
     it("waits for a cold secret in " .. phase .. ", then has it", function()
       local reference = ("{vault://hcv/cold-%s/value}"):format(phase)
       assert.same({ "value of cold-" .. phase, nil, phase }, { ask(phase, reference) })
@@ -183,6 +190,10 @@ describe("get in nginx", function()
       assert.equal(1, vault:count("/v1/secret/cold-" .. phase))
     end)
   end
+
+  it("waits for a cold secret in a subrequest", function()
+    assert.equal("value of sub", (ask("subrequest", "{vault://hcv/sub/value}")))
+  end)
 
   for _, phase in ipairs({ "set", "header_filter", "body_filter", "log", "balancer" }) do
     it("does not wait in " .. phase .. ", but fetches in the background", function()

@@ -50,33 +50,45 @@ describe("nginx", function()
     ends_well(server)
   end)
 
-  it("with several workers", function()
+  -- Each of three workers asks for the same as soon as it runs. `secret`: a name that nobody else uses.
+  local function several_workers(secret, dictionary)
     local server = start(vault, {
       workers = 3,
-      init = LOAD .. [[.get "{vault://hcv/several-init/value}"]],
+      http = dictionary,
+      vars = { secret = secret },
+      init = LOAD .. [[.get "{vault://hcv/{{secret}}-init/value}"]],
       init_worker = [[
         local name = "worker-" .. ngx.worker.id()
         ngx.timer.at(0, function()
           local inside = require "spec.support.inside"
-          inside.note(name, "{vault://hcv/several/value}")
+          inside.note(name, "{vault://hcv/{{secret}}/value}")
           inside.note(name .. "-env", "{vault://env/of-the-specs}")
-          inside.note(name .. "-init", "{vault://hcv/several-init/value}")
+          inside.note(name .. "-init", "{vault://hcv/{{secret}}-init/value}")
         end)
       ]],
     })
     for worker = 0, 2 do
+      local name = "worker-" .. worker
       wait.eventually("each worker fetched", function()
-        return select(3, server:noted(("worker-%d-init"):format(worker)))
+        return select(3, server:noted(name .. "-init"))
       end)
-      assert.equal("value of several", (server:noted(("worker-%d"):format(worker))))
-      assert.equal("captured", (server:noted(("worker-%d-env"):format(worker))))
-      assert.equal("value of several-init", (server:noted(("worker-%d-init"):format(worker))))
+      assert.equal("value of " .. secret, (server:noted(name)))
+      assert.equal("captured", (server:noted(name .. "-env")))
+      assert.equal(("value of %s-init"):format(secret), (server:noted(name .. "-init")))
     end
-    assert.is_true(vault:count "/v1/secret/several" <= 3)
-    assert.equal(1, vault:count "/v1/secret/several-init")
+    assert.equal(1, vault:count(("/v1/secret/%s-init"):format(secret)))
     assert.equal(1, process.threads(server.process.pid))
     threads_are_few(server)
     ends_well(server)
+    return vault:count("/v1/secret/" .. secret)
+  end
+
+  it("with several workers", function()
+    assert.is_true(several_workers "several" <= 3)
+  end)
+
+  it("with several workers that share the node's dictionary", function()
+    assert.equal(1, several_workers("sharing", "lua_shared_dict kong_secrets 5m;"))
   end)
 
   it("with workers of another user", function()

@@ -49,7 +49,6 @@ local function try_start(pair)
     env = { HOME = home },
     output = home .. "/output",
   })
-  self.output = home .. "/output"
   -- Dev mode mounts `secret` only after it began to answer.
   wait.poll(function()
     return self.process:ended() or self:is_ready()
@@ -59,14 +58,16 @@ end
 
 --- Starts one; with a TLS port for a `{ certificate, key }`. Another process may be quicker to take a port.
 function _M.start(pair)
+  local output
   for _ = 1, 5 do
     local self = try_start(pair)
     if not self.process:ended() and self:is_ready() then
       return self
     end
     self.process:stop()
+    output = files.read(self.process.output)
   end
-  error("OpenBao does not start: " .. _M.program())
+  error(("OpenBao does not start (%s): %s"):format(_M.program(), output))
 end
 
 function _M:send(method, path, body, namespace)
@@ -99,7 +100,7 @@ end
 --- Seals it. Returns the key for `unseal`.
 function _M:seal()
   local key = wait.eventually("OpenBao tells its unseal key", function()
-    return files.read(self.output):match "Unseal Key: (%S+)"
+    return files.read(self.process.output):match "Unseal Key: (%S+)"
   end)
   self:write("sys/seal", {})
   return key

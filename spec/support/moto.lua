@@ -37,6 +37,7 @@ local function try_start()
 end
 
 function _M.start()
+  local output
   for _ = 1, 5 do
     local self = try_start()
     if not self.process:ended() and self:is_ready() then
@@ -44,8 +45,9 @@ function _M.start()
       return self
     end
     self.process:stop()
+    output = files.read(self.process.output)
   end
-  error("moto does not start: " .. _M.program())
+  error(("moto does not start (%s): %s"):format(_M.program(), output))
 end
 
 -- Before `guard`, moto takes service and region from this header and looks at nothing else of it.

@@ -154,8 +154,8 @@ function _M:launch()
 end
 
 --- Starts nginx. `options`: `env`; `main`, `http`, `server` (configuration); `init`, `init_worker`, `exit_worker`
--- (Lua); `workers`, `user`, `master`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`. `config` takes the place of all
--- other configuration, with `ready`, a path that it answers, and `files`, what lies beside it.
+-- (Lua); `workers`, `user`, `master`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`. `config` takes the place of
+-- all other configuration, with `ready`, a path that it answers, and `files`, what lies beside it.
 function _M.start(options)
   for _ = 1, 5 do
     local self = try_start(options)

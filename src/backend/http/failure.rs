@@ -101,6 +101,9 @@ fn of_io(error: &io::Error, connecting: bool) -> Option<String> {
         }
         Io::PermissionDenied => "the system does not permit the connection: check firewall and sandbox".to_owned(),
         _ if connecting => match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE) => {
+                "cannot connect: too many files are open: raise worker_rlimit_nofile".to_owned()
+            }
             Some(_) => format!("cannot connect: {}", error.kind()),
             None => return None,
         },
@@ -172,4 +175,17 @@ fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (d
 /// The innermost cause of a type: an `io::Error` may wrap another that knows more.
 fn cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     chain(error).filter_map(|cause| cause.downcast_ref::<T>()).last()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_out_of_descriptors_says_so() {
+        for code in [libc::EMFILE, libc::ENFILE] {
+            let reason = of_io(&io::Error::from_raw_os_error(code), true);
+            assert!(reason.is_some_and(|reason| reason.contains("worker_rlimit_nofile")), "{code}");
+        }
+    }
 }

@@ -1,0 +1,20 @@
+-- luacheck's settings (`make lint`).
+
+std = "luajit"
+-- stylua breaks code at 120; a comment or a text may be a little longer.
+max_line_length = 130
+exclude_files = { "target", "build", ".venv", ".work" }
+
+-- In nginx.
+files["lua"] = { std = "ngx_lua+luajit" }
+-- Fakes an `ngx` in plain LuaJIT, too.
+files["benches/lua"] = { std = "ngx_lua+luajit", globals = { "ngx" } }
+
+-- What a user of ours writes: `kong` is Kong's global, or the one that `install` made.
+files["demo"] = { std = "ngx_lua+luajit", globals = { "kong" } }
+files["examples"] = { std = "ngx_lua+luajit", globals = { "kong" } }
+
+-- Specs run under plain LuaJIT, but hold what runs in nginx.
+files["spec"] = { std = "ngx_lua+luajit+busted" }
+
+files["rockspec"] = { std = "rockspec" }

@@ -1,0 +1,63 @@
+# The project's commands. `make` lists them; each sets up what it lacks.
+
+PREFIX = /usr/local
+DESTDIR =
+# Where Lua looks below PREFIX; LuaRocks sets these.
+LUADIR = $(PREFIX)/share/lua/5.1
+LIBDIR = $(PREFIX)/lib/lua/5.1
+BINDIR = $(PREFIX)/bin
+
+INSTALL = install
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-vaults build install test bench lint clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+demo: ## read a secret from the environment in a real nginx, over HTTP
+	@scripts/setup rust runtime
+	@scripts/build
+	@scripts/demo
+
+demo-vaults: ## the same from a real OpenBao and from an AWS-API server
+	@scripts/setup rust runtime vaults
+	@scripts/build
+	@scripts/demo-vaults
+
+build: ## the release artefacts, into build/; needs Rust alone
+	@scripts/setup rust
+	@scripts/build
+
+# Built by `make build` as a rule; here only where they are missing or older than what they are made of.
+NATIVE = build/lib/kong/vault/native.so
+COMMAND = build/bin/kong-vault
+SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+
+$(NATIVE) $(COMMAND) &: $(SOURCES)
+	@scripts/build
+
+LUA := $(patsubst lua/%,%,$(shell find lua/kong -name '*.lua'))
+
+install: $(NATIVE) $(COMMAND) ## copy module, library and command below PREFIX (/usr/local) or DESTDIR
+	@umask 022 && \
+	$(INSTALL) -d $(addprefix '$(DESTDIR)$(LUADIR)'/,$(sort $(dir $(LUA)))) '$(DESTDIR)$(LIBDIR)/kong/vault' '$(DESTDIR)$(BINDIR)' && \
+	for file in $(LUA); do $(INSTALL) -m 644 "lua/$$file" '$(DESTDIR)$(LUADIR)'/"$$file" || exit; done && \
+	$(INSTALL) -m 755 $(NATIVE) '$(DESTDIR)$(LIBDIR)/kong/vault/native.so' && \
+	$(INSTALL) -m 755 $(COMMAND) '$(DESTDIR)$(BINDIR)/kong-vault'
+
+test: ## all tests: Rust, Lua, and a real nginx with real vaults
+	@scripts/setup rust runtime specs vaults
+	@scripts/test
+
+bench: ## measure against peers; writes bench.json
+	@scripts/setup rust runtime vaults bench
+	@scripts/build
+	@scripts/bench
+
+lint: ## rustfmt, clippy, cargo-deny, luacheck, stylua, shellcheck
+	@scripts/setup rust lint
+	@scripts/lint
+
+clean: ## remove what was built; installed tools stay
+	rm -rf build target bench.json
