@@ -113,11 +113,12 @@ impl Bell {
         }
         state.events.push_back(event);
         // Whoever takes events takes all that there are: only the first one has to wake them.
-        if state.events.len() == 1 {
-            for line in &state.lines {
-                // A line whose buffer is full has unread rings; one that is closed is taken off by its task.
-                let _ = line.stream.try_write(b"\n");
-            }
+        let lines = if state.events.len() == 1 { state.lines.clone() } else { Vec::new() };
+        // The worker may run as soon as it is rung, and what it does first is to take this lock.
+        drop(state);
+        for line in lines {
+            // A line whose buffer is full has unread rings; one that is closed is taken off by its task.
+            let _ = line.stream.try_write(b"\n");
         }
         true
     }
