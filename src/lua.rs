@@ -82,6 +82,10 @@ impl UserData for Native {
             }
             Ok(())
         });
+        methods.add_method("away", |_, this, ticket: u64| {
+            let away = this.0.resolver().ok().and_then(|resolver| resolver.away(ticket));
+            Ok(away.map(|away| away.as_secs_f64()))
+        });
         methods.add_method("is_throwaway", |_, this, ()| Ok(this.0.vm.is_throwaway()));
         methods.add_method("cached", |lua, this, reference: LuaString| {
             let found =

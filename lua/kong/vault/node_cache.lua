@@ -37,6 +37,9 @@ end
 -- Names by ticket: flights of ours whose outcome has to be handed on.
 local owned = {}
 
+-- Vaults by ticket: probes of ours.
+local probed = {}
+
 local address, lifetime, interval
 local full
 
@@ -115,12 +118,13 @@ function _M.probe(ticket, names)
     native.vm:forgo(ticket, nil)
     return landed(ticket)
   end
-  local ok, err = dict:safe_add(PROBE .. vault, me, interval * 0.9)
+  local ok, err = dict:safe_add(PROBE .. vault, me, interval)
   if ok or err ~= "exists" then
+    probed[ticket] = vault
     return _M.send(ticket, name)
   end
   local left = dict:ttl(PROBE .. vault) or 0
-  native.vm:forgo(ticket, left > interval * 0.9 - SECOND_LOOK and SECOND_LOOK or left)
+  native.vm:forgo(ticket, left > interval - SECOND_LOOK and left <= interval and SECOND_LOOK or left)
   return landed(ticket)
 end
 
@@ -137,6 +141,15 @@ function _M.publish(ticket)
     return
   end
   owned[ticket] = nil
+  local vault = probed[ticket]
+  if vault then
+    probed[ticket] = nil
+    -- A vault that asked to be left alone for longer is left alone by all.
+    local away = native.vm:away(ticket)
+    if away and away > interval then
+      dict:safe_set(PROBE .. vault, true, away)
+    end
+  end
   local sealed, seconds = native.parcel(ticket)
   if sealed then
     local ok, err = dict:safe_set(DOCUMENT .. name, sealed, seconds)
