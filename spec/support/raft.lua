@@ -15,6 +15,8 @@ storage "raft" {
   path = "%s"
   node_id = "node-%d"
   performance_multiplier = 1
+  autopilot_update_interval = "200ms"
+  autopilot_reconcile_interval = "400ms"
 %s}
 listener "tcp" {
   address = "127.0.0.1:%d"
@@ -30,6 +32,12 @@ local JOIN = [[
     leader_api_addr = "http://127.0.0.1:%d"
   }
 ]]
+
+-- What a node's health is told by.
+local LEADS, FOLLOWS, UNINITIALISED = 200, 429, 501
+
+local _M = {}
+_M.__index = _M
 
 local Node = {}
 Node.__index = Node
@@ -47,6 +55,16 @@ function Node:health()
   return ok and answer and answer.status or nil
 end
 
+-- Gives it a folder and ports; to `join` the node of a port.
+function Node:settle(join)
+  self.home, self.port, self.cluster = files.folder(), process.free_port(), process.free_port()
+  local data = files.mkdir(self.home .. "/data")
+  files.write(
+    self.home .. "/config.hcl",
+    CONFIG:format(data, self.number, join and JOIN:format(join) or "", self.port, self.cluster, self.port, self.cluster)
+  )
+end
+
 function Node:start()
   self.process = process.start({
     command = { bao.program(), "server", "-config=" .. self.home .. "/config.hcl" },
@@ -55,65 +73,62 @@ function Node:start()
   })
 end
 
-local _M = {}
-_M.__index = _M
-
-local function try_start()
-  local nodes = {}
-  for i = 1, NODES do
-    local home = files.folder()
-    files.mkdir(home .. "/data")
-    nodes[i] = setmetatable({ home = home, port = process.free_port(), cluster = process.free_port() }, Node)
-  end
-  for i, node in ipairs(nodes) do
-    local join = i > 1 and JOIN:format(nodes[1].port) or ""
-    local data = node.home .. "/data"
-    files.write(
-      node.home .. "/config.hcl",
-      CONFIG:format(data, i, join, node.port, node.cluster, node.port, node.cluster)
-    )
-    node:start()
-  end
-  local self = setmetatable({ nodes = nodes }, _M)
-  -- 501: it runs, and is not initialised.
-  local up = wait.poll(function()
-    return nodes[1]:health() == 501
+-- Until it leads or follows.
+local function unseal(node, key)
+  wait.eventually("a node is unsealed", function()
+    local status = node:health()
+    if status ~= LEADS and status ~= FOLLOWS then
+      pcall(send, node, "PUT", "sys/unseal", { key = key })
+    end
+    return status == LEADS or status == FOLLOWS
   end, 30)
-  if not up then
-    return nil
-  end
-  local answer = send(nodes[1], "PUT", "sys/init", { secret_shares = 1, secret_threshold = 1 })
-  assert(answer.status == 200, answer.body)
-  local made = cjson.decode(answer.body)
-  self.key, self.token = made.keys_base64[1], made.root_token
-  for i, node in ipairs(nodes) do
-    wait.eventually(("node %d is unsealed"):format(i), function()
-      local status = node:health()
-      if status ~= 200 and status ~= 429 then
-        pcall(send, node, "PUT", "sys/unseal", { key = self.key })
-      end
-      return status == 200 or status == 429
+end
+
+-- Somebody else may be quicker to take a port.
+local function start_first(node)
+  local said
+  for _ = 1, 5 do
+    node:settle()
+    node:start()
+    wait.poll(function()
+      return node:health() == UNINITIALISED or node.process:ended()
     end, 30)
+    if not node.process:ended() then
+      return
+    end
+    said = files.read(node.home .. "/output")
   end
-  return self
+  error("OpenBao does not start: " .. said)
 end
 
 --- Starts them; they have one leader, and KV v1 at `secret`.
 function _M.start()
-  local self
-  for _ = 1, 3 do
-    self = try_start()
-    if self then
-      break
-    end
+  local self = setmetatable({ nodes = {} }, _M)
+  for i = 1, NODES do
+    self.nodes[i] = setmetatable({ number = i }, Node)
   end
-  assert(self, "a raft cluster of OpenBao does not start")
+  local first = self.nodes[1]
+  start_first(first)
+  local answer = send(first, "PUT", "sys/init", { secret_shares = 1, secret_threshold = 1 })
+  assert(answer.status == 200, answer.body)
+  local made = cjson.decode(answer.body)
+  self.token = made.root_token
+  unseal(first, made.keys_base64[1])
   self:leader()
+  -- By default a node has to be well for ten seconds before it may vote.
+  self:write("sys/storage/raft/autopilot/configuration", { server_stabilization_time = "1s" })
   self:write("sys/mounts/secret", { type = "kv", options = { version = "1" } })
+  for i = 2, NODES do
+    self.nodes[i]:settle(first.port)
+    self.nodes[i]:start()
+  end
+  for i = 2, NODES do
+    unseal(self.nodes[i], made.keys_base64[1])
+  end
   -- All of them are voters, so that any two can do without the third.
   wait.eventually("all nodes vote", function()
-    local answer = send(self.nodes[1], "GET", "sys/storage/raft/configuration", nil, self.token)
-    return select(2, answer.body:gsub('"voter":true', "")) == NODES
+    local members = send(first, "GET", "sys/storage/raft/configuration", nil, self.token)
+    return select(2, members.body:gsub('"voter":true', "")) == NODES
   end, 30)
   return self
 end
@@ -124,10 +139,10 @@ function _M:leader()
   wait.eventually("there is a leader", function()
     leader, followers = nil, {}
     for _, node in ipairs(self.nodes) do
-      local status = not node.process:ended() and node:health()
-      if status == 200 then
+      local status = node.process and not node.process:ended() and node:health()
+      if status == LEADS then
         leader = node
-      elseif status == 429 then
+      elseif status == FOLLOWS then
         followers[#followers + 1] = node
       end
     end
