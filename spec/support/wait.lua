@@ -22,10 +22,10 @@ end
 
 --- As `poll`, but raises where it doesn't come true.
 function _M.eventually(what, predicate, seconds)
-  --- Lets time pass that is the subject of a spec, such as an outage's.
-_M.pass = socket.sleep
-
-return _M.poll(predicate, seconds) or error("it did not come true in time that " .. what, 2)
+  return _M.poll(predicate, seconds) or error("it did not come true in time that " .. what, 2)
 end
+
+--- Lets time pass that is the subject of a spec, such as an outage's.
+_M.pass = socket.sleep
 
 return _M
