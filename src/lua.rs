@@ -134,7 +134,7 @@ fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table>
     stats.set("entries", levels.entries)?;
     stats.set("bytes", levels.bytes)?;
     stats.set("fetching", levels.under_way)?;
-    stats.set("next_event", levels.next_event.map(|next| next.as_secs_f64()))?;
+    stats.set("next_refresh", levels.next_event.map(|next| next.as_secs_f64()))?;
     stats.set("hits", front_hits + metrics.hits.get() + metrics.stale_hits.get())?;
     for (name, counter) in [
         ("cache_hits", &metrics.hits),
@@ -150,6 +150,14 @@ fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table>
     ] {
         stats.set(name, counter.get())?;
     }
+    // Cumulative, as in Prometheus: how many fetches took at most so many seconds.
+    let (durations, mut count) = (lua.create_table()?, 0);
+    for (bound, fetches) in metrics.latency.buckets() {
+        count += fetches;
+        durations.set(if bound.is_finite() { bound.to_string() } else { "inf".to_owned() }, count)?;
+    }
+    stats.set("fetch_durations", durations)?;
+    stats.set("fetch_seconds", metrics.latency.seconds())?;
     let failures = lua.create_table()?;
     let backends: Vec<_> = backend::ALL.iter().map(|backend| backend.name).collect();
     for (backend, reason, count) in metrics.failures(&backends) {
