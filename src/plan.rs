@@ -29,6 +29,8 @@ pub struct Origin {
     pub ask: Ask,
     pub terms: Terms,
     pub instance: InstanceKey,
+    /// Whether the reference that it is from wants a field, so that fields are best read where the document is fetched.
+    pub by_field: bool,
     name: OnceLock<Name>,
     hash: u64,
 }
@@ -71,6 +73,7 @@ impl Plan {
             },
             instance: InstanceKey { vault: vault.name.as_str().into(), settings: settings.instance_key.clone() },
             settings: Arc::clone(&settings),
+            by_field: reference.key.is_some(),
             name: OnceLock::new(),
             hash: 0,
         };

@@ -24,7 +24,7 @@ pub struct Handle {
 #[repr(C)]
 pub struct Answer {
     pub(super) ticket: u64,
-    pub(super) generation: u64,
+    pub(super) generation: u32,
     data: *const c_char,
     size: usize,
     seconds: f64,
