@@ -67,6 +67,12 @@ impl UserData for Native {
         methods.add_method("breaker_interval", |lua, this, ()| {
             or_error(lua, this.0.resolver().map(|resolver| resolver.config().breaker_interval.as_secs_f64()))
         });
+        methods.add_method("enter", |_, this, ()| {
+            if let Ok(resolver) = this.0.resolver() {
+                resolver.rotation.entered();
+            }
+            Ok(())
+        });
         methods.add_method("start", |lua, this, ()| {
             or_error(lua, this.0.resolver().and_then(|resolver| resolver.start()).map(|()| true))
         });

@@ -173,7 +173,7 @@ impl Resolver {
         let document = outcome?;
         let plan = self.plan(reference)?;
         let kept = matches!(self.look(&plan.origin), Found::Fresh(_) | Found::Stale { .. });
-        pick(&plan, &document, kept && self.rotation.has_started()).map(Some)
+        pick(&plan, &document, kept && self.rotation.runs()).map(Some)
     }
 
     /// Blocks this thread until a flight has landed; its own deadline bounds that.

@@ -72,8 +72,8 @@ impl Handle {
             Ok(Boarding::Joined(_)) => self.failed(origin.would_block(), answer),
             Ok(Boarding::Boarded(ticket)) => {
                 answer.ticket = ticket;
-                let name = Node::of_this_process().map(|node| hex(origin.name(node))).unwrap_or_default();
-                self.show(answer, Arc::new(Secret::new(name)));
+                let name = Node::of_this_process().map(|node| origin.name_text(node)).unwrap_or_default();
+                self.show(answer, name);
                 status::BOARDED
             }
             Err(error) => self.failed(error, answer),
