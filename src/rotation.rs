@@ -27,7 +27,8 @@ const AWAY: Duration = Duration::from_secs(60);
 /// The time table of one resolver.
 #[derive(Default)]
 pub struct Rotation {
-    /// The process in which it runs, by pid; a fork has to start its own.
+    /// The process in which it runs, by pid, or 0; a fork has to start its own. Asking the system for the pid at each look-up
+    /// would be a tenth of its cost.
     owner: AtomicU32,
     /// When it will wake up by itself; `None`: it has to be told.
     sleeps_until: Mutex<Option<Instant>>,
@@ -37,18 +38,17 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// Whether it runs in this process. Every look-up begins with this: it notices a fork.
+    /// Whether it runs, as far as this process was told by `entered` that it may be another one than before.
     pub fn runs(&self) -> bool {
-        let (owner, pid) = (self.owner.load(Ordering::Relaxed), std::process::id());
-        if owner != pid && owner != 0 {
-            self.owner.store(0, Ordering::Relaxed);
-        }
-        owner == pid
+        self.owner.load(Ordering::Relaxed) != 0
     }
 
-    /// `runs` for what follows a look-up.
-    pub fn has_started(&self) -> bool {
-        self.owner.load(Ordering::Relaxed) != 0
+    /// Forgets that it ran in the process that this one was forked from.
+    pub fn entered(&self) {
+        let (owner, pid) = (self.owner.load(Ordering::Relaxed), std::process::id());
+        if owner != pid {
+            self.owner.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Tells of something that has to be looked after at `next`.
@@ -101,7 +101,7 @@ impl Rotation {
 impl Resolver {
     /// Starts the engine and the rotation in this process, if they don't run.
     pub fn start(self: &Arc<Self>) -> Result<()> {
-        if self.rotation.has_started() {
+        if self.rotation.runs() {
             return Ok(());
         }
         let (engine, pid) = (self.engine()?, std::process::id());

@@ -6,6 +6,7 @@ local native = require "kong.vault.native"
 local phase = require "kong.vault.phase"
 
 local VALUE, PENDING, FAILED, BOARDED = native.VALUE, native.PENDING, native.FAILED, native.BOARDED
+local ngx = ngx
 local PARK, BLOCK, ALONE = phase.PARK, phase.BLOCK, phase.ALONE
 
 -- Seconds that a wait may outlast the fetch's own deadline, which is the one that names the reason: a flight may have to
@@ -17,13 +18,22 @@ local _M = {}
 -- Loaded where they are first needed: plain LuaJIT has no event loop.
 local courier, node_cache, wait
 local timeout
+local process
+
+-- Everything but the cache belongs to a process: nginx's master forks workers that inherit this VM.
+local function enter(pid)
+  process = pid
+  native.vm:enter()
+  courier = require "kong.vault.courier"
+  node_cache = require "kong.vault.node_cache"
+  wait = require("kong.vault.wait").wait
+  timeout = (native.vm:fetch_timeout() or 0) + GRACE
+end
 
 local function start()
-  if not courier then
-    courier = require "kong.vault.courier"
-    node_cache = require "kong.vault.node_cache"
-    wait = require("kong.vault.wait").wait
-    timeout = (native.vm:fetch_timeout() or 0) + GRACE
+  local pid = ngx.worker.pid()
+  if pid ~= process then
+    enter(pid)
   end
   courier.start()
 end
@@ -43,10 +53,10 @@ local function settle(reference, status, value)
   return value
 end
 
--- Waits for a flight as the phase allows and takes what it brought.
-local function land(reference, ticket, how)
+-- Waits for a flight, unless it has `landed`, as the phase allows, and takes what it brought.
+local function land(reference, ticket, how, landed)
   local err
-  if not native.landed(ticket) then
+  if not landed then
     if how == PARK then
       local _
       _, err = wait(ticket, timeout)
@@ -74,12 +84,13 @@ function _M.one(reference)
   end
   start()
   local status, value, name = native.lookup(reference, true)
+  local landed
   if status == BOARDED then
-    node_cache.send(value, name)
+    landed = node_cache.send(value, name)
   elseif status ~= PENDING then
     return settle(reference, status, value)
   end
-  return land(reference, value, how)
+  return land(reference, value, how, landed)
 end
 
 -- The value of one reference from what is cached, and whether it may be kept; or nil, err. What is not cached is fetched

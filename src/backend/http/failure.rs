@@ -46,7 +46,9 @@ pub(super) fn of_request(place: &Place<'_>, error: &reqwest::Error) -> Error {
     if let Some(io) = cause::<io::Error>(error)
         && let Some(reason) = of_io(io, error.is_connect())
     {
-        return place.error(Kind::Unavailable, reason);
+        // A worker that is short of files says nothing about the vault.
+        let kind = if is_out_of_files(io) { Kind::Config } else { Kind::Unavailable };
+        return place.error(kind, reason);
     }
     if error.is_connect() {
         return place.error(Kind::Unavailable, "cannot connect: check that it runs and is reachable");
@@ -101,7 +103,7 @@ fn of_io(error: &io::Error, connecting: bool) -> Option<String> {
         }
         Io::PermissionDenied => "the system does not permit the connection: check firewall and sandbox".to_owned(),
         _ if connecting => match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE) => {
+            Some(_) if is_out_of_files(error) => {
                 "cannot connect: too many files are open: raise worker_rlimit_nofile".to_owned()
             }
             Some(_) => format!("cannot connect: {}", error.kind()),
@@ -109,6 +111,10 @@ fn of_io(error: &io::Error, connecting: bool) -> Option<String> {
         },
         _ => return None,
     })
+}
+
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// A certificate or a protocol that is wrong stays wrong however often one tries: `Tls`, not `Unavailable`.
