@@ -53,7 +53,7 @@ test: ## all tests: Rust, Lua, and a real nginx with real vaults
 bench: ## measure against peers; writes bench.json
 	@scripts/setup rust runtime vaults bench
 	@scripts/build
-	@scripts/bench
+	@scripts/bench $(ARGS)
 
 lint: ## rustfmt, clippy, cargo-deny, luacheck, stylua, shellcheck
 	@scripts/setup rust lint

@@ -1,5 +1,5 @@
 # A real OpenBao and an AWS-API server for the demo; to be sourced after serve.sh.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 
 bao_token=demo-root-token
 
