@@ -37,8 +37,8 @@ function _M.authority(name)
     files.write(extensions, "subjectAltName=" .. names .. "\nbasicConstraints=CA:FALSE\n")
     with_key("req", "-new", "-subj", "/CN=" .. file, "-keyout", pair.key, "-out", request)
     -- stylua: ignore
-    openssl("x509", "-req", "-days", tostring(days or 2), "-in", request, "-CA", ca.certificate, "-CAkey", ca.key, "-CAcreateserial",
-      "-extfile", extensions, "-out", pair.certificate)
+    openssl("x509", "-req", "-days", tostring(days or 2), "-in", request, "-CA", ca.certificate, "-CAkey", ca.key,
+      "-CAcreateserial", "-extfile", extensions, "-out", pair.certificate)
     return pair
   end
 

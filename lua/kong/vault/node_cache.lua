@@ -157,8 +157,8 @@ function _M.publish(ticket)
       full = false
     elseif not full then
       full = true
-      local what = "the shared dictionary kong_secrets has no room (%s): the workers cache each on its own, give it more in nginx.conf"
-      ngx.log(ngx.WARN, "kong.vault: ", what:format(err))
+      local what = "has no room (%s): the workers cache each on its own, give it more in nginx.conf"
+      ngx.log(ngx.WARN, "kong.vault: the shared dictionary kong_secrets ", what:format(err))
     end
   end
   dict:delete(CLAIM .. name)
