@@ -78,9 +78,8 @@ describe("life", function()
   it("TERM ends workers at once while requests wait for fetches", function()
     local server = start({ workers = 2, http = DICTIONARY })
     vault:route("/v1/secret/term-*", { gate = "term" })
-    local waiting = {}
     for i = 1, 40 do
-      waiting[i] = server:ask("{vault://hcv/term-" .. i % 10 .. "/value}")
+      server:ask("{vault://hcv/term-" .. i % 10 .. "/value}")
     end
     vault:await("term", 10)
     ends_within(server, "TERM", DELAY + SLACK)
