@@ -93,7 +93,7 @@ describe("metrics", function()
       { 0, 0, 0, 0, 0, 0 },
       { stats.hits, stats.misses, stats.fetches, stats.entries, stats.bytes, stats.fetching }
     )
-    assert.is_nil(stats.next_event)
+    assert.is_nil(stats.next_refresh)
     local _, samples = parse(server:get("/metrics").body)
     for _, sample in ipairs(samples) do
       assert.equal(0, sample.value, sample.name)
@@ -128,7 +128,7 @@ describe("metrics", function()
     assert.same({ hcv = "closed", down = "open" }, stats.breakers)
     assert.equal(2, stats.entries)
     assert.is_true(stats.bytes > #SECRET and stats.bytes < 10000)
-    assert.is_true(stats.next_event > 30 and stats.next_event <= 60)
+    assert.is_true(stats.next_refresh > 30 and stats.next_refresh <= 60)
     assert.equal(1, stats.front_entries)
     vault:open "slow"
     slow.read()
