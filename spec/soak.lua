@@ -38,12 +38,14 @@ if not ran then
 end
 
 print(("%d reloads, %d killed workers, %d upgrades"):format(options.reloads, options.kills, options.upgrades))
-print(("%d requests, %d lost with killed workers, %d failed, p99 %.1f ms"):format(
-  result.requests,
-  result.lost,
-  #result.failures,
-  result.p99 * 1000
-))
+print(
+  ("%d requests, %d lost with killed workers, %d failed, p99 %.1f ms"):format(
+    result.requests,
+    result.lost,
+    #result.failures,
+    result.p99 * 1000
+  )
+)
 print(("%-16s %10s %10s"):format("", "before", "after"))
 for _, name in ipairs({ "workers", "threads", "descriptors", "memory", "master_memory", "files" }) do
   local unit = name:find "memory" and " kB" or ""

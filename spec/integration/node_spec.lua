@@ -131,6 +131,30 @@ describe("the workers of a node", function()
     ends_well(server)
   end)
 
+  it("have what the first fetch of a worker brought, also if that is killed soon", function()
+    local server = start({ http = DICTIONARY, workers = 1 })
+    for i = 1, 5 do
+      local reference = "{vault://hcv/first-" .. i .. "/count}"
+      local worker = server:worker()
+      assert.equal("1", (server:value(reference)))
+      -- The worker's courier may still be on its way when the fetch has landed.
+      wait.eventually("it was handed on", function()
+        local dump = server:get("/dump").body
+        return select(2, dump:gsub("kong%-vault:%x+\n", "")) == i and not dump:find("claim", 1, true)
+      end, 1)
+      process.send(worker, "KILL")
+      wait.eventually("there is a new worker", function()
+        return server:worker() ~= worker and server:is_ready()
+      end)
+      assert.equal("1", (server:value(reference)))
+      process.send(server:worker(), "KILL")
+      wait.eventually("there is a cold worker", function()
+        return server:is_ready()
+      end)
+    end
+    ends_well(server)
+  end)
+
   it("can't be made to believe what somebody else put into the dictionary", function()
     local server = start({ http = DICTIONARY })
     assert.equal("value of mine", (server:value "{vault://hcv/mine/value}"))

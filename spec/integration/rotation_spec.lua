@@ -145,14 +145,15 @@ describe("rotation", function()
     vault:route("/v1/secret/leased-by-default", {
       body = cjson.encode({ lease_duration = 1, data = { value = "KV v1's default duration is no lease" } }),
     })
-    local references, paths = {
-      ["plain"] = "{vault://hcv/leased-plain/value}",
-      ["by-default"] = "{vault://hcv/leased-by-default/value}",
-      ["ttl"] = "{vault://hcv/leased-ttl/value?ttl=0.25}",
-      ["longer-ttl"] = "{vault://hcv/leased-longer-ttl/value?ttl=60}",
-      ["min"] = "{vault://hcv/leased-min/value?min_ttl=60}",
-      ["max"] = "{vault://hcv/leased-max/value?max_ttl=0.25}",
-    }, {}
+    local references, paths =
+      {
+        ["plain"] = "{vault://hcv/leased-plain/value}",
+        ["by-default"] = "{vault://hcv/leased-by-default/value}",
+        ["ttl"] = "{vault://hcv/leased-ttl/value?ttl=0.25}",
+        ["longer-ttl"] = "{vault://hcv/leased-longer-ttl/value?ttl=60}",
+        ["min"] = "{vault://hcv/leased-min/value?min_ttl=60}",
+        ["max"] = "{vault://hcv/leased-max/value?max_ttl=0.25}",
+      }, {}
     for _, reference in pairs(references) do
       paths[#paths + 1] = nginx.value_path(reference)
     end

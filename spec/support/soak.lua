@@ -57,7 +57,8 @@ end
 local function measure(server)
   server:reload()
   wait.pass(SETTLE)
-  local figures = { threads = 0, descriptors = 0, memory = 0, files = #files.list(server.tmp) + #files.list(server.cores) }
+  local figures = { threads = 0, descriptors = 0, memory = 0 }
+  figures.files = #files.list(server.tmp) + #files.list(server.cores)
   local pids = server:workers()
   figures.workers = #pids
   pids[#pids + 1] = server.process.pid
