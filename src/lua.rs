@@ -55,9 +55,9 @@ impl UserData for Native {
             or_error(lua, Engine::of_this_process(Environment::captured()).map(Engine::address))
         });
         methods.add_method("bell", |lua, this, ()| or_error(lua, this.0.resolver().map(|it| it.bell.number())));
-        methods.add_method("hang_up", |_, this, ()| {
+        methods.add_method("leave", |_, this, ()| {
             if let Ok(resolver) = this.0.resolver() {
-                resolver.bell.hang_up();
+                resolver.leave();
             }
             Ok(())
         });

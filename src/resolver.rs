@@ -227,6 +227,14 @@ impl Resolver {
         }
     }
 
+    /// The worker is told to quit: nothing of ours may keep it, or go on ahead of its last requests.
+    pub fn leave(&self) {
+        self.rotation.leave();
+        // Copies are good for as long as the rotation runs.
+        self.bump();
+        self.bell.hang_up();
+    }
+
     /// What the plans kept weigh, in bytes.
     fn plan_bytes(&self) -> usize {
         let slot = std::mem::size_of::<Plan>() + 8 * std::mem::size_of::<usize>();

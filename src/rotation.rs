@@ -2,7 +2,7 @@
 //! dropped, vaults that failed are probed. One task of the engine for each resolver.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ pub struct Rotation {
     /// The process in which it runs, by pid, or 0; a fork has to start its own. Asking the system for the pid at each look-up
     /// would be a tenth of its cost.
     owner: AtomicU32,
+    /// Whether the worker is about to end: it is not to start again.
+    left: AtomicBool,
     /// When it will wake up by itself; `None`: it has to be told.
     sleeps_until: Mutex<Option<Instant>>,
     bell: Notify,
@@ -49,6 +51,13 @@ impl Rotation {
         if owner != pid {
             self.owner.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Ends it for good: a worker that only finishes its last requests renews nothing ahead, as it can't tell the others.
+    pub fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+        self.owner.store(0, Ordering::Relaxed);
+        self.bell.notify_one();
     }
 
     /// Tells of something that has to be looked after at `next`.
@@ -101,7 +110,7 @@ impl Rotation {
 impl Resolver {
     /// Starts the engine and the rotation in this process, if they don't run.
     pub fn start(self: &Arc<Self>) -> Result<()> {
-        if self.rotation.runs() {
+        if self.rotation.runs() || self.rotation.left.load(Ordering::Relaxed) {
             return Ok(());
         }
         let (engine, pid) = (self.engine()?, std::process::id());
@@ -162,6 +171,9 @@ impl Resolver {
 async fn run(resolver: Weak<Resolver>, rotation: Arc<Rotation>) {
     let mut asked_at = Instant::now();
     loop {
+        if rotation.left.load(Ordering::Relaxed) {
+            return;
+        }
         // Whatever is kept from here on has to ring.
         *lock(&rotation.sleeps_until) = None;
         let next = {

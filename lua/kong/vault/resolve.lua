@@ -7,7 +7,7 @@ local phase = require "kong.vault.phase"
 
 local VALUE, PENDING, FAILED, BOARDED = native.VALUE, native.PENDING, native.FAILED, native.BOARDED
 local ngx = ngx
-local PARK, BLOCK, ALONE = phase.PARK, phase.BLOCK, phase.ALONE
+local PARK, BLOCK, ALONE, NEVER = phase.PARK, phase.BLOCK, phase.ALONE, phase.NEVER
 
 -- Seconds that a wait may outlast the fetch's own deadline, which is the one that names the reason: a flight may have to
 -- be fetched a second time, where the worker that had it dies.
@@ -75,12 +75,66 @@ local function land(reference, ticket, how, landed)
   return nil, "could not get value from external vault (" .. why .. tostring(err) .. "))"
 end
 
+-- Flights that somebody could not wait for, by reference: who asks next hears what they brought, also why they failed.
+local late, lates = {}, 0
+local LATES = 4096
+
+local function leave(reference, ticket)
+  if lates >= LATES then
+    late, lates = {}, 0
+  end
+  late[reference] = ticket
+  lates = lates + 1
+  return PENDING
+end
+
+-- A status and what it comes with, without waiting: PENDING where the secret is being fetched.
+local function at_once(reference)
+  local ticket = late[reference]
+  if ticket then
+    if not native.landed(ticket) then
+      return PENDING
+    end
+    late[reference], lates = nil, lates - 1
+    local status, value = native.claim(ticket, reference)
+    if status == FAILED then
+      return status, value
+    end
+  end
+  local status, value, name = native.lookup(reference, true)
+  if status == BOARDED and node_cache.send(value, name) or status == PENDING and native.landed(value) then
+    return native.claim(value, reference)
+  elseif status == BOARDED or status == PENDING then
+    return leave(reference, value)
+  end
+  return status, value
+end
+
+-- The value of one reference from what is cached, and whether it may be kept; or nil, err. What is not cached is fetched
+-- in the background.
+function _M.cached(reference)
+  if phase.manner() == ALONE then
+    return native.vm:cached(reference)
+  end
+  start()
+  local status, value = at_once(reference)
+  if status == PENDING then
+    return nil, native.vm:would_block(reference), false
+  end
+  local found, err = settle(reference, status, value)
+  return found, err, status == VALUE
+end
+
 -- The value of one reference: `value`, or `nil, err`.
 function _M.one(reference)
   local how = phase.manner()
   if how == ALONE then
     local answer = native.vm:fetch_blocking({ reference })[1]
     return answer.value, answer.err
+  end
+  if how == NEVER then
+    local value, err = _M.cached(reference)
+    return value, err
   end
   start()
   local status, value, name = native.lookup(reference, true)
@@ -91,27 +145,6 @@ function _M.one(reference)
     return settle(reference, status, value)
   end
   return land(reference, value, how, landed)
-end
-
--- The value of one reference from what is cached, and whether it may be kept; or nil, err. What is not cached is fetched
--- in the background.
-function _M.cached(reference)
-  if phase.manner() == ALONE then
-    return native.vm:cached(reference)
-  end
-  start()
-  local status, value, name = native.lookup(reference, true)
-  if status == BOARDED then
-    node_cache.send(value, name)
-  end
-  if status == BOARDED or status == PENDING then
-    status, value = native.claim(value, reference)
-  end
-  if status == PENDING then
-    return nil, native.vm:would_block(reference), false
-  end
-  local found, err = settle(reference, status, value)
-  return found, err, status == VALUE
 end
 
 local function all(references, take)
