@@ -1,18 +1,23 @@
 //! The hand-over between engine and worker in all orders in which the two may come to it: `src/wake/queue.rs` itself, with
 //! loom's threads and locks, between models of the engine (which lands flights) and of `courier.lua` (which reads the
-//! doorbell). A wake-up that is lost leaves a thread that waits for ever, which loom reports as a deadlock.
+//! doorbell). A wake-up that is lost leaves a thread that waits for ever, which loom reports as a deadlock. The same for
+//! `src/rotation/alarm.rs`, by which whoever keeps a value knows whether the rotation will look after it in time.
 //!
 //! That it finds one was tried by defects in `Queue`: to look how many events wait before the lock is taken or after it is
-//! given back, to ring one line only, to ring before the event is there, to attach a line after its first ring.
+//! given back, to ring one line only, to ring before the event is there, to attach a line after its first ring, to drop
+//! events where a line is left, or departures where none is; and in `Alarm`: not to be stopped while the rotation looks
+//! around, or to be taken for set where it is stopped.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use loom::sync::Condvar;
 use loom::thread;
 
+use alarm::Alarm;
 use queue::{Line, Queue};
 
-/// What `queue.rs` locks with.
+/// What both lock with.
 mod sync {
     pub use loom::sync::{Mutex, MutexGuard};
 }
@@ -20,6 +25,10 @@ mod sync {
 #[allow(dead_code, clippy::new_without_default)]
 #[path = "../src/wake/queue.rs"]
 mod queue;
+
+#[allow(clippy::new_without_default)]
+#[path = "../src/rotation/alarm.rs"]
+mod alarm;
 
 use sync::Mutex;
 
@@ -228,5 +237,48 @@ fn nothing_is_lost_where_the_courier_ends_and_another_line_takes_its_place() {
             *model.seen_off.lock().unwrap() |= event == Event::Boarding;
         }
         assert!(*model.seen_off.lock().unwrap(), "the flight waits for a departure that nobody sees to");
+    });
+}
+
+#[test]
+fn the_rotation_wakes_up_in_time_for_whatever_was_kept() {
+    let start = Instant::now();
+    let at = move |seconds| start + Duration::from_secs(seconds);
+    explore(move || {
+        // What is due next in the cache; the alarm; the rotation's bell, which remembers one ring.
+        let shared = Arc::new((Mutex::new(Some(at(4))), Alarm::new(), Wire::default()));
+        // It rang just now.
+        shared.1.set(Some(at(1)));
+        let keepers: Vec<_> = [2, 3]
+            .map(|due| {
+                let shared = Arc::clone(&shared);
+                // As `Resolver::keep_value` and `Rotation::expect`.
+                thread::spawn(move || {
+                    let (cache, alarm, bell) = &*shared;
+                    let next = {
+                        let mut cache = cache.lock().unwrap();
+                        *cache = (*cache).min(Some(at(due)));
+                        *cache
+                    };
+                    if alarm.is_too_late_for(next.unwrap()) {
+                        bell.ring();
+                    }
+                })
+            })
+            .into();
+        let (cache, alarm, bell) = &*shared;
+        // As `run`; time stands still, so it sleeps until it is rung.
+        loop {
+            alarm.stop();
+            let next = *cache.lock().unwrap();
+            alarm.set(next);
+            if next == Some(at(2)) {
+                break;
+            }
+            assert!(bell.read());
+        }
+        for keeper in keepers {
+            keeper.join().unwrap();
+        }
     });
 }
