@@ -374,6 +374,11 @@ describe("a worker", function()
       end
     end
     assert.equal("value of single", get(server, "{vault://hcv/single/value}"))
+    -- Without a master, nginx notices a signal that comes just before it begins to wait only with the next event.
+    server:signal "TERM"
+    wait.eventually("it ends", function()
+      return server.process:ended() or not server:is_ready()
+    end)
     ends_well(server, "TERM")
   end)
 end)
