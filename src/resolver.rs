@@ -172,7 +172,11 @@ impl Resolver {
         let Some(outcome) = lock(&self.flights).claim(ticket) else { return Ok(None) };
         let document = outcome?;
         let plan = self.plan(reference)?;
-        let kept = matches!(self.look(&plan.origin), Found::Fresh(_) | Found::Stale { .. });
+        // Only what is known now will be known to be over: a newer one may have come since the landing.
+        let kept = match self.look(&plan.origin) {
+            Found::Fresh(known) | Found::Stale { document: known, .. } => known.is_same(&document),
+            _ => false,
+        };
         pick(&plan, &document, kept && self.rotation.runs()).map(Some)
     }
 

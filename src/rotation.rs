@@ -1,6 +1,8 @@
 //! What happens in the background: values in use are renewed before their time ends, values whose time is over are
 //! dropped, vaults that failed are probed. One task of the engine for each resolver.
 
+mod alarm;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -13,6 +15,12 @@ use crate::error::Result;
 use crate::flight::Purpose;
 use crate::plan::{InstanceKey, Origin};
 use crate::resolver::{Resolver, lock};
+use alarm::Alarm;
+
+/// What `alarm` locks with; its test gives it another.
+mod sync {
+    pub use std::sync::{Mutex, MutexGuard};
+}
 
 /// In how many parts the time is divided after which an unused value is dropped. After each part, those who keep copies
 /// have to ask once more: so it is seen which values are in use.
@@ -25,18 +33,28 @@ const RETURN_SPREAD: Duration = Duration::from_millis(200);
 const AWAY: Duration = Duration::from_secs(60);
 
 /// The time table of one resolver.
-#[derive(Default)]
 pub struct Rotation {
     /// The process in which it runs, by pid, or 0; a fork has to start its own. Asking the system for the pid at each look-up
     /// would be a tenth of its cost.
     owner: AtomicU32,
     /// Whether the worker is about to end: it is not to start again.
     left: AtomicBool,
-    /// When it will wake up by itself; `None`: it has to be told.
-    sleeps_until: Mutex<Option<Instant>>,
+    alarm: Alarm,
     bell: Notify,
     /// Vaults that failed, each with a document by which it is probed, and when.
     probes: Mutex<HashMap<InstanceKey, (Instant, Arc<Origin>)>>,
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self {
+            owner: AtomicU32::new(0),
+            left: AtomicBool::new(false),
+            alarm: Alarm::new(),
+            bell: Notify::new(),
+            probes: Mutex::default(),
+        }
+    }
 }
 
 impl Rotation {
@@ -63,7 +81,7 @@ impl Rotation {
     /// Tells of something that has to be looked after at `next`.
     pub fn expect(&self, next: Option<Instant>) {
         let Some(next) = next else { return };
-        if lock(&self.sleeps_until).is_none_or(|wakes| next < wakes) {
+        if self.alarm.is_too_late_for(next) {
             self.bell.notify_one();
         }
     }
@@ -174,8 +192,7 @@ async fn run(resolver: Weak<Resolver>, rotation: Arc<Rotation>) {
         if rotation.left.load(Ordering::Relaxed) {
             return;
         }
-        // Whatever is kept from here on has to ring.
-        *lock(&rotation.sleeps_until) = None;
+        rotation.alarm.stop();
         let next = {
             let Some(resolver) = resolver.upgrade() else { return };
             let now = Instant::now();
@@ -188,7 +205,7 @@ async fn run(resolver: Weak<Resolver>, rotation: Arc<Rotation>) {
             // Where nothing will be renewed, nobody has to know what is in use.
             next.map(|next| next.min(asked_at + part))
         };
-        *lock(&rotation.sleeps_until) = next;
+        rotation.alarm.set(next);
         match next {
             None => rotation.bell.notified().await,
             Some(at) => drop(tokio::time::timeout_at(at.into(), rotation.bell.notified()).await),

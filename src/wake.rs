@@ -8,7 +8,9 @@
 //! before anybody connects. The worker reaches it by `/proc/self/fd/N`, which nobody but this process (and root) can
 //! follow; so nothing is left behind, not even after `kill -9`.
 
-use std::collections::{HashMap, VecDeque};
+mod queue;
+
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -24,9 +26,12 @@ use tokio::sync::Notify;
 
 use crate::environment::Environment;
 use crate::node::Name;
+use queue::Queue;
 
-/// How many events may wait for a worker that doesn't take them.
-const WAITING: usize = 65536;
+/// What `queue` locks with; its test gives it another.
+mod sync {
+    pub use std::sync::{Mutex, MutexGuard};
+}
 
 /// What the worker's Lua side has to see to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,21 +49,26 @@ pub enum Event {
 /// One VM's bell.
 pub struct Bell {
     number: u64,
-    state: Mutex<State>,
+    queue: Queue<Event, Line>,
     /// Notified of each new line.
     listening: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    events: VecDeque<Event>,
-    lines: Vec<Arc<Line>>,
 }
 
 /// One connection of the worker.
 struct Line {
     stream: UnixStream,
     hung_up: Notify,
+}
+
+impl queue::Line for Line {
+    fn ring(&self) {
+        // A line whose buffer is full has unread rings; one that is closed is taken off by its task.
+        let _ = self.stream.try_write(b"\n");
+    }
+
+    fn hang_up(&self) {
+        self.hung_up.notify_one();
+    }
 }
 
 impl Line {
@@ -78,7 +88,7 @@ impl Bell {
     pub fn new() -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let bell = Arc::new(Bell { number, state: Mutex::default(), listening: Notify::new() });
+        let bell = Arc::new(Bell { number, queue: Queue::new(), listening: Notify::new() });
         let mut bells = bells();
         bells.retain(|_, bell| bell.strong_count() > 0);
         bells.insert(number, Arc::downgrade(&bell));
@@ -92,7 +102,7 @@ impl Bell {
 
     /// Whether anybody listens.
     pub fn is_attended(&self) -> bool {
-        !self.lock().lines.is_empty()
+        self.queue.is_attended()
     }
 
     /// Waits until somebody listens, but no longer than `patience`: a worker's courier is on its way when its first flight
@@ -107,55 +117,30 @@ impl Bell {
 
     /// Leaves an event for the worker; false where nobody listens, and nothing is left then.
     pub fn ring(&self, event: Event) -> bool {
-        let mut state = self.lock();
-        if state.lines.is_empty() || state.events.len() >= WAITING {
-            return false;
-        }
-        state.events.push_back(event);
-        // Whoever takes events takes all that there are: only the first one has to wake them.
-        let lines = if state.events.len() == 1 { state.lines.clone() } else { Vec::new() };
-        // The worker may run as soon as it is rung, and what it does first is to take this lock.
-        drop(state);
-        for line in lines {
-            // A line whose buffer is full has unread rings; one that is closed is taken off by its task.
-            let _ = line.stream.try_write(b"\n");
-        }
-        true
+        self.queue.push(event)
     }
 
     /// The next event.
     pub fn next(&self) -> Option<Event> {
-        self.lock().events.pop_front()
+        self.queue.next()
     }
 
     /// Ends all connections: the worker is told to quit, and must not wait for a read.
     pub fn hang_up(&self) {
-        for line in self.lock().lines.drain(..) {
-            line.hung_up.notify_one();
-        }
+        self.queue.hang_up();
     }
 
     /// Serves one connection until either end closes it.
     async fn serve(&self, stream: UnixStream) {
         let line = Arc::new(Line { stream, hung_up: Notify::new() });
-        self.lock().lines.push(Arc::clone(&line));
+        self.queue.attach(&line);
         self.listening.notify_waiters();
-        // From here on nothing is missed; the worker looks then for what it may have missed before.
-        let _ = line.stream.try_write(b"\n");
         tokio::select! {
             () = line.hung_up.notified() => {}
             () = line.closed() => {}
         }
-        let mut state = self.lock();
-        state.lines.retain(|other| !Arc::ptr_eq(other, &line));
-        if state.lines.is_empty() {
-            // Flights on board are handed to whoever asks for them next.
-            state.events.retain(|event| matches!(event, Event::Health { .. }));
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        // What has landed is looked for by the next line; whatever else is left waits for that.
+        self.queue.detach(&line, |event| matches!(event, Event::Landed { .. }));
     }
 }
 

@@ -151,6 +151,26 @@ fn many_who_want_one_document_make_one_fetch() {
 }
 
 #[test]
+fn who_comes_late_for_his_value_does_not_keep_it_past_a_newer_one() {
+    let (worker, reference) = (Worker::new(&[]), b"{vault://puppet/a}");
+    let Lookup::Miss(plan) = worker.resolver.lookup(reference).unwrap() else { panic!("cached") };
+    worker.answers(Ok("one"));
+    let boarding = worker.resolver.board(&plan.origin, Purpose::Miss, true).unwrap();
+    let Boarding::Boarded(ticket) = boarding else { panic!("{boarding:?}") };
+    assert_eq!(worker.resolver.board(&plan.origin, Purpose::Miss, true).unwrap(), Boarding::Joined(ticket));
+    worker.resolver.depart(ticket, None, false).unwrap();
+    worker.resolver.wait(ticket);
+    let claim = || worker.resolver.claim(ticket, reference).unwrap().unwrap();
+    let first = claim();
+    assert_eq!((first.secret.as_str(), first.lasting), (Some("one"), true));
+    worker.answers(Ok("two"));
+    worker.resolver.renew(&plan.origin);
+    worker.until("the new value", |worker| worker.get("{vault://puppet/a}").unwrap() == "two");
+    let late = claim();
+    assert_eq!((late.secret.as_str(), late.lasting), (Some("one"), false));
+}
+
+#[test]
 fn a_value_in_use_is_renewed_in_the_background_and_nobody_waits() {
     let worker = Worker::new(&[("vault_puppet_ttl", "0.3")]);
     worker.answers(Ok("one"));

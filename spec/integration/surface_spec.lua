@@ -160,6 +160,22 @@ describe("kong.vault in nginx", function()
     end)
   end)
 
+  it("a worker that is busy after a flush sees off once more what it asks for, and waits for it", function()
+    local server = with_vault()
+    vault:route("/v1/secret/busy", { delay = 0.2 })
+    assert.equal("value of busy", (server:value "{vault://hcv/busy/value}"))
+    local value, err = server:eval [[
+      local vault = require "kong.vault"
+      vault.flush()
+      -- Long enough for the flight to be handed to whoever asks next, while the event for the courier still waits.
+      local deadline = ngx.now() + 1.2
+      repeat ngx.update_time() until ngx.now() > deadline
+      return vault.get "{vault://hcv/busy/value}"
+    ]]
+    assert.equal("value of busy", value, err)
+    assert.equal(2, vault:count "/v1/secret/busy")
+  end)
+
   it("flush drops what is known and has it fetched again before anybody asks", function()
     local server = with_vault()
     for i = 1, 5 do

@@ -126,6 +126,7 @@ local function try_start(options)
     self.vars[name] = value
   end
   self.port, self.ready_path = self.vars.port, options.ready or "/_ready"
+  self.under = options.under or {}
   -- For its workers, of whichever user: nothing may be left in these.
   self.tmp, self.cores = files.mkdir(self.prefix .. "/tmp"), files.mkdir(self.prefix .. "/cores")
   files.chmod(self.tmp, 511) -- 0777
@@ -144,8 +145,12 @@ end
 
 --- Starts it again where it was ended, on the same ports.
 function _M:launch()
+  local command = { PROGRAM or "nginx", "-p", self.prefix, "-e", self.prefix .. "/error.log", "-c", "nginx.conf" }
+  for i, word in ipairs(self.under) do
+    table.insert(command, i, word)
+  end
   self.process = process.start({
-    command = { PROGRAM or "nginx", "-p", self.prefix, "-e", self.prefix .. "/error.log", "-c", "nginx.conf" },
+    command = command,
     env = self.env,
     output = self.prefix .. "/output",
   })
@@ -164,7 +169,8 @@ function _M:written_pid()
 end
 
 --- Starts nginx. `options`: `env`; `main`, `http`, `server` (configuration); `init`, `init_worker`, `exit_worker`
--- (Lua); `workers`, `user`, `master`, `daemon`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`. `config` takes the place of
+-- (Lua); `workers`, `user`, `master`, `daemon`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`; `under`, a command
+-- that runs nginx, such as Valgrind's (a list; it has to become nginx, not start it). `config` takes the place of
 -- all other configuration, with `ready`, a path that it answers, and `files`, what lies beside it.
 function _M.start(options)
   for _ = 1, 5 do

@@ -5,11 +5,14 @@ local socket = require "socket"
 local PATIENCE = 15
 local PAUSE = 0.01
 
+-- How many times longer everything may take, as under Valgrind.
+local SLOWER = tonumber(os.getenv "TEST_SLOWER") or 1
+
 local _M = {}
 
 --- Asks until the answer is true, and returns it; false once `seconds` have passed.
 function _M.poll(predicate, seconds)
-  local deadline = socket.gettime() + (seconds or PATIENCE)
+  local deadline = socket.gettime() + SLOWER * (seconds or PATIENCE)
   repeat
     local answer = predicate()
     if answer then

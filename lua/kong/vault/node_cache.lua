@@ -58,8 +58,11 @@ local function own(ticket, name)
   native.depart(ticket, nil, true)
 end
 
+-- A flight that has nothing more to be seen to: it has landed, or somebody else saw it off.
 local function landed(ticket)
-  parking.wake(ticket)
+  if native.landed(ticket) then
+    parking.wake(ticket)
+  end
   return true
 end
 
