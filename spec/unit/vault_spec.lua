@@ -53,8 +53,8 @@ describe("get from the environment", function()
   end
 
   it("returns a value alone", function()
-    assert.equal(1, select("#", vault.get("{vault://env/unit-secret}")))
-    assert.equal(1, select("#", fresh().get("{vault://env/unit-secret}")))
+    assert.equal(1, select("#", vault.get "{vault://env/unit-secret}"))
+    assert.equal(1, select("#", fresh().get "{vault://env/unit-secret}"))
   end)
 
   it("wraps the reason as Kong does", function()
