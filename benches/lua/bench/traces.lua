@@ -35,7 +35,8 @@ function _M.of(call, keys, calls)
   local function note(what, _, func, pc, code, detail)
     if what == "stop" then
       traces.finished = traces.finished + 1
-    elseif what == "abort" then
+    elseif what == "abort" and not reason(code, detail):find "leaving loop" then
+      -- Leaving the loop says that the recorder met the end of the keys, nothing about the call.
       traces.aborted[#traces.aborted + 1] = ("%s: %s"):format(place(func, pc), reason(code, detail))
     end
   end
