@@ -29,22 +29,15 @@ build: ## the release artefacts, into build/; needs Rust alone
 	@scripts/setup rust
 	@scripts/build
 
-# Built by `make build` as a rule; here only where they are missing or older than what they are made of.
-NATIVE = build/lib/kong/vault/native.so
-COMMAND = build/bin/kong-vault
-SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
-
-$(NATIVE) $(COMMAND) &: $(SOURCES)
-	@scripts/build
-
 LUA := $(patsubst lua/%,%,$(shell find lua/kong -name '*.lua'))
 
-install: $(NATIVE) $(COMMAND) ## copy module, library and command below PREFIX (/usr/local) or DESTDIR
+install: ## copy module, library and command below PREFIX (/usr/local) or DESTDIR
+	@scripts/build
 	@umask 022 && \
 	$(INSTALL) -d $(addprefix '$(DESTDIR)$(LUADIR)'/,$(sort $(dir $(LUA)))) '$(DESTDIR)$(LIBDIR)/kong/vault' '$(DESTDIR)$(BINDIR)' && \
 	for file in $(LUA); do $(INSTALL) -m 644 "lua/$$file" '$(DESTDIR)$(LUADIR)'/"$$file" || exit; done && \
-	$(INSTALL) -m 755 $(NATIVE) '$(DESTDIR)$(LIBDIR)/kong/vault/native.so' && \
-	$(INSTALL) -m 755 $(COMMAND) '$(DESTDIR)$(BINDIR)/kong-vault'
+	$(INSTALL) -m 755 build/lib/kong/vault/native.so '$(DESTDIR)$(LIBDIR)/kong/vault/native.so' && \
+	$(INSTALL) -m 755 build/bin/kong-vault '$(DESTDIR)$(BINDIR)/kong-vault'
 
 test: ## all tests: Rust, Lua, and a real nginx with real vaults
 	@scripts/setup rust runtime specs vaults
@@ -53,7 +46,7 @@ test: ## all tests: Rust, Lua, and a real nginx with real vaults
 bench: ## measure against peers; writes bench.json
 	@scripts/setup rust runtime vaults bench
 	@scripts/build
-	@scripts/bench
+	@scripts/bench $(ARGS)
 
 lint: ## rustfmt, clippy, cargo-deny, luacheck, stylua, shellcheck
 	@scripts/setup rust lint

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -63,7 +63,7 @@ fn cache(c: &mut Criterion) {
 }
 
 fn lookup(c: &mut Criterion) {
-    let resolver = Arc::new(Resolver::new(config(), environment(), Arc::new(AtomicU64::new(1))));
+    let resolver = Arc::new(Resolver::new(config(), environment(), Arc::new(AtomicU32::new(1))));
     let references: Vec<_> = (0..DOCUMENTS).map(|number| format!("{{vault://env/secret-{number}}}")).collect();
     for reference in &references {
         assert!(matches!(resolver.lookup(reference.as_bytes()), Ok(Lookup::Value(_))));

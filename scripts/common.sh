@@ -16,7 +16,7 @@ cd "$root"
 
 # Debian keeps servers where only root looks; rustup changes the PATH of later shells only.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-${HOME:-}/.cargo}/bin
 export PATH
 
 # Says what is going on, past what a command's own output is.

@@ -12,11 +12,9 @@ return function(options)
 
   busted.subscribe({ "exit" }, function()
     local file = assert(io.open(os.getenv "TALLY", "w"))
-    file:write(("%d %d %d\n"):format(
-      handler.successesCount,
-      handler.failuresCount + handler.errorsCount,
-      handler.pendingsCount
-    ))
+    file:write(
+      ("%d %d %d\n"):format(handler.successesCount, handler.failuresCount + handler.errorsCount, handler.pendingsCount)
+    )
     file:close()
     return nil, true
   end)

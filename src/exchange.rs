@@ -67,6 +67,12 @@ impl Resolver {
         }
     }
 
+    /// How long the vault of a flight is to be left alone; `None` where it may be asked.
+    pub fn away(&self, ticket: u64) -> Option<Duration> {
+        let origin = lock(&self.flights).key(ticket)?;
+        Some(self.probe_at(&origin)?.saturating_duration_since(Instant::now()))
+    }
+
     /// Ends a boarded probe, as another worker probes that vault: to be tried again after that time, or, with none, not
     /// at all, as the vault is back.
     pub fn forgo(self: &Arc<Self>, ticket: u64, again: Option<Duration>) {

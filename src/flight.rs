@@ -138,6 +138,11 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
         matches!(flight.stage, Stage::Boarding { .. }).then(|| (flight.key.clone(), flight.purpose))
     }
 
+    /// What a flight brings, as long as somebody has a seat in it.
+    pub fn key(&self, ticket: u64) -> Option<K> {
+        self.flights.get(&ticket).map(|flight| flight.key.clone())
+    }
+
     /// Lets a flight depart; `None` where it has already. With `owned`, its parcel has to be taken with `parcel`.
     pub fn depart(&mut self, ticket: u64, owned: bool) -> Option<(K, Purpose)> {
         let departing = self.boarding(ticket)?;

@@ -55,9 +55,9 @@ impl UserData for Native {
             or_error(lua, Engine::of_this_process(Environment::captured()).map(Engine::address))
         });
         methods.add_method("bell", |lua, this, ()| or_error(lua, this.0.resolver().map(|it| it.bell.number())));
-        methods.add_method("hang_up", |_, this, ()| {
+        methods.add_method("leave", |_, this, ()| {
             if let Ok(resolver) = this.0.resolver() {
-                resolver.bell.hang_up();
+                resolver.leave();
             }
             Ok(())
         });
@@ -66,6 +66,12 @@ impl UserData for Native {
         });
         methods.add_method("breaker_interval", |lua, this, ()| {
             or_error(lua, this.0.resolver().map(|resolver| resolver.config().breaker_interval.as_secs_f64()))
+        });
+        methods.add_method("enter", |_, this, ()| {
+            if let Ok(resolver) = this.0.resolver() {
+                resolver.rotation.entered();
+            }
+            Ok(())
         });
         methods.add_method("start", |lua, this, ()| {
             or_error(lua, this.0.resolver().and_then(|resolver| resolver.start()).map(|()| true))
@@ -81,6 +87,10 @@ impl UserData for Native {
                 resolver.forgo(ticket, again.map(|again| Duration::try_from_secs_f64(again).unwrap_or_default()));
             }
             Ok(())
+        });
+        methods.add_method("away", |_, this, ticket: u64| {
+            let away = this.0.resolver().ok().and_then(|resolver| resolver.away(ticket));
+            Ok(away.map(|away| away.as_secs_f64()))
         });
         methods.add_method("is_throwaway", |_, this, ()| Ok(this.0.vm.is_throwaway()));
         methods.add_method("cached", |lua, this, reference: LuaString| {
@@ -134,7 +144,7 @@ fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table>
     stats.set("entries", levels.entries)?;
     stats.set("bytes", levels.bytes)?;
     stats.set("fetching", levels.under_way)?;
-    stats.set("next_event", levels.next_event.map(|next| next.as_secs_f64()))?;
+    stats.set("next_refresh", levels.next_event.map(|next| next.as_secs_f64()))?;
     stats.set("hits", front_hits + metrics.hits.get() + metrics.stale_hits.get())?;
     for (name, counter) in [
         ("cache_hits", &metrics.hits),
@@ -150,6 +160,14 @@ fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table>
     ] {
         stats.set(name, counter.get())?;
     }
+    // Cumulative, as in Prometheus: how many fetches took at most so many seconds.
+    let (durations, mut count) = (lua.create_table()?, 0);
+    for (bound, fetches) in metrics.latency.buckets() {
+        count += fetches;
+        durations.set(if bound.is_finite() { bound.to_string() } else { "inf".to_owned() }, count)?;
+    }
+    stats.set("fetch_durations", durations)?;
+    stats.set("fetch_seconds", metrics.latency.seconds())?;
     let failures = lua.create_table()?;
     let backends: Vec<_> = backend::ALL.iter().map(|backend| backend.name).collect();
     for (backend, reason, count) in metrics.failures(&backends) {

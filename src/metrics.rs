@@ -1,14 +1,15 @@
 //! What is counted, without a secret in it: for `stats()`, and as Prometheus reads it.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
 use crate::breaker::State;
@@ -16,6 +17,52 @@ use crate::error::Kind;
 
 /// Upper bounds of the fetch latencies' buckets, in seconds.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// How long fetches took. The library's own histogram cannot be read, as `stats()` has to.
+#[derive(Debug, Clone, Default)]
+pub struct Latency(Arc<Buckets>);
+
+#[derive(Debug, Default)]
+struct Buckets {
+    counts: [AtomicU64; BUCKETS.len() + 1],
+    nanoseconds: AtomicU64,
+}
+
+impl Latency {
+    fn observe(&self, took: Duration) {
+        let bucket = BUCKETS.iter().position(|bound| took.as_secs_f64() <= *bound).unwrap_or(BUCKETS.len());
+        self.0.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.0.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// The count of each bucket with its upper bound in seconds; the last one has none.
+    pub fn buckets(&self) -> Vec<(f64, u64)> {
+        let bounds = BUCKETS.into_iter().chain([f64::INFINITY]);
+        bounds.zip(&self.0.counts).map(|(bound, count)| (bound, count.load(Ordering::Relaxed))).collect()
+    }
+
+    /// The sum of all, in seconds.
+    pub fn seconds(&self) -> f64 {
+        Duration::from_nanos(self.0.nanoseconds.load(Ordering::Relaxed)).as_secs_f64()
+    }
+}
+
+impl TypedMetric for Latency {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for Latency {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let buckets = self.buckets();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<[(&str, &str); 0]>(self.seconds(), count, &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Failure {
@@ -66,7 +113,7 @@ pub struct Metrics {
     pub resurrected: Counter,
     /// Fetches begun, from vaults.
     pub fetches: Counter,
-    latency: Histogram,
+    pub latency: Latency,
     failures: Family<Failure, Counter>,
     front_hits: Counter,
     entries: Gauge,
@@ -89,7 +136,7 @@ impl Default for Metrics {
             probes: Counter::default(),
             resurrected: Counter::default(),
             fetches: Counter::default(),
-            latency: Histogram::new(BUCKETS),
+            latency: Latency::default(),
             failures: Family::default(),
             front_hits: Counter::default(),
             entries: Gauge::default(),
@@ -126,7 +173,7 @@ impl Metrics {
 
     /// A fetch that ended after `took`.
     pub fn fetched(&self, took: Duration) {
-        self.latency.observe(took.as_secs_f64());
+        self.latency.observe(took);
     }
 
     /// A fetch that failed.
@@ -162,5 +209,32 @@ impl Metrics {
         // A String takes whatever is written.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_rendered() {
+        let metrics = Metrics::default();
+        metrics.fetched(Duration::from_millis(3));
+        metrics.fetched(Duration::from_secs(60));
+        metrics.failed("hcv", Kind::Denied);
+        let levels = Levels { breakers: vec![("mine".to_owned(), State::Open)], front_hits: 7, ..Levels::default() };
+        let text = metrics.render(&levels);
+        for line in [
+            "kong_vault_front_hits_total 7",
+            "kong_vault_fetch_duration_seconds_bucket{le=\"0.0025\"} 0",
+            "kong_vault_fetch_duration_seconds_bucket{le=\"0.005\"} 1",
+            "kong_vault_fetch_duration_seconds_bucket{le=\"+Inf\"} 2",
+            "kong_vault_fetch_duration_seconds_count 2",
+            "kong_vault_failures_total{backend=\"hcv\",reason=\"denied\"} 1",
+            "kong_vault_breaker{vault=\"mine\"} 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        assert_eq!(metrics.failures(&["hcv", "aws"]), [("hcv", "denied", 1)]);
     }
 }

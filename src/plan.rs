@@ -8,8 +8,9 @@ use crate::backend::{Ask, Descriptor};
 use crate::cache::Terms;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::node::{Name, Node};
+use crate::node::{Name, Node, hex};
 use crate::reference;
+use crate::secret::Secret;
 use crate::settings::{Sealed, SettingsKey, hash_once};
 
 /// A reference, understood and checked.
@@ -29,7 +30,10 @@ pub struct Origin {
     pub ask: Ask,
     pub terms: Terms,
     pub instance: InstanceKey,
+    /// Whether the reference that it is from wants a field, so that fields are best read where the document is fetched.
+    pub by_field: bool,
     name: OnceLock<Name>,
+    name_text: OnceLock<Arc<Secret>>,
     hash: u64,
 }
 
@@ -71,7 +75,9 @@ impl Plan {
             },
             instance: InstanceKey { vault: vault.name.as_str().into(), settings: settings.instance_key.clone() },
             settings: Arc::clone(&settings),
+            by_field: reference.key.is_some(),
             name: OnceLock::new(),
+            name_text: OnceLock::new(),
             hash: 0,
         };
         origin.hash = hash_once(&origin.identity());
@@ -104,6 +110,11 @@ impl Origin {
                 [self.descriptor.name.as_bytes(), vault.as_bytes(), resource.as_bytes(), &version, &settings];
             node.name(parts)
         })
+    }
+
+    /// The same as text, as Lua has it for the shared dictionary's keys.
+    pub fn name_text(&self, node: &Node) -> Arc<Secret> {
+        Arc::clone(self.name_text.get_or_init(|| Arc::new(Secret::new(hex(self.name(node))))))
     }
 
     /// What the origin weighs as a cache's key, in bytes; the settings are shared by all documents of a vault.

@@ -4,7 +4,7 @@
 
 use std::num::NonZeroUsize;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -60,7 +60,7 @@ pub struct Resolver {
     pub(crate) flights: Mutex<Flights<Arc<Origin>, InstanceKey>>,
     pub(crate) instances: Instances,
     /// Changes whenever a value that somebody may have copied is not to be served any more.
-    generation: Arc<AtomicU64>,
+    generation: Arc<AtomicU32>,
     pub(crate) rotation: Arc<Rotation>,
     pub bell: Arc<Bell>,
     /// By which other workers ask this one.
@@ -69,7 +69,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    pub fn new(config: Config, environment: Environment, generation: Arc<AtomicU64>) -> Self {
+    pub fn new(config: Config, environment: Environment, generation: Arc<AtomicU32>) -> Self {
         let size = NonZeroUsize::new(config.cache_size).unwrap_or(NonZeroUsize::MIN);
         let plans = NonZeroUsize::new(config.cache_size.saturating_mul(PLANS_PER_DOCUMENT).max(FEWEST_PLANS));
         let plans = plans.unwrap_or(NonZeroUsize::MIN);
@@ -177,7 +177,7 @@ impl Resolver {
             Found::Fresh(known) | Found::Stale { document: known, .. } => known.is_same(&document),
             _ => false,
         };
-        pick(&plan, &document, kept && self.rotation.has_started()).map(Some)
+        pick(&plan, &document, kept && self.rotation.runs()).map(Some)
     }
 
     /// Blocks this thread until a flight has landed; its own deadline bounds that.
@@ -224,10 +224,25 @@ impl Resolver {
     pub fn flush(self: &Arc<Self>, refetch: bool) {
         let now = Instant::now();
         let known = lock(&self.cache).clear();
+        lock(&self.plans).clear();
         self.bump();
         for origin in known.into_iter().filter(|origin| refetch && !origin.descriptor.immediate) {
             self.send(&origin, Purpose::Newer(now));
         }
+    }
+
+    /// The worker is told to quit: nothing of ours may keep it, or go on ahead of its last requests.
+    pub fn leave(&self) {
+        self.rotation.leave();
+        // Copies are good for as long as the rotation runs.
+        self.bump();
+        self.bell.hang_up();
+    }
+
+    /// What the plans kept weigh, in bytes.
+    fn plan_bytes(&self) -> usize {
+        let slot = std::mem::size_of::<Plan>() + 8 * std::mem::size_of::<usize>();
+        lock(&self.plans).iter().map(|(reference, _)| reference.len() + slot).sum()
     }
 
     /// What can be read off now.
@@ -238,7 +253,7 @@ impl Resolver {
         let cache = lock(&self.cache);
         Levels {
             entries: cache.len(),
-            bytes: cache.bytes(),
+            bytes: cache.bytes() + self.plan_bytes(),
             under_way: lock(&self.flights).under_way(),
             next_event: cache.next().map(|next| next.saturating_duration_since(now)),
             breakers,
@@ -304,6 +319,9 @@ impl Resolver {
         let kept = match done.fetched {
             Ok(Fetched { document, lease }) => {
                 let document = Arc::new(Document::new(document));
+                if origin.by_field {
+                    document.read_fields();
+                }
                 let value = Brought { document: Arc::clone(&document), lease, at };
                 self.keep_value(origin, value.clone());
                 (Ok(document), Parcel::Value(value))

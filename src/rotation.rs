@@ -4,7 +4,7 @@
 mod alarm;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -34,8 +34,11 @@ const AWAY: Duration = Duration::from_secs(60);
 
 /// The time table of one resolver.
 pub struct Rotation {
-    /// The process in which it runs, by pid; a fork has to start its own.
+    /// The process in which it runs, by pid, or 0; a fork has to start its own. Asking the system for the pid at each look-up
+    /// would be a tenth of its cost.
     owner: AtomicU32,
+    /// Whether the worker is about to end: it is not to start again.
+    left: AtomicBool,
     alarm: Alarm,
     bell: Notify,
     /// Vaults that failed, each with a document by which it is probed, and when.
@@ -44,23 +47,35 @@ pub struct Rotation {
 
 impl Default for Rotation {
     fn default() -> Self {
-        Self { owner: AtomicU32::new(0), alarm: Alarm::new(), bell: Notify::new(), probes: Mutex::default() }
+        Self {
+            owner: AtomicU32::new(0),
+            left: AtomicBool::new(false),
+            alarm: Alarm::new(),
+            bell: Notify::new(),
+            probes: Mutex::default(),
+        }
     }
 }
 
 impl Rotation {
-    /// Whether it runs in this process. Every look-up begins with this: it notices a fork.
+    /// Whether it runs, as far as this process was told by `entered` that it may be another one than before.
     pub fn runs(&self) -> bool {
-        let (owner, pid) = (self.owner.load(Ordering::Relaxed), std::process::id());
-        if owner != pid && owner != 0 {
-            self.owner.store(0, Ordering::Relaxed);
-        }
-        owner == pid
+        self.owner.load(Ordering::Relaxed) != 0
     }
 
-    /// `runs` for what follows a look-up.
-    pub fn has_started(&self) -> bool {
-        self.owner.load(Ordering::Relaxed) != 0
+    /// Forgets that it ran in the process that this one was forked from.
+    pub fn entered(&self) {
+        let (owner, pid) = (self.owner.load(Ordering::Relaxed), std::process::id());
+        if owner != pid {
+            self.owner.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends it for good: a worker that only finishes its last requests renews nothing ahead, as it can't tell the others.
+    pub fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+        self.owner.store(0, Ordering::Relaxed);
+        self.bell.notify_one();
     }
 
     /// Tells of something that has to be looked after at `next`.
@@ -113,7 +128,7 @@ impl Rotation {
 impl Resolver {
     /// Starts the engine and the rotation in this process, if they don't run.
     pub fn start(self: &Arc<Self>) -> Result<()> {
-        if self.rotation.has_started() {
+        if self.rotation.runs() || self.rotation.left.load(Ordering::Relaxed) {
             return Ok(());
         }
         let (engine, pid) = (self.engine()?, std::process::id());
@@ -174,6 +189,9 @@ impl Resolver {
 async fn run(resolver: Weak<Resolver>, rotation: Arc<Rotation>) {
     let mut asked_at = Instant::now();
     loop {
+        if rotation.left.load(Ordering::Relaxed) {
+            return;
+        }
         rotation.alarm.stop();
         let next = {
             let Some(resolver) = resolver.upgrade() else { return };

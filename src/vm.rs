@@ -1,7 +1,7 @@
 //! What one Lua VM holds: its configuration, once that is settled, and its resolver.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::config::Config;
@@ -13,7 +13,7 @@ use crate::resolver::Resolver;
 pub struct Vm {
     environment: Environment,
     resolver: OnceLock<Result<Arc<Resolver>>>,
-    generation: Arc<AtomicU64>,
+    generation: Arc<AtomicU32>,
     /// The process that made it, and how many that process had made with it.
     made_by: (u32, u32),
 }
@@ -28,7 +28,7 @@ impl Vm {
         let pid = std::process::id();
         let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
         *made = if made.0 == pid { (pid, made.1.saturating_add(1)) } else { (pid, 1) };
-        Self { environment, resolver: OnceLock::new(), generation: Arc::new(AtomicU64::new(1)), made_by: *made }
+        Self { environment, resolver: OnceLock::new(), generation: Arc::new(AtomicU32::new(1)), made_by: *made }
     }
 
     /// Whether it is one of many that end with their requests, so that nothing should be kept running for it. A VM that
@@ -58,7 +58,7 @@ impl Vm {
     }
 
     /// Changes whenever a value that Lua may have kept is not to be served any more.
-    pub fn generation(&self) -> &AtomicU64 {
+    pub fn generation(&self) -> &AtomicU32 {
         &self.generation
     }
 

@@ -61,6 +61,24 @@ async fn an_answer_comes_whole_whatever_its_status() {
 }
 
 #[tokio::test]
+async fn a_connection_serves_many_requests_and_the_host_is_named_in_each() {
+    for at in ["127.0.0.1:0", "[::1]:0"] {
+        let echo =
+            |head: &str| answer("200 OK", "", head.lines().find(|line| line.starts_with("host: ")).unwrap_or(""));
+        let Ok(server) = Fake::lasting(at, echo).await else {
+            support::skip("there is no IPv6");
+            continue;
+        };
+        let client = client(|_| {}).unwrap();
+        for _ in 0..3 {
+            let answer = get(&client, &format!("http://{}/", server.address)).await.unwrap();
+            assert_eq!(answer.body.as_str(), Some(format!("host: {}", server.address).as_str()));
+        }
+        assert_eq!(server.connections(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_an_answer() {
     let elsewhere = Fake::start(|_| answer("200 OK", "", "")).await;
     let to = format!("location: http://{}/\r\n", elsewhere.address);
@@ -96,6 +114,12 @@ async fn each_way_to_fail_has_its_own_sentence() {
     let error = fails(format!("http://127.0.0.1:{}/", closed_port())).await;
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(error.to_string().contains("connection refused"), "{error}");
+
+    let error = fails("/v1/secret".to_owned()).await;
+    assert_eq!(error.kind(), Kind::Invalid);
+    let error = fails("ftp://127.0.0.1/".to_owned()).await;
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.to_string().contains("neither http nor https"), "{error}");
 
     let error = fails("http://nosuchhost.invalid:8200/".to_owned()).await;
     assert_eq!(error.kind(), Kind::Unavailable);

@@ -152,13 +152,8 @@ async fn tls_with_a_private_ca() {
         document
     );
 
-    fails_with(
-        &over_tls(good, &[("ca_cert", theirs.pair.path())]),
-        "hello",
-        Kind::Tls,
-        "name that CA in `ca_cert`",
-    )
-    .await;
+    fails_with(&over_tls(good, &[("ca_cert", theirs.pair.path())]), "hello", Kind::Tls, "name that CA in `ca_cert`")
+        .await;
     fails_with(&over_tls(good, &[]), "hello", Kind::Tls, "name that CA in `ca_cert`").await;
     fails_with(&over_tls(expired, &[("ca_cert", ca)]), "hello", Kind::Tls, "has expired").await;
     fails_with(&over_tls(named, &[("ca_cert", ca)]), "hello", Kind::Tls, "`tls_server_name`").await;

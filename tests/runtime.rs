@@ -1,7 +1,7 @@
 //! The runtime around a vault that does as it is told: what is fetched, what is served meanwhile, and what is not asked.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ impl Backend for Puppet {
 struct Worker {
     stage: Arc<Stage>,
     resolver: Arc<Resolver>,
-    generation: Arc<AtomicU64>,
+    generation: Arc<AtomicU32>,
 }
 
 impl Worker {
@@ -76,7 +76,7 @@ impl Worker {
         conf.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let config = Config::load_with(&conf, Source::Configure, &Environment::default(), BACKENDS).unwrap();
         config.check().unwrap();
-        let generation = Arc::new(AtomicU64::new(1));
+        let generation = Arc::new(AtomicU32::new(1));
         let resolver = Arc::new(Resolver::new(config, Environment::default(), Arc::clone(&generation)));
         Self { stage, resolver, generation }
     }

@@ -53,13 +53,19 @@ describe("update", function()
     end)
 
     it("sets fields, arrays, maps and nested tables, and returns the table", function()
-      assert.same(
-        {
-          true, "value of shapes", "from the environment", "value of shapes,1,plain", "value of other", "plain",
-          "value of other", "value of deep", 2, 1,
-        },
-        {
-          server:eval [[
+      assert.same({
+        true,
+        "value of shapes",
+        "from the environment",
+        "value of shapes,1,plain",
+        "value of other",
+        "plain",
+        "value of other",
+        "value of deep",
+        2,
+        1,
+      }, {
+        server:eval [[
             local t = config("shapes", function()
               return {
                 ["$refs"] = {
@@ -78,23 +84,19 @@ describe("update", function()
             return same, t.user, t.pass, table.concat(t.list, ","), t.map.a, t.map.b, t.absent.x, t.inner.also.key,
               t.inner.also.plain, t.plain
           ]],
-        }
-      )
+      })
       assert.equal(1, vault:count "/v1/secret/shapes")
     end)
 
     it("returns what is no table, and tables without references, as they are", function()
-      assert.same(
-        { true, "text", nil, 1 },
-        {
-          server:eval [[
+      assert.same({ true, "text", nil, 1 }, {
+        server:eval [[
             local update = require("kong.vault").update
             local plain = { a = "{vault://env/of-the-specs}" }
             return update(plain) == plain and plain.a == "{vault://env/of-the-specs}", update("text"), update(nil),
               update({ 1 })[1]
           ]],
-        }
-      )
+      })
     end)
 
     it("walks a table that holds itself", function()
@@ -139,14 +141,11 @@ describe("update", function()
     it("does not stall or flood where a value can't be had for long", function()
       vault:route("/v1/secret/gone", { status = 404, body = '{"errors":[]}' })
       for _ = 1, 200 do
-        assert.equal(
-          "",
-          (server:eval [[
+        assert.equal("", (server:eval [[
             return require("kong.vault").update(config("gone", function()
               return { ["$refs"] = { a = "{vault://hcv/gone/value}" } }
             end)).a
-          ]])
-        )
+          ]]))
       end
       -- Whether or not failures are remembered, requests must not each become one to the vault.
       assert.is_true(vault:count "/v1/secret/gone" <= 5, vault:count "/v1/secret/gone")
@@ -223,7 +222,15 @@ describe("update", function()
     })
     assert.equal("done", server:get("/phases").body)
     for _, phase in ipairs({
-      "init_worker", "set", "rewrite", "access", "content", "header_filter", "body_filter", "log", "timer",
+      "init_worker",
+      "set",
+      "rewrite",
+      "access",
+      "content",
+      "header_filter",
+      "body_filter",
+      "log",
+      "timer",
     }) do
       wait.eventually("it was updated in " .. phase, function()
         local noted = server:eval("return ngx.shared.results:get(...)", "phase " .. phase)
@@ -246,7 +253,7 @@ describe("try", function()
 
   teardown(cleanup.run)
 
-  -- Calls `try` with a callback that wants the field `a` to be one of `wanted`; returns its results, its number of calls.
+  -- Calls `try` with a callback that wants the field `a` to be `wanted`; returns its results and its number of calls.
   local TRY = [[
     local name, wanted = ...
     local vault, calls = require "kong.vault", 0
@@ -289,16 +296,13 @@ describe("try", function()
 
   it("calls once without references, and passes on what it returns", function()
     for _, options in ipairs({ "{}", "{ a = 1 }", "nil" }) do
-      assert.same(
-        { nil, "no", 1 },
-        {
-          server:eval(([[
+      assert.same({ nil, "no", 1 }, {
+        server:eval(([[
             local calls = 0
             local result, err = require("kong.vault").try(function() calls = calls + 1 return nil, "no" end, %s)
             return result, err, calls
           ]]):format(options)),
-        }
-      )
+      })
     end
   end)
 

@@ -30,14 +30,15 @@ function _M.authority(name)
   with_key("req", "-x509", "-days", "2", "-subj", "/CN=" .. name, "-keyout", ca.key, "-out", ca.certificate)
 
   --- A server's certificate for `names`, such as `DNS:localhost,IP:127.0.0.1`: `{ certificate, key }`, paths of files.
-  function ca.issue(file, names)
+  -- `days`: how long it is good; -1 has expired.
+  function ca.issue(file, names, days)
     local pair = { certificate = folder .. "/" .. file .. ".pem", key = folder .. "/" .. file .. ".key" }
     local request, extensions = folder .. "/" .. file .. ".csr", folder .. "/" .. file .. ".ext"
     files.write(extensions, "subjectAltName=" .. names .. "\nbasicConstraints=CA:FALSE\n")
     with_key("req", "-new", "-subj", "/CN=" .. file, "-keyout", pair.key, "-out", request)
     -- stylua: ignore
-    openssl("x509", "-req", "-days", "2", "-in", request, "-CA", ca.certificate, "-CAkey", ca.key, "-CAcreateserial",
-      "-extfile", extensions, "-out", pair.certificate)
+    openssl("x509", "-req", "-days", tostring(days or 2), "-in", request, "-CA", ca.certificate, "-CAkey", ca.key,
+      "-CAcreateserial", "-extfile", extensions, "-out", pair.certificate)
     return pair
   end
 

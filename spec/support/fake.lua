@@ -2,8 +2,8 @@
 -- is an nginx of its own with `fake_server.lua` inside; it counts the requests for each path.
 --
 -- Without a route, `/v1/<mount>/<name>` answers like HashiCorp Vault's KV v1, with the document
--- `{"value":"value of <name>","count":"<how many requests there were for this path>"}`; a `dated` one adds `at`, the time at
--- which it answered, so that who is served a value can tell how old it is.
+-- `{"value":"value of <name>","count":"<how many requests there were for this path>"}`; a `dated` one adds `at`, the
+-- time at which it answered, so that who is served a value can tell how old it is.
 
 local http = require "spec.support.http"
 local cjson = require "cjson"

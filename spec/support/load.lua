@@ -1,5 +1,5 @@
--- Steady load on an nginx, from a process of its own so that a spec can do other things meanwhile; afterwards it is known
--- of each request when it was sent, how long it took and what was answered.
+-- Steady load on an nginx, from a process of its own so that a spec can do other things meanwhile; afterwards it is
+-- known of each request when it was sent, how long it took and what was answered.
 
 local cjson = require "cjson"
 

@@ -13,7 +13,9 @@ input:close()
 local output = assert(io.open(options.output, "wb"))
 local now = socket.gettime
 
-local REQUEST = "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: " .. (options.close and "close" or "keep-alive") .. "\r\n\r\n"
+local REQUEST = ("GET %%s HTTP/1.1\r\nHost: localhost\r\nConnection: %s\r\n\r\n"):format(
+  options.close and "close" or "keep-alive"
+)
 
 local connections, by_socket = {}, {}
 local sent = 0
@@ -109,7 +111,6 @@ while true do
     output:flush()
     local file = io.open(options.stop)
     stopped = stopped or file ~= nil or now() > until_when
-      or (options.requests ~= nil and sent >= options.requests)
     if file then
       file:close()
     end

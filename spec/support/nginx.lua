@@ -29,7 +29,7 @@ _M.__index = _M
 
 local TEMPLATE = [[
 {{modules}}
-daemon off;
+daemon {{daemon}};
 pid {{prefix}}/nginx.pid;
 error_log {{prefix}}/error.log {{level}};
 worker_processes {{workers}};
@@ -114,6 +114,7 @@ local function try_start(options)
     root = files.root,
     modules = modules(),
     level = options.level or "info",
+    daemon = options.daemon and "on" or "off",
     lua_path = options.lua_path or (files.root .. "/lua/?.lua"),
     lua_cpath = options.lua_cpath or (files.root .. "/build/lib/?.so"),
     port = process.free_port(),
@@ -154,13 +155,22 @@ function _M:launch()
     output = self.prefix .. "/output",
   })
   wait.poll(function()
-    return self:is_ready() or self.process:ended()
+    return self:is_ready() or (self.vars.daemon == "off" and self.process:ended())
   end, 30)
+  local pid = self.vars.daemon == "on" and self:written_pid()
+  if pid then
+    self.process = process.adopt(pid)
+  end
+end
+
+--- The master's pid as it wrote it down.
+function _M:written_pid()
+  return tonumber((files.read(self.prefix .. "/nginx.pid") or ""):match "%d+")
 end
 
 --- Starts nginx. `options`: `env`; `main`, `http`, `server` (configuration); `init`, `init_worker`, `exit_worker`
--- (Lua); `workers`, `user`, `master`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`; `under`, a command that runs
--- nginx, such as Valgrind's (a list; it has to become nginx, not start it). `config` takes the place of
+-- (Lua); `workers`, `user`, `master`, `daemon`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`; `under`, a command that
+-- runs nginx, such as Valgrind's (a list; it has to become nginx, not start it). `config` takes the place of
 -- all other configuration, with `ready`, a path that it answers, and `files`, what lies beside it.
 function _M.start(options)
   for _ = 1, 5 do
@@ -238,12 +248,12 @@ function _M:kill()
 end
 
 --- Upgrades the binary: a new master with workers of its own takes over, the old ones end. Of the environment only what
--- `env` directives name is left then.
+-- `env` directives name is left then. It has to be a `daemon`: nginx takes one that isn't for an upgrade under way.
 function _M:upgrade()
   local old, before = self.process, self:workers()
   self:signal "USR2"
   local pid = wait.eventually("there is a new master", function()
-    local written = tonumber((files.read(self.prefix .. "/nginx.pid") or ""):match "%d+")
+    local written = self:written_pid()
     return written and written ~= old.pid and #process.children(written) == self.vars.workers and written
   end)
   old:signal "QUIT"

@@ -28,4 +28,7 @@ function _M.eventually(what, predicate, seconds)
   return _M.poll(predicate, seconds) or error("it did not come true in time that " .. what, 2)
 end
 
+--- Lets time pass that is the subject of a spec, such as an outage's.
+_M.pass = socket.sleep
+
 return _M

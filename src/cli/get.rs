@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use super::{Outcome, conf_file};
@@ -75,7 +75,7 @@ fn whole(reference: &[u8]) -> Vec<u8> {
 }
 
 fn fetch(reference: &[u8], config: Config) -> Result<Arc<Secret>> {
-    let resolver = Arc::new(Resolver::new(config, Environment::captured().clone(), Arc::new(AtomicU64::new(0))));
+    let resolver = Arc::new(Resolver::new(config, Environment::captured().clone(), Arc::new(AtomicU32::new(0))));
     match resolver.fetch_blocking(&[reference.to_vec()]).pop() {
         Some(answer) => answer,
         None => unreachable!(),

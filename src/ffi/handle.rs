@@ -24,7 +24,7 @@ pub struct Handle {
 #[repr(C)]
 pub struct Answer {
     pub(super) ticket: u64,
-    pub(super) generation: u64,
+    pub(super) generation: u32,
     data: *const c_char,
     size: usize,
     seconds: f64,
@@ -72,8 +72,8 @@ impl Handle {
             Ok(Boarding::Joined(_)) => self.failed(origin.would_block(), answer),
             Ok(Boarding::Boarded(ticket)) => {
                 answer.ticket = ticket;
-                let name = Node::of_this_process().map(|node| hex(origin.name(node))).unwrap_or_default();
-                self.show(answer, Arc::new(Secret::new(name)));
+                let name = Node::of_this_process().map(|node| origin.name_text(node)).unwrap_or_default();
+                self.show(answer, name);
                 status::BOARDED
             }
             Err(error) => self.failed(error, answer),

@@ -6,7 +6,7 @@ mod handle;
 pub mod status;
 
 use std::os::raw::c_char;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use handle::{Answer, Handle};
 
@@ -18,14 +18,15 @@ pub extern "C" fn kong_vault_abi_version() -> u32 {
     status::ABI_VERSION
 }
 
-/// The counter that changes whenever a value that Lua may have kept is not to be served any more.
+/// The counter that changes whenever a value that Lua may have kept is not to be served any more. 32 bits, as LuaJIT's
+/// interpreter would make an object of a 64-bit number at each look.
 ///
 /// # Safety
 /// `handle` is a live handle; the pointer is valid as long as that.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kong_vault_generation(handle: *const Handle) -> *const u64 {
+pub unsafe extern "C" fn kong_vault_generation(handle: *const Handle) -> *const u32 {
     // SAFETY: as demanded of the caller.
-    unsafe { &*handle }.vm.generation() as *const AtomicU64 as *const u64
+    unsafe { &*handle }.vm.generation() as *const AtomicU32 as *const u32
 }
 
 /// Looks a reference up. On a miss a flight is joined (`PENDING` with `waits`, else `FAILED`) or boarded (`BOARDED`);

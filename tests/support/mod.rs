@@ -26,8 +26,21 @@ pub struct Fake {
 impl Fake {
     /// Answers each request with what `answer` makes of it, head and body, then closes the connection.
     pub async fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Fake {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
-        let address = listener.local_addr().expect("its address");
+        Fake::serve("127.0.0.1:0", false, answer).await.expect("a loopback port")
+    }
+
+    /// The same on an address of choice, and each connection stays open for more.
+    pub async fn lasting(at: &str, answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> std::io::Result<Fake> {
+        Fake::serve(at, true, answer).await
+    }
+
+    async fn serve(
+        at: &str,
+        lasts: bool,
+        answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
+    ) -> std::io::Result<Fake> {
+        let listener = TcpListener::bind(at).await?;
+        let address = listener.local_addr()?;
         let connections = Arc::new(AtomicUsize::new(0));
         let (answer, counter) = (Arc::new(answer), connections.clone());
         tokio::spawn(async move {
@@ -35,20 +48,25 @@ impl Fake {
                 counter.fetch_add(1, Ordering::SeqCst);
                 let answer = answer.clone();
                 tokio::spawn(async move {
-                    let mut request = Vec::new();
-                    let mut piece = [0; 4096];
-                    while !is_whole(&request) {
-                        match stream.read(&mut piece).await {
-                            Ok(0) | Err(_) => return,
-                            Ok(length) => request.extend_from_slice(&piece[..length]),
+                    loop {
+                        let mut request = Vec::new();
+                        let mut piece = [0; 4096];
+                        while !is_whole(&request) {
+                            match stream.read(&mut piece).await {
+                                Ok(0) | Err(_) => return,
+                                Ok(length) => request.extend_from_slice(&piece[..length]),
+                            }
+                        }
+                        let _ = stream.write_all(&answer(&String::from_utf8_lossy(&request))).await;
+                        if !lasts {
+                            let _ = stream.shutdown().await;
+                            return;
                         }
                     }
-                    let _ = stream.write_all(&answer(&String::from_utf8_lossy(&request))).await;
-                    let _ = stream.shutdown().await;
                 });
             }
         });
-        Fake { address, connections }
+        Ok(Fake { address, connections })
     }
 
     /// Accepts and never answers.

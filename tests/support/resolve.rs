@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicU32;
 
 use kong_vault::config::Config;
 use kong_vault::environment::Environment;
@@ -43,7 +43,7 @@ impl Process {
         let task = tokio::task::spawn_blocking(move || {
             let environment = Environment::of(environment);
             let config = Config::load(&BTreeMap::new(), &environment).expect("a configuration");
-            let resolver = Arc::new(Resolver::new(config, environment, Arc::new(AtomicU64::new(0))));
+            let resolver = Arc::new(Resolver::new(config, environment, Arc::new(AtomicU32::new(0))));
             resolver.fetch_blocking(&[reference]).remove(0)
         });
         task.await.expect("no panic")

@@ -18,7 +18,7 @@ local function by_vault(arguments)
   if not value then
     error(reference .. ": " .. tostring(err))
   end
-  assert(value:find("^password of "), value)
+  assert(value:find "^password of ", value)
 end
 
 local function by_cosocket(arguments)

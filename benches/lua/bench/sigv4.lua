@@ -38,7 +38,7 @@ local SIGNED = "content-type;host;x-amz-date;x-amz-target"
 local _M = {}
 
 function _M.get(target, keys, name)
-  local body = cjson.encode { SecretId = name, VersionStage = "AWSCURRENT" }
+  local body = cjson.encode({ SecretId = name, VersionStage = "AWSCURRENT" })
   local stamp = os.date("!%Y%m%dT%H%M%SZ", ngx.time())
   local day = stamp:sub(1, 8)
   local host = target.host .. ":" .. target.port

@@ -103,7 +103,7 @@ end
 -- A graceful quit waits for pending reads, but it ends pending timers at once.
 local function watch_exit(premature)
   if premature then
-    native.vm:hang_up()
+    native.vm:leave()
     return
   end
   watching = ngx.timer.at(SILENCE, watch_exit)

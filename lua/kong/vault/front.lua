@@ -52,12 +52,12 @@ function _M.begin()
   if copied[0] ~= generation[0] then
     renew(generation[0])
   end
-  return tonumber(copied[0])
+  return copied[0]
 end
 
 -- Notes that a table is up to date, if nothing has changed since `begin` gave that mark.
 function _M.mark(config, since)
-  if tonumber(generation[0]) == since and tonumber(copied[0]) == since then
+  if generation[0] == since and copied[0] == since then
     updated[config] = true
   end
 end

@@ -13,13 +13,13 @@ local DECLARATIONS = [[
 typedef struct kong_vault_handle kong_vault_handle;
 typedef struct {
   uint64_t ticket;
-  uint64_t generation;
+  uint32_t generation;
   const char *data;
   size_t size;
   double seconds;
 } kong_vault_answer;
 uint32_t kong_vault_abi_version(void);
-const uint64_t *kong_vault_generation(const kong_vault_handle *handle);
+const uint32_t *kong_vault_generation(const kong_vault_handle *handle);
 int32_t kong_vault_lookup(const kong_vault_handle *handle, const char *reference, size_t size, bool waits,
                           kong_vault_answer *answer);
 int32_t kong_vault_renew(const kong_vault_handle *handle, const char *reference, size_t size,
@@ -96,7 +96,7 @@ _M.parse_reference = module.parse_reference
 
 -- For front.lua: the live counter, cells for the generation that its copies are of and for its hits, and the last answer.
 _M.generation = library.kong_vault_generation(handle)
-_M.copied = ffi.new "uint64_t[1]"
+_M.copied = ffi.new "uint32_t[1]"
 _M.hits = ffi.new "double[1]"
 _M.answer = answer[0]
 

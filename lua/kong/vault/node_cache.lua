@@ -37,6 +37,9 @@ end
 -- Names by ticket: flights of ours whose outcome has to be handed on.
 local owned = {}
 
+-- Vaults by ticket: probes of ours.
+local probed = {}
+
 local address, lifetime, interval
 local full
 
@@ -118,12 +121,13 @@ function _M.probe(ticket, names)
     native.vm:forgo(ticket, nil)
     return landed(ticket)
   end
-  local ok, err = dict:safe_add(PROBE .. vault, me, interval * 0.9)
+  local ok, err = dict:safe_add(PROBE .. vault, me, interval)
   if ok or err ~= "exists" then
+    probed[ticket] = vault
     return _M.send(ticket, name)
   end
   local left = dict:ttl(PROBE .. vault) or 0
-  native.vm:forgo(ticket, left > interval * 0.9 - SECOND_LOOK and SECOND_LOOK or left)
+  native.vm:forgo(ticket, left > interval - SECOND_LOOK and left <= interval and SECOND_LOOK or left)
   return landed(ticket)
 end
 
@@ -140,6 +144,15 @@ function _M.publish(ticket)
     return
   end
   owned[ticket] = nil
+  local vault = probed[ticket]
+  if vault then
+    probed[ticket] = nil
+    -- A vault that asked to be left alone for longer is left alone by all.
+    local away = native.vm:away(ticket)
+    if away and away > interval then
+      dict:safe_set(PROBE .. vault, true, away)
+    end
+  end
   local sealed, seconds = native.parcel(ticket)
   if sealed then
     local ok, err = dict:safe_set(DOCUMENT .. name, sealed, seconds)
@@ -147,8 +160,8 @@ function _M.publish(ticket)
       full = false
     elseif not full then
       full = true
-      local what = "the shared dictionary kong_secrets has no room (%s): the workers cache each on its own, give it more in nginx.conf"
-      ngx.log(ngx.WARN, "kong.vault: ", what:format(err))
+      local what = "has no room (%s): the workers cache each on its own, give it more in nginx.conf"
+      ngx.log(ngx.WARN, "kong.vault: the shared dictionary kong_secrets ", what:format(err))
     end
   end
   dict:delete(CLAIM .. name)

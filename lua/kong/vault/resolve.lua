@@ -6,7 +6,8 @@ local native = require "kong.vault.native"
 local phase = require "kong.vault.phase"
 
 local VALUE, PENDING, FAILED, BOARDED = native.VALUE, native.PENDING, native.FAILED, native.BOARDED
-local PARK, BLOCK, ALONE = phase.PARK, phase.BLOCK, phase.ALONE
+local ngx = ngx
+local PARK, BLOCK, ALONE, NEVER = phase.PARK, phase.BLOCK, phase.ALONE, phase.NEVER
 
 -- Seconds that a wait may outlast the fetch's own deadline, which is the one that names the reason: a flight may have to
 -- be fetched a second time, where the worker that had it dies.
@@ -17,13 +18,22 @@ local _M = {}
 -- Loaded where they are first needed: plain LuaJIT has no event loop.
 local courier, node_cache, wait
 local timeout
+local process
+
+-- Everything but the cache belongs to a process: nginx's master forks workers that inherit this VM.
+local function enter(pid)
+  process = pid
+  native.vm:enter()
+  courier = require "kong.vault.courier"
+  node_cache = require "kong.vault.node_cache"
+  wait = require("kong.vault.wait").wait
+  timeout = (native.vm:fetch_timeout() or 0) + GRACE
+end
 
 local function start()
-  if not courier then
-    courier = require "kong.vault.courier"
-    node_cache = require "kong.vault.node_cache"
-    wait = require("kong.vault.wait").wait
-    timeout = (native.vm:fetch_timeout() or 0) + GRACE
+  local pid = ngx.worker.pid()
+  if pid ~= process then
+    enter(pid)
   end
   courier.start()
 end
@@ -43,10 +53,10 @@ local function settle(reference, status, value)
   return value
 end
 
--- Waits for a flight as the phase allows and takes what it brought.
-local function land(reference, ticket, how)
+-- Waits for a flight, unless it has `landed`, as the phase allows, and takes what it brought.
+local function land(reference, ticket, how, landed)
   local err
-  if not native.landed(ticket) then
+  if not landed then
     if how == PARK then
       local _
       _, err = wait(ticket, timeout)
@@ -65,21 +75,39 @@ local function land(reference, ticket, how)
   return nil, "could not get value from external vault (" .. why .. tostring(err) .. "))"
 end
 
--- The value of one reference: `value`, or `nil, err`.
-function _M.one(reference)
-  local how = phase.manner()
-  if how == ALONE then
-    local answer = native.vm:fetch_blocking({ reference })[1]
-    return answer.value, answer.err
+-- Flights that somebody could not wait for, by reference: who asks next hears what they brought, also why they failed.
+local late, lates = {}, 0
+local LATES = 4096
+
+local function leave(reference, ticket)
+  if lates >= LATES then
+    late, lates = {}, 0
   end
-  start()
+  late[reference] = ticket
+  lates = lates + 1
+  return PENDING
+end
+
+-- A status and what it comes with, without waiting: PENDING where the secret is being fetched.
+local function at_once(reference)
+  local ticket = late[reference]
+  if ticket then
+    if not native.landed(ticket) then
+      return PENDING
+    end
+    late[reference], lates = nil, lates - 1
+    local status, value = native.claim(ticket, reference)
+    if status == FAILED then
+      return status, value
+    end
+  end
   local status, value, name = native.lookup(reference, true)
-  if status == BOARDED then
-    node_cache.send(value, name)
-  elseif status ~= PENDING then
-    return settle(reference, status, value)
+  if status == BOARDED and node_cache.send(value, name) or status == PENDING and native.landed(value) then
+    return native.claim(value, reference)
+  elseif status == BOARDED or status == PENDING then
+    return leave(reference, value)
   end
-  return land(reference, value, how)
+  return status, value
 end
 
 -- The value of one reference from what is cached, and whether it may be kept; or nil, err. What is not cached is fetched
@@ -89,18 +117,34 @@ function _M.cached(reference)
     return native.vm:cached(reference)
   end
   start()
-  local status, value, name = native.lookup(reference, true)
-  if status == BOARDED then
-    node_cache.send(value, name)
-  end
-  if status == BOARDED or status == PENDING then
-    status, value = native.claim(value, reference)
-  end
+  local status, value = at_once(reference)
   if status == PENDING then
     return nil, native.vm:would_block(reference), false
   end
   local found, err = settle(reference, status, value)
   return found, err, status == VALUE
+end
+
+-- The value of one reference: `value`, or `nil, err`.
+function _M.one(reference)
+  local how = phase.manner()
+  if how == ALONE then
+    local answer = native.vm:fetch_blocking({ reference })[1]
+    return answer.value, answer.err
+  end
+  if how == NEVER then
+    local value, err = _M.cached(reference)
+    return value, err
+  end
+  start()
+  local status, value, name = native.lookup(reference, true)
+  local landed
+  if status == BOARDED then
+    landed = node_cache.send(value, name)
+  elseif status ~= PENDING then
+    return settle(reference, status, value)
+  end
+  return land(reference, value, how, landed)
 end
 
 local function all(references, take)

@@ -26,7 +26,8 @@ function _M.wait(ticket, seconds)
       called, ok = pcall(parking.wait, record, left)
     else
       called, ok, err = pcall(courier.serve, has_landed, left)
-      if called and not ok then
+      -- Closed: the worker was told to quit, which ends the connections of all but those that come after.
+      if called and not ok and err ~= "closed" then
         return nil, err
       end
     end

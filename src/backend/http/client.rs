@@ -1,14 +1,19 @@
 //! Requests out, answers in: one pool of connections a vault.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
-use reqwest::Url;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::ServerName;
 
+use super::connect::Connector;
 use super::failure::{self, Place};
 use super::roots::{self, Locations};
 use super::tls::{self, Trust};
@@ -17,122 +22,99 @@ use crate::error::{Error, Kind, Result};
 
 /// How long an idle connection is kept: below the idle limits of usual load balancers and of vault servers.
 const IDLE: Duration = Duration::from_secs(50);
-const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// A pool of connections to one vault.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("kong-vault/", env!("CARGO_PKG_VERSION")));
+const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
+
+type Pool = legacy::Client<Connector, Full<Bytes>>;
+
+/// The connections to one vault: a pool for each scheme, which knows its peers by host and port.
 pub struct Client {
     label: String,
     trust: Trust,
-    server_name: Option<String>,
+    server_name: Option<ServerName<'static>>,
     threads: bool,
     timeout: Duration,
-    plain: reqwest::Client,
-    /// TLS clients, made when `https` is first asked for. There is one for all hosts, but with a `server_name` one for
-    /// each: reqwest knows a pool's peer by the URL's name, which is then the same for every host.
-    secure: Mutex<HashMap<Option<String>, reqwest::Client>>,
+    plain: Pool,
+    /// Made when `https` is first asked for: the system's roots are not read before.
+    secure: OnceLock<Pool>,
 }
 
 impl Client {
     pub fn new(transport: &Transport<'_>) -> Result<Self> {
         let label = transport.label.clone();
         let server_name = transport.server_name.filter(|name| !name.is_empty());
-        if let Some(name) = server_name {
-            check_server_name(&label, name)?;
-        }
+        let server_name = server_name.map(|name| check_server_name(&label, name)).transpose()?;
         let trust = match transport.ca_cert.filter(|text| !text.is_empty()) {
             _ if !transport.verify => Trust::Anyone,
             Some(ca_cert) => Trust::Bundle(roots::bundle(&label, ca_cert)?),
             None => Trust::System(Locations::from(transport.environment)),
         };
-        let plain = build(&label, tls::unused()?, transport.threads, None, transport.timeout)?;
         Ok(Self {
             label,
             trust,
-            server_name: server_name.map(str::to_owned),
+            server_name,
             threads: transport.threads,
             timeout: transport.timeout,
-            plain,
-            secure: Mutex::new(HashMap::new()),
+            plain: pool(Connector::plain(transport.threads, transport.timeout)),
+            secure: OnceLock::new(),
         })
     }
 
     /// Sends one request and reads the whole answer, whatever its status. Errors name label, host and reason, and never
     /// a path, a query, a header or a body.
     pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer> {
-        let (parts, body) = request.into_parts();
-        let place = Place { label: &self.label, address: address(&parts.uri), timeout: self.timeout };
-        let mut url = Url::parse(&parts.uri.to_string()).map_err(|_| place.error(Kind::Invalid, "no valid URL"))?;
-        let mut headers = parts.headers;
-        let client = match (url.scheme(), &self.server_name) {
-            ("http", _) => self.plain.clone(),
-            ("https", None) => self.secure(None)?,
-            ("https", Some(name)) => {
-                let host = parts.uri.host().unwrap_or_default();
-                if !headers.contains_key(HOST) {
-                    let value =
-                        HeaderValue::from_str(parts.uri.authority().map_or(host, |authority| authority.as_str()));
-                    headers.insert(HOST, value.map_err(|_| place.error(Kind::Invalid, "no valid host"))?);
-                }
-                url.set_host(Some(name)).map_err(|_| place.error(Kind::Config, "no valid server name"))?;
-                self.secure(Some(bare(host).to_owned()))?
-            }
+        let mut request = request.map(|body| Full::new(Bytes::from(body)));
+        let uri = request.uri();
+        let place = Place { label: &self.label, address: address(uri), timeout: self.timeout };
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(place.error(Kind::Invalid, "no valid URL"));
+        }
+        let pool = match uri.scheme_str() {
+            Some("http") => &self.plain,
+            Some("https") => self.secure()?,
             _ => return Err(place.error(Kind::Config, "neither http nor https: correct the protocol")),
         };
-        let mut outgoing = reqwest::Request::new(parts.method, url);
-        *outgoing.headers_mut() = headers;
-        *outgoing.timeout_mut() = Some(self.timeout);
-        if !body.is_empty() {
-            *outgoing.body_mut() = Some(body.into());
-        }
-        let mut response = client.execute(outgoing).await.map_err(|error| failure::of_request(&place, &error))?;
-        let status = response.status().as_u16();
-        let headers = std::mem::take(response.headers_mut());
-        let body = body::read(&mut response).await.map_err(|refused| failure::of_body(&place, &refused))?;
-        Ok(Answer { status, headers, body })
+        request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
+        request.headers_mut().entry(ACCEPT).or_insert(ANYTHING);
+        let mut late = pin!(tokio::time::sleep(self.timeout));
+        let response = tokio::select! {
+            biased;
+            () = &mut late => return Err(failure::unanswered(&place)),
+            response = pool.request(request) => response.map_err(|error| failure::of_request(&place, &error))?,
+        };
+        let (head, body) = response.into_parts();
+        let body = tokio::select! {
+            biased;
+            () = &mut late => return Err(failure::incomplete(&place)),
+            body = body::read(body) => body.map_err(|refused| failure::of_body(&place, &refused))?,
+        };
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
 
-    fn secure(&self, target: Option<String>) -> Result<reqwest::Client> {
-        let mut clients = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&target) {
-            return Ok(client.clone());
+    fn secure(&self) -> Result<&Pool> {
+        if let Some(pool) = self.secure.get() {
+            return Ok(pool);
         }
-        // With a server name, the URL and with it HTTP/2's `:authority` differ from the host that is asked for; HTTP/1
-        // has the `Host` header for that.
-        let config = tls::config(&self.label, &self.trust, target.is_none())?;
-        let client = build(&self.label, config, self.threads, target.clone(), self.timeout)?;
-        clients.insert(target, client.clone());
-        Ok(client)
+        let config = Arc::new(tls::config(&self.label, &self.trust)?);
+        let connector = Connector::secure(self.threads, self.timeout, config, self.server_name.clone());
+        Ok(self.secure.get_or_init(|| pool(connector)))
     }
 }
 
-fn build(
-    label: &str,
-    tls: rustls::ClientConfig,
-    threads: bool,
-    target: Option<String>,
-    timeout: Duration,
-) -> Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .dns_resolver(super::resolve::System { threads, target })
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .referer(false)
-        .connect_timeout(timeout)
-        .pool_idle_timeout(IDLE)
-        .tcp_keepalive(KEEPALIVE)
-        .tcp_nodelay(true)
-        .user_agent(concat!("kong-vault/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|_| Error::new(Kind::Internal, format!("{label}: the HTTP library refuses its settings")))
+/// A request that a pooled connection couldn't take, because it was closed meanwhile, goes to another one by itself.
+fn pool(connector: Connector) -> Pool {
+    legacy::Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).build(connector)
 }
 
-fn check_server_name(label: &str, name: &str) -> Result<()> {
+fn check_server_name(label: &str, name: &str) -> Result<ServerName<'static>> {
     let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-    if is_name && name.parse::<IpAddr>().is_err() && rustls::pki_types::ServerName::try_from(name).is_ok() {
-        return Ok(());
+    match ServerName::try_from(name.to_owned()) {
+        Ok(checked) if is_name && name.parse::<IpAddr>().is_err() => Ok(checked),
+        _ => {
+            Err(Error::new(Kind::Config, format!("{label}: the TLS server name has to be a host name, without a port")))
+        }
     }
-    Err(Error::new(Kind::Config, format!("{label}: the TLS server name has to be a host name, without a port")))
 }
 
 /// `host:port` of a URL, and nothing else of it.
@@ -140,9 +122,4 @@ fn address(uri: &Uri) -> String {
     let host = uri.host().unwrap_or_default();
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
     format!("{host}:{port}")
-}
-
-/// An IPv6 address without its brackets.
-fn bare(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }

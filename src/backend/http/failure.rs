@@ -5,10 +5,12 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use hyper_util::client::legacy;
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 use super::BODY_LIMIT;
 use super::body::Refused;
+use super::resolve::Unresolved;
 use crate::error::{Error, Kind};
 
 /// Who asked whom.
@@ -25,28 +27,43 @@ impl Place<'_> {
     }
 }
 
-pub(super) fn of_request(place: &Place<'_>, error: &reqwest::Error) -> Error {
+/// The time was up before an answer began.
+pub(super) fn unanswered(place: &Place<'_>) -> Error {
+    late(place, "no answer")
+}
+
+/// The time was up while the answer's body came.
+pub(super) fn incomplete(place: &Place<'_>) -> Error {
+    place.error(Kind::Timeout, format!("the answer was not complete within {} seconds", place.timeout.as_secs_f64()))
+}
+
+fn late(place: &Place<'_>, what: &str) -> Error {
+    place.error(
+        Kind::Timeout,
+        format!("{what} within {} seconds: check that it runs and is reachable", place.timeout.as_secs_f64()),
+    )
+}
+
+pub(super) fn of_request(place: &Place<'_>, error: &legacy::Error) -> Error {
     if let Some(tls) = cause::<TlsError>(error) {
         let (kind, reason) = of_tls(tls);
         return place.error(kind, reason);
     }
-    if error.is_dns() {
+    if cause::<Unresolved>(error).is_some() {
         return place.error(
             Kind::Unavailable,
             "cannot resolve the host name: check its spelling and the name servers in /etc/resolv.conf",
         );
     }
-    if error.is_timeout() {
-        let what = if error.is_connect() { "no connection" } else { "no answer" };
-        return place.error(
-            Kind::Timeout,
-            format!("{what} within {} seconds: check that it runs and is reachable", place.timeout.as_secs_f64()),
-        );
+    if is_timeout(error) {
+        return late(place, if error.is_connect() { "no connection" } else { "no answer" });
     }
     if let Some(io) = cause::<io::Error>(error)
         && let Some(reason) = of_io(io, error.is_connect())
     {
-        return place.error(Kind::Unavailable, reason);
+        // A worker that is short of files says nothing about the vault.
+        let kind = if is_out_of_files(io) { Kind::Config } else { Kind::Unavailable };
+        return place.error(kind, reason);
     }
     if error.is_connect() {
         return place.error(Kind::Unavailable, "cannot connect: check that it runs and is reachable");
@@ -60,9 +77,7 @@ pub(super) fn of_body(place: &Place<'_>, refused: &Refused) -> Error {
             Kind::Invalid,
             format!("answer is larger than {BODY_LIMIT} bytes: check that this is a secret and that the address is the vault's"),
         ),
-        Refused::Broken(error) if error.is_timeout() => {
-            place.error(Kind::Timeout, format!("the answer was not complete within {} seconds", place.timeout.as_secs_f64()))
-        }
+        Refused::Broken(error) if is_timeout(error) => incomplete(place),
         Refused::Broken(error) => match cause::<TlsError>(error) {
             Some(tls) => {
                 let (kind, reason) = of_tls(tls);
@@ -74,7 +89,7 @@ pub(super) fn of_body(place: &Place<'_>, refused: &Refused) -> Error {
 }
 
 /// The HTTP library's own verdicts have no type that could be asked for here, only fixed texts.
-fn of_exchange(place: &Place<'_>, error: &reqwest::Error) -> Error {
+fn of_exchange(place: &Place<'_>, error: &legacy::Error) -> Error {
     let causes = chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
     if causes.contains("head is too large") || causes.contains("header list") {
         place.error(Kind::Invalid, "the answer's headers are too large: check that the address is the vault's")
@@ -92,7 +107,6 @@ fn of_io(error: &io::Error, connecting: bool) -> Option<String> {
         Io::HostUnreachable | Io::NetworkUnreachable => {
             "no route to the host: check the address and the network".to_owned()
         }
-        Io::TimedOut => "the connection timed out: check that it runs and is reachable".to_owned(),
         Io::UnexpectedEof if connecting => {
             "the connection was closed during the TLS handshake: check that it speaks https".to_owned()
         }
@@ -101,7 +115,7 @@ fn of_io(error: &io::Error, connecting: bool) -> Option<String> {
         }
         Io::PermissionDenied => "the system does not permit the connection: check firewall and sandbox".to_owned(),
         _ if connecting => match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE) => {
+            Some(_) if is_out_of_files(error) => {
                 "cannot connect: too many files are open: raise worker_rlimit_nofile".to_owned()
             }
             Some(_) => format!("cannot connect: {}", error.kind()),
@@ -109,6 +123,15 @@ fn of_io(error: &io::Error, connecting: bool) -> Option<String> {
         },
         _ => return None,
     })
+}
+
+/// Whether a connection was given up: by us while it was being made, or by the system.
+fn is_timeout(error: &(dyn StdError + 'static)) -> bool {
+    cause::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// A certificate or a protocol that is wrong stays wrong however often one tries: `Tls`, not `Unavailable`.

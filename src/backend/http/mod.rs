@@ -3,6 +3,7 @@
 
 mod body;
 mod client;
+mod connect;
 mod failure;
 mod resolve;
 mod roots;

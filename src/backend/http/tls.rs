@@ -7,9 +7,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme};
 
 use super::roots::{self, Locations};
 use crate::error::{Error, Kind, Result};
@@ -21,13 +19,8 @@ pub(super) enum Trust {
     Anyone,
 }
 
-/// A configuration for connections that never start TLS: reqwest wants one all the same.
-pub(super) fn unused() -> Result<ClientConfig> {
-    Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
-}
-
 /// The configuration for a trust; reads the system's roots if it has to.
-pub(super) fn config(label: &str, trust: &Trust, http2: bool) -> Result<ClientConfig> {
+pub(super) fn config(label: &str, trust: &Trust) -> Result<ClientConfig> {
     let builder = builder()?;
     let mut config = match trust {
         Trust::System(locations) => {
@@ -41,7 +34,7 @@ pub(super) fn config(label: &str, trust: &Trust, http2: bool) -> Result<ClientCo
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider()))).with_no_client_auth()
         }
     };
-    config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
