@@ -239,10 +239,8 @@ describe("a worker", function()
         server:eval [[
           local vault, calls = require "kong.vault", 0
           kept = kept or {
-            ["$refs"] = {
-              user = "{vault://brief/user/value}",
-              list = { "{vault://hcv/plain/value}", "{vault://env/of-the-specs}" },
-            },
+            ["$refs"] = { user = "{vault://brief/user/value}",
+                          list = { "{vault://hcv/plain/value}", "{vault://env/of-the-specs}" } },
             user = "", list = { "", "" }, inner = { ["$refs"] = { key = "{vault://tls/key/value}" }, key = "" },
           }
           for _ = 1, 200 do vault.update(kept) end

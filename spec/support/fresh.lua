@@ -21,7 +21,7 @@ end
 
 return function()
   for name in pairs(package.loaded) do
-    if name == "kong.vault" or name:find("^kong%.vault%.") then
+    if name == "kong.vault" or name:find "^kong%.vault%." then
       package.loaded[name] = nil
     end
   end

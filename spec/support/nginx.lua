@@ -169,8 +169,8 @@ function _M:written_pid()
 end
 
 --- Starts nginx. `options`: `env`; `main`, `http`, `server` (configuration); `init`, `init_worker`, `exit_worker`
--- (Lua); `workers`, `user`, `master`, `daemon`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`; `under`, a command that
--- runs nginx, such as Valgrind's (a list; it has to become nginx, not start it). `config` takes the place of
+-- (Lua); `workers`, `user`, `master`, `daemon`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`; `under`, a command
+-- that runs nginx, such as Valgrind's (a list; it has to become nginx, not start it). `config` takes the place of
 -- all other configuration, with `ready`, a path that it answers, and `files`, what lies beside it.
 function _M.start(options)
   for _ = 1, 5 do

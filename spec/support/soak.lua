@@ -157,14 +157,14 @@ function _M.run(options)
 end
 
 -- Idle connections of a worker to the vault and of clients to it, which come and go.
-local CONNECTIONS = 6
+local COMING_AND_GOING = 6
 
 --- What is more at the end than at the start by over `percent`, as a list of texts.
 function _M.grown(result, percent)
   local list = {}
   for name, before in pairs(result.before) do
     local after = result.after[name]
-    local slack = name == "descriptors" and CONNECTIONS * result.before.workers or 0
+    local slack = name == "descriptors" and COMING_AND_GOING * result.before.workers or 0
     if after > before * (1 + percent / 100) + slack then
       list[#list + 1] = ("%s: %d, then %d"):format(name, before, after)
     end

@@ -53,14 +53,14 @@ describe("get from the environment", function()
   end
 
   it("wraps the reason as Kong does", function()
-    local _, err = vault.get("{vault://env/unit-missing}")
+    local _, err = vault.get "{vault://env/unit-missing}"
     starts_with(err, NO_VALUE)
     assert.equal("))", err:sub(-2))
   end)
 
   it("knows vaults that aren't there, and references that aren't any", function()
-    assert.same({ nil, "could not find vault (nope)" }, { vault.get("{vault://nope/x}") })
-    assert.same({ nil, "not a reference [x]" }, { vault.get("x") })
+    assert.same({ nil, "could not find vault (nope)" }, { vault.get "{vault://nope/x}" })
+    assert.same({ nil, "not a reference [x]" }, { vault.get "x" })
   end)
 
   it("raises on what is no string", function()
@@ -79,9 +79,9 @@ describe("configure", function()
   it("takes the keys of kong.conf, as text or as Lua's own types", function()
     local vault = fresh()
     assert.is_true(vault.configure({ vault_env_prefix = "UNIT_", vault_cache_size = 10, vaults = { "env", "aws" } }))
-    assert.equal("from the environment", vault.get("{vault://env/secret}"))
-    assert.equal("with another prefix", vault.get("{vault://env/secret?prefix=OTHER_}"))
-    assert.equal("could not find vault (hcv)", select(2, vault.get("{vault://hcv/x/y}")))
+    assert.equal("from the environment", vault.get "{vault://env/secret}")
+    assert.equal("with another prefix", vault.get "{vault://env/secret?prefix=OTHER_}")
+    assert.equal("could not find vault (hcv)", select(2, vault.get "{vault://hcv/x/y}"))
   end)
 
   for key, value in pairs({
@@ -107,21 +107,22 @@ describe("configure", function()
     assert.is_true(vault.configure({}))
     assert.matches("configured already", select(2, vault.configure({})))
     assert.has_error(function()
-      vault.configure("x")
+      vault.configure "x"
     end)
   end)
 
   it("switches every backend off", function()
     local vault = fresh()
     assert.is_true(vault.configure({ vaults = "off" }))
-    assert.equal("could not find vault (env)", select(2, vault.get("{vault://env/unit-secret}")))
+    assert.equal("could not find vault (env)", select(2, vault.get "{vault://env/unit-secret}"))
   end)
 end)
 
 describe("warmup", function()
   it("resolves every reference among keys and values, at any depth, once", function()
     local vault = fresh()
-    local input = { a = { { ["{vault://env/unit-secret}"] = "{vault://env/unit-base64}" } }, "{vault://env/unit-secret}" }
+    local input =
+      { a = { { ["{vault://env/unit-secret}"] = "{vault://env/unit-base64}" } }, "{vault://env/unit-secret}" }
     input.self = input
     assert.is_true(vault.warmup(input))
     assert.equal(2, vault.stats().entries)
@@ -137,8 +138,8 @@ end)
 describe("flush and stats", function()
   it("drops what is cached", function()
     local vault = fresh()
-    vault.get("{vault://env/unit-json/user}")
-    vault.get("{vault://env/unit-json/empty}")
+    vault.get "{vault://env/unit-json/user}"
+    vault.get "{vault://env/unit-json/empty}"
     local stats = vault.stats()
     assert.equal(1, stats.entries)
     assert.is_true(stats.bytes > 100)

@@ -49,6 +49,17 @@ local function snapshot(references)
   return values
 end
 
+-- Has all values fetched anew; those that were not there yet are only waited for.
+local function refresh(references, values)
+  local known, missing = {}, {}
+  for i, reference in ipairs(references) do
+    local list = values[i] == nil and missing or known
+    list[#list + 1] = reference
+  end
+  resolve.all(missing)
+  renew(known)
+end
+
 local function is_same(references, values)
   local current = snapshot(references)
   for i = 1, #references do
@@ -73,7 +84,7 @@ function _M.try(callback, options)
     return result, err
   end
   if is_same(references, values) then
-    renew(references)
+    refresh(references, values)
   end
   update(options)
   return callback(options)
