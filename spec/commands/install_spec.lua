@@ -56,7 +56,7 @@ end
 -- A secret, read in a Lua that knows of this prefix alone.
 local function read_from(prefix)
   local _, output = process.run({
-    command = { "luajit", "-e", [[io.write(require("kong.vault").get "{vault://env/motto}")]] },
+    command = { "luajit", "-e", [[io.write((require("kong.vault").get "{vault://env/motto}"))]] },
     env = {
       LUA_PATH = prefix .. "/share/lua/5.1/?.lua",
       LUA_CPATH = prefix .. "/lib/lua/5.1/?.so",

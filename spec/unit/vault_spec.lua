@@ -52,6 +52,11 @@ describe("get from the environment", function()
     end)
   end
 
+  it("returns a value alone", function()
+    assert.equal(1, select("#", vault.get "{vault://env/unit-secret}"))
+    assert.equal(1, select("#", fresh().get "{vault://env/unit-secret}"))
+  end)
+
   it("wraps the reason as Kong does", function()
     local _, err = vault.get "{vault://env/unit-missing}"
     starts_with(err, NO_VALUE)

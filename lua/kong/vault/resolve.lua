@@ -125,16 +125,24 @@ function _M.cached(reference)
   return found, err, status == VALUE
 end
 
+-- A value alone, so that it may be the last argument of a call; or nil and the reason.
+local function one_or_two(value, err)
+  if value == nil then
+    return nil, err
+  end
+  return value
+end
+
 -- The value of one reference: `value`, or `nil, err`.
 function _M.one(reference)
   local how = phase.manner()
   if how == ALONE then
     local answer = native.vm:fetch_blocking({ reference })[1]
-    return answer.value, answer.err
+    return one_or_two(answer.value, answer.err)
   end
   if how == NEVER then
     local value, err = _M.cached(reference)
-    return value, err
+    return one_or_two(value, err)
   end
   start()
   local status, value, name = native.lookup(reference, true)
