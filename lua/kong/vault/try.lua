@@ -77,8 +77,9 @@ function _M.try(callback, options)
   if #references == 0 then
     return callback(options)
   end
-  update(options)
+  -- Before the update: what lands in between is newer than what is compared later, so nobody has it renewed at once.
   local values = snapshot(references)
+  update(options)
   local result, err = callback(options)
   if result then
     return result, err
