@@ -6,7 +6,7 @@
 //!
 //! The socket has no name that outlives `open`: it is bound in a private folder, opened by `O_PATH`, and both are removed
 //! before anybody connects. The worker reaches it by `/proc/self/fd/N`, which nobody but this process (and root) can
-//! follow; so nothing is left behind, not even after `kill -9`.
+//! follow; so nothing is left behind. What a `kill -9` leaves in the microseconds between is removed by the next worker.
 
 mod queue;
 
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -32,6 +32,9 @@ use queue::Queue;
 mod sync {
     pub use std::sync::{Mutex, MutexGuard};
 }
+
+/// How the private folders' names begin; the pid follows.
+const FOLDER: &str = "kong-vault-";
 
 /// What the worker's Lua side has to see to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,7 +175,9 @@ impl Door {
     }
 
     fn open_in(folder: &Path) -> io::Result<Self> {
-        let folder = private_folder(folder)?;
+        let parent = folder;
+        let folder = private_folder(parent)?;
+        sweep(parent, &folder);
         let path = folder.join("wake");
         let opened = UnixListener::bind(&path).and_then(|listener| {
             let inode =
@@ -207,13 +212,28 @@ fn private_folder(parent: &Path) -> io::Result<PathBuf> {
     for attempt in 0..16 {
         let nanos =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
-        let folder = parent.join(format!("kong-vault-{}-{nanos:x}-{attempt}", std::process::id()));
+        let folder = parent.join(format!("{FOLDER}{}-{nanos:x}-{attempt}", std::process::id()));
         match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
             created => return created.map(|()| folder),
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Removes folders like `ours` that processes left which were killed while they had one.
+fn sweep(parent: &Path, ours: &Path) {
+    let Ok(user) = std::fs::symlink_metadata(ours).map(|metadata| metadata.uid()) else { return };
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.split('-').next()?.parse::<u32>().ok());
+        let is_dead = pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists());
+        // Neither another user's nor a link to somewhere else. What can't be removed is the next one's to try.
+        if is_dead && entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user) {
+            let _ = std::fs::remove_file(entry.path().join("wake"));
+            let _ = std::fs::remove_dir(entry.path());
+        }
+    }
 }
 
 fn is_ours(stream: &UnixStream) -> bool {
@@ -226,5 +246,34 @@ async fn converse(mut stream: UnixStream) {
     let bell = bells().get(&number).and_then(Weak::upgrade);
     if let Some(bell) = bell {
         bell.serve(stream).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_killed_workers_left_is_removed_and_nothing_else() {
+        let parent = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let folder = parent.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("wake"), "").unwrap();
+            folder
+        };
+        // Above the largest pid of Linux.
+        let dead = make("kong-vault-4194305-abc-0");
+        let alive = make(&format!("kong-vault-{}-abc-0", std::process::id()));
+        let (other, odd) = (make("kong-vault-spec-xyz"), make("other"));
+        let link = parent.path().join("kong-vault-4194306-abc-0");
+        std::os::unix::fs::symlink(&odd, &link).unwrap();
+        let door = Door::open_in(parent.path()).unwrap();
+        assert!(door.address().starts_with("unix:/proc/self/fd/"));
+        assert!(!dead.exists());
+        for kept in [alive, other, odd] {
+            assert!(kept.join("wake").exists(), "{kept:?}");
+        }
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 4);
     }
 }
