@@ -138,6 +138,16 @@ describe("update", function()
       assert.equal(1, occurrences(log, "error updating secret reference {vault://hcv/cold/count}"))
     end)
 
+    it("shows no option of a reference in the log, as somebody may have put a token there", function()
+      assert.equal("", (server:eval [[
+          local reference = "{vault://hcv/forbidden/value?token=hunter2\\n}"
+          return require("kong.vault").update({ ["$refs"] = { a = reference } }).a
+        ]]))
+      local log = server:log()
+      assert.equal(1, occurrences(log, "error updating secret reference {vault://hcv/forbidden/value?…}"))
+      assert.is_nil(log:find("hunter2", 1, true))
+    end)
+
     it("does not stall or flood where a value can't be had for long", function()
       vault:route("/v1/secret/gone", { status = 404, body = '{"errors":[]}' })
       for _ = 1, 200 do
