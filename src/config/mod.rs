@@ -3,6 +3,7 @@
 //! option allows it, a reference's query.
 
 mod entities;
+pub mod entity;
 mod source;
 mod written;
 mod wrong;

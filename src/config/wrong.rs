@@ -16,6 +16,10 @@ const LATER: [(&str, &[&str]); 2] = [
     ("hcv", &["kube_", "approle_", "cert_auth_", "oauth2_", "gcp_", "azure_", "aws_"]),
 ];
 
+/// What stands in an entity may be read by whoever may read the entities, so it names credentials, and nothing else.
+pub const ENTITIES_TAKE: &str =
+    "is a reference, which only credentials may be in a vault entity, and only to the environment ({vault://env/…})";
+
 fn config(text: String) -> Error {
     Error::new(Kind::Config, text)
 }

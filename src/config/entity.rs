@@ -1,0 +1,227 @@
+//! One vault entity: what it has to be, and everything that is wrong with one that isn't.
+
+use std::collections::BTreeMap;
+
+use regex_lite::Regex;
+use serde_json::{Map, Value};
+
+use super::written::{find, options_of};
+use super::{LATER, wrong};
+use crate::backend::Descriptor;
+use crate::error::quote;
+use crate::reference::{is_reference, parse};
+
+/// The fields of Kong's schema. All but the first three are for people and for the Admin API.
+pub const FIELDS: [&str; 8] = ["prefix", "name", "config", "id", "description", "tags", "created_at", "updated_at"];
+
+const PREFIX: &str = "^[a-z][a-z0-9-]*[a-z0-9]+$";
+
+const UUID: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
+
+/// A vault under a name of the operator's choice.
+#[derive(Debug, Clone)]
+pub struct Entity {
+    pub prefix: String,
+    pub backend: &'static Descriptor,
+    /// Options as text, by the names that they were written with.
+    pub config: BTreeMap<String, String>,
+}
+
+/// One thing that is wrong with an entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// The field: `prefix`, `config.token`; empty where it is the entity itself.
+    pub path: String,
+    /// In one sentence without the field's name, such as `unknown field`. It shows no value of an option.
+    pub what: String,
+}
+
+impl Flaw {
+    fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { path: path.into(), what: what.into() }
+    }
+}
+
+/// Reads an entity's fields; whether its options are right is `option_flaws`' business. An error has at least one flaw.
+pub fn read(written: &Value, backends: &[&'static Descriptor]) -> Result<Entity, Vec<Flaw>> {
+    let Some(fields) = written.as_object() else {
+        return Err(vec![Flaw::new("", "is no vault entity: it has to have fields")]);
+    };
+    let mut flaws = Vec::new();
+    let prefix = prefix(fields, backends).map_err(|flaw| flaws.push(flaw)).unwrap_or_default();
+    for field in fields.keys().filter(|field| !FIELDS.contains(&field.as_str())) {
+        let (shown, meant) = (quote(field.as_bytes(), 64), wrong::did_you_mean(field, &FIELDS));
+        flaws.push(Flaw::new(field, format!("unknown field \"{shown}\"{meant}: accepted are {}", FIELDS.join(", "))));
+    }
+    let backend = backend(fields, backends).map_err(|flaw| flaws.push(flaw)).ok();
+    let config = config(fields, &mut flaws);
+    for (field, means, holds) in ABOUT {
+        if fields.get(field).is_some_and(|value| !value.is_null() && !holds(value)) {
+            flaws.push(Flaw::new(field, format!("its {field} has to be {means}")));
+        }
+    }
+    match backend {
+        Some(backend) if flaws.is_empty() => Ok(Entity { prefix, backend, config }),
+        _ => Err(flaws),
+    }
+}
+
+/// `read` and `option_flaws` in one.
+pub fn check(written: &Value, backends: &[&'static Descriptor]) -> Result<Entity, Vec<Flaw>> {
+    let entity = read(written, backends)?;
+    let flaws = option_flaws(&entity);
+    if flaws.is_empty() { Ok(entity) } else { Err(flaws) }
+}
+
+/// What is wrong with an entity's options: each by itself, and those that are missing.
+pub fn option_flaws(entity: &Entity) -> Vec<Flaw> {
+    let (backend, mut flaws, mut seen) = (entity.backend, Vec::new(), Vec::new());
+    for (name, value) in &entity.config {
+        let path = format!("config.{name}");
+        let Some(opt) = find(backend, name) else {
+            let known: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
+            let meant = wrong::did_you_mean(name, &known);
+            let what = format!("unknown field{meant}: accepted are {}", known.join(", "));
+            flaws.push(Flaw::new(path, what));
+            continue;
+        };
+        let left_out = value.is_empty() && opt.default.is_none();
+        if seen.contains(&opt.name) {
+            flaws.push(Flaw::new(path, format!("is another spelling of {}, which is set too: keep one", opt.name)));
+        } else if is_reference(value.as_bytes()) {
+            if !opt.sensitive || !is_of_environment(value) {
+                flaws.push(Flaw::new(path, wrong::ENTITIES_TAKE));
+            }
+        } else if !left_out && opt.read(value).is_none() {
+            flaws.push(Flaw::new(path, format!("has to be {}", opt.accepts())));
+        }
+        seen.push(opt.name);
+    }
+    for opt in options_of(backend).filter(|opt| opt.required && !seen.contains(&opt.name)) {
+        flaws.push(Flaw::new(format!("config.{}", opt.name), "required field missing"));
+    }
+    flaws
+}
+
+/// Whether a reference is one that an entity may have in place of a credential: to a variable of the environment.
+pub fn is_of_environment(reference: &str) -> bool {
+    parse(reference.as_bytes()).is_ok_and(|reference| reference.name == b"env")
+}
+
+type About = (&'static str, &'static str, fn(&Value) -> bool);
+
+/// Fields that mean nothing to a look-up.
+const ABOUT: [About; 5] = [
+    ("id", "a uuid", |value| {
+        let text = value.as_str().unwrap_or_default();
+        Regex::new(UUID).is_ok_and(|allowed| allowed.is_match(text))
+    }),
+    ("description", "a text", Value::is_string),
+    ("tags", "a list of texts", |value| value.as_array().is_some_and(|tags| tags.iter().all(Value::is_string))),
+    ("created_at", "a time in seconds", |value| value.as_f64().is_some_and(|seconds| seconds >= 0.0)),
+    ("updated_at", "a time in seconds", |value| value.as_f64().is_some_and(|seconds| seconds >= 0.0)),
+];
+
+fn prefix(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Result<String, Flaw> {
+    let wrong = |what: String| Flaw::new("prefix", what);
+    let prefix = fields.get("prefix").and_then(Value::as_str);
+    let prefix = prefix.ok_or_else(|| wrong("it has no prefix, which has to be a text".to_owned()))?;
+    let shown = quote(prefix.as_bytes(), 64);
+    if !Regex::new(PREFIX).is_ok_and(|allowed| allowed.is_match(prefix)) {
+        return Err(wrong(format!("prefix \"{shown}\" is not like {PREFIX}")));
+    }
+    if wrong::names(backends).contains(&prefix) || LATER.contains(&prefix) {
+        return Err(wrong(format!("prefix {shown} is the name of a backend: choose another")));
+    }
+    Ok(prefix.to_owned())
+}
+
+fn backend(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Result<&'static Descriptor, Flaw> {
+    let (wrong, names) = (|what: String| Flaw::new("name", what), wrong::names(backends));
+    let name = fields.get("name").and_then(Value::as_str).ok_or_else(|| {
+        wrong(format!("it has no name, which has to be that of a backend: the backends are {}", names.join(", ")))
+    })?;
+    backends.iter().copied().find(|backend| backend.name == name).ok_or_else(|| {
+        let (shown, meant) = (quote(name.as_bytes(), 64), wrong::did_you_mean(name, &names));
+        wrong(format!("name \"{shown}\" is that of no backend{meant}: the backends are {}", names.join(", ")))
+    })
+}
+
+fn config(fields: &Map<String, Value>, flaws: &mut Vec<Flaw>) -> BTreeMap<String, String> {
+    let mut config = BTreeMap::new();
+    match fields.get("config") {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(options)) => {
+            for (option, value) in options {
+                match text(value) {
+                    Ok(Some(value)) => drop(config.insert(option.clone(), value)),
+                    Ok(None) => {}
+                    Err(what) => {
+                        let path = format!("config.{}", quote(option.as_bytes(), 64));
+                        flaws.push(Flaw { what: format!("{path} is {what}"), path });
+                    }
+                }
+            }
+        }
+        Some(_) => flaws.push(Flaw::new("config", "its config has to be options and their values")),
+    }
+    config
+}
+
+/// A value as kong.conf would have it; `None` for one that is not set.
+fn text(value: &Value) -> Result<Option<String>, &'static str> {
+    Ok(match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            Some(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","))
+        }
+        _ => return Err("no text, number, boolean or list of texts"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::backend::ALL;
+
+    fn flaws(entity: &Value) -> Vec<(String, String)> {
+        let flaws = check(entity, ALL).err().unwrap_or_default();
+        flaws.into_iter().map(|flaw| (flaw.path, flaw.what)).collect()
+    }
+
+    #[test]
+    fn every_flaw_is_told_with_its_field() {
+        let found = flaws(&json!({"prefix": "B_ad", "name": "awz", "confg": {}, "tags": [1], "id": "7", "config": 1}));
+        let paths: Vec<_> = found.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["prefix", "confg", "name", "config", "id", "tags"]);
+        let found = flaws(&json!({"prefix": "mine", "name": "hcv", "config": {
+            "prot": 1, "port": "x", "protocol": "ftp", "host": "{vault://env/host}", "token": "{vault://aws/token}",
+            "ssl_verify": true, "tls_verify": true}}));
+        let paths: Vec<_> = found.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(
+            paths,
+            ["config.host", "config.port", "config.prot", "config.protocol", "config.tls_verify", "config.token"]
+        );
+        assert!(found.iter().any(|(_, what)| what == "has to be http or https"), "{found:?}");
+    }
+
+    #[test]
+    fn a_credential_may_be_a_reference_to_the_environment() {
+        let entity = json!({"prefix": "mine", "name": "hcv", "config": {"token": "{vault://env/hcv-token}"}});
+        assert_eq!(flaws(&entity), []);
+    }
+
+    #[test]
+    fn no_flaw_shows_a_value_of_an_option() {
+        let entity = json!({"prefix": "mine", "name": "hcv", "config": {
+            "token": "a hunter2", "host": "hunter2 hunter2", "port": "hunter2", "ssl_verify": {"a": "hunter2"}}});
+        assert!(!format!("{:?}", check(&entity, ALL)).contains("hunter2"));
+        let entity = json!({"prefix": "mine", "name": "hcv", "config": {"token": "a hunter2", "port": "hunter2"}});
+        assert!(!format!("{:?}", flaws(&entity)).contains("hunter2"));
+    }
+}
