@@ -89,6 +89,15 @@ impl Instances {
         lock(&self.known).iter().map(|(key, instance)| (key.clone(), Arc::clone(instance))).collect()
     }
 
+    /// Forgets some; fetches under way go on.
+    pub fn forget(&self, unwanted: impl Fn(&InstanceKey) -> bool) {
+        let mut known = lock(&self.known);
+        let keys: Vec<_> = known.iter().map(|(key, _)| key).filter(|key| unwanted(key)).cloned().collect();
+        for key in keys {
+            known.pop(&key);
+        }
+    }
+
     /// One fetch, with the deadline over everything it does. `attempts`: how often it may be tried within that.
     pub async fn fetch(&self, origin: &Origin, attempts: u32) -> Done {
         let start = Instant::now();

@@ -31,7 +31,9 @@ pub mod wake;
 
 // The heart: from a reference to its value.
 pub mod blocking;
+pub mod bootstrap;
 pub mod departure;
+pub mod entities;
 pub mod exchange;
 pub mod resolver;
 pub mod rotation;

@@ -57,7 +57,7 @@ impl Plan {
     pub fn of(reference: &[u8], config: &Config) -> Result<Self> {
         let reference = reference::parse(reference)?;
         let vault = config.vault(&reference.name)?;
-        let settings = config.settings(vault, &reference)?;
+        let settings = config.settings(&vault, &reference)?;
         let resource = String::from_utf8(reference.resource).map_err(|_| {
             let text =
                 format!("{} vault ({}) takes names in utf-8 only: mend the reference", vault.backend.name, vault.name);

@@ -55,7 +55,7 @@ pub struct Value {
 pub struct Resolver {
     config: Config,
     environment: Environment,
-    plans: Mutex<LruCache<Box<[u8]>, Arc<Plan>>>,
+    pub(crate) plans: Mutex<LruCache<Box<[u8]>, Arc<Plan>>>,
     pub(crate) cache: Mutex<Cache<Arc<Origin>>>,
     pub(crate) flights: Mutex<Flights<Arc<Origin>, InstanceKey>>,
     pub(crate) instances: Instances,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::config::Config;
+use crate::bootstrap;
+use crate::config::Source;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::resolver::Resolver;
@@ -63,7 +64,7 @@ impl Vm {
     }
 
     fn load(&self, conf: &BTreeMap<String, String>) -> Result<Arc<Resolver>> {
-        let config = Config::load(conf, &self.environment)?;
+        let config = bootstrap::load(conf, Source::Configure, &self.environment)?;
         Ok(Arc::new(Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation))))
     }
 }

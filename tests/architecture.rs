@@ -13,7 +13,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("configuration", &["config"]),
     ("what is known and what is under way", &["cache", "document", "flight", "metrics", "node", "plan"]),
     ("what runs it", &["engine", "fetch", "peers", "wake"]),
-    ("from a reference to its value", &["blocking", "departure", "exchange", "resolver", "rotation", "vm"]),
+    (
+        "from a reference to its value",
+        &["blocking", "bootstrap", "departure", "entities", "exchange", "resolver", "rotation", "vm"],
+    ),
     ("ways in from C and from a shell", &["ffi", "cli"]),
     ("the way in from Lua", &["lua"]),
 ];

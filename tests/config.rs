@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kong_vault::backend::{Backend, Descriptor, Setup};
-use kong_vault::config::{Config, Source};
+use kong_vault::config::{Config, Referred, Source};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Kind, Result};
 use kong_vault::options::{Opt, Type};
@@ -246,12 +246,6 @@ fn a_sensitive_value_is_never_shown() {
 }
 
 #[test]
-fn a_reference_is_no_value_of_an_option() {
-    let text = flaw(&[], &[("KONG_VAULT_HCV_TOKEN", "{vault://env/vault-token}")]);
-    says(&text, &["option token of the hcv vault", "KONG_VAULT_HCV_TOKEN", "is a reference, which options don't take"]);
-}
-
-#[test]
 fn vaults_selects_the_backends() {
     let on = |vaults: &str| {
         let config = load(&[("vaults", vaults)], &[]).unwrap();
@@ -278,7 +272,13 @@ fn vaults_selects_the_backends() {
 #[test]
 fn keys_of_a_file_are_named_by_it() {
     let load = |conf: Pairs<'_>| {
-        Config::load_with(&map(conf), Source::File("/etc/kong.conf"), &Environment::default(), kong_vault::backend::ALL)
+        Config::load_with(
+            &map(conf),
+            Source::File("/etc/kong.conf"),
+            &Environment::default(),
+            kong_vault::backend::ALL,
+            &Referred::default(),
+        )
     };
     let text = load(&[("vault_hcv_kv", "v3")]).unwrap().check().unwrap_err().to_string();
     says(&text, &["set by key vault_hcv_kv in /etc/kong.conf"]);
@@ -291,7 +291,10 @@ fn a_required_option_is_missed_when_it_is_needed() {
     fn build(_: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         unreachable!()
     }
-    let load = |conf| Config::load_with(&map(conf), Source::Configure, &Environment::default(), &[&BACKEND]).unwrap();
+    let load = |conf| {
+        Config::load_with(&map(conf), Source::Configure, &Environment::default(), &[&BACKEND], &Referred::default())
+            .unwrap()
+    };
     let config = load(&[]);
     config.check().unwrap();
     says(

@@ -2,9 +2,19 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use support::config::{File, flaw, refused, says, settings, shown};
+use kong_vault::backend::ALL;
+use kong_vault::bootstrap;
+use kong_vault::config::{Listed, Source, entity};
+use kong_vault::environment::Environment;
+use kong_vault::error::{Error, Kind, Result};
+use kong_vault::resolver::{Lookup, Resolver};
+use serde_json::json;
+use support::config::{File, flaw, map, refused, says, settings, shown};
 
 const YAML: &str = r#"
 _format_version: "3.0"
@@ -138,5 +148,101 @@ fn a_broken_entity_is_named_with_file_and_place_and_leaves_the_others_usable() {
         if !prefix.is_empty() {
             assert_eq!(refused(&config, &format!("{{vault://{prefix}/a}}")), text);
         }
+    }
+}
+
+/// A resolver with these variables, and what a reference resolves to.
+fn resolver(environment: &[(&str, &str)]) -> Arc<Resolver> {
+    let environment = Environment::of(environment.iter().copied());
+    let config = bootstrap::load(&BTreeMap::new(), Source::Configure, &environment).unwrap();
+    Arc::new(Resolver::new(config, environment, Arc::new(AtomicU32::new(1))))
+}
+
+fn get(resolver: &Arc<Resolver>, reference: &str) -> Result<String> {
+    match resolver.lookup(reference.as_bytes())? {
+        Lookup::Value(value) => Ok(value.secret.as_str().unwrap().to_owned()),
+        Lookup::Miss(plan) => Err(plan.origin.would_block()),
+    }
+}
+
+fn listed(entity: serde_json::Value) -> Listed {
+    entity::read(&entity, ALL).map_err(|flaws| (None, Error::new(Kind::Config, flaws[0].what.clone())))
+}
+
+#[test]
+fn entities_change_while_requests_are_served() {
+    let resolver = resolver(&[("A_X", "of a"), ("B_X", "of b"), ("X", "plain")]);
+    let with = |entities: Vec<serde_json::Value>| {
+        resolver.replace_entities(entities.into_iter().map(listed).collect(), "the store")
+    };
+    let a = json!({"prefix": "mine", "name": "env", "config": {"prefix": "A_"}});
+    let b = json!({"prefix": "mine", "name": "env", "config": {"prefix": "B_"}});
+    let other = json!({"prefix": "other", "name": "env", "config": {"prefix": "A_"}});
+    assert_eq!(get(&resolver, "{vault://mine/x}").unwrap_err().to_string(), "could not find vault (mine)");
+    assert!(with(vec![a.clone(), other.clone()]));
+    assert_eq!(get(&resolver, "{vault://mine/x}").unwrap(), "of a");
+    assert_eq!(get(&resolver, "{vault://env/x}").unwrap(), "plain");
+    let entries = resolver.levels(0).entries;
+    assert!(!with(vec![other.clone(), a.clone()]), "nothing changed");
+    assert_eq!(resolver.levels(0).entries, entries, "and nothing is forgotten");
+    assert!(with(vec![b, other.clone()]));
+    assert_eq!(get(&resolver, "{vault://mine/x}").unwrap(), "of b");
+    assert!(with(vec![other]));
+    assert_eq!(get(&resolver, "{vault://mine/x}").unwrap_err().to_string(), "could not find vault (mine)");
+    assert_eq!(get(&resolver, "{vault://other/x}").unwrap(), "of a");
+}
+
+#[test]
+fn a_credential_of_an_entity_may_be_a_reference_to_the_environment_and_nothing_else_may() {
+    let resolver = resolver(&[("HCV_TOKEN", "hunter2"), ("PORT", "8201"), ("BAD", "hunter2 hunter2")]);
+    let settings = |config: serde_json::Value| {
+        let entity = json!({"prefix": "mine", "name": "hcv", "config": config});
+        resolver.replace_entities(vec![listed(entity)], "the store");
+        resolver.plan(b"{vault://mine/a/b}").map(|plan| Arc::clone(&plan.origin.settings))
+    };
+    let found = settings(json!({"token": "{vault://env/hcv-token}"})).unwrap();
+    assert_eq!(found.secret("token").unwrap().as_str(), Some("hunter2"));
+    for (config, parts) in [
+        (json!({"port": "{vault://env/port}"}), &["option port", "only credentials may be in a vault entity"][..]),
+        (json!({"token": "{vault://aws/token}"}), &["option token", "only to the environment"]),
+        (json!({"token": "{vault://env/none}"}), &["option token", "without a value: env vault (env) has no"]),
+        (json!({"token": "{vault://env/bad}"}), &["option token", "a reference to what is not accepted"]),
+    ] {
+        says(&shown(settings(config).unwrap_err()), parts);
+    }
+}
+
+#[test]
+fn what_configures_may_be_a_reference() {
+    let environment = [
+        ("KONG_VAULT_HCV_TOKEN", "{vault://env/hcv-token}"),
+        ("KONG_VAULT_HCV_PORT", "{vault://env/settings/port}"),
+        ("KONG_VAULT_CACHE_SIZE", "{vault://env/size}"),
+        ("HCV_TOKEN", "hunter2"),
+        ("SETTINGS", r#"{"port":"8201"}"#),
+        ("SIZE", "7"),
+    ];
+    let load = |conf: &[(&str, &str)], environment: &[(&str, &str)]| {
+        let environment = Environment::of(environment.iter().copied());
+        bootstrap::load(&map(conf), Source::Configure, &environment)
+    };
+    let config =
+        load(&[("vault_hcv_host", "{vault://env/host}")], &[&environment[..], &[("HOST", "h.example")]].concat());
+    let config = config.unwrap();
+    config.check().unwrap();
+    let found = settings(&config, "{vault://hcv/a/b}").unwrap();
+    assert_eq!((found.text("host"), found.integer("port")), (Some("h.example"), Some(8201)));
+    assert_eq!((found.secret("token").unwrap().as_str(), config.cache_size), (Some("hunter2"), 7));
+    for (key, reference, parts) in [
+        ("vault_hcv_token", "{vault://env/none}", &["option token of the hcv vault", "without a value: env vault"][..]),
+        ("vault_hcv_token", "{vault://env}", &["option token of the hcv vault", "reference url is missing path"]),
+        ("vault_hcv_token", "{vault://mine/a}", &["option token of the hcv vault", "could not find vault (mine)"]),
+        ("vault_hcv_host", "{vault://hcv/a/b}", &["option host of the hcv vault", "without a value"]),
+        ("vault_cache_size", "{vault://env/none}", &["option vault_cache_size", "without a value: env vault"]),
+        ("vault_hcv_port", "{vault://env/secret}", &["option port", "a reference to what is not accepted"]),
+    ] {
+        let config = load(&[(key, reference)], &[("SECRET", "hunter2")]).unwrap();
+        says(&shown(config.check().expect_err(reference)), parts);
+        assert!(settings(&config, "{vault://env/a}").is_ok(), "the others are usable");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use kong_vault::backend::{Ask, Backend, Descriptor, Fetched, Fetching, Setup};
-use kong_vault::config::{Config, Source};
+use kong_vault::config::{Config, Referred, Source};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
 use kong_vault::flight::{Boarding, Purpose};
@@ -74,7 +74,9 @@ impl Worker {
         STAGES.lock().unwrap().insert(name.clone(), Arc::clone(&stage));
         let mut conf: BTreeMap<String, String> = BTreeMap::from([("vault_puppet_stage".to_owned(), name)]);
         conf.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let config = Config::load_with(&conf, Source::Configure, &Environment::default(), BACKENDS).unwrap();
+        let config =
+            Config::load_with(&conf, Source::Configure, &Environment::default(), BACKENDS, &Referred::default())
+                .unwrap();
         config.check().unwrap();
         let generation = Arc::new(AtomicU32::new(1));
         let resolver = Arc::new(Resolver::new(config, Environment::default(), Arc::clone(&generation)));
@@ -283,7 +285,9 @@ fn one_worker_has_a_document_from_another_that_is_fetching_it() {
     let conf = BTreeMap::from([("vault_puppet_stage".to_owned(), "shared".to_owned())]);
     STAGES.lock().unwrap().insert("shared".to_owned(), Arc::clone(&owner.stage));
     let worker = |worker: &Worker| {
-        let config = Config::load_with(&conf, Source::Configure, &Environment::default(), BACKENDS).unwrap();
+        let config =
+            Config::load_with(&conf, Source::Configure, &Environment::default(), BACKENDS, &Referred::default())
+                .unwrap();
         let resolver = Arc::new(Resolver::new(config, Environment::default(), Arc::clone(&worker.generation)));
         Worker { stage: Arc::clone(&owner.stage), resolver, generation: Arc::clone(&worker.generation) }
     };

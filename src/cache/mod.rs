@@ -161,6 +161,15 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         keys
     }
 
+    /// Forgets some.
+    pub fn forget(&mut self, unwanted: impl Fn(&K) -> bool) {
+        let keys: Vec<_> = self.entries.iter().map(|(key, _)| key).filter(|key| unwanted(key)).cloned().collect();
+        for key in keys {
+            self.entries.pop(&key);
+        }
+        self.rewrite_agenda();
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }

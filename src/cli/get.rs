@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use super::{Outcome, conf_file};
-use crate::backend::ALL;
+use crate::bootstrap;
 use crate::config::{Config, Source};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -36,7 +36,7 @@ pub fn run(reference: Option<&OsStr>, timeout: Option<&str>, conf: Option<&Path>
             Err(why) => return Outcome::Misuse(format!("--conf {written_in}: {why}")),
         }
     }
-    let mut config = match Config::load_with(&keys, Source::File(&written_in), Environment::captured(), ALL) {
+    let mut config = match bootstrap::load(&keys, Source::File(&written_in), Environment::captured()) {
         Ok(config) => config,
         Err(error) => return Outcome::NoValue(error.to_string()),
     };

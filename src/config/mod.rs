@@ -4,22 +4,27 @@
 
 mod entities;
 pub mod entity;
+mod referred;
 mod source;
+mod vaults;
 mod written;
 mod wrong;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{ALL, Descriptor};
 use crate::environment::Environment;
-use crate::error::{Error, Kind, Result, quote};
+use crate::error::{Error, Result};
 use crate::options::OWN;
-use crate::reference::Reference;
+use crate::reference::{Reference, is_reference};
 use crate::settings::{Sealed, Settings};
+pub use referred::Referred;
 pub use source::Source;
+use vaults::Vaults;
+pub use vaults::{Listed, Vault};
 use written::Written;
 pub use written::options_of;
 
@@ -29,15 +34,6 @@ const LATER: [&str; 4] = ["gcp", "azure", "conjur", "fs"];
 /// What else Kong's own configuration holds: in one that it shares with us, those keys are nobody's mistake.
 const KONGS_OWN: [&str; 5] = ["vault_gcp_", "vault_azure_", "vault_conjur_", "vault_fs_", "vault_rotation_interval"];
 
-/// One vault that references can name: a backend by its own name, or an entity by its prefix.
-#[derive(Debug)]
-pub struct Vault {
-    pub name: String,
-    pub backend: &'static Descriptor,
-    /// The options without a reference's; or what is wrong with them.
-    settings: Result<Arc<Sealed>>,
-}
-
 /// kong-vault's own options and all vaults.
 #[derive(Debug)]
 pub struct Config {
@@ -46,8 +42,7 @@ pub struct Config {
     pub breaker_interval: Duration,
     pub idle_ttl: Duration,
     strict_compatibility: bool,
-    /// By name; an entity that can't be one has what is wrong with it in its place.
-    vaults: HashMap<String, Result<Vault>>,
+    vaults: Vaults,
     /// The first thing that is wrong anywhere.
     flaw: Option<Error>,
 }
@@ -56,15 +51,16 @@ impl Config {
     /// `conf`: what `configure` was given, values as text. An error here is one of kong-vault's own options; what is wrong
     /// with the options of one vault is that vault's error, and `check`'s.
     pub fn load(conf: &BTreeMap<String, String>, environment: &Environment) -> Result<Config> {
-        Self::load_with(conf, Source::Configure, environment, ALL)
+        Self::load_with(conf, Source::Configure, environment, ALL, &Referred::default())
     }
 
-    /// `load` with keys from elsewhere, or with other backends.
+    /// `load` with keys from elsewhere, with other backends, or with what values stand for that are references.
     pub fn load_with(
         conf: &BTreeMap<String, String>,
         written_in: Source<'_>,
         environment: &Environment,
         backends: &[&'static Descriptor],
+        referred: &Referred,
     ) -> Result<Config> {
         let keys: Vec<(String, Option<&str>, Source<'_>)> = conf
             .iter()
@@ -82,7 +78,13 @@ impl Config {
         for (key, value, source) in &keys {
             let entry = |option| Written { option, value: value.map(Cow::Borrowed), source: *source };
             if let Some(opt) = OWN.iter().find(|opt| opt.is_called(key)) {
-                written::put(&mut own, opt, "", &entry(key))?;
+                match written::put(&mut own, opt, "", &entry(key), referred) {
+                    // Whoever loads this will know what it stands for, and load it again.
+                    Err(error) if value.is_some_and(|value| is_reference(value.as_bytes())) => {
+                        flaw.get_or_insert(error);
+                    }
+                    put => put?,
+                }
                 if opt.name == "vaults" {
                     vaults_set_by = source.name(key);
                 }
@@ -98,46 +100,39 @@ impl Config {
             breaker_interval: own.seconds("vault_breaker_interval").unwrap_or_default(),
             idle_ttl: own.seconds("vault_idle_ttl").unwrap_or_default(),
             strict_compatibility: own.boolean("vault_strict_compatibility"),
-            vaults: HashMap::new(),
+            vaults: Vaults::new(enabled(own.list("vaults"), &vaults_set_by, backends)?),
             flaw,
         };
-        let enabled = enabled(own.list("vaults"), &vaults_set_by, backends)?;
         for backend in backends {
-            let settings = written::settings(backend, of_backends.get(backend.name).map_or(&[], Vec::as_slice));
-            config.add(backend.name, backend, settings, &enabled);
+            let written = of_backends.get(backend.name).map_or(&[][..], Vec::as_slice);
+            let added = config.vaults.add(backend.name, backend, written::settings(backend, written, referred));
+            config.note(added);
         }
         if let Some(path) = own.text("vault_declarative_config") {
-            config.add_entities(path, &enabled, backends)?;
+            config.add_entities(path, backends, referred)?;
         }
         Ok(config)
     }
 
-    fn add_entities(&mut self, path: &str, enabled: &[&str], backends: &[&'static Descriptor]) -> Result<()> {
+    fn add_entities(&mut self, path: &str, backends: &[&'static Descriptor], referred: &Referred) -> Result<()> {
         let file = entities::read(path, backends)?;
         for entity in &file.entities {
-            let source = Source::Entity { prefix: &entity.prefix, file: path };
-            let written = entity.config.iter();
-            let written: Vec<_> =
-                written.map(|(option, value)| Written { option, value: Some(Cow::Borrowed(value)), source }).collect();
-            self.add(&entity.prefix, entity.backend, written::settings(entity.backend, &written), enabled);
+            let settings = vaults::of_entity(entity, path, referred);
+            let added = self.vaults.add(&entity.prefix, entity.backend, settings);
+            self.note(added);
         }
         for (prefix, error) in file.broken {
-            self.flaw.get_or_insert_with(|| error.clone());
+            self.note(Err(error.clone()));
             if let Some(prefix) = prefix {
-                self.vaults.insert(prefix, Err(error));
+                self.vaults.add_broken(prefix, error);
             }
         }
         Ok(())
     }
 
-    /// What is wrong with the options of a vault that is off is still wrong; but the vault is not there.
-    fn add(&mut self, name: &str, backend: &'static Descriptor, settings: Result<Settings>, enabled: &[&str]) {
-        if let Err(error) = &settings {
-            self.flaw.get_or_insert_with(|| error.clone());
-        }
-        if enabled.contains(&backend.name) {
-            let settings = settings.map(|settings| Arc::new(settings.seal()));
-            self.vaults.insert(name.to_owned(), Ok(Vault { name: name.to_owned(), backend, settings }));
+    fn note(&mut self, outcome: Result<()>) {
+        if let Err(error) = outcome {
+            self.flaw.get_or_insert(error);
         }
     }
 
@@ -147,12 +142,28 @@ impl Config {
     }
 
     /// The vault that a reference names.
-    pub fn vault(&self, name: &[u8]) -> Result<&Vault> {
-        let vault = std::str::from_utf8(name).ok().and_then(|name| self.vaults.get(name));
-        vault
-            .ok_or_else(|| Error::new(Kind::UnknownVault, format!("could not find vault ({})", quote(name, 64))))?
-            .as_ref()
-            .map_err(Clone::clone)
+    pub fn vault(&self, name: &[u8]) -> Result<Arc<Vault>> {
+        self.vaults.find(name)
+    }
+
+    /// Whether a name is taken by a backend or by an entity of the declarative file.
+    pub fn is_fixed(&self, name: &str) -> bool {
+        self.vaults.is_fixed(name)
+    }
+
+    /// Puts these in the place of all entities that are not from the declarative file; `place` is where they stand, for
+    /// error texts. Returns the names of vaults that are gone or are not what they were.
+    pub fn replace_entities(&self, entities: Vec<Listed>, place: &str, referred: &Referred) -> BTreeSet<String> {
+        self.vaults.replace(entities, place, referred)
+    }
+
+    /// The name by which references can ask a backend with just these options, as Kong has them for one of its strategies.
+    pub fn vault_of_strategy(
+        &self,
+        backend: &'static Descriptor,
+        options: &BTreeMap<String, String>,
+    ) -> Result<String> {
+        self.vaults.of_strategy(backend, options)
     }
 
     /// The effective options of a reference.
@@ -186,7 +197,7 @@ impl Config {
                 return Err(wrong::twice(backend, opt, &entry, &entry));
             }
             seen.push(opt.name);
-            written::put(&mut settings, opt, backend.name, &entry)?;
+            written::put(&mut settings, opt, backend.name, &entry, &Referred::default())?;
         }
         Ok(settings)
     }

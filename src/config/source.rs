@@ -14,6 +14,8 @@ pub enum Source<'a> {
         prefix: &'a str,
         file: &'a str,
     },
+    /// What Kong hands a strategy: its own configuration, an entity's and a reference's in one.
+    Kong,
     Reference,
 }
 
@@ -25,6 +27,7 @@ impl Source<'_> {
             Source::File(path) => format!("key {key} in {path}"),
             Source::Environment(name) => format!("environment variable {name}"),
             Source::Entity { prefix, file } => format!("vault entity {prefix} in {file}"),
+            Source::Kong => "Kong".to_owned(),
             Source::Reference => "the reference".to_owned(),
         }
     }

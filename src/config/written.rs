@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::entity::is_of_environment;
+use super::referred::Referred;
 use super::source::Source;
 use super::wrong;
 use crate::backend::Descriptor;
@@ -42,7 +44,7 @@ pub fn defaults(options: impl IntoIterator<Item = &'static Opt>) -> Settings {
 }
 
 /// The settings of a vault before any reference has a say; what is written later is stronger.
-pub fn settings(backend: &'static Descriptor, written: &[Written<'_>]) -> Result<Settings> {
+pub fn settings(backend: &'static Descriptor, written: &[Written<'_>], referred: &Referred) -> Result<Settings> {
     let mut settings = defaults(options_of(backend));
     let mut set: Vec<(&'static str, &Written<'_>)> = Vec::new();
     for entry in written {
@@ -53,24 +55,50 @@ pub fn settings(backend: &'static Descriptor, written: &[Written<'_>]) -> Result
             return Err(wrong::twice(backend, opt, other, entry));
         }
         set.push((opt.name, entry));
-        put(&mut settings, opt, backend.name, entry)?;
+        put(&mut settings, opt, backend.name, entry, referred)?;
     }
     Ok(settings)
 }
 
 /// Sets one option. An empty value of what has no default is the same as none: that is how a deployment's template
 /// leaves something out.
-pub fn put(settings: &mut Settings, opt: &'static Opt, backend: &str, entry: &Written<'_>) -> Result<()> {
+pub fn put(
+    settings: &mut Settings,
+    opt: &'static Opt,
+    backend: &str,
+    entry: &Written<'_>,
+    referred: &Referred,
+) -> Result<()> {
     let invalid = || wrong::value(opt, backend, entry);
     let value = entry.value.as_deref().ok_or_else(invalid)?;
-    let value = if entry.source.is_padded() { value.trim() } else { value };
+    let mut value = if entry.source.is_padded() { value.trim() } else { value };
     if value.is_empty() && opt.default.is_none() && !matches!(entry.source, Source::Reference) {
         settings.unset(opt.name);
         return Ok(());
     }
     if is_reference(value.as_bytes()) {
-        return Err(wrong::a_reference(opt, backend, entry));
+        if !takes_reference(opt, entry.source, value) {
+            return Err(wrong::a_reference(opt, backend, entry));
+        }
+        value = match referred.find(value) {
+            None => return Err(wrong::unresolved(opt, backend, entry, None)),
+            Some(found) => found.map_err(|why| wrong::unresolved(opt, backend, entry, Some(&why)))?,
+        };
+        // What it stands for may be a secret, whatever the option is.
+        let wrong = || wrong::referred(opt, backend, entry);
+        settings.set(opt.name, opt.read(value).ok_or_else(wrong)?);
+        return Ok(());
     }
     settings.set(opt.name, opt.read(value).ok_or_else(invalid)?);
     Ok(())
+}
+
+/// Whether an option's value may be a reference: in what only the operator writes, any; in an entity, a credential's to
+/// the environment.
+fn takes_reference(opt: &Opt, source: Source<'_>, reference: &str) -> bool {
+    match source {
+        Source::Configure | Source::File(_) | Source::Environment(_) => true,
+        Source::Entity { .. } => opt.sensitive && is_of_environment(reference),
+        Source::Kong | Source::Reference => false,
+    }
 }

@@ -55,9 +55,28 @@ pub fn value(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
 
 pub fn a_reference(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));
+    match entry.source {
+        Source::Entity { .. } => config(format!("value of {option}, set by {source}, {ENTITIES_TAKE}")),
+        _ => config(format!(
+            "value of {option}, set by {source}, is a reference, which it can't be here: give the value itself ({})",
+            opt.accepts()
+        )),
+    }
+}
+
+/// For a value that is a reference whose own value is not there: `why`, once somebody has looked.
+pub fn unresolved(opt: &Opt, backend: &str, entry: &Written<'_>, why: Option<&Error>) -> Error {
+    let (option, source) = (option_of(opt, backend), set_by(backend, entry));
+    let why = why.map_or("it was not looked for".to_owned(), Error::to_string);
+    config(format!("value of {option}, set by {source}, is a reference without a value: {why}"))
+}
+
+/// For a value that is a reference to something that the option doesn't accept. That may be a secret.
+pub fn referred(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
+    let (option, source) = (option_of(opt, backend), set_by(backend, entry));
+    let accepts = opt.accepts();
     config(format!(
-        "value of {option}, set by {source}, is a reference, which options don't take: give the value itself ({})",
-        opt.accepts()
+        "value of {option}, set by {source}, is a reference to what is not accepted: it has to be {accepts}"
     ))
 }
 

@@ -22,7 +22,7 @@ pub fn map(conf: Pairs<'_>) -> BTreeMap<String, String> {
 
 pub fn settings(config: &Config, text: &str) -> Result<Arc<Sealed>> {
     let reference = reference::parse(text.as_bytes()).expect(text);
-    config.settings(config.vault(&reference.name)?, &reference)
+    config.settings(&*config.vault(&reference.name)?, &reference)
 }
 
 /// Why a reference has no settings; whatever the reason, it shows no secret.

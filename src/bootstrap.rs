@@ -1,0 +1,40 @@
+//! Loads a configuration, some of whose values may be references themselves: to the environment, or to a vault that
+//! needs none of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use crate::backend::ALL;
+use crate::config::{Config, Referred, Source};
+use crate::environment::Environment;
+use crate::error::Result;
+use crate::resolver::Resolver;
+
+/// How long a chain of vaults may be, each of which has the credentials of the next.
+const LONGEST_CHAIN: usize = 4;
+
+/// `Config::load_with`, and what its values stand for that are references. Those are fetched on this thread, which blocks,
+/// within `vault_fetch_timeout`; a value that can't be had is an error of the vault that needs it.
+pub fn load(conf: &BTreeMap<String, String>, written_in: Source<'_>, environment: &Environment) -> Result<Config> {
+    let mut referred = Referred::default();
+    let mut config = Config::load_with(conf, written_in, environment, ALL, &referred)?;
+    for _ in 0..LONGEST_CHAIN {
+        let wanted = referred.wanted();
+        if wanted.is_empty() {
+            break;
+        }
+        let resolver = Arc::new(Resolver::new(config, environment.clone(), Arc::new(AtomicU32::new(0))));
+        let references: Vec<_> = wanted.iter().map(|reference| reference.as_bytes().to_vec()).collect();
+        let answers = resolver.fetch_blocking(&references);
+        let mut news = false;
+        for (reference, answer) in wanted.into_iter().zip(answers) {
+            news |= referred.note(reference, answer.map(|secret| (*secret).clone()));
+        }
+        config = Config::load_with(conf, written_in, environment, ALL, &referred)?;
+        if !news {
+            break;
+        }
+    }
+    Ok(config)
+}

@@ -1,0 +1,47 @@
+//! Values of options that are references themselves: what they stand for, as far as that is known by now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, Kind, Result};
+use crate::secret::Secret;
+
+/// What references in the place of options stand for. Who loads a configuration resolves those that it wants, and loads
+/// it again.
+#[derive(Debug, Default)]
+pub struct Referred {
+    known: BTreeMap<String, Result<Secret>>,
+    wanted: Mutex<BTreeSet<String>>,
+}
+
+impl Referred {
+    /// The value that a reference stands for, or why it has none; `None` where nobody has looked yet: it is wanted from
+    /// then on.
+    pub fn find(&self, reference: &str) -> Option<Result<&str>> {
+        match self.known.get(reference) {
+            None => {
+                self.wanted.lock().unwrap_or_else(PoisonError::into_inner).insert(reference.to_owned());
+                None
+            }
+            Some(Err(error)) => Some(Err(error.clone())),
+            Some(Ok(secret)) => {
+                Some(secret.as_str().ok_or_else(|| Error::new(Kind::Config, "its value is no UTF-8 text")))
+            }
+        }
+    }
+
+    /// What was looked for and is not known, or has failed.
+    pub fn wanted(&self) -> Vec<String> {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = self.known.iter().filter(|(_, found)| found.is_err()).map(|(reference, _)| reference.clone());
+        wanted.iter().cloned().chain(failed).collect()
+    }
+
+    /// Notes what a reference stands for. Returns whether that is news that others may depend on.
+    pub fn note(&mut self, reference: String, found: Result<Secret>) -> bool {
+        self.wanted.get_mut().unwrap_or_else(PoisonError::into_inner).remove(&reference);
+        let news = found.is_ok() || !self.known.contains_key(&reference);
+        self.known.insert(reference, found);
+        news
+    }
+}

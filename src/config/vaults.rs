@@ -1,0 +1,176 @@
+//! The vaults that references can name: the backends, the entities of the declarative file, those that may change while
+//! requests are served, and those that Kong hands its strategies.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
+
+use super::entity::Entity;
+use super::referred::Referred;
+use super::source::Source;
+use super::written::{self, Written};
+use crate::backend::Descriptor;
+use crate::error::{Error, Kind, Result, quote};
+use crate::settings::{Sealed, Settings, hash_once};
+
+/// How many configurations of Kong's strategies are known at a time; references can make new ones.
+const STRATEGIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// One vault that references can name: a backend by its own name, or an entity by its prefix.
+#[derive(Debug)]
+pub struct Vault {
+    pub name: String,
+    pub backend: &'static Descriptor,
+    /// The options without a reference's; or what is wrong with them.
+    pub(super) settings: Result<Arc<Sealed>>,
+}
+
+impl Vault {
+    fn is_same(&self, other: &Vault) -> bool {
+        let same = match (&self.settings, &other.settings) {
+            (Ok(one), Ok(other)) => {
+                one.document_key == other.document_key && one.boolean("base64_decode") == other.boolean("base64_decode")
+            }
+            (Err(one), Err(other)) => one == other,
+            _ => false,
+        };
+        same && std::ptr::eq(self.backend, other.backend)
+    }
+}
+
+type ByName = HashMap<String, Result<Arc<Vault>>>;
+
+/// An entity, or what is wrong with it; with its prefix, where it has one that a reference can name.
+pub type Listed = std::result::Result<Entity, (Option<String>, Error)>;
+
+/// All vaults by name; an entity that can't be one has what is wrong with it in its place.
+#[derive(Debug)]
+pub struct Vaults {
+    enabled: Vec<&'static str>,
+    fixed: ByName,
+    live: Mutex<ByName>,
+    strategies: Mutex<LruCache<String, Arc<Vault>>>,
+}
+
+impl Vaults {
+    pub fn new(enabled: Vec<&'static str>) -> Self {
+        let strategies = Mutex::new(LruCache::new(STRATEGIES));
+        Self { enabled, fixed: HashMap::new(), live: Mutex::default(), strategies }
+    }
+
+    /// Adds one that stays. What is wrong with the options of a vault that is off is still wrong; but the vault is not
+    /// there.
+    pub fn add(&mut self, name: &str, backend: &'static Descriptor, settings: Result<Settings>) -> Result<()> {
+        let flaw = settings.as_ref().map(|_| ()).map_err(Clone::clone);
+        if self.enabled.contains(&backend.name) {
+            self.fixed.insert(name.to_owned(), Ok(Arc::new(vault(name, backend, settings))));
+        }
+        flaw
+    }
+
+    /// Notes what is wrong with one, for those who name it.
+    pub fn add_broken(&mut self, name: String, error: Error) {
+        self.fixed.insert(name, Err(error));
+    }
+
+    pub fn find(&self, name: &[u8]) -> Result<Arc<Vault>> {
+        let found = std::str::from_utf8(name).ok().and_then(|name| {
+            let fixed = self.fixed.get(name).cloned();
+            let live = || lock(&self.live).get(name).cloned();
+            fixed.or_else(live).or_else(|| lock(&self.strategies).get(name).cloned().map(Ok))
+        });
+        found.unwrap_or_else(|| {
+            Err(Error::new(Kind::UnknownVault, format!("could not find vault ({})", quote(name, 64))))
+        })
+    }
+
+    /// Whether a name is taken by a vault that stays.
+    pub fn is_fixed(&self, name: &str) -> bool {
+        self.fixed.contains_key(name)
+    }
+
+    /// Puts these in the place of all entities that may change. Returns the names of vaults that are gone or are not what
+    /// they were.
+    pub fn replace(&self, entities: Vec<Listed>, place: &str, referred: &Referred) -> BTreeSet<String> {
+        let mut next = ByName::new();
+        for listed in entities {
+            match listed {
+                Ok(entity) if !self.enabled.contains(&entity.backend.name) => {}
+                Ok(entity) => {
+                    let settings = of_entity(&entity, place, referred);
+                    let vault = Arc::new(vault(&entity.prefix, entity.backend, settings));
+                    next.insert(entity.prefix, Ok(vault));
+                }
+                Err((Some(prefix), error)) => drop(next.insert(prefix, Err(error))),
+                Err((None, _)) => {}
+            }
+        }
+        let mut live = lock(&self.live);
+        let changed = |(name, vault): (&String, &Result<Arc<Vault>>)| {
+            let same = match (vault, next.get(name)) {
+                (Ok(old), Some(Ok(new))) => old.is_same(new),
+                (Err(old), Some(Err(new))) => old == new,
+                _ => false,
+            };
+            (!same).then(|| name.clone())
+        };
+        let mut changed: BTreeSet<_> = live.iter().filter_map(changed).collect();
+        changed.extend(next.keys().filter(|name| !live.contains_key(*name)).cloned());
+        *live = next;
+        changed
+    }
+
+    /// The name by which references can ask a backend with just these options, as Kong has them for one of its strategies.
+    /// Kong keeps the values and renews them by itself, so they have no `ttl` here.
+    pub fn of_strategy(&self, backend: &'static Descriptor, options: &BTreeMap<String, String>) -> Result<String> {
+        let settings = settings_of(backend, options, Source::Kong, &Referred::default());
+        let mut settings = settings?;
+        for name in ["ttl", "neg_ttl", "resurrect_ttl", "min_ttl", "max_ttl", "base64_decode"] {
+            settings.unset(name);
+        }
+        let vault = Arc::new(vault(backend.name, backend, Ok(settings)));
+        let hash = vault.settings.as_ref().map(|sealed| hash_once(&sealed.instance_key)).unwrap_or_default();
+        let mut known = lock(&self.strategies);
+        for number in 0.. {
+            // No prefix of an entity has an `@`.
+            let name = format!("{}@{hash:016x}-{number}", backend.name);
+            match known.get(&name) {
+                Some(other) if !other.is_same(&vault) => continue,
+                Some(_) => return Ok(name),
+                None => {
+                    known.put(name.clone(), vault);
+                    return Ok(name);
+                }
+            }
+        }
+        unreachable!("there are fewer vaults than numbers")
+    }
+}
+
+/// The settings of an entity; `place` is where it stands, for error texts.
+pub fn of_entity(entity: &Entity, place: &str, referred: &Referred) -> Result<Settings> {
+    settings_of(entity.backend, &entity.config, Source::Entity { prefix: &entity.prefix, file: place }, referred)
+}
+
+fn settings_of(
+    backend: &'static Descriptor,
+    options: &BTreeMap<String, String>,
+    source: Source<'_>,
+    referred: &Referred,
+) -> Result<Settings> {
+    let written = options.iter();
+    let written: Vec<_> =
+        written.map(|(option, value)| Written { option, value: Some(Cow::Borrowed(value)), source }).collect();
+    written::settings(backend, &written, referred)
+}
+
+fn vault(name: &str, backend: &'static Descriptor, settings: Result<Settings>) -> Vault {
+    Vault { name: name.to_owned(), backend, settings: settings.map(|settings| Arc::new(settings.seal())) }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,58 @@
+//! Vault entities that change while requests are served.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::backend::Descriptor;
+use crate::config::entity::Entity;
+use crate::config::{Listed, Referred};
+use crate::error::Result;
+use crate::reference::is_reference;
+use crate::resolver::{Lookup, Resolver, lock};
+
+impl Resolver {
+    /// Puts these in the place of all entities that are not from the declarative file; `place` is where they stand, for
+    /// error texts. Documents and connections of vaults that are not what they were are forgotten; all others stay.
+    /// Does no input or output. Returns whether anything changed.
+    pub fn replace_entities(self: &Arc<Self>, entities: Vec<Listed>, place: &str) -> bool {
+        let mut referred = Referred::default();
+        for entity in entities.iter().flatten() {
+            for reference in credentials(entity) {
+                let found = self.lookup(reference.as_bytes()).and_then(|found| match found {
+                    Lookup::Value(value) => Ok((*value.secret).clone()),
+                    Lookup::Miss(plan) => Err(plan.origin.would_block()),
+                });
+                referred.note(reference.to_owned(), found);
+            }
+        }
+        let changed = self.config().replace_entities(entities, place, &referred);
+        if changed.is_empty() {
+            return false;
+        }
+        lock(&self.plans).clear();
+        lock(&self.cache).forget(|origin| changed.contains(&*origin.instance.vault));
+        self.instances.forget(|vault| changed.contains(&*vault.vault));
+        self.bump();
+        true
+    }
+
+    /// The reference by which a strategy of Kong's asks for a document.
+    pub fn reference_of_strategy(
+        &self,
+        backend: &'static Descriptor,
+        options: &BTreeMap<String, String>,
+        resource: &[u8],
+        version: Option<u32>,
+    ) -> Result<Vec<u8>> {
+        let vault = self.config().vault_of_strategy(backend, options)?;
+        let resource = percent_encoding::percent_encode(resource, percent_encoding::NON_ALPHANUMERIC);
+        let version = version.map_or(String::new(), |version| format!("#{version}"));
+        // The slash at the end says that no field is wanted: Kong picks it.
+        Ok(format!("{{vault://{vault}/{resource}/{version}}}").into_bytes())
+    }
+}
+
+/// Those of an entity's values that are references to the environment.
+fn credentials(entity: &Entity) -> impl Iterator<Item = &str> {
+    entity.config.values().map(String::as_str).filter(|value| is_reference(value.as_bytes()))
+}
