@@ -10,7 +10,7 @@ use crate::secret::Secret;
 use crate::settings::Value;
 
 /// The longest time that makes sense, in seconds: some 30 years, as with `resurrect_ttl`'s default of 1e8.
-const LONGEST: f64 = 1e9;
+pub const LONGEST: f64 = 1e9;
 
 /// The type of an option's value. Numbers are decimal; seconds may have a fraction.
 #[derive(Debug, Clone, Copy, PartialEq)]

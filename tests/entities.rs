@@ -11,7 +11,7 @@ use kong_vault::backend::ALL;
 use kong_vault::bootstrap;
 use kong_vault::config::{Listed, Source, entity};
 use kong_vault::environment::Environment;
-use kong_vault::error::{Error, Kind, Result};
+use kong_vault::error::Result;
 use kong_vault::resolver::{Lookup, Resolver};
 use serde_json::json;
 use support::config::{File, flaw, map, refused, says, settings, shown};
@@ -166,7 +166,7 @@ fn get(resolver: &Arc<Resolver>, reference: &str) -> Result<String> {
 }
 
 fn listed(entity: serde_json::Value) -> Listed {
-    entity::read(&entity, ALL).map_err(|flaws| (None, Error::new(Kind::Config, flaws[0].what.clone())))
+    entity::listed(&entity, ALL, "the store")
 }
 
 #[test]

@@ -6,9 +6,9 @@ use regex_lite::Regex;
 use serde_json::{Map, Value};
 
 use super::written::{find, options_of};
-use super::{LATER, wrong};
+use super::{LATER, Listed, wrong};
 use crate::backend::Descriptor;
-use crate::error::quote;
+use crate::error::{Error, Kind, quote};
 use crate::reference::{is_reference, parse};
 
 /// The fields of Kong's schema. All but the first three are for people and for the Admin API.
@@ -64,6 +64,17 @@ pub fn read(written: &Value, backends: &[&'static Descriptor]) -> Result<Entity,
         Some(backend) if flaws.is_empty() => Ok(Entity { prefix, backend, config }),
         _ => Err(flaws),
     }
+}
+
+/// An entity, or its prefix and the first thing that is wrong with it; `place` is where it stands, for error texts.
+pub fn listed(written: &Value, backends: &[&'static Descriptor], place: &str) -> Listed {
+    read(written, backends).map_err(|flaws| {
+        let named = !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty());
+        let prefix = written.get("prefix").and_then(Value::as_str).filter(|_| named);
+        let shown = prefix.map_or(String::new(), |prefix| format!(" {prefix}"));
+        let what = flaws.into_iter().next().map(|flaw| flaw.what).unwrap_or_default();
+        (prefix.map(str::to_owned), Error::new(Kind::Config, format!("vault entity{shown} in {place}: {what}")))
+    })
 }
 
 /// `read` and `option_flaws` in one.

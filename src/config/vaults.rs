@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use lru::LruCache;
 
@@ -14,7 +15,7 @@ use super::source::Source;
 use super::written::{self, Written};
 use crate::backend::Descriptor;
 use crate::error::{Error, Kind, Result, quote};
-use crate::settings::{Sealed, Settings, hash_once};
+use crate::settings::{Sealed, Settings, Value, hash_once};
 
 /// How many configurations of Kong's strategies are known at a time; references can make new ones.
 const STRATEGIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
@@ -124,13 +125,14 @@ impl Vaults {
     }
 
     /// The name by which references can ask a backend with just these options, as Kong has them for one of its strategies.
-    /// Kong keeps the values and renews them by itself, so they have no `ttl` here.
+    /// Kong keeps the values and renews them by itself: whenever it asks, it wants a new one.
     pub fn of_strategy(&self, backend: &'static Descriptor, options: &BTreeMap<String, String>) -> Result<String> {
         let settings = settings_of(backend, options, Source::Kong, &Referred::default());
         let mut settings = settings?;
-        for name in ["ttl", "neg_ttl", "resurrect_ttl", "min_ttl", "max_ttl", "base64_decode"] {
-            settings.unset(name);
+        for name in ["ttl", "neg_ttl", "resurrect_ttl"] {
+            settings.set(name, Value::Seconds(Duration::ZERO));
         }
+        settings.unset("base64_decode");
         let vault = Arc::new(vault(backend.name, backend, Ok(settings)));
         let hash = vault.settings.as_ref().map(|sealed| hash_once(&sealed.instance_key)).unwrap_or_default();
         let mut known = lock(&self.strategies);

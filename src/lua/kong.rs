@@ -1,0 +1,89 @@
+//! What Kong's strategies and plugin ask of the library.
+
+use std::collections::BTreeMap;
+
+use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, UserDataMethods};
+
+use super::{Native, or_error};
+use crate::backend::{ALL, find};
+use crate::config::entity;
+use crate::config::options_of;
+use crate::error::{Error, Kind, Result};
+use crate::options::{Opt, Type};
+
+/// Adds functions to the module.
+pub fn functions(lua: &Lua, module: &Table) -> mlua::Result<()> {
+    module.set("backends", ALL.iter().map(|backend| backend.name).collect::<Vec<_>>())?;
+    module.set("options", lua.create_function(options)?)?;
+    module.set("refusal", lua.create_function(refusal)?)
+}
+
+/// Adds methods to a VM's handle.
+pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
+    type Asked = (String, BTreeMap<String, String>, LuaString, Option<u32>);
+    methods.add_method("reference_of_strategy", |lua, this, (backend, options, resource, version): Asked| {
+        let reference = this.0.resolver().and_then(|resolver| {
+            resolver.reference_of_strategy(known(&backend)?, &options, &resource.as_bytes(), version)
+        });
+        match reference {
+            Ok(reference) => lua.create_string(reference)?.into_lua_multi(lua),
+            Err(error) => (Nil, error.for_users()).into_lua_multi(lua),
+        }
+    });
+    methods.add_method("lease", |_, this, reference: LuaString| {
+        let lease = this.0.resolver().and_then(|resolver| resolver.lease(&reference.as_bytes()));
+        Ok(lease.ok().flatten().map(|lease| lease.as_secs_f64()))
+    });
+    methods.add_method("replace_entities", |lua, this, (json, place): (LuaString, String)| {
+        let changed = serde_json::from_slice::<Vec<serde_json::Value>>(&json.as_bytes())
+            .map_err(|_| Error::new(Kind::Config, format!("the vault entities of {place} are no list in JSON")))
+            .and_then(|entities| {
+                let entities = entities.iter().map(|entity| entity::listed(entity, ALL, &place)).collect();
+                Ok(this.0.resolver()?.replace_entities(entities, &place))
+            });
+        or_error(lua, changed)
+    });
+}
+
+fn known(name: &str) -> Result<&'static crate::backend::Descriptor> {
+    find(name).ok_or_else(|| Error::new(Kind::UnknownVault, format!("could not find vault ({name})")))
+}
+
+/// The options of a backend, in the order of the documents; of the backend nobody knows, none.
+fn options(lua: &Lua, backend: String) -> mlua::Result<Table> {
+    let list = lua.create_table()?;
+    for opt in find(&backend).into_iter().flat_map(options_of) {
+        list.push(option(lua, opt)?)?;
+    }
+    Ok(list)
+}
+
+fn option(lua: &Lua, opt: &Opt) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    table.set("name", opt.name)?;
+    table.set("help", opt.help)?;
+    table.set("type", opt.kind.name())?;
+    table.set("default", opt.default)?;
+    table.set("required", opt.required)?;
+    table.set("sensitive", opt.sensitive)?;
+    table.set("overridable", opt.overridable)?;
+    if !opt.one_of.is_empty() {
+        table.set("one_of", opt.one_of.to_vec())?;
+    }
+    match opt.kind {
+        Type::Integer { min, max } => table.set("between", vec![min as f64, max as f64])?,
+        Type::Seconds { min } => table.set("between", vec![min, crate::options::LONGEST])?,
+        Type::Text | Type::Boolean | Type::List => {}
+    }
+    Ok(table)
+}
+
+/// Why an option doesn't accept a text; nothing where it does.
+fn refusal(lua: &Lua, (backend, name, text): (String, String, String)) -> mlua::Result<MultiValue> {
+    let opt = find(&backend).and_then(|backend| options_of(backend).find(|opt| opt.is_called(&name)));
+    match opt {
+        None => "unknown field".into_lua_multi(lua),
+        Some(opt) if opt.read(&text).is_none() => format!("has to be {}", opt.accepts()).into_lua_multi(lua),
+        Some(_) => Nil.into_lua_multi(lua),
+    }
+}
