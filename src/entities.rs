@@ -50,8 +50,9 @@ impl Resolver {
         options: &BTreeMap<String, String>,
         resource: &[u8],
         version: Option<u32>,
+        trusted: bool,
     ) -> Result<Vec<u8>> {
-        let vault = self.config().vault_of_strategy(backend, options)?;
+        let vault = self.config().vault_of_strategy(backend, options, trusted)?;
         let resource = percent_encoding::percent_encode(resource, percent_encoding::NON_ALPHANUMERIC);
         let version = version.map_or(String::new(), |version| format!("#{version}"));
         // The slash at the end says that no field is wanted: Kong picks it.
