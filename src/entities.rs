@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::backend::Descriptor;
 use crate::config::entity::Entity;
@@ -37,12 +36,6 @@ impl Resolver {
         true
     }
 
-    /// How long a vault says that the value it gave last is good for.
-    pub fn lease(&self, reference: &[u8]) -> Result<Option<Duration>> {
-        let plan = self.plan(reference)?;
-        Ok(lock(&self.cache).peek(&plan.origin).and_then(|entry| entry.value()?.lease))
-    }
-
     /// The reference by which a strategy of Kong's asks for a document.
     pub fn reference_of_strategy(
         &self,
@@ -50,8 +43,9 @@ impl Resolver {
         options: &BTreeMap<String, String>,
         resource: &[u8],
         version: Option<u32>,
+        trusted: bool,
     ) -> Result<Vec<u8>> {
-        let vault = self.config().vault_of_strategy(backend, options)?;
+        let vault = self.config().vault_of_strategy(backend, options, trusted)?;
         let resource = percent_encoding::percent_encode(resource, percent_encoding::NON_ALPHANUMERIC);
         let version = version.map_or(String::new(), |version| format!("#{version}"));
         // The slash at the end says that no field is wanted: Kong picks it.

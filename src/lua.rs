@@ -8,6 +8,7 @@ use std::time::Duration;
 use mlua::{IntoLuaMulti, LightUserData, Lua, LuaString, MultiValue, Nil, Table, UserData, UserDataMethods, Value};
 
 use crate::backend;
+use crate::config::Source;
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::Result;
@@ -46,7 +47,7 @@ impl UserData for Native {
             Ok(LightUserData(handle.cast_mut().cast()))
         });
         methods.add_method("configure", |lua, this, conf: BTreeMap<String, String>| {
-            or_error(lua, this.0.vm.configure(&conf).map(|()| true))
+            or_error(lua, this.0.vm.configure(&conf, Source::Configure).map(|()| true))
         });
         methods.add_method("fetch_timeout", |lua, this, ()| {
             let timeout = this.0.resolver().map(|resolver| resolver.config().fetch_timeout.as_secs_f64());

@@ -40,11 +40,11 @@ impl Vm {
 
     /// Settles the configuration; allowed once, before the first secret is asked for. An error in the options of one
     /// vault is returned, but leaves the other vaults usable.
-    pub fn configure(&self, conf: &BTreeMap<String, String>) -> Result<()> {
+    pub fn configure(&self, conf: &BTreeMap<String, String>, written_in: Source<'_>) -> Result<()> {
         let mut late = true;
         let settled = self.resolver.get_or_init(|| {
             late = false;
-            self.load(conf)
+            self.load(conf, written_in)
         });
         if late {
             let text = "kong.vault is configured already: call configure once, in init_by_lua, before the first secret is asked for";
@@ -55,7 +55,7 @@ impl Vm {
 
     /// The resolver; without `configure`, the environment alone configures it.
     pub fn resolver(&self) -> Result<&Arc<Resolver>> {
-        self.resolver.get_or_init(|| self.load(&BTreeMap::new())).as_ref().map_err(Clone::clone)
+        self.resolver.get_or_init(|| self.load(&BTreeMap::new(), Source::Configure)).as_ref().map_err(Clone::clone)
     }
 
     /// Changes whenever a value that Lua may have kept is not to be served any more.
@@ -63,8 +63,8 @@ impl Vm {
         &self.generation
     }
 
-    fn load(&self, conf: &BTreeMap<String, String>) -> Result<Arc<Resolver>> {
-        let config = bootstrap::load(conf, Source::Configure, &self.environment)?;
+    fn load(&self, conf: &BTreeMap<String, String>, written_in: Source<'_>) -> Result<Arc<Resolver>> {
+        let config = bootstrap::load(conf, written_in, &self.environment)?;
         Ok(Arc::new(Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation))))
     }
 }

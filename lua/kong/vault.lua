@@ -5,6 +5,7 @@
 local front = require "kong.vault.front"
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
+local settings = require "kong.vault.settings"
 local try = require "kong.vault.try"
 local update = require "kong.vault.update"
 local walk = require "kong.vault.walk"
@@ -115,24 +116,6 @@ function _M.flush()
   return native.vm:flush(not resolve.blocks())
 end
 
--- kong.conf's values are text; Lua's users write numbers, booleans and lists.
-local function as_text(value)
-  local kind = type(value)
-  if kind == "string" then
-    return value
-  elseif kind == "number" then
-    return ("%.14g"):format(value)
-  elseif kind == "boolean" then
-    return tostring(value)
-  elseif kind == "table" and #value > 0 then
-    local items = {}
-    for i, item in ipairs(value) do
-      items[i] = as_text(item)
-    end
-    return #items == #value and table.concat(items, ",") or nil
-  end
-end
-
 --- Sets options by their names in kong.conf. Optional; once, in init_by_lua, before the first secret is asked for.
 -- The environment (`KONG_VAULT_…`) wins over it, as in Kong.
 -- @tparam table conf
@@ -145,7 +128,7 @@ function _M.configure(conf)
     if type(key) ~= "string" then
       return nil, ("configure takes option names as keys, not a %s"):format(type(key))
     end
-    texts[key] = as_text(value)
+    texts[key] = settings.as_text(value)
     if texts[key] == nil then
       return nil, ("configure key %s takes a string, number, boolean or list, not a %s"):format(key, type(value))
     end

@@ -67,7 +67,7 @@ impl Config {
         let keys: Vec<(String, Option<&str>, Source<'_>)> = conf
             .iter()
             .map(|(key, value)| (key.clone(), Some(value.as_str()), written_in))
-            .chain(environment.iter().filter_map(|(name, value)| {
+            .chain(environment.iter().filter(|_| !matches!(written_in, Source::Kong)).filter_map(|(name, value)| {
                 let key = name.strip_prefix("KONG_")?.to_ascii_lowercase();
                 let ours = key == "vaults" || key.starts_with("vault_");
                 (ours && !is_service_link(&key)).then_some((key, value.as_str(), Source::Environment(name)))
@@ -164,8 +164,9 @@ impl Config {
         &self,
         backend: &'static Descriptor,
         options: &BTreeMap<String, String>,
+        trusted: bool,
     ) -> Result<String> {
-        self.vaults.of_strategy(backend, options)
+        self.vaults.of_strategy(backend, options, trusted || self.strict_compatibility)
     }
 
     /// The effective options of a reference.

@@ -14,7 +14,8 @@ pub enum Source<'a> {
         prefix: &'a str,
         file: &'a str,
     },
-    /// What Kong hands a strategy: its own configuration, an entity's and a reference's in one.
+    /// Kong, which has read the environment and kong.conf itself; to a strategy it hands an entity's and a reference's
+    /// options as well.
     Kong,
     Reference,
 }

@@ -12,7 +12,8 @@ use lru::LruCache;
 use super::entity::Entity;
 use super::referred::Referred;
 use super::source::Source;
-use super::written::{self, Written};
+use super::written::{self, Written, options_of};
+use super::wrong;
 use crate::backend::Descriptor;
 use crate::error::{Error, Kind, Result, quote};
 use crate::settings::{Sealed, Settings, Value, hash_once};
@@ -38,7 +39,7 @@ impl Vault {
             (Err(one), Err(other)) => one == other,
             _ => false,
         };
-        same && std::ptr::eq(self.backend, other.backend)
+        same && self.backend.name == other.backend.name
     }
 }
 
@@ -124,11 +125,29 @@ impl Vaults {
         changed
     }
 
+    fn has_one_at(&self, backend: &'static Descriptor, settings: &Settings) -> bool {
+        let is_it = |vault: &Result<Arc<Vault>>| {
+            let vault = vault.as_ref().ok().filter(|vault| vault.backend.name == backend.name);
+            let known = vault.and_then(|vault| vault.settings.as_ref().ok());
+            known.is_some_and(|known| is_same_place(backend, known, settings))
+        };
+        self.fixed.values().any(is_it) || lock(&self.live).values().any(is_it)
+    }
+
     /// The name by which references can ask a backend with just these options, as Kong has them for one of its strategies.
     /// Kong keeps the values and renews them by itself: whenever it asks, it wants a new one.
-    pub fn of_strategy(&self, backend: &'static Descriptor, options: &BTreeMap<String, String>) -> Result<String> {
-        let settings = settings_of(backend, options, Source::Kong, &Referred::default());
-        let mut settings = settings?;
+    /// Kong puts a reference's options among them, so they are compared with what the operator wrote down: unless
+    /// `trusted`, where the vault is and who we are has to be as in one of the vaults known.
+    pub fn of_strategy(
+        &self,
+        backend: &'static Descriptor,
+        options: &BTreeMap<String, String>,
+        trusted: bool,
+    ) -> Result<String> {
+        let mut settings = settings_of(backend, options, Source::Kong, &Referred::default())?;
+        if !trusted && !self.has_one_at(backend, &settings) {
+            return Err(wrong::not_named(backend));
+        }
         for name in ["ttl", "neg_ttl", "resurrect_ttl"] {
             settings.set(name, Value::Seconds(Duration::ZERO));
         }
@@ -150,6 +169,13 @@ impl Vaults {
         }
         unreachable!("there are fewer vaults than numbers")
     }
+}
+
+/// Whether two vaults are the same but for what a reference may set. Credentials are not compared: Kong may have renewed
+/// one meanwhile, and somebody else's, sent to the operator's own vault, gives away nothing of ours.
+fn is_same_place(backend: &'static Descriptor, one: &Settings, other: &Settings) -> bool {
+    let fixed = options_of(backend).filter(|opt| !opt.overridable && !opt.sensitive);
+    fixed.map(|opt| opt.name).all(|name| one.get(name) == other.get(name))
 }
 
 /// The settings of an entity; `place` is where it stands, for error texts.

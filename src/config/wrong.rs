@@ -148,6 +148,13 @@ pub fn not_overridable(vault: &Vault, opt: &Opt) -> Error {
     ))
 }
 
+pub fn not_named(backend: &Descriptor) -> Error {
+    config(format!(
+        "a reference to the {} vault may not set where the vault is or who we are: only its operator does, in kong.conf, the environment or a vault entity",
+        backend.name
+    ))
+}
+
 pub fn missing(vault: &Vault, opt: &Opt) -> Error {
     let backend = vault.backend.name;
     config(format!(

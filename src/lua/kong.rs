@@ -5,34 +5,41 @@ use std::collections::BTreeMap;
 use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, UserDataMethods};
 
 use super::{Native, or_error};
-use crate::backend::{ALL, find};
-use crate::config::entity;
-use crate::config::options_of;
+use crate::backend::{ALL, Descriptor, find};
+use crate::config::{Source, entity, options_of};
 use crate::error::{Error, Kind, Result};
-use crate::options::{Opt, Type};
+use crate::options::{LONGEST, OWN, Opt, Type};
 
 /// Adds functions to the module.
 pub fn functions(lua: &Lua, module: &Table) -> mlua::Result<()> {
     module.set("backends", ALL.iter().map(|backend| backend.name).collect::<Vec<_>>())?;
+    let own = lua.create_table()?;
+    for opt in OWN {
+        own.push(option(lua, opt)?)?;
+    }
+    module.set("own_options", own)?;
     module.set("options", lua.create_function(options)?)?;
     module.set("refusal", lua.create_function(refusal)?)
 }
 
 /// Adds methods to a VM's handle.
 pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
-    type Asked = (String, BTreeMap<String, String>, LuaString, Option<u32>);
-    methods.add_method("reference_of_strategy", |lua, this, (backend, options, resource, version): Asked| {
+    type Asked = (String, BTreeMap<String, String>, LuaString, Option<u32>, bool);
+    methods.add_method("reference_of_strategy", |lua, this, (backend, options, resource, version, trusted): Asked| {
         let reference = this.0.resolver().and_then(|resolver| {
-            resolver.reference_of_strategy(known(&backend)?, &options, &resource.as_bytes(), version)
+            resolver.reference_of_strategy(known(&backend)?, &options, &resource.as_bytes(), version, trusted)
         });
         match reference {
             Ok(reference) => lua.create_string(reference)?.into_lua_multi(lua),
             Err(error) => (Nil, error.for_users()).into_lua_multi(lua),
         }
     });
-    methods.add_method("lease", |_, this, reference: LuaString| {
-        let lease = this.0.resolver().and_then(|resolver| resolver.lease(&reference.as_bytes()));
-        Ok(lease.ok().flatten().map(|lease| lease.as_secs_f64()))
+    methods.add_method("configure_by_kong", |lua, this, conf: BTreeMap<String, String>| {
+        or_error(lua, this.0.vm.configure(&conf, Source::Kong).map(|()| true))
+    });
+    methods.add_method("names_no_vault", |_, this, reference: LuaString| {
+        let plan = this.0.resolver().and_then(|resolver| resolver.plan(&reference.as_bytes()));
+        Ok(plan.is_err_and(|error| error.kind() == Kind::UnknownVault))
     });
     methods.add_method("replace_entities", |lua, this, (json, place): (LuaString, String)| {
         let changed = serde_json::from_slice::<Vec<serde_json::Value>>(&json.as_bytes())
@@ -45,7 +52,7 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
     });
 }
 
-fn known(name: &str) -> Result<&'static crate::backend::Descriptor> {
+fn known(name: &str) -> Result<&'static Descriptor> {
     find(name).ok_or_else(|| Error::new(Kind::UnknownVault, format!("could not find vault ({name})")))
 }
 
@@ -61,6 +68,7 @@ fn options(lua: &Lua, backend: String) -> mlua::Result<Table> {
 fn option(lua: &Lua, opt: &Opt) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     table.set("name", opt.name)?;
+    table.set("aliases", opt.aliases.to_vec())?;
     table.set("help", opt.help)?;
     table.set("type", opt.kind.name())?;
     table.set("default", opt.default)?;
@@ -72,7 +80,7 @@ fn option(lua: &Lua, opt: &Opt) -> mlua::Result<Table> {
     }
     match opt.kind {
         Type::Integer { min, max } => table.set("between", vec![min as f64, max as f64])?,
-        Type::Seconds { min } => table.set("between", vec![min, crate::options::LONGEST])?,
+        Type::Seconds { min } => table.set("between", vec![min, LONGEST])?,
         Type::Text | Type::Boolean | Type::List => {}
     }
     Ok(table)

@@ -51,7 +51,8 @@ local _M = {
 local function load()
   local path, tried = package.searchpath("kong.vault.native", package.cpath)
   if not path then
-    return nil, "the native library of kong.vault is not on lua_package_cpath (LUA_CPATH):" .. tried
+    local places = tried:gsub("^%s*no file ", ""):gsub("%s*no file ", ", ")
+    return nil, "the native library of kong.vault is not on lua_package_cpath (LUA_CPATH), which leads to " .. places
   end
   local opened, library = pcall(ffi.load, path)
   if not opened then
@@ -93,6 +94,12 @@ local answer = ffi.new "kong_vault_answer[1]"
 _M.version = module.version
 _M.vm = vm
 _M.parse_reference = module.parse_reference
+
+-- For Kong: the names of the backends, the options of each and of ours, and why an option refuses a value.
+_M.backends = module.backends
+_M.options = module.options
+_M.own_options = module.own_options
+_M.refusal = module.refusal
 
 -- For front.lua: the live counter, cells for the generation that its copies are of and for its hits, and the last answer.
 _M.generation = library.kong_vault_generation(handle)
@@ -145,6 +152,12 @@ end
 -- What the flight `ticket` brought for `reference`; PENDING where it is still under way. The ticket is used up.
 function _M.claim(ticket, reference)
   return outcome(library.kong_vault_claim(handle, ticket, reference, #reference, answer))
+end
+
+-- For how many seconds the vault said that the value just answered is good; nil where it didn't.
+function _M.lease()
+  local seconds = answer[0].seconds
+  return seconds > 0 and seconds or nil
 end
 
 -- Whether a flight is not to be waited for any more.

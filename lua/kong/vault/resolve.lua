@@ -15,6 +15,13 @@ local GRACE = 1
 
 local _M = {}
 
+-- Who else may know the vaults that we don't, by whether it may wait: set in Kong, whose own strategies others bring.
+local elsewhere
+
+function _M.set_elsewhere(functions)
+  elsewhere = functions
+end
+
 -- Loaded where they are first needed: plain LuaJIT has no event loop.
 local courier, node_cache, wait
 local timeout
@@ -113,6 +120,9 @@ end
 -- The value of one reference from what is cached, and whether it may be kept; or nil, err. What is not cached is fetched
 -- in the background.
 function _M.cached(reference)
+  if elsewhere and native.vm:names_no_vault(reference) then
+    return elsewhere.cached(reference)
+  end
   if phase.manner() == ALONE then
     return native.vm:cached(reference)
   end
@@ -135,6 +145,9 @@ end
 
 -- The value of one reference: `value`, or `nil, err`.
 function _M.one(reference)
+  if elsewhere and native.vm:names_no_vault(reference) then
+    return elsewhere.get(reference)
+  end
   local how = phase.manner()
   if how == ALONE then
     local answer = native.vm:fetch_blocking({ reference })[1]
@@ -153,6 +166,28 @@ function _M.one(reference)
     return settle(reference, status, value)
   end
   return land(reference, value, how, landed)
+end
+
+-- The value of one reference, newer than now where that can be waited for, and for how many seconds its vault said that it
+-- is good, where it did; or nil, err.
+function _M.fresh(reference)
+  local how = phase.manner()
+  if how == ALONE or how == NEVER then
+    return _M.one(reference)
+  end
+  start()
+  local status, value, name = native.renew(reference)
+  local landed
+  if status == BOARDED then
+    landed = node_cache.send(value, name)
+  elseif status ~= PENDING then
+    return settle(reference, status, value)
+  end
+  local found, err = land(reference, value, how, landed)
+  if found == nil then
+    return nil, err
+  end
+  return found, native.lease()
 end
 
 local function all(references, take)

@@ -1,0 +1,46 @@
+-- In Kong's own Admin API: vault entities under the name that they had in the 2.8 beta, kept where Kong keeps them; and
+-- what this worker's vaults are doing.
+
+local endpoints = require "kong.api.endpoints"
+
+local kong = kong
+local schema = kong.db.vaults.schema
+
+local function vault()
+  local loaded, module = pcall(require, "kong.vault")
+  if not loaded then
+    return kong.response.exit(503, { message = module })
+  end
+  return module
+end
+
+return {
+  ["/vaults-beta"] = {
+    schema = schema,
+    methods = {
+      GET = endpoints.get_collection_endpoint(schema),
+      POST = endpoints.post_collection_endpoint(schema),
+    },
+  },
+  ["/vaults-beta/:vaults"] = {
+    schema = schema,
+    methods = {
+      GET = endpoints.get_entity_endpoint(schema),
+      PUT = endpoints.put_entity_endpoint(schema),
+      PATCH = endpoints.patch_entity_endpoint(schema),
+      DELETE = endpoints.delete_entity_endpoint(schema),
+    },
+  },
+  ["/kong-vault"] = {
+    GET = function()
+      return kong.response.exit(200, vault().stats())
+    end,
+  },
+  ["/kong-vault/metrics"] = {
+    GET = function()
+      vault()
+      require("kong.vault.metrics").serve()
+      return ngx.exit(200)
+    end,
+  },
+}

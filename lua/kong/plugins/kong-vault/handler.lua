@@ -1,0 +1,45 @@
+-- Puts kong-vault's functions in the place of `kong.vault`'s own. Loaded in init, so that what Kong warms up there comes
+-- from our vaults already, and that every worker inherits it.
+
+local kong = kong
+
+local loaded, pdk = pcall(require, "kong.vault.pdk")
+if loaded then
+  local vaults = kong.configuration and kong.configuration.loaded_vaults
+  if vaults and next(vaults) then
+    pdk.install(kong)
+  end
+else
+  kong.log.err("kong-vault is off, and Kong's own vaults serve: ", pdk)
+end
+
+local KongVault = {
+  VERSION = loaded and require("kong.vault")._VERSION or "0.0.0",
+  -- It has no phase in which a request sees it.
+  PRIORITY = 1,
+}
+
+function KongVault.init_worker()
+  if loaded then
+    -- Kong called its own before it came to the plugins.
+    require("kong.vault.entities").refresh()
+    kong.vault.init_worker()
+  end
+end
+
+-- Called when plugins have changed, with the configurations of this one.
+function KongVault.configure(_, configs)
+  if not loaded then
+    return
+  end
+  for _, config in ipairs(configs or {}) do
+    if config.pdk == "off" then
+      return pdk.uninstall(kong)
+    end
+  end
+  if next(kong.configuration.loaded_vaults or {}) then
+    pdk.install(kong)
+  end
+end
+
+return KongVault

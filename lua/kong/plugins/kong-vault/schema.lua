@@ -1,0 +1,26 @@
+local typedefs = require "kong.db.schema.typedefs"
+
+return {
+  name = "kong-vault",
+  fields = {
+    { protocols = typedefs.protocols({ default = { "grpc", "grpcs", "http", "https", "tcp", "tls", "udp" } }) },
+    { consumer = typedefs.no_consumer },
+    { route = typedefs.no_route },
+    { service = typedefs.no_service },
+    {
+      config = {
+        type = "record",
+        fields = {
+          {
+            pdk = {
+              type = "string",
+              default = "on",
+              one_of = { "on", "off" },
+              description = "`off` gives Kong its own kong.vault functions back; the vaults themselves stay.",
+            },
+          },
+        },
+      },
+    },
+  },
+}

@@ -1,0 +1,23 @@
+-- Options on their way to the library, which takes them as text, as kong.conf has them.
+
+local _M = {}
+
+-- A string, number, boolean or list as text; nil for anything else.
+function _M.as_text(value)
+  local kind = type(value)
+  if kind == "string" then
+    return value
+  elseif kind == "number" then
+    return ("%.14g"):format(value)
+  elseif kind == "boolean" then
+    return tostring(value)
+  elseif kind == "table" and #value > 0 then
+    local items = {}
+    for i, item in ipairs(value) do
+      items[i] = _M.as_text(item)
+    end
+    return #items == #value and table.concat(items, ",") or nil
+  end
+end
+
+return _M
