@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use super::entities;
 use super::references::{Found, look_alike};
 use super::table::{Place, Row};
-use super::tree::{Id, Kind, Slot, Tree};
+use super::tree::{Flaw, Id, Kind, Slot, Tree};
 use crate::config::entity::Entity;
 use crate::error::quote;
 use crate::reference::is_reference;
@@ -38,14 +38,15 @@ pub struct Checking<'a> {
 pub fn check(name: &str, text: &str) -> Checked {
     let tree = Tree::read(text);
     let mut checking = Checking { tree: &tree, name, checked: Checked::default(), told: HashSet::new() };
-    let flaw = match tree.flaw.clone() {
-        Some((line, why)) => Some((line, unreadable(text, &why))),
+    let flaw = match &tree.flaw {
+        Some(flaw) => Some((flaw.line, unreadable(text, flaw))),
         None => judge(text),
     };
     checking.checked.whole = flaw.is_none();
     let root = tree.root.map(|root| (root, &tree.node(root).kind));
     match root {
         Some((root, Kind::Map(_))) => checking.vaults(root),
+        Some((root, _)) if !tree.is_whole(root) => {}
         Some((root, _)) => {
             checking.wrong(root, "file", "holds no `vaults` and nothing else of Kong's: it is one value")
         }
@@ -71,13 +72,16 @@ pub fn check(name: &str, text: &str) -> Checked {
 const BRACKETS: usize = 2000;
 
 /// Kong's reader, and ours, let some things pass that are no YAML 1.2, such as flow values that are not indented.
-fn unreadable(text: &str, why: &str) -> String {
-    let is_safe = text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).take(BRACKETS + 1).count() <= BRACKETS;
-    let what = match is_safe && serde_yaml_ng::from_str::<IgnoredAny>(text).is_ok() {
-        true => "Kong may read it, but this is no YAML 1.2",
-        false => "is no YAML or JSON",
+fn unreadable(text: &str, flaw: &Flaw) -> String {
+    let is_safe = || text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).take(BRACKETS + 1).count() <= BRACKETS;
+    let what = match flaw.is_syntax {
+        false => "is more than is read",
+        true if is_safe() && serde_yaml_ng::from_str::<IgnoredAny>(text).is_ok() => {
+            "Kong may read it, but this is no YAML 1.2"
+        }
+        true => "is no YAML or JSON",
     };
-    format!("{what} ({why}); nothing after this line can be judged")
+    format!("{what} ({}); nothing after this line can be judged", flaw.why)
 }
 
 /// The last word on syntax has what reads the file in the end.

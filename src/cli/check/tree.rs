@@ -1,16 +1,20 @@
 //! A YAML or JSON file with its lines. Values are not typed here, and aliases not written out: the work is linear in the
 //! file's length, whatever stands in it.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use saphyr_parser::{BufferedInput, Event, Marker, Parser, ScalarStyle, Tag};
+use saphyr_parser::{BufferedInput, Event, Parser, ScalarStyle, Tag};
 
 /// How deep values may stand in each other: what reads the values gives up there.
 pub const DEEPEST: usize = 128;
 
 /// The longest that a file is read. The parser is slow where thousands of brackets stay open.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many values a file may hold: the parser keeps all of a list in brackets before it tells of it.
+const MOST: usize = 2_000_000;
 
 /// How many characters are read between two looks at the clock.
 const STRIDE: usize = 1024;
@@ -62,8 +66,17 @@ pub enum Slot {
 pub struct Tree {
     pub nodes: Vec<Node>,
     pub root: Option<Id>,
-    /// Where reading ended before the file did, and why. It quotes nothing.
-    pub flaw: Option<(usize, String)>,
+    /// Where reading ended before the file did.
+    pub flaw: Option<Flaw>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flaw {
+    pub line: usize,
+    /// It quotes nothing.
+    pub why: String,
+    /// Whether that is no YAML, or only too much of it.
+    pub is_syntax: bool,
 }
 
 struct Builder {
@@ -76,35 +89,50 @@ struct Builder {
 impl Tree {
     pub fn read(text: &str) -> Self {
         let mut builder = Builder { tree: Tree::default(), anchors: HashMap::new(), open: Vec::new() };
-        let start = Instant::now();
-        let is_late = move |count: usize| count.is_multiple_of(STRIDE) && start.elapsed() > PATIENCE;
-        let characters = text.chars().enumerate().map_while(|(count, c)| (!is_late(count)).then_some(c));
+        let (start, over, commas) = (Instant::now(), Cell::new(None), Cell::new(0));
+        let characters = text.chars().enumerate().map_while(|(count, c)| {
+            commas.set(commas.get() + usize::from(c == ','));
+            if commas.get() > MOST {
+                over.set(Some(format!("it holds more than {MOST} values")));
+            } else if count.is_multiple_of(STRIDE) && start.elapsed() > PATIENCE {
+                over.set(Some(format!("it takes longer than {PATIENCE:?} to read")));
+            } else {
+                return Some(c);
+            }
+            None
+        });
         let mut parser = Parser::new(BufferedInput::new(characters));
         let mut documents = 0;
         while let Some(event) = parser.next_event() {
             let (event, span) = match event {
                 Ok(event) => event,
                 Err(error) => {
-                    builder.stop(error.marker(), what(error.info()));
+                    builder.stop(error.marker().line(), what(error.info()), true);
                     break;
                 }
             };
+            let line = span.start.line();
             if matches!(event, Event::DocumentStart(_)) {
                 documents += 1;
             }
             if documents > 1 {
-                builder.stop(&span.start, "a second document begins here: there has to be one".to_owned());
+                builder.stop(line, "a second document begins here: there has to be one".to_owned(), true);
                 break;
             }
             if builder.open.len() >= DEEPEST {
-                builder.stop(&span.start, format!("values stand in each other more than {DEEPEST} deep"));
+                builder.stop(line, format!("values stand in each other more than {DEEPEST} deep"), false);
                 break;
             }
-            builder.take(event, span.start.line());
+            if builder.tree.nodes.len() > 2 * MOST {
+                builder.stop(line, format!("it holds more than {MOST} values"), false);
+                break;
+            }
+            builder.take(event, line);
         }
-        if start.elapsed() > PATIENCE {
+        // To the parser, the file ended there.
+        if let Some(why) = over.take() {
             let line = builder.tree.nodes.last().map_or(1, |node| node.line);
-            builder.tree.flaw = Some((line, format!("this can't be read within {PATIENCE:?}")));
+            builder.stop(line, why, false);
         }
         builder.tree
     }
@@ -115,7 +143,7 @@ impl Tree {
 
     /// Whether it ended before what can't be read began.
     pub fn is_whole(&self, id: Id) -> bool {
-        let until = self.flaw.as_ref().map_or(usize::MAX, |(line, _)| *line);
+        let until = self.flaw.as_ref().map_or(usize::MAX, |flaw| flaw.line);
         self.nodes[id].end.is_some_and(|end| end < until)
     }
 
@@ -194,8 +222,8 @@ impl Tree {
 }
 
 impl Builder {
-    fn stop(&mut self, at: &Marker, what: String) {
-        self.tree.flaw = Some((at.line().max(1), what));
+    fn stop(&mut self, line: usize, why: String, is_syntax: bool) {
+        self.tree.flaw = Some(Flaw { line: line.max(1), why, is_syntax });
     }
 
     fn take(&mut self, event: Event<'_>, line: usize) {
