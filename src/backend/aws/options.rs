@@ -1,6 +1,6 @@
 //! The options of the `aws` vault.
 
-use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY};
+use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
 use crate::options::{Opt, Type};
 
 /// What a region's name looks like. It becomes part of a host name, so nothing else may pass.
@@ -33,4 +33,7 @@ pub const OPTIONS: &[Opt] = &[
     .aliases(&["ca_bundle"]),
     CLIENT_CERT,
     CLIENT_KEY,
+    TLS_MIN_VERSION,
+    PROXY,
+    NO_PROXY,
 ];

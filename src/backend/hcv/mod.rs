@@ -54,7 +54,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         namespace,
         auth: Auth::new(settings).map_err(refuse)?,
         allowed: allowed.collect::<std::result::Result<_, _>>().map_err(refuse)?,
-        client: Client::new(&Transport::of(setup, label.clone()))?,
+        client: Client::new(&Transport { socket: options::socket(settings), ..Transport::of(setup, label.clone()) })?,
         label,
     }))
 }
@@ -110,6 +110,6 @@ impl Hcv {
     fn error(&self, url: &Url, kind: Kind, reason: impl Display) -> Error {
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or_default();
-        Error::new(kind, format!("{} at {host}:{port}: {reason}", self.label))
+        Error::new(kind, format!("{} at {}: {reason}", self.label, self.client.address(host, port)))
     }
 }

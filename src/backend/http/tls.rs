@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustls::crypto::CryptoProvider;
+use rustls::version::TLS13;
 use rustls::{ClientConfig, Error as TlsError, RootCertStore, SupportedProtocolVersion};
 
 use super::pem::{Source, Stamp, broken};
@@ -14,6 +15,8 @@ use crate::error::{Error, Kind, Result};
 
 /// How often new connections may have the files looked at.
 const GLANCE: Duration = Duration::from_secs(1);
+
+const NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// Whom to trust.
 enum Trust {
@@ -34,8 +37,10 @@ pub(super) struct Tls {
     trust: Trust,
     identity: Option<Identity>,
     versions: &'static [&'static SupportedProtocolVersion],
+    /// The protocols to agree on, the best first.
+    protocols: &'static [&'static [u8]],
     /// See `Setup::threads`.
-    threads: bool,
+    pub threads: bool,
     made: Mutex<Option<Made>>,
 }
 
@@ -46,21 +51,11 @@ struct Made {
 }
 
 impl Tls {
-    /// Refuses at once what can't be used. The system's roots are read when a connection first needs them.
+    /// For the vault itself. Refuses at once what can't be used; the system's roots are read when a connection first
+    /// needs them.
     pub fn new(transport: &Transport<'_>) -> Result<Self> {
-        let trust = match transport.ca_cert.filter(|text| !text.is_empty()) {
-            _ if !transport.verify => Trust::Anyone,
-            Some(value) => Trust::Bundle(Source::new(Pem { option: "ca_cert", value })),
-            None => Trust::System(Locations::from(transport.environment)),
-        };
-        let tls = Self {
-            label: transport.label.clone(),
-            trust,
-            identity: identity(transport).map_err(|reason| refusal(&transport.label, reason))?,
-            versions: rustls::DEFAULT_VERSIONS,
-            threads: transport.threads,
-            made: Mutex::new(None),
-        };
+        let identity = identity(transport).map_err(|reason| refusal(&transport.label, reason))?;
+        let tls = Self::with(transport, identity, &[b"h2", b"http/1.1"]);
         if !matches!(tls.trust, Trust::System(_)) {
             tls.renew()?;
         } else if let Some(identity) = &tls.identity {
@@ -69,6 +64,28 @@ impl Tls {
                 .map_err(|reason| refusal(&tls.label, reason))?;
         }
         Ok(tls)
+    }
+
+    /// For a proxy: the same trust, and nothing of who we are.
+    pub fn to_proxy(transport: &Transport<'_>) -> Self {
+        Self::with(transport, None, &[b"http/1.1"])
+    }
+
+    fn with(transport: &Transport<'_>, identity: Option<Identity>, protocols: &'static [&'static [u8]]) -> Self {
+        let trust = match transport.ca_cert.filter(|text| !text.is_empty()) {
+            _ if !transport.verify => Trust::Anyone,
+            Some(value) => Trust::Bundle(Source::new(Pem { option: "ca_cert", value })),
+            None => Trust::System(Locations::from(transport.environment)),
+        };
+        Self {
+            label: transport.label.clone(),
+            trust,
+            identity,
+            versions: if transport.tls_1_3 { NEWEST } else { rustls::DEFAULT_VERSIONS },
+            protocols,
+            threads: transport.threads,
+            made: Mutex::new(None),
+        }
     }
 
     /// Whether servers can learn who we are.
@@ -139,7 +156,7 @@ impl Tls {
             Some(identity) => identity.present(builder)?,
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = self.protocols.iter().map(|name| name.to_vec()).collect();
         Ok(config)
     }
 
