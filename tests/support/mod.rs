@@ -6,6 +6,7 @@ pub mod bao;
 pub mod certs;
 pub mod check;
 pub mod config;
+pub mod forward;
 pub mod moto;
 pub mod resolve;
 pub mod tls;
