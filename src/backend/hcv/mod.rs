@@ -54,15 +54,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         namespace,
         auth: Auth::new(settings).map_err(refuse)?,
         allowed: allowed.collect::<std::result::Result<_, _>>().map_err(refuse)?,
-        client: Client::new(&Transport {
-            label: label.clone(),
-            ca_cert: text("ca_cert"),
-            verify: settings.boolean("ssl_verify") && !settings.boolean("tls_skip_verify"),
-            server_name: text("tls_server_name"),
-            environment: setup.environment,
-            threads: setup.threads,
-            timeout: setup.timeout,
-        })?,
+        client: Client::new(&Transport::of(setup, label.clone()))?,
         label,
     }))
 }
