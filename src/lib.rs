@@ -22,6 +22,7 @@ pub mod flight;
 pub mod metrics;
 pub mod node;
 pub mod plan;
+pub mod store;
 
 // What runs it: the engine's thread, a vault's connections, the worker's ear and bell.
 pub mod engine;
