@@ -31,6 +31,7 @@ pub mod peers;
 pub mod wake;
 
 // The heart: from a reference to its value.
+pub mod admin;
 pub mod blocking;
 pub mod bootstrap;
 pub mod departure;

@@ -15,7 +15,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("what runs it", &["engine", "fetch", "peers", "wake"]),
     (
         "from a reference to its value",
-        &["blocking", "bootstrap", "departure", "entities", "exchange", "resolver", "rotation", "vm"],
+        &["admin", "blocking", "bootstrap", "departure", "entities", "exchange", "resolver", "rotation", "vm"],
     ),
     ("ways in from C and from a shell", &["ffi", "cli"]),
     ("the way in from Lua", &["lua"]),
