@@ -27,6 +27,7 @@ pub mod store;
 // What runs it: the engine's thread, a vault's connections, the worker's ear and bell.
 pub mod engine;
 pub mod fetch;
+pub mod jobs;
 pub mod peers;
 pub mod wake;
 
@@ -37,6 +38,7 @@ pub mod bootstrap;
 pub mod departure;
 pub mod entities;
 pub mod exchange;
+pub mod live;
 pub mod resolver;
 pub mod rotation;
 pub mod vm;
