@@ -5,7 +5,9 @@
 pub mod bao;
 pub mod certs;
 pub mod config;
+pub mod login;
 pub mod moto;
+pub mod proxy;
 pub mod resolve;
 pub mod tls;
 pub mod vault;
