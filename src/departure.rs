@@ -11,7 +11,7 @@ use crate::flight::{Outcome, Purpose, Watch};
 use crate::node::{Name, Node, Parcel};
 use crate::peers::{self, Missing, Peers};
 use crate::plan::Origin;
-use crate::resolver::{Resolver, ended_early, lock};
+use crate::resolver::{Resolver, lock};
 use crate::wake::Event;
 
 /// How long a flight that has to be seen off anew waits for somebody to do so. In init_worker nobody will.
@@ -158,7 +158,7 @@ impl Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         if !self.called_back {
-            let (outcome, parcel) = self.outcome.take().unwrap_or_else(|| (Err(ended_early(&self.origin)), None));
+            let (outcome, parcel) = self.outcome.take().unwrap_or_else(|| (Err(self.origin.ended_early()), None));
             self.resolver.land(self.ticket, outcome, parcel);
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::backend::Descriptor;
 use crate::config::entity::Entity;
@@ -40,12 +39,6 @@ impl Resolver {
         }
         self.bump();
         true
-    }
-
-    /// How long a vault says that the value it gave last is good for.
-    pub fn lease(&self, reference: &[u8]) -> Result<Option<Duration>> {
-        let plan = self.plan(reference)?;
-        Ok(lock(&self.cache).peek(&plan.origin).and_then(|entry| entry.value()?.lease))
     }
 
     /// The reference by which a strategy of Kong's asks for a document.

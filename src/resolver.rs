@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
@@ -19,7 +19,7 @@ use crate::departure::Ear;
 use crate::document::Document;
 use crate::engine::Engine;
 use crate::environment::Environment;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::exchange::vault_name;
 use crate::fetch::{Done, Instances, Limits};
 use crate::flight::{Boarding, Flights, Outcome, Purpose, Watch};
@@ -49,6 +49,8 @@ pub struct Value {
     pub secret: Arc<Secret>,
     /// Whether the generation counter will tell when it is not to be served any more.
     pub lasting: bool,
+    /// How long the vault itself says that it is good for.
+    pub lease: Option<Duration>,
 }
 
 /// One Lua VM's view of its vaults: configuration, cache, flights.
@@ -318,11 +320,11 @@ impl Resolver {
         self.metrics.fetched(done.took);
         let kept = match done.fetched {
             Ok(Fetched { document, lease }) => {
-                let document = Arc::new(Document::new(document));
+                let document = Arc::new(Document::leased(document, lease));
                 if origin.by_field {
                     document.read_fields();
                 }
-                let value = Brought { document: Arc::clone(&document), lease, at };
+                let value = Brought { document: Arc::clone(&document), at };
                 self.keep_value(origin, value.clone());
                 (Ok(document), Parcel::Value(value))
             }
@@ -372,7 +374,7 @@ impl Resolver {
         let polled = pin!(instance.backend().fetch(&origin.ask)).poll(&mut Context::from_waker(Waker::noop()));
         let fetched = match polled {
             Poll::Ready(fetched) => fetched,
-            Poll::Pending => Err(ended_early(origin)),
+            Poll::Pending => Err(origin.ended_early()),
         };
         self.keep(origin, Done { fetched, change: Change::None, took: start.elapsed() }).0
     }
@@ -386,11 +388,8 @@ impl Drop for Resolver {
 }
 
 pub(crate) fn pick(plan: &Plan, document: &Document, lasting: bool) -> Result<Value> {
-    Ok(Value { secret: document.pick(plan.key.as_deref(), plan.base64_decode)?, lasting })
-}
-
-pub(crate) fn ended_early(origin: &Origin) -> Error {
-    Error::new(Kind::Internal, format!("the fetch from {} ended early: please report this as a defect", origin.label()))
+    let secret = document.pick(plan.key.as_deref(), plan.base64_decode)?;
+    Ok(Value { secret, lasting, lease: document.lease() })
 }
 
 /// A panic while a lock is held leaves data that is still whole: each critical section is one call.

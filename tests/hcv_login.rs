@@ -194,3 +194,42 @@ async fn kubernetes_by_the_pods_service_account() {
     assert_eq!(error.kind(), Kind::Config);
     assert!(error.to_string().contains("`kube_api_token_file`"), "{error}");
 }
+
+#[tokio::test]
+async fn a_certificate() {
+    let Some(binary) = binary() else { return };
+    if !certs::available() {
+        support::skip("there is no openssl command");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let ca = certs::Ca::new(directory.path(), "ours");
+    let server = ca.issue("server", "IP:127.0.0.1", certs::VALID);
+    let ours = ca.issue("gateway", "DNS:gateway", certs::VALID);
+    let theirs = certs::Ca::new(directory.path(), "theirs").issue("gateway", "DNS:gateway", certs::VALID);
+    let bao = Bao::start(&binary, &[&server]).await;
+    login::prepare(&bao).await;
+    login::mount(&bao, "cert").await;
+    let role =
+        serde_json::json!({"certificate": ca.pair.pem(), "allowed_dns_sans": "gateway", "token_policies": "reader"});
+    bao.write("auth/cert/certs/gateway", &role.to_string()).await;
+    let port = bao.tls_ports[0].to_string();
+    let cert = |more: &[(&str, &str)]| {
+        let mut options = vec![("port", port.as_str()), ("protocol", "https"), ("ca_cert", ca.pair.path())];
+        options.push(("auth_method", "cert"));
+        options.extend(more);
+        vault(&bao, &options)
+    };
+    let key = |pair: &certs::Pair| std::fs::read_to_string(&pair.key).unwrap();
+    let files = [("cert_auth_cert", ours.path()), ("cert_auth_cert_key", ours.key.to_str().unwrap())];
+    assert_eq!(reads(&cert(&files), "hello").await, VALUE);
+    let texts =
+        [("cert_auth_cert", &*ours.pem()), ("cert_auth_cert_key", &key(&ours)), ("cert_auth_role_name", "gateway")];
+    assert_eq!(reads(&cert(&texts), "hello").await, VALUE);
+    let texts = [("client_cert", &*ours.pem()), ("client_key", &key(&ours))];
+    assert_eq!(reads(&cert(&texts), "hello").await, VALUE);
+    let refused = cert(&[("cert_auth_cert", &theirs.pem()), ("cert_auth_cert_key", &key(&theirs))]);
+    fails_with(&refused, Kind::Denied, &["login by cert at auth/cert/login was refused", "`cert_auth_cert`"]).await;
+    let other_role = cert(&[files[0], files[1], ("cert_auth_role_name", "other")]);
+    fails_with(&other_role, Kind::Denied, &["`cert_auth_role_name`"]).await;
+}

@@ -22,12 +22,14 @@ use crate::error::{Error, Result};
 use crate::options::OWN;
 use crate::reference::{Reference, is_reference};
 use crate::settings::{Sealed, Settings};
+pub use entities::LIMIT as LARGEST_FILE;
 pub use referred::Referred;
 pub use source::Source;
 use vaults::Vaults;
 pub use vaults::{Listed, Vault};
 use written::Written;
 pub use written::options_of;
+pub use wrong::did_you_mean;
 
 /// Backends that Kong documents and that are not here yet: no vault entity may take their names.
 const LATER: [&str; 4] = ["gcp", "azure", "conjur", "fs"];

@@ -110,7 +110,7 @@ pub unsafe extern "C" fn kong_vault_depart(
     })
 }
 
-/// The value of a reference from the flight it waited for; `PENDING` where that is still under way. Either way the
+/// The value of a reference from the flight it waited for, with its lease in `seconds` (0: it has none); `PENDING` where that is still under way. Either way the
 /// ticket is used up.
 ///
 /// # Safety

@@ -42,10 +42,6 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
         let plan = this.0.resolver().and_then(|resolver| resolver.plan(&reference.as_bytes()));
         Ok(plan.is_err_and(|error| error.kind() == Kind::UnknownVault))
     });
-    methods.add_method("lease", |_, this, reference: LuaString| {
-        let lease = this.0.resolver().and_then(|resolver| resolver.lease(&reference.as_bytes()));
-        Ok(lease.ok().flatten().map(|lease| lease.as_secs_f64()))
-    });
     methods.add_method("replace_entities", |lua, this, (json, place): (LuaString, String)| {
         let changed = serde_json::from_slice::<Vec<serde_json::Value>>(&json.as_bytes())
             .map_err(|_| Error::new(Kind::Config, format!("the vault entities of {place} are no list in JSON")))

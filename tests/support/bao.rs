@@ -76,16 +76,8 @@ impl Bao {
             .stderr(Stdio::null())
             .spawn()
             .expect("the server's binary");
-        let client = Client::new(&Transport {
-            label: "test".to_owned(),
-            ca_cert: None,
-            verify: true,
-            server_name: None,
-            environment: &Environment::default(),
-            threads: true,
-            timeout: PATIENCE,
-        })
-        .expect("a client");
+        let client =
+            Client::new(&Transport::new("test".to_owned(), &Environment::default(), PATIENCE)).expect("a client");
         let mut server = Bao { child, port, tls_ports, client, _home: home };
         let start = Instant::now();
         while start.elapsed() < PATIENCE {

@@ -4,6 +4,7 @@
 
 pub mod bao;
 pub mod certs;
+pub mod check;
 pub mod config;
 pub mod login;
 pub mod moto;

@@ -156,6 +156,12 @@ function _M.claim(ticket, reference)
   return outcome(library.kong_vault_claim(handle, ticket, reference, #reference, answer))
 end
 
+-- For how many seconds the vault said that the value just answered is good; nil where it didn't.
+function _M.lease()
+  local seconds = answer[0].seconds
+  return seconds > 0 and seconds or nil
+end
+
 -- Whether a flight is not to be waited for any more.
 function _M.landed(ticket)
   return library.kong_vault_landed(handle, ticket)

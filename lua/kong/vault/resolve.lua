@@ -168,7 +168,8 @@ function _M.one(reference)
   return land(reference, value, how, landed)
 end
 
--- The value of one reference, newer than now where that can be waited for.
+-- The value of one reference, newer than now where that can be waited for, and for how many seconds its vault said that it
+-- is good, where it did; or nil, err.
 function _M.fresh(reference)
   local how = phase.manner()
   if how == ALONE or how == NEVER then
@@ -182,7 +183,11 @@ function _M.fresh(reference)
   elseif status ~= PENDING then
     return settle(reference, status, value)
   end
-  return land(reference, value, how, landed)
+  local found, err = land(reference, value, how, landed)
+  if found == nil then
+    return nil, err
+  end
+  return found, native.lease()
 end
 
 local function all(references, take)

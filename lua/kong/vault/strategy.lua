@@ -194,19 +194,19 @@ function _M.new(backend)
     if not reference then
       return nil, bare(err)
     end
-    local value
-    value, err = require("kong.vault.resolve").fresh(reference)
+    local value, ttl = require("kong.vault.resolve").fresh(reference)
     if value == nil then
-      return nil, bare(err)
+      return nil, bare(ttl)
     end
     if config.base64_decode then
-      value, err = decode(value)
-      if not value then
+      local decoded
+      decoded, err = decode(value)
+      if not decoded then
         return nil, err
       end
+      value = decoded
     end
     -- Kong takes what is returned here in place of the configured time.
-    local ttl = native.vm:lease(reference)
     if ttl and config.ttl and config.ttl < ttl then
       ttl = nil
     end

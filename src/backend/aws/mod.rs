@@ -54,16 +54,9 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
     if let Some((origin, region)) = region {
         endpoint::check_region(&label, origin, region)?;
     }
-    let ca_cert = setup.settings.text("ca_cert").filter(|text| !text.is_empty());
-    let client = Client::new(&Transport {
-        label: label.clone(),
-        ca_cert: ca_cert.or_else(|| endpoint::set(setup.environment, "AWS_CA_BUNDLE")),
-        verify: setup.settings.boolean("ssl_verify"),
-        server_name: None,
-        environment: setup.environment,
-        threads: setup.threads,
-        timeout: setup.timeout,
-    })?;
+    let mut transport = Transport::of(setup, label.clone());
+    transport.ca_cert = transport.ca_cert.or_else(|| endpoint::set(setup.environment, "AWS_CA_BUNDLE"));
+    let client = Client::new(&transport)?;
     Ok(Arc::new(Aws {
         region: region.map(|(_, region)| region.to_owned()),
         endpoint: Endpoint::choose(&label, setup.settings, setup.environment)?,

@@ -1,5 +1,6 @@
 //! The options of the `aws` vault.
 
+use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY};
 use crate::options::{Opt, Type};
 
 /// What a region's name looks like. It becomes part of a host name, so nothing else may pass.
@@ -30,4 +31,6 @@ pub const OPTIONS: &[Opt] = &[
         "a CA bundle in place of the system's: a file's path, or PEM text; none: `AWS_CA_BUNDLE`, then the system's",
     )
     .aliases(&["ca_bundle"]),
+    CLIENT_CERT,
+    CLIENT_KEY,
 ];

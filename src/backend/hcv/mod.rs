@@ -15,9 +15,10 @@ use self::api::{Api, Call};
 use self::auth::{Auth, Means, Pass};
 use self::path::{Engine, Path};
 use self::redirect::Allowed;
-use crate::backend::http::{Client, Transport};
+use crate::backend::http::{Client, Pem, Transport};
 use crate::backend::{Ask, Backend, Descriptor, Farewell, Fetched, Fetching, Setup};
 use crate::error::{Error, Kind, Result};
+use crate::secret::Secret;
 
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "hcv",
@@ -51,27 +52,12 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
     let api = Arc::new(Api {
         base: options::base(settings).map_err(refuse)?,
         allowed: allowed.collect::<std::result::Result<_, _>>().map_err(refuse)?,
-        client: Client::new(&Transport {
-            label: label.clone(),
-            ca_cert: text("ca_cert"),
-            verify: settings.boolean("ssl_verify") && !settings.boolean("tls_skip_verify"),
-            server_name: text("tls_server_name"),
-            environment: setup.environment,
-            threads: setup.threads,
-            timeout: setup.timeout,
-        })?,
+        client: Client::new(&transport(setup, &label))?,
         label: label.clone(),
     });
     let outside = |ca_cert: Option<&str>| {
-        Client::new(&Transport {
-            label: label.clone(),
-            ca_cert,
-            verify: true,
-            server_name: None,
-            environment: setup.environment,
-            threads: setup.threads,
-            timeout: setup.timeout,
-        })
+        let usual = Transport::new(label.clone(), setup.environment, setup.timeout);
+        Client::new(&Transport { ca_cert, threads: setup.threads, ..usual })
     };
     let auth = Auth::new(&Means {
         api: &api,
@@ -88,6 +74,19 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         auth,
         api,
     }))
+}
+
+/// The certificate that we log in with is shown on every connection.
+fn transport<'a>(setup: &'a Setup<'_>, label: &str) -> Transport<'a> {
+    let usual = Transport::of(setup, label.to_owned());
+    let pem = |option: &'static str| {
+        let value = setup.settings.secret(option).and_then(Secret::as_str).filter(|value| !value.is_empty())?;
+        Some(Pem { option, value })
+    };
+    match pem("cert_auth_cert").filter(|_| setup.settings.text("auth_method") == Some("cert")) {
+        Some(cert) => Transport { client_cert: Some(cert), client_key: pem("cert_auth_cert_key"), ..usual },
+        None => usual,
+    }
 }
 
 impl Backend for Hcv {

@@ -7,6 +7,7 @@ use std::net::Ipv6Addr;
 use ::http::HeaderValue;
 use url::Url;
 
+use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY};
 use crate::options::{Opt, Type};
 use crate::settings::Settings;
 pub use auth::NEEDS;
@@ -48,6 +49,8 @@ const OWN: &[Opt] = &[
     Opt::new("tls_server_name", Type::Text, "the name that the vault's certificate carries, where it isn't `host`")
         .pattern(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a host name, without a port")
         .aliases(&["ssl_server_name"]),
+    CLIENT_CERT,
+    CLIENT_KEY,
     Opt::new(
         "redirect_hosts",
         Type::List,
