@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use crate::bootstrap;
 use crate::config::Source;
@@ -26,6 +27,9 @@ pub struct Vm {
 /// With `lua_code_cache off` every request has a VM of its own. A process that makes more than this (http and stream
 /// need one each) does that.
 const LASTING_VMS: u32 = 2;
+
+/// How long the end of a worker may wait for its vaults.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Vm {
     pub fn new(environment: Environment) -> Self {
@@ -80,6 +84,26 @@ impl Vm {
         &self.watch
     }
 
+    /// Has the vaults done what they want done last. This thread has nothing else to do any more, but the process is about
+    /// to end, and the engine with it: so it is waited for, within bounds.
+    fn take_leave(&self) -> Option<()> {
+        let resolver = self.resolver.get()?.as_ref().ok()?;
+        let (done, all) = mpsc::channel();
+        for farewell in resolver.instances.farewells() {
+            let done = done.clone();
+            resolver.engine().ok()?.spawn(async move {
+                farewell.await;
+                // Nobody may be waiting any more.
+                let _ = done.send(());
+            });
+        }
+        drop(done);
+        let end = Instant::now() + FAREWELL;
+        // A request's VM ends amid others' requests.
+        while !self.is_throwaway() && all.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok() {}
+        Some(())
+    }
+
     fn load(&self, conf: &BTreeMap<String, String>, written_in: Source<'_>) -> Result<Arc<Resolver>> {
         let config = bootstrap::load(conf, written_in, &self.environment)?;
         let resolver = Arc::new(Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation)));
@@ -93,5 +117,11 @@ impl Vm {
             let _ = self.unfollowed.set(error);
         }
         Ok(resolver)
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        self.take_leave();
     }
 }

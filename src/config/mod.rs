@@ -4,6 +4,7 @@
 
 mod entities;
 pub mod entity;
+mod needs;
 mod referred;
 mod source;
 mod vaults;
@@ -186,7 +187,11 @@ impl Config {
         };
         match options_of(vault.backend).find(|opt| opt.required && settings.get(opt.name).is_none()) {
             Some(opt) => Err(wrong::missing(vault, opt)),
-            None => Ok(settings),
+            None if reference.options.is_empty() => Ok(settings),
+            None => match needs::of_settings(vault.backend, &settings).first() {
+                Some(unmet) => Err(wrong::unmet(vault.backend, &vault.name, unmet)),
+                None => Ok(settings),
+            },
         }
     }
 

@@ -98,9 +98,11 @@ _M.vm = vm
 _M.parse_reference = module.parse_reference
 _M.message = module.message
 
--- For Kong: the names of the backends, the options of each and of ours, and why an option refuses a value.
+-- For Kong: the names of the backends, the options of each and of ours, which of them others make necessary, and why an
+-- option refuses a value.
 _M.backends = module.backends
 _M.options = module.options
+_M.needs = module.needs
 _M.own_options = module.own_options
 _M.refusal = module.refusal
 
