@@ -162,10 +162,17 @@ describe("in Kong,", function()
         plugins = { z = { key = "{vault://hcv/warm/value}", other = "{vault://mine/warm/value}" } },
       })
     ]]
-    local WORKER = [[ handler.init_worker() ]]
+    local WORKER = [[
+      kong.vault.init_worker()
+      handler.init_worker()
+    ]]
 
     local function serving(more)
-      return start(LOAD, { init_worker = WORKER .. (more or "") })
+      local options = { init_worker = WORKER }
+      for name, value in pairs(more or {}) do
+        options[name] = value
+      end
+      return start(LOAD, options)
     end
 
     it("puts our functions into kong.vault in place, and has warmed up in init what Kong knows", function()
@@ -200,6 +207,71 @@ describe("in Kong,", function()
       )
       assert.is_true(server:eval "return kong.calls[#kong.calls - 1] == 'try'")
       assert.same({ nil, "could not find vault (nope)" }, { server:eval "return kong.vault.get '{vault://nope/x}'" })
+    end)
+
+    it("leaves the rotation of others' values to Kong, which sees its own keys alone", function()
+      local server = serving({ http = "lua_shared_dict kong_secrets 1m;" })
+      assert.equal("init_worker", server:eval "return kong.calls[#kong.calls]")
+      assert.equal("value of shared", (server:value "{vault://hcv/shared/value}"))
+      local seen, all = server:eval [[
+        local dict, hash = ngx.shared.kong_secrets, ("h"):rep(22)
+        dict:set(hash .. ".{vault://custom/x}", "x")
+        dict:set(hash .. ".{vault://theirs/x}", "x")
+        dict:set(hash .. ".{vault://hcv/shared/value}", "x")
+        local seen = dict:get_keys(0)
+        table.sort(seen)
+        return seen, #getmetatable(dict).__index.get_keys(dict, 0)
+      ]]
+      local hash = ("h"):rep(22)
+      assert.same({ hash .. ".{vault://custom/x}", hash .. ".{vault://theirs/x}" }, seen)
+      assert.is_true(all > 3)
+      server:eval [[ handler:configure({ { pdk = "off" } }) ]]
+      assert.equal(3, #server:eval "return ngx.shared.kong_secrets:get_keys(0)")
+    end)
+
+    it("has the secrets of kong.conf in each worker from its start", function()
+      local server = start(
+        [[
+        kong.configuration = setmetatable({ ["$refs"] = { pg_password = "{vault://hcv/pg/value}", list = {} } },
+          { __index = kong.configuration })
+      ]] .. LOAD,
+        {
+          init_worker = [[
+        pg = { pg_password = "", ["$refs"] = { pg_password = "{vault://hcv/pg/value}" } }
+        kong.vault.update(pg)
+      ]] .. WORKER,
+        }
+      )
+      assert.equal("value of pg", server:eval "return pg.pg_password")
+    end)
+
+    it("looks for an entity that nobody told of, and has all workers look when one was changed here", function()
+      local server = serving()
+      server:eval [[ entities[3] = { prefix = "late", name = "hcv", config = entities[1].config } ]]
+      assert.equal("value of x", (server:value "{vault://late/x/value}"))
+      assert.same({}, server:eval "return kong.posted")
+      server:eval [[ entities[3] = nil; kong.post("crud.vaults") ]]
+      assert.same({ "kong-vault.entities" }, server:eval "return kong.posted")
+      assert.same({ nil, "could not find vault (late)" }, { server:value "{vault://late/x/value}" })
+      server:eval [[ entities[1].prefix = "moved"; kong.post("kong-vault.entities") ]]
+      assert.equal("value of x", (server:value "{vault://moved/x/value}"))
+      -- Kong's own never hears of what is no other's: it would remember values of vaults that are ours.
+      server:eval "assert(not table.concat(kong.calls, ' '):find 'late')"
+    end)
+
+    it("serves routes that Kong reads the same, whichever it comes to first", function()
+      local server = start [[
+        package.preload["kong.api.endpoints"] = function()
+          return setmetatable({}, { __index = function() return function() return print end end })
+        end
+        kong.db.vaults.schema = {}
+        api = require "kong.plugins.kong-vault.api"
+      ]]
+      server:eval [[
+        for path, route in pairs(api) do
+          assert(route.schema == kong.db.vaults.schema and next(route.methods), path)
+        end
+      ]]
     end)
 
     it("follows entities: events of this node, and a declarative configuration that is replaced", function()

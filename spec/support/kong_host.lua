@@ -27,7 +27,9 @@ local function pdk(calls)
   function own.flush()
     calls[#calls + 1] = "flush"
   end
-  function own.init_worker() end
+  function own.init_worker()
+    calls[#calls + 1] = "init_worker"
+  end
   function own.is_reference() end
   function own.parse_reference() end
   return own
@@ -35,10 +37,12 @@ end
 
 --- The global `kong`. `conf`: keys of kong.conf; `entities`: what its database holds, which a spec may change.
 function _M.new(conf, entities)
-  local calls, events = {}, {}
+  local calls, events, posted = {}, {}, {}
   conf.loaded_vaults = conf.loaded_vaults or { env = true, hcv = true, aws = true, custom = true }
   return {
     calls = calls,
+    -- Events for all workers.
+    posted = posted,
     -- Kong's can't be iterated.
     configuration = setmetatable({}, { __index = conf }),
     db = {
@@ -61,6 +65,10 @@ function _M.new(conf, entities)
     worker_events = {
       register = function(handler, source, event)
         events[source .. "." .. event] = handler
+      end,
+      post = function(source, event)
+        posted[#posted + 1] = source .. "." .. event
+        return true
       end,
     },
     -- Not Kong's: has an event come.
