@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::backend::http::{Client, Transport};
-use crate::backend::{Ask, Backend, Descriptor, Fetched, Fetching, Setup};
+use crate::backend::{Ask, Backend, Descriptor, Fetched, Fetching, News, Setup};
 use crate::error::{Error, Kind, Result};
 use credentials::Chain;
 use endpoint::Endpoint;
@@ -69,6 +69,10 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
 impl Backend for Aws {
     fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
         Box::pin(self.read(ask))
+    }
+
+    fn news(&self) -> Option<News> {
+        self.client.news()
     }
 }
 

@@ -16,7 +16,7 @@ use self::auth::{Auth, Means, Pass};
 use self::path::{Engine, Path};
 use self::redirect::Allowed;
 use crate::backend::http::{Client, Pem, Transport};
-use crate::backend::{Ask, Backend, Descriptor, Farewell, Fetched, Fetching, Setup};
+use crate::backend::{Ask, Backend, Descriptor, Farewell, Fetched, Fetching, News, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 
@@ -101,6 +101,10 @@ fn transport<'a>(setup: &'a Setup<'_>, label: &str) -> Transport<'a> {
 impl Backend for Hcv {
     fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
         Box::pin(self.read(ask))
+    }
+
+    fn news(&self) -> Option<News> {
+        self.api.client.news()
     }
 
     fn farewell(&self) -> Option<Farewell> {

@@ -19,6 +19,7 @@ use super::failure::{self, Place};
 use super::proxy::Proxies;
 use super::tls::Tls;
 use super::{Answer, Transport, body};
+use crate::backend::News;
 use crate::error::{Error, Kind, Result};
 
 /// How long an idle connection is kept: below the idle limits of usual load balancers and of vault servers.
@@ -33,7 +34,7 @@ type Pool = legacy::Client<Connector, Full<Bytes>>;
 pub struct Client {
     label: String,
     timeout: Duration,
-    has_identity: bool,
+    tls: Arc<Tls>,
     ways: Arc<Ways>,
     pool: Pool,
 }
@@ -53,10 +54,16 @@ impl Client {
         Ok(Self {
             label,
             timeout: transport.timeout,
-            has_identity: tls.has_identity(),
+            tls: tls.clone(),
             ways: ways.clone(),
             pool: pool(Connector::new(ways, tls, server_name, transport.timeout)),
         })
+    }
+
+    /// Whether certificates that changed can't be used, or can again, where that is news.
+    pub fn news(&self) -> Option<News> {
+        let of_proxy = || self.ways.proxy_tls.as_ref().and_then(|tls| tls.news());
+        self.tls.news().or_else(of_proxy)
     }
 
     /// Where requests for `host` and `port` go, as error texts name it.
@@ -119,7 +126,7 @@ impl Client {
             address: self.address(uri.host().unwrap_or_default(), port),
             proxy: None,
             timeout: self.timeout,
-            has_identity: self.has_identity,
+            has_identity: self.tls.has_identity(),
         }
     }
 }

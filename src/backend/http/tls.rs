@@ -11,6 +11,7 @@ use super::pem::{Source, Stamp, broken};
 use super::roots::{self, Locations};
 use super::verify::{Anyone, Pinned};
 use super::{Pem, Transport};
+use crate::backend::News;
 use crate::error::{Error, Kind, Result};
 
 /// How often new connections may have the files looked at.
@@ -48,6 +49,10 @@ struct Made {
     config: Arc<ClientConfig>,
     of: Vec<Option<Stamp>>,
     looked: Instant,
+    /// What is wrong with what the files hold now.
+    flaw: Option<String>,
+    /// Whether anybody was told of that, or of its end.
+    is_told: bool,
 }
 
 impl Tls {
@@ -124,13 +129,35 @@ impl Tls {
         }
         let config = self.make();
         let mut made = self.made();
-        let config = match (config, made.as_ref()) {
-            (Ok(config), _) => Arc::new(config),
-            (Err(_), Some(made)) => made.config.clone(),
+        let before = made.as_ref();
+        let (config, flaw) = match (config, before) {
+            (Ok(config), _) => (Arc::new(config), None),
+            (Err(reason), Some(made)) => (made.config.clone(), Some(reason)),
             (Err(reason), None) => return Err(refusal(&self.label, reason)),
         };
-        *made = Some(Made { config: config.clone(), of: stamps, looked: Instant::now() });
+        let is_told = match (before, &flaw) {
+            (None, _) => true,
+            (Some(before), flaw) if before.flaw == *flaw => before.is_told,
+            (Some(_), Some(_)) => false,
+            // The end of what nobody heard of is no news.
+            (Some(before), None) => !before.is_told,
+        };
+        *made = Some(Made { config: config.clone(), of: stamps, looked: Instant::now(), flaw, is_told });
         Ok(config)
+    }
+
+    /// What has come to light since this was last asked, if anything has.
+    pub fn news(&self) -> Option<News> {
+        let mut made = self.made();
+        let made = made.as_mut().filter(|made| !made.is_told)?;
+        made.is_told = true;
+        let label = &self.label;
+        Some(match &made.flaw {
+            Some(flaw) => {
+                News { is_over: false, text: format!("{label}: {flaw} (new connections use what was there before)") }
+            }
+            None => News { is_over: true, text: format!("{label}: the changed certificates can be used again") },
+        })
     }
 
     fn stamps(&self) -> Vec<Option<Stamp>> {
