@@ -154,7 +154,8 @@ local function warm_configuration(configuration)
   if type(refs) ~= "table" or ngx.get_phase() ~= "init" then
     return
   end
-  local ok, err = vault.warmup(refs)
+  local _, ours = split(walk.references(refs))
+  local ok, err = vault.warmup(ours)
   if not ok then
     ngx.log(ngx.WARN, "kong.vault: of kong.conf's own references ", err)
   end
