@@ -71,6 +71,9 @@ impl Resolver {
             while let Some(landed) = fetches.join_next().await {
                 outcomes.extend(landed);
             }
+            for farewell in instances.farewells() {
+                farewell.await;
+            }
             outcomes
         })
     }

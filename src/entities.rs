@@ -31,7 +31,12 @@ impl Resolver {
         }
         lock(&self.plans).clear();
         lock(&self.cache).forget(|origin| changed.contains(&*origin.instance.vault));
-        self.instances.forget(|vault| changed.contains(&*vault.vault));
+        for farewell in self.instances.forget(|vault| changed.contains(&*vault.vault)) {
+            // Where there is no engine, nobody has logged in.
+            if let Ok(engine) = self.engine() {
+                engine.spawn(farewell);
+            }
+        }
         self.bump();
         true
     }

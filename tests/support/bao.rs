@@ -102,10 +102,29 @@ impl Bao {
         self.send(Method::POST, "", path, body).await
     }
 
+    pub async fn read(&self, path: &str) -> serde_json::Value {
+        let answer = self.send(Method::GET, "", path, "").await;
+        serde_json::from_slice(answer.body.as_bytes()).expect("JSON")
+    }
+
     pub async fn send(&self, method: Method, namespace: &str, path: &str, body: &str) -> Answer {
         let answer = self.client.send(self.request(method, namespace, path, body)).await.expect("an answer");
         assert!(answer.status < 300, "{path}: {} {:?}", answer.status, answer.body.as_str());
         answer
+    }
+
+    /// Has an answer wrapped.
+    pub async fn wrap(&self, path: &str, body: &str) -> Answer {
+        let mut request = self.request(Method::POST, "", path, body);
+        request.headers_mut().insert("x-vault-wrap-ttl", "60s".parse().expect("a header"));
+        self.client.send(request).await.expect("an answer")
+    }
+
+    /// As somebody else, by a token of theirs.
+    pub async fn write_as(&self, token: &str, path: &str) -> Answer {
+        let mut request = self.request(Method::POST, "", path, "{}");
+        request.headers_mut().insert("x-vault-token", token.parse().expect("a header"));
+        self.client.send(request).await.expect("an answer")
     }
 
     fn request(&self, method: Method, namespace: &str, path: &str, body: &str) -> Request<Vec<u8>> {

@@ -22,8 +22,14 @@ use credentials::Chain;
 use endpoint::Endpoint;
 use failure::Asked;
 
-pub const DESCRIPTOR: Descriptor =
-    Descriptor { name: "aws", title: "AWS Secrets Manager", options: options::OPTIONS, immediate: false, build };
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "aws",
+    title: "AWS Secrets Manager",
+    options: options::OPTIONS,
+    needs: &[],
+    immediate: false,
+    build,
+};
 
 /// The labels that AWS moves from version to version.
 const CURRENT: &str = "AWSCURRENT";
