@@ -156,9 +156,8 @@ fn an_unknown_option_is_named_with_its_source_and_what_was_meant() {
     says(&flaw(&[("vault_hvc_token", "hunter2")], &[]), &["did you mean vault_hcv_token?"]);
     says(&flaw(&[("nope", "1")], &[]), &["unknown option nope, set by configure key nope: accepted are vaults,"]);
     for (key, part) in [
-        ("vault_hcv_kube_role", "option kube_role of the hcv vault"),
         ("vault_hcv_approle_secret_id", "option approle_secret_id of the hcv vault"),
-        ("vault_aws_assume_role_arn", "option assume_role_arn of the aws vault"),
+        ("vault_hcv_kube_role", "option kube_role of the hcv vault"),
     ] {
         says(&flaw(&[(key, "hunter2")], &[]), &[part, "set by configure key", "is one of Kong's, but not of ours yet"]);
     }
