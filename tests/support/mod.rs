@@ -2,6 +2,7 @@
 //! ended with the test's runtime.
 #![allow(dead_code)]
 
+pub mod amazon;
 pub mod bao;
 pub mod certs;
 pub mod config;

@@ -66,19 +66,73 @@ mod tests {
         request.headers()[name].to_str().unwrap()
     }
 
-    /// The example `post-vanilla` of AWS's Signature Version 4 test suite.
+    /// Examples of AWS's published Signature Version 4 test suite, by their names there.
     #[test]
-    fn signs_as_in_the_published_example() {
-        let mut request = Request::new(Vec::new());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = "https://example.amazonaws.com/".parse().unwrap();
-        let signed = signed(request, "service", "us-east-1", &identity(None), UNIX_EPOCH + EXAMPLE).unwrap();
-        assert_eq!(header(&signed, "x-amz-date"), "20150830T123600Z");
-        assert_eq!(
-            header(&signed, "authorization"),
-            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, \
-             SignedHeaders=host;x-amz-date, \
-             Signature=5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"
-        );
+    fn signs_as_in_the_published_examples() {
+        let token = "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/oLxBA==";
+        for (name, method, path, form, token, signature) in [
+            (
+                "get-vanilla",
+                Method::GET,
+                "",
+                None,
+                None,
+                "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+            ),
+            (
+                "post-vanilla",
+                Method::POST,
+                "",
+                None,
+                None,
+                "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
+            ),
+            (
+                "post-vanilla-query",
+                Method::POST,
+                "?Param1=value1",
+                None,
+                None,
+                "28038455d6de14eafc1f9222cf5aa6f1a96197d7deb8263271d420d138af7f11",
+            ),
+            (
+                "get-vanilla-query-order-key-case",
+                Method::GET,
+                "?Param2=value2&Param1=value1",
+                None,
+                None,
+                "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
+            ),
+            (
+                "post-x-www-form-urlencoded",
+                Method::POST,
+                "",
+                Some("Param1=value1"),
+                None,
+                "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
+            ),
+            (
+                "post-sts-header-before",
+                Method::POST,
+                "",
+                None,
+                Some(token),
+                "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead",
+            ),
+        ] {
+            let mut request = Request::new(form.unwrap_or_default().as_bytes().to_vec());
+            *request.method_mut() = method;
+            *request.uri_mut() = format!("https://example.amazonaws.com/{path}").parse().unwrap();
+            if form.is_some() {
+                let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+                request.headers_mut().insert("content-type", kind);
+            }
+            let signed = signed(request, "service", "us-east-1", &identity(token), UNIX_EPOCH + EXAMPLE).unwrap();
+            assert_eq!(header(&signed, "x-amz-date"), "20150830T123600Z");
+            let authorization = header(&signed, "authorization");
+            let scope = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, ";
+            assert!(authorization.starts_with(scope), "{name}: {authorization}");
+            assert!(authorization.ends_with(&format!(" Signature={signature}")), "{name}: {authorization}");
+        }
     }
 }

@@ -49,6 +49,13 @@ pub struct Place<'a> {
     pub region: &'a str,
 }
 
+/// Who asks for which role, for error texts.
+struct Asks<'a> {
+    role: &'a Role,
+    login: &'a str,
+    who: String,
+}
+
 impl Place<'_> {
     /// Another role's credentials for `login`'s.
     pub async fn assume(&self, login: &Login, role: &Role) -> Result<Login> {
@@ -59,19 +66,13 @@ impl Place<'_> {
         let body = form("AssumeRole", &pairs);
         let sign = |now| signed(self.request(body.clone())?, SERVICE, self.region, &login.identity, now);
         let answer = send_in_time(&self.asker.services, &self.asker.clock, sign).await?;
-        let (name, origin) = (role.name(), &login.origin);
-        self.credentials(&answer, format!("the role {name} (assumed by {origin})"), |refusal| match refusal.name.as_deref()
-        {
-            Some("AccessDenied" | "AccessDeniedException") => format!(
-                "the credentials from {origin} may not assume the role {name}: allow them sts:AssumeRole on it, and name \
-                 them in the role's trust policy (with the external id, if it asks for one)"
+        let asks = Asks { role, login: &login.origin, who: format!("the credentials from {}", login.origin) };
+        self.credentials(&answer, &asks, |refusal| match refusal {
+            "AccessDenied" | "AccessDeniedException" => Some(
+                "allow them sts:AssumeRole on it, and name them in the role's trust policy (with the external id, if it \
+                 asks for one)",
             ),
-            Some("ValidationError" | "ValidationException" | "MalformedInput") => {
-                format!("the ARN of the role {name}, its session's name or its duration is not accepted: correct them")
-            }
-            _ => refusal
-                .reason(origin, self.region, &self.asker.clock)
-                .map_or_else(|| format!("the request with the credentials from {origin} is refused"), |(_, text)| text),
+            _ => None,
         })
     }
 
@@ -80,22 +81,18 @@ impl Place<'_> {
         let pairs = [("RoleArn", role.arn.as_str()), ("RoleSessionName", &role.session), ("WebIdentityToken", token)];
         let request = self.request(form("AssumeRoleWithWebIdentity", &pairs))?;
         let answer = self.asker.services.send(request).await?;
-        let name = role.name();
-        self.credentials(&answer, format!("the role {name} (assumed by {origin})"), |refusal| match refusal.name.as_deref()
-        {
-            Some("AccessDenied" | "AccessDeniedException") => format!(
-                "{origin} may not assume the role {name}: name its identity provider and its subject in the role's trust \
-                 policy"
-            ),
-            Some("ExpiredToken" | "ExpiredTokenException") => {
-                format!("{origin} has expired: check that who writes it still renews it")
+        let asks = Asks { role, login: origin, who: origin.to_owned() };
+        self.credentials(&answer, &asks, |refusal| match refusal {
+            "AccessDenied" | "AccessDeniedException" => {
+                Some("name its identity provider and its subject in the role's trust policy")
             }
-            Some("InvalidIdentityToken" | "IDPRejectedClaim") => format!(
-                "{origin} is not accepted: check its audience (sts.amazonaws.com) and the account's identity provider"
-            ),
-            _ => refusal
-                .reason(origin, self.region, &self.asker.clock)
-                .map_or_else(|| format!("the request with {origin} is refused"), |(_, text)| text),
+            "ExpiredToken" | "ExpiredTokenException" => {
+                Some("it has expired, so check that who writes it still renews it")
+            }
+            "InvalidIdentityToken" | "IDPRejectedClaim" => {
+                Some("check its audience (sts.amazonaws.com) and the account's identity provider")
+            }
+            _ => None,
         })
     }
 
@@ -103,36 +100,45 @@ impl Place<'_> {
         form_request(self.url, body)
     }
 
-    fn credentials(&self, answer: &Answer, origin: String, refused: impl Fn(&Refusal) -> String) -> Result<Login> {
+    /// `advice` knows the refusals that are about the one who asks.
+    fn credentials(
+        &self,
+        answer: &Answer,
+        asks: &Asks<'_>,
+        advice: impl Fn(&str) -> Option<&'static str>,
+    ) -> Result<Login> {
         let address = self.url.parse().map_or_else(|_| String::new(), |uri| address(&uri));
         let error = |kind, reason: String| self.asker.error_at(&address, kind, reason);
         if answer.status != 200 {
             let refusal = Refusal::of(answer);
-            let kind = self.kind(&refusal);
-            let text = match kind {
-                Kind::Throttled => throttled(),
-                Kind::Unavailable => unavailable(),
-                _ => refused(&refusal),
-            };
-            return Err(error(kind, text + &refusal.mark()).with_retry_after(answer.retry_after()));
+            let (kind, reason) = self.reason(&refusal, asks, refusal.name.as_deref().and_then(advice));
+            return Err(error(kind, reason + &refusal.mark()).with_retry_after(answer.retry_after()));
         }
-        let keys = answer.body.as_str().and_then(keys);
-        let Some(keys) = keys else {
+        let Some(keys) = answer.body.as_str().and_then(keys) else {
             let reason = "the answer holds no credentials: check that the address is that of STS";
             return Err(error(Kind::Invalid, reason.to_owned()));
         };
+        let origin = format!("the role {} (assumed by {})", asks.role.name(), asks.login);
         Login::new(origin, &keys).map_err(|reason| error(Kind::Invalid, reason))
     }
 
-    fn kind(&self, refusal: &Refusal) -> Kind {
+    fn reason(&self, refusal: &Refusal, asks: &Asks<'_>, advice: Option<&str>) -> (Kind, String) {
+        let Asks { role, login, who } = asks;
+        let name = role.name();
+        if let Some(advice) = advice {
+            return (Kind::Denied, format!("{who} may not assume the role {name}: {advice}"));
+        }
         match (refusal.name.as_deref(), refusal.status) {
-            (Some("IDPCommunicationError"), _) => Kind::Unavailable,
-            (Some("ValidationError" | "ValidationException" | "MalformedInput"), _) => Kind::Config,
-            (_, status) => match refusal.reason("", "", &self.asker.clock) {
-                Some((kind, _)) => kind,
-                None if status == 429 => Kind::Throttled,
-                None if status >= 500 => Kind::Unavailable,
-                None => Kind::Denied,
+            (Some("ValidationError" | "ValidationException" | "MalformedInput"), _) => (
+                Kind::Config,
+                format!("the ARN of the role {name}, its session's name or its duration is not accepted: correct them"),
+            ),
+            (Some("IDPCommunicationError"), _) => (Kind::Unavailable, unavailable()),
+            (_, status) => match refusal.reason(login, self.region, &self.asker.clock) {
+                Some(known) => known,
+                None if status == 429 => (Kind::Throttled, throttled()),
+                None if status >= 500 => (Kind::Unavailable, unavailable()),
+                None => (Kind::Denied, format!("the request with {who} is refused")),
             },
         }
     }
@@ -224,6 +230,31 @@ fn entity_of(name: &str) -> Option<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The expected signatures are botocore's for the same request.
+    #[test]
+    fn who_we_are_is_signed_with_whatever_else_has_to_arrive() {
+        let now = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_440_938_160);
+        let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        for (token, more, signature) in [
+            (None, vec![], "52a8540fea00e731072179f763577cbe2a45eac2c5d32fb4d785f3eefac88165"),
+            (
+                Some("AQoDYXdzEXAMPLETOKEN=="),
+                vec![("x-vault-aws-iam-server-id", "vault.example")],
+                "d6109d342a99a277fa853388706ec70d2e78c13ddba09cfd4beb66724a2e1a06",
+            ),
+        ] {
+            let login = Login::new("a test", &Keys::of("AKIDEXAMPLE", key, token)).unwrap();
+            let url = "https://sts.us-east-1.amazonaws.com/";
+            let request = caller_identity(url, "us-east-1", &login, &more, now).unwrap();
+            assert_eq!(request.body(), b"Action=GetCallerIdentity&Version=2011-06-15");
+            let authorization = request.headers()["authorization"].to_str().unwrap();
+            assert!(authorization.ends_with(&format!("Signature={signature}")), "{authorization}");
+        }
+        let login = Login::new("a test", &Keys::of("AKIDEXAMPLE", key, None)).unwrap();
+        let broken = caller_identity("https://x/", "us-east-1", &login, &[("x-a", "a\r\nb: c")], now);
+        assert_eq!(broken.unwrap_err().kind(), Kind::Config);
+    }
 
     #[test]
     fn the_credentials_of_an_answer() {
