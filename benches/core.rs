@@ -53,7 +53,7 @@ fn cache(c: &mut Criterion) {
     let keys: Vec<_> = (0..DOCUMENTS).map(|number| format!("secret {number}")).collect();
     for key in &keys {
         let document = Arc::new(Document::new(Secret::new(r#"{"user":"a","password":"b"}"#)));
-        let value = Brought { document, lease: None, at: Instant::now() };
+        let value = Brought { document, at: Instant::now() };
         let _ = cache.fetched(key.clone(), value, &terms, Instant::now(), 0.5);
     }
     let (now, mut turn) = (Instant::now(), keys.iter().cycle());

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fetch::{ATTEMPTS, Instances, Limits};
 use crate::flight::Outcome;
 use crate::plan::Origin;
-use crate::resolver::{Lookup, Resolver, ended_early, pick};
+use crate::resolver::{Lookup, Resolver, pick};
 use crate::secret::Secret;
 
 /// Runs a future to its end on this thread. No thread of ours outlives the call; the future bounds its own time.
@@ -44,7 +44,7 @@ impl Resolver {
                     Some((_, outcome)) => {
                         pick(&plan, outcome.as_ref().map_err(Clone::clone)?, false).map(|value| value.secret)
                     }
-                    None => Err(ended_early(&plan.origin)),
+                    None => Err(plan.origin.ended_early()),
                 }
             }
         };
@@ -70,6 +70,9 @@ impl Resolver {
             let mut outcomes = Vec::new();
             while let Some(landed) = fetches.join_next().await {
                 outcomes.extend(landed);
+            }
+            for farewell in instances.farewells() {
+                farewell.await;
             }
             outcomes
         })

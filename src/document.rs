@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -24,6 +25,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 #[derive(Debug)]
 pub struct Document {
     whole: Arc<Secret>,
+    /// How long the vault itself says that it is good for.
+    lease: Option<Duration>,
     fields: OnceLock<Option<HashMap<String, Field>>>,
 }
 
@@ -36,7 +39,16 @@ enum Field {
 
 impl Document {
     pub fn new(whole: Secret) -> Self {
-        Self { whole: Arc::new(whole), fields: OnceLock::new() }
+        Self::leased(whole, None)
+    }
+
+    /// One that its vault gave a lease, where there is one.
+    pub fn leased(whole: Secret, lease: Option<Duration>) -> Self {
+        Self { whole: Arc::new(whole), lease, fields: OnceLock::new() }
+    }
+
+    pub fn lease(&self) -> Option<Duration> {
+        self.lease
     }
 
     /// What the document weighs in the cache: its bytes, and those of its fields once they are read.

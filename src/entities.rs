@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::backend::Descriptor;
 use crate::config::entity::Entity;
@@ -32,15 +31,14 @@ impl Resolver {
         }
         lock(&self.plans).clear();
         lock(&self.cache).forget(|origin| changed.contains(&*origin.instance.vault));
-        self.instances.forget(|vault| changed.contains(&*vault.vault));
+        for farewell in self.instances.forget(|vault| changed.contains(&*vault.vault)) {
+            // Where there is no engine, nobody has logged in.
+            if let Ok(engine) = self.engine() {
+                engine.spawn(farewell);
+            }
+        }
         self.bump();
         true
-    }
-
-    /// How long a vault says that the value it gave last is good for.
-    pub fn lease(&self, reference: &[u8]) -> Result<Option<Duration>> {
-        let plan = self.plan(reference)?;
-        Ok(lock(&self.cache).peek(&plan.origin).and_then(|entry| entry.value()?.lease))
     }
 
     /// The reference by which a strategy of Kong's asks for a document.

@@ -34,6 +34,13 @@ impl Environment {
         Self { variables: Arc::new(variables.collect()) }
     }
 
+    /// The same without some variables.
+    pub fn without(&self, names: &[&str]) -> Self {
+        let left =
+            self.variables.iter().filter(|(name, _)| !names.iter().any(|gone| gone.as_bytes() == name.as_slice()));
+        Self { variables: Arc::new(left.map(|(name, value)| (name.clone(), value.clone())).collect()) }
+    }
+
     /// The bytes of a variable.
     pub fn secret(&self, name: &[u8]) -> Option<&Secret> {
         self.variables.get(name)

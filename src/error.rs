@@ -84,16 +84,23 @@ pub struct Error {
     kind: Kind,
     text: String,
     retry_after: Option<Duration>,
+    of_login: bool,
 }
 
 impl Error {
     pub fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), retry_after: None }
+        Self { kind, text: text.into(), retry_after: None, of_login: false }
     }
 
     /// Notes how long the vault asked us to stay away.
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
+        self
+    }
+
+    /// Notes that it is our login that failed: until that is mended, all secrets of the vault are out of reach.
+    pub fn of_login(mut self) -> Self {
+        self.of_login = true;
         self
     }
 
@@ -125,7 +132,7 @@ impl Error {
 
     /// Whether it says something about the vault as a whole, and not about one secret or our right to it.
     pub fn is_outage(&self) -> bool {
-        matches!(self.kind, Kind::Throttled | Kind::Unavailable | Kind::Tls | Kind::Timeout)
+        self.of_login || matches!(self.kind, Kind::Throttled | Kind::Unavailable | Kind::Tls | Kind::Timeout)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 use tokio::sync::Semaphore;
 
-use crate::backend::{Backend, Fetched, Setup};
+use crate::backend::{Backend, Farewell, Fetched, Setup};
 use crate::breaker::{Breaker, Change};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
@@ -89,13 +89,18 @@ impl Instances {
         lock(&self.known).iter().map(|(key, instance)| (key.clone(), Arc::clone(instance))).collect()
     }
 
-    /// Forgets some; fetches under way go on.
-    pub fn forget(&self, unwanted: impl Fn(&InstanceKey) -> bool) {
+    /// Forgets some; fetches under way go on. Returns what is to be done for those.
+    pub fn forget(&self, unwanted: impl Fn(&InstanceKey) -> bool) -> Vec<Farewell> {
         let mut known = lock(&self.known);
         let keys: Vec<_> = known.iter().map(|(key, _)| key).filter(|key| unwanted(key)).cloned().collect();
-        for key in keys {
-            known.pop(&key);
-        }
+        let forgotten: Vec<_> = keys.iter().filter_map(|key| known.pop(key)).collect();
+        drop(known);
+        forgotten.iter().filter_map(|instance| instance.backend.farewell()).collect()
+    }
+
+    /// What is to be done when nobody asks these vaults any more, if anything is.
+    pub fn farewells(&self) -> Vec<Farewell> {
+        self.all().into_iter().filter_map(|(_, instance)| instance.backend.farewell()).collect()
     }
 
     /// One fetch, with the deadline over everything it does. `attempts`: how often it may be tried within that.

@@ -77,7 +77,7 @@ impl Node {
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
         let (at, tag, lease, content) = match parcel {
-            Parcel::Value(value) => (value.at, VALUE, value.lease, value.document.whole().as_bytes()),
+            Parcel::Value(value) => (value.at, VALUE, value.document.lease(), value.document.whole().as_bytes()),
             Parcel::Failure { error, at } => (*at, FAILURE, error.retry_after(), error.text().as_bytes()),
         };
         let mut sealed = Vec::with_capacity(NONCE_LEN + 18 + content.len() + AES_256_GCM.tag_len());
@@ -107,7 +107,8 @@ impl Node {
         let lease = Some(u64::from_le_bytes(*lease)).filter(|lease| *lease != u64::MAX).map(Duration::from_nanos);
         match *tag {
             VALUE => {
-                Some(Parcel::Value(Brought { document: Arc::new(Document::new(Secret::new(content))), lease, at }))
+                let document = Arc::new(Document::leased(Secret::new(content), lease));
+                Some(Parcel::Value(Brought { document, at }))
             }
             FAILURE => {
                 let error = Error::new(Kind::from_code(*kind)?, String::from_utf8_lossy(content));
@@ -132,8 +133,8 @@ mod tests {
     use super::*;
 
     fn value(text: &str, at: Instant) -> Parcel {
-        let document = Arc::new(Document::new(Secret::new(text)));
-        Parcel::Value(Brought { document, lease: Some(Duration::from_secs(7)), at })
+        let document = Arc::new(Document::leased(Secret::new(text), Some(Duration::from_secs(7))));
+        Parcel::Value(Brought { document, at })
     }
 
     #[test]
@@ -146,7 +147,7 @@ mod tests {
         assert!(!sealed.windows(7).any(|part| part == b"hunter2"));
         let Some(Parcel::Value(opened)) = node.open(&mine, &sealed) else { panic!() };
         assert_eq!((opened.document.whole().as_str(), opened.at), (Some("hunter2"), at));
-        assert_eq!(opened.lease, Some(Duration::from_secs(7)));
+        assert_eq!(opened.document.lease(), Some(Duration::from_secs(7)));
         assert!(node.open(&other, &sealed).is_none());
         assert!(Node::new().unwrap().open(&mine, &sealed).is_none());
         for end in 0..sealed.len() {

@@ -100,6 +100,12 @@ impl Origin {
         Error::new(Kind::WouldBlock, text)
     }
 
+    /// What those hear whose fetch was dropped.
+    pub fn ended_early(&self) -> Error {
+        let text = format!("the fetch from {} ended early: please report this as a defect", self.label());
+        Error::new(Kind::Internal, text)
+    }
+
     /// By which the workers of a node call it.
     pub fn name(&self, node: &Node) -> &Name {
         self.name.get_or_init(|| {

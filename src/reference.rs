@@ -97,7 +97,7 @@ fn options(query: &[u8]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
 }
 
 /// Quotes a reference in an error: bounded, on one line, without what looks like a credential.
-fn quote(text: &[u8]) -> String {
+pub fn quote(text: &[u8]) -> String {
     let (shown, query) = cut(text, b'?');
     let mut shown = shown.to_vec();
     for (index, pair) in query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&')).enumerate() {

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
@@ -19,12 +19,13 @@ use crate::departure::Ear;
 use crate::document::Document;
 use crate::engine::Engine;
 use crate::environment::Environment;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::exchange::vault_name;
 use crate::fetch::{Done, Instances, Limits};
 use crate::flight::{Boarding, Flights, Outcome, Purpose, Watch};
+use crate::live::Live;
 use crate::metrics::{Levels, Metrics};
-use crate::node::{Node, Parcel};
+use crate::node::Parcel;
 use crate::plan::{InstanceKey, Origin, Plan};
 use crate::rotation::Rotation;
 use crate::secret::Secret;
@@ -49,6 +50,8 @@ pub struct Value {
     pub secret: Arc<Secret>,
     /// Whether the generation counter will tell when it is not to be served any more.
     pub lasting: bool,
+    /// How long the vault itself says that it is good for.
+    pub lease: Option<Duration>,
 }
 
 /// One Lua VM's view of its vaults: configuration, cache, flights.
@@ -66,6 +69,7 @@ pub struct Resolver {
     /// By which other workers ask this one.
     pub(crate) ear: OnceLock<Ear>,
     pub metrics: Metrics,
+    pub(crate) live: Live,
 }
 
 impl Resolver {
@@ -84,6 +88,7 @@ impl Resolver {
             bell: Bell::new(),
             ear: OnceLock::new(),
             metrics: Metrics::default(),
+            live: Live::default(),
             config,
             environment,
         }
@@ -99,12 +104,14 @@ impl Resolver {
 
     /// What a reference means; known ones are not read anew.
     pub fn plan(&self, reference: &[u8]) -> Result<Arc<Plan>> {
-        if let Some(plan) = lock(&self.plans).get(reference) {
+        // Held all the time: who changes entities clears it afterwards, and no plan from before may come in later.
+        let mut plans = lock(&self.plans);
+        if let Some(plan) = plans.get(reference) {
             return Ok(Arc::clone(plan));
         }
         let plan = Arc::new(Plan::of(reference, &self.config)?);
         if reference.len() <= LONGEST_KEPT {
-            lock(&self.plans).put(reference.into(), Arc::clone(&plan));
+            plans.put(reference.into(), Arc::clone(&plan));
         }
         Ok(plan)
     }
@@ -189,9 +196,9 @@ impl Resolver {
         }
     }
 
-    /// Whether a flight is not to be waited for any more.
+    /// Whether a flight or a job is not to be waited for any more.
     pub fn has_landed(&self, ticket: u64) -> bool {
-        lock(&self.flights).has_landed(ticket)
+        self.has_ended(ticket) && lock(&self.flights).has_landed(ticket)
     }
 
     /// Asks for a new value in the background.
@@ -203,21 +210,6 @@ impl Resolver {
         }
         let than = lock(&self.cache).peek(origin).and_then(|entry| entry.value().map(|value| value.at));
         self.send(origin, than.map_or(Purpose::Miss, Purpose::Newer));
-    }
-
-    /// Boards a flight that nobody waits for and sees to its departure: by the worker, where it listens.
-    pub fn send(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose) {
-        // Best effort: whoever needs the value will ask, and hear of a failure then.
-        let Ok(Boarding::Boarded(ticket)) = self.board(origin, purpose, false) else { return };
-        let node = Node::of_this_process();
-        let name = node.map(|node| *origin.name(node)).unwrap_or_default();
-        let event = match purpose {
-            Purpose::Probe(_) => Event::Probing { ticket, name, vault: vault_name(origin) },
-            _ => Event::Boarding { ticket, name, dead: None },
-        };
-        if !self.bell.ring(event) && !self.adopt(ticket, b"") {
-            let _ = self.depart(ticket, None, false);
-        }
     }
 
     /// Forgets all values and connections. With `refetch`, what was known is fetched again in the background.
@@ -318,11 +310,11 @@ impl Resolver {
         self.metrics.fetched(done.took);
         let kept = match done.fetched {
             Ok(Fetched { document, lease }) => {
-                let document = Arc::new(Document::new(document));
+                let document = Arc::new(Document::leased(document, lease));
                 if origin.by_field {
                     document.read_fields();
                 }
-                let value = Brought { document: Arc::clone(&document), lease, at };
+                let value = Brought { document: Arc::clone(&document), at };
                 self.keep_value(origin, value.clone());
                 (Ok(document), Parcel::Value(value))
             }
@@ -372,7 +364,7 @@ impl Resolver {
         let polled = pin!(instance.backend().fetch(&origin.ask)).poll(&mut Context::from_waker(Waker::noop()));
         let fetched = match polled {
             Poll::Ready(fetched) => fetched,
-            Poll::Pending => Err(ended_early(origin)),
+            Poll::Pending => Err(origin.ended_early()),
         };
         self.keep(origin, Done { fetched, change: Change::None, took: start.elapsed() }).0
     }
@@ -386,11 +378,8 @@ impl Drop for Resolver {
 }
 
 pub(crate) fn pick(plan: &Plan, document: &Document, lasting: bool) -> Result<Value> {
-    Ok(Value { secret: document.pick(plan.key.as_deref(), plan.base64_decode)?, lasting })
-}
-
-pub(crate) fn ended_early(origin: &Origin) -> Error {
-    Error::new(Kind::Internal, format!("the fetch from {} ended early: please report this as a defect", origin.label()))
+    let secret = document.pick(plan.key.as_deref(), plan.base64_decode)?;
+    Ok(Value { secret, lasting, lease: document.lease() })
 }
 
 /// A panic while a lock is held leaves data that is still whole: each critical section is one call.

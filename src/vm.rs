@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use crate::bootstrap;
 use crate::config::Source;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
+use crate::live::Watch;
 use crate::resolver::Resolver;
 
 /// The state behind `require "kong.vault"`. A reload of nginx makes a new VM, and with it a new one of these.
@@ -15,6 +17,9 @@ pub struct Vm {
     environment: Environment,
     resolver: OnceLock<Result<Arc<Resolver>>>,
     generation: Arc<AtomicU32>,
+    watch: Arc<Watch>,
+    /// What is wrong with `vault_data_dir`.
+    unfollowed: OnceLock<Error>,
     /// The process that made it, and how many that process had made with it.
     made_by: (u32, u32),
 }
@@ -23,13 +28,23 @@ pub struct Vm {
 /// need one each) does that.
 const LASTING_VMS: u32 = 2;
 
+/// How long the end of a worker may wait for its vaults.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 impl Vm {
     pub fn new(environment: Environment) -> Self {
         static MADE: Mutex<(u32, u32)> = Mutex::new((0, 0));
         let pid = std::process::id();
         let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
         *made = if made.0 == pid { (pid, made.1.saturating_add(1)) } else { (pid, 1) };
-        Self { environment, resolver: OnceLock::new(), generation: Arc::new(AtomicU32::new(1)), made_by: *made }
+        Self {
+            environment,
+            resolver: OnceLock::new(),
+            generation: Arc::new(AtomicU32::new(1)),
+            watch: Arc::default(),
+            unfollowed: OnceLock::new(),
+            made_by: *made,
+        }
     }
 
     /// Whether it is one of many that end with their requests, so that nothing should be kept running for it. A VM that
@@ -39,7 +54,7 @@ impl Vm {
     }
 
     /// Settles the configuration; allowed once, before the first secret is asked for. An error in the options of one
-    /// vault is returned, but leaves the other vaults usable.
+    /// vault, or in `vault_data_dir`, is returned, but leaves the other vaults usable.
     pub fn configure(&self, conf: &BTreeMap<String, String>, written_in: Source<'_>) -> Result<()> {
         let mut late = true;
         let settled = self.resolver.get_or_init(|| {
@@ -50,7 +65,8 @@ impl Vm {
             let text = "kong.vault is configured already: call configure once, in init_by_lua, before the first secret is asked for";
             return Err(Error::new(Kind::Config, text));
         }
-        settled.as_ref().map_err(Clone::clone)?.config().check()
+        settled.as_ref().map_err(Clone::clone)?.config().check()?;
+        self.unfollowed.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// The resolver; without `configure`, the environment alone configures it.
@@ -63,8 +79,49 @@ impl Vm {
         &self.generation
     }
 
+    /// Tells whether vault entities have changed that this process has not read.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Has the vaults done what they want done last. This thread has nothing else to do any more, but the process is about
+    /// to end, and the engine with it: so it is waited for, within bounds.
+    fn take_leave(&self) -> Option<()> {
+        let resolver = self.resolver.get()?.as_ref().ok()?;
+        let (done, all) = mpsc::channel();
+        for farewell in resolver.instances.farewells() {
+            let done = done.clone();
+            resolver.engine().ok()?.spawn(async move {
+                farewell.await;
+                // Nobody may be waiting any more.
+                let _ = done.send(());
+            });
+        }
+        drop(done);
+        let end = Instant::now() + FAREWELL;
+        // A request's VM ends amid others' requests.
+        while !self.is_throwaway() && all.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok() {}
+        Some(())
+    }
+
     fn load(&self, conf: &BTreeMap<String, String>, written_in: Source<'_>) -> Result<Arc<Resolver>> {
         let config = bootstrap::load(conf, written_in, &self.environment)?;
-        Ok(Arc::new(Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation))))
+        let resolver = Arc::new(Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation)));
+        // Kong has entities of its own, and an Admin API.
+        let followed = match written_in {
+            Source::Kong => Ok(()),
+            _ => resolver.follow_entities(&self.watch),
+        };
+        if let Err(error) = followed {
+            // There is but one loading.
+            let _ = self.unfollowed.set(error);
+        }
+        Ok(resolver)
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        self.take_leave();
     }
 }

@@ -156,8 +156,8 @@ fn an_unknown_option_is_named_with_its_source_and_what_was_meant() {
     says(&flaw(&[("vault_hvc_token", "hunter2")], &[]), &["did you mean vault_hcv_token?"]);
     says(&flaw(&[("nope", "1")], &[]), &["unknown option nope, set by configure key nope: accepted are vaults,"]);
     for (key, part) in [
-        ("vault_hcv_approle_secret_id", "option approle_secret_id of the hcv vault"),
-        ("vault_hcv_kube_role", "option kube_role of the hcv vault"),
+        ("vault_hcv_azure_auth_role", "option azure_auth_role of the hcv vault"),
+        ("vault_hcv_gcp_auth_role", "option gcp_auth_role of the hcv vault"),
     ] {
         says(&flaw(&[(key, "hunter2")], &[]), &[part, "set by configure key", "is one of Kong's, but not of ours yet"]);
     }
@@ -286,7 +286,8 @@ fn keys_of_a_file_are_named_by_it() {
 #[test]
 fn a_required_option_is_missed_when_it_is_needed() {
     const OPTIONS: &[Opt] = &[Opt::new("place", Type::Text, "").required().overridable()];
-    static BACKEND: Descriptor = Descriptor { name: "odd", title: "", options: OPTIONS, immediate: true, build };
+    static BACKEND: Descriptor =
+        Descriptor { name: "odd", title: "", options: OPTIONS, needs: &[], immediate: true, build };
     fn build(_: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         unreachable!()
     }

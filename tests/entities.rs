@@ -74,6 +74,18 @@ fn entities_are_read_from_yaml_and_from_json() {
 }
 
 #[test]
+fn merge_keys_are_merged() {
+    let yaml = "_base: &base { host: vault.example, port: 8201 }\n\
+                vaults:\n- prefix: mine\n  name: hcv\n  config: { <<: *base, port: 8202 }\n";
+    let config = File::new("kong.yml", yaml).load(&[]).unwrap();
+    config.check().unwrap();
+    let mine = settings(&config, "{vault://mine/a/b}").unwrap();
+    assert_eq!((mine.text("host"), mine.integer("port")), (Some("vault.example"), Some(8202)));
+    let config = File::new("kong.yml", "vaults: [{ prefix: mine, name: env, <<: hunter2 }]").load(&[]).unwrap();
+    says(&shown(config.check().unwrap_err()), &["entry 1 of vaults", "`<<` merges in what is no mapping"]);
+}
+
+#[test]
 fn a_file_that_is_none_is_named_with_the_place() {
     for (text, parts) in [
         ("vaults:\n- prefix: a1\n  config: {token: hunter2\n", &["line ", "is no YAML or JSON"][..]),

@@ -15,15 +15,7 @@ const LABEL: &str = "hcv vault (test)";
 
 fn client<'a>(change: impl FnOnce(&mut Transport<'a>)) -> Result<Client> {
     static NOTHING: LazyLock<Environment> = LazyLock::new(Environment::default);
-    let mut transport = Transport {
-        label: LABEL.to_owned(),
-        ca_cert: None,
-        verify: true,
-        server_name: None,
-        environment: &NOTHING,
-        threads: true,
-        timeout: Duration::from_secs(5),
-    };
+    let mut transport = Transport::new(LABEL.to_owned(), &NOTHING, Duration::from_secs(5));
     change(&mut transport);
     Client::new(&transport)
 }

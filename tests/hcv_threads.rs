@@ -16,16 +16,11 @@ fn threads() -> usize {
 #[tokio::test]
 async fn without_threads_there_are_none() {
     let server = Fake::start(|_| answer("200 OK", "", "{}")).await;
-    let before = threads();
+    let (before, nothing) = (threads(), Environment::default());
     for allowed in [false, true] {
         let transport = Transport {
-            label: "hcv vault (test)".to_owned(),
-            ca_cert: None,
-            verify: true,
-            server_name: None,
-            environment: &Environment::default(),
             threads: allowed,
-            timeout: Duration::from_secs(5),
+            ..Transport::new("hcv vault (test)".to_owned(), &nothing, Duration::from_secs(5))
         };
         let client = Client::new(&transport).unwrap();
         for name in ["localhost", "nosuchhost.invalid"] {

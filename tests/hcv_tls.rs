@@ -14,13 +14,9 @@ use support::tls;
 
 fn client(ca_cert: Option<&str>, server_name: Option<&str>, environment: &Environment) -> Client {
     let transport = Transport {
-        label: "hcv vault (test)".to_owned(),
         ca_cert,
-        verify: true,
         server_name,
-        environment,
-        threads: true,
-        timeout: Duration::from_secs(5),
+        ..Transport::new("hcv vault (test)".to_owned(), environment, Duration::from_secs(5))
     };
     Client::new(&transport).expect("a client")
 }

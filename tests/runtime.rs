@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const OPTIONS: &[Opt] = &[Opt::new("stage", Type::Text, "which stage answers").required()];
 const PUPPET: Descriptor =
-    Descriptor { name: "puppet", title: "a vault for tests", options: OPTIONS, immediate: false, build };
+    Descriptor { name: "puppet", title: "a vault for tests", options: OPTIONS, needs: &[], immediate: false, build };
 static BACKENDS: &[&Descriptor] = &[&PUPPET];
 
 /// What a vault does, and how often it was asked for what.

@@ -11,7 +11,7 @@ const OPTIONS: &[Opt] =
     &[Opt::new("prefix", Type::Text, "what is put before each name, such as `SECRET_`").default("").overridable()];
 
 pub const DESCRIPTOR: Descriptor =
-    Descriptor { name: "env", title: "environment variables", options: OPTIONS, immediate: true, build };
+    Descriptor { name: "env", title: "environment variables", options: OPTIONS, needs: &[], immediate: true, build };
 
 struct Env {
     vault: String,

@@ -38,9 +38,17 @@ pub struct Fetched {
 /// dropping it abandons it.
 pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Fetched>> + Send + 'a>>;
 
+/// The last thing that is done for a vault. It bounds its own time.
+pub type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// One configured vault: connections, credentials and logins live in it and are shared by all its fetches.
 pub trait Backend: Send + Sync {
     fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a>;
+
+    /// What is to be done when nobody will ask any more, if anything is.
+    fn farewell(&self) -> Option<Farewell> {
+        None
+    }
 }
 
 /// What a backend is built from.
@@ -55,12 +63,33 @@ pub struct Setup<'a> {
     pub threads: bool,
 }
 
+/// When options need others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// An option has that value.
+    Is(&'static str, &'static str),
+    /// An option is set at all.
+    Set(&'static str),
+}
+
+/// Options that an option's value makes necessary.
+#[derive(Debug, Clone, Copy)]
+pub struct Needs {
+    pub when: When,
+    /// All of these have to be set.
+    pub all: &'static [&'static str],
+    /// And of these at least one, if there are any.
+    pub any: &'static [&'static str],
+}
+
 /// How a backend is announced.
 pub struct Descriptor {
     pub name: &'static str,
     /// For the documents' table.
     pub title: &'static str,
     pub options: &'static [Opt],
+    /// Which of them others make necessary.
+    pub needs: &'static [Needs],
     /// Whether a fetch needs no network and no file, so that any phase may do it on nginx's thread.
     pub immediate: bool,
     pub build: fn(&Setup<'_>) -> Result<Arc<dyn Backend>>,

@@ -44,7 +44,7 @@ impl Terms {
 
     /// For how long a value still serves, fresh or not; `None`: for ever.
     pub fn serves_for(&self, value: &Brought, now: Instant) -> Option<Duration> {
-        let whole = self.freshness(value.lease)?.checked_add(self.resurrect_ttl)?;
+        let whole = self.freshness(value.document.lease())?.checked_add(self.resurrect_ttl)?;
         Some(whole.saturating_sub(now.saturating_duration_since(value.at)))
     }
 }
@@ -53,8 +53,6 @@ impl Terms {
 #[derive(Debug, Clone)]
 pub struct Brought {
     pub document: Arc<Document>,
-    /// How long the vault itself says that the value is good for.
-    pub lease: Option<Duration>,
     pub at: Instant,
 }
 
@@ -102,7 +100,7 @@ pub struct Entry {
 impl Entry {
     /// A value that a vault brought.
     pub fn fetched(value: Brought, terms: &Terms, used_at: Instant, chance: f64) -> Self {
-        let ttl = terms.freshness(value.lease);
+        let ttl = terms.freshness(value.document.lease());
         let fresh_until = ttl.and_then(|ttl| value.at.checked_add(ttl));
         let lead = RENEWAL.0 + (RENEWAL.1 - RENEWAL.0) * chance.clamp(0.0, 1.0);
         // A value that is never fresh is fetched whenever it is asked for, never ahead.

@@ -16,10 +16,6 @@ fn terms(ttl: Option<u64>, neg_ttl: u64, resurrect_ttl: u64) -> Terms {
     }
 }
 
-fn document(text: &str) -> Arc<Document> {
-    Arc::new(Document::new(Secret::new(text)))
-}
-
 fn down() -> Error {
     Error::new(Kind::Unavailable, "down")
 }
@@ -45,7 +41,8 @@ impl Shelf {
 
     fn brings(&mut self, key: &'static str, text: &str, lease: Option<u64>, terms: &Terms, second: u64) -> bool {
         let at = self.at(second);
-        let value = Brought { document: document(text), lease: lease.map(Duration::from_secs), at };
+        let lease = lease.map(Duration::from_secs);
+        let value = Brought { document: Arc::new(Document::leased(Secret::new(text), lease)), at };
         self.cache.fetched(key, value, terms, at, 0.0)
     }
 

@@ -9,7 +9,16 @@ use std::io::Read;
 use std::path::Path;
 
 /// Far above any kong.conf.
-const LIMIT: u64 = 4 * 1024 * 1024;
+pub const LIMIT: u64 = 4 * 1024 * 1024;
+
+/// `key = value`.
+#[derive(Debug)]
+pub struct Line {
+    /// From 1 on.
+    pub number: usize,
+    pub key: String,
+    pub value: String,
+}
 
 /// Reads a file, or says why not. The error quotes nothing: a value may be a token.
 pub fn read(path: &Path) -> Result<BTreeMap<String, String>, String> {
@@ -25,20 +34,29 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, String>, String> {
 
 fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut keys = BTreeMap::new();
-    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', ';']) {
-            continue;
-        }
-        let (key, value) = line
-            .split_once('=')
-            .ok_or_else(|| format!("line {} is not `key = value`: it has to be a kong.conf", index + 1))?;
-        let key = key.trim().replace('-', "_");
-        if key == "vaults" || key.starts_with("vault_") {
-            keys.insert(key, self::value(value.trim()));
+    for line in lines(text) {
+        let line = line.map_err(|number| format!("line {number} is not `key = value`: it has to be a kong.conf"))?;
+        if is_ours(&line.key) {
+            keys.insert(line.key, line.value);
         }
     }
     Ok(keys)
+}
+
+pub fn is_ours(key: &str) -> bool {
+    key == "vaults" || key.starts_with("vault_")
+}
+
+/// All lines that are neither empty nor a comment; of one that is no `key = value`, its number.
+pub fn lines(text: &str) -> impl Iterator<Item = Result<Line, usize>> {
+    text.trim_start_matches('\u{feff}').lines().zip(1..).filter_map(|(line, number)| {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            return None;
+        }
+        let Some((key, value)) = line.split_once('=') else { return Some(Err(number)) };
+        Some(Ok(Line { number, key: key.trim().replace('-', "_"), value: self::value(value.trim()) }))
+    })
 }
 
 fn value(text: &str) -> String {

@@ -57,7 +57,7 @@ pub fn run(reference: Option<&OsStr>, timeout: Option<&str>, conf: Option<&Path>
 }
 
 /// What `vault_fetch_timeout` accepts.
-fn seconds(text: &str) -> std::result::Result<Duration, String> {
+pub fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let Some(opt) = OWN.iter().find(|opt| opt.name == "vault_fetch_timeout") else { unreachable!() };
     match opt.read(text) {
         Some(Value::Seconds(seconds)) => Ok(seconds),

@@ -1,8 +1,9 @@
 //! The command line: what `kong vault get` is to Kong, without Kong, nginx or Lua.
 //!
-//! The exit status is 0 for a value (or what else was asked for), 1 for no value and 2 for misuse: a command line that
-//! is wrong, or a `--conf` file that is no kong.conf.
+//! The exit status is 0 for a value (or what else was asked for), 1 for no value, or for something that `check` found, and
+//! 2 for misuse: a command line that is wrong, a file that can't be read, or a `--conf` file that is no kong.conf.
 
+mod check;
 mod conf_file;
 mod get;
 mod tables;
@@ -39,6 +40,23 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         conf: Option<PathBuf>,
     },
+    /// Tell everything that is wrong with configuration files, and with each reference in them
+    ///
+    /// A file is a kong.conf, or a declarative file in Kong's format (YAML or JSON) with vault entities and, anywhere in
+    /// it, references. The environment (KONG_VAULT_…) has its say. No value is printed.
+    Check {
+        #[arg(required = true)]
+        file: Vec<PathBuf>,
+        /// The kong.conf that declarative files go with
+        #[arg(short, long, value_name = "FILE")]
+        conf: Option<PathBuf>,
+        /// Also fetch each reference once
+        #[arg(long)]
+        resolve: bool,
+        /// The longest that a fetch may take, in place of vault_fetch_timeout
+        #[arg(long, value_name = "S")]
+        timeout: Option<String>,
+    },
     /// List the vaults and their options
     Vaults {
         /// As the tables of the README
@@ -53,6 +71,11 @@ enum Outcome {
     Done(Secret),
     /// Why there is no value.
     NoValue(String),
+    /// What is wrong, on standard output, and in short.
+    Wrong {
+        text: String,
+        why: String,
+    },
     Misuse(String),
 }
 
@@ -70,15 +93,17 @@ pub fn run() -> ExitCode {
         Command::Get { reference, timeout, conf } => {
             get::run(reference.as_deref(), timeout.as_deref(), conf.as_deref())
         }
+        Command::Check { file, conf, resolve, timeout } => {
+            check::run(&file, conf.as_deref(), resolve, timeout.as_deref())
+        }
         Command::Vaults { markdown } => {
             Outcome::Done(Secret::new(if markdown { tables::markdown() } else { tables::text() }))
         }
     };
+    let unprinted = |error: std::io::Error| fail(1, &format!("standard output can't be written ({error})"));
     match outcome {
-        Outcome::Done(text) => match print(text.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(1, &format!("standard output can't be written ({error})")),
-        },
+        Outcome::Done(text) => print(text.as_bytes()).map_or_else(unprinted, |()| ExitCode::SUCCESS),
+        Outcome::Wrong { text, why } => print(text.as_bytes()).map_or_else(unprinted, |()| fail(1, &why)),
         Outcome::NoValue(why) => fail(1, &why),
         Outcome::Misuse(why) => fail(2, &why),
     }

@@ -10,7 +10,7 @@ use crate::backend::Descriptor;
 use crate::error::{Error, Kind, Result, quote};
 
 /// The largest file that is read, in bytes. Kong's own files hold services and routes too, and can be large.
-const LIMIT: u64 = 16 * 1024 * 1024;
+pub const LIMIT: u64 = 16 * 1024 * 1024;
 
 /// What a file holds.
 #[derive(Debug, Default)]
@@ -64,9 +64,12 @@ pub fn read(path: &str, backends: &[&'static Descriptor]) -> Result<Entities> {
 
 /// An entity, or its prefix and the first thing that is wrong with it.
 fn read_one(
-    written: serde_yaml_ng::Value,
+    mut written: serde_yaml_ng::Value,
     backends: &[&'static Descriptor],
 ) -> std::result::Result<Entity, (Option<String>, String)> {
+    written
+        .apply_merge()
+        .map_err(|_| (None, "is no vault entity: its `<<` merges in what is no mapping".to_owned()))?;
     let written: Value = serde_yaml_ng::from_value(written)
         .map_err(|_| (None, "is no vault entity: the names in it have to be texts".to_owned()))?;
     entity::read(&written, backends).map_err(|flaws| {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use regex_lite::Regex;
 use serde_json::{Map, Value};
 
+use super::needs::{self, Missing};
 use super::written::{find, options_of};
 use super::{LATER, Listed, wrong};
 use crate::backend::Descriptor;
@@ -110,6 +111,15 @@ pub fn option_flaws(entity: &Entity) -> Vec<Flaw> {
     }
     for opt in options_of(backend).filter(|opt| opt.required && !seen.contains(&opt.name)) {
         flaws.push(Flaw::new(format!("config.{}", opt.name), "required field missing"));
+    }
+    for unmet in needs::of_written(backend, &entity.config) {
+        flaws.push(match unmet.missing {
+            Missing::This(name) => Flaw::new(format!("config.{name}"), "required field missing"),
+            Missing::OneOf(names) => {
+                let names: Vec<_> = names.iter().map(|name| format!("'{name}'")).collect();
+                Flaw::new("config", format!("at least one of these fields must be non-empty: {}", names.join(", ")))
+            }
+        });
     }
     flaws
 }
@@ -219,6 +229,26 @@ mod tests {
             ["config.host", "config.port", "config.prot", "config.protocol", "config.tls_verify", "config.token"]
         );
         assert!(found.iter().any(|(_, what)| what == "has to be http or https"), "{found:?}");
+    }
+
+    #[test]
+    fn what_an_option_makes_necessary_is_missed() {
+        let missing = |config: Value| flaws(&json!({"prefix": "mine", "name": "hcv", "config": config}));
+        let found = missing(json!({"auth_method": "approle"}));
+        assert_eq!(
+            found.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
+            ["config.approle_role_id", "config"]
+        );
+        assert!(found[1].1.contains("'approle_secret_id', 'approle_secret_id_file'"), "{found:?}");
+        assert_eq!(
+            missing(json!({"auth_method": "approle", "approle_role_id": "a", "approle_secret_id_file": "/a"})),
+            []
+        );
+        assert_eq!(missing(json!({"auth_method": "token"})), []);
+        let found = missing(
+            json!({"auth_method": "jwt", "oauth2_token_endpoint": "https://idp/token", "oauth2_client_id": "a"}),
+        );
+        assert_eq!(found, [("config.oauth2_client_secret".to_owned(), "required field missing".to_owned())]);
     }
 
     #[test]

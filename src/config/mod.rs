@@ -4,6 +4,7 @@
 
 mod entities;
 pub mod entity;
+mod needs;
 mod referred;
 mod source;
 mod vaults;
@@ -20,13 +21,16 @@ use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::options::OWN;
 use crate::reference::{Reference, is_reference};
+use crate::secret::Secret;
 use crate::settings::{Sealed, Settings};
+pub use entities::LIMIT as LARGEST_FILE;
 pub use referred::Referred;
 pub use source::Source;
 use vaults::Vaults;
 pub use vaults::{Listed, Vault};
 use written::Written;
 pub use written::options_of;
+pub use wrong::did_you_mean;
 
 /// Backends that Kong documents and that are not here yet: no vault entity may take their names.
 const LATER: [&str; 4] = ["gcp", "azure", "conjur", "fs"];
@@ -41,6 +45,10 @@ pub struct Config {
     pub fetch_timeout: Duration,
     pub breaker_interval: Duration,
     pub idle_ttl: Duration,
+    /// Where entities are kept that may change.
+    pub data_dir: Option<String>,
+    /// What the Admin API wants to be shown.
+    pub admin_token: Option<Secret>,
     strict_compatibility: bool,
     vaults: Vaults,
     /// The first thing that is wrong anywhere.
@@ -99,6 +107,8 @@ impl Config {
             fetch_timeout: own.seconds("vault_fetch_timeout").unwrap_or_default(),
             breaker_interval: own.seconds("vault_breaker_interval").unwrap_or_default(),
             idle_ttl: own.seconds("vault_idle_ttl").unwrap_or_default(),
+            data_dir: own.text("vault_data_dir").map(str::to_owned),
+            admin_token: own.secret("vault_admin_token").cloned(),
             strict_compatibility: own.boolean("vault_strict_compatibility"),
             vaults: Vaults::new(enabled(own.list("vaults"), &vaults_set_by, backends)?),
             flaw,
@@ -177,7 +187,11 @@ impl Config {
         };
         match options_of(vault.backend).find(|opt| opt.required && settings.get(opt.name).is_none()) {
             Some(opt) => Err(wrong::missing(vault, opt)),
-            None => Ok(settings),
+            None if reference.options.is_empty() => Ok(settings),
+            None => match needs::of_settings(vault.backend, &settings).first() {
+                Some(unmet) => Err(wrong::unmet(vault.backend, &vault.name, unmet)),
+                None => Ok(settings),
+            },
         }
     }
 

@@ -13,7 +13,7 @@ use super::entity::Entity;
 use super::referred::Referred;
 use super::source::Source;
 use super::written::{self, Written, options_of};
-use super::wrong;
+use super::{needs, wrong};
 use crate::backend::Descriptor;
 use crate::error::{Error, Kind, Result, quote};
 use crate::settings::{Sealed, Settings, Value, hash_once};
@@ -66,9 +66,10 @@ impl Vaults {
     /// Adds one that stays. What is wrong with the options of a vault that is off is still wrong; but the vault is not
     /// there.
     pub fn add(&mut self, name: &str, backend: &'static Descriptor, settings: Result<Settings>) -> Result<()> {
-        let flaw = settings.as_ref().map(|_| ()).map_err(Clone::clone);
+        let vault = vault(name, backend, settings);
+        let flaw = vault.settings.as_ref().map(|_| ()).map_err(Clone::clone);
         if self.enabled.contains(&backend.name) {
-            self.fixed.insert(name.to_owned(), Ok(Arc::new(vault(name, backend, settings))));
+            self.fixed.insert(name.to_owned(), Ok(Arc::new(vault)));
         }
         flaw
     }
@@ -196,7 +197,11 @@ fn settings_of(
 }
 
 fn vault(name: &str, backend: &'static Descriptor, settings: Result<Settings>) -> Vault {
-    Vault { name: name.to_owned(), backend, settings: settings.map(|settings| Arc::new(settings.seal())) }
+    let settings = settings.and_then(|settings| match needs::of_settings(backend, &settings).first() {
+        Some(unmet) => Err(wrong::unmet(backend, name, unmet)),
+        None => Ok(Arc::new(settings.seal())),
+    });
+    Vault { name: name.to_owned(), backend, settings }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

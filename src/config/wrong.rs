@@ -1,18 +1,18 @@
 //! What is wrong with a configuration, for people: which option, set where, and what is accepted.
 
 use super::Vault;
+use super::needs::{Missing, Unmet};
 use super::source::Source;
 use super::written::{Written, options_of};
-use crate::backend::Descriptor;
+use crate::backend::{Descriptor, When};
 use crate::error::{Error, Kind, quote};
-use crate::options::{OWN, Opt};
+use crate::options::{OWN, Opt, variable};
 
 /// How much of what somebody wrote an error shows, in characters.
 const SHOWN: usize = 64;
 
 /// Options that Kong documents and that are not here yet, by how they begin.
-const LATER: [(&str, &[&str]); 1] =
-    [("hcv", &["kube_", "approle_", "cert_auth_", "oauth2_", "gcp_", "azure_", "aws_"])];
+const LATER: [(&str, &[&str]); 1] = [("hcv", &["gcp_", "azure_", "aws_"])];
 
 /// What stands in an entity may be read by whoever may read the entities, so it names credentials, and nothing else.
 pub const ENTITIES_TAKE: &str =
@@ -162,6 +162,26 @@ pub fn missing(vault: &Vault, opt: &Opt) -> Error {
         opt.key(backend),
         opt.variable(backend),
         opt.name
+    ))
+}
+
+/// For options that another one's value makes necessary.
+pub fn unmet(backend: &Descriptor, vault: &str, unmet: &Unmet) -> Error {
+    let why = match unmet.when {
+        When::Is(option, value) => format!("{option} = {value}"),
+        When::Set(option) => option.to_owned(),
+    };
+    let (missing, example) = match unmet.missing {
+        Missing::This(name) => (format!("option {name}"), name),
+        Missing::OneOf(names) => {
+            (format!("one of the options {}", names.join(", ")), names.first().copied().unwrap_or_default())
+        }
+    };
+    let key = format!("vault_{}_{example}", backend.name);
+    config(format!(
+        "{why} of the {} vault ({vault}) needs {missing}, which is missing: set configure key {key}, environment variable {}, or config.{example} of a vault entity",
+        backend.name,
+        variable(&key)
     ))
 }
 

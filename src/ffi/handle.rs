@@ -132,6 +132,7 @@ impl Handle {
     }
 
     fn value(&self, value: Value, answer: &mut Answer) -> i32 {
+        answer.seconds = value.lease.map_or(0.0, |lease| lease.as_secs_f64());
         self.show(answer, value.secret);
         if value.lasting { status::VALUE } else { status::FLEETING }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, UserDataMethods};
 
 use super::{Native, or_error};
-use crate::backend::{ALL, Descriptor, find};
+use crate::backend::{ALL, Descriptor, When, find};
 use crate::config::{Source, entity, options_of};
 use crate::error::{Error, Kind, Result};
 use crate::options::{LONGEST, OWN, Opt, Type};
@@ -19,6 +19,7 @@ pub fn functions(lua: &Lua, module: &Table) -> mlua::Result<()> {
     }
     module.set("own_options", own)?;
     module.set("options", lua.create_function(options)?)?;
+    module.set("needs", lua.create_function(needs)?)?;
     module.set("refusal", lua.create_function(refusal)?)
 }
 
@@ -41,10 +42,6 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
         let plan = this.0.resolver().and_then(|resolver| resolver.plan(&reference.as_bytes()));
         Ok(plan.is_err_and(|error| error.kind() == Kind::UnknownVault))
     });
-    methods.add_method("lease", |_, this, reference: LuaString| {
-        let lease = this.0.resolver().and_then(|resolver| resolver.lease(&reference.as_bytes()));
-        Ok(lease.ok().flatten().map(|lease| lease.as_secs_f64()))
-    });
     methods.add_method("replace_entities", |lua, this, (json, place): (LuaString, String)| {
         let changed = serde_json::from_slice::<Vec<serde_json::Value>>(&json.as_bytes())
             .map_err(|_| Error::new(Kind::Config, format!("the vault entities of {place} are no list in JSON")))
@@ -65,6 +62,25 @@ fn options(lua: &Lua, backend: String) -> mlua::Result<Table> {
     let list = lua.create_table()?;
     for opt in find(&backend).into_iter().flat_map(options_of) {
         list.push(option(lua, opt)?)?;
+    }
+    Ok(list)
+}
+
+/// What options of a backend make necessary: a list of `{ option, value, all, any }`; without a value, the option only has
+/// to be set.
+fn needs(lua: &Lua, backend: String) -> mlua::Result<Table> {
+    let list = lua.create_table()?;
+    for need in find(&backend).into_iter().flat_map(|backend| backend.needs) {
+        let table = lua.create_table()?;
+        let (option, value) = match need.when {
+            When::Is(option, value) => (option, Some(value)),
+            When::Set(option) => (option, None),
+        };
+        table.set("option", option)?;
+        table.set("value", value)?;
+        table.set("all", need.all.to_vec())?;
+        table.set("any", need.any.to_vec())?;
+        list.push(table)?;
     }
     Ok(list)
 }

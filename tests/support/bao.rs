@@ -76,16 +76,8 @@ impl Bao {
             .stderr(Stdio::null())
             .spawn()
             .expect("the server's binary");
-        let client = Client::new(&Transport {
-            label: "test".to_owned(),
-            ca_cert: None,
-            verify: true,
-            server_name: None,
-            environment: &Environment::default(),
-            threads: true,
-            timeout: PATIENCE,
-        })
-        .expect("a client");
+        let client =
+            Client::new(&Transport::new("test".to_owned(), &Environment::default(), PATIENCE)).expect("a client");
         let mut server = Bao { child, port, tls_ports, client, _home: home };
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
@@ -110,10 +102,29 @@ impl Bao {
         self.send(Method::POST, "", path, body).await
     }
 
+    pub async fn read(&self, path: &str) -> serde_json::Value {
+        let answer = self.send(Method::GET, "", path, "").await;
+        serde_json::from_slice(answer.body.as_bytes()).expect("JSON")
+    }
+
     pub async fn send(&self, method: Method, namespace: &str, path: &str, body: &str) -> Answer {
         let answer = self.client.send(self.request(method, namespace, path, body)).await.expect("an answer");
         assert!(answer.status < 300, "{path}: {} {:?}", answer.status, answer.body.as_str());
         answer
+    }
+
+    /// Has an answer wrapped.
+    pub async fn wrap(&self, path: &str, body: &str) -> Answer {
+        let mut request = self.request(Method::POST, "", path, body);
+        request.headers_mut().insert("x-vault-wrap-ttl", "60s".parse().expect("a header"));
+        self.client.send(request).await.expect("an answer")
+    }
+
+    /// As somebody else, by a token of theirs.
+    pub async fn write_as(&self, token: &str, path: &str) -> Answer {
+        let mut request = self.request(Method::POST, "", path, "{}");
+        request.headers_mut().insert("x-vault-token", token.parse().expect("a header"));
+        self.client.send(request).await.expect("an answer")
     }
 
     fn request(&self, method: Method, namespace: &str, path: &str, body: &str) -> Request<Vec<u8>> {

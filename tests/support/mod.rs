@@ -2,11 +2,15 @@
 //! ended with the test's runtime.
 #![allow(dead_code)]
 
+pub mod admin;
 pub mod amazon;
 pub mod bao;
 pub mod certs;
+pub mod check;
 pub mod config;
+pub mod login;
 pub mod moto;
+pub mod proxy;
 pub mod resolve;
 pub mod tls;
 pub mod vault;

@@ -52,16 +52,9 @@ impl Moto {
             .stderr(Stdio::null())
             .spawn()
             .expect("the server's program");
-        let transport = Transport {
-            label: "test".to_owned(),
-            ca_cert: None,
-            verify: true,
-            server_name: None,
-            environment: &Environment::default(),
-            threads: true,
-            timeout: PATIENCE,
-        };
-        let mut server = Moto { child, port, client: Client::new(&transport).expect("a client") };
+        let client =
+            Client::new(&Transport::new("test".to_owned(), &Environment::default(), PATIENCE)).expect("a client");
+        let mut server = Moto { child, port, client };
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
             if server.child.try_wait().expect("its state").is_some() {

@@ -1,4 +1,4 @@
-//! A TLS server that tells what it was asked: the name in the handshake, the protocol agreed on and the `Host` header.
+//! A TLS server that tells what it was asked: the name in the handshake, the `Host` header and whose certificate it saw.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -6,20 +6,42 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 use super::answer;
-use super::certs::Pair;
+use super::certs::{Ca, Pair};
+
+/// Which TLS, and whose certificates are asked for.
+#[derive(Default)]
+pub struct Terms<'a> {
+    pub versions: Option<&'static [&'static SupportedProtocolVersion]>,
+    pub clients: Option<&'a Ca>,
+}
 
 /// Serves on a thread that ends with the test's process; returns the port.
 pub fn start(pair: &Pair) -> u16 {
+    start_with(pair, &Terms::default())
+}
+
+pub fn start_with(pair: &Pair, terms: &Terms<'_>) -> u16 {
     let certificates = CertificateDer::pem_file_iter(&pair.certificate).expect("a file");
     let certificates = certificates.collect::<Result<Vec<_>, _>>().expect("certificates");
     let key = PrivateKeyDer::from_pem_file(&pair.key).expect("a key");
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, key));
-    let config = Arc::new(config.expect("a configuration"));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = terms.versions.unwrap_or(rustls::DEFAULT_VERSIONS);
+    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions);
+    let builder = builder.expect("known versions");
+    let builder = match terms.clients {
+        None => builder.with_no_client_auth(),
+        Some(ca) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_file(&ca.pair.certificate).expect("a certificate")).expect("a CA");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.expect("a verifier"))
+        }
+    };
+    let config = Arc::new(builder.with_single_cert(certificates, key).expect("a configuration"));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
     let port = listener.local_addr().expect("its address").port();
     std::thread::spawn(move || {
@@ -51,6 +73,13 @@ fn converse(stream: StreamOwned<ServerConnection, std::net::TcpStream>) -> std::
             }
         }
         let name = stream.get_ref().conn.server_name().unwrap_or("none").to_owned();
-        stream.get_mut().write_all(&answer("200 OK", "", &format!("name={name} host={host}")))?;
+        let client = stream.get_ref().conn.peer_certificates().map(|chain| format!(" client={}", mark(&chain[0])));
+        let text = format!("name={name} host={host}{}", client.unwrap_or_default());
+        stream.get_mut().write_all(&answer("200 OK", "", &text))?;
     }
+}
+
+/// What tells certificates apart: the end of their signatures.
+pub fn mark(certificate: &CertificateDer<'_>) -> String {
+    certificate.iter().rev().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,9 +1,14 @@
 -- The vault entities of Kong: what its database or declarative configuration holds, and what changes there.
 
 local native = require "kong.vault.native"
+local phase = require "kong.vault.phase"
 
 local ngx = ngx
-local kong = kong
+
+-- Asked for when it is needed: Kong's command line makes it after it has used strategies for kong.conf.
+local function host()
+  return rawget(_G, "kong") or {}
+end
 
 local PLACE = "Kong's configuration"
 
@@ -51,37 +56,98 @@ end
 
 local known = false
 
---- Takes a list or map of entities for all that there are.
-function _M.take(entities)
-  known = true
-  local list = {}
+-- Prefixes of entities of others' backends.
+local foreign = {}
+
+local function split(entities)
+  local list, others = {}, {}
   for _, entity in pairs(entities) do
     if is_ours(entity) then
       list[#list + 1] = plain(entity)
+    else
+      others[entity.prefix] = true
     end
   end
+  return list, others
+end
+
+--- Takes a list or map of entities for all that there are.
+function _M.take(entities)
+  known = true
+  local list
+  list, foreign = split(entities)
   replace(list)
 end
+
+-- Reads may overlap, as each waits for the database: what was read from an earlier moment on is not taken after what was
+-- read from a later one on.
+local started, taken = 0, 0
+
+-- Whether the database could not be read the last time: said once.
+local away = false
 
 --- Reads all entities from Kong's database. Phases: those that may wait, and init_worker. An error is logged: what was
 -- known stays.
 function _M.refresh()
-  local dao = kong.db and kong.db.vaults
+  local db = host().db
+  local dao = db and db.vaults
   if not dao then
     return
   end
-  local list = {}
+  started = started + 1
+  local turn, entities = started, {}
   for entity, err in dao:each(nil, { workspace = ngx.null }) do
     if not entity then
-      ngx.log(ngx.ERR, "kong.vault: the vault entities can't be read from Kong's database: ", err)
+      if not away then
+        ngx.log(ngx.ERR, "kong.vault: the vault entities can't be read from Kong's database, those known stay: ", err)
+      end
+      away = true
       return
     end
-    if is_ours(entity) then
-      list[#list + 1] = plain(entity)
-    end
+    entities[#entities + 1] = entity
   end
-  known = true
-  replace(list)
+  away = false
+  if turn > taken then
+    taken = turn
+    _M.take(entities)
+  end
+end
+
+-- Seconds between two looks for entities that nobody told us of.
+local SOON = 1
+local looked = 0
+
+--- Looks whether a vault that is asked for is a new entity, in phases that may wait, and not all the time.
+function _M.look_again()
+  local now = ngx.now()
+  if now - looked >= SOON and phase.manner() ~= phase.NEVER then
+    looked = now
+    _M.refresh()
+  end
+end
+
+--- Whether a name is that of a vault which only Kong's own functions know.
+function _M.is_foreign(name)
+  if foreign[name] then
+    return true
+  end
+  local configuration = host().configuration
+  local loaded = configuration and configuration.loaded_vaults
+  return loaded ~= nil and loaded[name] ~= nil and not is_ours({ name = name })
+end
+
+-- Kong tells the worker alone that changed an entity, which tells the others.
+local function follow_events(events)
+  events.register(function()
+    _M.refresh()
+  end, "kong-vault", "entities")
+  events.register(function()
+    _M.refresh()
+    local ok, err = events.post("kong-vault", "entities", {})
+    if not ok then
+      ngx.log(ngx.WARN, "kong.vault: other workers see a changed vault entity only when they look for it: ", err)
+    end
+  end, "crud", "vaults")
 end
 
 local following
@@ -94,16 +160,15 @@ function _M.follow()
     return
   end
   following = true
-  if not known then
+  local conf = host().configuration
+  -- A worker that takes a dead one's place inherits what was known when Kong started.
+  if not known or conf.database ~= "off" then
     _M.refresh()
   end
-  local conf = kong.configuration
   if conf.database == "off" and conf.role ~= "data_plane" then
     return
   end
-  kong.worker_events.register(function()
-    _M.refresh()
-  end, "crud", "vaults")
+  follow_events(host().worker_events)
   if conf.database ~= "off" then
     local every = tonumber(conf.db_update_frequency) or LOOK
     local ok, err = ngx.timer.every(every > 0 and every or LOOK, function(premature)

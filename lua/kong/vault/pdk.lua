@@ -3,6 +3,7 @@
 
 local as_text = require("kong.vault.settings").as_text
 local entities = require "kong.vault.entities"
+local kongs_keys = require "kong.vault.kongs_keys"
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
 local vault = require "kong.vault"
@@ -53,6 +54,7 @@ function _M.settle()
     return
   end
   settled = true
+  kongs_keys.guard()
   local kong = rawget(_G, "kong")
   local configuration = type(kong) == "table" and kong.configuration
   local ok, err = native.vm:configure_by_kong(configuration and options_of(configuration) or {})
@@ -64,23 +66,46 @@ end
 -- What we took the places of, by name.
 local originals
 
--- Splits a table's references by who knows their vaults: strategies of others only Kong itself does.
-local function foreign(references)
-  local found = {}
-  for _, reference in ipairs(references) do
-    if native.vm:names_no_vault(reference) then
-      found[#found + 1] = reference
-    end
-  end
-  return found
+local function is_foreign(reference)
+  local parsed = native.parse_reference(reference)
+  return parsed ~= nil and entities.is_foreign(parsed.name)
 end
 
+-- Splits references by who knows their vaults: strategies of others only Kong itself does.
+local function split(references)
+  local foreign, ours = {}, {}
+  for _, reference in ipairs(references) do
+    local list = is_foreign(reference) and foreign or ours
+    list[#list + 1] = reference
+  end
+  return foreign, ours
+end
+
+-- Before Kong has read its declarative configuration nobody knows the vaults in it; Kong answers with an empty text then.
+local function is_too_early()
+  return ngx.get_phase() == "init" and rawget(_G, "kong").configuration.database == "off"
+end
+
+-- What we know no vault for is of another's strategy, or new.
 local elsewhere = {
   get = function(reference)
-    return originals.get(reference)
+    if not is_foreign(reference) then
+      entities.look_again()
+      if not native.vm:names_no_vault(reference) then
+        return vault.get(reference)
+      end
+    end
+    if is_foreign(reference) or is_too_early() then
+      return originals.get(reference)
+    end
+    return native.vm:cached(reference)
   end,
   -- Kong takes an empty text for what it can't find. Nothing tells us when its value changes, so it is asked each time.
   cached = function(reference)
+    if not is_foreign(reference) then
+      local _, err = native.vm:cached(reference)
+      return nil, err, false
+    end
     local value = originals.update({ value = "", ["$refs"] = { value = reference } }).value
     if value == "" then
       return nil, "could not find cached value", false
@@ -95,12 +120,13 @@ local function warmup(input)
   if type(input) == "table" and type(input.vaults) == "table" and ngx.get_phase() == "init" then
     entities.take(input.vaults)
   end
-  originals.warmup(foreign(walk.references(input)))
-  return vault.warmup(input)
+  local foreign, ours = split(walk.references(input))
+  originals.warmup(foreign)
+  return vault.warmup(ours)
 end
 
 local function try(callback, options)
-  if #foreign(walk.refs(options)) > 0 then
+  if #split(walk.refs(options)) > 0 then
     return originals.try(callback, options)
   end
   return vault.try(callback, options)
@@ -113,9 +139,24 @@ local function flush()
   return vault.flush()
 end
 
+-- Kong's own goes on rotating the values of others' vaults.
 local function init_worker()
   entities.follow()
+  originals.init_worker()
   return vault.init_worker()
+end
+
+-- What stands in kong.conf as a reference Kong looks up before us, but for its database it asks for it again in each worker's
+-- start, from what is cached.
+local function warm_configuration(configuration)
+  local refs = configuration and configuration["$refs"]
+  if type(refs) ~= "table" or ngx.get_phase() ~= "init" then
+    return
+  end
+  local ok, err = vault.warmup(refs)
+  if not ok then
+    ngx.log(ngx.WARN, "kong.vault: of kong.conf's own references ", err)
+  end
 end
 
 --- Puts our functions into `kong.vault`. Doing it twice does nothing.
@@ -132,6 +173,10 @@ function _M.install(kong)
   vault.install(kong)
   pdk.warmup, pdk.try, pdk.flush, pdk.init_worker = warmup, try, flush, init_worker
   resolve.set_elsewhere(elsewhere)
+  kongs_keys.hide(function(reference)
+    return not is_foreign(reference)
+  end)
+  warm_configuration(kong.configuration)
 end
 
 --- Gives Kong's own functions back.
@@ -148,6 +193,7 @@ function _M.uninstall(kong)
   end
   originals = nil
   resolve.set_elsewhere(nil)
+  kongs_keys.hide(nil)
 end
 
 return _M

@@ -72,17 +72,49 @@ local function field(backend, opt)
   return { [opt.name] = spec }
 end
 
+-- Kong's checks between fields: what one makes necessary.
+local function checks(backend)
+  local list = {}
+  for _, need in ipairs(native.needs(backend)) do
+    -- What has no value of its own to be compared with only has to be set.
+    local function match()
+      return need.value and { eq = need.value } or { required = true }
+    end
+    for _, name in ipairs(need.all) do
+      list[#list + 1] = {
+        conditional = {
+          if_field = need.option,
+          if_match = match(),
+          then_field = name,
+          then_match = { required = true },
+        },
+      }
+    end
+    if #need.any > 0 then
+      list[#list + 1] = {
+        conditional_at_least_one_of = {
+          if_field = need.option,
+          if_match = match(),
+          then_at_least_one_of = need.any,
+        },
+      }
+    end
+  end
+  return #list > 0 and list or nil
+end
+
 --- The schema of a backend's options in Kong's schema language.
 function _M.schema(backend)
-  local fields = {}
+  local fields, entity_checks = {}, nil
   if load() then
+    entity_checks = checks(backend)
     for i, opt in ipairs(native.options(backend)) do
       fields[i] = field(backend, opt)
     end
   else
     fields[1] = { ttl = { type = "number", description = "the native library of kong.vault can't be loaded" } }
   end
-  return { name = backend, fields = { { config = { type = "record", fields = fields } } } }
+  return { name = backend, fields = { { config = { type = "record", fields = fields, entity_checks = entity_checks } } } }
 end
 
 -- Only where Kong is: its command line reads kong.conf by the strategies before there is a `kong`.
@@ -162,19 +194,19 @@ function _M.new(backend)
     if not reference then
       return nil, bare(err)
     end
-    local value
-    value, err = require("kong.vault.resolve").fresh(reference)
+    local value, ttl = require("kong.vault.resolve").fresh(reference)
     if value == nil then
-      return nil, bare(err)
+      return nil, bare(ttl)
     end
     if config.base64_decode then
-      value, err = decode(value)
-      if not value then
+      local decoded
+      decoded, err = decode(value)
+      if not decoded then
         return nil, err
       end
+      value = decoded
     end
     -- Kong takes what is returned here in place of the configured time.
-    local ttl = native.vm:lease(reference)
     if ttl and config.ttl and config.ttl < ttl then
       ttl = nil
     end

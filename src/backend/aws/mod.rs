@@ -19,8 +19,14 @@ use crate::error::{Error, Kind, Result};
 use crate::settings::{Settings, Value};
 use failure::Asked;
 
-pub const DESCRIPTOR: Descriptor =
-    Descriptor { name: "aws", title: "AWS Secrets Manager", options: options::OPTIONS, immediate: false, build };
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "aws",
+    title: "AWS Secrets Manager",
+    options: options::OPTIONS,
+    needs: options::NEEDS,
+    immediate: false,
+    build,
+};
 
 /// The labels that AWS moves from version to version.
 const CURRENT: &str = "AWSCURRENT";
@@ -49,15 +55,8 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
     let label = format!("aws vault ({})", setup.vault);
     let settings = setup.settings;
     let text = |name| settings.text(name).filter(|text| !text.is_empty());
-    let transport = Transport {
-        label: label.clone(),
-        ca_cert: text("ca_cert").or_else(|| set(setup.environment, "AWS_CA_BUNDLE")),
-        verify: settings.boolean("ssl_verify"),
-        server_name: None,
-        environment: setup.environment,
-        threads: setup.threads,
-        timeout: setup.timeout,
-    };
+    let mut transport = Transport::of(setup, label.clone());
+    transport.ca_cert = transport.ca_cert.or_else(|| set(setup.environment, "AWS_CA_BUNDLE"));
     let clock = Clock::default();
     let option = |name| Some((name, text(name)?));
     let wanted = Wanted {

@@ -1,11 +1,15 @@
 //! The options of the `aws` vault.
 
+use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY};
 use crate::backend::iam::{REGION, SESSION};
+use crate::backend::{Needs, When};
 use crate::options::{Opt, Type};
 
 /// What says where a server is.
 const URL: &str = r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?";
 const URL_MEANS: &str = "a URL such as https://host or http://host:port, without user, query and fragment";
+
+pub const NEEDS: &[Needs] = &[Needs { when: When::Set("external_id"), all: &["assume_role_arn"], any: &[] }];
 
 pub const OPTIONS: &[Opt] = &[
     Opt::new(
@@ -64,4 +68,6 @@ pub const OPTIONS: &[Opt] = &[
         "a CA bundle in place of the system's: a file's path, or PEM text; none: `AWS_CA_BUNDLE`, then the system's",
     )
     .aliases(&["ca_bundle"]),
+    CLIENT_CERT,
+    CLIENT_KEY,
 ];

@@ -21,7 +21,7 @@ pub(super) struct Asked<'a> {
     pub token: bool,
 }
 
-type Failure = (Kind, String);
+pub(super) type Failure = (Kind, String);
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -170,17 +170,25 @@ fn refused(status: u16, envelope: Option<&Envelope<'_>>, wait: Option<Duration>,
                 shown(&asked.path.path)
             ),
         ),
-        412 => (Kind::Unavailable, "this node has not caught up with its cluster yet: try again".to_owned()),
-        429 => (Kind::Throttled, format!("too many requests: {}", patience(wait))),
-        472 => (Kind::Unavailable, "this node is a disaster-recovery standby: set `host` to an active one".to_owned()),
-        473 => (Kind::Unavailable, "this node is a standby: set `host` to the active one".to_owned()),
-        501 => (Kind::Unavailable, "the vault is not initialised: initialise and unseal it".to_owned()),
-        503 if says("sealed") => (Kind::Unavailable, "the vault is sealed: unseal it".to_owned()),
-        503 => (Kind::Unavailable, "the vault is sealed or in maintenance, or a proxy cannot reach it".to_owned()),
-        500..=599 => (Kind::Unavailable, "the vault failed: see its own log".to_owned()),
-        _ => (Kind::Invalid, "this is not how a vault answers: check `host`, `port` and `mount`".to_owned()),
+        _ => outage(status, says("sealed"), wait),
     };
     (kind, format!("{reason} (status {status})"))
+}
+
+/// What a status says of the vault as a whole.
+pub(super) fn outage(status: u16, sealed: bool, wait: Option<Duration>) -> Failure {
+    let text = |text: &str| text.to_owned();
+    match status {
+        412 => (Kind::Unavailable, text("this node has not caught up with its cluster yet: try again")),
+        429 => (Kind::Throttled, format!("too many requests: {}", patience(wait))),
+        472 => (Kind::Unavailable, text("this node is a disaster-recovery standby: set `host` to an active one")),
+        473 => (Kind::Unavailable, text("this node is a standby: set `host` to the active one")),
+        501 => (Kind::Unavailable, text("the vault is not initialised: initialise and unseal it")),
+        503 if sealed => (Kind::Unavailable, text("the vault is sealed: unseal it")),
+        503 => (Kind::Unavailable, text("the vault is sealed or in maintenance, or a proxy cannot reach it")),
+        500..=599 => (Kind::Unavailable, text("the vault failed: see its own log")),
+        _ => (Kind::Invalid, text("this is not how a vault answers: check `host`, `port` and `mount`")),
+    }
 }
 
 fn patience(wait: Option<Duration>) -> String {
@@ -190,7 +198,7 @@ fn patience(wait: Option<Duration>) -> String {
     }
 }
 
-fn no_vault() -> Failure {
+pub(super) fn no_vault() -> Failure {
     (Kind::Invalid, "the answer is not the JSON of a vault: check `host`, `port` and `protocol`".to_owned())
 }
 

@@ -1,40 +1,40 @@
 //! The `hcv` vault: HashiCorp Vault, or OpenBao, through the HTTP API of its key/value engines.
 
 mod answer;
+mod api;
 mod auth;
 mod options;
 mod path;
 mod redirect;
 
-use std::fmt::Display;
 use std::sync::Arc;
 
-use ::http::{HeaderValue, Request};
-use url::Url;
+use ::http::HeaderValue;
 
-use self::auth::Auth;
-use self::path::Engine;
+use self::api::{Api, Call};
+use self::auth::{Auth, Means, Pass};
+use self::path::{Engine, Path};
 use self::redirect::Allowed;
-use crate::backend::http::{Answer, Client, Transport};
-use crate::backend::{Ask, Backend, Descriptor, Fetched, Fetching, Setup};
+use crate::backend::http::{Client, Pem, Transport};
+use crate::backend::{Ask, Backend, Descriptor, Farewell, Fetched, Fetching, Setup};
 use crate::error::{Error, Kind, Result};
+use crate::secret::Secret;
 
-pub const DESCRIPTOR: Descriptor =
-    Descriptor { name: "hcv", title: "HashiCorp Vault, OpenBao", options: options::OPTIONS, immediate: false, build };
-
-/// How often one fetch may be sent on: a standby names the active node, which answers.
-const REDIRECTS: usize = 3;
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "hcv",
+    title: "HashiCorp Vault, OpenBao",
+    options: options::OPTIONS,
+    needs: options::NEEDS,
+    immediate: false,
+    build,
+};
 
 struct Hcv {
-    label: String,
-    /// Where the vault is, without a path.
-    base: Url,
+    api: Arc<Api>,
     mount: String,
     engine: Engine,
     namespace: Option<HeaderValue>,
     auth: Auth,
-    allowed: Vec<Allowed>,
-    client: Client,
 }
 
 fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
@@ -42,82 +42,85 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
     let label = format!("hcv vault ({})", setup.vault);
     let refuse = |reason: String| Error::new(Kind::Config, format!("{label}: {reason}"));
     let text = |name| settings.text(name).filter(|text| !text.is_empty());
-    let namespace = match text("namespace") {
-        Some(namespace) => Some(options::namespace(namespace).map_err(refuse)?),
-        None => None,
+    let namespace = text("namespace").map(|name| options::namespace("namespace", name)).transpose().map_err(refuse)?;
+    let auth_namespace = match text("auth_namespace") {
+        Some("root" | "/") => None,
+        Some(name) => Some(options::namespace("auth_namespace", name).map_err(refuse)?),
+        None => namespace.clone(),
     };
     let allowed = settings.list("redirect_hosts").iter().map(|entry| Allowed::parse(entry));
-    Ok(Arc::new(Hcv {
+    let api = Arc::new(Api {
         base: options::base(settings).map_err(refuse)?,
+        allowed: allowed.collect::<std::result::Result<_, _>>().map_err(refuse)?,
+        client: Client::new(&transport(setup, &label))?,
+        label: label.clone(),
+    });
+    let outside = |ca_cert: Option<&str>| {
+        let usual = Transport::new(label.clone(), setup.environment, setup.timeout);
+        Client::new(&Transport { ca_cert, threads: setup.threads, ..usual })
+    };
+    let auth = Auth::new(&Means {
+        api: &api,
+        settings,
+        namespace: auth_namespace,
+        threads: setup.threads,
+        timeout: setup.timeout,
+        outside: &outside,
+    })?;
+    Ok(Arc::new(Hcv {
         mount: path::mount(text("mount").unwrap_or_default()).map_err(refuse)?,
         engine: if text("kv") == Some("v2") { Engine::V2 } else { Engine::V1 },
         namespace,
-        auth: Auth::new(settings).map_err(refuse)?,
-        allowed: allowed.collect::<std::result::Result<_, _>>().map_err(refuse)?,
-        client: Client::new(&Transport {
-            label: label.clone(),
-            ca_cert: text("ca_cert"),
-            verify: settings.boolean("ssl_verify") && !settings.boolean("tls_skip_verify"),
-            server_name: text("tls_server_name"),
-            environment: setup.environment,
-            threads: setup.threads,
-            timeout: setup.timeout,
-        })?,
-        label,
+        auth,
+        api,
     }))
+}
+
+/// The certificate that we log in with is shown on every connection.
+fn transport<'a>(setup: &'a Setup<'_>, label: &str) -> Transport<'a> {
+    let usual = Transport::of(setup, label.to_owned());
+    let pem = |option: &'static str| {
+        let value = setup.settings.secret(option).and_then(Secret::as_str).filter(|value| !value.is_empty())?;
+        Some(Pem { option, value })
+    };
+    match pem("cert_auth_cert").filter(|_| setup.settings.text("auth_method") == Some("cert")) {
+        Some(cert) => Transport { client_cert: Some(cert), client_key: pem("cert_auth_cert_key"), ..usual },
+        None => usual,
+    }
 }
 
 impl Backend for Hcv {
     fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
         Box::pin(self.read(ask))
     }
+
+    fn farewell(&self) -> Option<Farewell> {
+        self.auth.farewell()
+    }
 }
 
 impl Hcv {
     async fn read(&self, ask: &Ask) -> Result<Fetched> {
-        let path =
-            path::of(&self.mount, self.engine, ask).map_err(|(kind, reason)| self.error(&self.base, kind, reason))?;
-        let mut url = self.base.clone();
-        url.set_path(&path.path);
-        url.set_query(path.query.as_deref());
-        let token = self.auth.token().await?;
-        for _ in 0..=REDIRECTS {
-            let answer = self.client.send(self.request(&url, token.as_ref())?).await?;
-            if !redirect::is_redirect(answer.status) {
-                let asked =
-                    answer::Asked { ask, path: &path, engine: self.engine, mount: &self.mount, token: token.is_some() };
-                return answer::read(&answer, &asked)
-                    .map_err(|(kind, reason)| self.error(&url, kind, reason).with_retry_after(answer.retry_after()));
-            }
-            url = self.follow(&url, &answer)?;
-        }
-        Err(self.error(
-            &url,
-            Kind::Invalid,
-            format!("redirected more than {REDIRECTS} times: check the nodes' `api_addr`"),
-        ))
+        let path = path::of(&self.mount, self.engine, ask)
+            .map_err(|(kind, reason)| self.api.error(&self.api.base, kind, reason))?;
+        let pass = self.auth.pass().await?;
+        let (url, answer) = self.api.send(&self.call(&path, &pass)).await?;
+        let (url, answer) = match answer.status {
+            // A token may be revoked at any time: a new one is had once, and what failed is asked for once more.
+            401 | 403 => match self.auth.replace(&pass, &answer).await? {
+                Some(pass) => self.api.send(&self.call(&path, &pass)).await?,
+                None => (url, answer),
+            },
+            _ => (url, answer),
+        };
+        let asked =
+            answer::Asked { ask, path: &path, engine: self.engine, mount: &self.mount, token: pass.token.is_some() };
+        answer::read(&answer, &asked)
+            .map_err(|(kind, reason)| self.api.error(&url, kind, reason).with_retry_after(answer.retry_after()))
     }
 
-    fn follow(&self, url: &Url, answer: &Answer) -> Result<Url> {
-        redirect::follow(&self.base, url, &answer.headers, &self.allowed)
-            .map_err(|reason| self.error(url, Kind::Invalid, format!("{reason} (status {})", answer.status)))
-    }
-
-    fn request(&self, url: &Url, token: Option<&HeaderValue>) -> Result<Request<Vec<u8>>> {
-        let mut request = Request::get(url.as_str()).header("x-vault-request", "true");
-        if let Some(token) = token {
-            request = request.header("x-vault-token", token);
-        }
-        if let Some(namespace) = &self.namespace {
-            request = request.header("x-vault-namespace", namespace);
-        }
-        request.body(Vec::new()).map_err(|_| self.error(url, Kind::Internal, "no request can be made of this path"))
-    }
-
-    /// An error that names the node it came from.
-    fn error(&self, url: &Url, kind: Kind, reason: impl Display) -> Error {
-        let host = url.host_str().unwrap_or_default();
-        let port = url.port_or_known_default().unwrap_or_default();
-        Error::new(kind, format!("{} at {host}:{port}: {reason}", self.label))
+    fn call<'a>(&'a self, path: &'a Path, pass: &'a Pass) -> Call<'a> {
+        let call = Call::get(&path.path).with(pass.token.as_ref(), self.namespace.as_ref());
+        Call { query: path.query.as_deref(), ..call }
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Path {
 }
 
 /// All but RFC 3986's unreserved characters.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The longest encoded path: vaults and proxies refuse longer ones, each in its own way.
 const LONGEST: usize = 8 * 1024;
@@ -54,7 +54,7 @@ pub(super) fn of(mount: &str, engine: Engine, ask: &Ask) -> Result<Path, (Kind, 
 }
 
 /// Encodes each segment, or says what is wrong with one. The text itself stays out of it: it may hold anything.
-fn encode(path: &str) -> Result<String, &'static str> {
+pub(super) fn encode(path: &str) -> Result<String, &'static str> {
     if path.chars().any(char::is_control) {
         return Err("may not hold control characters");
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, USER_AGENT};
@@ -15,8 +15,7 @@ use rustls::pki_types::ServerName;
 
 use super::connect::Connector;
 use super::failure::{self, Place};
-use super::roots::{self, Locations};
-use super::tls::{self, Trust};
+use super::tls::Tls;
 use super::{Answer, Transport, body};
 use crate::error::{Error, Kind, Result};
 
@@ -31,13 +30,10 @@ type Pool = legacy::Client<Connector, Full<Bytes>>;
 /// The connections to one vault: a pool for each scheme, which knows its peers by host and port.
 pub struct Client {
     label: String,
-    trust: Trust,
-    server_name: Option<ServerName<'static>>,
-    threads: bool,
     timeout: Duration,
+    has_identity: bool,
     plain: Pool,
-    /// Made when `https` is first asked for: the system's roots are not read before.
-    secure: OnceLock<Pool>,
+    secure: Pool,
 }
 
 impl Client {
@@ -45,19 +41,14 @@ impl Client {
         let label = transport.label.clone();
         let server_name = transport.server_name.filter(|name| !name.is_empty());
         let server_name = server_name.map(|name| check_server_name(&label, name)).transpose()?;
-        let trust = match transport.ca_cert.filter(|text| !text.is_empty()) {
-            _ if !transport.verify => Trust::Anyone,
-            Some(ca_cert) => Trust::Bundle(roots::bundle(&label, ca_cert)?),
-            None => Trust::System(Locations::from(transport.environment)),
-        };
+        let (threads, timeout) = (transport.threads, transport.timeout);
+        let tls = Arc::new(Tls::new(transport)?);
         Ok(Self {
             label,
-            trust,
-            server_name,
-            threads: transport.threads,
-            timeout: transport.timeout,
-            plain: pool(Connector::plain(transport.threads, transport.timeout)),
-            secure: OnceLock::new(),
+            timeout,
+            has_identity: tls.has_identity(),
+            plain: pool(Connector::plain(threads, timeout)),
+            secure: pool(Connector::secure(threads, timeout, tls, server_name)),
         })
     }
 
@@ -66,13 +57,14 @@ impl Client {
     pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer> {
         let mut request = request.map(|body| Full::new(Bytes::from(body)));
         let uri = request.uri();
-        let place = Place { label: &self.label, address: address(uri), timeout: self.timeout };
+        let place =
+            Place { label: &self.label, address: address(uri), timeout: self.timeout, has_identity: self.has_identity };
         if uri.host().is_none_or(str::is_empty) {
             return Err(place.error(Kind::Invalid, "no valid URL"));
         }
         let pool = match uri.scheme_str() {
             Some("http") => &self.plain,
-            Some("https") => self.secure()?,
+            Some("https") => &self.secure,
             _ => return Err(place.error(Kind::Config, "neither http nor https: correct the protocol")),
         };
         request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
@@ -90,15 +82,6 @@ impl Client {
             body = body::read(body) => body.map_err(|refused| failure::of_body(&place, &refused))?,
         };
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
-    }
-
-    fn secure(&self) -> Result<&Pool> {
-        if let Some(pool) = self.secure.get() {
-            return Ok(pool);
-        }
-        let config = Arc::new(tls::config(&self.label, &self.trust)?);
-        let connector = Connector::secure(self.threads, self.timeout, config, self.server_name.clone());
-        Ok(self.secure.get_or_init(|| pool(connector)))
     }
 }
 

@@ -13,12 +13,12 @@ use hyper_rustls::{
 };
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::resolve::System;
+use super::tls::Tls;
 
 /// When a silent connection is asked whether its other end is still there, and how often before it is given up.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -41,7 +41,7 @@ pub(super) struct Connector {
 #[derive(Clone)]
 enum Layer {
     Plain(HttpConnector<System>),
-    Secure(HttpsConnector<HttpConnector<System>>),
+    Secure { tcp: HttpConnector<System>, tls: Arc<Tls>, names: Arc<dyn ResolveServerName + Send + Sync> },
 }
 
 impl Connector {
@@ -50,18 +50,12 @@ impl Connector {
     }
 
     /// `name`: what the server's certificate has to carry, where it isn't the host's name.
-    pub fn secure(
-        threads: bool,
-        timeout: Duration,
-        config: Arc<ClientConfig>,
-        name: Option<ServerName<'static>>,
-    ) -> Self {
+    pub fn secure(threads: bool, timeout: Duration, tls: Arc<Tls>, name: Option<ServerName<'static>>) -> Self {
         let names: Arc<dyn ResolveServerName + Send + Sync> = match name {
             Some(name) => Arc::new(FixedServerNameResolver::new(name)),
             None => Arc::new(DefaultServerNameResolver::default()),
         };
-        let layer = Layer::Secure(HttpsConnector::new(tcp(threads, timeout), config, true, names));
-        Self { layer, timeout }
+        Self { layer: Layer::Secure { tcp: tcp(threads, timeout), tls, names }, timeout }
     }
 }
 
@@ -87,8 +81,7 @@ impl Service<Uri> for Connector {
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match &mut self.layer {
-            Layer::Plain(tcp) => tcp.poll_ready(context).map_err(Into::into),
-            Layer::Secure(tls) => tls.poll_ready(context),
+            Layer::Plain(tcp) | Layer::Secure { tcp, .. } => tcp.poll_ready(context).map_err(Into::into),
         }
     }
 
@@ -98,7 +91,10 @@ impl Service<Uri> for Connector {
                 let connecting = tcp.call(uri);
                 Box::pin(async move { Ok(connecting.await?.into()) })
             }
-            Layer::Secure(tls) => tls.call(uri),
+            Layer::Secure { tcp, tls, names } => {
+                let (tcp, tls, names) = (tcp.clone(), tls.clone(), names.clone());
+                Box::pin(async move { HttpsConnector::new(tcp, tls.current().await?, true, names).call(uri).await })
+            }
         };
         let timeout = self.timeout;
         // A connection may be made beside a request that no longer needs it, so that the request's time doesn't bound it.

@@ -19,6 +19,8 @@ pub(super) struct Place<'a> {
     /// `host:port`.
     pub address: String,
     pub timeout: Duration,
+    /// Whether we could tell the server who we are.
+    pub has_identity: bool,
 }
 
 impl Place<'_> {
@@ -45,8 +47,12 @@ fn late(place: &Place<'_>, what: &str) -> Error {
 }
 
 pub(super) fn of_request(place: &Place<'_>, error: &legacy::Error) -> Error {
+    // A configuration for TLS that can't be made knows what to say.
+    if let Some(own) = cause::<Error>(error) {
+        return own.clone();
+    }
     if let Some(tls) = cause::<TlsError>(error) {
-        let (kind, reason) = of_tls(tls);
+        let (kind, reason) = of_tls(place, tls);
         return place.error(kind, reason);
     }
     if cause::<Unresolved>(error).is_some() {
@@ -80,7 +86,7 @@ pub(super) fn of_body(place: &Place<'_>, refused: &Refused) -> Error {
         Refused::Broken(error) if is_timeout(error) => incomplete(place),
         Refused::Broken(error) => match cause::<TlsError>(error) {
             Some(tls) => {
-                let (kind, reason) = of_tls(tls);
+                let (kind, reason) = of_tls(place, tls);
                 place.error(kind, reason)
             }
             None => place.error(Kind::Unavailable, "the connection was closed before the answer was complete"),
@@ -135,15 +141,21 @@ fn is_out_of_files(error: &io::Error) -> bool {
 }
 
 /// A certificate or a protocol that is wrong stays wrong however often one tries: `Tls`, not `Unavailable`.
-fn of_tls(error: &TlsError) -> (Kind, String) {
+fn of_tls(place: &Place<'_>, error: &TlsError) -> (Kind, String) {
     let reason = match error {
         TlsError::InvalidCertificate(certificate) => of_certificate(certificate).to_owned(),
         TlsError::NoCertificatesPresented => "the server presented no certificate".to_owned(),
         TlsError::InvalidMessage(_) => {
             "the server does not speak TLS there: set the protocol to http, or correct the port".to_owned()
         }
-        TlsError::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => {
-            "the server asks for a client certificate, which is not supported".to_owned()
+        TlsError::AlertReceived(alert) if is_about_us(*alert) => {
+            if place.has_identity {
+                format!(
+                    "the server refuses our client certificate (alert {alert:?}): give it one that its CA signed and that is valid"
+                )
+            } else {
+                "the server asks for a client certificate: set `client_cert` and `client_key`".to_owned()
+            }
         }
         TlsError::AlertReceived(AlertDescription::UnrecognisedName) => {
             "the server has no certificate for this name: set `tls_server_name`".to_owned()
@@ -153,6 +165,22 @@ fn of_tls(error: &TlsError) -> (Kind, String) {
         _ => return (Kind::Unavailable, "the TLS handshake failed".to_owned()),
     };
     (Kind::Tls, reason)
+}
+
+/// Whether a server's alert says that it asked for a certificate and got none, or none that it takes.
+fn is_about_us(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+    )
 }
 
 fn of_certificate(error: &CertificateError) -> &'static str {

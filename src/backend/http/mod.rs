@@ -5,19 +5,24 @@ mod body;
 mod client;
 mod connect;
 mod failure;
+pub mod options;
+mod pem;
 mod resolve;
 mod roots;
 mod tls;
+mod verify;
 
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
+use super::Setup;
 use crate::environment::Environment;
 use crate::secret::Secret;
 
 pub use client::Client;
+pub use pem::Pem;
 
 /// The longest answer that is read, in bytes: far above any secret (AWS: 64 KiB), far below what could hurt a worker.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -33,12 +38,50 @@ pub struct Transport<'a> {
     pub verify: bool,
     /// The name that the server's certificate has to carry, where it isn't the host's.
     pub server_name: Option<&'a str>,
+    /// Who we are, to a server that asks for a certificate.
+    pub client_cert: Option<Pem<'a>>,
+    /// Its key. None: it stands beside the certificate.
+    pub client_key: Option<Pem<'a>>,
     /// For `SSL_CERT_FILE` and `SSL_CERT_DIR`, which name the system's roots.
     pub environment: &'a Environment,
     /// See `Setup::threads`.
     pub threads: bool,
     /// See `Setup::timeout`.
     pub timeout: Duration,
+}
+
+impl<'a> Transport<'a> {
+    /// Trusts the system's roots and names nobody.
+    pub fn new(label: String, environment: &'a Environment, timeout: Duration) -> Self {
+        Self {
+            label,
+            ca_cert: None,
+            verify: true,
+            server_name: None,
+            client_cert: None,
+            client_key: None,
+            environment,
+            threads: true,
+            timeout,
+        }
+    }
+
+    /// What a vault's settings say, by the options that `options` declares.
+    pub fn of(setup: &'a Setup<'_>, label: String) -> Self {
+        let settings = setup.settings;
+        let text = |name| settings.text(name).filter(|text| !text.is_empty());
+        let certificate = text(options::CLIENT_CERT.name);
+        let key = settings.secret(options::CLIENT_KEY.name).and_then(Secret::as_str).filter(|key| !key.is_empty());
+        Self {
+            ca_cert: text("ca_cert"),
+            verify: settings.boolean("ssl_verify") && !settings.boolean("tls_skip_verify"),
+            server_name: text("tls_server_name"),
+            client_cert: certificate.map(|value| Pem { option: options::CLIENT_CERT.name, value }),
+            client_key: key.map(|value| Pem { option: options::CLIENT_KEY.name, value }),
+            threads: setup.threads,
+            ..Self::new(label, setup.environment, setup.timeout)
+        }
+    }
 }
 
 /// What a server answered.

@@ -1,42 +1,15 @@
-//! The certificates that TLS trusts: the CA bundle that an option names, or the system's.
+//! The system's certificate authorities, and stores of given ones.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use crate::environment::Environment;
-use crate::error::{Error, Kind, Result};
-
-/// The certificates of a bundle, given as PEM text or as a file's path. The errors name the label and the path.
-pub(super) fn bundle(label: &str, ca_cert: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let refuse = |what: String| Error::new(Kind::Config, format!("{label}: {what}"));
-    let (pem, origin) = if ca_cert.contains("-----BEGIN") {
-        // Where a value can't have lines, as in kong.conf, they are written as `\n`.
-        (ca_cert.replace("\\n", "\n").into_bytes(), "`ca_cert`".to_owned())
-    } else {
-        let pem = std::fs::read(ca_cert).map_err(|error| {
-            refuse(format!(
-                "cannot read the CA file {ca_cert}: {}: `ca_cert` takes a readable file's path or PEM text",
-                reason(&error)
-            ))
-        })?;
-        (pem, format!("the CA file {ca_cert}"))
-    };
-    let broken = || refuse(format!("{origin} holds a broken PEM certificate: check that it was copied whole"));
-    let certificates =
-        CertificateDer::pem_slice_iter(&pem).collect::<std::result::Result<Vec<_>, _>>().map_err(|_| broken())?;
-    if certificates.is_empty() {
-        return Err(refuse(format!("{origin} holds no PEM certificate (`-----BEGIN CERTIFICATE-----`)")));
-    }
-    store(&certificates).map_err(|_| broken())?;
-    Ok(certificates)
-}
 
 /// A store of just these certificates; fails where one of them is none.
-pub(super) fn store(certificates: &[CertificateDer<'static>]) -> std::result::Result<RootCertStore, rustls::Error> {
+pub(super) fn store(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, rustls::Error> {
     let mut store = RootCertStore::empty();
     for certificate in certificates {
         store.add(certificate.clone())?;
@@ -68,7 +41,7 @@ impl Locations {
 }
 
 /// The system's roots, parsed once a process: hundreds of certificates are not read for every vault.
-pub(super) fn system(label: &str, locations: &Locations) -> Result<Arc<RootCertStore>> {
+pub(super) fn system(locations: &Locations) -> Result<Arc<RootCertStore>, String> {
     static KNOWN: Mutex<Vec<(Locations, Arc<RootCertStore>)>> = Mutex::new(Vec::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, store)) = known.iter().find(|(place, _)| place == locations) {
@@ -82,7 +55,7 @@ pub(super) fn system(label: &str, locations: &Locations) -> Result<Arc<RootCertS
         } else {
             "where SSL_CERT_FILE and SSL_CERT_DIR point: correct them"
         };
-        return Err(Error::new(Kind::Config, format!("{label}: no CA certificate found {place}, or set `ca_cert`")));
+        return Err(format!("no CA certificate found {place}, or set `ca_cert`"));
     }
     let store = Arc::new(store);
     known.push((locations.clone(), store.clone()));
@@ -96,14 +69,4 @@ fn load(locations: &Locations) -> Vec<CertificateDer<'static>> {
     let paths = std::iter::once((locations.file.as_deref(), None::<&Path>))
         .chain(locations.directories.iter().map(|directory| (None, Some(directory.as_path()))));
     paths.flat_map(|(file, directory)| rustls_native_certs::load_certs_from_paths(file, directory).certs).collect()
-}
-
-/// An operating system's reason, as a piece of a sentence.
-pub(super) fn reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        other => other.to_string(),
-    }
 }

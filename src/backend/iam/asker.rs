@@ -26,7 +26,9 @@ impl Asker {
     pub fn new(transport: &Transport<'_>, clock: Clock) -> Result<Self> {
         let timeout = transport.timeout.mul_f64(SHARE);
         let label = format!("{} getting credentials", transport.label);
-        let transport = Transport { label, timeout, ..transport.clone() };
+        // What is said of the vault's own server is not said of others.
+        let (server_name, client_cert, client_key) = (None, None, None);
+        let transport = Transport { label, timeout, server_name, client_cert, client_key, ..transport.clone() };
         Ok(Self {
             label: transport.label.clone(),
             services: Client::new(&transport)?,

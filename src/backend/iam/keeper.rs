@@ -127,7 +127,7 @@ impl Keeper {
             }
             self.0.start(&mut state)
         };
-        self.wait(loading).await
+        self.wait(loading).await.map_err(Error::of_login)
     }
 
     /// Others in place of credentials that AWS refuses, if there are any: they are asked for ahead of time.
@@ -206,7 +206,7 @@ impl Inner {
                     held.put_off(now);
                     Err(error)
                 }
-                Some(held) if held.login.outlasts && error.is_outage() => {
+                Some(held) if held.login.outlasts && is_silence(error.kind()) => {
                     held.until = Some(now + PROLONGED);
                     held.put_off(now);
                     Ok(held.login.clone())
@@ -222,6 +222,11 @@ impl Inner {
             format!("{}: no credentials within {} seconds from {source}", self.label, self.patience.as_secs_f64()),
         )
     }
+}
+
+/// Whether a source says nothing, rather than no.
+fn is_silence(kind: Kind) -> bool {
+    matches!(kind, Kind::Unavailable | Kind::Timeout | Kind::Throttled | Kind::Tls)
 }
 
 fn between(range: std::ops::Range<f64>) -> f64 {

@@ -21,9 +21,8 @@ local KongVault = {
 
 function KongVault.init_worker()
   if loaded then
-    -- Kong called its own before it came to the plugins.
+    -- By now Kong has its declarative configuration in its database. It has called kong.vault.init_worker already.
     require("kong.vault.entities").refresh()
-    kong.vault.init_worker()
   end
 end
 

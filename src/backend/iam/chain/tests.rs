@@ -6,15 +6,7 @@ use super::*;
 fn chain(variables: &[(&str, &str)]) -> Result<Chain> {
     let off = [("AWS_EC2_METADATA_DISABLED", "true")];
     let environment = Environment::of(off.into_iter().chain(variables.iter().copied()));
-    let transport = Transport {
-        label: "aws vault (mine)".to_owned(),
-        ca_cert: None,
-        verify: true,
-        server_name: None,
-        environment: &environment,
-        threads: true,
-        timeout: Duration::from_secs(5),
-    };
+    let transport = Transport::new("aws vault (mine)".to_owned(), &environment, Duration::from_secs(5));
     let wanted = Wanted {
         transport: &transport,
         region: None,

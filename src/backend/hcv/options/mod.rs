@@ -1,14 +1,31 @@
 //! The options of the `hcv` backend. None may be set by a reference: all say where the vault is or who we are.
 
+mod auth;
+
 use std::net::Ipv6Addr;
 
 use ::http::HeaderValue;
 use url::Url;
 
+use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY};
 use crate::options::{Opt, Type};
 use crate::settings::Settings;
+pub use auth::NEEDS;
 
-pub const OPTIONS: &[Opt] = &[
+/// All of them, those of the ways to log in last.
+pub const OPTIONS: &[Opt] = &joined::<{ OWN.len() + auth::OPTIONS.len() }>(OWN, auth::OPTIONS);
+
+const fn joined<const LENGTH: usize>(first: &[Opt], second: &[Opt]) -> [Opt; LENGTH] {
+    let mut joined = [first[0]; LENGTH];
+    let mut index = 0;
+    while index < LENGTH {
+        joined[index] = if index < first.len() { first[index] } else { second[index - first.len()] };
+        index += 1;
+    }
+    joined
+}
+
+const OWN: &[Opt] = &[
     Opt::new("protocol", Type::Text, "how the vault is spoken to").default("http").one_of(&["http", "https"]),
     Opt::new("host", Type::Text, "the vault's host name or IP address")
         .default("127.0.0.1")
@@ -20,10 +37,6 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new("kv", Type::Text, "the version of the key/value engine").default("v1").one_of(&["v1", "v2"]),
     Opt::new("namespace", Type::Text, "the namespace that the mount is in")
         .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces"),
-    Opt::new("auth_method", Type::Text, "how we prove who we are").default("token").one_of(&["token"]),
-    Opt::new("token", Type::Text, "the token for `auth_method = token`; none where an agent adds its own")
-        .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces")
-        .sensitive(),
     Opt::new("ssl_verify", Type::Boolean, "check the vault's certificate").default("true").aliases(&["tls_verify"]),
     Opt::new("tls_skip_verify", Type::Boolean, "the same the other way round, as Vault's own clients call it")
         .default("false")
@@ -36,6 +49,8 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new("tls_server_name", Type::Text, "the name that the vault's certificate carries, where it isn't `host`")
         .pattern(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a host name, without a port")
         .aliases(&["ssl_server_name"]),
+    CLIENT_CERT,
+    CLIENT_KEY,
     Opt::new(
         "redirect_hosts",
         Type::List,
@@ -74,12 +89,12 @@ pub(super) fn host(text: &str) -> Option<String> {
 }
 
 /// The namespace as a header.
-pub(super) fn namespace(text: &str) -> Result<HeaderValue, String> {
+pub(super) fn namespace(option: &str, text: &str) -> Result<HeaderValue, String> {
     let relative = text.split('/').any(|segment| matches!(segment, "." | ".."));
     let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
     match HeaderValue::from_str(text) {
         Ok(value) if printable && !relative => Ok(value),
-        _ => Err("`namespace` has to be printable ASCII without `.` and `..` as a part".to_owned()),
+        _ => Err(format!("`{option}` has to be printable ASCII without `.` and `..` as a part")),
     }
 }
 
@@ -142,9 +157,9 @@ mod tests {
 
     #[test]
     fn a_namespace_cannot_break_out_of_its_header() {
-        assert!(namespace("team/a-1/").is_ok());
+        assert!(namespace("namespace", "team/a-1/").is_ok());
         for text in ["a\r\nx-vault-token: b", "a b", "..", "a/../b", "ä", "a\0"] {
-            assert!(namespace(text).is_err(), "{text:?}");
+            assert!(namespace("namespace", text).is_err(), "{text:?}");
         }
     }
 

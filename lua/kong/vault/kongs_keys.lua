@@ -1,0 +1,46 @@
+-- Kong rotates what lies in the shared dictionary `kong_secrets`, and deletes each key there that it can't read for one of
+-- its own. It is shown those alone that are its business; everything else it does with the dictionary it does by key.
+
+local ngx = ngx
+
+-- What keys of ours begin with.
+local OURS = "kong-vault:"
+
+-- Kong's keys are a hash, a dot, and the reference.
+local HASH = 22
+
+local _M = {}
+
+local is_hidden
+
+--- Has keys of certain references hidden as well: those whose values we renew. nil: none.
+function _M.hide(predicate)
+  is_hidden = predicate
+end
+
+local function is_shown(key)
+  if key:sub(1, #OURS) == OURS then
+    return false
+  end
+  return not (is_hidden and is_hidden(key:sub(HASH + 2)))
+end
+
+--- Once for each VM.
+function _M.guard()
+  local dict = ngx and ngx.shared and ngx.shared.kong_secrets
+  if not dict or rawget(dict, "get_keys") then
+    return
+  end
+  local get_keys = dict.get_keys
+  rawset(dict, "get_keys", function(self, count)
+    local keys = {}
+    for _, key in ipairs(get_keys(self, count)) do
+      if is_shown(key) then
+        keys[#keys + 1] = key
+      end
+    end
+    return keys
+  end)
+end
+
+return _M

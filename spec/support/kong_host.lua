@@ -1,0 +1,81 @@
+-- What of Kong a strategy and the plugin meet, as Kong Gateway 3.9 has it: for what only a real Kong can show, see docs.
+-- Runs inside nginx.
+
+local _M = {}
+
+-- Kong's own functions, by which a spec tells who was called. `custom` is a vault whose strategy somebody else brought.
+local function pdk(calls)
+  local own = {}
+  function own.get(reference)
+    calls[#calls + 1] = "get " .. reference
+    if reference:find("{vault://custom/", 1, true) == 1 then
+      return "of a custom vault"
+    end
+    return nil, "could not find vault (" .. tostring(reference:match "^{vault://([^/]+)") .. ")"
+  end
+  function own.update(config)
+    for field, reference in pairs(config["$refs"] or {}) do
+      config[field] = own.get(reference) or ""
+    end
+    return config
+  end
+  function own.try(callback, options)
+    calls[#calls + 1] = "try"
+    return callback(own.update(options))
+  end
+  function own.warmup() end
+  function own.flush()
+    calls[#calls + 1] = "flush"
+  end
+  function own.init_worker()
+    calls[#calls + 1] = "init_worker"
+  end
+  function own.is_reference() end
+  function own.parse_reference() end
+  return own
+end
+
+--- The global `kong`. `conf`: keys of kong.conf; `entities`: what its database holds, which a spec may change.
+function _M.new(conf, entities)
+  local calls, events, posted = {}, {}, {}
+  conf.loaded_vaults = conf.loaded_vaults or { env = true, hcv = true, aws = true, custom = true }
+  return {
+    calls = calls,
+    -- Events for all workers.
+    posted = posted,
+    -- Kong's can't be iterated.
+    configuration = setmetatable({}, { __index = conf }),
+    db = {
+      vaults = {
+        each = function()
+          local i = 0
+          return function()
+            i = i + 1
+            return entities[i]
+          end
+        end,
+      },
+    },
+    vault = pdk(calls),
+    log = {
+      err = function(...)
+        ngx.log(ngx.ERR, ...)
+      end,
+    },
+    worker_events = {
+      register = function(handler, source, event)
+        events[source .. "." .. event] = handler
+      end,
+      post = function(source, event)
+        posted[#posted + 1] = source .. "." .. event
+        return true
+      end,
+    },
+    -- Not Kong's: has an event come.
+    post = function(name)
+      events[name]({})
+    end,
+  }
+end
+
+return _M

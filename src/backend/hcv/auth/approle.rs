@@ -1,0 +1,211 @@
+//! `approle`: a role's id, and a secret id as it is or wrapped, from the configuration or a file.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::http::HeaderValue;
+use serde::Deserialize;
+
+use super::methods::{login_path, secret, text};
+use super::{Means, Method, Proof, Proving, files};
+use crate::backend::hcv::api::{Api, Call, object, sensitive};
+use crate::error::{Error, Kind, Result};
+use crate::secret::Secret;
+
+const LOOK_UP: &str = "/v1/sys/wrapping/lookup";
+const UNWRAP: &str = "/v1/sys/wrapping/unwrap";
+
+pub struct AppRole {
+    api: Arc<Api>,
+    namespace: Option<HeaderValue>,
+    path: String,
+    role_id: Secret,
+    secret_id: From,
+    wrapped: bool,
+    threads: bool,
+}
+
+enum From {
+    Value(Secret),
+    File(PathBuf),
+}
+
+/// What wrapping tokens held. Each can be opened once, and what a login of one vault found, the next one needs: another
+/// vault of the same role, the same one after a reload of its options, a worker that nginx forks from here.
+static OPENED: Mutex<Vec<(Secret, Secret)>> = Mutex::new(Vec::new());
+
+impl AppRole {
+    pub fn new(means: &Means<'_>) -> Result<Self> {
+        let secret_id =
+            match (secret(means.settings, "approle_secret_id"), text(means.settings, "approle_secret_id_file")) {
+                (Some(value), _) => From::Value(value),
+                (None, file) => From::File(PathBuf::from(file.unwrap_or_default())),
+            };
+        Ok(Self {
+            api: Arc::clone(means.api),
+            namespace: means.namespace.clone(),
+            path: login_path(means, "approle_auth_path")?,
+            role_id: secret(means.settings, "approle_role_id").unwrap_or_default(),
+            secret_id,
+            wrapped: means.settings.boolean("approle_response_wrapping"),
+            threads: means.threads,
+        })
+    }
+
+    async fn secret_id(&self) -> Result<Secret> {
+        let given = match &self.secret_id {
+            From::Value(value) => value.clone(),
+            From::File(path) => {
+                let read = files::read(path, self.threads).await;
+                let (text, _) = read.map_err(|clause| {
+                    let text = format!("{}: no secret id: `approle_secret_id_file` {clause}", self.api.label);
+                    Error::new(Kind::Config, text)
+                })?;
+                text
+            }
+        };
+        if !self.wrapped {
+            return Ok(given);
+        }
+        let known = |opened: &Vec<(Secret, Secret)>| opened.iter().find(|(token, _)| *token == given).cloned();
+        if let Some((_, found)) = known(&OPENED.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(found);
+        }
+        let found = self.unwrap(&given).await?;
+        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        // A file is rewritten now and then: what it held before is of no use.
+        if opened.len() >= 16 {
+            opened.remove(0);
+        }
+        opened.push((given, found.clone()));
+        Ok(found)
+    }
+
+    async fn unwrap(&self, token: &Secret) -> Result<Secret> {
+        let refuse = |kind, text: &str| self.api.error(&self.api.base, kind, text).of_login();
+        let header = sensitive(token.as_bytes()).ok_or_else(|| {
+            refuse(Kind::Config, "the wrapped secret id is no wrapping token, which is printable ASCII without spaces")
+        })?;
+        // A wrapping token that somebody put in the place of ours was made elsewhere.
+        let body = object(&[("token", token.as_str().unwrap_or_default())]);
+        let (_, answer) = self.api.send(&Call::post(LOOK_UP, &body).with(None, self.namespace.as_ref())).await?;
+        let made: Option<Lookup<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
+        let status = answer.status;
+        match made.and_then(|made| made.data) {
+            Some(data) if status == 200 && !is_of_approle(data.creation_path, &self.path) => {
+                return Err(refuse(
+                    Kind::Denied,
+                    "the wrapping token was made by something else than this AppRole method, so it is not opened: find \
+                     out who put it there",
+                ));
+            }
+            _ if status == 200 => {}
+            _ if matches!(status, 400 | 403 | 404) => return Err(refuse(Kind::Denied, &spent(status))),
+            _ => {
+                return Err(refuse(
+                    Kind::Unavailable,
+                    &format!("the wrapping token can't be looked up (status {status})"),
+                ));
+            }
+        }
+        let (_, answer) = self.api.send(&Call::post(UNWRAP, b"").with(Some(&header), self.namespace.as_ref())).await?;
+        let found: Option<Unwrapped<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
+        match (answer.status, found.and_then(|found| found.data)) {
+            (200, Some(data)) => Ok(Secret::new(data.secret_id)),
+            (200, None) => {
+                Err(refuse(Kind::Denied, "the wrapping token held no secret id: wrap the answer of `…/secret-id`"))
+            }
+            (status @ (400 | 403 | 404), _) => Err(refuse(Kind::Denied, &spent(status))),
+            (status, _) => {
+                Err(refuse(Kind::Unavailable, &format!("the secret id can't be unwrapped (status {status})")))
+            }
+        }
+    }
+}
+
+fn spent(status: u16) -> String {
+    format!(
+        "the wrapping token of the secret id is spent or has expired: if that was not this gateway, treat the secret id as \
+         stolen; give each worker process's first login a new one (status {status})"
+    )
+}
+
+/// Whether a wrapping token holds what this method's role gave out: `[namespace/]auth/approle/role/<name>/secret-id`.
+fn is_of_approle(made_by: &str, login: &str) -> bool {
+    let mount = login.strip_prefix("/v1/").and_then(|path| path.strip_suffix("login")).unwrap_or_default();
+    let made_by = made_by.strip_suffix("/secret-id").or_else(|| made_by.strip_suffix("/custom-secret-id"));
+    let role = made_by.and_then(|path| path.split_once(&format!("{mount}role/")));
+    role.is_some_and(|(namespace, role)| {
+        (namespace.is_empty() || namespace.ends_with('/')) && !role.is_empty() && !role.contains('/')
+    })
+}
+
+#[derive(Deserialize)]
+struct Lookup<'a> {
+    #[serde(borrow)]
+    data: Option<Made<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Made<'a> {
+    creation_path: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Unwrapped<'a> {
+    #[serde(borrow)]
+    data: Option<SecretId<'a>>,
+}
+
+#[derive(Deserialize)]
+struct SecretId<'a> {
+    secret_id: &'a str,
+}
+
+impl Method for AppRole {
+    fn name(&self) -> &'static str {
+        "approle"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "check `approle_role_id`, and whether the secret id has expired, is used up or may not come from this address"
+    }
+
+    fn prove(&self) -> Proving<'_> {
+        Box::pin(async {
+            let secret_id = self.secret_id().await?;
+            let text = |secret: &Secret| secret.as_str().unwrap_or_default().to_owned();
+            let (role_id, secret_id) =
+                (zeroize::Zeroizing::new(text(&self.role_id)), zeroize::Zeroizing::new(text(&secret_id)));
+            Ok(Proof { path: self.path.clone(), body: object(&[("role_id", &role_id), ("secret_id", &secret_id)]) })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapping_token_has_to_come_from_the_role() {
+        let login = "/v1/auth/approle/login";
+        for path in [
+            "auth/approle/role/x/secret-id",
+            "team/auth/approle/role/x/secret-id",
+            "auth/approle/role/x/custom-secret-id",
+        ] {
+            assert!(is_of_approle(path, login), "{path}");
+        }
+        for path in [
+            "",
+            "sys/wrapping/wrap",
+            "auth/other/role/x/secret-id",
+            "evilauth/approle/role/x/secret-id",
+            "auth/approle/role//secret-id",
+            "auth/approle/role/x/y/secret-id",
+            "auth/approle/role/x",
+        ] {
+            assert!(!is_of_approle(path, login), "{path}");
+        }
+    }
+}

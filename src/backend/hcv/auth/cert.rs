@@ -1,0 +1,33 @@
+//! `cert`: the client certificate of the TLS connection, which the transport shows; the login itself names the role.
+
+use super::methods::{login_path, role};
+use super::{Means, Method, Proof, Proving};
+use crate::backend::hcv::api::object;
+use crate::error::Result;
+
+pub struct Cert {
+    path: String,
+    role: String,
+}
+
+impl Cert {
+    pub fn new(means: &Means<'_>) -> Result<Self> {
+        Ok(Self { path: login_path(means, "cert_auth_path")?, role: role(means, "cert_auth_role_name") })
+    }
+}
+
+impl Method for Cert {
+    fn name(&self) -> &'static str {
+        "cert"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "check that `cert_auth_cert` is of a CA that the method trusts, that it has not expired, and `cert_auth_role_name`"
+    }
+
+    fn prove(&self) -> Proving<'_> {
+        // Without a name the vault tries all its roles.
+        let body = if self.role.is_empty() { object(&[]) } else { object(&[("name", &self.role)]) };
+        Box::pin(std::future::ready(Ok(Proof { path: self.path.clone(), body })))
+    }
+}

@@ -1,0 +1,94 @@
+//! Credentials in files: read whole, bounded, and off the engine's thread where there may be another.
+
+use std::fs::Metadata;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// Far above any token or key.
+const LIMIT: u64 = 64 * 1024;
+
+/// What a file's status says of its content: the same stamp, the same content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub fn of(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|status| Self::from(&status))
+    }
+
+    fn from(status: &Metadata) -> Self {
+        Self {
+            device: status.dev(),
+            inode: status.ino(),
+            length: status.len(),
+            modified: (status.mtime(), status.mtime_nsec()),
+            changed: (status.ctime(), status.ctime_nsec()),
+        }
+    }
+}
+
+/// A file's text without the white space around it, and its stamp; or a clause that says why it can't be had.
+pub async fn read(path: &Path, threads: bool) -> Result<(Secret, Stamp), String> {
+    if !threads {
+        return read_here(path);
+    }
+    let owned = PathBuf::from(path);
+    let reading = tokio::task::spawn_blocking(move || read_here(&owned));
+    reading.await.unwrap_or_else(|_| Err(format!("{} is not readable: reading it was given up", path.display())))
+}
+
+fn read_here(path: &Path) -> Result<(Secret, Stamp), String> {
+    let clause = |what: &str| format!("{} {what}", path.display());
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => clause("does not exist"),
+        ErrorKind::PermissionDenied => clause("is not readable by this process's user"),
+        kind => clause(&format!("is not readable: {kind}")),
+    };
+    // A FIFO would hold up every login.
+    let status = std::fs::metadata(path).map_err(failed)?;
+    if !status.is_file() {
+        return Err(clause("is no regular file"));
+    }
+    if status.len() > LIMIT {
+        return Err(clause("is too large for a credential"));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LIMIT as usize + 1));
+    std::fs::File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| clause("is no UTF-8 text"))?.trim();
+    if text.is_empty() {
+        return Err(clause("is empty"));
+    }
+    Ok((Secret::new(text), Stamp::from(&status)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_text_comes_without_white_space_and_what_is_none_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        std::fs::write(&path, " hvs.abc\n").unwrap();
+        for threads in [true, false] {
+            assert_eq!(read(&path, threads).await.unwrap().0, Secret::new("hvs.abc"));
+        }
+        for (content, expected) in [(vec![], "is empty"), (vec![0xff], "no UTF-8"), (vec![b'a'; 70_000], "too large")] {
+            std::fs::write(&path, content).unwrap();
+            assert!(read(&path, false).await.unwrap_err().contains(expected));
+        }
+        assert!(read(directory.path(), false).await.unwrap_err().contains("no regular file"));
+        assert!(read(&directory.path().join("none"), true).await.unwrap_err().contains("does not exist"));
+    }
+}

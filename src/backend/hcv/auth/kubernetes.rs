@@ -1,0 +1,51 @@
+//! `kubernetes`: the pod's service account, whose token the kubelet writes and rewrites.
+
+use std::path::PathBuf;
+
+use super::methods::{login_path, role};
+use super::{Means, Method, Proof, Proving, files};
+use crate::backend::hcv::api::object;
+use crate::error::{Error, Kind, Result};
+
+pub struct Kubernetes {
+    label: String,
+    path: String,
+    role: String,
+    file: PathBuf,
+    threads: bool,
+}
+
+impl Kubernetes {
+    pub fn new(means: &Means<'_>) -> Result<Self> {
+        Ok(Self {
+            label: means.api.label.clone(),
+            path: login_path(means, "kube_auth_path")?,
+            role: role(means, "kube_role"),
+            file: PathBuf::from(role(means, "kube_api_token_file")),
+            threads: means.threads,
+        })
+    }
+}
+
+impl Method for Kubernetes {
+    fn name(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "check `kube_role`, the service accounts and namespaces that the role is bound to, and the audience of the token \
+         in `kube_api_token_file`"
+    }
+
+    fn prove(&self) -> Proving<'_> {
+        Box::pin(async {
+            // The kubelet renews it, so it is read for each login.
+            let (jwt, _) = files::read(&self.file, self.threads).await.map_err(|clause| {
+                let text = format!("{}: no service account token: `kube_api_token_file` {clause}", self.label);
+                Error::new(Kind::Config, text)
+            })?;
+            let jwt = jwt.as_str().unwrap_or_default();
+            Ok(Proof { path: self.path.clone(), body: object(&[("role", &self.role), ("jwt", jwt)]) })
+        })
+    }
+}

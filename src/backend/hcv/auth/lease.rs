@@ -1,0 +1,161 @@
+//! How long a token is good for, and when the next one is seen to: pure arithmetic over instants and chances that are
+//! handed in.
+
+use std::time::{Duration, Instant};
+
+/// The part of a lease after which it is renewed: two thirds, spread so that workers don't come all at once.
+const RENEWAL: (f64, f64) = (0.62, 0.70);
+
+/// What is left off a lease's end, for the way to the vault and its clock.
+const MARGIN: f64 = 0.05;
+const LONGEST_MARGIN: Duration = Duration::from_secs(5);
+
+/// The pause after a renewal that failed, as a part of the lease.
+const PAUSE: f64 = 0.05;
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+
+/// What a vault says of a token that it gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// None: the token has no end.
+    pub lease: Option<Duration>,
+    pub renewable: bool,
+    /// How many requests it is good for, where there is a limit.
+    pub uses: Option<u32>,
+}
+
+/// The life of one token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    terms: Terms,
+    ends: Option<Instant>,
+    due: Option<Instant>,
+}
+
+/// What may be done with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Send it.
+    Good,
+    /// Send it, and see to its renewal.
+    Due,
+    /// It is over.
+    Over,
+}
+
+impl Life {
+    /// `asked`: when the request left that brought it.
+    pub fn new(terms: Terms, asked: Instant, chance: f64) -> Self {
+        let mut life = Self { terms, ends: None, due: None };
+        life.count_from(terms.lease, asked, chance);
+        life
+    }
+
+    fn count_from(&mut self, lease: Option<Duration>, asked: Instant, chance: f64) {
+        let part = RENEWAL.0 + (RENEWAL.1 - RENEWAL.0) * chance.clamp(0.0, 1.0);
+        self.due = lease.and_then(|lease| asked.checked_add(lease.mul_f64(part)));
+        let margin = |lease: Duration| lease.mul_f64(MARGIN).min(LONGEST_MARGIN);
+        self.ends = lease.and_then(|lease| asked.checked_add(lease - margin(lease)));
+    }
+
+    pub fn state(&self, now: Instant) -> State {
+        if self.terms.uses == Some(0) || self.ends.is_some_and(|end| now >= end) {
+            State::Over
+        } else if self.terms.uses == Some(1) || self.due.is_some_and(|due| now >= due) {
+            State::Due
+        } else {
+            State::Good
+        }
+    }
+
+    /// Counts a request that is sent with it.
+    pub fn spend(&mut self) {
+        if let Some(uses) = &mut self.terms.uses {
+            *uses = uses.saturating_sub(1);
+        }
+    }
+
+    /// Whether its next step is a renewal, and not a login: a renewal is a use.
+    pub fn is_renewable(&self) -> bool {
+        self.terms.renewable && self.terms.uses.is_none()
+    }
+
+    /// The vault renewed it, for that long. What is shorter than at the start says that its last hour has come: the next
+    /// step is a login.
+    pub fn renewed(&mut self, terms: Terms, asked: Instant, chance: f64) {
+        let shorter = match (self.terms.lease, terms.lease) {
+            (Some(granted), Some(lease)) => lease + Duration::from_secs(1) <= granted,
+            _ => false,
+        };
+        self.terms.renewable = terms.renewable && !shorter;
+        self.count_from(terms.lease, asked, chance);
+    }
+
+    /// The renewal failed: when it is tried again.
+    pub fn put_off(&mut self, now: Instant, chance: f64) {
+        let lease = self.terms.lease.unwrap_or_default();
+        let pause = lease.mul_f64(PAUSE).clamp(PAUSES.0, PAUSES.1);
+        self.due = now.checked_add(pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn terms(lease: u32) -> Terms {
+        Terms { lease: Some(lease * SECOND), renewable: true, uses: None }
+    }
+
+    #[test]
+    fn it_is_renewed_at_two_thirds_and_over_a_little_before_its_end() {
+        let t = Instant::now();
+        let (early, late) = (Life::new(terms(60), t, 0.0), Life::new(terms(60), t, 1.0));
+        assert_eq!(early.state(t + 37 * SECOND), State::Good);
+        assert_eq!(early.state(t + 38 * SECOND), State::Due);
+        assert_eq!(late.state(t + 41 * SECOND), State::Good);
+        assert_eq!(late.state(t + 42 * SECOND), State::Due);
+        assert_eq!(late.state(t + 56 * SECOND), State::Due);
+        assert_eq!(late.state(t + 57 * SECOND), State::Over);
+    }
+
+    #[test]
+    fn a_token_without_an_end_stays_good() {
+        let t = Instant::now();
+        let life = Life::new(Terms { lease: None, renewable: false, uses: None }, t, 0.5);
+        assert_eq!(life.state(t + 1_000_000 * SECOND), State::Good);
+    }
+
+    #[test]
+    fn a_renewal_that_gives_less_is_the_last() {
+        let t = Instant::now();
+        let mut life = Life::new(terms(60), t, 0.5);
+        life.renewed(terms(60), t + 40 * SECOND, 0.5);
+        assert!(life.is_renewable());
+        assert_eq!(life.state(t + 60 * SECOND), State::Good);
+        life.renewed(terms(30), t + 80 * SECOND, 0.5);
+        assert!(!life.is_renewable());
+        assert_eq!(life.state(t + 100 * SECOND), State::Due);
+        assert_eq!(life.state(t + 109 * SECOND), State::Over);
+        life.put_off(t + 100 * SECOND, 1.0);
+        assert_eq!(life.state(t + 102 * SECOND), State::Good);
+        assert_eq!(life.state(t + 103 * SECOND), State::Due);
+    }
+
+    #[test]
+    fn uses_are_counted_and_the_last_one_is_not_waited_for() {
+        let t = Instant::now();
+        let mut life = Life::new(Terms { uses: Some(3), ..terms(60) }, t, 0.5);
+        assert!(!life.is_renewable(), "a renewal would be a use");
+        life.spend();
+        assert_eq!(life.state(t), State::Good);
+        life.spend();
+        assert_eq!(life.state(t), State::Due);
+        life.spend();
+        assert_eq!(life.state(t), State::Over);
+        life.spend();
+        assert_eq!(life.state(t), State::Over);
+    }
+}

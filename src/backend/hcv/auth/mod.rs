@@ -1,0 +1,118 @@
+//! Who we are to the vault. One way in: whatever the method, a fetch asks for a pass and gets one.
+//!
+//! A method only proves who we are (`Method`); what becomes of the token that the vault gives for it is `session`'s.
+
+mod answer;
+mod files;
+mod lease;
+mod methods;
+mod session;
+mod token;
+
+mod approle;
+mod cert;
+mod jwt;
+mod kubernetes;
+mod password;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::HeaderValue;
+use zeroize::Zeroizing;
+
+use super::api::Api;
+use crate::backend::http::{Answer, Client};
+use crate::error::Result;
+use crate::settings::Settings;
+use session::Session;
+use token::{Fixed, Sink};
+
+/// A token to send, or none: an agent in front of the vault may add its own.
+#[derive(Debug, Clone)]
+pub(super) struct Pass {
+    pub token: Option<HeaderValue>,
+    /// Which of the tokens that we had one after the other.
+    number: u64,
+}
+
+/// What a login sends.
+pub(super) struct Proof {
+    /// From `/v1/` on, percent-encoded.
+    pub path: String,
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+pub(super) type Proving<'a> = Pin<Box<dyn Future<Output = Result<Proof>> + Send + 'a>>;
+
+/// A way to prove who we are.
+pub(super) trait Method: Send + Sync {
+    /// The option's value, for error texts.
+    fn name(&self) -> &'static str;
+
+    /// What to look at when the vault refuses the proof.
+    fn remedy(&self) -> &'static str;
+
+    /// Makes a new proof; it may read files and ask others for it.
+    fn prove(&self) -> Proving<'_>;
+}
+
+/// What a method is made from.
+pub(super) struct Means<'a> {
+    pub api: &'a Arc<Api>,
+    pub settings: &'a Settings,
+    /// The namespace of the login.
+    pub namespace: Option<HeaderValue>,
+    pub threads: bool,
+    pub timeout: Duration,
+    /// For who has to be asked besides the vault: an identity provider, a metadata service. Made when it is needed.
+    pub outside: &'a dyn Fn(Option<&str>) -> Result<Client>,
+}
+
+/// The configured method, and the token that it has by now.
+pub(super) enum Auth {
+    Fixed(Fixed),
+    Sink(Sink),
+    Session(Session),
+}
+
+impl Auth {
+    pub fn new(means: &Means<'_>) -> Result<Self> {
+        if let Some(method) = methods::choose(means)? {
+            let revoke = means.settings.boolean("revoke_on_exit");
+            return Ok(Auth::Session(Session::new(method, means, revoke)));
+        }
+        match methods::text(means.settings, "token_file") {
+            Some(path) => Ok(Auth::Sink(Sink::new(&means.api.label, path, means.threads))),
+            None => Fixed::new(means.settings, &means.api.label).map(Auth::Fixed),
+        }
+    }
+
+    /// The token of the next request. A method that logs in does so here, and may wait for it.
+    pub async fn pass(&self) -> Result<Pass> {
+        match self {
+            Auth::Fixed(fixed) => Ok(fixed.pass()),
+            Auth::Sink(sink) => sink.pass().await,
+            Auth::Session(session) => session.pass().await,
+        }
+    }
+
+    /// A new token, where the answer says that the one sent is no longer any.
+    pub async fn replace(&self, pass: &Pass, answer: &Answer) -> Result<Option<Pass>> {
+        match self {
+            Auth::Fixed(_) => Ok(None),
+            Auth::Sink(sink) => sink.replace(pass).await,
+            Auth::Session(session) => session.replace(pass, answer).await,
+        }
+    }
+
+    /// Gives the token back, where that is wanted.
+    pub fn farewell(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        match self {
+            Auth::Session(session) => session.farewell(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The token of a login: had once for all fetches, renewed ahead without anybody waiting, had anew when it is gone.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ::http::HeaderValue;
+
+use super::answer::{self, Granted};
+use super::lease::{Life, State};
+use super::{Means, Method, Pass};
+use crate::backend::hcv::api::{Api, Call};
+use crate::backend::http::Answer;
+use crate::error::{Error, Kind, Result};
+
+const RENEW: &str = "/v1/auth/token/renew-self";
+const LOOK_UP: &str = "/v1/auth/token/lookup-self";
+const REVOKE: &str = "/v1/auth/token/revoke-self";
+
+/// How long a refusal stands for those who come after: whatever is wrong with a credential, asking again at once won't
+/// mend it.
+const REFUSED: Duration = Duration::from_secs(2);
+
+/// How many logins one fetch waits for: a token with few uses may be used up by others before it comes to it.
+const LOGINS: usize = 64;
+
+/// How often a token is looked up because of reads that were denied.
+const LOOK_UPS: Duration = Duration::from_secs(1);
+
+/// One vault's login.
+pub struct Session(Arc<Shared>);
+
+struct Shared {
+    api: Arc<Api>,
+    method: Box<dyn Method>,
+    /// Where tokens are given, renewed and revoked.
+    namespace: Option<HeaderValue>,
+    timeout: Duration,
+    revoke: bool,
+    known: Mutex<Known>,
+    /// Held by whoever talks to the vault about the token.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Known {
+    token: Option<(HeaderValue, Life)>,
+    /// Of the token; also counts what was given up.
+    number: u64,
+    /// A renewal, or the login in place of one, is under way.
+    renewing: bool,
+    /// How many logins have ended, and what the last one failed with, until when that stands.
+    logins: u64,
+    failure: Option<(Error, Instant)>,
+    looked_up: Option<Instant>,
+}
+
+impl Session {
+    pub fn new(method: Box<dyn Method>, means: &Means<'_>, revoke: bool) -> Self {
+        Self(Arc::new(Shared {
+            api: Arc::clone(means.api),
+            method,
+            namespace: means.namespace.clone(),
+            timeout: means.timeout,
+            revoke,
+            known: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// The token, from a login where there is none.
+    pub async fn pass(&self) -> Result<Pass> {
+        for _ in 0..LOGINS {
+            match self.0.take()? {
+                Ok(pass) => return Ok(pass),
+                Err(seen) => self.0.logged_in(seen).await?,
+            }
+        }
+        let text = "others use its tokens up too fast: have the role's `token_num_uses` be 0, or larger";
+        Err(self.0.api.error(&self.0.api.base, Kind::Denied, text))
+    }
+
+    /// After a read that was denied: another token, if the one that was sent is gone.
+    pub async fn replace(&self, pass: &Pass, answer: &Answer) -> Result<Option<Pass>> {
+        if self.0.is_current(pass) && self.0.is_gone(pass, answer).await {
+            self.0.give_up(pass.number);
+        }
+        if self.0.is_current(pass) { Ok(None) } else { self.pass().await.map(Some) }
+    }
+
+    pub fn farewell(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let shared = Arc::clone(&self.0);
+        let (token, _) = self.0.known().token.take().filter(|_| shared.revoke)?;
+        Some(Box::pin(async move {
+            let call = Call::post(REVOKE, b"").with(Some(&token), shared.namespace.as_ref());
+            // Best effort: it ends by itself.
+            let _ = tokio::time::timeout(shared.timeout, shared.api.send(&call)).await;
+        }))
+    }
+}
+
+impl Shared {
+    /// A panic while the lock is held leaves data that is still whole: each critical section is one step.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The token, if there is one that is good; else how many logins there have been. Sees to what is due.
+    fn take(self: &Arc<Self>) -> Result<std::result::Result<Pass, u64>> {
+        let (mut known, now) = (self.known(), Instant::now());
+        let (number, logins) = (known.number, known.logins);
+        let Some((token, life)) = &mut known.token else {
+            return match &known.failure {
+                Some((error, until)) if now < *until => Err(error.clone()),
+                _ => Ok(Err(logins)),
+            };
+        };
+        match life.state(now) {
+            State::Over => {
+                known.token = None;
+                known.number += 1;
+                Ok(Err(logins))
+            }
+            state => {
+                life.spend();
+                let pass = Pass { token: Some(token.clone()), number };
+                if state == State::Due && !known.renewing {
+                    known.renewing = true;
+                    tokio::spawn(Arc::clone(self).renew(number));
+                }
+                Ok(Ok(pass))
+            }
+        }
+    }
+
+    fn is_current(&self, pass: &Pass) -> bool {
+        let known = self.known();
+        known.token.is_some() && known.number == pass.number
+    }
+
+    fn give_up(&self, number: u64) {
+        let mut known = self.known();
+        if known.number == number {
+            known.token = None;
+            known.number += 1;
+        }
+    }
+
+    /// Waits for a login: one that is under way, or one of our own. It runs by itself, so that it ends well even if the
+    /// fetch that asked for it doesn't wait for its end.
+    async fn logged_in(self: &Arc<Self>, seen: u64) -> Result<()> {
+        let login = tokio::spawn(Arc::clone(self).log_in_once(seen));
+        login.await.unwrap_or_else(|_| {
+            let text = "the login ended early: please report this as a defect";
+            Err(self.api.error(&self.api.base, Kind::Internal, text))
+        })
+    }
+
+    /// Logs in, unless somebody else has since there were `seen` logins.
+    async fn log_in_once(self: Arc<Self>, seen: u64) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        {
+            let known = self.known();
+            if known.token.is_some() {
+                return Ok(());
+            }
+            if let Some((error, _)) = known.failure.as_ref().filter(|_| known.logins != seen) {
+                return Err(error.clone());
+            }
+        }
+        self.log_in().await
+    }
+
+    async fn log_in(&self) -> Result<()> {
+        let asked = Instant::now();
+        let outcome = tokio::time::timeout(self.timeout, self.ask_for_token()).await.unwrap_or_else(|_| {
+            let text = format!(
+                "the login by {} was not complete within {} seconds",
+                self.method.name(),
+                self.timeout.as_secs_f64()
+            );
+            Err(self.api.error(&self.api.base, Kind::Timeout, text))
+        });
+        let mut known = self.known();
+        known.logins += 1;
+        match outcome {
+            Ok(granted) => {
+                known.number += 1;
+                known.failure = None;
+                known.token = Some((granted.token, Life::new(granted.terms, asked, fastrand::f64())));
+                Ok(())
+            }
+            Err(error) => {
+                // What is no refusal is the breaker's to bound, and is told only to those who waited for it.
+                let stands = if error.kind() == Kind::Denied { REFUSED } else { Duration::ZERO };
+                known.failure = Some((error.clone(), Instant::now() + stands));
+                Err(error)
+            }
+        }
+    }
+
+    async fn ask_for_token(&self) -> Result<Granted> {
+        let proof = self.method.prove().await?;
+        let call = Call::post(&proof.path, &proof.body).with(None, self.namespace.as_ref());
+        let (url, answer) = self.api.send(&call).await?;
+        answer::of_login(&answer, &*self.method, &proof.path).map_err(|(kind, reason)| {
+            self.api.error(&url, kind, reason).of_login().with_retry_after(answer.retry_after())
+        })
+    }
+
+    /// Renews the token, or has a new one where it can't be; nobody waits for it.
+    async fn renew(self: Arc<Self>, number: u64) {
+        let _done = Renewing(&self);
+        let _turn = self.turn.lock().await;
+        let token = {
+            let known = self.known();
+            match &known.token {
+                Some((token, life)) if known.number == number => life.is_renewable().then(|| token.clone()),
+                _ => return,
+            }
+        };
+        if let Some(token) = token {
+            let asked = Instant::now();
+            let call = Call::post(RENEW, b"{}").with(Some(&token), self.namespace.as_ref());
+            let renewed = match self.api.send(&call).await {
+                Ok((_, answer)) => answer::of_renewal(&answer),
+                Err(_) => answer::Renewal::Later,
+            };
+            let mut known = self.known();
+            let same = known.number == number;
+            match (renewed, known.token.as_mut().filter(|_| same)) {
+                (answer::Renewal::Done(terms), Some((_, life))) => {
+                    return life.renewed(terms, asked, fastrand::f64());
+                }
+                (answer::Renewal::Later, Some((_, life))) => return life.put_off(Instant::now(), fastrand::f64()),
+                (answer::Renewal::Never, Some(_)) => {}
+                (_, None) => return,
+            }
+        }
+        if self.log_in().await.is_err()
+            && let Some((_, life)) = &mut self.known().token
+        {
+            life.put_off(Instant::now(), fastrand::f64());
+        }
+    }
+
+    /// Whether the vault no longer knows the token, and doesn't just deny it a path. Old vaults say the same of both.
+    async fn is_gone(&self, pass: &Pass, denied: &Answer) -> bool {
+        let bare = match answer::of_denial(denied) {
+            answer::Denial::NoToken => return true,
+            answer::Denial::Bare => true,
+            answer::Denial::Path => false,
+        };
+        let _turn = self.turn.lock().await;
+        if !self.is_current(pass) {
+            return false;
+        }
+        {
+            let mut known = self.known();
+            let now = Instant::now();
+            if !bare && known.looked_up.is_some_and(|at| now < at + LOOK_UPS) {
+                return false;
+            }
+            known.looked_up = Some(now);
+            if let Some((_, life)) = &mut known.token {
+                life.spend();
+            }
+        }
+        let call = Call::get(LOOK_UP).with(pass.token.as_ref(), self.namespace.as_ref());
+        matches!(self.api.send(&call).await, Ok((_, answer)) if matches!(answer.status, 401 | 403))
+    }
+}
+
+/// Ends a renewal, however it ends.
+struct Renewing<'a>(&'a Shared);
+
+impl Drop for Renewing<'_> {
+    fn drop(&mut self) {
+        self.0.known().renewing = false;
+    }
+}

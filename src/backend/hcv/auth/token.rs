@@ -1,0 +1,132 @@
+//! `token`: one that the operator gives, as it is or in a file that an agent rewrites.
+
+use std::path::PathBuf;
+
+use ::http::HeaderValue;
+use tokio::sync::Mutex;
+
+use super::Pass;
+use super::files::{self, Stamp};
+use crate::backend::hcv::api::sensitive;
+use crate::error::{Error, Kind, Result};
+use crate::settings::Settings;
+
+/// A token as configured, or none.
+pub struct Fixed(Option<HeaderValue>);
+
+impl Fixed {
+    pub fn new(settings: &Settings, label: &str) -> Result<Self> {
+        let Some(token) = settings.secret("token").filter(|token| !token.is_empty()) else { return Ok(Self(None)) };
+        match sensitive(token.as_bytes()) {
+            None => {
+                let text = "`token` has to be printable ASCII without spaces: look for a line break at its end";
+                Err(Error::new(Kind::Config, format!("{label}: {text}")))
+            }
+            header => Ok(Self(header)),
+        }
+    }
+
+    pub fn pass(&self) -> Pass {
+        Pass { token: self.0.clone(), number: 0 }
+    }
+}
+
+/// A file that Vault Agent, or another, writes tokens to.
+pub struct Sink {
+    label: String,
+    path: PathBuf,
+    threads: bool,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    token: Option<HeaderValue>,
+    stamp: Option<Stamp>,
+    number: u64,
+}
+
+impl Sink {
+    pub fn new(label: &str, path: &str, threads: bool) -> Self {
+        Self { label: label.to_owned(), path: PathBuf::from(path), threads, known: Mutex::default() }
+    }
+
+    /// The token that is in the file now: its status is asked each time, its content where that changed.
+    pub async fn pass(&self) -> Result<Pass> {
+        let mut known = self.known.lock().await;
+        if known.token.is_none() || Stamp::of(&self.path) != known.stamp {
+            self.read(&mut known).await?;
+        }
+        Ok(Pass { token: known.token.clone(), number: known.number })
+    }
+
+    /// The token in the file, if it is another one than was sent.
+    pub async fn replace(&self, pass: &Pass) -> Result<Option<Pass>> {
+        let mut known = self.known.lock().await;
+        if known.number == pass.number {
+            self.read(&mut known).await?;
+        }
+        let newer = known.number != pass.number;
+        Ok(newer.then(|| Pass { token: known.token.clone(), number: known.number }))
+    }
+
+    async fn read(&self, known: &mut Known) -> Result<()> {
+        let read = files::read(&self.path, self.threads).await.and_then(|(text, stamp)| {
+            let token = sensitive(text.as_bytes());
+            let what = "holds no token, which is printable ASCII without spaces: have the agent write it as it is";
+            token.map(|token| (token, stamp)).ok_or_else(|| format!("{} {what}", self.path.display()))
+        });
+        match read {
+            Ok((token, stamp)) => {
+                if known.token.as_ref() != Some(&token) {
+                    known.number += 1;
+                }
+                (known.token, known.stamp) = (Some(token), Some(stamp));
+                Ok(())
+            }
+            // It is being rewritten, perhaps: what it held may serve on.
+            Err(_) if known.token.is_some() => Ok(()),
+            Err(clause) => Err(Error::new(Kind::Config, format!("{}: no token: `token_file` {clause}", self.label))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+    use crate::settings::Value;
+
+    fn fixed(token: &str) -> Result<Fixed> {
+        let mut settings = Settings::default();
+        settings.set("token", Value::Secret(Secret::new(token)));
+        Fixed::new(&settings, "hcv vault (mine)")
+    }
+
+    #[test]
+    fn a_token_that_no_header_can_carry_is_refused_and_an_empty_one_is_none() {
+        let error = fixed("hvs.s3cret\n").err().expect("a refusal").to_string();
+        assert!(error.contains("`token`") && !error.contains("s3cr"), "{error}");
+        assert_eq!(fixed("").unwrap().pass().token, None);
+        assert_eq!(fixed("hvs.a").unwrap().pass().token, sensitive(b"hvs.a"));
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_again_when_it_changes_and_its_old_token_serves_while_it_is_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sink");
+        let sink = Sink::new("hcv vault (mine)", path.to_str().unwrap(), true);
+        assert!(sink.pass().await.unwrap_err().to_string().contains("`token_file` "));
+        std::fs::write(&path, "hvs.one\n").unwrap();
+        let one = sink.pass().await.unwrap();
+        assert_eq!(one.token, sensitive(b"hvs.one"));
+        assert!(sink.replace(&one).await.unwrap().is_none(), "there is no other");
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(sink.pass().await.unwrap().token, one.token);
+        std::fs::write(&path, "hvs.second").unwrap();
+        assert_eq!(sink.replace(&one).await.unwrap().unwrap().token, sensitive(b"hvs.second"));
+        assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.second"));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.second"));
+    }
+}

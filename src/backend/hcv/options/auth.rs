@@ -1,0 +1,90 @@
+//! How we prove who we are: the options of each method, by Kong's names and with its defaults.
+
+use crate::backend::{Needs, When};
+use crate::options::{Opt, Type};
+
+const METHODS: &[&str] = &["token", "kubernetes", "approle", "cert", "jwt", "oauth2", "userpass", "ldap"];
+
+/// What becomes a header.
+const PRINTABLE: (&str, &str) = (r"[\x21-\x7e]+", "printable ASCII without spaces");
+
+/// Where a method is mounted, or the whole path of its login.
+const MOUNT: (&str, &str) = (r"[^\x00-\x1f\x7f]+", "a path such as team/approle or /v1/auth/approle/login");
+
+const fn text(name: &'static str, help: &'static str) -> Opt {
+    Opt::new(name, Type::Text, help)
+}
+
+const fn secret(name: &'static str, help: &'static str) -> Opt {
+    text(name, help).sensitive()
+}
+
+const fn mount(name: &'static str, default: &'static str, help: &'static str) -> Opt {
+    text(name, help).default(default).pattern(MOUNT.0, MOUNT.1)
+}
+
+pub const OPTIONS: &[Opt] = &[
+    text("auth_method", "how we prove who we are; `oauth2` is another name of `jwt`").default("token").one_of(METHODS),
+    text("auth_namespace", "the namespace that the auth method is in, where it isn't `namespace`; `root` for none")
+        .pattern(PRINTABLE.0, PRINTABLE.1),
+    Opt::new("revoke_on_exit", Type::Boolean, "revoke the token of a login when the worker ends").default("false"),
+    secret("token", "the token for `auth_method = token`; none where an agent adds its own")
+        .pattern(PRINTABLE.0, PRINTABLE.1),
+    text("token_file", "a file with the token, as an agent writes it; read again when it changes"),
+    text("kube_role", "the role to log in with"),
+    mount("kube_auth_path", "kubernetes", "where the Kubernetes method is mounted"),
+    text("kube_api_token_file", "the service account's token; read for each login")
+        .default("/run/secrets/kubernetes.io/serviceaccount/token"),
+    mount("approle_auth_path", "approle", "where the AppRole method is mounted"),
+    secret("approle_role_id", "the role's id"),
+    secret("approle_secret_id", "the secret id, or the token that wraps it"),
+    text("approle_secret_id_file", "a file with the secret id, or with the token that wraps it; read for each login"),
+    Opt::new(
+        "approle_response_wrapping",
+        Type::Boolean,
+        "the secret id is wrapped: what is given is a wrapping token, which can be opened once",
+    )
+    .default("false"),
+    mount("cert_auth_path", "cert", "where the TLS certificate method is mounted"),
+    text("cert_auth_role_name", "the certificate role; none: whichever the certificate fits"),
+    secret("cert_auth_cert", "the certificate to log in with: a file's path, or PEM text; none: `client_cert`"),
+    secret("cert_auth_cert_key", "its key: a file's path, or PEM text; none: it stands in `cert_auth_cert`"),
+    mount("jwt_auth_path", "jwt", "where the JWT method is mounted"),
+    text("oauth2_role_name", "the role to log in with; none: the method's own default").aliases(&["jwt_role"]),
+    secret("jwt", "a JWT to log in with, where no identity provider is asked"),
+    text("jwt_file", "a file with such a JWT; read for each login"),
+    text("oauth2_token_endpoint", "where the identity provider gives tokens for client credentials").pattern(
+        r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?(\?[^\s#@\\]*)?",
+        "a URL such as https://host/oauth2/token, without user and fragment",
+    ),
+    text("oauth2_client_id", "our id at the identity provider"),
+    secret("oauth2_client_secret", "our secret at the identity provider"),
+    Opt::new("oauth2_audiences", Type::List, "whom the JWT is for"),
+    Opt::new("oauth2_scopes", Type::List, "the scopes to ask the identity provider for"),
+    text(
+        "oauth2_ca_cert",
+        "a CA bundle for the identity provider in place of the system's: a file's path, or PEM text",
+    ),
+    mount("userpass_auth_path", "userpass", "where the userpass method is mounted"),
+    text("userpass_username", "the user's name"),
+    secret("userpass_password", "the user's password"),
+    mount("ldap_auth_path", "ldap", "where the LDAP method is mounted"),
+    text("ldap_username", "the user's name"),
+    secret("ldap_password", "the user's password"),
+];
+
+const fn is(method: &'static str, all: &'static [&'static str], any: &'static [&'static str]) -> Needs {
+    Needs { when: When::Is("auth_method", method), all, any }
+}
+
+/// `token` needs nothing: an agent in front of the vault may add its own.
+pub const NEEDS: &[Needs] = &[
+    is("kubernetes", &["kube_role"], &[]),
+    is("approle", &["approle_role_id"], &["approle_secret_id", "approle_secret_id_file"]),
+    is("cert", &[], &["cert_auth_cert", "client_cert"]),
+    is("jwt", &[], &["oauth2_token_endpoint", "jwt", "jwt_file"]),
+    is("oauth2", &["oauth2_token_endpoint"], &[]),
+    Needs { when: When::Set("oauth2_token_endpoint"), all: &["oauth2_client_id", "oauth2_client_secret"], any: &[] },
+    is("userpass", &["userpass_username", "userpass_password"], &[]),
+    is("ldap", &["ldap_username", "ldap_password"], &[]),
+];

@@ -1,0 +1,131 @@
+//! PEM from an option, which holds the text itself or the path of a file. Files are looked at again: certificates are
+//! replaced while we run.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
+
+/// A setting that is PEM text or a file's path, and the option that it came from, for error texts.
+#[derive(Clone, Copy)]
+pub struct Pem<'a> {
+    pub option: &'static str,
+    pub value: &'a str,
+}
+
+/// The same, kept.
+pub(super) struct Source {
+    option: &'static str,
+    holder: Holder,
+}
+
+enum Holder {
+    Text(Zeroizing<Vec<u8>>),
+    File(PathBuf),
+}
+
+/// What tells one state of a file from the next, without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    changed: (i64, i64),
+}
+
+type Reason = String;
+
+impl Source {
+    pub fn new(pem: Pem<'_>) -> Self {
+        let holder = if pem.value.contains("-----BEGIN") {
+            // Where a value can't have lines, as in kong.conf, they are written as `\n`.
+            Holder::Text(Zeroizing::new(pem.value.replace("\\n", "\n").into_bytes()))
+        } else {
+            Holder::File(PathBuf::from(pem.value))
+        };
+        Self { option: pem.option, holder }
+    }
+
+    /// Where certificates stand: the option, or the file.
+    pub fn origin(&self, what: &str) -> String {
+        match &self.holder {
+            Holder::Text(_) => format!("`{}`", self.option),
+            Holder::File(path) => format!("the {what} file {}", path.display()),
+        }
+    }
+
+    /// A path is not shown where it may be a key that lacks its first line.
+    pub fn private_origin(&self) -> String {
+        match &self.holder {
+            Holder::Text(_) => format!("`{}`", self.option),
+            Holder::File(_) => format!("the key file of `{}`", self.option),
+        }
+    }
+
+    /// `None` where there is no file, or none that can be looked at.
+    pub fn stamp(&self) -> Option<Stamp> {
+        let Holder::File(path) = &self.holder else { return None };
+        let found = std::fs::metadata(path).ok()?;
+        let changed = (found.mtime(), found.mtime_nsec());
+        Some(Stamp { file: (found.dev(), found.ino()), size: found.size(), changed })
+    }
+
+    pub fn is_file(&self) -> bool {
+        matches!(self.holder, Holder::File(_))
+    }
+
+    /// `what` the certificates are, as in "the CA file".
+    pub fn certificates(&self, what: &str) -> Result<Vec<CertificateDer<'static>>, Reason> {
+        let origin = self.origin(what);
+        let pem = self.read(&origin)?;
+        let parsed = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+        match parsed {
+            Err(_) => Err(broken(&origin)),
+            Ok(none) if none.is_empty() => {
+                Err(format!("{origin} holds no PEM certificate (`-----BEGIN CERTIFICATE-----`)"))
+            }
+            Ok(certificates) => Ok(certificates),
+        }
+    }
+
+    pub fn key(&self) -> Result<PrivateKeyDer<'static>, Reason> {
+        let origin = self.private_origin();
+        let pem = self.read(&origin)?;
+        if is_encrypted(&pem) {
+            return Err(format!("{origin} is encrypted, which is not supported: give the key without a passphrase"));
+        }
+        PrivateKeyDer::from_pem_slice(&pem)
+            .map_err(|_| format!("{origin} holds no whole PEM key (`-----BEGIN PRIVATE KEY-----`)"))
+    }
+
+    fn read(&self, origin: &str) -> Result<Zeroizing<Vec<u8>>, Reason> {
+        match &self.holder {
+            Holder::Text(pem) => Ok(pem.clone()),
+            Holder::File(path) => std::fs::read(path).map(Zeroizing::new).map_err(|error| {
+                let (option, why) = (self.option, reason(&error));
+                format!("cannot read {origin}: {why}: `{option}` takes a readable file's path or PEM text")
+            }),
+        }
+    }
+}
+
+/// What is wrong with certificates that are none.
+pub(super) fn broken(origin: &str) -> Reason {
+    format!("{origin} holds a broken PEM certificate: check that it was copied whole")
+}
+
+fn is_encrypted(pem: &[u8]) -> bool {
+    let holds = |text: &[u8]| pem.windows(text.len()).any(|window| window == text);
+    holds(b"BEGIN ENCRYPTED PRIVATE KEY") || holds(b"Proc-Type: 4,ENCRYPTED")
+}
+
+/// An operating system's reason, as a piece of a sentence.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        other => other.to_string(),
+    }
+}

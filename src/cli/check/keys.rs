@@ -1,0 +1,253 @@
+//! The keys of a kong.conf and the environment's variables: those of ours, and whichever others are references.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::references::{Found, look_alike};
+use super::table::{Place, Row};
+use crate::backend::ALL;
+use crate::bootstrap;
+use crate::cli::conf_file;
+use crate::config::{Config, Referred, Source, options_of};
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+use crate::options::{OWN, Opt};
+use crate::reference::is_reference;
+use crate::secret::Secret;
+use crate::settings::Value;
+
+const DECLARED: &str = "vault_declarative_config";
+const TIMEOUT: &str = "vault_fetch_timeout";
+
+/// The keys of a kong.conf and of the environment that are right, so that what they configure can be judged.
+#[derive(Debug, Default)]
+pub struct Settings {
+    file: String,
+    conf: BTreeMap<String, String>,
+    environment: Environment,
+    /// Of both, the names of those whose values are references.
+    referring: Vec<String>,
+    /// The declarative file that they name, and where.
+    pub declared: Option<(Place, String)>,
+}
+
+/// What keys came to.
+#[derive(Debug, Default)]
+pub struct Keys {
+    pub rows: Vec<Row>,
+    pub references: Vec<Found>,
+    pub settings: Settings,
+}
+
+/// One key as it was set.
+struct Setting {
+    place: Place,
+    key: String,
+    /// As the user wrote it.
+    name: String,
+    value: Secret,
+}
+
+impl Setting {
+    fn is_reference(&self) -> bool {
+        is_reference(self.value.as_bytes())
+    }
+
+    fn found(&self, reference: &str) -> Found {
+        Found { place: self.place.clone(), what: self.name.clone(), reference: reference.to_owned() }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Origin<'a> {
+    File(&'a str),
+    Environment,
+}
+
+/// Judges a kong.conf, by name and text, and the environment. `timeout` stands in place of what they say of it.
+pub fn judge(file: Option<(&str, &str)>, environment: &Environment, timeout: Option<&str>) -> Keys {
+    let mut keys = Keys::default();
+    if let Some((name, text)) = file {
+        keys.settings.file = name.to_owned();
+        let (settings, rows) = of_file(name, text);
+        keys.rows = rows;
+        let right = keys.take(Origin::File(name), &settings, true);
+        let right = right.into_iter().map(|it| (it.key.clone(), it.value.as_str().unwrap_or_default().to_owned()));
+        keys.settings.conf = right.collect();
+    }
+    let settings = of_environment(environment);
+    let right = keys.take(Origin::Environment, &settings, false);
+    let wrong =
+        settings.iter().filter(|it| conf_file::is_ours(&it.key) && !right.iter().any(|good| good.name == it.name));
+    let mut gone: Vec<_> = wrong.map(|it| it.name.as_str()).collect();
+    if let Some(timeout) = timeout {
+        gone.push("KONG_VAULT_FETCH_TIMEOUT");
+        keys.settings.conf.insert(TIMEOUT.to_owned(), timeout.to_owned());
+    }
+    keys.settings.environment = environment.without(&gone);
+    keys
+}
+
+/// What a file sets. Of a key that is there twice, the last counts.
+fn of_file(name: &str, text: &str) -> (Vec<Setting>, Vec<Row>) {
+    let (mut settings, mut rows): (Vec<Setting>, _) = (Vec::new(), Vec::new());
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for line in conf_file::lines(text) {
+        let line = match line {
+            Ok(line) => line,
+            Err(number) => {
+                rows.push(Place::new(name, number).wrong("line", "is not `key = value`"));
+                continue;
+            }
+        };
+        let place = Place::new(name, line.number);
+        let setting = Setting { place, key: line.key.clone(), name: line.key.clone(), value: Secret::new(line.value) };
+        match known.get(&line.key) {
+            None => {
+                known.insert(line.key, settings.len());
+                settings.push(setting);
+            }
+            Some(index) => {
+                let why = format!(
+                    "this key is there twice: this line counts, and line {} doesn't",
+                    settings[*index].place.line
+                );
+                rows.push(setting.place.odd(&setting.name, why));
+                settings[*index] = setting;
+            }
+        }
+    }
+    (settings, rows)
+}
+
+fn of_environment(environment: &Environment) -> Vec<Setting> {
+    let variables = environment.iter().filter_map(|(name, value)| {
+        let key = name.strip_prefix("KONG_")?.to_ascii_lowercase();
+        Some(Setting { place: Place::new("environment", 0), key, name: name.to_owned(), value: value.clone() })
+    });
+    variables.collect()
+}
+
+impl Keys {
+    /// Says what is wrong with each setting. Returns those of ours that are right, also together. `shown`: whether there
+    /// are rows for those, too.
+    fn take<'a>(&mut self, origin: Origin<'_>, settings: &'a [Setting], shown: bool) -> Vec<&'a Setting> {
+        let mut right: Vec<&Setting> = Vec::new();
+        for setting in settings {
+            let text = setting.value.as_str().unwrap_or_default().trim();
+            if !conf_file::is_ours(&setting.key) {
+                self.take_other(setting, text);
+                continue;
+            }
+            if setting.key == DECLARED && !setting.is_reference() {
+                if !text.is_empty() {
+                    self.settings.declared = Some((setting.place.clone(), text.to_owned()));
+                }
+                right.push(setting);
+                continue;
+            }
+            let (alone, wanted) = load(origin, &[setting]);
+            if setting.is_reference() && wanted {
+                self.settings.referring.push(setting.name.clone());
+                self.references.push(setting.found(text));
+                right.push(setting);
+                continue;
+            }
+            let flaws = match alone {
+                Ok(()) => load(origin, &[&right[..], &[setting]].concat()).0.err().into_iter().collect(),
+                Err(error) if setting.key == "vaults" => names(origin, setting).unwrap_or_else(|| vec![error]),
+                Err(error) => vec![error],
+            };
+            if !flaws.is_empty() {
+                let accepted = option(&setting.key).filter(|opt| opt.read(text).is_none());
+                let why =
+                    |flaw: &Error| accepted.map_or(flaw.to_string(), |opt| format!("has to be {}", opt.accepts()));
+                self.rows.extend(flaws.iter().map(|flaw| setting.place.wrong(&setting.name, why(flaw))));
+                continue;
+            }
+            right.push(setting);
+            match look_alike(text) {
+                Some(why) => self.rows.push(setting.place.odd(&setting.name, why)),
+                None if shown => self.rows.push(setting.place.good(&setting.name)),
+                None => {}
+            }
+        }
+        right
+    }
+
+    /// A key of Kong's own may be a reference, or a list of them.
+    fn take_other(&mut self, setting: &Setting, text: &str) {
+        let items: Vec<_> = text.split(',').map(str::trim).collect();
+        if items.iter().all(|item| is_reference(item.as_bytes())) {
+            self.references.extend(items.iter().map(|item| setting.found(item)));
+        } else if is_reference(text.as_bytes()) {
+            self.references.push(setting.found(text));
+        } else if let Some(why) = look_alike(text) {
+            self.rows.push(setting.place.odd(&setting.name, why));
+        }
+    }
+}
+
+/// What is wrong with these alone, and whether a reference among them has a place there.
+fn load(origin: Origin<'_>, settings: &[&Setting]) -> (Result<()>, bool) {
+    let referred = Referred::default();
+    let plain = settings.iter().filter(|it| settings.len() == 1 || (!it.is_reference() && it.key != DECLARED));
+    let config = match origin {
+        Origin::File(name) => {
+            let text = |it: &&Setting| (it.key.clone(), it.value.as_str().unwrap_or_default().to_owned());
+            let conf = plain.map(text).collect();
+            Config::load_with(&conf, Source::File(name), &Environment::default(), ALL, &referred)
+        }
+        Origin::Environment => {
+            let environment = Environment::of(plain.map(|it| (it.name.as_str(), it.value.as_bytes())));
+            Config::load_with(&BTreeMap::new(), Source::Configure, &environment, ALL, &referred)
+        }
+    };
+    let outcome = config.and_then(|config| config.check());
+    (outcome, !referred.wanted().is_empty())
+}
+
+/// The option that a key sets.
+fn option(key: &str) -> Option<&'static Opt> {
+    let of_backends = ALL.iter().find_map(|backend| {
+        let option = key.strip_prefix("vault_")?.strip_prefix(backend.name)?.strip_prefix('_')?;
+        options_of(backend).find(|opt| opt.is_called(option))
+    });
+    OWN.iter().find(|opt| opt.is_called(key)).or(of_backends)
+}
+
+/// What is wrong with each of the names in `vaults`; `None` where none is wrong by itself.
+fn names(origin: Origin<'_>, vaults: &Setting) -> Option<Vec<Error>> {
+    let opt = OWN.iter().find(|opt| opt.name == "vaults")?;
+    let Some(Value::List(names)) = opt.read(vaults.value.as_str()?) else { return None };
+    let alone = |name: &String| {
+        let (place, key, written) = (vaults.place.clone(), vaults.key.clone(), vaults.name.clone());
+        let one = Setting { place, key, name: written, value: Secret::new(name.as_str()) };
+        load(origin, &[&one]).0.err()
+    };
+    Some(names.iter().filter_map(alone).collect()).filter(|flaws: &Vec<_>| !flaws.is_empty())
+}
+
+impl Settings {
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Without fetching anything: values that are references are left out, and so are the entities of a file.
+    pub fn plain(&self) -> Result<Config> {
+        let mut conf = self.conf.clone();
+        conf.retain(|key, _| key != DECLARED && !self.referring.contains(key));
+        let mut gone: Vec<_> = self.referring.iter().map(String::as_str).collect();
+        gone.push("KONG_VAULT_DECLARATIVE_CONFIG");
+        Config::load_with(&conf, Source::File(&self.file), &self.environment.without(&gone), ALL, &Referred::default())
+    }
+
+    /// With what references stand for. Of a declarative file, other vaults' credentials may be had.
+    pub fn resolved(&self) -> Result<Config> {
+        bootstrap::load(&self.conf, Source::File(&self.file), &self.environment).or_else(|_| {
+            let mut conf = self.conf.clone();
+            conf.remove(DECLARED);
+            let environment = self.environment.without(&["KONG_VAULT_DECLARATIVE_CONFIG"]);
+            bootstrap::load(&conf, Source::File(&self.file), &environment)
+        })
+    }
+}

@@ -1,0 +1,175 @@
+//! `kong-vault check`: everything that is wrong with configuration files and the references in them, with lines.
+//!
+//! A file is judged by what reads it in the end: `config` for keys and entities, `plan` for references. Here is only what
+//! finds them in a file, and what goes on where those stop at the first mistake.
+
+mod declarative;
+mod entities;
+mod keys;
+mod references;
+mod table;
+mod tree;
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::{Outcome, conf_file, get};
+use crate::config::LARGEST_FILE;
+use crate::environment::Environment;
+use crate::secret::Secret;
+use declarative::Checked;
+use keys::Keys;
+use references::Entities;
+use table::{Place, Row};
+
+/// A file that was read.
+struct Input {
+    name: String,
+    /// By which it is known again under another name.
+    identity: PathBuf,
+    is_conf: bool,
+    text: String,
+    /// Where it can't be judged any further, and why.
+    flaw: Option<(usize, String)>,
+}
+
+/// A declarative file and which keys it goes with.
+struct Declarative {
+    identity: PathBuf,
+    keys: usize,
+    checked: Checked,
+}
+
+pub fn run(files: &[PathBuf], conf: Option<&Path>, resolve: bool, timeout: Option<&str>) -> Outcome {
+    if let Some(Err(why)) = timeout.map(get::seconds) {
+        return Outcome::Misuse(why);
+    }
+    let read = |path: &Path, is_conf| Input::read(path, is_conf).map_err(|why| format!("{}: {why}", path.display()));
+    let inputs = files.iter().map(|path| read(path, None)).collect::<Result<Vec<_>, _>>();
+    let conf = conf.map(|path| read(path, Some(true)).map_err(|why| format!("--conf {why}"))).transpose();
+    match (inputs, conf) {
+        (Ok(inputs), Ok(conf)) => report(&check(&inputs, conf.as_ref(), resolve, timeout)),
+        (Err(why), _) | (_, Err(why)) => Outcome::Misuse(why),
+    }
+}
+
+fn report(rows: &[Row]) -> Outcome {
+    let (text, wrong) = table::render(rows);
+    match wrong {
+        0 => Outcome::Done(Secret::new(text)),
+        1 => Outcome::Wrong { text, why: "there is a mistake".to_owned() },
+        _ => Outcome::Wrong { text, why: format!("there are {wrong} mistakes") },
+    }
+}
+
+fn check(inputs: &[Input], conf: Option<&Input>, resolve: bool, timeout: Option<&str>) -> Vec<Row> {
+    let mut order: Vec<String> = inputs.iter().chain(conf).map(|input| input.name.clone()).collect();
+    let mut rows: Vec<Row> = inputs.iter().chain(conf).filter_map(Input::row).collect();
+    let judge = |input: Option<&Input>| {
+        keys::judge(input.map(|it| (it.name.as_str(), it.text.as_str())), Environment::captured(), timeout)
+    };
+    // The first are those that declarative files go with.
+    let confs = inputs.iter().filter(|input| input.is_conf);
+    let keys: Vec<Keys> = std::iter::once(judge(conf)).chain(confs.map(|input| judge(Some(input)))).collect();
+    let mut files: Vec<Declarative> = Vec::new();
+    for input in inputs.iter().filter(|input| !input.is_conf) {
+        files.push(input.declarative(0));
+    }
+    // What goes with each of the keys: the file that they name, if they do.
+    let (none, unknown) = (Checked { whole: true, ..Checked::default() }, Checked::default());
+    let mut declared: Vec<Result<usize, &Checked>> = Vec::new();
+    for (index, keys) in keys.iter().enumerate() {
+        let Some((place, path)) = &keys.settings.declared else {
+            declared.push(Err(&none));
+            continue;
+        };
+        let read = Input::read(Path::new(path), Some(false));
+        rows.push(match &read {
+            Ok(_) => place.good("vault_declarative_config"),
+            Err(why) => place.wrong("vault_declarative_config", why),
+        });
+        declared.push(read.map_err(|_| &unknown).map(|input| {
+            files.iter().position(|file| file.identity == input.identity).unwrap_or_else(|| {
+                order.push(input.name.clone());
+                rows.extend(input.row());
+                files.push(input.declarative(index));
+                files.len() - 1
+            })
+        }));
+    }
+    let context = |keys: usize| declared[keys].map_or_else(|known| known, |file| &files[file].checked);
+    for (index, keys) in keys.iter().enumerate() {
+        let context = context(index);
+        let judged = references::judge(&keys.references, &keys.settings, &context.entities, context.whole, resolve);
+        rows.extend(keys.rows.iter().cloned().chain(judged));
+    }
+    for file in &files {
+        let (context, own, settings) = (context(file.keys), &file.checked, &keys[file.keys].settings);
+        let mut entities: Entities = context.entities.clone();
+        entities.extend(own.entities.clone());
+        let whole = context.whole && own.whole;
+        let judged = references::judge(&own.references, settings, &entities, whole, resolve);
+        rows.extend(own.rows.iter().cloned().chain(judged));
+    }
+    let position = |row: &Row| order.iter().position(|name| *name == row.place.source).unwrap_or(order.len());
+    rows.sort_by_cached_key(|row| (position(row), row.place.line));
+    // The environment goes with each kong.conf.
+    let mut seen = HashSet::new();
+    rows.retain(|row| seen.insert(row.clone()));
+    rows
+}
+
+impl Input {
+    /// An error is one of the file as a whole: it is not there, or not ours to read.
+    fn read(path: &Path, is_conf: Option<bool>) -> Result<Input, String> {
+        let mut bytes = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
+        read.map_err(|err| format!("can't be read ({err})"))?;
+        let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let (text, not_text) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let until = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(&error.as_bytes()[..until]).into_owned();
+                let line = text.matches('\n').count() + 1;
+                (text, Some((line, "is no UTF-8 text; nothing from here on can be judged".to_owned())))
+            }
+        };
+        let is_conf = is_conf.unwrap_or_else(|| is_conf_file(path, &text));
+        let limit = if is_conf { conf_file::LIMIT } else { LARGEST_FILE };
+        let (text, flaw) = match text.len() as u64 > limit {
+            true => (String::new(), Some((1, format!("is larger than {limit} bytes")))),
+            false => (text, not_text),
+        };
+        Ok(Input { name: path.display().to_string(), identity, is_conf, text, flaw })
+    }
+
+    fn row(&self) -> Option<Row> {
+        self.flaw.as_ref().map(|(line, why)| Place::new(&self.name, *line).wrong("file", why))
+    }
+
+    fn declarative(&self, keys: usize) -> Declarative {
+        let mut checked = Checked::default();
+        // Of a file that is cut off, each parser would say so in its own way.
+        if self.flaw.is_none() {
+            checked = declarative::check(&self.name, &self.text);
+        }
+        Declarative { identity: self.identity.clone(), keys, checked }
+    }
+}
+
+/// By its name; else by its first line that says something.
+fn is_conf_file(path: &Path, text: &str) -> bool {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("conf") => true,
+        Some("yml" | "yaml" | "json") => false,
+        _ => {
+            let is_key =
+                |key: &str| key.trim().bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+            let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with(['#', ';']));
+            first.and_then(|line| line.split_once('=')).is_some_and(|(key, _)| is_key(key))
+        }
+    }
+}

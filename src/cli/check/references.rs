@@ -1,0 +1,125 @@
+//! Whether references mean something under a configuration, and, if asked, whether they have a value.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use super::keys::Settings;
+use super::table::{Place, Row};
+use crate::backend::ALL;
+use crate::config::entity::Entity;
+use crate::config::{Listed, Referred, did_you_mean};
+use crate::error::{Error, Kind, Result, quote};
+use crate::plan::Plan;
+use crate::reference::{self, is_reference, parse};
+use crate::resolver::Resolver;
+
+/// A reference, and where it stands.
+#[derive(Debug)]
+pub struct Found {
+    pub place: Place,
+    /// The key or field whose value it is.
+    pub what: String,
+    pub reference: String,
+}
+
+/// Entities by prefix; those that are wrong by themselves are `None`.
+pub type Entities = BTreeMap<String, Option<Entity>>;
+
+/// Why a text that is no reference is probably meant to be one. It may hold a secret, so it is not shown.
+pub fn look_alike(text: &str) -> Option<&'static str> {
+    if is_reference(text.as_bytes()) {
+        return None;
+    }
+    let lower = text.to_ascii_lowercase();
+    let bare = lower.trim_matches([' ', '\t', '\r', '\n', '{', '}', '"', '\'']);
+    if is_reference(text.trim().as_bytes()) {
+        Some("looks like a reference, but for the white space around it, and will be taken as it stands")
+    } else if lower.contains("{vault:/") || lower.contains("{vault//") || bare.starts_with("vault:/") {
+        Some(
+            "looks like a reference, and is none, so it will be taken as it stands: one is {vault://…}, and nothing else",
+        )
+    } else {
+        None
+    }
+}
+
+/// One row for each reference. `whole`: whether all entities are known.
+pub fn judge(found: &[Found], settings: &Settings, entities: &Entities, whole: bool, resolve: bool) -> Vec<Row> {
+    let config = match settings.plain() {
+        Ok(config) => config,
+        // Each key is right by itself, and all keys are together: this would be a defect.
+        Err(error) => return found.iter().map(|it| it.place.wrong(what(it), error.to_string())).collect(),
+    };
+    config.replace_entities(listed(entities, false), "the file", &Referred::default());
+    let mut verdicts: HashMap<&str, Result<()>> = HashMap::new();
+    for it in found {
+        verdicts.entry(&it.reference).or_insert_with(|| Plan::of(it.reference.as_bytes(), &config).map(drop));
+    }
+    if resolve {
+        fetch(&mut verdicts, settings, entities);
+    }
+    let row = |it: &Found| match &verdicts[it.reference.as_str()] {
+        Ok(()) => it.place.good(what(it)),
+        Err(error) if error.kind() == Kind::UnknownVault => {
+            let name = parse(it.reference.as_bytes()).map(|parsed| parsed.name).unwrap_or_default();
+            match unknown(&String::from_utf8_lossy(&name), entities) {
+                None if !whole => it.place.odd(what(it), "not judged: its vault may be in what can't be read"),
+                more => it.place.wrong(what(it), format!("{error}{}", more.unwrap_or_default())),
+            }
+        }
+        Err(error) => it.place.wrong(what(it), error.to_string()),
+    };
+    found.iter().map(row).collect()
+}
+
+fn what(it: &Found) -> String {
+    format!("{} {}", it.what, reference::quote(it.reference.as_bytes())).trim_start().to_owned()
+}
+
+/// What else is known of a vault that is not there.
+fn unknown(name: &str, entities: &Entities) -> Option<String> {
+    let backends = ALL.iter().map(|backend| backend.name);
+    let needs = backends.clone().find(|backend| *backend == name);
+    let needs = needs.or_else(|| Some(entities.get(name)?.as_ref()?.backend.name));
+    if let Some(needs) = needs {
+        return Some(format!(": it is switched off, since option vaults doesn't name {needs}"));
+    }
+    let known: Vec<_> = backends.chain(entities.keys().map(String::as_str)).collect();
+    Some(did_you_mean(name, &known)).filter(|meant| !meant.is_empty())
+}
+
+/// As the resolver wants them. Without `credentials`, values that are references are left out, as they have none here.
+fn listed(entities: &Entities, credentials: bool) -> Vec<Listed> {
+    let list = |(prefix, entity): (&String, &Option<Entity>)| match entity {
+        Some(entity) => {
+            let mut entity = entity.clone();
+            entity.config.retain(|_, value| credentials || !is_reference(value.as_bytes()));
+            Ok(entity)
+        }
+        None => {
+            let text = format!("vault entity {} is wrong itself", quote(prefix.as_bytes(), 64));
+            Err((Some(prefix.clone()), Error::new(Kind::Config, text)))
+        }
+    };
+    entities.iter().map(list).collect()
+}
+
+/// Fetches each reference that means something once, all side by side.
+fn fetch(verdicts: &mut HashMap<&str, Result<()>>, settings: &Settings, entities: &Entities) {
+    let mut wanted: Vec<_> = verdicts.iter().filter(|(_, verdict)| verdict.is_ok()).map(|(it, _)| *it).collect();
+    if wanted.is_empty() {
+        return;
+    }
+    wanted.sort_unstable();
+    let config = match settings.resolved() {
+        Ok(config) => config,
+        Err(error) => return wanted.into_iter().for_each(|it| drop(verdicts.insert(it, Err(error.clone())))),
+    };
+    let resolver = Arc::new(Resolver::new(config, settings.environment().clone(), Arc::new(AtomicU32::new(0))));
+    resolver.replace_entities(listed(entities, true), "the file");
+    let references: Vec<_> = wanted.iter().map(|it| it.as_bytes().to_vec()).collect();
+    for (it, answer) in wanted.into_iter().zip(resolver.fetch_blocking(&references)) {
+        verdicts.insert(it, answer.map(drop));
+    }
+}

@@ -1,0 +1,89 @@
+//! What was checked and what came of it, one row each.
+
+use std::fmt::Write;
+
+use crate::error::quote;
+
+/// Where something stands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// A path as the user wrote it, or `environment`.
+    pub source: String,
+    /// From 1 on; 0 where there are no lines.
+    pub line: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    Good,
+    /// It may be meant, and works, but probably isn't.
+    Odd(String),
+    Wrong(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Row {
+    pub place: Place,
+    /// The key, field or reference. Never a value.
+    pub what: String,
+    pub verdict: Verdict,
+}
+
+impl Place {
+    pub fn new(source: &str, line: usize) -> Self {
+        Self { source: source.to_owned(), line }
+    }
+
+    pub fn good(&self, what: impl Into<String>) -> Row {
+        Row { place: self.clone(), what: what.into(), verdict: Verdict::Good }
+    }
+
+    pub fn odd(&self, what: impl Into<String>, why: impl Into<String>) -> Row {
+        Row { place: self.clone(), what: what.into(), verdict: Verdict::Odd(why.into()) }
+    }
+
+    pub fn wrong(&self, what: impl Into<String>, why: impl Into<String>) -> Row {
+        Row { place: self.clone(), what: what.into(), verdict: Verdict::Wrong(why.into()) }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&quote(self.source.as_bytes(), LONGEST))?;
+        if self.line > 0 { write!(f, ":{}", self.line) } else { Ok(()) }
+    }
+}
+
+/// The longest cell that is printed, in characters.
+const LONGEST: usize = 1024;
+
+/// Up to which width columns are aligned: one long cell must not push all others off the screen.
+const ALIGNED: usize = 56;
+
+/// The table as text, and how many rows are wrong.
+pub fn render(rows: &[Row]) -> (String, usize) {
+    let cells: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let verdict = match &row.verdict {
+                Verdict::Good => "ok".to_owned(),
+                Verdict::Odd(why) => format!("warning: {}", quote(why.as_bytes(), LONGEST)),
+                Verdict::Wrong(why) => format!("error: {}", quote(why.as_bytes(), LONGEST)),
+            };
+            (row.place.to_string(), quote(row.what.as_bytes(), LONGEST), verdict)
+        })
+        .collect();
+    let width = |cell: fn(&(String, String, String)) -> &String| {
+        let widths = cells.iter().map(|row| cell(row).chars().count());
+        widths.filter(|width| *width <= ALIGNED).max().unwrap_or(0)
+    };
+    let (places, whats) = (width(|row| &row.0), width(|row| &row.1));
+    let mut out = String::new();
+    for (place, what, verdict) in &cells {
+        let _ = writeln!(out, "{place:places$}  {what:whats$}  {verdict}");
+    }
+    let wrong = rows.iter().filter(|row| matches!(row.verdict, Verdict::Wrong(_))).count();
+    let odd = rows.iter().filter(|row| matches!(row.verdict, Verdict::Odd(_))).count();
+    let _ = writeln!(out, "{} checked, {wrong} wrong, {odd} with a warning", rows.len());
+    (out, wrong)
+}

@@ -1,0 +1,63 @@
+//! Options that others make necessary: which are missing.
+
+use super::written::find;
+use crate::backend::{Descriptor, Needs, When};
+use crate::settings::{Settings, Value};
+
+/// A need that is not met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unmet {
+    pub when: When,
+    pub missing: Missing,
+}
+
+/// What has to be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    This(&'static str),
+    OneOf(&'static [&'static str]),
+}
+
+/// All needs that are not met; `text`: the value of an option, of whichever type, where it is set to something.
+pub fn unmet<'a>(backend: &Descriptor, text: impl Fn(&str) -> Option<&'a str>) -> Vec<Unmet> {
+    let is_set = |name: &str| text(name).is_some();
+    let applies = |need: &&Needs| match need.when {
+        When::Is(option, value) => text(option) == Some(value),
+        When::Set(option) => is_set(option),
+    };
+    let mut found = Vec::new();
+    for need in backend.needs.iter().filter(applies) {
+        let missing = need.all.iter().filter(|name| !is_set(name));
+        found.extend(missing.map(|name| Unmet { when: need.when, missing: Missing::This(name) }));
+        if !need.any.is_empty() && !need.any.iter().any(|name| is_set(name)) {
+            found.push(Unmet { when: need.when, missing: Missing::OneOf(need.any) });
+        }
+    }
+    found
+}
+
+/// The needs of settings that are whole.
+pub fn of_settings(backend: &Descriptor, settings: &Settings) -> Vec<Unmet> {
+    unmet(backend, |name| {
+        let text = match settings.get(name)? {
+            Value::Text(text) => text,
+            Value::Secret(secret) if secret.is_empty() => "",
+            Value::List(items) if items.is_empty() => "",
+            _ => "set",
+        };
+        Some(text).filter(|text| !text.is_empty())
+    })
+}
+
+/// The needs of options as somebody wrote them; what was not written has its default.
+pub fn of_written<'a>(
+    backend: &Descriptor,
+    written: impl IntoIterator<Item = (&'a String, &'a String)> + Clone,
+) -> Vec<Unmet> {
+    unmet(backend, |name| {
+        let opt = find(backend, name)?;
+        let value =
+            written.clone().into_iter().find(|(written, _)| opt.is_called(written)).map(|(_, value)| value.as_str());
+        value.or(opt.default).filter(|value| !value.is_empty())
+    })
+}
