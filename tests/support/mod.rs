@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod admin;
+pub mod amazon;
 pub mod bao;
 pub mod certs;
 pub mod check;
