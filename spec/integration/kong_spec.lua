@@ -119,6 +119,15 @@ describe("in Kong,", function()
 
   it("a schema has all options, with Kong's types and our checks", function()
     local server = start ""
+    assert.is_true(server:eval [[
+      local checks = require("kong.vaults.hcv.schema").fields[1].config.entity_checks
+      for _, check in ipairs(checks) do
+        local rule = check.conditional or check.conditional_at_least_one_of
+        if rule.if_field == "auth_method" and rule.if_match.eq == "approle" then
+          return true
+        end
+      end
+    ]])
     local fields = server:eval [[
       local native, found = require "kong.vault.native", {}
       for _, backend in ipairs(native.backends) do
@@ -227,6 +236,20 @@ describe("in Kong,", function()
       assert.is_true(all > 3)
       server:eval [[ handler:configure({ { pdk = "off" } }) ]]
       assert.equal(3, #server:eval "return ngx.shared.kong_secrets:get_keys(0)")
+    end)
+
+    it("says once what is wrong in kong.conf, also what is misspelt, and leaves others' keys alone", function()
+      local server = start([[
+        kong = require("spec.support.kong_host").new({
+          database = "off", vault_hcv_port = "{{vault}}", vault_hcv_token = "{{token}}",
+          vault_aws_regoin = "x", vault_custom_x = "x", vault_gcp_project_id = "x",
+        }, {})
+      ]] .. LOAD, { init_worker = WORKER })
+      assert.equal("value of x", (server:value "{vault://hcv/x/value}"))
+      local log = server:log()
+      assert.matches("kong.vault: unknown option regoin of the aws vault, set by Kong", log, 1, true)
+      assert.is_nil(log:find("custom_x", 1, true) or log:find("gcp_", 1, true))
+      assert.matches("unknown option regoin", select(2, server:value "{vault://aws/x}"), 1, true)
     end)
 
     it("has the secrets of kong.conf in each worker from its start", function()

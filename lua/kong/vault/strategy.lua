@@ -2,7 +2,7 @@
 -- tables. Kong refuses to start with a strategy that can't be loaded, so a library that can't be is an error of the
 -- look-ups only.
 
-local as_text = require("kong.vault.settings").as_text
+local settings = require "kong.vault.settings"
 
 local ngx = ngx
 
@@ -119,7 +119,8 @@ function _M.schema(backend)
   for i, opt in ipairs(native.options(backend)) do
     fields[i] = field(backend, opt)
   end
-  return { name = backend, fields = { { config = { type = "record", fields = fields } } } }
+  local config = { type = "record", fields = fields, entity_checks = checks(backend) }
+  return { name = backend, fields = { { config = config } } }
 end
 
 -- Only where Kong is: its command line reads kong.conf by the strategies before there is a `kong`.
@@ -148,11 +149,6 @@ local function reference_of(backend, options, resource, version)
   -- The options may be those of an entity that is new.
   require("kong.vault.entities").refresh()
   return native.vm:reference_of_strategy(backend, options, resource, version, trusted)
-end
-
--- Kong puts words of its own around a reason, the same as the library does.
-local function bare(err)
-  return (err:gsub("^could not get value from external vault %(no value found %((.*)%)%)$", "%1"))
 end
 
 -- `base64_decode` concerns the value that is asked for in the end. Kong picks it from what it gets here, so where that
@@ -193,15 +189,15 @@ function _M.new(backend)
     settle()
     local options = {}
     for name, value in pairs(config) do
-      options[name] = as_text(value)
+      options[name] = settings.as_text(value)
     end
     local reference, err = reference_of(backend, options, resource, version)
     if not reference then
-      return nil, bare(err)
+      return nil, settings.bare(err)
     end
     local value, ttl = require("kong.vault.resolve").fresh(reference)
     if value == nil then
-      return nil, bare(ttl)
+      return nil, settings.bare(ttl)
     end
     if config.base64_decode then
       local decoded
