@@ -119,7 +119,8 @@ function _M.schema(backend)
   for i, opt in ipairs(native.options(backend)) do
     fields[i] = field(backend, opt)
   end
-  return { name = backend, fields = { { config = { type = "record", fields = fields } } } }
+  local config = { type = "record", fields = fields, entity_checks = checks(backend) }
+  return { name = backend, fields = { { config = config } } }
 end
 
 -- Only where Kong is: its command line reads kong.conf by the strategies before there is a `kong`.
