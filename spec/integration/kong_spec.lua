@@ -160,6 +160,17 @@ describe("in Kong,", function()
     for name, field in pairs(fields) do
       assert.is_string(field.spec.description, name)
     end
+    assert.same(
+      { if_match = { eq = "approle" }, then_match = { required = true } },
+      server:eval [[
+        for _, check in ipairs(require("kong.vaults.hcv.schema").fields[1].config.entity_checks) do
+          local it = check.conditional
+          if it and it.if_field == "auth_method" and it.then_field == "approle_role_id" then
+            return { if_match = it.if_match, then_match = it.then_match }
+          end
+        end
+      ]]
+    )
   end)
 
   describe("the plugin", function()
