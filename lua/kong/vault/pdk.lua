@@ -1,6 +1,7 @@
 -- In Kong: our functions in place of `kong.vault`'s own, configured by what Kong has read from kong.conf and the
 -- environment.
 
+local certificates = require "kong.vault.certificates"
 local entities = require "kong.vault.entities"
 local front = require "kong.vault.front"
 local kongs_keys = require "kong.vault.kongs_keys"
@@ -112,6 +113,7 @@ local elsewhere = {
     end
     return value, nil, false
   end,
+  lacks = certificates.note,
 }
 
 -- Kong reads its declarative configuration in init, and then has all references in it resolved: the vaults among it are
