@@ -170,6 +170,28 @@ describe("in Kong,", function()
       assert.equal("flush", server:eval "return kong.calls[#kong.calls]")
     end)
 
+    it("goes on serving what Kong still serves by, when its whole configuration is replaced", function()
+      local server = serving()
+      for _, reference in ipairs({ "{vault://hcv/kept/value}", "{vault://mine/kept/value}" }) do
+        assert.equal("value of kept", (server:value(reference)))
+      end
+      server:eval [[
+        entities[1].prefix = "renamed"
+        kong.vault.flush()
+        config = { a = "", b = "", ["$refs"] = { a = "{vault://hcv/kept/value}", b = "{vault://mine/kept/value}" } }
+        kong.vault.update(config)
+      ]]
+      assert.same({ "value of kept", "value of kept" }, server:eval "return { config.a, config.b }")
+      assert.same({ 1, 1 }, { vault:count "/v1/secret/kept", vault:count "/v1/mine/kept" })
+      assert.equal("value of kept", (server:value "{vault://renamed/kept/value}"))
+      server:eval [[
+        local now = ngx.now
+        ngx.now = function() return now() + 6 end
+        kong.post("kong-vault.entities")
+      ]]
+      assert.same({ nil, "could not find vault (mine)" }, { server:value "{vault://mine/kept/value}" })
+    end)
+
     it("has Kong forget a certificate whose secret could not be had, once it can", function()
       local pair = certs.authority("an authority").issue("placeholder", "DNS:localhost")
       vault:route("/v1/secret/tls", { status = 503, body = "{}" })

@@ -134,11 +134,11 @@ local function try(callback, options)
   return vault.try(callback, options)
 end
 
--- Kong calls this when its declarative configuration was replaced, entities and all.
+-- Kong calls this whenever a declarative configuration was replaced, entities and all. Values have their time; those of
+-- vaults that changed are forgotten.
 local function flush()
-  entities.refresh()
-  originals.flush()
-  return vault.flush()
+  entities.replaced()
+  return originals.flush()
 end
 
 -- Kong's own goes on rotating the values of others' vaults.
