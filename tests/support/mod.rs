@@ -8,6 +8,7 @@ pub mod bao;
 pub mod certs;
 pub mod check;
 pub mod config;
+pub mod forward;
 pub mod login;
 pub mod moto;
 pub mod proxy;
