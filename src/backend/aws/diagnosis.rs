@@ -17,20 +17,21 @@ impl Aws {
     }
 
     async fn steps(&self, ask: Option<&Ask>, findings: &mut Findings) -> Option<()> {
-        let region = self.chain.region().await;
-        let region = findings.or_bad("region", region)?;
-        let url = self.endpoint.url(&self.label, &region, self.chain.variant().await);
+        let stand = self.chain.stand().await;
+        let stand = findings.or_bad("region", stand)?;
+        let region = &*stand.region;
+        let url = self.endpoint.url(&self.label, region, stand.variant);
         let url = findings.or_bad("region", url)?;
         findings.good("region", format!("{region}, so that {} is asked", url.split('?').next().unwrap_or_default()));
         if !self.client.probe(&url, findings).await {
             return None;
         }
-        let login = self.chain.login(&region).await;
+        let login = stand.login().await;
         let login = findings.or_bad("credentials", login)?;
         let end = if login.expiry.is_some() { ", for a time; they are renewed before it ends" } else { "" };
         findings.good("credentials", format!("from {}{end}", login.origin));
         let secret = ask.map_or(NOBODYS, |ask| &ask.resource);
-        let question = Question { url, region: &region, secret, stage: CURRENT };
+        let question = Question { url, region, secret, stage: CURRENT };
         let answer = self.ask(&question, &login).await;
         let answer = findings.or_bad("login", answer)?;
         let clock = self.clock.flaw();
@@ -41,7 +42,7 @@ impl Aws {
             findings.doubtful("clock", text);
         }
         let refusal = Refusal::of(&answer);
-        let is_refused = answer.status != 200 && refusal.reason(&login.origin, &region, &self.clock).is_some();
+        let is_refused = answer.status != 200 && refusal.reason(&login.origin, region, &self.clock).is_some();
         let error = (answer.status != 200).then(|| failure::of(&self.asked(&question, &login), &answer));
         if is_refused {
             findings.bad("login", error?);
