@@ -114,7 +114,10 @@ function _M.schema(backend)
   else
     fields[1] = { ttl = { type = "number", description = "the native library of kong.vault can't be loaded" } }
   end
-  return { name = backend, fields = { { config = { type = "record", fields = fields, entity_checks = entity_checks } } } }
+  return {
+    name = backend,
+    fields = { { config = { type = "record", fields = fields, entity_checks = entity_checks } } },
+  }
 end
 
 -- Only where Kong is: its command line reads kong.conf by the strategies before there is a `kong`.
