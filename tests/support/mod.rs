@@ -5,6 +5,7 @@
 pub mod bao;
 pub mod certs;
 pub mod check;
+pub mod clouds;
 pub mod config;
 pub mod login;
 pub mod moto;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ::http::HeaderValue;
 
 use self::api::{Api, Call};
-use self::auth::{Auth, Means, Pass};
+use self::auth::{Auth, Doors, Means, Pass};
 use self::path::{Engine, Path};
 use self::redirect::Allowed;
 use crate::backend::http::{Client, Pem, Transport};
@@ -55,17 +55,14 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         client: Client::new(&transport(setup, &label))?,
         label: label.clone(),
     });
-    let outside = |ca_cert: Option<&str>| {
-        let usual = Transport::new(label.clone(), setup.environment, setup.timeout);
-        Client::new(&Transport { ca_cert, threads: setup.threads, ..usual })
-    };
+    let doors = Doors { label: &label, environment: setup.environment, threads: setup.threads, timeout: setup.timeout };
     let auth = Auth::new(&Means {
         api: &api,
         settings,
         namespace: auth_namespace,
         threads: setup.threads,
         timeout: setup.timeout,
-        outside: &outside,
+        doors: &doors,
     })?;
     Ok(Arc::new(Hcv {
         mount: path::mount(text("mount").unwrap_or_default()).map_err(refuse)?,

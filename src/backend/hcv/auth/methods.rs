@@ -1,7 +1,10 @@
 //! From options to the method that they choose.
 
 use super::approle::AppRole;
+use super::azure::Azure;
 use super::cert::Cert;
+use super::ec2::Ec2;
+use super::gcp::{Gce, Iam};
 use super::jwt::Jwt;
 use super::kubernetes::Kubernetes;
 use super::password::Password;
@@ -18,6 +21,10 @@ pub fn choose(means: &Means<'_>) -> Result<Option<Box<dyn Method>>> {
         "approle" => Box::new(AppRole::new(means)?),
         "cert" => Box::new(Cert::new(means)?),
         "jwt" | "oauth2" => Box::new(Jwt::new(means)?),
+        "aws_ec2" => Box::new(Ec2::new(means)?),
+        "gcp_gce" => Box::new(Gce::new(means)?),
+        "gcp_iam" => Box::new(Iam::new(means)?),
+        "azure" => Box::new(Azure::new(means)?),
         "userpass" => Box::new(Password::userpass(means)?),
         "ldap" => Box::new(Password::ldap(means)?),
         _ => return Ok(None),

@@ -6,14 +6,19 @@ mod answer;
 mod files;
 mod lease;
 mod methods;
+mod outside;
 mod session;
 mod token;
 
 mod approle;
+mod azure;
 mod cert;
+mod ec2;
+mod gcp;
 mod jwt;
 mod kubernetes;
 mod password;
+mod service_account;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,9 +29,10 @@ use ::http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::api::Api;
-use crate::backend::http::{Answer, Client};
+use crate::backend::http::Answer;
 use crate::error::Result;
 use crate::settings::Settings;
+pub(super) use outside::Doors;
 use session::Session;
 use token::{Fixed, Sink};
 
@@ -67,8 +73,7 @@ pub(super) struct Means<'a> {
     pub namespace: Option<HeaderValue>,
     pub threads: bool,
     pub timeout: Duration,
-    /// For who has to be asked besides the vault: an identity provider, a metadata service. Made when it is needed.
-    pub outside: &'a dyn Fn(Option<&str>) -> Result<Client>,
+    pub doors: &'a Doors<'a>,
 }
 
 /// The configured method, and the token that it has by now.

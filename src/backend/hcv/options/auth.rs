@@ -3,7 +3,21 @@
 use crate::backend::{Needs, When};
 use crate::options::{Opt, Type};
 
-const METHODS: &[&str] = &["token", "kubernetes", "approle", "cert", "jwt", "oauth2", "userpass", "ldap"];
+const METHODS: &[&str] = &[
+    "token",
+    "kubernetes",
+    "approle",
+    "cert",
+    "jwt",
+    "oauth2",
+    "aws_iam",
+    "aws_ec2",
+    "gcp_iam",
+    "gcp_gce",
+    "azure",
+    "userpass",
+    "ldap",
+];
 
 /// What becomes a header.
 const PRINTABLE: (&str, &str) = (r"[\x21-\x7e]+", "printable ASCII without spaces");
@@ -65,6 +79,23 @@ pub const OPTIONS: &[Opt] = &[
         "oauth2_ca_cert",
         "a CA bundle for the identity provider in place of the system's: a file's path, or PEM text",
     ),
+    text("aws_auth_role", "the role to log in with, for `aws_iam` and `aws_ec2`"),
+    mount("aws_login_path", "/v1/auth/aws/login", "where the AWS method logs in"),
+    secret("aws_auth_nonce", "the nonce of this instance's logins, for `aws_ec2`"),
+    text("gcp_auth_role", "the role to log in with, for `gcp_iam` and `gcp_gce`"),
+    mount("gcp_login_path", "/v1/auth/gcp/login", "where the Google Cloud method logs in"),
+    secret(
+        "gcp_service_account",
+        "who signs, for `gcp_iam`: a service account's address, or its key as JSON or as a file's path; none: the key in \
+         `GCP_SERVICE_ACCOUNT`, the file in `GOOGLE_APPLICATION_CREDENTIALS`, then the machine's own account",
+    ),
+    Opt::new("gcp_jwt_exp", Type::Integer { min: 1, max: 900 }, "seconds that the JWT of `gcp_iam` is good for")
+        .default("900"),
+    text("azure_auth_role", "the role to log in with"),
+    mount("azure_login_path", "/v1/auth/azure/login", "where the Azure method logs in"),
+    text("azure_resource", "the resource that the managed identity's token is for; as in the method's configuration")
+        .default("https://management.azure.com/"),
+    text("azure_client_id", "which managed identity, where the machine has several"),
     mount("userpass_auth_path", "userpass", "where the userpass method is mounted"),
     text("userpass_username", "the user's name"),
     secret("userpass_password", "the user's password"),
@@ -85,6 +116,10 @@ pub const NEEDS: &[Needs] = &[
     is("jwt", &[], &["oauth2_token_endpoint", "jwt", "jwt_file"]),
     is("oauth2", &["oauth2_token_endpoint"], &[]),
     Needs { when: When::Set("oauth2_token_endpoint"), all: &["oauth2_client_id", "oauth2_client_secret"], any: &[] },
+    is("aws_ec2", &["aws_auth_role", "aws_auth_nonce"], &[]),
+    is("gcp_iam", &["gcp_auth_role"], &[]),
+    is("gcp_gce", &["gcp_auth_role"], &[]),
+    is("azure", &["azure_auth_role"], &[]),
     is("userpass", &["userpass_username", "userpass_password"], &[]),
     is("ldap", &["ldap_username", "ldap_password"], &[]),
 ];
