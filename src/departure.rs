@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::cache::Found;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::exchange::vault_name;
 use crate::fetch::ATTEMPTS;
-use crate::flight::{Outcome, Purpose, Watch};
+use crate::flight::{Boarding, Outcome, Purpose, Watch};
 use crate::node::{Name, Node, Parcel};
 use crate::peers::{self, Missing, Peers};
 use crate::plan::Origin;
@@ -42,6 +43,21 @@ impl Drop for Ear {
 }
 
 impl Resolver {
+    /// Boards a flight that nobody waits for and sees to its departure: by the worker, where it listens.
+    pub fn send(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose) {
+        // Best effort: whoever needs the value will ask, and hear of a failure then.
+        let Ok(Boarding::Boarded(ticket)) = self.board(origin, purpose, false) else { return };
+        let node = Node::of_this_process();
+        let name = node.map(|node| *origin.name(node)).unwrap_or_default();
+        let event = match purpose {
+            Purpose::Probe(_) => Event::Probing { ticket, name, vault: vault_name(origin) },
+            _ => Event::Boarding { ticket, name, dead: None },
+        };
+        if !self.bell.ring(event) && !self.adopt(ticket, b"") {
+            let _ = self.depart(ticket, None, false);
+        }
+    }
+
     /// Starts the fetch of a boarded flight: by `peer`, another worker that is at it, or from the vault. With `owned`,
     /// the outcome has to be taken by `parcel` after the landing.
     pub fn depart(self: &Arc<Self>, ticket: u64, peer: Option<String>, owned: bool) -> Result<()> {

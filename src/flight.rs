@@ -28,6 +28,11 @@ const UNATTENDED: Duration = Duration::from_secs(1);
 /// Tickets are unique in the process: several Lua VMs share an engine. They stay below 2^53, exact in a Lua number.
 static NEXT_TICKET: AtomicU64 = AtomicU64::new(1);
 
+/// A ticket that nothing has had.
+pub fn next_ticket() -> u64 {
+    NEXT_TICKET.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What a flight brought.
 pub type Outcome = Result<Arc<Document>>;
 
@@ -117,7 +122,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
             let text = format!("{of_vault} fetches from this vault are under way already: try again later");
             return Err(Error::new(Kind::Throttled, text));
         }
-        let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
+        let ticket = next_ticket();
         self.open.insert(key.clone(), ticket);
         *self.per_vault.entry(vault.clone()).or_default() += 1;
         let flight = Flight {

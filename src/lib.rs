@@ -22,19 +22,23 @@ pub mod flight;
 pub mod metrics;
 pub mod node;
 pub mod plan;
+pub mod store;
 
 // What runs it: the engine's thread, a vault's connections, the worker's ear and bell.
 pub mod engine;
 pub mod fetch;
+pub mod jobs;
 pub mod peers;
 pub mod wake;
 
 // The heart: from a reference to its value.
+pub mod admin;
 pub mod blocking;
 pub mod bootstrap;
 pub mod departure;
 pub mod entities;
 pub mod exchange;
+pub mod live;
 pub mod resolver;
 pub mod rotation;
 pub mod vm;

@@ -1,5 +1,6 @@
 //! The mlua module behind `native.lua`: the cold calls. mlua turns a panic in any of them into a Lua error.
 
+mod admin;
 mod kong;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ fn open(lua: &Lua) -> mlua::Result<Table> {
         lua.create_function(|_, ()| Ok(Native(Box::new(Handle::new(Vm::new(Environment::captured().clone()))))))?,
     )?;
     module.set("parse_reference", lua.create_function(|lua, text: LuaString| parse_reference(lua, &text))?)?;
+    admin::functions(lua, &module)?;
     kong::functions(lua, &module)?;
     Ok(module)
 }
@@ -41,6 +43,7 @@ struct Native(Box<Handle>);
 
 impl UserData for Native {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        admin::methods(methods);
         kong::methods(methods);
         methods.add_method("pointer", |_, this, ()| {
             let handle: *const Handle = &*this.0;

@@ -257,7 +257,18 @@ pub const OWN: &[Opt] = &[
     )
     .default("5"),
     Opt::new("vault_declarative_config", Type::Text, "a YAML or JSON file with `vaults:` entities in Kong's format"),
-    Opt::new("vault_data_dir", Type::Text, "a folder for the entities of the standalone Admin API, which comes later"),
+    Opt::new(
+        "vault_data_dir",
+        Type::Text,
+        "a folder that nginx's workers own, in which the standalone Admin API keeps its entities",
+    ),
+    Opt::new(
+        "vault_admin_token",
+        Type::Text,
+        "what the standalone Admin API wants to be shown; none: it asks for nothing",
+    )
+    .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces")
+    .sensitive(),
     Opt::new(
         "vault_strict_compatibility",
         Type::Boolean,

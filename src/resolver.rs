@@ -23,8 +23,9 @@ use crate::error::{Error, Result};
 use crate::exchange::vault_name;
 use crate::fetch::{Done, Instances, Limits};
 use crate::flight::{Boarding, Flights, Outcome, Purpose, Watch};
+use crate::live::Live;
 use crate::metrics::{Levels, Metrics};
-use crate::node::{Node, Parcel};
+use crate::node::Parcel;
 use crate::plan::{InstanceKey, Origin, Plan};
 use crate::rotation::Rotation;
 use crate::secret::Secret;
@@ -68,6 +69,7 @@ pub struct Resolver {
     /// By which other workers ask this one.
     pub(crate) ear: OnceLock<Ear>,
     pub metrics: Metrics,
+    pub(crate) live: Live,
 }
 
 impl Resolver {
@@ -86,6 +88,7 @@ impl Resolver {
             bell: Bell::new(),
             ear: OnceLock::new(),
             metrics: Metrics::default(),
+            live: Live::default(),
             config,
             environment,
         }
@@ -101,12 +104,14 @@ impl Resolver {
 
     /// What a reference means; known ones are not read anew.
     pub fn plan(&self, reference: &[u8]) -> Result<Arc<Plan>> {
-        if let Some(plan) = lock(&self.plans).get(reference) {
+        // Held all the time: who changes entities clears it afterwards, and no plan from before may come in later.
+        let mut plans = lock(&self.plans);
+        if let Some(plan) = plans.get(reference) {
             return Ok(Arc::clone(plan));
         }
         let plan = Arc::new(Plan::of(reference, &self.config)?);
         if reference.len() <= LONGEST_KEPT {
-            lock(&self.plans).put(reference.into(), Arc::clone(&plan));
+            plans.put(reference.into(), Arc::clone(&plan));
         }
         Ok(plan)
     }
@@ -191,9 +196,9 @@ impl Resolver {
         }
     }
 
-    /// Whether a flight is not to be waited for any more.
+    /// Whether a flight or a job is not to be waited for any more.
     pub fn has_landed(&self, ticket: u64) -> bool {
-        lock(&self.flights).has_landed(ticket)
+        self.has_ended(ticket) && lock(&self.flights).has_landed(ticket)
     }
 
     /// Asks for a new value in the background.
@@ -205,21 +210,6 @@ impl Resolver {
         }
         let than = lock(&self.cache).peek(origin).and_then(|entry| entry.value().map(|value| value.at));
         self.send(origin, than.map_or(Purpose::Miss, Purpose::Newer));
-    }
-
-    /// Boards a flight that nobody waits for and sees to its departure: by the worker, where it listens.
-    pub fn send(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose) {
-        // Best effort: whoever needs the value will ask, and hear of a failure then.
-        let Ok(Boarding::Boarded(ticket)) = self.board(origin, purpose, false) else { return };
-        let node = Node::of_this_process();
-        let name = node.map(|node| *origin.name(node)).unwrap_or_default();
-        let event = match purpose {
-            Purpose::Probe(_) => Event::Probing { ticket, name, vault: vault_name(origin) },
-            _ => Event::Boarding { ticket, name, dead: None },
-        };
-        if !self.bell.ring(event) && !self.adopt(ticket, b"") {
-            let _ = self.depart(ticket, None, false);
-        }
     }
 
     /// Forgets all values and connections. With `refetch`, what was known is fetched again in the background.

@@ -9,6 +9,7 @@ use crate::bootstrap;
 use crate::config::Source;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
+use crate::live::Watch;
 use crate::resolver::Resolver;
 
 /// The state behind `require "kong.vault"`. A reload of nginx makes a new VM, and with it a new one of these.
@@ -16,6 +17,9 @@ pub struct Vm {
     environment: Environment,
     resolver: OnceLock<Result<Arc<Resolver>>>,
     generation: Arc<AtomicU32>,
+    watch: Arc<Watch>,
+    /// What is wrong with `vault_data_dir`.
+    unfollowed: OnceLock<Error>,
     /// The process that made it, and how many that process had made with it.
     made_by: (u32, u32),
 }
@@ -33,7 +37,14 @@ impl Vm {
         let pid = std::process::id();
         let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
         *made = if made.0 == pid { (pid, made.1.saturating_add(1)) } else { (pid, 1) };
-        Self { environment, resolver: OnceLock::new(), generation: Arc::new(AtomicU32::new(1)), made_by: *made }
+        Self {
+            environment,
+            resolver: OnceLock::new(),
+            generation: Arc::new(AtomicU32::new(1)),
+            watch: Arc::default(),
+            unfollowed: OnceLock::new(),
+            made_by: *made,
+        }
     }
 
     /// Whether it is one of many that end with their requests, so that nothing should be kept running for it. A VM that
@@ -43,7 +54,7 @@ impl Vm {
     }
 
     /// Settles the configuration; allowed once, before the first secret is asked for. An error in the options of one
-    /// vault is returned, but leaves the other vaults usable.
+    /// vault, or in `vault_data_dir`, is returned, but leaves the other vaults usable.
     pub fn configure(&self, conf: &BTreeMap<String, String>, written_in: Source<'_>) -> Result<()> {
         let mut late = true;
         let settled = self.resolver.get_or_init(|| {
@@ -54,7 +65,8 @@ impl Vm {
             let text = "kong.vault is configured already: call configure once, in init_by_lua, before the first secret is asked for";
             return Err(Error::new(Kind::Config, text));
         }
-        settled.as_ref().map_err(Clone::clone)?.config().check()
+        settled.as_ref().map_err(Clone::clone)?.config().check()?;
+        self.unfollowed.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// The resolver; without `configure`, the environment alone configures it.
@@ -65,6 +77,11 @@ impl Vm {
     /// Changes whenever a value that Lua may have kept is not to be served any more.
     pub fn generation(&self) -> &AtomicU32 {
         &self.generation
+    }
+
+    /// Tells whether vault entities have changed that this process has not read.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// Has the vaults done what they want done last. This thread has nothing else to do any more, but the process is about
@@ -89,7 +106,17 @@ impl Vm {
 
     fn load(&self, conf: &BTreeMap<String, String>, written_in: Source<'_>) -> Result<Arc<Resolver>> {
         let config = bootstrap::load(conf, written_in, &self.environment)?;
-        Ok(Arc::new(Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation))))
+        let resolver = Arc::new(Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation)));
+        // Kong has entities of its own, and an Admin API.
+        let followed = match written_in {
+            Source::Kong => Ok(()),
+            _ => resolver.follow_entities(&self.watch),
+        };
+        if let Err(error) = followed {
+            // There is but one loading.
+            let _ = self.unfollowed.set(error);
+        }
+        Ok(resolver)
     }
 }
 

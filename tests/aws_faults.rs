@@ -17,6 +17,7 @@ fn process(endpoint: &str) -> Process {
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
         ("AWS_SECRET_ACCESS_KEY", "hunter2-key"),
         ("AWS_SESSION_TOKEN", "hunter2-token"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
     ];
     Process::new(&environment, &["hunter2", "AKIDEXAMPLE", "123456789012"])
 }

@@ -18,6 +18,7 @@ fn process(moto: &Moto) -> Process {
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
         ("AWS_SECRET_ACCESS_KEY", "hunter2-key"),
         ("HOME", "/nonexistent"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
     ]
     .map(|(name, value)| (name, value.to_owned()));
     let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();

@@ -157,7 +157,7 @@ fn an_unknown_option_is_named_with_its_source_and_what_was_meant() {
     says(&flaw(&[("nope", "1")], &[]), &["unknown option nope, set by configure key nope: accepted are vaults,"]);
     for (key, part) in [
         ("vault_hcv_azure_auth_role", "option azure_auth_role of the hcv vault"),
-        ("vault_aws_assume_role_arn", "option assume_role_arn of the aws vault"),
+        ("vault_hcv_gcp_auth_role", "option gcp_auth_role of the hcv vault"),
     ] {
         says(&flaw(&[(key, "hunter2")], &[]), &[part, "set by configure key", "is one of Kong's, but not of ours yet"]);
     }

@@ -23,7 +23,12 @@ describe("aws in nginx", function()
 
   -- nginx with an environment of its own: credentials are captured at load.
   local function start(env)
-    local all = { KONG_VAULT_AWS_REGION = moto.REGION, KONG_VAULT_AWS_ENDPOINT_URL = aws.url, HOME = "/nonexistent" }
+    local all = {
+      KONG_VAULT_AWS_REGION = moto.REGION,
+      KONG_VAULT_AWS_ENDPOINT_URL = aws.url,
+      HOME = "/nonexistent",
+      AWS_EC2_METADATA_DISABLED = "true",
+    }
     for name, value in pairs(env) do
       all[name] = value
     end

@@ -106,7 +106,11 @@ describe("examples/kong.conf and examples/vaults.yml", function()
     text = with(text, "token: dev-only-token", "token: " .. bao.TOKEN)
     local declared = files.write(files.folder() .. "/vaults.yml", text)
     local server = nginx.start({
-      env = { KONG_VAULT_DECLARATIVE_CONFIG = declared, HOME = "/nonexistent" },
+      env = {
+        KONG_VAULT_DECLARATIVE_CONFIG = declared,
+        HOME = "/nonexistent",
+        AWS_EC2_METADATA_DISABLED = "true",
+      },
       init = [[ require "kong.vault" ]],
     })
     assert.equal("of the vault", (server:value "{vault://team-secrets/db/password}"))

@@ -4,6 +4,7 @@ pub mod aws;
 pub mod env;
 pub mod hcv;
 pub mod http;
+pub mod iam;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -21,6 +21,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::options::OWN;
 use crate::reference::{Reference, is_reference};
+use crate::secret::Secret;
 use crate::settings::{Sealed, Settings};
 pub use entities::LIMIT as LARGEST_FILE;
 pub use referred::Referred;
@@ -44,6 +45,10 @@ pub struct Config {
     pub fetch_timeout: Duration,
     pub breaker_interval: Duration,
     pub idle_ttl: Duration,
+    /// Where entities are kept that may change.
+    pub data_dir: Option<String>,
+    /// What the Admin API wants to be shown.
+    pub admin_token: Option<Secret>,
     strict_compatibility: bool,
     vaults: Vaults,
     /// The first thing that is wrong anywhere.
@@ -102,6 +107,8 @@ impl Config {
             fetch_timeout: own.seconds("vault_fetch_timeout").unwrap_or_default(),
             breaker_interval: own.seconds("vault_breaker_interval").unwrap_or_default(),
             idle_ttl: own.seconds("vault_idle_ttl").unwrap_or_default(),
+            data_dir: own.text("vault_data_dir").map(str::to_owned),
+            admin_token: own.secret("vault_admin_token").cloned(),
             strict_compatibility: own.boolean("vault_strict_compatibility"),
             vaults: Vaults::new(enabled(own.list("vaults"), &vaults_set_by, backends)?),
             flaw,

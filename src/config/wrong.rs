@@ -12,8 +12,7 @@ use crate::options::{OWN, Opt, variable};
 const SHOWN: usize = 64;
 
 /// Options that Kong documents and that are not here yet, by how they begin.
-const LATER: [(&str, &[&str]); 2] =
-    [("aws", &["assume_role_arn", "role_session_name", "sts_endpoint_url"]), ("hcv", &["gcp_", "azure_", "aws_"])];
+const LATER: [(&str, &[&str]); 1] = [("hcv", &["gcp_", "azure_", "aws_"])];
 
 /// What stands in an entity may be read by whoever may read the entities, so it names credentials, and nothing else.
 pub const ENTITIES_TAKE: &str =

@@ -6,7 +6,7 @@ mod handle;
 pub mod status;
 
 use std::os::raw::c_char;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 pub use handle::{Answer, Handle};
 
@@ -27,6 +27,26 @@ pub extern "C" fn kong_vault_abi_version() -> u32 {
 pub unsafe extern "C" fn kong_vault_generation(handle: *const Handle) -> *const u32 {
     // SAFETY: as demanded of the caller.
     unsafe { &*handle }.vm.generation() as *const AtomicU32 as *const u32
+}
+
+/// Where the address of the counter stands that changes whenever another process changes vault entities.
+///
+/// # Safety
+/// As `kong_vault_generation`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kong_vault_beacon(handle: *const Handle) -> *const *const u32 {
+    // SAFETY: as demanded of the caller.
+    unsafe { &*handle }.vm.watch().beacon() as *const AtomicPtr<AtomicU32> as *const *const u32
+}
+
+/// That counter's value when this process read the entities.
+///
+/// # Safety
+/// As `kong_vault_generation`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kong_vault_seen(handle: *const Handle) -> *const u32 {
+    // SAFETY: as demanded of the caller.
+    unsafe { &*handle }.vm.watch().seen() as *const AtomicU32 as *const u32
 }
 
 /// Looks a reference up. On a miss a flight is joined (`PENDING` with `waits`, else `FAILED`) or boarded (`BOARDED`);
@@ -131,7 +151,7 @@ pub unsafe extern "C" fn kong_vault_claim(
     })
 }
 
-/// Whether a flight is not to be waited for any more.
+/// Whether a flight or a job is not to be waited for any more.
 ///
 /// # Safety
 /// `handle` is a live handle.

@@ -2,6 +2,8 @@
 //! ended with the test's runtime.
 #![allow(dead_code)]
 
+pub mod admin;
+pub mod amazon;
 pub mod bao;
 pub mod certs;
 pub mod check;

@@ -1,5 +1,8 @@
--- The front table: copies of values by reference, good while the generation counter stands still. A hit here is one
--- compare and one table look-up, and JIT-compiles. Tables whose references are all up to date are known as well.
+-- The front table: copies of values by reference, good while the generation counter stands still. A hit here is two
+-- compares and one table look-up, and JIT-compiles. Tables whose references are all up to date are known as well.
+--
+-- Whether another process has changed vault entities has to be compared before the generation: who reads them bumps it
+-- first, and says only then that they are read.
 
 local native = require "kong.vault.native"
 
@@ -23,6 +26,23 @@ local _M = {
   copied = copied,
   hits = native.hits,
 }
+
+-- Where the counter of changes stands, and its value when the entities were read, for whoever looks at each hit.
+local tell, told, bound
+
+function _M.follow(callback)
+  tell, told = callback, native.seen[0]
+  callback(native.beacon[0], told)
+end
+
+-- Says that the entities are those that were read last; after a look-up has settled the configuration.
+function _M.saw()
+  local seen = native.seen[0]
+  if tell and (seen ~= told or not bound) then
+    told, bound = seen, true
+    tell(native.beacon[0], seen)
+  end
+end
 
 local function renew(now)
   clear(values)

@@ -7,7 +7,7 @@ local ffi_string = ffi.string
 local tonumber = tonumber
 
 -- Has to equal `ABI_VERSION` and the declarations in src/ffi.
-local ABI_VERSION = 2
+local ABI_VERSION = 3
 
 local DECLARATIONS = [[
 typedef struct kong_vault_handle kong_vault_handle;
@@ -20,6 +20,8 @@ typedef struct {
 } kong_vault_answer;
 uint32_t kong_vault_abi_version(void);
 const uint32_t *kong_vault_generation(const kong_vault_handle *handle);
+const uint32_t *const *kong_vault_beacon(const kong_vault_handle *handle);
+const uint32_t *kong_vault_seen(const kong_vault_handle *handle);
 int32_t kong_vault_lookup(const kong_vault_handle *handle, const char *reference, size_t size, bool waits,
                           kong_vault_answer *answer);
 int32_t kong_vault_renew(const kong_vault_handle *handle, const char *reference, size_t size,
@@ -94,6 +96,7 @@ local answer = ffi.new "kong_vault_answer[1]"
 _M.version = module.version
 _M.vm = vm
 _M.parse_reference = module.parse_reference
+_M.message = module.message
 
 -- For Kong: the names of the backends, the options of each and of ours, which of them others make necessary, and why an
 -- option refuses a value.
@@ -105,6 +108,10 @@ _M.refusal = module.refusal
 
 -- For front.lua: the live counter, cells for the generation that its copies are of and for its hits, and the last answer.
 _M.generation = library.kong_vault_generation(handle)
+-- The counter that tells of vault entities which another process changed, by an address that `configure` sets, and its
+-- value when this process read them.
+_M.beacon = library.kong_vault_beacon(handle)
+_M.seen = library.kong_vault_seen(handle)
 _M.copied = ffi.new "uint32_t[1]"
 _M.hits = ffi.new "double[1]"
 _M.answer = answer[0]
@@ -162,7 +169,7 @@ function _M.lease()
   return seconds > 0 and seconds or nil
 end
 
--- Whether a flight is not to be waited for any more.
+-- Whether a flight or a job is not to be waited for any more.
 function _M.landed(ticket)
   return library.kong_vault_landed(handle, ticket)
 end

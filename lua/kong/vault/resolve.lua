@@ -6,6 +6,7 @@ local native = require "kong.vault.native"
 local phase = require "kong.vault.phase"
 
 local VALUE, PENDING, FAILED, BOARDED = native.VALUE, native.PENDING, native.FAILED, native.BOARDED
+local beacon, seen = native.beacon, native.seen
 local ngx = ngx
 local PARK, BLOCK, ALONE, NEVER = phase.PARK, phase.BLOCK, phase.ALONE, phase.NEVER
 
@@ -43,6 +44,20 @@ local function start()
     enter(pid)
   end
   courier.start()
+end
+
+-- Has vault entities read anew that another process changed, and waits for that as the phase allows; where it can't wait,
+-- the old ones serve meanwhile. What can't be read is told in the log.
+local function catch_up(how)
+  if beacon[0][0] ~= seen[0] then
+    local ticket = native.vm:catch_up(how == ALONE or how == BLOCK)
+    if ticket and how == PARK then
+      wait(ticket, timeout)
+    end
+  end
+  if how ~= ALONE then
+    front.saw()
+  end
 end
 
 -- Whether this phase may, and does, hold up the whole process.
@@ -127,6 +142,7 @@ function _M.cached(reference)
     return native.vm:cached(reference)
   end
   start()
+  catch_up(NEVER)
   local status, value = at_once(reference)
   if status == PENDING then
     return nil, native.vm:would_block(reference), false
@@ -150,6 +166,7 @@ function _M.one(reference)
   end
   local how = phase.manner()
   if how == ALONE then
+    catch_up(how)
     local answer = native.vm:fetch_blocking({ reference })[1]
     return one_or_two(answer.value, answer.err)
   end
@@ -158,6 +175,7 @@ function _M.one(reference)
     return one_or_two(value, err)
   end
   start()
+  catch_up(how)
   local status, value, name = native.lookup(reference, true)
   local landed
   if status == BOARDED then
@@ -198,13 +216,16 @@ local function all(references, take)
     end
   end
   local how = phase.manner()
+  if how ~= ALONE then
+    start()
+  end
+  catch_up(how)
   if how == ALONE then
     for _, answer in ipairs(native.vm:fetch_blocking(references)) do
       note(answer.value, answer.err)
     end
     return failed, reason
   end
-  start()
   local tickets = {}
   for i, reference in ipairs(references) do
     local status, value, name = take(reference)
@@ -235,6 +256,11 @@ end
 -- The same with values that are newer than now.
 function _M.renew(references)
   return all(references, native.renew)
+end
+
+-- Parks this coroutine until a job has ended: true, or nil and why the wait ended early.
+function _M.await(ticket, seconds)
+  return wait(ticket, seconds)
 end
 
 -- Starts what runs in the background.

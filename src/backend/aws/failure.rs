@@ -1,9 +1,7 @@
-//! What AWS's refusals mean and what to do about them. AWS's own message is never passed on, as it names accounts, users
-//! and ARNs; it is only looked at to tell apart what shares an error type.
-
-use serde_json::Value;
+//! What Secrets Manager's refusals mean and what to do about them.
 
 use crate::backend::http::Answer;
+use crate::backend::iam::{Clock, Refusal, throttled, unavailable};
 use crate::error::{Error, Kind};
 
 /// Who asked whom for what.
@@ -17,6 +15,8 @@ pub struct Asked<'a> {
     pub previous: bool,
     /// Where the credentials came from.
     pub login: &'a str,
+    /// The time that it was signed with.
+    pub clock: &'a Clock,
 }
 
 impl Asked<'_> {
@@ -32,40 +32,17 @@ pub fn of(asked: &Asked<'_>, answer: &Answer) -> Error {
         let reason = format!("redirects elsewhere (status {status}), which is never followed: correct endpoint_url");
         return asked.error(Kind::Invalid, reason);
     }
-    let body: Value = serde_json::from_slice(answer.body.as_bytes()).unwrap_or_default();
-    let text = |names: [&str; 2]| names.iter().find_map(|name| body.get(name)?.as_str());
-    // What stands before the service, such as a proxy or the checking of signatures, may speak AWS's older XML.
-    let xml = |name: &str| element(answer.body.as_str()?, name);
-    let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
-    let name = header.or_else(|| text(["__type", "code"])).or_else(|| xml("Code")).and_then(plain);
-    let message = text(["message", "Message"]).or_else(|| xml("Message")).unwrap_or_default();
-    let known = name.and_then(|name| of_type(asked, name, message));
-    let (kind, reason) = known.unwrap_or_else(|| of_status(asked, status, name.is_some()));
-    match name {
-        Some(name) => asked.error(kind, format!("{reason} (status {status}, {name})")),
-        None => asked.error(kind, format!("{reason} (status {status})")),
-    }
+    let refusal = Refusal::of(answer);
+    let known = of_type(asked, &refusal).or_else(|| refusal.reason(asked.login, asked.region, asked.clock));
+    let (kind, reason) = known.unwrap_or_else(|| of_status(asked, &refusal));
+    asked.error(kind, reason + &refusal.mark())
 }
 
-/// What is between the tags of the first element of a name.
-fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
-}
-
-/// An error's type without the namespace before it and the address after it, if it is nothing but a name.
-fn plain(name: &str) -> Option<&str> {
-    let name = name.rsplit('#').next()?;
-    let name = name.split(':').next()?.trim();
-    let is_name = (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_name.then_some(name)
-}
-
-fn of_type(asked: &Asked<'_>, name: &str, message: &str) -> Option<(Kind, String)> {
+fn of_type(asked: &Asked<'_>, refusal: &Refusal) -> Option<(Kind, String)> {
     let Asked { secret, region, login, .. } = asked;
-    Some(match name {
-        "ResourceNotFoundException" => (Kind::NotFound, missing(asked, message)),
-        "InvalidRequestException" if message.contains("delet") => (
+    Some(match refusal.name.as_deref()? {
+        "ResourceNotFoundException" => (Kind::NotFound, missing(asked, refusal)),
+        "InvalidRequestException" if refusal.says("delet") => (
             Kind::NotFound,
             format!("the secret {secret} is marked for deletion: restore it (RestoreSecret) or change the reference"),
         ),
@@ -75,7 +52,7 @@ fn of_type(asked: &Asked<'_>, name: &str, message: &str) -> Option<(Kind, String
                 "the secret {secret} cannot be read in its present state: check that it is not being deleted and has a value"
             ),
         ),
-        "AccessDeniedException" if message.contains("KMS") => (Kind::Denied, kms(asked)),
+        "AccessDeniedException" if refusal.says("KMS") => (Kind::Denied, kms(asked)),
         "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => (
             Kind::Denied,
             format!(
@@ -83,43 +60,10 @@ fn of_type(asked: &Asked<'_>, name: &str, message: &str) -> Option<(Kind, String
                  {region}, in the IAM policy and in the secret's own"
             ),
         ),
-        "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId" | "AuthFailure" => (
-            Kind::Denied,
-            format!(
-                "the access key or session token from {login} is not known: check that both belong together and are \
-                 active, and that the region {region} is enabled"
-            ),
-        ),
-        "InvalidSignatureException" | "SignatureDoesNotMatch" if is_about_time(message) => (Kind::Denied, skewed()),
-        "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => (Kind::Denied, skewed()),
-        "InvalidSignatureException" | "SignatureDoesNotMatch" => (
-            Kind::Denied,
-            format!("the signature is wrong: the secret access key from {login} does not belong to its access key id"),
-        ),
-        "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException"
-        | "IncompleteSignature"
-        | "IncompleteSignatureException" => (
-            Kind::Denied,
-            "the signature did not arrive whole: check for a proxy on the way that changes headers".to_owned(),
-        ),
-        "ExpiredTokenException" | "ExpiredToken" => {
-            (Kind::Denied, format!("the session token from {login} has expired: refresh it{}", after_refresh(login)))
-        }
-        "OptInRequired" => (Kind::Denied, format!("the account has no access to the region {region}: enable it")),
-        name if is_throttling(name) => (Kind::Throttled, throttled()),
+        "KMSThrottlingException" => (Kind::Throttled, throttled()),
         "KMSInternalException" | "DependencyTimeoutException" => (Kind::Unavailable, unavailable()),
         "DecryptionFailure" | "DecryptionFailureException" => (Kind::Denied, kms(asked)),
         name if name.starts_with("KMS") => (Kind::Denied, kms(asked)),
-        "InternalServiceError"
-        | "InternalServiceErrorException"
-        | "InternalServerError"
-        | "InternalFailure"
-        | "ServiceUnavailable"
-        | "ServiceUnavailableException"
-        | "RequestTimeout"
-        | "RequestTimeoutException"
-        | "RequestAbortedException" => (Kind::Unavailable, unavailable()),
         "ValidationException" | "ValidationError" | "InvalidParameterException" | "InvalidParameterValue" => (
             Kind::Invalid,
             format!(
@@ -130,19 +74,19 @@ fn of_type(asked: &Asked<'_>, name: &str, message: &str) -> Option<(Kind, String
     })
 }
 
-fn of_status(asked: &Asked<'_>, status: u16, typed: bool) -> (Kind, String) {
-    match status {
+fn of_status(asked: &Asked<'_>, refusal: &Refusal) -> (Kind, String) {
+    match refusal.status {
         429 => (Kind::Throttled, throttled()),
         500.. => (Kind::Unavailable, unavailable()),
         401 | 403 => (Kind::Denied, format!("the request with the credentials from {} is refused", asked.login)),
-        _ if typed => (Kind::Invalid, "the request is refused".to_owned()),
+        _ if refusal.name.is_some() => (Kind::Invalid, "the request is refused".to_owned()),
         _ => (Kind::Invalid, "the answer is not one of Secrets Manager: check endpoint_url".to_owned()),
     }
 }
 
-fn missing(asked: &Asked<'_>, message: &str) -> String {
+fn missing(asked: &Asked<'_>, refusal: &Refusal) -> String {
     let Asked { secret, region, .. } = asked;
-    let has_no_version = message.contains("staging label");
+    let has_no_version = refusal.says("staging label");
     match (asked.previous, has_no_version) {
         (true, true) => format!("the secret {secret} has no previous version (AWSPREVIOUS): ask for it without #2"),
         (true, false) => format!("no secret {secret} with a previous version (AWSPREVIOUS) in {region}: check both"),
@@ -151,37 +95,12 @@ fn missing(asked: &Asked<'_>, message: &str) -> String {
     }
 }
 
-fn is_throttling(name: &str) -> bool {
-    name.contains("Throttl")
-        || matches!(name, "TooManyRequestsException" | "RequestLimitExceeded" | "LimitExceededException" | "SlowDown")
-}
-
-fn is_about_time(message: &str) -> bool {
-    message.contains("expired") || message.contains("not yet current")
-}
-
-fn skewed() -> String {
-    "the request's time is too far from AWS's: set this machine's clock".to_owned()
-}
-
-fn throttled() -> String {
-    "asks to slow down: a longer ttl means fewer requests".to_owned()
-}
-
-fn unavailable() -> String {
-    "fails at the moment: try again".to_owned()
-}
-
 fn kms(asked: &Asked<'_>) -> String {
     format!(
         "the key that encrypts the secret {} cannot be used: allow kms:Decrypt on it to the credentials from {}, and check \
          that it is enabled",
         asked.secret, asked.login
     )
-}
-
-fn after_refresh(login: &str) -> &'static str {
-    if login == super::credentials::ENVIRONMENT { " and restart nginx" } else { ", the files are read again at once" }
 }
 
 #[cfg(test)]
@@ -204,6 +123,7 @@ mod tests {
             secret: "db/password",
             previous,
             login: "the environment",
+            clock: &Clock::default(),
         };
         of(&asked, &Answer { status, headers, body: Secret::new(body) })
     }

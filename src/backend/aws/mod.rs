@@ -4,29 +4,26 @@
 //! runtime of its own into every nginx worker, for a single POST.
 
 mod answer;
-mod credentials;
-mod endpoint;
 mod failure;
 mod options;
-mod profile;
 mod request;
 
-use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use crate::backend::http::{Client, Transport};
+use crate::backend::http::{Answer, Client, Transport};
+use crate::backend::iam::{
+    Chain, Clock, Endpoint, Login, Refusal, Role, SECRETS_MANAGER, SESSION, Wanted, address, send_in_time, set, shown,
+};
 use crate::backend::{Ask, Backend, Descriptor, Fetched, Fetching, Setup};
 use crate::error::{Error, Kind, Result};
-use credentials::Chain;
-use endpoint::Endpoint;
+use crate::settings::{Settings, Value};
 use failure::Asked;
 
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "aws",
     title: "AWS Secrets Manager",
     options: options::OPTIONS,
-    needs: &[],
+    needs: options::NEEDS,
     immediate: false,
     build,
 };
@@ -35,35 +32,67 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
 const CURRENT: &str = "AWSCURRENT";
 const PREVIOUS: &str = "AWSPREVIOUS";
 
+/// What is asked of Secrets Manager.
+struct Question<'a> {
+    url: String,
+    region: &'a str,
+    secret: &'a str,
+    stage: &'static str,
+}
+
 /// AWS's own limit for a name or an ARN.
 const NAME_LIMIT: usize = 2048;
 
 struct Aws {
     label: String,
-    /// None where only the profile can say it.
-    region: Option<String>,
     endpoint: Endpoint,
     chain: Chain,
+    clock: Clock,
     client: Client,
 }
 
 fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
     let label = format!("aws vault ({})", setup.vault);
-    let option = setup.settings.text("region").map(|region| ("the option region", region));
-    let region = option.or_else(|| endpoint::environment_region(setup.environment));
-    if let Some((origin, region)) = region {
-        endpoint::check_region(&label, origin, region)?;
-    }
+    let settings = setup.settings;
+    let text = |name| settings.text(name).filter(|text| !text.is_empty());
     let mut transport = Transport::of(setup, label.clone());
-    transport.ca_cert = transport.ca_cert.or_else(|| endpoint::set(setup.environment, "AWS_CA_BUNDLE"));
-    let client = Client::new(&transport)?;
+    transport.ca_cert = transport.ca_cert.or_else(|| set(setup.environment, "AWS_CA_BUNDLE"));
+    let clock = Clock::default();
+    let option = |name| Some((name, text(name)?));
+    let wanted = Wanted {
+        transport: &transport,
+        region: text("region"),
+        keys: None,
+        role: text("assume_role_arn").map(|arn| role(arn, settings)),
+        sts: option("sts_endpoint_url"),
+        fips: flag(settings, "use_fips"),
+        dualstack: flag(settings, "use_dualstack"),
+        metadata_v1: flag(settings, "metadata_v1"),
+    };
     Ok(Arc::new(Aws {
-        region: region.map(|(_, region)| region.to_owned()),
-        endpoint: Endpoint::choose(&label, setup.settings, setup.environment)?,
-        chain: Chain::new(&label, setup.environment)?,
-        client,
+        endpoint: Endpoint::choose(&label, &SECRETS_MANAGER, option("endpoint_url"), setup.environment)?,
+        chain: Chain::new(wanted, clock.clone())?,
+        client: Client::new(&transport)?,
+        clock,
         label,
     }))
+}
+
+fn role(arn: &str, settings: &Settings) -> Role {
+    Role {
+        arn: arn.to_owned(),
+        session: settings.text("role_session_name").unwrap_or(SESSION).to_owned(),
+        external_id: settings.text("external_id").map(str::to_owned),
+        duration: None,
+    }
+}
+
+/// None where it is not set.
+fn flag(settings: &Settings, name: &str) -> Option<bool> {
+    match settings.get(name) {
+        Some(Value::Boolean(flag)) => Some(*flag),
+        _ => None,
+    }
 }
 
 impl Backend for Aws {
@@ -76,19 +105,31 @@ impl Aws {
     async fn read(&self, ask: &Ask) -> Result<Fetched> {
         let stage = self.stage(ask.version)?;
         self.check_name(&ask.resource)?;
-        let region = self.region().await?;
-        let login = self.chain.login(&self.label).await?;
-        let url = self.endpoint.url(&region);
-        let request =
-            request::get_secret_value(&url, &region, &login.identity, &ask.resource, stage, SystemTime::now())?;
-        let place = format!("{} at {}", self.label, address(request.uri()));
-        let answer = self.client.send(request).await?;
-        let asked = Asked {
-            place: &place,
+        let region = self.chain.region().await?;
+        let question = Question {
+            url: self.endpoint.url(&self.label, &region, self.chain.variant().await)?,
             region: &region,
-            secret: &shortened(&ask.resource),
+            secret: &ask.resource,
+            stage,
+        };
+        let mut login = self.chain.login(&region).await?;
+        let mut answer = self.ask(&question, &login).await?;
+        // Credentials may end, or be replaced, before their time.
+        if answer.status >= 400
+            && Refusal::of(&answer).is_of_credentials()
+            && let Some(other) = self.chain.instead_of(&login, &region).await
+        {
+            login = other;
+            answer = self.ask(&question, &login).await?;
+        }
+        let address = question.url.parse().map_or_else(|_| String::new(), |uri| address(&uri));
+        let asked = Asked {
+            place: &format!("{} at {address}", self.label),
+            region: &region,
+            secret: &shown(&ask.resource),
             previous: stage == PREVIOUS,
             login: &login.origin,
+            clock: &self.clock,
         };
         if answer.status != 200 {
             return Err(failure::of(&asked, &answer).with_retry_after(answer.retry_after()));
@@ -97,6 +138,12 @@ impl Aws {
             Ok(document) => Ok(Fetched { document, lease: None }),
             Err(reason) => Err(asked.error(Kind::Invalid, reason)),
         }
+    }
+
+    async fn ask(&self, question: &Question<'_>, login: &Login) -> Result<Answer> {
+        let Question { url, region, secret, stage } = question;
+        let sign = |now| request::get_secret_value(url, region, &login.identity, secret, stage, now);
+        send_in_time(&self.client, &self.clock, sign).await
     }
 
     fn stage(&self, version: Option<u32>) -> Result<&'static str> {
@@ -122,36 +169,4 @@ impl Aws {
         };
         Err(Error::new(Kind::Reference, format!("{}: the secret's name {wrong}: give its name or ARN", self.label)))
     }
-
-    async fn region(&self) -> Result<Cow<'_, str>> {
-        if let Some(region) = &self.region {
-            return Ok(Cow::Borrowed(region));
-        }
-        let profile = self.chain.profile().await;
-        let Some(region) = &profile.region else {
-            return Err(Error::new(
-                Kind::Config,
-                format!(
-                    "{}: no region: set the option region (vault_aws_region, KONG_VAULT_AWS_REGION or ?region= in the \
-                     reference), AWS_REGION or AWS_DEFAULT_REGION before nginx starts, or region for {}",
-                    self.label, profile.origin
-                ),
-            ));
-        };
-        endpoint::check_region(&self.label, &profile.origin, region)?;
-        Ok(Cow::Owned(region.clone()))
-    }
-}
-
-/// As much of a name as fits into an error.
-fn shortened(name: &str) -> Cow<'_, str> {
-    match name.char_indices().nth(128) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
-        None => Cow::Borrowed(name),
-    }
-}
-
-fn address(uri: &http::Uri) -> String {
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    format!("{}:{port}", uri.host().unwrap_or_default())
 }

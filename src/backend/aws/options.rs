@@ -1,10 +1,15 @@
 //! The options of the `aws` vault.
 
 use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY};
+use crate::backend::iam::{REGION, SESSION};
+use crate::backend::{Needs, When};
 use crate::options::{Opt, Type};
 
-/// What a region's name looks like. It becomes part of a host name, so nothing else may pass.
-pub const REGION: &str = "^[a-z]{2,16}(-[a-z]{1,16}){1,3}-[0-9]{1,2}$";
+/// What says where a server is.
+const URL: &str = r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?";
+const URL_MEANS: &str = "a URL such as https://host or http://host:port, without user, query and fragment";
+
+pub const NEEDS: &[Needs] = &[Needs { when: When::Set("external_id"), all: &["assume_role_arn"], any: &[] }];
 
 pub const OPTIONS: &[Opt] = &[
     Opt::new(
@@ -20,9 +25,41 @@ pub const OPTIONS: &[Opt] = &[
         "where Secrets Manager is, such as a VPC endpoint; none: `AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL`, \
          then the region's public endpoint",
     )
-    .pattern(
-        r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?",
-        "a URL such as https://host or http://host:port, without user, query and fragment",
+    .pattern(URL, URL_MEANS),
+    Opt::new(
+        "assume_role_arn",
+        Type::Text,
+        "the ARN of a role to assume with whatever credentials there are; secrets are read as that role",
+    )
+    .pattern(r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}", "a role's ARN, such as arn:aws:iam::123456789012:role/gateway"),
+    Opt::new("role_session_name", Type::Text, "the name of the session in `assume_role_arn`, for AWS's logs")
+        .default(SESSION)
+        .pattern(r"[\w+=,.@-]{2,64}", "2 to 64 letters, digits and _+=,.@-"),
+    Opt::new("external_id", Type::Text, "the external id that the trust policy of `assume_role_arn` asks for")
+        .pattern(r"[\w+=,.@:/-]{2,1224}", "2 to 1224 letters, digits and _+=,.@:/-"),
+    Opt::new(
+        "sts_endpoint_url",
+        Type::Text,
+        "where STS is, which gives roles' credentials; none: `AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL`, then the region's \
+         public endpoint",
+    )
+    .pattern(URL, URL_MEANS),
+    Opt::new(
+        "use_fips",
+        Type::Boolean,
+        "ask AWS's FIPS endpoints; none: `AWS_USE_FIPS_ENDPOINT`, then the profile's `use_fips_endpoint`",
+    ),
+    Opt::new(
+        "use_dualstack",
+        Type::Boolean,
+        "ask AWS's endpoints that have IPv6 beside IPv4; none: `AWS_USE_DUALSTACK_ENDPOINT`, then the profile's \
+         `use_dualstack_endpoint`",
+    ),
+    Opt::new(
+        "metadata_v1",
+        Type::Boolean,
+        "let EC2's metadata be asked without a session (IMDSv1) where it gives none; none: only where \
+         `AWS_EC2_METADATA_V1_DISABLED` is `false`",
     ),
     Opt::new("ssl_verify", Type::Boolean, "check the server's certificate").default("true").aliases(&["tls_verify"]),
     Opt::new(

@@ -28,6 +28,7 @@ pub use pem::Pem;
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
 /// Whom to trust and how to connect.
+#[derive(Clone)]
 pub struct Transport<'a> {
     /// How error texts call the asker, such as `hcv vault (my-vault)`.
     pub label: String,

@@ -27,7 +27,7 @@ impl Home {
 }
 
 fn keys(profile: &Profile) -> (String, String, Option<String>) {
-    let login = profile.login.as_ref().unwrap();
+    let Ok(Recipe { base: Base::Keys(login), .. }) = &profile.recipe else { panic!("no keys") };
     let keys = login.identity.data::<Credentials>().unwrap();
     let token = keys.session_token().map(str::to_owned);
     (keys.access_key_id().to_owned(), keys.secret_access_key().to_owned(), token)
@@ -40,9 +40,8 @@ async fn the_default_profile_of_both_files_is_one() {
         "[default]\nregion = eu-west-1\naws_access_key_id = OTHER\n",
     );
     let profile = home.profiles(&[]).current().await;
-    assert_eq!(profile.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(profile.property("region"), Some("eu-west-1"));
     assert_eq!(keys(&profile).0, "AKID", "the credentials file wins");
-    assert!(!format!("{profile:?}").contains("s3cr3t"));
 }
 
 #[tokio::test]
@@ -64,8 +63,8 @@ async fn a_profile_is_found_by_name_and_in_files_named_by_variables() {
         .current()
         .await;
     assert_eq!(keys(&profile), ("AKID".into(), "s".into(), Some("t".into())));
-    assert_eq!(profile.region.as_deref(), Some("us-west-2"));
-    assert_eq!(profile.login.as_ref().unwrap().origin, "profile prod");
+    assert_eq!(profile.property("region"), Some("us-west-2"));
+    assert_eq!(profile.recipe.as_ref().ok().unwrap().origin, "profile prod");
 }
 
 #[tokio::test]
@@ -81,29 +80,40 @@ async fn a_changed_file_is_read_again_and_an_unchanged_one_is_not() {
     assert_eq!(keys(&*profiles.current().await).0, "TWO");
 
     fs::remove_file(home.path(".aws/credentials")).unwrap();
-    assert!(profiles.current().await.login.is_err());
+    assert!(profiles.current().await.recipe.is_err());
+}
+
+/// Why a profile has no credentials, and whether the next source is asked.
+async fn unfit(profiles: &Profiles) -> Unfit {
+    let unfit = profiles.current().await.recipe.as_ref().err().cloned();
+    unfit.expect("no credentials")
+}
+
+async fn absence(profiles: &Profiles) -> String {
+    match unfit(profiles).await {
+        Unfit::Absent(reason) => reason,
+        broken => panic!("{broken:?}"),
+    }
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_says_why() {
-    for (credentials, part) in [
-        ("", "profile default: not found"),
-        ("[other]\naws_access_key_id=A\naws_secret_access_key=hunter2\n", "profile default: not found"),
-        ("[default]\naws_access_key_id=A\n", "it has no aws_secret_access_key"),
-        ("[default]\naws_secret_access_key=hunter2\n", "it has no aws_access_key_id"),
-        ("[default]\nregion=x\n", "it has no aws_access_key_id and aws_secret_access_key"),
-        ("[default]\ncredential_process=/bin/hunter2\n", "it uses credential_process, which is not supported"),
-        (
-            "[default]\nrole_arn=hunter2\naws_access_key_id=A\naws_secret_access_key=hunter2\n",
-            "it uses role_arn, which is not supported",
-        ),
-        ("[default\naws_secret_access_key=hunter2\n", "is malformed"),
-        ("[default]\nhunter2\n", "is malformed"),
-        ("[default]\naws_access_key_id=A\naws_secret_access_key=hunter2\naws_session_token=a b\n", "cannot be sent"),
-    ] {
-        let reason = Home::new(credentials, "").profiles(&[]).current().await.login.clone().unwrap_err();
-        assert!(reason.contains(part), "{part:?} is not in {reason:?}");
-        assert!(!reason.contains("hunter2"), "{reason}");
+async fn a_profile_without_credentials_leaves_it_to_the_next_source_unless_it_is_asked_for() {
+    for credentials in ["", "[other]\naws_access_key_id=A\naws_secret_access_key=s\n"] {
+        let home = Home::new(credentials, "");
+        assert!(absence(&home.profiles(&[])).await.contains("not found"));
+        let named = unfit(&home.profiles(&[("AWS_PROFILE", "prod")])).await;
+        assert!(matches!(&named, Unfit::Broken(reason) if reason.contains("not found")), "{named:?}");
+    }
+    let region = Home::new("", "[default]\nregion=eu-west-1\n");
+    assert!(absence(&region.profiles(&[])).await.contains("it has no credentials"));
+}
+
+#[tokio::test]
+async fn what_is_malformed_ends_the_search_and_is_not_quoted() {
+    for credentials in ["[default\naws_secret_access_key=hunter2\n", "[default]\nhunter2\n"] {
+        let unfit = unfit(&Home::new(credentials, "").profiles(&[])).await;
+        assert!(matches!(&unfit, Unfit::Broken(reason) if reason.contains("is malformed")), "{unfit:?}");
+        assert!(!format!("{unfit:?}").contains("hunter2"));
     }
 }
 
@@ -111,7 +121,7 @@ async fn what_cannot_be_used_says_why() {
 async fn a_file_that_is_none_is_told_apart_from_a_missing_one() {
     let home = Home::new("", "");
     let path = home.path(".aws/credentials");
-    let reason = async || home.profiles(&[]).current().await.login.clone().unwrap_err();
+    let reason = async || absence(&home.profiles(&[])).await;
 
     fs::write(&path, b"[default]\n\xff").unwrap();
     assert!(reason().await.contains("/.aws/credentials is no UTF-8 text"));
@@ -120,12 +130,12 @@ async fn a_file_that_is_none_is_told_apart_from_a_missing_one() {
     fs::create_dir(&path).unwrap();
     assert!(reason().await.contains("/.aws/credentials is no regular file"));
     fs::remove_dir(&path).unwrap();
-    fs::File::create(&path).unwrap().set_len(SIZE_LIMIT + 1).unwrap();
+    fs::File::create(&path).unwrap().set_len(1024 * 1024 + 1).unwrap();
     assert!(reason().await.contains("/.aws/credentials is too large"));
 }
 
 #[tokio::test]
 async fn without_a_home_the_error_says_so() {
-    let reason = Profiles::new(&Environment::default()).current().await.login.clone().unwrap_err();
+    let reason = absence(&Profiles::new(&Environment::default())).await;
     assert!(reason.contains("neither HOME nor AWS_SHARED_CREDENTIALS_FILE is set"), "{reason}");
 }

@@ -1,52 +1,69 @@
-//! Credentials and region from AWS's shared profile files. The files are read here, so that an error can say which of
+//! AWS's shared profile files, and the profile chosen in them. The files are read here, so that an error can say which of
 //! them this worker may not read; what is in them is aws-config's to parse.
 
+mod recipe;
+
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs::Metadata;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_config::profile::ProfileSet;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_types::os_shim_internal::{Env, Fs};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::credentials::{Absence, Login, login};
-use super::endpoint::set;
+use super::files;
+use super::region::set;
 use crate::environment::Environment;
 
-/// Far above any profile file.
-const SIZE_LIMIT: u64 = 1024 * 1024;
+pub use recipe::{Base, Named, Recipe, SignOn, WebIdentity};
 
-/// What a profile may hold in place of keys, none of which can be used yet.
-const OTHER_WAYS: [&str; 7] = [
-    "role_arn",
-    "credential_source",
-    "web_identity_token_file",
-    "sso_session",
-    "sso_start_url",
-    "credential_process",
-    "login_session",
+/// What a profile may say beside credentials, and what is asked for here.
+const PROPERTIES: [&str; 6] = [
+    "region",
+    "use_fips_endpoint",
+    "use_dualstack_endpoint",
+    "ec2_metadata_service_endpoint",
+    "ec2_metadata_service_endpoint_mode",
+    "ec2_metadata_v1_disabled",
 ];
 
 /// The files of one vault and the profile chosen in them.
 pub struct Profiles {
     name: String,
+    /// Whether the environment names it: then it has to be there.
+    named: bool,
     /// The credentials file wins over the config file.
     files: [Place; 2],
     known: Mutex<Option<(Stamps, Arc<Profile>)>>,
 }
 
 /// What the chosen profile says.
-#[derive(Debug)]
 pub struct Profile {
     /// Where a region could be set, for error texts.
     pub origin: String,
-    pub region: Option<String>,
-    pub login: Result<Login, Absence>,
+    properties: HashMap<&'static str, String>,
+    pub recipe: Result<Recipe, Unfit>,
+}
+
+/// Why a profile gives no credentials: a clause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It has none: the next source is asked.
+    Absent(String),
+    /// It is to give some and can't: the next source would be somebody else.
+    Broken(String),
+}
+
+impl Profile {
+    /// What it says of a matter other than credentials.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties.get(name).map(String::as_str)
+    }
 }
 
 struct Place {
@@ -79,8 +96,10 @@ impl Profiles {
             },
             variable,
         };
+        let name = set(environment, "AWS_PROFILE");
         Self {
-            name: set(environment, "AWS_PROFILE").unwrap_or("default").to_owned(),
+            name: name.unwrap_or("default").to_owned(),
+            named: name.is_some(),
             files: [
                 place(EnvConfigFileKind::Credentials, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
                 place(EnvConfigFileKind::Config, "AWS_CONFIG_FILE", ".aws/config"),
@@ -106,7 +125,7 @@ impl Profiles {
 
     async fn load(&self) -> Profile {
         let origin = format!("profile {} in {}", self.name, self.files[1].name());
-        let nothing = |absence| Profile { origin: origin.clone(), region: None, login: Err(absence) };
+        let mut profile = Profile { origin, properties: HashMap::new(), recipe: Err(Unfit::Absent(String::new())) };
         let mut builder = EnvConfigFiles::builder();
         let mut remarks = Vec::new();
         // The parser lets the later file win.
@@ -124,37 +143,28 @@ impl Profiles {
         // The parser's reason is left out: it may quote the line.
         let Ok(profiles) = parsed else {
             let names = self.files.each_ref().map(Place::name).join(" or ");
-            return nothing(format!("profile {}: a line of {names} is malformed", self.name));
+            profile.recipe = Err(Unfit::Broken(format!("a line of {names} is malformed")));
+            return profile;
         };
-        let region = profiles.get("region").map(str::trim).filter(|region| !region.is_empty()).map(str::to_owned);
-        let login = self.login(&profiles).map_err(|reason| {
-            remarks.insert(0, reason);
-            format!("profile {}: {}", self.name, remarks.join(", "))
+        for name in PROPERTIES {
+            if let Some(text) = profiles.get(name).map(str::trim).filter(|text| !text.is_empty()) {
+                profile.properties.insert(name, text.to_owned());
+            }
+        }
+        profile.recipe = recipe::of(&profiles, &self.name).map_err(|unfit| match unfit {
+            Unfit::Absent(reason) => {
+                remarks.insert(0, reason);
+                let reason = remarks.join(", ");
+                // Who names a profile does not mean whoever else there is.
+                if self.named { Unfit::Broken(reason) } else { Unfit::Absent(reason) }
+            }
+            broken => broken,
         });
-        Profile { origin, region, login }
+        profile
     }
 
-    fn login(&self, profiles: &ProfileSet) -> Result<Login, Absence> {
-        let Some(profile) = profiles.get_profile(&self.name) else {
-            return Err("not found".to_owned());
-        };
-        let property = |name| profile.get(name).map(str::trim).filter(|value| !value.is_empty());
-        let unsupported = |name| Err(format!("it uses {name}, which is not supported"));
-        if property("role_arn").is_some() {
-            return unsupported("role_arn");
-        }
-        match (property("aws_access_key_id"), property("aws_secret_access_key")) {
-            (Some(id), Some(key)) => {
-                let origin = format!("profile {}", self.name);
-                login(origin, id, key, property("aws_session_token"))
-            }
-            (Some(_), None) => Err("it has no aws_secret_access_key".to_owned()),
-            (None, Some(_)) => Err("it has no aws_access_key_id".to_owned()),
-            (None, None) => match OTHER_WAYS.into_iter().find(|name| property(name).is_some()) {
-                Some(name) => unsupported(name),
-                None => Err("it has no aws_access_key_id and aws_secret_access_key".to_owned()),
-            },
-        }
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 
@@ -178,27 +188,10 @@ impl Place {
 
     /// The file's text, or a clause that says why it can't be had.
     fn read(&self) -> Result<Zeroizing<String>, String> {
-        let Some(path) = &self.path else {
-            return Err(format!("no file, as neither HOME nor {} is set", self.variable));
-        };
-        let clause = |what: &str| format!("{} {what}", path.display());
-        let failed = |error: std::io::Error| match error.kind() {
-            ErrorKind::NotFound => clause("does not exist"),
-            ErrorKind::PermissionDenied => clause("is not readable by this process's user"),
-            ErrorKind::InvalidData => clause("is no UTF-8 text"),
-            kind => clause(&format!("is not readable: {kind}")),
-        };
-        // A FIFO would hold up every fetch.
-        let status = std::fs::metadata(path).map_err(failed)?;
-        if !status.is_file() {
-            return Err(clause("is no regular file"));
+        match &self.path {
+            Some(path) => files::read(path),
+            None => Err(format!("no file, as neither HOME nor {} is set", self.variable)),
         }
-        if status.len() > SIZE_LIMIT {
-            return Err(clause("is too large for a profile file"));
-        }
-        let mut text = Zeroizing::new(String::with_capacity(status.len() as usize + 1));
-        std::fs::File::open(path).and_then(|file| file.take(SIZE_LIMIT).read_to_string(&mut text)).map_err(failed)?;
-        Ok(text)
     }
 }
 

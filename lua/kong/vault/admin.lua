@@ -1,0 +1,92 @@
+--- The Admin API for vault entities, for a location of nginx that only operators reach:
+--
+--     location ~ ^/vaults(-beta)?(/|$) { content_by_lua_block { require("kong.vault.admin").serve() } }
+--
+-- See docs/admin-api.md. What requests mean is in src/admin; here they are taken from nginx, and their answers given to
+-- it. Files are read and written on another thread, while the request is parked.
+
+local native = require "kong.vault.native"
+local resolve = require "kong.vault.resolve"
+
+local ngx = ngx
+
+-- Seconds for which a request waits for its turn and its answer.
+local PATIENCE = 60
+
+local HAS_BODY = { PATCH = true, POST = true, PUT = true }
+
+local _M = {}
+
+local function answer(status, json, allow)
+  ngx.status = status
+  ngx.header["Allow"] = allow
+  -- It is nothing for a browser to keep, or to guess at.
+  ngx.header["Cache-Control"] = "no-store"
+  ngx.header["X-Content-Type-Options"] = "nosniff"
+  if status ~= 204 then
+    ngx.header["Content-Type"] = "application/json; charset=utf-8"
+  end
+  if json then
+    ngx.header["Content-Length"] = #json
+    ngx.print(json)
+  end
+end
+
+-- A message in JSON, as the native side quotes it.
+local function say(status, message)
+  return answer(status, native.message(message))
+end
+
+-- What is shown as a token: `Kong-Admin-Token`, or `Authorization: Bearer`.
+local function token()
+  local shown = ngx.var.http_kong_admin_token
+  if shown then
+    return shown
+  end
+  local scheme, credentials = (ngx.var.http_authorization or ""):match "^(%a+) +(%S+)$"
+  return scheme and scheme:lower() == "bearer" and credentials or nil
+end
+
+-- The body, or the file that nginx wrote it to.
+local function body()
+  ngx.req.read_body()
+  local data = ngx.req.get_body_data()
+  if data then
+    return data
+  end
+  return nil, ngx.req.get_body_file()
+end
+
+--- Answers a request.
+-- Phases: content.
+function _M.serve()
+  local admitted, err = native.vm:admits(token())
+  if not admitted then
+    return say(err and 500 or 401, err or "Unauthorized")
+  end
+  local method, data, file = ngx.req.get_method(), nil, nil
+  if HAS_BODY[method] then
+    local limit = native.vm:admin_limit()
+    if (tonumber(ngx.var.content_length) or 0) > limit then
+      return say(413, ("the body is larger than %d bytes"):format(limit))
+    end
+    data, file = body()
+  end
+  resolve.start()
+  local ticket
+  ticket, err = native.vm:administer(method, ngx.var.request_uri, ngx.var.content_type, data, file)
+  if not ticket then
+    return say(503, err)
+  end
+  local _
+  _, err = resolve.await(ticket, PATIENCE)
+  local status, json, allow = native.vm:answer(ticket)
+  if status then
+    return answer(status, json, allow)
+  elseif err then
+    return say(503, "the answer takes too long, and what was asked for may still come about: look what is there")
+  end
+  return say(500, "kong.vault met a defect of its own: please report it")
+end
+
+return _M

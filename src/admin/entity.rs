@@ -1,0 +1,239 @@
+//! From the fields that somebody sent to an entity that may be kept: each of the type that it has to be, options by
+//! their own names, credentials in the place of their masks.
+
+use serde_json::{Map, Number, Value};
+
+use super::body::Fields;
+use super::key::is_uuid;
+use super::mask::{MASK, unmasked};
+use crate::backend::Descriptor;
+use crate::config::entity::{self, FIELDS, Flaw};
+use crate::config::options_of;
+use crate::error::quote;
+use crate::options::{Opt, Type};
+use crate::store::Record;
+use crate::store::record::wipe;
+
+/// How long a tag may be, in bytes.
+const LONGEST_TAG: usize = 1024;
+
+/// What becomes an entity.
+pub struct Draft<'a> {
+    pub sent: &'a Fields,
+    /// What is kept of it so far; its credentials stand behind masks.
+    pub stored: Option<&'a Record>,
+    /// Whether fields that were not sent stay what they are.
+    pub keep: bool,
+    pub backends: &'a [&'static Descriptor],
+}
+
+impl Draft<'_> {
+    /// The entity, without id and times. It has at least one flaw where it is none.
+    pub fn finish(&self, prefix: Option<&str>) -> Result<Record, Vec<Flaw>> {
+        let (sent, mut flaws) = (&self.sent.fields, Vec::new());
+        for field in sent.keys().filter(|field| !FIELDS.contains(&field.as_str())) {
+            flaws.push(flaw(&quote(field.as_bytes(), 64), "unknown field"));
+        }
+        match sent.get("id") {
+            None | Some(Value::Null) => {}
+            Some(id) if id.as_str().is_some_and(is_uuid) => {}
+            Some(_) => flaws.push(flaw("id", "expected a valid UUID")),
+        }
+        let mut made = Map::new();
+        for field in ["prefix", "name", "description"] {
+            let value = self.text(field, &mut flaws);
+            made.insert(field.to_owned(), value);
+        }
+        if let Some(prefix) = prefix {
+            if made["prefix"].as_str().is_some_and(|sent| sent != prefix) {
+                flaws.push(flaw("prefix", "is another than the path's"));
+            }
+            if made["prefix"].is_null() {
+                made["prefix"] = prefix.into();
+            }
+        }
+        for required in ["prefix", "name"] {
+            if made[required].is_null() && !flaws.iter().any(|flaw| flaw.path == required) {
+                flaws.push(flaw(required, "required field missing"));
+            }
+        }
+        if made["prefix"].as_str().is_some_and(is_uuid) {
+            flaws.push(flaw("prefix", "looks like an id: choose another"));
+        }
+        made.insert("tags".to_owned(), self.tags(&mut flaws));
+        let config = self.config(made["name"].as_str().unwrap_or_default(), &mut flaws);
+        made.insert("config".to_owned(), Value::Object(config));
+        self.look_at_times(&mut flaws);
+        let made = Record::from(made);
+        self.look_at_all(&made, &mut flaws);
+        if flaws.is_empty() { Ok(made) } else { Err(flaws) }
+    }
+
+    /// A field as it was sent, or as it is kept.
+    fn field(&self, name: &str) -> Option<&Value> {
+        let kept = || self.stored.filter(|_| self.keep).and_then(|stored| stored.get(name));
+        self.sent.fields.get(name).or_else(kept)
+    }
+
+    fn text(&self, name: &str, flaws: &mut Vec<Flaw>) -> Value {
+        match self.field(name) {
+            None | Some(Value::Null) => Value::Null,
+            // A form can't leave out a field that it has.
+            Some(Value::String(text)) if text.is_empty() && self.sent.of_form => Value::Null,
+            Some(Value::String(text)) if text.contains(is_forbidden) => {
+                flaws.push(flaw(name, "must not have control characters"));
+                Value::Null
+            }
+            Some(Value::String(text)) => text.as_str().into(),
+            Some(_) => {
+                flaws.push(flaw(name, "expected a string"));
+                Value::Null
+            }
+        }
+    }
+
+    fn tags(&self, flaws: &mut Vec<Flaw>) -> Value {
+        let items = match self.field("tags") {
+            None | Some(Value::Null) => return Value::Null,
+            Some(Value::String(text)) if self.sent.of_form && text.is_empty() => return Value::Null,
+            Some(Value::String(text)) if self.sent.of_form => vec![Value::from(text.as_str())],
+            Some(Value::Array(items)) => items.clone(),
+            Some(_) => {
+                flaws.push(flaw("tags", "expected a set of strings"));
+                return Value::Null;
+            }
+        };
+        let mut tags: Vec<Value> = Vec::new();
+        for item in items {
+            let good = |tag: &str| {
+                !tag.is_empty()
+                    && tag.len() <= LONGEST_TAG
+                    && !tag.contains(|c: char| c.is_control() || ",/".contains(c))
+            };
+            if !item.as_str().is_some_and(good) {
+                let what = "expected texts without `,`, `/` and control characters, each of 1 to 1024 bytes";
+                flaws.push(flaw("tags", what));
+                return Value::Null;
+            }
+            if !tags.contains(&item) {
+                tags.push(item);
+            }
+        }
+        Value::Array(tags)
+    }
+
+    fn config(&self, backend: &str, flaws: &mut Vec<Flaw>) -> Map<String, Value> {
+        let mut config = Map::new();
+        let same = |stored: &&Record| self.keep && stored.text("name") == backend;
+        if let Some(Value::Object(kept)) = self.stored.filter(same).and_then(|stored| stored.get("config")) {
+            config.clone_from(kept);
+        }
+        let sent = match self.sent.fields.get("config") {
+            None | Some(Value::Null) => return config,
+            Some(Value::String(text)) if text.is_empty() && self.sent.of_form => return config,
+            Some(Value::Object(sent)) => sent,
+            Some(_) => {
+                flaws.push(flaw("config", "expected a record"));
+                return config;
+            }
+        };
+        let known = self.backends.iter().find(|known| known.name == backend);
+        let mut seen: Vec<&str> = Vec::new();
+        for (name, value) in sent {
+            let path = format!("config.{}", quote(name.as_bytes(), 64));
+            let Some(backend) = known else { continue };
+            let Some(opt) = options_of(backend).find(|opt| opt.is_called(name)) else {
+                let names: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
+                flaws.push(flaw(&path, &format!("unknown field: accepted are {}", names.join(", "))));
+                continue;
+            };
+            if seen.contains(&opt.name) {
+                flaws.push(flaw(&path, &format!("is another spelling of {}, which is set too: keep one", opt.name)));
+                continue;
+            }
+            seen.push(opt.name);
+            match self.value(opt, value) {
+                Err(what) => flaws.push(flaw(&path, what)),
+                Ok(Value::Null) => drop(config.remove(opt.name)),
+                Ok(value) if opt.sensitive && value == MASK => match unmasked(self.stored, backend.name, opt.name) {
+                    Some(stored) => drop(config.insert(opt.name.to_owned(), stored.clone())),
+                    None => flaws.push(flaw(&path, "is what answers show in its place: give the value itself")),
+                },
+                Ok(value) => drop(config.insert(opt.name.to_owned(), value)),
+            }
+        }
+        config
+    }
+
+    /// An option's value as it is kept; null where it is left out. Whether it is a good one is looked at later.
+    fn value(&self, opt: &Opt, sent: &Value) -> Result<Value, &'static str> {
+        let of_form = self.sent.of_form;
+        Ok(match (opt.kind, sent) {
+            (_, Value::Null) => Value::Null,
+            (_, Value::String(text)) if text.is_empty() && opt.default.is_none() => Value::Null,
+            (_, Value::String(text)) if text.contains('\0') => return Err("must not have control characters"),
+            (Type::Text, Value::String(_)) => sent.clone(),
+            (Type::Text, _) => return Err("expected a string"),
+            (Type::Boolean, Value::Bool(_)) => sent.clone(),
+            (Type::Boolean, Value::String(text)) if of_form => match opt.read(text) {
+                Some(crate::settings::Value::Boolean(flag)) => flag.into(),
+                _ => return Err("expected a boolean"),
+            },
+            (Type::Boolean, _) => return Err("expected a boolean"),
+            (Type::Integer { .. }, Value::Number(number)) if number.is_i64() => sent.clone(),
+            (Type::Integer { .. }, Value::String(text)) if of_form => {
+                text.parse::<i64>().map_err(|_| "expected an integer")?.into()
+            }
+            (Type::Integer { .. }, _) => return Err("expected an integer"),
+            (Type::Seconds { .. }, Value::Number(_)) => sent.clone(),
+            (Type::Seconds { .. }, Value::String(text)) if of_form => number(text).ok_or("expected a number")?.into(),
+            (Type::Seconds { .. }, _) => return Err("expected a number"),
+            (Type::List, Value::String(text)) if of_form => {
+                Value::Array(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect())
+            }
+            (Type::List, Value::Array(items))
+                if items.iter().all(|item| item.as_str().is_some_and(|item| !item.contains([',', '\0']))) =>
+            {
+                sent.clone()
+            }
+            (Type::List, _) => return Err("expected a list of strings"),
+        })
+    }
+
+    /// Times are ours to set. Who sends back what they were given has them among the rest.
+    fn look_at_times(&self, flaws: &mut Vec<Flaw>) {
+        for name in ["created_at", "updated_at"] {
+            match self.sent.fields.get(name) {
+                None | Some(Value::Null | Value::Number(_)) => {}
+                Some(Value::String(text)) if self.sent.of_form && (text.is_empty() || number(text).is_some()) => {}
+                Some(_) => flaws.push(flaw(name, "expected an integer")),
+            }
+        }
+    }
+
+    /// Has the configuration look at it, which will have to take it.
+    fn look_at_all(&self, made: &Record, flaws: &mut Vec<Flaw>) {
+        let mut whole = Value::Object((**made).clone());
+        let found = entity::check(&whole, self.backends).err().unwrap_or_default();
+        wipe(&mut whole);
+        for found in found {
+            if !flaws.iter().any(|known| known.path == found.path) {
+                flaws.push(found);
+            }
+        }
+    }
+}
+
+/// A number as it is written: whole ones without a point.
+fn number(text: &str) -> Option<Number> {
+    text.parse::<i64>().ok().map(Number::from).or_else(|| text.parse().ok().and_then(Number::from_f64))
+}
+
+/// Control characters, but for those that texts of several lines have.
+fn is_forbidden(character: char) -> bool {
+    character.is_control() && !matches!(character, '\n' | '\r' | '\t')
+}
+
+pub fn flaw(path: &str, what: &str) -> Flaw {
+    Flaw { path: path.to_owned(), what: what.to_owned() }
+}

@@ -1,0 +1,204 @@
+//! The standalone Admin API for vault entities, as Kong's has it: what a request means, what changes, and what is
+//! answered. It knows HTTP's words, but no server: `lua/kong/vault/admin.lua` hands requests in and answers out.
+
+mod answer;
+mod body;
+mod entity;
+mod form;
+mod key;
+mod list;
+mod mask;
+mod write;
+
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode;
+use ring::hmac;
+use ring::rand::SystemRandom;
+use zeroize::Zeroizing;
+
+use crate::backend::Descriptor;
+use crate::error::Kind;
+use crate::secret::Secret;
+use crate::store::{Edit, Record, Store};
+pub use answer::Answer;
+use key::Key;
+pub use mask::MASK;
+
+/// The largest body, in bytes.
+pub const LIMIT: u64 = 1024 * 1024;
+
+const OF_ALL: &str = "GET, HEAD, OPTIONS, POST";
+const OF_ONE: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT";
+
+/// A request. Its token has been looked at before, by `admits`.
+#[derive(Debug)]
+pub struct Request {
+    pub method: String,
+    /// Path and query, as they came.
+    pub target: Vec<u8>,
+    pub content_type: Option<Vec<u8>>,
+    pub body: Body,
+}
+
+/// nginx writes bodies to files that are too large for its buffer.
+pub enum Body {
+    Bytes(Zeroizing<Vec<u8>>),
+    File(PathBuf),
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[body]")
+    }
+}
+
+/// What the API works on.
+pub struct Api<'a> {
+    pub store: &'a Store,
+    pub backends: &'a [&'static Descriptor],
+    /// Whether a prefix belongs to the declarative file, which this API doesn't change.
+    pub is_fixed: &'a dyn Fn(&str) -> bool,
+}
+
+/// Whether somebody who shows that token may ask at all. The comparison takes equally long wherever they differ.
+pub fn admits(wanted: Option<&Secret>, shown: Option<&[u8]>) -> bool {
+    let Some(wanted) = wanted else { return true };
+    let Ok(key) = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()) else { return false };
+    let tag = hmac::sign(&key, wanted.as_bytes());
+    shown.is_some_and(|shown| hmac::verify(&key, shown, tag.as_ref()).is_ok())
+}
+
+impl Api<'_> {
+    /// Answers requests in their order, as if each were the only one; what they change is written down once. It blocks.
+    pub fn serve(&self, requests: &[Request]) -> Vec<Answer> {
+        let answer_all = |vaults: &mut Vec<Record>| -> Vec<Answer> {
+            requests.iter().map(|request| self.answer(vaults, request)).collect()
+        };
+        let served = if requests.iter().any(Request::may_change) {
+            self.store.change(|vaults| {
+                let answers = answer_all(vaults);
+                let changed = answers.iter().any(|answer| answer.changed);
+                if changed { Edit::Changed(answers) } else { Edit::Unchanged(answers) }
+            })
+        } else {
+            self.store.read().map(|mut snapshot| answer_all(&mut snapshot.vaults))
+        };
+        match served {
+            Ok(answers) => answers,
+            // They don't fit all together; most of them may.
+            Err(error) if error.kind() == Kind::Invalid && requests.len() > 1 => {
+                requests.iter().flat_map(|request| self.serve(std::slice::from_ref(request))).collect()
+            }
+            Err(error) => requests.iter().map(|_| Answer::failed(&error)).collect(),
+        }
+    }
+
+    fn answer(&self, vaults: &mut Vec<Record>, request: &Request) -> Answer {
+        let (path, query) = request.parts();
+        let Some(route) = Route::of(path) else { return Answer::not_found() };
+        let method = request.method.as_str();
+        let answer = match (&route.key, method) {
+            (_, "OPTIONS") => Answer::nothing().allowing(if route.key.is_some() { OF_ONE } else { OF_ALL }),
+            (None, "GET" | "HEAD") => self.list(vaults, &route.collection, query),
+            (None, "POST") => self.create(vaults, request),
+            (None, _) => Answer::not_allowed(OF_ALL),
+            (Some(key), "GET" | "HEAD" | "PUT" | "PATCH" | "DELETE") => match Key::of(key, self.backends) {
+                Err(what) => Answer::invalid_prefix(&what),
+                Ok(key) if method == "PUT" => self.put(vaults, &key, request),
+                Ok(key) if method == "PATCH" => self.patch(vaults, &key, request),
+                Ok(key) if method == "DELETE" => self.delete(vaults, &key),
+                Ok(key) => self.get(vaults, &key),
+            },
+            (Some(_), _) => Answer::not_allowed(OF_ONE),
+        };
+        if method == "HEAD" { answer.without_body() } else { answer }
+    }
+
+    fn get(&self, vaults: &[Record], key: &Key) -> Answer {
+        match vaults.iter().find(|vault| key.is_of(vault)) {
+            Some(vault) => Answer::ok(&self.shown(vault)),
+            None => Answer::not_found(),
+        }
+    }
+
+    /// An entity as answers show it.
+    fn shown(&self, vault: &Record) -> Record {
+        mask::masked(vault, self.backends)
+    }
+}
+
+impl Request {
+    fn may_change(&self) -> bool {
+        matches!(self.method.as_str(), "POST" | "PUT" | "PATCH" | "DELETE")
+    }
+
+    /// Path and query.
+    fn parts(&self) -> (&[u8], &[u8]) {
+        match self.target.iter().position(|byte| *byte == b'?') {
+            Some(at) => (&self.target[..at], &self.target[at + 1..]),
+            None => (&self.target, b""),
+        }
+    }
+}
+
+/// Where a request goes to.
+struct Route {
+    /// The path of the list, as it was called.
+    collection: String,
+    key: Option<Vec<u8>>,
+}
+
+impl Route {
+    /// The API may be mounted anywhere: what counts is the end of the path.
+    fn of(path: &[u8]) -> Option<Route> {
+        let is_list = |part: &[u8]| matches!(part, b"vaults" | b"vaults-beta");
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        let (before, last) = split(path)?;
+        let collection = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+        match split(before) {
+            // First, as an entity may be called `vaults`.
+            Some((_, part)) if is_list(part) && !last.is_empty() => {
+                Some(Route { collection: collection(before), key: Some(percent_decode(last).collect()) })
+            }
+            _ if is_list(last) => Some(Route { collection: collection(path), key: None }),
+            _ => None,
+        }
+    }
+}
+
+/// A path without its last part, and that part.
+fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let slash = path.iter().rposition(|byte| *byte == b'/')?;
+    Some((&path[..slash], &path[slash + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_the_list_or_to_one() {
+        let route = |path: &str| Route::of(path.as_bytes()).map(|route| (route.collection, route.key));
+        let one = |collection: &str, key: &str| Some((collection.to_owned(), Some(key.as_bytes().to_vec())));
+        let all = |collection: &str| Some((collection.to_owned(), None));
+        assert_eq!(route("/vaults"), all("/vaults"));
+        assert_eq!(route("/admin/vaults-beta/"), all("/admin/vaults-beta"));
+        assert_eq!(route("/vaults-beta/a%2Fb"), one("/vaults-beta", "a/b"));
+        assert_eq!(route("/vaults/vaults"), one("/vaults", "vaults"));
+        assert_eq!(route("/vaults/vaults/vaults"), one("/vaults/vaults", "vaults"));
+        for path in ["", "/", "vaults", "/vault", "/vaults/a/b", "/vaultsx", "/vaults//a/", "/vaults/../../etc"] {
+            assert_eq!(route(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_asked_for_where_there_is_one() {
+        let wanted = Secret::new("hunter2");
+        assert!(admits(None, None) && admits(None, Some(b"x")));
+        assert!(admits(Some(&wanted), Some(b"hunter2")));
+        for shown in [None, Some(&b""[..]), Some(b"hunter"), Some(b"hunter22")] {
+            assert!(!admits(Some(&wanted), shown));
+        }
+    }
+}

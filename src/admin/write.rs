@@ -1,0 +1,169 @@
+//! What changes entities.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::answer::Answer;
+use super::body::{self, Fields};
+use super::entity::{Draft, flaw};
+use super::key::{Key, is_uuid};
+use super::{Api, Request};
+use crate::store::Record;
+
+/// What was made of a request, or what to answer instead.
+type Made<T> = Result<T, Answer>;
+
+impl Api<'_> {
+    pub(super) fn create(&self, vaults: &mut Vec<Record>, request: &Request) -> Answer {
+        self.finish(Answer::created, || {
+            let sent = body::read(request)?;
+            let id = self.id_of(None, &sent)?;
+            let mut made = self.draft(&sent, None, false, None)?;
+            self.refuse_taken(vaults, &made, &id, None)?;
+            stamp(&mut made, &id, None);
+            vaults.push(made.clone());
+            Ok(made)
+        })
+    }
+
+    pub(super) fn put(&self, vaults: &mut Vec<Record>, key: &Key, request: &Request) -> Answer {
+        self.finish(Answer::ok, || {
+            let sent = body::read(request)?;
+            let place = vaults.iter().position(|vault| key.is_of(vault));
+            let stored = place.and_then(|place| vaults.get(place));
+            let (id, prefix) = match key {
+                Key::Id(id) => (id.clone(), None),
+                Key::Prefix(prefix) => (self.id_of(stored, &sent)?, Some(prefix.as_str())),
+            };
+            self.refuse_other_id(&sent, &id)?;
+            let mut made = self.draft(&sent, stored, false, prefix)?;
+            self.refuse_taken(vaults, &made, &id, place)?;
+            stamp(&mut made, &id, stored);
+            match place.and_then(|place| vaults.get_mut(place)) {
+                Some(stored) => *stored = made.clone(),
+                None => vaults.push(made.clone()),
+            }
+            Ok(made)
+        })
+    }
+
+    pub(super) fn patch(&self, vaults: &mut [Record], key: &Key, request: &Request) -> Answer {
+        self.finish(Answer::ok, || {
+            let sent = body::read(request)?;
+            let place = vaults.iter().position(|vault| key.is_of(vault)).ok_or_else(|| self.missing(key))?;
+            let stored = vaults.get(place).ok_or_else(Answer::not_found)?;
+            let id = self.id_of(Some(stored), &sent)?;
+            self.refuse_other_id(&sent, &id)?;
+            let mut made = self.draft(&sent, Some(stored), true, None)?;
+            self.refuse_taken(vaults, &made, &id, Some(place))?;
+            stamp(&mut made, &id, Some(stored));
+            if let Some(stored) = vaults.get_mut(place) {
+                *stored = made.clone();
+            }
+            Ok(made)
+        })
+    }
+
+    /// As in Kong, whatever is not there is as good as deleted.
+    pub(super) fn delete(&self, vaults: &mut Vec<Record>, key: &Key) -> Answer {
+        let before = vaults.len();
+        vaults.retain(|vault| !key.is_of(vault));
+        match self.missing(key) {
+            _ if vaults.len() < before => Answer::nothing().after_a_change(),
+            answer if answer.status == 404 => Answer::nothing(),
+            answer => answer,
+        }
+    }
+
+    fn finish(&self, done: fn(&Record) -> Answer, make: impl FnOnce() -> Made<Record>) -> Answer {
+        match make() {
+            Ok(made) => done(&self.shown(&made)).after_a_change(),
+            Err(answer) => answer,
+        }
+    }
+
+    fn draft(&self, sent: &Fields, stored: Option<&Record>, keep: bool, prefix: Option<&str>) -> Made<Record> {
+        Draft { sent, stored, keep, backends: self.backends }.finish(prefix).map_err(|flaws| Answer::violation(&flaws))
+    }
+
+    /// The id that it has, the one that somebody wants, or a new one.
+    fn id_of(&self, stored: Option<&Record>, sent: &Fields) -> Made<String> {
+        match stored.map(|stored| stored.text("id")).filter(|id| !id.is_empty()) {
+            Some(id) => Ok(id.to_owned()),
+            None => sent_id(sent).map_or_else(new_id, Ok),
+        }
+    }
+
+    fn refuse_other_id(&self, sent: &Fields, id: &str) -> Made<()> {
+        match sent_id(sent) {
+            Some(sent) if sent != id => {
+                Err(Answer::violation(&[flaw("id", "is another than it has, and can't change")]))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks whether another entity than the one in that place has the prefix or the id.
+    fn refuse_taken(&self, vaults: &[Record], made: &Record, id: &str, place: Option<usize>) -> Made<()> {
+        let prefix = made.text("prefix");
+        let others = || vaults.iter().enumerate().filter(|(at, _)| Some(*at) != place).map(|(_, vault)| vault);
+        if (self.is_fixed)(prefix) {
+            Err(Answer::fixed_prefix(prefix))
+        } else if others().any(|vault| vault.text("prefix") == prefix) {
+            Err(Answer::taken_prefix(prefix))
+        } else if others().any(|vault| vault.text("id").eq_ignore_ascii_case(id)) {
+            Err(Answer::taken_id(id))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What to say of an entity that isn't there.
+    fn missing(&self, key: &Key) -> Answer {
+        match key {
+            Key::Prefix(prefix) if (self.is_fixed)(prefix) => Answer::fixed_prefix(prefix),
+            _ => Answer::not_found(),
+        }
+    }
+}
+
+/// The id that somebody wants for it. What is none is told with everything else that is wrong.
+fn sent_id(sent: &Fields) -> Option<String> {
+    let id = sent.fields.get("id")?.as_str()?;
+    is_uuid(id).then(|| id.to_ascii_lowercase())
+}
+
+/// Gives an entity its id and its times, the first of which it keeps.
+fn stamp(vault: &mut Record, id: &str, stored: Option<&Record>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let created = stored.and_then(|stored| stored.get("created_at")).filter(|at| at.is_number()).cloned();
+    vault.insert("id".to_owned(), id.into());
+    vault.insert("created_at".to_owned(), created.unwrap_or_else(|| now.into()));
+    vault.insert("updated_at".to_owned(), now.into());
+}
+
+/// A random uuid (version 4).
+fn new_id() -> Made<String> {
+    let mut bytes = [0; 16];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Answer::message(500, "this machine has no random numbers for an id"))?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_random_uuid() {
+        let (one, other) = (new_id().unwrap(), new_id().unwrap());
+        assert!(is_uuid(&one) && one != other, "{one} {other}");
+        assert_eq!(&one[14..15], "4");
+        assert!("89ab".contains(&one[19..20]), "{one}");
+    }
+}

@@ -1,0 +1,87 @@
+//! How the sources of credentials are asked: connections, the clock, and errors that say what they were for.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
+
+use http::Request;
+
+use super::clock::Clock;
+use super::refusal::Refusal;
+use crate::backend::http::{Answer, Client, Transport};
+use crate::error::{Error, Kind, Result};
+
+/// A part of the time that a fetch has: a source that does not answer has to be named before the fetch ends.
+const SHARE: f64 = 0.8;
+
+pub struct Asker {
+    label: String,
+    /// To AWS's services.
+    pub services: Client,
+    /// To the machine's own services, which no proxy leads to.
+    pub local: Client,
+    pub clock: Clock,
+}
+
+impl Asker {
+    pub fn new(transport: &Transport<'_>, clock: Clock) -> Result<Self> {
+        let timeout = transport.timeout.mul_f64(SHARE);
+        let label = format!("{} getting credentials", transport.label);
+        // What is said of the vault's own server is not said of others.
+        let (server_name, client_cert, client_key) = (None, None, None);
+        let transport = Transport { label, timeout, server_name, client_cert, client_key, ..transport.clone() };
+        Ok(Self {
+            label: transport.label.clone(),
+            services: Client::new(&transport)?,
+            local: Client::new(&transport)?,
+            clock,
+        })
+    }
+
+    /// `aws vault (mine) getting credentials: …`.
+    pub fn error(&self, kind: Kind, reason: impl std::fmt::Display) -> Error {
+        Error::new(kind, format!("{}: {reason}", self.label))
+    }
+
+    /// The same, naming whom was asked.
+    pub fn error_at(&self, address: &str, kind: Kind, reason: impl std::fmt::Display) -> Error {
+        Error::new(kind, format!("{} at {address}: {reason}", self.label))
+    }
+
+    /// The longest that one question of the machine's own services may take.
+    pub async fn ask_local(&self, request: Request<Vec<u8>>, limit: Duration) -> Result<Answer> {
+        let address = address(request.uri());
+        match tokio::time::timeout(limit, self.local.send(request)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                Err(self.error_at(&address, Kind::Timeout, format!("no answer within {} seconds", limit.as_secs_f64())))
+            }
+        }
+    }
+}
+
+/// Sends what `sign` makes of the time, and once more with the server's time where it refuses ours.
+pub async fn send_in_time(
+    client: &Client,
+    clock: &Clock,
+    sign: impl Fn(SystemTime) -> Result<Request<Vec<u8>>>,
+) -> Result<Answer> {
+    let answer = client.send(sign(clock.now())?).await?;
+    if answer.status < 400 || !Refusal::of(&answer).is_of_time() || !clock.learn(&answer.headers) {
+        return Ok(answer);
+    }
+    client.send(sign(clock.now())?).await
+}
+
+/// `host:port`, for error texts.
+pub fn address(uri: &http::Uri) -> String {
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    format!("{}:{port}", uri.host().unwrap_or_default())
+}
+
+/// As much of a name as fits into an error, without what could forge a line of a log.
+pub fn shown(name: &str) -> Cow<'_, str> {
+    if name.len() <= 128 && !name.chars().any(char::is_control) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(crate::error::quote(name.as_bytes(), 128))
+}

@@ -1,0 +1,111 @@
+use aws_credential_types::Credentials;
+
+use super::*;
+
+/// No metadata service is looked for where nothing else is found.
+fn chain(variables: &[(&str, &str)]) -> Result<Chain> {
+    let off = [("AWS_EC2_METADATA_DISABLED", "true")];
+    let environment = Environment::of(off.into_iter().chain(variables.iter().copied()));
+    let transport = Transport::new("aws vault (mine)".to_owned(), &environment, Duration::from_secs(5));
+    let wanted = Wanted {
+        transport: &transport,
+        region: None,
+        keys: None,
+        role: None,
+        sts: None,
+        fips: None,
+        dualstack: None,
+        metadata_v1: None,
+    };
+    Chain::new(wanted, Clock::default())
+}
+
+async fn login(variables: &[(&str, &str)]) -> Result<Login> {
+    chain(variables)?.login("eu-west-1").await
+}
+
+fn keys(login: &Login) -> (String, String, Option<String>) {
+    let keys = login.identity.data::<Credentials>().unwrap();
+    let token = keys.session_token().map(str::to_owned);
+    (keys.access_key_id().to_owned(), keys.secret_access_key().to_owned(), token)
+}
+
+#[tokio::test]
+async fn the_environment_is_enough_and_loses_its_line_breaks() {
+    let login = login(&[
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE\n"),
+        ("AWS_SECRET_ACCESS_KEY", " wJalr/+\n"),
+        ("AWS_SESSION_TOKEN", "token=="),
+        ("HOME", "/nonexistent"),
+    ])
+    .await
+    .unwrap();
+    assert_eq!(keys(&login), ("AKIDEXAMPLE".into(), "wJalr/+".into(), Some("token==".into())));
+    assert_eq!(&*login.origin, "the environment");
+}
+
+#[tokio::test]
+async fn an_empty_token_is_none() {
+    let variables = [("AWS_ACCESS_KEY_ID", "A"), ("AWS_SECRET_ACCESS_KEY", "hunter2"), ("AWS_SESSION_TOKEN", "")];
+    let login = login(&variables).await.unwrap();
+    assert_eq!(keys(&login).2, None);
+    assert!(!format!("{login:?}").contains("hunter2"), "{login:?}");
+}
+
+#[test]
+fn a_key_that_no_header_can_carry_is_refused_without_being_shown() {
+    for (id, token) in [("AKI\u{7}D", "t"), ("AKID", "hunter2\r\nX: y"), ("AKID", "hunter2 é")] {
+        let variables = [("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", "s3cr3t"), ("AWS_SESSION_TOKEN", token)];
+        let error = chain(&variables).err().unwrap();
+        assert_eq!(error.kind(), Kind::Config);
+        let text = error.to_string();
+        assert!(text.starts_with("aws vault (mine): access key or session token from the environment"), "{text}");
+        assert!(!text.contains("hunter2") && !text.contains("s3cr3t") && !text.contains("AKI"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_the_error_names_every_place_looked_at() {
+    let error = login(&[("AWS_ACCESS_KEY_ID", "A"), ("HOME", "/nonexistent")]).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    let text = error.to_string();
+    for part in [
+        "aws vault (mine): no AWS credentials: ",
+        "AWS_SECRET_ACCESS_KEY is not set, though AWS_ACCESS_KEY_ID is; ",
+        "profile default: not found",
+        "/nonexistent/.aws/credentials does not exist",
+        "/nonexistent/.aws/config does not exist; ",
+        "AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN are not both set; ",
+        "neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set; ",
+        "AWS_EC2_METADATA_DISABLED switches off EC2's metadata",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in {text:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_is_set_up_and_fails_ends_the_search() {
+    let named = login(&[("AWS_PROFILE", "prod"), ("HOME", "/nonexistent")]).await.unwrap_err().to_string();
+    assert!(named.starts_with("aws vault (mine): no AWS credentials from profile prod: not found, "), "{named}");
+    let container = login(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://elsewhere.example/")]).await.unwrap_err();
+    assert!(container.to_string().contains("leads without TLS to a host that is neither this machine"), "{container}");
+    let token = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent/token"), ("AWS_ROLE_ARN", "arn:aws:iam::1:role/x")];
+    let token = login(&token).await.unwrap_err().to_string();
+    assert!(token.contains("AWS_WEB_IDENTITY_TOKEN_FILE: /nonexistent/token does not exist"), "{token}");
+}
+
+#[tokio::test]
+async fn fips_and_dual_stack_come_from_the_environment_or_the_profile() {
+    let off = Variant::default();
+    assert_eq!(chain(&[]).unwrap().variant().await, off);
+    let both = [("AWS_USE_FIPS_ENDPOINT", "True"), ("AWS_USE_DUALSTACK_ENDPOINT", "true")];
+    let chain_of_both = chain(&both).unwrap();
+    assert_eq!(chain_of_both.variant().await, Variant { fips: true, dualstack: true });
+    assert_eq!(chain_of_both.sts_url("us-east-1").await.unwrap(), "https://sts-fips.us-east-1.api.aws/");
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    std::fs::write(&config, "[default]\nuse_fips_endpoint = true\nuse_dualstack_endpoint=true\n").unwrap();
+    let config = config.to_str().unwrap();
+    let half = [("AWS_CONFIG_FILE", config), ("AWS_USE_DUALSTACK_ENDPOINT", "false")];
+    assert_eq!(chain(&half).unwrap().variant().await, Variant { fips: true, dualstack: false });
+}

@@ -1,0 +1,118 @@
+//! Credentials that a program writes (`credential_process`).
+//!
+//! nginx reaps every child of its process in its handler of SIGCHLD, so this never waits for the program: its output's
+//! end is its end, and a shell around it writes its status behind its output.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+use zeroize::Zeroizing;
+
+use super::answer;
+use super::login::Keys;
+use crate::environment::Environment;
+use crate::error::Kind;
+use crate::signals;
+
+/// Far above the JSON of credentials.
+const OUTPUT_LIMIT: usize = 64 * 1024;
+
+/// The program may take longer than a fetch: what it brings is for the next one then.
+const LIMIT: Duration = Duration::from_secs(50);
+
+/// How often its end is looked for, once its output is over. What is left is nginx's to reap.
+const REAPING: (Duration, u32) = (Duration::from_millis(2), 100);
+
+const AROUND: &str = r#"/bin/sh -c "$1" </dev/null 2>/dev/null; printf '\n%d' "$?""#;
+
+/// Runs a command by the shell, as AWS's own clients do, with the captured environment. Its output is never shown. A
+/// failure is a kind and a clause.
+pub async fn keys(command: &str, environment: &Environment) -> Result<Keys, (Kind, String)> {
+    let (program, output) = start(command, environment)
+        .map_err(|error| (Kind::Config, format!("the program cannot be started: {}", error.kind())))?;
+    let written = match tokio::time::timeout(LIMIT, read(output)).await {
+        Ok(written) => written.map_err(|reason| (Kind::Invalid, reason.to_owned()))?,
+        Err(_) => {
+            drop(program);
+            let reason = format!("the program did not end within {} seconds, and was ended", LIMIT.as_secs());
+            return Err((Kind::Timeout, reason));
+        }
+    };
+    program.ended().await;
+    let text = std::str::from_utf8(&written).map_err(|_| (Kind::Invalid, "what it gives is no text".to_owned()))?;
+    let (json, status) = text.rsplit_once('\n').unwrap_or(("", ""));
+    match status {
+        "0" => {}
+        "" => return Err((Kind::Unavailable, "the program was ended by a signal".to_owned())),
+        "126" | "127" => {
+            return Err((Kind::Config, format!("the program is not found or may not be run (status {status})")));
+        }
+        status => {
+            let number = status.parse::<u8>().unwrap_or(255);
+            return Err((Kind::Unavailable, format!("the program failed with status {number}")));
+        }
+    }
+    answer::keys(json.as_bytes()).map_err(|reason| (Kind::Invalid, reason.to_owned()))
+}
+
+fn start(command: &str, environment: &Environment) -> std::io::Result<(Running, Receiver)> {
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", AROUND, "kong-vault", command])
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, OsStr::from_bytes(value.as_bytes()))))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    let output = child.stdout.take();
+    let running = Running(Some(child));
+    let output = output.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::BrokenPipe))?;
+    Ok((running, Receiver::from_owned_fd(output.into())?))
+}
+
+async fn read(mut output: Receiver) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+    let mut written = Zeroizing::new(Vec::with_capacity(OUTPUT_LIMIT));
+    loop {
+        match output.read_buf(&mut *written).await {
+            Ok(0) => return Ok(written),
+            Ok(_) if written.len() < OUTPUT_LIMIT => {}
+            Ok(_) => return Err("what it gives is too long for credentials"),
+            Err(_) => return Err("its output cannot be read"),
+        }
+    }
+}
+
+/// A program under way: it and its children end with this, unless they have ended.
+struct Running(Option<Child>);
+
+impl Running {
+    /// Its output is over, so that it is about to end: it is reaped, if nginx has not done that.
+    async fn ended(mut self) {
+        let Some(child) = &mut self.0 else { return };
+        for _ in 0..REAPING.1 {
+            if !matches!(child.try_wait(), Ok(None)) {
+                break;
+            }
+            tokio::time::sleep(REAPING.0).await;
+        }
+        self.0 = None;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // An error means that it was reaped: its number may be another's by now.
+        if let Some(mut child) = self.0.take()
+            && matches!(child.try_wait(), Ok(None))
+        {
+            signals::end_group(child.id());
+            let _ = child.try_wait();
+        }
+    }
+}

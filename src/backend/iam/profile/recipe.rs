@@ -1,0 +1,215 @@
+//! How a profile's credentials come about: whose they are at first, and which roles are assumed on top, one by the other.
+
+use aws_config::profile::{Profile, ProfileSet};
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+use super::Unfit;
+use crate::backend::iam::asker::shown;
+use crate::backend::iam::login::{Keys, Login};
+use crate::backend::iam::sts::{Role, SESSION};
+
+pub struct Recipe {
+    pub base: Base,
+    /// Where the base stands, for error texts: `profile base`.
+    pub origin: String,
+    /// In the order in which they are assumed.
+    pub roles: Vec<Role>,
+}
+
+/// What stands at the beginning.
+pub enum Base {
+    Keys(Login),
+    Named(Named),
+    WebIdentity(WebIdentity),
+    SignOn(SignOn),
+    Process(Zeroizing<String>),
+}
+
+/// `credential_source`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    Environment,
+    Container,
+    Metadata,
+}
+
+/// A role for a token that somebody writes into a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebIdentity {
+    pub token_file: PathBuf,
+    pub role: Role,
+}
+
+/// An account's role for a person who signed on to IAM Identity Center.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignOn {
+    /// The token's file is named after it: the session's name, or the start URL where there is no session.
+    pub session: String,
+    pub region: String,
+    pub account: String,
+    pub role: String,
+}
+
+/// More than anybody has; what is longer goes in circles through names.
+const DEPTH: usize = 16;
+
+pub fn of(profiles: &ProfileSet, name: &str) -> Result<Recipe, Unfit> {
+    let Some(mut profile) = profiles.get_profile(name) else {
+        return Err(Unfit::Absent("not found".to_owned()));
+    };
+    let mut roles = Vec::new();
+    let mut visited: Vec<&str> = Vec::new();
+    loop {
+        let name = profile.name();
+        let wrong = |reason: String| match visited.first() {
+            None => Unfit::Broken(reason),
+            Some(_) => Unfit::Broken(format!("its source_profile {}: {reason}", shown(name))),
+        };
+        let origin = format!("profile {}", shown(name));
+        let sourced = visited.len();
+        // A source's own keys come before the role that it might assume.
+        if sourced > 0
+            && let Some(login) = keys(profile, &origin).map_err(wrong)?
+        {
+            return Ok(recipe(Base::Keys(login), origin, roles));
+        }
+        let Some(role) = role(profile).map_err(wrong)? else {
+            let base = base(profiles, profile, &origin).map_err(wrong)?;
+            return match base {
+                Some(base) => Ok(recipe(base, origin, roles)),
+                None if sourced > 0 => Err(wrong("it has no credentials".to_owned())),
+                None => Err(Unfit::Absent("it has no credentials".to_owned())),
+            };
+        };
+        roles.push(role);
+        match (property(profile, "source_profile"), property(profile, "credential_source")) {
+            (Some(_), Some(_)) => return Err(wrong("it has both source_profile and credential_source".to_owned())),
+            (None, None) => {
+                return Err(wrong("it has role_arn, and neither source_profile nor credential_source".to_owned()));
+            }
+            (None, Some(source)) => return Ok(recipe(Base::Named(named(source).map_err(wrong)?), origin, roles)),
+            (Some(source), None) if source == name => {
+                return match keys(profile, &origin).map_err(wrong)? {
+                    Some(login) => Ok(recipe(Base::Keys(login), origin, roles)),
+                    None => Err(wrong("it is its own source_profile, and has no keys".to_owned())),
+                };
+            }
+            (Some(source), None) => {
+                let next = profiles.get_profile(source);
+                let next = next.ok_or_else(|| wrong(format!("its source_profile {} is not found", shown(source))))?;
+                visited.push(name);
+                if visited.contains(&next.name()) || visited.len() > DEPTH {
+                    return Err(Unfit::Broken(format!("source_profile leads in a circle to {}", shown(source))));
+                }
+                profile = next;
+            }
+        }
+    }
+}
+
+fn recipe(base: Base, origin: String, mut roles: Vec<Role>) -> Recipe {
+    roles.reverse();
+    Recipe { base, origin, roles }
+}
+
+fn property<'a>(profile: &'a Profile, name: &str) -> Option<&'a str> {
+    profile.get(name).map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// A role to assume with other credentials.
+fn role(profile: &Profile) -> Result<Option<Role>, String> {
+    let Some(arn) = property(profile, "role_arn") else { return Ok(None) };
+    if property(profile, "web_identity_token_file").is_some() {
+        return Ok(None);
+    }
+    if property(profile, "mfa_serial").is_some() {
+        return Err("it has mfa_serial, and nobody is here to type a code".to_owned());
+    }
+    let seconds = |text: &str| text.parse().map_err(|_| "its duration_seconds is no number".to_owned());
+    Ok(Some(Role {
+        arn: arn.to_owned(),
+        session: session(profile),
+        external_id: property(profile, "external_id").map(str::to_owned),
+        duration: property(profile, "duration_seconds").map(seconds).transpose()?,
+    }))
+}
+
+fn session(profile: &Profile) -> String {
+    property(profile, "role_session_name").unwrap_or(SESSION).to_owned()
+}
+
+/// What a profile has by itself, in the order of AWS's command line.
+fn base(profiles: &ProfileSet, profile: &Profile, origin: &str) -> Result<Option<Base>, String> {
+    if let Some(token_file) = property(profile, "web_identity_token_file") {
+        let Some(arn) = property(profile, "role_arn") else {
+            return Err("it has web_identity_token_file and no role_arn".to_owned());
+        };
+        let role = Role { arn: arn.to_owned(), session: session(profile), external_id: None, duration: None };
+        return Ok(Some(Base::WebIdentity(WebIdentity { token_file: PathBuf::from(token_file), role })));
+    }
+    if let Some(source) = property(profile, "credential_source") {
+        return named(source).map(|named| Some(Base::Named(named)));
+    }
+    if let Some(sign_on) = sign_on(profiles, profile)? {
+        return Ok(Some(Base::SignOn(sign_on)));
+    }
+    if let Some(login) = keys(profile, origin)? {
+        return Ok(Some(Base::Keys(login)));
+    }
+    if let Some(command) = property(profile, "credential_process") {
+        return Ok(Some(Base::Process(Zeroizing::new(command.to_owned()))));
+    }
+    match property(profile, "login_session") {
+        Some(_) => Err("it uses login_session, which is not supported".to_owned()),
+        None => Ok(None),
+    }
+}
+
+fn keys(profile: &Profile, origin: &str) -> Result<Option<Login>, String> {
+    match (property(profile, "aws_access_key_id"), property(profile, "aws_secret_access_key")) {
+        (Some(id), Some(key)) => {
+            let keys = Keys::of(id, key, property(profile, "aws_session_token"));
+            Login::new(origin, &keys).map(Some)
+        }
+        (Some(_), None) => Err("it has no aws_secret_access_key".to_owned()),
+        (None, Some(_)) => Err("it has no aws_access_key_id".to_owned()),
+        (None, None) => Ok(None),
+    }
+}
+
+fn named(source: &str) -> Result<Named, String> {
+    match source.to_ascii_lowercase().as_str() {
+        "environment" => Ok(Named::Environment),
+        "ecscontainer" => Ok(Named::Container),
+        "ec2instancemetadata" => Ok(Named::Metadata),
+        _ => Err("its credential_source is none of Environment, EcsContainer and Ec2InstanceMetadata".to_owned()),
+    }
+}
+
+fn sign_on(profiles: &ProfileSet, profile: &Profile) -> Result<Option<SignOn>, String> {
+    let own = |name| property(profile, name);
+    let session = own("sso_session");
+    if session.is_none() && own("sso_start_url").is_none() && own("sso_account_id").is_none() {
+        return Ok(None);
+    }
+    let missing = |name: &str| format!("it signs on by IAM Identity Center and has no {name}");
+    let (name, region) = match session {
+        Some(name) => {
+            let found = profiles.sso_session(name);
+            let section = found.ok_or_else(|| format!("its sso_session {} is not found", shown(name)))?;
+            (name, section.get("sso_region").map(str::trim))
+        }
+        None => (own("sso_start_url").ok_or_else(|| missing("sso_start_url"))?, own("sso_region")),
+    };
+    let text = |name| own(name).map(str::to_owned).ok_or_else(|| missing(name));
+    Ok(Some(SignOn {
+        session: name.to_owned(),
+        region: region.filter(|region| !region.is_empty()).ok_or_else(|| missing("sso_region"))?.to_owned(),
+        account: text("sso_account_id")?,
+        role: text("sso_role_name")?,
+    }))
+}
+
+#[cfg(test)]
+mod tests;

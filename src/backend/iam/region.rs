@@ -1,0 +1,67 @@
+//! The region, and the variables of the environment.
+
+use crate::environment::Environment;
+use crate::error::{Error, Kind, Result};
+
+/// What a region's name looks like. It becomes part of a host name, so nothing else may pass.
+pub const REGION: &str = "^[a-z]{2,16}(-[a-z]{1,16}){1,3}-[0-9]{1,2}$";
+
+/// A region's name from wherever it came.
+pub fn check_region(label: &str, origin: &str, region: &str) -> Result<()> {
+    match regex_lite::Regex::new(REGION) {
+        Ok(pattern) if pattern.is_match(region) => Ok(()),
+        _ => Err(Error::new(
+            Kind::Config,
+            format!("{label}: the region from {origin} is no region's name: give it as `us-east-1`"),
+        )),
+    }
+}
+
+/// The region that the environment names, and by which variable.
+pub fn environment_region(environment: &Environment) -> Option<(&'static str, &str)> {
+    ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|name| Some((name, set(environment, name)?)))
+}
+
+/// A variable that is set to something.
+pub fn set<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
+    environment.text(name).map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// A variable that is set to `true` or `false`, whatever the case.
+pub fn flag(environment: &Environment, name: &str) -> Option<bool> {
+    truth(set(environment, name)?)
+}
+
+pub fn truth(text: &str) -> Option<bool> {
+    match text.trim() {
+        yes if yes.eq_ignore_ascii_case("true") => Some(true),
+        no if no.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_cannot_lead_elsewhere() {
+        for region in [
+            "",
+            "us-east-1.evil.example/",
+            "us-east-1#",
+            "us-east-1@evil",
+            "US-EAST-1",
+            "us-east-1\n",
+            "us",
+            "1",
+            "-1",
+            "us--1",
+            "us-east-1-",
+        ] {
+            let error = check_region("aws vault (aws)", "AWS_REGION", region).unwrap_err();
+            assert_eq!(error.kind(), Kind::Config, "{region:?}");
+            assert!(error.to_string().contains("AWS_REGION"));
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Vault entities that outlive their process: the standalone Admin API's, in one file of a folder that all nginx
+//! processes of a machine may share.
+//!
+//! `vaults.json` is in Kong's declarative format. It is written whole, beside its place, and put there by a rename, so it
+//! is never seen half; writers take turns by a lock on a file that stays. A process that is killed at any moment leaves
+//! the old file or the new one, no lock, and at most a draft that the next writer writes over.
+//!
+//! Everything here blocks, and is for the engine's threads, or for a time at which nobody is served.
+
+pub mod beacon;
+pub mod record;
+
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Kind, Result, quote};
+use beacon::{Beacon, is_steady};
+pub use record::Record;
+
+const ENTITIES: &str = "vaults.json";
+const DRAFT: &str = ".vaults.json.new";
+const LOCK: &str = ".lock";
+const BEACON: &str = ".changes";
+
+/// The largest file, in bytes.
+const LIMIT: u64 = 16 * 1024 * 1024;
+
+/// How often entities are read that change meanwhile, before the lock is waited for.
+const READS: usize = 3;
+
+/// How long the lock is waited for, and the shortest and longest pause between two looks at it.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSES: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(8));
+
+/// The entities at some time.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub vaults: Vec<Record>,
+    /// What the beacon showed when they were these.
+    pub mark: u32,
+}
+
+/// What an edit came to.
+#[derive(Debug)]
+pub enum Edit<T> {
+    /// To be written down.
+    Changed(T),
+    Unchanged(T),
+}
+
+/// A folder of entities.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    beacon: Beacon,
+}
+
+impl Store {
+    /// Opens a folder, which has to be there.
+    pub fn open(folder: &str) -> Result<Store> {
+        let folder = PathBuf::from(folder);
+        let opened = std::fs::metadata(&folder).and_then(|metadata| match metadata.is_dir() {
+            false => Err(ErrorKind::NotADirectory.into()),
+            true => {
+                create(&folder, LOCK)?;
+                Beacon::map(&create(&folder, BEACON)?)
+            }
+        });
+        match opened {
+            Ok(beacon) => Ok(Store { folder, beacon }),
+            Err(err) => Err(unusable(&folder, "can't be used", &err)),
+        }
+    }
+
+    pub fn beacon(&self) -> Beacon {
+        self.beacon
+    }
+
+    /// The file that holds the entities, for error texts.
+    pub fn path(&self) -> String {
+        quote(self.folder.join(ENTITIES).as_os_str().as_encoded_bytes(), 256)
+    }
+
+    /// All entities as they are now.
+    pub fn read(&self) -> Result<Snapshot> {
+        for _ in 0..READS {
+            let mark = self.beacon.now();
+            if !is_steady(mark) {
+                break;
+            }
+            let vaults = self.load()?;
+            if self.beacon.now() == mark {
+                return Ok(Snapshot { vaults, mark });
+            }
+        }
+        let _lock = self.lock(File::try_lock_shared)?;
+        // Nobody is at work, whatever it shows.
+        let mark = self.beacon.now();
+        Ok(Snapshot { vaults: self.load()?, mark })
+    }
+
+    /// Changes the entities. Once this returns, the change is on the disk, and all processes know of it.
+    pub fn change<T>(&self, edit: impl FnOnce(&mut Vec<Record>) -> Edit<T>) -> Result<T> {
+        let _lock = self.lock(File::try_lock)?;
+        let mut vaults = self.load()?;
+        let outcome = match edit(&mut vaults) {
+            Edit::Unchanged(outcome) => return Ok(outcome),
+            Edit::Changed(outcome) => outcome,
+        };
+        let text = written(&vaults)?;
+        self.put(&text).map_err(|err| unusable(&self.folder, "can't be written", &err))?;
+        Ok(outcome)
+    }
+
+    fn put(&self, text: &[u8]) -> io::Result<()> {
+        // Whoever removed the beacon's file from under us made later processes look at another.
+        if !std::fs::symlink_metadata(self.folder.join(BEACON)).is_ok_and(|found| self.beacon.is(&found)) {
+            let text = format!("its file {BEACON} was removed or replaced while nginx ran: restart nginx");
+            return Err(io::Error::other(text));
+        }
+        if let Err(err) = self.draft(text) {
+            // A full disk must not stay full of it.
+            let _ = std::fs::remove_file(self.folder.join(DRAFT));
+            return Err(err);
+        }
+        self.beacon.begin();
+        let renamed = std::fs::rename(self.folder.join(DRAFT), self.folder.join(ENTITIES));
+        self.beacon.end();
+        renamed?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    fn draft(&self, text: &[u8]) -> io::Result<()> {
+        let mut draft = create(&self.folder, DRAFT)?;
+        draft.set_len(0)?;
+        draft.write_all(text)?;
+        draft.sync_all()
+    }
+
+    fn load(&self) -> Result<Vec<Record>> {
+        /// What else may stand in it, Kong's own version numbers, means nothing here.
+        #[derive(Deserialize)]
+        struct Entities {
+            #[serde(default)]
+            vaults: Vec<Record>,
+        }
+        let path = self.folder.join(ENTITIES);
+        let mut text = Zeroizing::new(Vec::new());
+        let read = File::open(&path).and_then(|file| {
+            // At once as large as it gets: growing would leave copies that nobody wipes.
+            text.reserve_exact(usize::try_from(file.metadata()?.len().min(LIMIT)).unwrap_or_default() + 1);
+            file.take(LIMIT + 1).read_to_end(&mut text)
+        });
+        match read {
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(err) => return Err(unusable(&self.folder, &format!("has a {ENTITIES} that can't be read"), &err)),
+            Ok(_) => {}
+        }
+        let unreadable = |what: String| Error::new(Kind::Config, format!("{} {what}", self.path()));
+        if text.len() as u64 > LIMIT {
+            return Err(unreadable(format!("is larger than {LIMIT} bytes: remove entities from it")));
+        }
+        // The parser's own message may quote a value, and a value may be a token.
+        let entities: Entities = serde_json::from_slice(&text).map_err(|err| {
+            let place = format!("line {} column {}", err.line(), err.column());
+            unreadable(format!(
+                "is no list of vault entities as the Admin API writes it ({place}): put a copy of it back"
+            ))
+        })?;
+        Ok(entities.vaults)
+    }
+
+    /// Waits for a lock, which ends with the returned file. A process that is stopped while it has it must not hold up
+    /// ours for ever, so this asks again and again.
+    fn lock(&self, lock: fn(&File) -> std::result::Result<(), TryLockError>) -> Result<File> {
+        let failed = |err: &io::Error| unusable(&self.folder, "can't be locked", err);
+        let file = create(&self.folder, LOCK).map_err(|err| failed(&err))?;
+        let (deadline, mut pause) = (Instant::now() + PATIENCE, PAUSES.0);
+        loop {
+            match lock(&file) {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(err)) => return Err(failed(&err)),
+                Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
+                    let text = format!(
+                        "vault_data_dir {} has been locked by another process for {} s: try again later",
+                        shown(&self.folder),
+                        PATIENCE.as_secs()
+                    );
+                    return Err(Error::new(Kind::Timeout, text));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    std::thread::sleep(pause.mul_f64(0.5 + fastrand::f64()));
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+            }
+        }
+    }
+}
+
+/// Opens a file for reading and writing, and makes it where it isn't there: for its owner alone, who is the folder's
+/// owner, also where nginx's master makes it, which is root.
+fn create(folder: &Path, name: &str) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(folder.join(name))?;
+    let (owner, made): (Metadata, Metadata) = (std::fs::metadata(folder)?, file.metadata()?);
+    if !made.is_file() {
+        return Err(io::Error::other(format!("its {name} is no file")));
+    }
+    if made.uid() != owner.uid() {
+        // Only root can, and only root has to.
+        let _ = fchown(&file, Some(owner.uid()), Some(owner.gid()));
+    }
+    Ok(file)
+}
+
+/// The entities' file as text, an entity a line.
+fn written(vaults: &[Record]) -> Result<Zeroizing<Vec<u8>>> {
+    let size: usize = vaults.iter().map(|vault| vault.weight() + 2).sum();
+    let mut text = Zeroizing::new(Vec::with_capacity(size + 64));
+    text.extend_from_slice(b"{\"_format_version\":\"3.0\",\"vaults\":[");
+    for (index, vault) in vaults.iter().enumerate() {
+        text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
+        serde_json::to_writer(&mut *text, vault)
+            .map_err(|_| Error::new(Kind::Internal, "a vault entity can't be written as JSON"))?;
+    }
+    text.extend_from_slice(b"\n]}\n");
+    if text.len() as u64 > LIMIT {
+        return Err(Error::new(
+            Kind::Invalid,
+            format!("the vault entities would be larger than {LIMIT} bytes together: delete some first"),
+        ));
+    }
+    Ok(text)
+}
+
+fn shown(folder: &Path) -> String {
+    quote(folder.as_os_str().as_encoded_bytes(), 256)
+}
+
+fn unusable(folder: &Path, what: &str, err: &io::Error) -> Error {
+    let folder = shown(folder);
+    let text = format!(
+        "vault_data_dir {folder} {what} ({err}): it has to be a folder that nginx's workers own, \
+         such as `install -d -o www-data -m 700 {folder}` makes"
+    );
+    Error::new(Kind::Config, text)
+}

@@ -1,0 +1,202 @@
+//! The folder of entities: whole at any time, whoever writes it and whoever is killed while writing.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use kong_vault::store::beacon::is_steady;
+use kong_vault::store::{Edit, Record, Store};
+use serde_json::{Value, json};
+
+fn open(folder: &Path) -> Store {
+    Store::open(folder.to_str().unwrap()).unwrap()
+}
+
+fn record(prefix: &str, number: u64) -> Record {
+    // Long enough that half of it could be seen.
+    let padding = "x".repeat(2000);
+    serde_json::from_value(json!({"prefix": prefix, "name": "env", "number": number, "description": padding})).unwrap()
+}
+
+fn put(store: &Store, record: Record) {
+    let outcome = store.change(|vaults| {
+        vaults.retain(|vault| vault.text("prefix") != record.text("prefix"));
+        vaults.push(record);
+        Edit::Changed(())
+    });
+    outcome.unwrap();
+}
+
+fn numbers(vaults: &[Record]) -> BTreeMap<String, u64> {
+    vaults.iter().map(|vault| (vault.text("prefix").to_owned(), vault["number"].as_u64().unwrap())).collect()
+}
+
+#[test]
+fn what_is_put_is_there_for_others_and_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (open(folder.path()), open(folder.path()));
+    assert_eq!(other.read().unwrap().vaults, []);
+    let before = other.beacon().now();
+    put(&one, record("mine", 1));
+    assert_ne!(other.beacon().now(), before);
+    let snapshot = other.read().unwrap();
+    assert_eq!(numbers(&snapshot.vaults), BTreeMap::from([("mine".to_owned(), 1)]));
+    assert_eq!(snapshot.mark, other.beacon().now());
+    // What changes nothing writes nothing.
+    other.change(|_| Edit::Unchanged(())).unwrap();
+    assert_eq!(other.beacon().now(), snapshot.mark);
+}
+
+#[test]
+fn files_are_for_their_owner_alone_and_in_kongs_format() {
+    let folder = tempfile::tempdir().unwrap();
+    put(&open(folder.path()), record("mine", 1));
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let metadata = entry.metadata().unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{entry:?}");
+        assert_eq!(metadata.uid(), folder.path().metadata().unwrap().uid());
+        names.push(entry.file_name().into_string().unwrap());
+    }
+    names.sort();
+    assert_eq!(names, [".changes", ".lock", "vaults.json"]);
+    let text = std::fs::read(folder.path().join("vaults.json")).unwrap();
+    let whole: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(whole["_format_version"], "3.0");
+    assert_eq!(whole["vaults"][0]["prefix"], "mine");
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for bad in [folder.path().join("missing"), file] {
+        let text = Store::open(bad.to_str().unwrap()).unwrap_err().to_string();
+        assert!(text.contains("vault_data_dir") && text.contains("install -d -o"), "{text}");
+    }
+    // Links lead elsewhere: root would write there.
+    let target = folder.path().join("target");
+    std::fs::write(&target, "").unwrap();
+    std::os::unix::fs::symlink(&target, folder.path().join(".changes")).unwrap();
+    assert!(Store::open(folder.path().to_str().unwrap()).is_err());
+    assert_eq!(std::fs::read(&target).unwrap(), b"");
+}
+
+#[test]
+fn a_damaged_file_is_an_error_that_shows_nothing_and_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let path = folder.path().join("vaults.json");
+    for damaged in ["", "{", r#"{"vaults":[{"token":"hunter2"}"#, r#"{"vaults":["hunter2"]}"#, "\u{feff}[]"] {
+        std::fs::write(&path, damaged).unwrap();
+        let read = store.read().unwrap_err().to_string();
+        let changed = store.change(|_| Edit::Changed(())).unwrap_err().to_string();
+        for text in [read, changed] {
+            assert!(text.contains("vaults.json") && !text.contains("hunter2"), "{text}");
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged);
+    }
+}
+
+#[test]
+fn a_beacon_that_was_replaced_stops_writers() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    put(&store, record("mine", 1));
+    std::fs::remove_file(folder.path().join(".changes")).unwrap();
+    let text = store.change(|_| Edit::Changed(())).unwrap_err().to_string();
+    assert!(text.contains("restart nginx"), "{text}");
+    assert_eq!(numbers(&store.read().unwrap().vaults).len(), 1);
+    // Whoever comes now has the new one, and goes on.
+    put(&open(folder.path()), record("mine", 2));
+}
+
+#[test]
+fn what_would_be_too_large_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    put(&store, record("mine", 1));
+    let huge: Record = serde_json::from_value(json!({"description": "x".repeat(17 * 1024 * 1024)})).unwrap();
+    let changed = store.change(|vaults| {
+        vaults.push(huge);
+        Edit::Changed(())
+    });
+    let text = changed.unwrap_err().to_string();
+    assert!(text.contains("delete some"), "{text}");
+    assert_eq!(store.read().unwrap().vaults.len(), 1);
+}
+
+/// Where `a_writer` writes, and under which prefix.
+const FOLDER: &str = "KONG_VAULT_TEST_FOLDER";
+const PREFIX: &str = "KONG_VAULT_TEST_PREFIX";
+
+/// No test, but what the children of the next one do: write numbers, and tell of each that is written.
+#[test]
+fn a_writer() {
+    let (Ok(folder), Ok(prefix)) = (std::env::var(FOLDER), std::env::var(PREFIX)) else { return };
+    let (folder, file) = (Path::new(&folder), format!("{prefix}.told"));
+    let store = open(&folder.join("data"));
+    // Past the one that a killed one may have written without telling.
+    for number in told(folder, &prefix) + 2.. {
+        put(&store, record(&prefix, number));
+        let draft = folder.join(format!("{file}.new"));
+        std::fs::write(&draft, number.to_string()).unwrap();
+        std::fs::rename(draft, folder.join(&file)).unwrap();
+    }
+}
+
+fn start(folder: &Path, prefix: &str) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "a_writer"]).env(FOLDER, folder).env(PREFIX, prefix);
+    command.stdout(std::process::Stdio::null()).spawn().unwrap()
+}
+
+fn told(folder: &Path, prefix: &str) -> u64 {
+    std::fs::read_to_string(folder.join(format!("{prefix}.told"))).map_or(0, |text| text.parse().unwrap())
+}
+
+fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_true() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn writers_that_are_killed_lose_and_tear_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    let store = open(&folder.path().join("data"));
+    // Two write on; one is killed again and again, at whatever it is.
+    let steady = ["steady-1", "steady-2"].map(|prefix| (prefix, start(folder.path(), prefix)));
+    for round in 0..25 {
+        let wanted = told(folder.path(), "killed") + 2 + round % 3;
+        let mut child = start(folder.path(), "killed");
+        eventually("a child writes", || {
+            store.read().unwrap();
+            told(folder.path(), "killed") >= wanted
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What was told is there: that number, or the next, of which it could not tell any more.
+        let (found, told) = (numbers(&store.read().unwrap().vaults)["killed"], told(folder.path(), "killed"));
+        assert!((told..=told + 1).contains(&found), "{found} of {told}");
+    }
+    for (prefix, mut child) in steady {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (found, told) = (numbers(&store.read().unwrap().vaults)[prefix], told(folder.path(), prefix));
+        assert!(told > 0 && (told..=told + 1).contains(&found), "{prefix}: {found} of {told}");
+    }
+    // Whatever they left, the next writer gets on, and everybody sees it.
+    let mark = store.read().unwrap().mark;
+    put(&store, record("last", 1));
+    assert!(is_steady(store.beacon().counter().load(Ordering::Acquire)) && store.beacon().now() != mark);
+    assert!(!folder.path().join("data/.vaults.json.new").exists());
+}
