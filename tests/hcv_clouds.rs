@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use kong_vault::backend::Backend;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use support::certs;
 use support::clouds::{self, claims};
 use support::login::{Signer, now};
+use support::moto::{Moto, element};
 use support::vault::{build_in, fails, fails_with, reads};
 use support::{Fake, answer, closed_port};
 
@@ -186,4 +188,88 @@ async fn ldap_by_name_and_password() {
     assert_eq!(reads(&ldap("p4ss"), "hello").await, VALUE);
     let error = fails(&ldap("wrong"), "hello").await;
     assert!(error.to_string().contains("check `ldap_username` and `ldap_password`"), "{error}");
+}
+
+/// Sends on what a login asks the vault to ask, as the vault does: to an STS of its own, with the host that was signed.
+/// Returns STS's answer.
+fn ask_sts(body: &Value, port: u16) -> Result<String, String> {
+    let url = url::Url::parse(&clouds::decoded(&body["iam_request_url"])).map_err(|_| "no URL")?;
+    let headers: Value =
+        serde_json::from_str(&clouds::decoded(&body["iam_request_headers"])).map_err(|_| "no headers")?;
+    let question = clouds::decoded(&body["iam_request_body"]);
+    if question != "Action=GetCallerIdentity&Version=2011-06-15" || body["iam_http_request_method"] != "POST" {
+        return Err(format!("another question: {question}"));
+    }
+    let port_of_url = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let mut request =
+        format!("POST {} HTTP/1.1\r\nhost: {}{port_of_url}\r\n", url.path(), url.host_str().unwrap_or_default());
+    for (name, values) in headers.as_object().ok_or("no headers")? {
+        for value in values.as_array().ok_or("no list of values")? {
+            request += &format!("{name}: {}\r\n", value.as_str().unwrap_or_default());
+        }
+    }
+    request += &format!("content-length: {}\r\nconnection: close\r\n\r\n{question}", question.len());
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
+    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+    let mut told = String::new();
+    stream.read_to_string(&mut told).map_err(|error| error.to_string())?;
+    if told.starts_with("HTTP/1.1 200") { Ok(told) } else { Err(told) }
+}
+
+#[tokio::test]
+async fn aws_by_a_signed_question_to_sts() {
+    let Some(program) = support::moto::program() else { return };
+    let moto = Moto::start(&program).await;
+    moto.iam("CreateUser", &[("UserName", "gateway")]).await;
+    let key = moto.iam("CreateAccessKey", &[("UserName", "gateway")]).await;
+    let (id, secret) = (element(&key, "AccessKeyId"), element(&key, "SecretAccessKey"));
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    let parameters = [("UserName", "gateway"), ("PolicyName", "all"), ("PolicyDocument", policy)];
+    moto.iam("PutUserPolicy", &parameters).await;
+    let role = [("RoleName", "reader"), ("AssumeRolePolicyDocument", policy)];
+    moto.iam("CreateRole", &role).await;
+    moto.iam("PutRolePolicy", &[("RoleName", "reader"), parameters[1], parameters[2]]).await;
+    moto.check_signatures().await;
+    let port = moto.port;
+    let at = clouds::vault("/v1/auth/aws/login", move |body| {
+        let told = ask_sts(body, port)?;
+        let headers = clouds::decoded(&body["iam_request_headers"]);
+        match body["role"].as_str() {
+            Some("user") if told.contains(":user/gateway<") => Ok(()),
+            Some("assumed") if told.contains("assumed-role/reader/gw-1") => Ok(()),
+            Some("meant") if headers.contains(r#""x-vault-aws-iam-server-id":["vault.test"]"#) => {
+                // What is not signed, anybody could have added.
+                if headers.contains(";x-vault-aws-iam-server-id") { Ok(()) } else { Err(headers) }
+            }
+            role => Err(format!("{role:?}: {told}")),
+        }
+    })
+    .await;
+    let endpoint = moto.endpoint();
+    let iam = |role: &str, more: &[(&str, &str)], environment: &[(&str, &str)]| {
+        let mut options = vec![("aws_auth_role", role), ("aws_auth_region", "us-east-1")];
+        options.extend(more);
+        vault(&at, "aws_iam", &options, environment)
+    };
+    let keys = [("aws_access_key_id", id.as_str()), ("aws_secret_access_key", secret.as_str())];
+    let variables = [("AWS_ACCESS_KEY_ID", id.as_str()), ("AWS_SECRET_ACCESS_KEY", secret.as_str())];
+    assert_eq!(reads(&iam("user", &keys, &[]), "hello").await, VALUE);
+    assert_eq!(reads(&iam("user", &[], &variables), "hello").await, VALUE);
+    assert_eq!(reads(&iam("user", &[("aws_sts_endpoint_url", endpoint.as_str())], &variables), "hello").await, VALUE);
+    assert_eq!(reads(&iam("meant", &[("aws_iam_server_id", "vault.test")], &variables), "hello").await, VALUE);
+    let assume = [
+        ("aws_assume_role_arn", "arn:aws:iam::123456789012:role/reader"),
+        ("aws_role_session_name", "gw-1"),
+        ("aws_sts_endpoint_url", endpoint.as_str()),
+    ];
+    assert_eq!(reads(&iam("assumed", &assume, &variables), "hello").await, VALUE);
+    let wrong = [keys[0], ("aws_secret_access_key", "wr0ng-s3cret")];
+    fails_with(
+        &iam("user", &wrong, &[]),
+        Kind::Denied,
+        &["login by aws_iam at auth/aws/login was refused", "the keys"],
+    )
+    .await;
+    let nothing = [("HOME", "/nonexistent"), ("AWS_EC2_METADATA_DISABLED", "true")];
+    fails_with(&iam("user", &[], &nothing), Kind::Config, &["no AWS credentials"]).await;
 }

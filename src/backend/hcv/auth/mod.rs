@@ -11,14 +11,15 @@ mod session;
 mod token;
 
 mod approle;
-mod azure;
 mod cert;
 mod ec2;
-mod gcp;
+mod google;
 mod jwt;
 mod kubernetes;
+mod managed_identity;
 mod password;
 mod service_account;
+mod sts;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,5 +1,6 @@
 //! How we prove who we are: the options of each method, by Kong's names and with its defaults.
 
+use crate::backend::iam::{REGION, SESSION};
 use crate::backend::{Needs, When};
 use crate::options::{Opt, Type};
 
@@ -81,6 +82,28 @@ pub const OPTIONS: &[Opt] = &[
     ),
     text("aws_auth_role", "the role to log in with, for `aws_iam` and `aws_ec2`"),
     mount("aws_login_path", "/v1/auth/aws/login", "where the AWS method logs in"),
+    text(
+        "aws_auth_region",
+        "the region whose STS `aws_iam` names: the one that the vault itself asks; none: `AWS_REGION`, \
+         `AWS_DEFAULT_REGION`, then the profile's",
+    )
+    .pattern(REGION, "a region's name, such as us-east-1"),
+    secret("aws_access_key_id", "the access key of `aws_iam`; none: the chain of sources that `aws` vaults have"),
+    secret("aws_secret_access_key", "its secret key"),
+    text("aws_assume_role_arn", "a role to assume with those credentials first").pattern(
+        r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}",
+        "a role's ARN, such as arn:aws:iam::123456789012:role/gateway",
+    ),
+    text("aws_role_session_name", "the session's name in that role")
+        .default(SESSION)
+        .pattern(r"[\w+=,.@-]{2,64}", "2 to 64 letters, digits and +=,.@-_"),
+    text("aws_sts_endpoint_url", "where STS is, for both; none: `AWS_ENDPOINT_URL_STS`, then the region's own")
+        .pattern(
+            r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?",
+            "a URL such as https://host, without user, query and fragment",
+        ),
+    text("aws_iam_server_id", "what the vault expects in the header X-Vault-AWS-IAM-Server-ID, where it does")
+        .pattern(PRINTABLE.0, PRINTABLE.1),
     secret("aws_auth_nonce", "the nonce of this instance's logins, for `aws_ec2`"),
     text("gcp_auth_role", "the role to log in with, for `gcp_iam` and `gcp_gce`"),
     mount("gcp_login_path", "/v1/auth/gcp/login", "where the Google Cloud method logs in"),
@@ -116,6 +139,9 @@ pub const NEEDS: &[Needs] = &[
     is("jwt", &[], &["oauth2_token_endpoint", "jwt", "jwt_file"]),
     is("oauth2", &["oauth2_token_endpoint"], &[]),
     Needs { when: When::Set("oauth2_token_endpoint"), all: &["oauth2_client_id", "oauth2_client_secret"], any: &[] },
+    is("aws_iam", &["aws_auth_role"], &[]),
+    Needs { when: When::Set("aws_access_key_id"), all: &["aws_secret_access_key"], any: &[] },
+    Needs { when: When::Set("aws_secret_access_key"), all: &["aws_access_key_id"], any: &[] },
     is("aws_ec2", &["aws_auth_role", "aws_auth_nonce"], &[]),
     is("gcp_iam", &["gcp_auth_role"], &[]),
     is("gcp_gce", &["gcp_auth_role"], &[]),

@@ -17,7 +17,7 @@ const METADATA_PLACE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 const REFUSED: &str = "it gives no token: assign a managed identity to the machine (`azure_client_id` picks one of \
                        several), and check `azure_resource`";
 
-pub struct Azure {
+pub struct ManagedIdentity {
     label: String,
     path: String,
     role: String,
@@ -29,7 +29,7 @@ pub struct Azure {
     app: Option<(Url, Secret)>,
 }
 
-impl Azure {
+impl ManagedIdentity {
     pub fn new(means: &Means<'_>) -> Result<Self> {
         let doors = means.doors;
         let app = match (doors.variable("IDENTITY_ENDPOINT"), doors.variable("IDENTITY_HEADER")) {
@@ -99,7 +99,7 @@ struct Compute {
     vm_scale_set_name: String,
 }
 
-impl Method for Azure {
+impl Method for ManagedIdentity {
     fn name(&self) -> &'static str {
         "azure"
     }
