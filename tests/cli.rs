@@ -208,3 +208,18 @@ fn vaults_lists_every_option() {
     let columns = |line: &str| line.replace("\\|", "").matches('|').count();
     assert!(markdown.lines().filter(|line| line.starts_with('|')).all(|line| columns(line) == 8));
 }
+
+#[test]
+fn entities_of_the_admin_api_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let entities = r#"{"vaults":[{"prefix":"mine","name":"env","config":{"prefix":"SECRET_"}}]}"#;
+    std::fs::write(folder.path().join("vaults.json"), entities).unwrap();
+    let environment = [("KONG_VAULT_DATA_DIR", path), ("SECRET_NAME", "a secret")];
+    prints(&get("mine/name", &environment), b"a secret\n");
+    // A folder that can't be read keeps nobody from what is elsewhere.
+    let missing = format!("{path}/missing");
+    let run = get("env/secret-name", &[("KONG_VAULT_DATA_DIR", &missing), ("SECRET_NAME", "a secret")]);
+    assert_eq!((run.status, run.stdout.as_slice()), (Some(0), &b"a secret\n"[..]));
+    assert!(run.stderr.contains("vault_data_dir"), "{run:?}");
+}

@@ -117,6 +117,32 @@ fn a_beacon_that_was_replaced_stops_writers() {
 }
 
 #[test]
+fn a_writer_that_died_in_the_middle_leaves_nobody_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dead, alive) = (open(folder.path()), open(folder.path()));
+    put(&dead, record("mine", 1));
+    dead.beacon().begin();
+    // Whoever reads now has what is there, and sees the next change all the same.
+    let snapshot = alive.read().unwrap();
+    assert_eq!(numbers(&snapshot.vaults)["mine"], 1);
+    assert_eq!(snapshot.mark, alive.beacon().now());
+    put(&dead, record("mine", 2));
+    assert_ne!(snapshot.mark, alive.beacon().now());
+    assert_eq!(numbers(&alive.read().unwrap().vaults)["mine"], 2);
+    assert!(is_steady(alive.beacon().now()));
+}
+
+#[test]
+fn a_folder_that_goes_away_is_an_error_and_not_an_empty_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    put(&store, record("mine", 1));
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    assert!(store.read().is_err());
+    assert!(store.change(|_| Edit::Changed(())).is_err());
+}
+
+#[test]
 fn what_would_be_too_large_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());

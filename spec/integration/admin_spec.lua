@@ -215,6 +215,10 @@ describe("the Admin API", function()
       wait.eventually("a phase that can't wait has the new value", function()
         return server:get("/phase").headers["x-value"] == "another"
       end)
+      wait.eventually("update, which never waits, has it", function()
+        local config = { name = "", ["$refs"] = { name = "{vault://mine/name}" } }
+        return server:eval("return require('kong.vault').update(...).name", config) == "another"
+      end)
       server:reload()
       assert.same({ "another" }, said(server, "{vault://mine/name}"))
     end

@@ -78,4 +78,41 @@ function _M.new(conf, entities)
   }
 end
 
+-- Notes a reference in `refs`. Returns what Kong puts in the field until it is looked up.
+local function defer(spec, refs, name, value)
+  if spec.referenceable and type(value) == "string" and value:find "^{vault://" then
+    refs[name] = value
+    return ""
+  end
+  return value
+end
+
+--- A configuration as Kong hands it to a plugin, by the plugin's schema: defaults filled in, references of fields that may
+-- hold some in `$refs`.
+function _M.config(fields, given)
+  local config, refs = {}, {}
+  for _, field in ipairs(fields) do
+    local name, spec = next(field)
+    local value, inner = given[name], spec.elements or spec.values
+    if value == nil then
+      value = spec.default
+    end
+    assert(value ~= nil or not spec.required, name)
+    if spec.type == "record" then
+      value = _M.config(spec.fields, value)
+    elseif inner and value then
+      local copy, inner_refs = {}, {}
+      for key, element in pairs(value) do
+        copy[key] = defer(inner, inner_refs, key, element)
+      end
+      value, refs[name] = copy, next(inner_refs) and inner_refs
+    else
+      value = defer(spec, refs, name, value)
+    end
+    config[name] = value
+  end
+  config["$refs"] = next(refs) and refs
+  return config
+end
+
 return _M

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{Outcome, conf_file};
 use crate::bootstrap;
-use crate::config::{Config, Source};
+use crate::config::Source;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::options::OWN;
@@ -44,7 +44,11 @@ pub fn run(reference: Option<&OsStr>, timeout: Option<&str>, conf: Option<&Path>
         config.fetch_timeout = seconds;
     }
     let flaw = config.check().err();
-    match fetch(&whole(reference.as_bytes()), config) {
+    let resolver = Arc::new(Resolver::new(config, Environment::captured().clone(), Arc::new(AtomicU32::new(0))));
+    // Not everybody who may call this can read that folder.
+    let unread = resolver.follow_entities(&Arc::default()).err();
+    let flaw = flaw.or(unread);
+    match fetch(&whole(reference.as_bytes()), &resolver) {
         Ok(secret) => {
             warn(flaw);
             Outcome::Done(Secret::new([secret.as_bytes(), b"\n"].concat()))
@@ -74,8 +78,7 @@ fn whole(reference: &[u8]) -> Vec<u8> {
     }
 }
 
-fn fetch(reference: &[u8], config: Config) -> Result<Arc<Secret>> {
-    let resolver = Arc::new(Resolver::new(config, Environment::captured().clone(), Arc::new(AtomicU32::new(0))));
+fn fetch(reference: &[u8], resolver: &Arc<Resolver>) -> Result<Arc<Secret>> {
     match resolver.fetch_blocking(&[reference.to_vec()]).pop() {
         Some(answer) => answer,
         None => unreachable!(),

@@ -158,7 +158,7 @@ impl Store {
             file.take(LIMIT + 1).read_to_end(&mut text)
         });
         match read {
-            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(err) if err.kind() == ErrorKind::NotFound && self.folder.is_dir() => return Ok(Vec::new()),
             Err(err) => return Err(unusable(&self.folder, &format!("has a {ENTITIES} that can't be read"), &err)),
             Ok(_) => {}
         }

@@ -54,8 +54,6 @@ local function replace(list)
   end
 end
 
-local known = false
-
 -- Prefixes of entities of others' backends.
 local foreign = {}
 
@@ -73,7 +71,6 @@ end
 
 --- Takes a list or map of entities for all that there are.
 function _M.take(entities)
-  known = true
   local list
   list, foreign = split(entities)
   replace(list)
@@ -161,8 +158,9 @@ function _M.follow()
   end
   following = true
   local conf = host().configuration
-  -- A worker that takes a dead one's place inherits what was known when Kong started.
-  if not known or conf.database ~= "off" then
+  -- A worker that takes a dead one's place inherits what was known when Kong started. A declarative configuration is in
+  -- Kong's database only later.
+  if conf.database ~= "off" then
     _M.refresh()
   end
   if conf.database == "off" and conf.role ~= "data_plane" then

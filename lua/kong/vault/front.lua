@@ -82,6 +82,11 @@ function _M.mark(config, since)
   end
 end
 
+-- Trusts no table any more.
+function _M.unmark()
+  clear(updated)
+end
+
 -- How many copies there are.
 function _M.size()
   return copied[0] == generation[0] and count or 0

@@ -53,8 +53,15 @@ local _M = {
 local function load()
   local path, tried = package.searchpath("kong.vault.native", package.cpath)
   if not path then
-    local places = tried:gsub("^%s*no file ", ""):gsub("%s*no file ", ", ")
-    return nil, "the native library of kong.vault is not on lua_package_cpath (LUA_CPATH), which leads to " .. places
+    local places, seen = {}, {}
+    for place in tried:gmatch "'([^']+)'" do
+      if not seen[place] then
+        seen[place] = true
+        places[#places + 1] = place
+      end
+    end
+    local why = "the native library of kong.vault is not on lua_package_cpath (LUA_CPATH), which leads to "
+    return nil, why .. table.concat(places, ", ")
   end
   local opened, library = pcall(ffi.load, path)
   if not opened then

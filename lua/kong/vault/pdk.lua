@@ -3,6 +3,7 @@
 
 local as_text = require("kong.vault.settings").as_text
 local entities = require "kong.vault.entities"
+local front = require "kong.vault.front"
 local kongs_keys = require "kong.vault.kongs_keys"
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
@@ -153,7 +154,8 @@ local function warm_configuration(configuration)
   if type(refs) ~= "table" or ngx.get_phase() ~= "init" then
     return
   end
-  local ok, err = vault.warmup(refs)
+  local _, ours = split(walk.references(refs))
+  local ok, err = vault.warmup(ours)
   if not ok then
     ngx.log(ngx.WARN, "kong.vault: of kong.conf's own references ", err)
   end
@@ -170,6 +172,8 @@ function _M.install(kong)
   for name, value in pairs(pdk) do
     originals[name] = value
   end
+  -- Kong's own may have written to tables meanwhile.
+  front.unmark()
   vault.install(kong)
   pdk.warmup, pdk.try, pdk.flush, pdk.init_worker = warmup, try, flush, init_worker
   resolve.set_elsewhere(elsewhere)
@@ -179,11 +183,27 @@ function _M.install(kong)
   warm_configuration(kong.configuration)
 end
 
---- Gives Kong's own functions back.
+-- Entities that hold references.
+local HOLDERS = { "plugins", "certificates", "keys" }
+
+-- What entities refer to Kong's own functions have not looked up while ours did, and `update` never does.
+local function hand_over(kong)
+  for _, name in ipairs(HOLDERS) do
+    local dao = kong.db and kong.db[name]
+    if dao then
+      for entity in dao:each(nil, { workspace = ngx.null }) do
+        originals.warmup(walk.refs(entity or {}))
+      end
+    end
+  end
+end
+
+--- Gives Kong's own functions back. Phases: those that may wait, and init_worker.
 function _M.uninstall(kong)
   if not originals then
     return
   end
+  hand_over(kong)
   local pdk = kong.vault
   for name in pairs(pdk) do
     pdk[name] = nil

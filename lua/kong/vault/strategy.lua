@@ -8,7 +8,10 @@ local ngx = ngx
 
 local _M = {}
 
--- The library and what needs it, or nil and why it can't be had. Loaded once: Kong asks for each strategy and schema.
+-- What look-ups say where the log has the whole story.
+local UNLOADABLE = "the native library of kong.vault can't be loaded: see the log when Kong started"
+
+-- The library; loaded once, as Kong asks for each strategy and schema, and Lua tells only the first time why it can't be.
 local native, unloadable
 
 local function load()
@@ -17,14 +20,15 @@ local function load()
     if loaded then
       native = module
     else
-      unloadable = tostring(module)
-      if ngx and ngx.log then
-        ngx.log(ngx.ERR, "kong.vault: ", unloadable)
-      end
+      unloadable = UNLOADABLE
+      ngx.log(ngx.ERR, "kong.vault is off, and Kong starts without it: ", tostring(module))
     end
   end
   return native, unloadable
 end
+
+--- The library, or nil and that it can't be loaded. The log says why, once.
+_M.library = load
 
 -- Kong's schema type of an option's type.
 local TYPES = { text = "string", boolean = "boolean", integer = "integer", seconds = "number", list = "array" }
@@ -103,21 +107,20 @@ local function checks(backend)
   return #list > 0 and list or nil
 end
 
+-- Takes any options, for entities that stand in Kong's configuration already: it starts without us.
+local ANY = { type = "json", json_schema = { inline = { type = "object" } }, fields = {} }
+
 --- The schema of a backend's options in Kong's schema language.
 function _M.schema(backend)
-  local fields, entity_checks = {}, nil
-  if load() then
-    entity_checks = checks(backend)
-    for i, opt in ipairs(native.options(backend)) do
-      fields[i] = field(backend, opt)
-    end
-  else
-    fields[1] = { ttl = { type = "number", description = "the native library of kong.vault can't be loaded" } }
+  if not load() then
+    return { name = backend, fields = { { config = ANY } } }
   end
-  return {
-    name = backend,
-    fields = { { config = { type = "record", fields = fields, entity_checks = entity_checks } } },
-  }
+  local fields = {}
+  for i, opt in ipairs(native.options(backend)) do
+    fields[i] = field(backend, opt)
+  end
+  local config = { type = "record", fields = fields, entity_checks = checks(backend) }
+  return { name = backend, fields = { { config = config } } }
 end
 
 -- Only where Kong is: its command line reads kong.conf by the strategies before there is a `kong`.

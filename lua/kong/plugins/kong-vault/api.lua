@@ -7,11 +7,11 @@ local kong = kong
 local schema = kong.db.vaults.schema
 
 local function vault()
-  local loaded, module = pcall(require, "kong.vault")
+  local loaded, err = require("kong.vault.strategy").library()
   if not loaded then
-    return kong.response.exit(503, { message = module })
+    return kong.response.exit(503, { message = err })
   end
-  return module
+  return require "kong.vault"
 end
 
 -- Kong tells by any one of these, whichever comes first, how to read them: all of them name a schema.

@@ -3,14 +3,19 @@
 
 local kong = kong
 
-local loaded, pdk = pcall(require, "kong.vault.pdk")
-if loaded then
+local loaded = require("kong.vault.strategy").library() ~= nil
+local pdk = loaded and require "kong.vault.pdk"
+
+-- Where all vaults are off, Kong stays as it is.
+local function install()
   local vaults = kong.configuration and kong.configuration.loaded_vaults
   if vaults and next(vaults) then
     pdk.install(kong)
   end
-else
-  kong.log.err("kong-vault is off, and Kong's own vaults serve: ", pdk)
+end
+
+if loaded then
+  install()
 end
 
 local KongVault = {
@@ -36,9 +41,7 @@ function KongVault.configure(_, configs)
       return pdk.uninstall(kong)
     end
   end
-  if next(kong.configuration.loaded_vaults or {}) then
-    pdk.install(kong)
-  end
+  install()
 end
 
 return KongVault
