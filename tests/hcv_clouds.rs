@@ -84,7 +84,6 @@ async fn a_service_account_signs_with_its_key() {
     };
     let account = ("gcp_service_account", "gateway@p.iam.gserviceaccount.com");
     for given in [
-        iam(&[("gcp_service_account", &key)], &[]),
         iam(&[("gcp_service_account", &file)], &[]),
         iam(&[account], &[("GCP_SERVICE_ACCOUNT", &key)]),
         iam(&[account], &[("GOOGLE_APPLICATION_CREDENTIALS", &file)]),
@@ -95,10 +94,10 @@ async fn a_service_account_signs_with_its_key() {
     let other = iam(&[("gcp_service_account", "other@p.iam.gserviceaccount.com")], &[("GCP_SERVICE_ACCOUNT", &key)]);
     fails_with(&other, Kind::Config, &["the key of another account than `gcp_service_account`"]).await;
     for (text, part) in [("{}", "no service account's key"), (r#"{"type":"x"}"#, "no service account's key")] {
-        fails_with(&iam(&[("gcp_service_account", text)], &[]), Kind::Config, &[part]).await;
+        fails_with(&iam(&[], &[("GCP_SERVICE_ACCOUNT", text)]), Kind::Config, &[part]).await;
     }
     let broken = key.replace("BEGIN PRIVATE", "BEGIN PRIVATES");
-    fails_with(&iam(&[("gcp_service_account", &broken)], &[]), Kind::Config, &["no usable private_key"]).await;
+    fails_with(&iam(&[], &[("GCP_SERVICE_ACCOUNT", &broken)]), Kind::Config, &["no usable private_key"]).await;
 }
 
 #[tokio::test]

@@ -101,6 +101,35 @@ async fn approle_with_a_secret_id_as_value_in_a_file_and_wrapped() {
 }
 
 #[tokio::test]
+async fn a_login_in_one_namespace_for_secrets_in_another() {
+    let Some(bao) = start().await else { return };
+    let send =
+        async |namespace: &str, path: &str, body: &str| bao.send(http::Method::POST, namespace, path, body).await;
+    send("", "sys/namespaces/department", "").await;
+    send("department", "sys/namespaces/team", "").await;
+    send("department/team", "sys/mounts/kv", r#"{"type":"kv","options":{"version":"1"}}"#).await;
+    send("department/team", "kv/hello", VALUE).await;
+    let policy = r#"{"policy":"path \"team/kv/*\" { capabilities = [\"read\"] }"}"#;
+    send("department", "sys/policies/acl/reader", policy).await;
+    send("department", "sys/auth/userpass", r#"{"type":"userpass"}"#).await;
+    send("department", "auth/userpass/users/gateway", r#"{"password":"p","token_policies":"reader"}"#).await;
+    let user = |namespaces: &[(&str, &str)]| {
+        let mut options = vec![("kv", "v1"), ("mount", "kv"), ("auth_method", "userpass")];
+        options.extend([("userpass_username", "gateway"), ("userpass_password", "p"), ("revoke_on_exit", "true")]);
+        options.extend(namespaces);
+        vault(&bao, &options)
+    };
+    let both = [("namespace", "department/team"), ("auth_namespace", "department")];
+    let reader = user(&both);
+    assert_eq!(reads(&reader, "hello").await, VALUE);
+    reader.farewell().expect("a token to give back").await;
+    fails_with(&user(&both[..1]), Kind::Denied, &["login by userpass at auth/userpass/login/gateway was refused"])
+        .await;
+    let root = user(&[both[0], ("auth_namespace", "root")]);
+    fails_with(&root, Kind::Denied, &["or no such method is mounted there"]).await;
+}
+
+#[tokio::test]
 async fn a_user_with_a_password() {
     let Some(bao) = start().await else { return };
     login::mount(&bao, "userpass").await;

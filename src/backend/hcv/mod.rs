@@ -76,12 +76,15 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
 /// The certificate that we log in with is shown on every connection.
 fn transport<'a>(setup: &'a Setup<'_>, label: &str) -> Transport<'a> {
     let usual = Transport::of(setup, label.to_owned());
-    let pem = |option: &'static str| {
-        let value = setup.settings.secret(option).and_then(Secret::as_str).filter(|value| !value.is_empty())?;
-        Some(Pem { option, value })
-    };
-    match pem("cert_auth_cert").filter(|_| setup.settings.text("auth_method") == Some("cert")) {
-        Some(cert) => Transport { client_cert: Some(cert), client_key: pem("cert_auth_cert_key"), ..usual },
+    let settings = setup.settings;
+    let cert = settings.text("cert_auth_cert").filter(|cert| !cert.is_empty());
+    let key = settings.secret("cert_auth_cert_key").and_then(Secret::as_str).filter(|key| !key.is_empty());
+    match cert.filter(|_| settings.text("auth_method") == Some("cert")) {
+        Some(cert) => Transport {
+            client_cert: Some(Pem { option: "cert_auth_cert", value: cert }),
+            client_key: key.map(|value| Pem { option: "cert_auth_cert_key", value }),
+            ..usual
+        },
         None => usual,
     }
 }

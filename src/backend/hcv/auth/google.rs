@@ -9,7 +9,7 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::methods::{login_path, role, secret};
+use super::methods::{login_path, role, text};
 use super::outside::{Outside, has};
 use super::service_account::{self, ServiceAccount};
 use super::{Means, Method, Proof, Proving, files};
@@ -115,18 +115,13 @@ enum Key {
 
 impl Iam {
     pub fn new(means: &Means<'_>) -> Result<Self> {
-        let given = secret(means.settings, "gcp_service_account");
-        let text = given.as_ref().and_then(Secret::as_str).map(str::trim).unwrap_or_default();
-        let (account, key) = if text.starts_with('{') {
-            (None, given)
-        } else if text.starts_with('/') {
-            return Self::with(means, None, Some(Key::File(PathBuf::from(text), "gcp_service_account")));
-        } else {
-            (Some(text.to_owned()).filter(|text| !text.is_empty()), None)
-        };
+        if let Some(path) = text(means.settings, "gcp_service_account").filter(|text| text.starts_with('/')) {
+            return Self::with(means, None, Some(Key::File(PathBuf::from(path), "gcp_service_account")));
+        }
         let from_environment = || means.doors.variable(KEY).map(|json| Key::Text(Secret::new(json)));
         let from_file = || means.doors.variable(KEY_FILE).map(|path| Key::File(PathBuf::from(path), KEY_FILE));
-        Self::with(means, account, key.map(Key::Text).or_else(from_environment).or_else(from_file))
+        let account = text(means.settings, "gcp_service_account").map(str::to_owned);
+        Self::with(means, account, from_environment().or_else(from_file))
     }
 
     fn with(means: &Means<'_>, account: Option<String>, key: Option<Key>) -> Result<Self> {
@@ -148,7 +143,7 @@ impl Iam {
         let refuse = |reason: String| Error::new(Kind::Config, format!("{}: {reason}", self.label));
         let (json, origin) = match &self.key {
             None => return Ok(None),
-            Some(Key::Text(json)) => (json.clone(), format!("`gcp_service_account` or {KEY}")),
+            Some(Key::Text(json)) => (json.clone(), KEY.to_owned()),
             Some(Key::File(path, origin)) => {
                 let read = files::read(path, self.threads).await;
                 let (json, _) =

@@ -34,7 +34,7 @@ use crate::backend::http::Answer;
 use crate::error::Result;
 use crate::settings::Settings;
 pub(super) use outside::Doors;
-use session::Session;
+use session::{Session, Way};
 use token::{Fixed, Sink};
 
 /// A token to send, or none: an agent in front of the vault may add its own.
@@ -87,12 +87,16 @@ pub(super) enum Auth {
 impl Auth {
     pub fn new(means: &Means<'_>) -> Result<Self> {
         if let Some(method) = methods::choose(means)? {
-            let revoke = means.settings.boolean("revoke_on_exit");
-            return Ok(Auth::Session(Session::new(method, means, revoke)));
+            return Ok(Auth::Session(Session::new(Way::Method(method), means)));
         }
-        match methods::text(means.settings, "token_file") {
-            Some(path) => Ok(Auth::Sink(Sink::new(&means.api.label, path, means.threads))),
-            None => Fixed::new(means.settings, &means.api.label).map(Auth::Fixed),
+        if let Some(path) = methods::text(means.settings, "token_file") {
+            return Ok(Auth::Sink(Sink::new(&means.api.label, path, means.threads)));
+        }
+        let fixed = Fixed::new(means.settings, &means.api.label)?;
+        // In init it is used once, and whoever comes after looks after it.
+        match fixed.pass().token.filter(|_| means.threads && means.settings.boolean("token_renew")) {
+            Some(token) => Ok(Auth::Session(Session::new(Way::Given(token), means))),
+            None => Ok(Auth::Fixed(fixed)),
         }
     }
 

@@ -45,6 +45,12 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new("revoke_on_exit", Type::Boolean, "revoke the token of a login when the worker ends").default("false"),
     secret("token", "the token for `auth_method = token`; none where an agent adds its own")
         .pattern(PRINTABLE.0, PRINTABLE.1),
+    Opt::new(
+        "token_renew",
+        Type::Boolean,
+        "look `token` up, and renew it before it ends, as a periodic token needs it",
+    )
+    .default("false"),
     text("token_file", "a file with the token, as an agent writes it; read again when it changes"),
     text("kube_role", "the role to log in with"),
     mount("kube_auth_path", "kubernetes", "where the Kubernetes method is mounted"),
@@ -62,7 +68,7 @@ pub const OPTIONS: &[Opt] = &[
     .default("false"),
     mount("cert_auth_path", "cert", "where the TLS certificate method is mounted"),
     text("cert_auth_role_name", "the certificate role; none: whichever the certificate fits"),
-    secret("cert_auth_cert", "the certificate to log in with: a file's path, or PEM text; none: `client_cert`"),
+    text("cert_auth_cert", "the certificate to log in with: a file's path, or PEM text; none: `client_cert`"),
     secret("cert_auth_cert_key", "its key: a file's path, or PEM text; none: it stands in `cert_auth_cert`"),
     mount("jwt_auth_path", "jwt", "where the JWT method is mounted"),
     text("oauth2_role_name", "the role to log in with; none: the method's own default").aliases(&["jwt_role"]),
@@ -107,11 +113,12 @@ pub const OPTIONS: &[Opt] = &[
     secret("aws_auth_nonce", "the nonce of this instance's logins, for `aws_ec2`"),
     text("gcp_auth_role", "the role to log in with, for `gcp_iam` and `gcp_gce`"),
     mount("gcp_login_path", "/v1/auth/gcp/login", "where the Google Cloud method logs in"),
-    secret(
+    text(
         "gcp_service_account",
-        "who signs, for `gcp_iam`: a service account's address, or its key as JSON or as a file's path; none: the key in \
-         `GCP_SERVICE_ACCOUNT`, the file in `GOOGLE_APPLICATION_CREDENTIALS`, then the machine's own account",
-    ),
+        "who signs, for `gcp_iam`: a service account's address, or the path of its key's JSON; none: the account of the key \
+         in `GCP_SERVICE_ACCOUNT` (JSON) or `GOOGLE_APPLICATION_CREDENTIALS` (a file), then the machine's own",
+    )
+    .pattern(r"[^\s{}]+", "a service account's address or a file's path"),
     Opt::new("gcp_jwt_exp", Type::Integer { min: 1, max: 900 }, "seconds that the JWT of `gcp_iam` is good for")
         .default("900"),
     text("azure_auth_role", "the role to log in with"),
