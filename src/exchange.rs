@@ -100,3 +100,9 @@ impl Resolver {
 pub(crate) fn vault_name(origin: &Origin) -> Name {
     Node::of_this_process().map(|node| origin.instance.name(node)).unwrap_or_default()
 }
+
+/// What a vault's news are told apart by from its health.
+pub(crate) fn name_of_news(origin: &Origin) -> Name {
+    let label = origin.label();
+    Node::of_this_process().map(|node| node.name([&b"news"[..], label.as_bytes()])).unwrap_or_default()
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 use tokio::sync::Semaphore;
 
-use crate::backend::{Backend, Farewell, Fetched, Setup};
+use crate::backend::{Backend, Farewell, Fetched, News, Setup};
 use crate::breaker::{Breaker, Change};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
@@ -54,6 +54,7 @@ pub struct Done {
     pub fetched: Result<Fetched>,
     /// What that did to the vault's breaker.
     pub change: Change,
+    pub news: Option<News>,
     pub took: Duration,
 }
 
@@ -108,7 +109,7 @@ impl Instances {
         let start = Instant::now();
         let instance = match self.get(origin) {
             Ok(instance) => instance,
-            Err(error) => return Done { fetched: Err(error), change: Change::None, took: start.elapsed() },
+            Err(error) => return Done { fetched: Err(error), change: Change::None, news: None, took: start.elapsed() },
         };
         let attempting = instance.attempt(origin, attempts, start + self.limits.timeout);
         let fetched = tokio::time::timeout(self.limits.timeout, attempting).await;
@@ -119,7 +120,7 @@ impl Instances {
             Err(error) if error.kind() == Kind::Config => Change::None,
             _ => instance.breaker().succeeded(now),
         };
-        Done { fetched, change, took: now - start }
+        Done { fetched, change, news: instance.backend.news(), took: now - start }
     }
 }
 

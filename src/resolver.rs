@@ -20,7 +20,7 @@ use crate::document::Document;
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::exchange::vault_name;
+use crate::exchange::{name_of_news, vault_name};
 use crate::fetch::{Done, Instances, Limits};
 use crate::flight::{Boarding, Flights, Outcome, Purpose, Watch};
 use crate::live::Live;
@@ -325,6 +325,10 @@ impl Resolver {
             }
         };
         self.heed(origin, done.change);
+        if let Some(news) = done.news {
+            let vault = name_of_news(origin);
+            self.bell.ring(Event::Health { vault, up: news.is_over, text: news.text });
+        }
         kept
     }
 
@@ -366,7 +370,7 @@ impl Resolver {
             Poll::Ready(fetched) => fetched,
             Poll::Pending => Err(origin.ended_early()),
         };
-        self.keep(origin, Done { fetched, change: Change::None, took: start.elapsed() }).0
+        self.keep(origin, Done { fetched, change: Change::None, news: None, took: start.elapsed() }).0
     }
 }
 

@@ -171,3 +171,34 @@ async fn a_renewed_certificate_and_a_renewed_ca_are_used_by_new_connections() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+#[tokio::test]
+async fn what_changed_and_cannot_be_used_is_told_once_and_so_is_its_end() {
+    let Some(directory) = directory() else { return };
+    let ca = Ca::new(directory.path(), "ca");
+    let trusted = directory.path().join("trusted.pem");
+    std::fs::copy(&ca.pair.certificate, &trusted).unwrap();
+    let client = build(trusted.to_str(), None, None).unwrap();
+    let server = ca.issue("server", "DNS:localhost", VALID);
+    let mut told = Vec::new();
+    let mut until = async |count: usize| {
+        let start = Instant::now();
+        while told.len() < count {
+            assert!(start.elapsed() < PATIENCE, "no news: {told:?}");
+            // Each server is another host, so that each is a new connection.
+            get(&client, tls::start(&server)).await.unwrap();
+            told.extend(client.news());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(client.news(), None);
+        told.clone()
+    };
+    replace(&trusted, b"");
+    assert!(until(1).await[0].text.contains("trusted.pem holds no PEM certificate"));
+    std::fs::remove_file(&trusted).unwrap();
+    let told = until(2).await;
+    assert!(!told[1].is_over && told[1].text.contains("no such file"), "{told:?}");
+    replace(&trusted, ca.pair.pem().as_bytes());
+    let told = until(3).await;
+    assert!(told[2].is_over && told[2].text.starts_with("hcv vault (test): "), "{told:?}");
+}

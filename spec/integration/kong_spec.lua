@@ -97,6 +97,15 @@ describe("in Kong,", function()
       assert.same({ 30 }, { select(3, get(server, config(), "short")) })
     end)
 
+    it("looks up what is a reference in kong.conf itself, and trusts who runs Kong's command line", function()
+      local server = start(LOAD .. [[ ngx.IS_CLI = true ]], { main = "env OF_VAULT;", env = { OF_VAULT = TOKEN } })
+      local options = ("{ port = %d, mount = 'cli', token = '{vault://env/of-vault}' }"):format(vault.port)
+      assert.matches("value of x", (get(server, options, "x")))
+      assert.equal(1, vault:count "/v1/cli/x")
+      local _, err = get(server, options:gsub("of%-vault", "nowhere"), "x")
+      assert.matches("has no environment variable NOWHERE", err)
+    end)
+
     it("decodes base64 where Kong can't know which field is asked for", function()
       local server = start(LOAD)
       vault:route("/v1/secret/coded", { body = '{"data":{"a":"aGVsbG8=","b":"~"}}' })
@@ -238,6 +247,20 @@ describe("in Kong,", function()
       assert.is_true(all > 3)
       server:eval [[ handler:configure({ { pdk = "off" } }) ]]
       assert.equal(3, #server:eval "return ngx.shared.kong_secrets:get_keys(0)")
+    end)
+
+    it("says once what is wrong in kong.conf, also what is misspelt, and leaves others' keys alone", function()
+      local server = start([[
+        kong = require("spec.support.kong_host").new({
+          database = "off", vault_hcv_port = "{{vault}}", vault_hcv_token = "{{token}}",
+          vault_aws_regoin = "x", vault_custom_x = "x", vault_gcp_project_id = "x",
+        }, {})
+      ]] .. LOAD, { init_worker = WORKER })
+      assert.equal("value of x", (server:value "{vault://hcv/x/value}"))
+      local log = server:log()
+      assert.matches("kong.vault: unknown option regoin of the aws vault, set by Kong", log, 1, true)
+      assert.is_nil(log:find("custom_x", 1, true) or log:find("gcp_", 1, true))
+      assert.matches("unknown option regoin", select(2, server:value "{vault://aws/x}"), 1, true)
     end)
 
     it("has the secrets of kong.conf in each worker from its start", function()

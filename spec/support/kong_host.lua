@@ -44,7 +44,15 @@ function _M.new(conf, entities)
     -- Events for all workers.
     posted = posted,
     -- Kong's can't be iterated.
-    configuration = setmetatable({}, { __index = conf }),
+    configuration = setmetatable({
+      remove_sensitive = function()
+        local copy = {}
+        for name in pairs(conf) do
+          copy[name] = "******"
+        end
+        return copy
+      end,
+    }, { __index = conf }),
     db = {
       vaults = {
         each = function()

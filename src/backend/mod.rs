@@ -41,9 +41,22 @@ pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Fetched>> + Send + 'a
 /// The last thing that is done for a vault. It bounds its own time.
 pub type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What the operator should know of a vault though no fetch fails for it: a line for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// Whether what was told before is over.
+    pub is_over: bool,
+    pub text: String,
+}
+
 /// One configured vault: connections, credentials and logins live in it and are shared by all its fetches.
 pub trait Backend: Send + Sync {
     fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a>;
+
+    /// What has come to light since this was last asked, if anything has.
+    fn news(&self) -> Option<News> {
+        None
+    }
 
     /// What is to be done when nobody will ask any more, if anything is.
     fn farewell(&self) -> Option<Farewell> {

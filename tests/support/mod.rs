@@ -9,6 +9,7 @@ pub mod certs;
 pub mod check;
 pub mod clouds;
 pub mod config;
+pub mod forward;
 pub mod login;
 pub mod moto;
 pub mod proxy;

@@ -25,6 +25,23 @@ pub fn start(pair: &Pair) -> u16 {
 }
 
 pub fn start_with(pair: &Pair, terms: &Terms<'_>) -> u16 {
+    let config = Arc::new(config(pair, terms));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let port = listener.local_addr().expect("its address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let config = config.clone();
+            std::thread::spawn(move || {
+                let connection = ServerConnection::new(config).expect("a connection");
+                let _ = converse(StreamOwned::new(connection, stream));
+            });
+        }
+    });
+    port
+}
+
+/// A server's configuration.
+pub fn config(pair: &Pair, terms: &Terms<'_>) -> ServerConfig {
     let certificates = CertificateDer::pem_file_iter(&pair.certificate).expect("a file");
     let certificates = certificates.collect::<Result<Vec<_>, _>>().expect("certificates");
     let key = PrivateKeyDer::from_pem_file(&pair.key).expect("a key");
@@ -41,19 +58,7 @@ pub fn start_with(pair: &Pair, terms: &Terms<'_>) -> u16 {
             builder.with_client_cert_verifier(verifier.expect("a verifier"))
         }
     };
-    let config = Arc::new(builder.with_single_cert(certificates, key).expect("a configuration"));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-    let port = listener.local_addr().expect("its address").port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let config = config.clone();
-            std::thread::spawn(move || {
-                let connection = ServerConnection::new(config).expect("a connection");
-                let _ = converse(StreamOwned::new(connection, stream));
-            });
-        }
-    });
-    port
+    builder.with_single_cert(certificates, key).expect("a configuration")
 }
 
 fn converse(stream: StreamOwned<ServerConnection, std::net::TcpStream>) -> std::io::Result<()> {

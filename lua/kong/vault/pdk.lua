@@ -1,12 +1,12 @@
 -- In Kong: our functions in place of `kong.vault`'s own, configured by what Kong has read from kong.conf and the
 -- environment.
 
-local as_text = require("kong.vault.settings").as_text
 local entities = require "kong.vault.entities"
 local front = require "kong.vault.front"
 local kongs_keys = require "kong.vault.kongs_keys"
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
+local settings = require "kong.vault.settings"
 local vault = require "kong.vault"
 local walk = require "kong.vault.walk"
 
@@ -14,33 +14,32 @@ local ngx = ngx
 
 local _M = {}
 
--- The options that Kong's configuration has, by their names in kong.conf. It can't be iterated.
+-- The options that Kong's configuration has, by their names in kong.conf: those of other vaults aren't for us, but one that
+-- is misspelt is. It can't be iterated, a copy for showing it can.
 local function options_of(configuration)
-  local found = {}
-  local function take(key, name)
-    local value = configuration[key]
-    if value ~= nil then
-      found[name or key] = as_text(value)
-    end
+  local loaded = configuration.loaded_vaults or {}
+  local enabled, others = {}, {}
+  for name in pairs(loaded) do
+    others["vault_" .. name:gsub("-", "_") .. "_"] = true
   end
-  for _, opt in ipairs(native.own_options) do
-    if opt.name ~= "vaults" then
-      take(opt.name)
-    end
-  end
-  local loaded, enabled = configuration.loaded_vaults or {}, {}
   for _, backend in ipairs(native.backends) do
     if loaded[backend] then
       enabled[#enabled + 1] = backend
     end
-    for _, opt in ipairs(native.options(backend)) do
-      local key = ("vault_%s_%s"):format(backend, opt.name)
-      take(key)
-      for _, alias in ipairs(opt.aliases) do
-        if found[key] == nil then
-          take(("vault_%s_%s"):format(backend, alias), key)
-        end
+    others["vault_" .. backend .. "_"] = nil
+  end
+  local function is_others(key)
+    for prefix in pairs(others) do
+      if key:sub(1, #prefix) == prefix then
+        return true
       end
+    end
+    return false
+  end
+  local found = {}
+  for key in pairs(configuration.remove_sensitive()) do
+    if type(key) == "string" and key:sub(1, 6) == "vault_" and not is_others(key) then
+      found[key] = settings.as_text(configuration[key])
     end
   end
   found.vaults = #enabled > 0 and table.concat(enabled, ",") or "off"
@@ -60,7 +59,7 @@ function _M.settle()
   local configuration = type(kong) == "table" and kong.configuration
   local ok, err = native.vm:configure_by_kong(configuration and options_of(configuration) or {})
   if not ok then
-    ngx.log(ngx.ERR, "kong.vault: ", err)
+    ngx.log(ngx.ERR, "kong.vault: ", settings.bare(err))
   end
 end
 

@@ -20,4 +20,9 @@ function _M.as_text(value)
   end
 end
 
+--- A reason without the words that Kong puts around it, which the library does as well.
+function _M.bare(err)
+  return (err:gsub("^could not get value from external vault %(no value found %((.*)%)%)$", "%1"))
+end
+
 return _M

@@ -2,7 +2,8 @@
 -- tables. Kong refuses to start with a strategy that can't be loaded, so a library that can't be is an error of the
 -- look-ups only.
 
-local as_text = require("kong.vault.settings").as_text
+local is_reference = require("kong.vault.walk").is_reference
+local settings = require "kong.vault.settings"
 
 local ngx = ngx
 
@@ -133,11 +134,11 @@ local function settle()
   end
 end
 
--- Whether Kong is up: before that, in its command line and while it reads kong.conf, only the operator's own references
--- are looked up.
+-- Whether Kong is up: before that, while it reads kong.conf, and in its command line only the operator's own references are
+-- looked up.
 local function is_up()
   local kong = rawget(_G, "kong")
-  return type(kong) == "table" and kong.configuration ~= nil and kong.db ~= nil
+  return not ngx.IS_CLI and type(kong) == "table" and kong.configuration ~= nil and kong.db ~= nil
 end
 
 local function reference_of(backend, options, resource, version)
@@ -151,9 +152,22 @@ local function reference_of(backend, options, resource, version)
   return native.vm:reference_of_strategy(backend, options, resource, version, trusted)
 end
 
--- Kong puts words of its own around a reason, the same as the library does.
-local function bare(err)
-  return (err:gsub("^could not get value from external vault %(no value found %((.*)%)%)$", "%1"))
+-- A strategy's configuration as the library takes it. What is a reference there Kong has not looked up yet: it is about to,
+-- while it reads kong.conf.
+local function options_of(config)
+  local options = {}
+  for name, value in pairs(config) do
+    local text = settings.as_text(value)
+    if text and is_reference(text) and not is_up() then
+      local err
+      text, err = require("kong.vault.resolve").one(text)
+      if not text then
+        return nil, err
+      end
+    end
+    options[name] = text
+  end
+  return options
 end
 
 -- `base64_decode` concerns the value that is asked for in the end. Kong picks it from what it gets here, so where that
@@ -192,17 +206,17 @@ function _M.new(backend)
       return nil, unloadable
     end
     settle()
-    local options = {}
-    for name, value in pairs(config) do
-      options[name] = as_text(value)
+    local options, err = options_of(config)
+    local reference = options
+    if reference then
+      reference, err = reference_of(backend, options, resource, version)
     end
-    local reference, err = reference_of(backend, options, resource, version)
     if not reference then
-      return nil, bare(err)
+      return nil, settings.bare(err)
     end
     local value, ttl = require("kong.vault.resolve").fresh(reference)
     if value == nil then
-      return nil, bare(ttl)
+      return nil, settings.bare(ttl)
     end
     if config.base64_decode then
       local decoded

@@ -14,7 +14,7 @@ use crate::backend::http::{Answer, Client, Transport};
 use crate::backend::iam::{
     Chain, Clock, Endpoint, Login, Refusal, Role, SECRETS_MANAGER, SESSION, Wanted, address, send_in_time, set, shown,
 };
-use crate::backend::{Ask, Backend, Descriptor, Fetched, Fetching, Setup};
+use crate::backend::{Ask, Backend, Descriptor, Fetched, Fetching, News, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::settings::{Settings, Value};
 use failure::Asked;
@@ -98,6 +98,10 @@ fn flag(settings: &Settings, name: &str) -> Option<bool> {
 impl Backend for Aws {
     fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
         Box::pin(self.read(ask))
+    }
+
+    fn news(&self) -> Option<News> {
+        self.client.news()
     }
 }
 

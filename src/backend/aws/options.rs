@@ -1,6 +1,6 @@
 //! The options of the `aws` vault.
 
-use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY};
+use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
 use crate::backend::iam::{REGION, SESSION};
 use crate::backend::{Needs, When};
 use crate::options::{Opt, Type};
@@ -70,4 +70,7 @@ pub const OPTIONS: &[Opt] = &[
     .aliases(&["ca_bundle"]),
     CLIENT_CERT,
     CLIENT_KEY,
+    TLS_MIN_VERSION,
+    PROXY,
+    NO_PROXY,
 ];

@@ -87,7 +87,7 @@ impl Api {
     pub fn error(&self, url: &Url, kind: Kind, reason: impl Display) -> Error {
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or_default();
-        Error::new(kind, format!("{} at {host}:{port}: {reason}", self.label))
+        Error::new(kind, format!("{} at {}: {reason}", self.label, self.client.address(host, port)))
     }
 }
 

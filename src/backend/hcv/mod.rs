@@ -16,7 +16,7 @@ use self::auth::{Auth, Doors, Means, Pass};
 use self::path::{Engine, Path};
 use self::redirect::Allowed;
 use crate::backend::http::{Client, Pem, Transport};
-use crate::backend::{Ask, Backend, Descriptor, Farewell, Fetched, Fetching, Setup};
+use crate::backend::{Ask, Backend, Descriptor, Farewell, Fetched, Fetching, News, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 
@@ -55,7 +55,18 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         client: Client::new(&transport(setup, &label))?,
         label: label.clone(),
     });
-    let doors = Doors { label: &label, environment: setup.environment, threads: setup.threads, timeout: setup.timeout };
+    // Neither what is trusted to be the vault nor who we are to it is anybody else's business.
+    let of_vault = Transport::of(setup, label.clone());
+    let usual = Transport::new(label.clone(), setup.environment, setup.timeout);
+    let doors = Doors {
+        usual: Transport {
+            tls_1_3: of_vault.tls_1_3,
+            proxy: of_vault.proxy,
+            no_proxy: of_vault.no_proxy,
+            threads: setup.threads,
+            ..usual
+        },
+    };
     let auth = Auth::new(&Means {
         api: &api,
         settings,
@@ -75,7 +86,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
 
 /// The certificate that we log in with is shown on every connection.
 fn transport<'a>(setup: &'a Setup<'_>, label: &str) -> Transport<'a> {
-    let usual = Transport::of(setup, label.to_owned());
+    let usual = Transport { socket: options::socket(setup.settings), ..Transport::of(setup, label.to_owned()) };
     let settings = setup.settings;
     let cert = settings.text("cert_auth_cert").filter(|cert| !cert.is_empty());
     let key = settings.secret("cert_auth_cert_key").and_then(Secret::as_str).filter(|key| !key.is_empty());
@@ -92,6 +103,10 @@ fn transport<'a>(setup: &'a Setup<'_>, label: &str) -> Transport<'a> {
 impl Backend for Hcv {
     fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
         Box::pin(self.read(ask))
+    }
+
+    fn news(&self) -> Option<News> {
+        self.api.client.news()
     }
 
     fn farewell(&self) -> Option<Farewell> {

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, USER_AGENT};
-use http::{HeaderValue, Request, Uri};
+use http::header::{ACCEPT, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper_util::client::legacy;
@@ -15,26 +15,29 @@ use rustls::pki_types::ServerName;
 use zeroize::Zeroizing;
 
 use super::connect::Connector;
+use super::dial::Ways;
 use super::failure::{self, Place};
+use super::proxy::Proxies;
 use super::tls::Tls;
 use super::{Answer, Transport, body};
+use crate::backend::News;
 use crate::error::{Error, Kind, Result};
 
 /// How long an idle connection is kept: below the idle limits of usual load balancers and of vault servers.
 const IDLE: Duration = Duration::from_secs(50);
 
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("kong-vault/", env!("CARGO_PKG_VERSION")));
+pub(super) const AGENT: HeaderValue = HeaderValue::from_static(concat!("kong-vault/", env!("CARGO_PKG_VERSION")));
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 
 type Pool = legacy::Client<Connector, Full<Bytes>>;
 
-/// The connections to one vault: a pool for each scheme, which knows its peers by host and port.
+/// The connections to one vault. The pool knows its peers by scheme, host and port.
 pub struct Client {
     label: String,
     timeout: Duration,
-    has_identity: bool,
-    plain: Pool,
-    secure: Pool,
+    tls: Arc<Tls>,
+    ways: Arc<Ways>,
+    pool: Pool,
 }
 
 impl Client {
@@ -42,15 +45,34 @@ impl Client {
         let label = transport.label.clone();
         let server_name = transport.server_name.filter(|name| !name.is_empty());
         let server_name = server_name.map(|name| check_server_name(&label, name)).transpose()?;
-        let (threads, timeout) = (transport.threads, transport.timeout);
         let tls = Arc::new(Tls::new(transport)?);
+        let proxies = Proxies::new(transport);
+        let ways = Arc::new(Ways {
+            socket: transport.socket.map(Box::from),
+            proxy_tls: proxies.want_tls().then(|| Arc::new(Tls::to_proxy(transport))),
+            proxies,
+        });
         Ok(Self {
             label,
-            timeout,
-            has_identity: tls.has_identity(),
-            plain: pool(Connector::plain(threads, timeout)),
-            secure: pool(Connector::secure(threads, timeout, tls, server_name)),
+            timeout: transport.timeout,
+            tls: tls.clone(),
+            ways: ways.clone(),
+            pool: pool(Connector::new(ways, tls, server_name, transport.timeout)),
         })
+    }
+
+    /// Whether certificates that changed can't be used, or can again, where that is news.
+    pub fn news(&self) -> Option<News> {
+        let of_proxy = || self.ways.proxy_tls.as_ref().and_then(|tls| tls.news());
+        self.tls.news().or_else(of_proxy)
+    }
+
+    /// Where requests for `host` and `port` go, as error texts name it.
+    pub fn address(&self, host: &str, port: u16) -> String {
+        match &self.ways.socket {
+            Some(path) => format!("unix://{}", path.display()),
+            None => format!("{host}:{port}"),
+        }
     }
 
     /// Sends one request and reads the whole answer, whatever its status. Errors name label, host and reason, and never
@@ -58,32 +80,56 @@ impl Client {
     pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer> {
         // A body may hold a credential: it is wiped when it has been sent.
         let mut request = request.map(|body| Full::new(Bytes::from_owner(Zeroizing::new(body))));
+        let mut place = self.place(request.uri());
         let uri = request.uri();
-        let place =
-            Place { label: &self.label, address: address(uri), timeout: self.timeout, has_identity: self.has_identity };
         if uri.host().is_none_or(str::is_empty) {
             return Err(place.error(Kind::Invalid, "no valid URL"));
         }
-        let pool = match uri.scheme_str() {
-            Some("http") => &self.plain,
-            Some("https") => &self.secure,
+        let is_plain = match uri.scheme_str() {
+            Some("http") => true,
+            Some("https") => false,
             _ => return Err(place.error(Kind::Config, "neither http nor https: correct the protocol")),
         };
+        let proxy = match self.ways.socket {
+            Some(_) => None,
+            None => self.ways.proxies.of(uri).map_err(|reason| place.error(Kind::Config, reason))?,
+        };
+        if let Some(proxy) = proxy {
+            place.proxy = Some(&proxy.address);
+            // What goes through a tunnel is none of the proxy's business.
+            if let Some(authorization) = proxy.authorization.as_ref().filter(|_| is_plain) {
+                request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
+            }
+        }
         request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
         request.headers_mut().entry(ACCEPT).or_insert(ANYTHING);
         let mut late = pin!(tokio::time::sleep(self.timeout));
         let response = tokio::select! {
             biased;
             () = &mut late => return Err(failure::unanswered(&place)),
-            response = pool.request(request) => response.map_err(|error| failure::of_request(&place, &error))?,
+            response = self.pool.request(request) => response.map_err(|error| failure::of_request(&place, &error))?,
         };
         let (head, body) = response.into_parts();
+        if head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && is_plain && proxy.is_some() {
+            return Err(failure::of_proxy(&place, head.status));
+        }
         let body = tokio::select! {
             biased;
             () = &mut late => return Err(failure::incomplete(&place)),
             body = body::read(body) => body.map_err(|refused| failure::of_body(&place, &refused))?,
         };
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    fn place(&self, uri: &Uri) -> Place<'_> {
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+        Place {
+            label: &self.label,
+            address: self.address(uri.host().unwrap_or_default(), port),
+            proxy: None,
+            timeout: self.timeout,
+            has_identity: self.tls.has_identity(),
+        }
     }
 }
 
@@ -100,11 +146,4 @@ fn check_server_name(label: &str, name: &str) -> Result<ServerName<'static>> {
             Err(Error::new(Kind::Config, format!("{label}: the TLS server name has to be a host name, without a port")))
         }
     }
-}
-
-/// `host:port` of a URL, and nothing else of it.
-fn address(uri: &Uri) -> String {
-    let host = uri.host().unwrap_or_default();
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    format!("{host}:{port}")
 }

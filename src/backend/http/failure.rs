@@ -5,19 +5,23 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use http::StatusCode;
 use hyper_util::client::legacy;
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 use super::BODY_LIMIT;
 use super::body::Refused;
 use super::resolve::Unresolved;
+use super::tunnel::{AtProxy, Trouble};
 use crate::error::{Error, Kind};
 
 /// Who asked whom.
 pub(super) struct Place<'a> {
     pub label: &'a str,
-    /// `host:port`.
+    /// `host:port`, or a socket.
     pub address: String,
+    /// The proxy's `host:port`, where one stands between.
+    pub proxy: Option<&'a str>,
     pub timeout: Duration,
     /// Whether we could tell the server who we are.
     pub has_identity: bool,
@@ -25,7 +29,8 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     pub fn error(&self, kind: Kind, reason: impl std::fmt::Display) -> Error {
-        Error::new(kind, format!("{} at {}: {reason}", self.label, self.address))
+        let proxy = self.proxy.map_or(String::new(), |proxy| format!(" by the proxy {proxy}"));
+        Error::new(kind, format!("{} at {}{proxy}: {reason}", self.label, self.address))
     }
 }
 
@@ -40,10 +45,11 @@ pub(super) fn incomplete(place: &Place<'_>) -> Error {
 }
 
 fn late(place: &Place<'_>, what: &str) -> Error {
-    place.error(
-        Kind::Timeout,
-        format!("{what} within {} seconds: check that it runs and is reachable", place.timeout.as_secs_f64()),
-    )
+    place.error(Kind::Timeout, lateness(place, what))
+}
+
+fn lateness(place: &Place<'_>, what: &str) -> String {
+    format!("{what} within {} seconds: check that it runs and is reachable", place.timeout.as_secs_f64())
 }
 
 pub(super) fn of_request(place: &Place<'_>, error: &legacy::Error) -> Error {
@@ -51,30 +57,55 @@ pub(super) fn of_request(place: &Place<'_>, error: &legacy::Error) -> Error {
     if let Some(own) = cause::<Error>(error) {
         return own.clone();
     }
+    if let Some(AtProxy { trouble, address }) = cause::<AtProxy>(error) {
+        return match trouble {
+            Trouble::Refused(status) => of_proxy(place, *status),
+            Trouble::Broken(cause) => {
+                let (kind, reason) = of_causes(place, &**cause, true).unwrap_or_else(|| {
+                    (Kind::Unavailable, "it does not speak HTTP as a proxy does: check its address".to_owned())
+                });
+                // Whatever it is, the vault's certificate has no part in it.
+                Error::new(kind, format!("{} at {}: the proxy {address}: {reason}", place.label, place.address))
+            }
+        };
+    }
+    match of_causes(place, error, error.is_connect()) {
+        Some((kind, reason)) => place.error(kind, reason),
+        None if error.is_connect() => {
+            place.error(Kind::Unavailable, "cannot connect: check that it runs and is reachable")
+        }
+        None => of_exchange(place, error),
+    }
+}
+
+/// A proxy's own answer.
+pub(super) fn of_proxy(place: &Place<'_>, status: StatusCode) -> Error {
+    let reason = match status.as_u16() {
+        407 => "the proxy wants to know who we are: set user and password in its URL, or correct them",
+        403 | 405 => {
+            "the proxy does not let us through: have it allow this host and port, or name the host in `no_proxy`"
+        }
+        500.. => "the proxy cannot reach it: check that the proxy knows this host, or name the host in `no_proxy`",
+        _ => "the proxy refuses to connect: check its address and its rules",
+    };
+    place.error(Kind::Unavailable, format!("{reason} (status {})", status.as_u16()))
+}
+
+fn of_causes(place: &Place<'_>, error: &(dyn StdError + 'static), connecting: bool) -> Option<(Kind, String)> {
     if let Some(tls) = cause::<TlsError>(error) {
-        let (kind, reason) = of_tls(place, tls);
-        return place.error(kind, reason);
+        return Some(of_tls(place, tls));
     }
     if cause::<Unresolved>(error).is_some() {
-        return place.error(
-            Kind::Unavailable,
-            "cannot resolve the host name: check its spelling and the name servers in /etc/resolv.conf",
-        );
+        let reason = "cannot resolve the host name: check its spelling and the name servers in /etc/resolv.conf";
+        return Some((Kind::Unavailable, reason.to_owned()));
     }
     if is_timeout(error) {
-        return late(place, if error.is_connect() { "no connection" } else { "no answer" });
+        return Some((Kind::Timeout, lateness(place, if connecting { "no connection" } else { "no answer" })));
     }
-    if let Some(io) = cause::<io::Error>(error)
-        && let Some(reason) = of_io(io, error.is_connect())
-    {
-        // A worker that is short of files says nothing about the vault.
-        let kind = if is_out_of_files(io) { Kind::Config } else { Kind::Unavailable };
-        return place.error(kind, reason);
-    }
-    if error.is_connect() {
-        return place.error(Kind::Unavailable, "cannot connect: check that it runs and is reachable");
-    }
-    of_exchange(place, error)
+    let io = cause::<io::Error>(error)?;
+    // A worker that is short of files says nothing about the vault.
+    let kind = if is_out_of_files(io) { Kind::Config } else { Kind::Unavailable };
+    Some((kind, of_io(io, connecting)?))
 }
 
 pub(super) fn of_body(place: &Place<'_>, refused: &Refused) -> Error {
@@ -119,7 +150,11 @@ fn of_io(error: &io::Error, connecting: bool) -> Option<String> {
         Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof => {
             "the connection was closed before an answer came".to_owned()
         }
-        Io::PermissionDenied => "the system does not permit the connection: check firewall and sandbox".to_owned(),
+        Io::NotFound if connecting => "there is no such socket: check that it runs and listens there".to_owned(),
+        Io::PermissionDenied => {
+            "the system does not permit the connection: check firewall and sandbox, and who may write to a socket"
+                .to_owned()
+        }
         _ if connecting => match error.raw_os_error() {
             Some(_) if is_out_of_files(error) => {
                 "cannot connect: too many files are open: raise worker_rlimit_nofile".to_owned()
@@ -159,6 +194,9 @@ fn of_tls(place: &Place<'_>, error: &TlsError) -> (Kind, String) {
         }
         TlsError::AlertReceived(AlertDescription::UnrecognisedName) => {
             "the server has no certificate for this name: set `tls_server_name`".to_owned()
+        }
+        TlsError::AlertReceived(AlertDescription::ProtocolVersion) => {
+            "the server takes none of our TLS versions: lower `tls_min_version`, or have it speak TLS 1.3".to_owned()
         }
         TlsError::AlertReceived(alert) => format!("the server refused the TLS handshake (alert {alert:?})"),
         TlsError::PeerIncompatible(_) => "the server offers neither TLS 1.2 nor TLS 1.3 with a known cipher".to_owned(),

@@ -4,14 +4,18 @@
 mod body;
 mod client;
 mod connect;
+mod dial;
 mod failure;
 pub mod options;
 mod pem;
+mod proxy;
 mod resolve;
 mod roots;
 mod tls;
+mod tunnel;
 mod verify;
 
+use std::path::Path;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -42,7 +46,15 @@ pub struct Transport<'a> {
     pub client_cert: Option<Pem<'a>>,
     /// Its key. None: it stands beside the certificate.
     pub client_key: Option<Pem<'a>>,
-    /// For `SSL_CERT_FILE` and `SSL_CERT_DIR`, which name the system's roots.
+    /// Whether TLS 1.2 is too old.
+    pub tls_1_3: bool,
+    /// A proxy's URL, or `off`. None: what the environment says.
+    pub proxy: Option<&'a str>,
+    /// Who is connected to directly. Empty: what the environment says.
+    pub no_proxy: &'a [String],
+    /// A Unix-domain socket that stands for every host.
+    pub socket: Option<&'a Path>,
+    /// For `SSL_CERT_FILE` and `SSL_CERT_DIR`, which name the system's roots, and for the variables that name proxies.
     pub environment: &'a Environment,
     /// See `Setup::threads`.
     pub threads: bool,
@@ -60,6 +72,10 @@ impl<'a> Transport<'a> {
             server_name: None,
             client_cert: None,
             client_key: None,
+            tls_1_3: false,
+            proxy: None,
+            no_proxy: &[],
+            socket: None,
             environment,
             threads: true,
             timeout,
@@ -71,13 +87,16 @@ impl<'a> Transport<'a> {
         let settings = setup.settings;
         let text = |name| settings.text(name).filter(|text| !text.is_empty());
         let certificate = text(options::CLIENT_CERT.name);
-        let key = settings.secret(options::CLIENT_KEY.name).and_then(Secret::as_str).filter(|key| !key.is_empty());
+        let secret = |name| settings.secret(name).and_then(Secret::as_str).filter(|text| !text.is_empty());
         Self {
             ca_cert: text("ca_cert"),
             verify: settings.boolean("ssl_verify") && !settings.boolean("tls_skip_verify"),
             server_name: text("tls_server_name"),
             client_cert: certificate.map(|value| Pem { option: options::CLIENT_CERT.name, value }),
-            client_key: key.map(|value| Pem { option: options::CLIENT_KEY.name, value }),
+            client_key: secret(options::CLIENT_KEY.name).map(|value| Pem { option: options::CLIENT_KEY.name, value }),
+            tls_1_3: text(options::TLS_MIN_VERSION.name) == Some("1.3"),
+            proxy: secret(options::PROXY.name),
+            no_proxy: settings.list(options::NO_PROXY.name),
             threads: setup.threads,
             ..Self::new(label, setup.environment, setup.timeout)
         }

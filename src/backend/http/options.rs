@@ -14,3 +14,23 @@ pub const CLIENT_KEY: Opt =
     Opt::new("client_key", Type::Text, "its key: a file's path, or PEM text; none: it stands in `client_cert`")
         .sensitive()
         .aliases(&["tls_client_key"]);
+
+pub const TLS_MIN_VERSION: Opt = Opt::new("tls_min_version", Type::Text, "the oldest version of TLS that is spoken")
+    .default("1.2")
+    .one_of(&["1.2", "1.3"]);
+
+pub const PROXY: Opt = Opt::new(
+    "proxy",
+    Type::Text,
+    "the HTTP proxy to go by, such as `http://user:password@host:3128`; `off`: none; not set: `HTTPS_PROXY` or \
+     `HTTP_PROXY`, by the protocol",
+)
+.pattern(r"off|(https?://)?[^\s/?#\\]+/?", "off, or a URL such as http://host:3128 or https://user:password@host")
+.sensitive();
+
+pub const NO_PROXY: Opt = Opt::new(
+    "no_proxy",
+    Type::List,
+    "who is connected to without a proxy: hosts, with all below them, `host:port`, addresses, networks such as \
+     `10.0.0.0/8`, or `*`; not set: `NO_PROXY`",
+);

@@ -4,16 +4,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustls::crypto::CryptoProvider;
+use rustls::version::TLS13;
 use rustls::{ClientConfig, Error as TlsError, RootCertStore, SupportedProtocolVersion};
 
 use super::pem::{Source, Stamp, broken};
 use super::roots::{self, Locations};
 use super::verify::{Anyone, Pinned};
 use super::{Pem, Transport};
+use crate::backend::News;
 use crate::error::{Error, Kind, Result};
 
 /// How often new connections may have the files looked at.
 const GLANCE: Duration = Duration::from_secs(1);
+
+const NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// Whom to trust.
 enum Trust {
@@ -34,8 +38,10 @@ pub(super) struct Tls {
     trust: Trust,
     identity: Option<Identity>,
     versions: &'static [&'static SupportedProtocolVersion],
+    /// The protocols to agree on, the best first.
+    protocols: &'static [&'static [u8]],
     /// See `Setup::threads`.
-    threads: bool,
+    pub threads: bool,
     made: Mutex<Option<Made>>,
 }
 
@@ -43,24 +49,18 @@ struct Made {
     config: Arc<ClientConfig>,
     of: Vec<Option<Stamp>>,
     looked: Instant,
+    /// What is wrong with what the files hold now.
+    flaw: Option<String>,
+    /// Whether anybody was told of that, or of its end.
+    is_told: bool,
 }
 
 impl Tls {
-    /// Refuses at once what can't be used. The system's roots are read when a connection first needs them.
+    /// For the vault itself. Refuses at once what can't be used; the system's roots are read when a connection first
+    /// needs them.
     pub fn new(transport: &Transport<'_>) -> Result<Self> {
-        let trust = match transport.ca_cert.filter(|text| !text.is_empty()) {
-            _ if !transport.verify => Trust::Anyone,
-            Some(value) => Trust::Bundle(Source::new(Pem { option: "ca_cert", value })),
-            None => Trust::System(Locations::from(transport.environment)),
-        };
-        let tls = Self {
-            label: transport.label.clone(),
-            trust,
-            identity: identity(transport).map_err(|reason| refusal(&transport.label, reason))?,
-            versions: rustls::DEFAULT_VERSIONS,
-            threads: transport.threads,
-            made: Mutex::new(None),
-        };
+        let identity = identity(transport).map_err(|reason| refusal(&transport.label, reason))?;
+        let tls = Self::with(transport, identity, &[b"h2", b"http/1.1"]);
         if !matches!(tls.trust, Trust::System(_)) {
             tls.renew()?;
         } else if let Some(identity) = &tls.identity {
@@ -69,6 +69,28 @@ impl Tls {
                 .map_err(|reason| refusal(&tls.label, reason))?;
         }
         Ok(tls)
+    }
+
+    /// For a proxy: the same trust, and nothing of who we are.
+    pub fn to_proxy(transport: &Transport<'_>) -> Self {
+        Self::with(transport, None, &[b"http/1.1"])
+    }
+
+    fn with(transport: &Transport<'_>, identity: Option<Identity>, protocols: &'static [&'static [u8]]) -> Self {
+        let trust = match transport.ca_cert.filter(|text| !text.is_empty()) {
+            _ if !transport.verify => Trust::Anyone,
+            Some(value) => Trust::Bundle(Source::new(Pem { option: "ca_cert", value })),
+            None => Trust::System(Locations::from(transport.environment)),
+        };
+        Self {
+            label: transport.label.clone(),
+            trust,
+            identity,
+            versions: if transport.tls_1_3 { NEWEST } else { rustls::DEFAULT_VERSIONS },
+            protocols,
+            threads: transport.threads,
+            made: Mutex::new(None),
+        }
     }
 
     /// Whether servers can learn who we are.
@@ -107,13 +129,35 @@ impl Tls {
         }
         let config = self.make();
         let mut made = self.made();
-        let config = match (config, made.as_ref()) {
-            (Ok(config), _) => Arc::new(config),
-            (Err(_), Some(made)) => made.config.clone(),
+        let before = made.as_ref();
+        let (config, flaw) = match (config, before) {
+            (Ok(config), _) => (Arc::new(config), None),
+            (Err(reason), Some(made)) => (made.config.clone(), Some(reason)),
             (Err(reason), None) => return Err(refusal(&self.label, reason)),
         };
-        *made = Some(Made { config: config.clone(), of: stamps, looked: Instant::now() });
+        let is_told = match (before, &flaw) {
+            (None, _) => true,
+            (Some(before), flaw) if before.flaw == *flaw => before.is_told,
+            (Some(_), Some(_)) => false,
+            // The end of what nobody heard of is no news.
+            (Some(before), None) => !before.is_told,
+        };
+        *made = Some(Made { config: config.clone(), of: stamps, looked: Instant::now(), flaw, is_told });
         Ok(config)
+    }
+
+    /// What has come to light since this was last asked, if anything has.
+    pub fn news(&self) -> Option<News> {
+        let mut made = self.made();
+        let made = made.as_mut().filter(|made| !made.is_told)?;
+        made.is_told = true;
+        let label = &self.label;
+        Some(match &made.flaw {
+            Some(flaw) => {
+                News { is_over: false, text: format!("{label}: {flaw} (new connections use what was there before)") }
+            }
+            None => News { is_over: true, text: format!("{label}: the changed certificates can be used again") },
+        })
     }
 
     fn stamps(&self) -> Vec<Option<Stamp>> {
@@ -139,7 +183,7 @@ impl Tls {
             Some(identity) => identity.present(builder)?,
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = self.protocols.iter().map(|name| name.to_vec()).collect();
         Ok(config)
     }
 

@@ -32,7 +32,7 @@ impl Asker {
         Ok(Self {
             label: transport.label.clone(),
             services: Client::new(&transport)?,
-            local: Client::new(&transport)?,
+            local: Client::new(&Transport { proxy: Some("off"), socket: None, ..transport })?,
             clock,
         })
     }

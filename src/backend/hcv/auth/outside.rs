@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::backend::http::{Answer, Client, Transport};
-use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 
@@ -17,10 +16,7 @@ const LOCAL: Duration = Duration::from_secs(2);
 
 /// From what connections to others are made.
 pub struct Doors<'a> {
-    pub label: &'a str,
-    pub environment: &'a Environment,
-    pub threads: bool,
-    pub timeout: Duration,
+    pub usual: Transport<'a>,
 }
 
 /// Somebody of whom something is asked.
@@ -29,21 +25,21 @@ pub struct Outside {
     client: Client,
 }
 
-impl Doors<'_> {
+impl<'a> Doors<'a> {
     /// Somebody on the network; errors call it `who`.
-    pub fn remote(&self, who: &str, ca_cert: Option<&str>) -> Result<Outside> {
-        self.open(who, ca_cert, self.timeout)
+    pub fn remote(&self, who: &str, ca_cert: Option<&'a str>) -> Result<Outside> {
+        Self::open(who, Transport { ca_cert, ..self.usual.clone() })
     }
 
-    /// A service of the machine.
+    /// A service of the machine, which no proxy leads to.
     pub fn local(&self, who: &str) -> Result<Outside> {
-        self.open(who, None, self.timeout.min(LOCAL))
+        let timeout = self.usual.timeout.min(LOCAL);
+        Self::open(who, Transport { proxy: Some("off"), timeout, ..self.usual.clone() })
     }
 
-    fn open(&self, who: &str, ca_cert: Option<&str>, timeout: Duration) -> Result<Outside> {
-        let label = format!("{} asking {who}", self.label);
-        let usual = Transport::new(label.clone(), self.environment, timeout);
-        Ok(Outside { label, client: Client::new(&Transport { ca_cert, threads: self.threads, ..usual })? })
+    fn open(who: &str, transport: Transport<'_>) -> Result<Outside> {
+        let label = format!("{} asking {who}", transport.label);
+        Ok(Outside { client: Client::new(&Transport { label: label.clone(), ..transport })?, label })
     }
 
     /// Where a service is: what a variable of its vendor's says, or its usual address. No option says it, and so nothing
@@ -56,12 +52,14 @@ impl Doors<'_> {
             None => usual.to_owned(),
         };
         let url = Url::parse(&written).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        url.ok_or_else(|| Error::new(Kind::Config, format!("{}: {variable} is no address of a server", self.label)))
+        url.ok_or_else(|| {
+            Error::new(Kind::Config, format!("{}: {variable} is no address of a server", self.usual.label))
+        })
     }
 
     /// A variable that is set to something.
     pub fn variable(&self, name: &str) -> Option<&str> {
-        self.environment.text(name).map(str::trim).filter(|text| !text.is_empty())
+        self.usual.environment.text(name).map(str::trim).filter(|text| !text.is_empty())
     }
 }
 

@@ -28,9 +28,7 @@ impl CallerIdentity {
     pub fn new(means: &Means<'_>) -> Result<Self> {
         let (settings, doors) = (means.settings, means.doors);
         let label = &means.api.label;
-        let mut transport = Transport::new(label.clone(), doors.environment, doors.timeout);
-        transport.ca_cert = doors.variable("AWS_CA_BUNDLE");
-        transport.threads = doors.threads;
+        let transport = Transport { ca_cert: doors.variable("AWS_CA_BUNDLE"), ..doors.usual.clone() };
         let (id, key) = (secret(settings, "aws_access_key_id"), secret(settings, "aws_secret_access_key"));
         let keys =
             id.as_ref().zip(key.as_ref()).and_then(|(id, key)| Some(Keys::of(id.as_str()?, key.as_str()?, None)));

@@ -3,11 +3,12 @@
 mod auth;
 
 use std::net::Ipv6Addr;
+use std::path::Path;
 
 use ::http::HeaderValue;
 use url::Url;
 
-use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY};
+use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
 use crate::options::{Opt, Type};
 use crate::settings::Settings;
 pub use auth::NEEDS;
@@ -27,9 +28,13 @@ const fn joined<const LENGTH: usize>(first: &[Opt], second: &[Opt]) -> [Opt; LEN
 
 const OWN: &[Opt] = &[
     Opt::new("protocol", Type::Text, "how the vault is spoken to").default("http").one_of(&["http", "https"]),
-    Opt::new("host", Type::Text, "the vault's host name or IP address")
-        .default("127.0.0.1")
-        .pattern(HOST, "a host name or an IP address, without protocol, port and path"),
+    Opt::new(
+        "host",
+        Type::Text,
+        "the vault's host name or IP address, or `unix:///path` for the socket of a Vault Agent or Proxy",
+    )
+    .default("127.0.0.1")
+    .pattern(PLACE, "a host name or an IP address, without protocol, port and path, or unix:///path"),
     Opt::new("port", Type::Integer { min: 1, max: 65535 }, "the vault's port").default("8200"),
     Opt::new("mount", Type::Text, "where the key/value engine is mounted; may hold slashes")
         .default("secret")
@@ -51,6 +56,9 @@ const OWN: &[Opt] = &[
         .aliases(&["ssl_server_name"]),
     CLIENT_CERT,
     CLIENT_KEY,
+    TLS_MIN_VERSION,
+    PROXY,
+    NO_PROXY,
     Opt::new(
         "redirect_hosts",
         Type::List,
@@ -58,17 +66,28 @@ const OWN: &[Opt] = &[
     ),
 ];
 
-/// A host name, an IPv4 address, or an IPv6 address with or without brackets.
-const HOST: &str =
-    r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*|\[[0-9A-Fa-f:.]+\]";
+/// A host name, an IPv4 address, an IPv6 address with or without brackets, or a socket in the file system.
+const PLACE: &str = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*|\[[0-9A-Fa-f:.]+\]|unix:///[^\x00-\x1f\x7f]+";
+
+/// What a socket's host is called in URLs, and asked for in TLS. Nobody resolves it.
+const SOCKET_HOST: &str = "localhost";
+
+/// The socket that `host` names, as Vault's own clients take it from `VAULT_ADDR`.
+pub(super) fn socket(settings: &Settings) -> Option<&Path> {
+    settings.text("host")?.strip_prefix("unix://").map(Path::new)
+}
 
 /// Where the vault is, without a path.
 pub(super) fn base(settings: &Settings) -> Result<Url, String> {
     let protocol = settings.text("protocol").unwrap_or_default();
     let port = settings.integer("port").unwrap_or_default();
-    let host = host(settings.text("host").unwrap_or_default())
-        .ok_or("`host` has to be a host name or an IP address, without protocol, port or path")?;
-    match Url::parse(&format!("{protocol}://{host}:{port}")) {
+    let place = match socket(settings) {
+        Some(_) => SOCKET_HOST.to_owned(),
+        None => host(settings.text("host").unwrap_or_default())
+            .map(|host| format!("{host}:{port}"))
+            .ok_or("`host` has to be a host name or an IP address, without protocol, port or path")?,
+    };
+    match Url::parse(&format!("{protocol}://{place}")) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
         _ => Err("`protocol`, `host` and `port` make no URL".to_owned()),
     }
@@ -101,6 +120,7 @@ pub(super) fn namespace(option: &str, text: &str) -> Result<HeaderValue, String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Value;
 
     #[test]
     fn a_host_is_a_host_and_nothing_more() {
@@ -136,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_pattern_and_the_check_agree() {
-        let pattern = regex_lite::Regex::new(&format!("^(?:{HOST})$")).unwrap();
+        let pattern = regex_lite::Regex::new(&format!("^(?:{PLACE})$")).unwrap();
         for text in [
             "vault.example.com",
             "a",
@@ -152,6 +172,27 @@ mod tests {
             "http://a",
         ] {
             assert_eq!(pattern.is_match(text), host(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_socket_is_a_path_and_its_vault_is_called_localhost() {
+        let at = |host: &str| {
+            let mut settings = Settings::default();
+            settings.set("protocol", Value::Text("http".to_owned()));
+            settings.set("port", Value::Integer(8200));
+            settings.set("host", Value::Text(host.to_owned()));
+            (socket(&settings).map(Path::to_owned), base(&settings).map(String::from))
+        };
+        let (path, url) = at("unix:///run/vault/agent.sock");
+        assert_eq!(
+            (path.as_deref(), url.as_deref()),
+            (Some(Path::new("/run/vault/agent.sock")), Ok("http://localhost/"))
+        );
+        assert_eq!(at("vault").1.as_deref(), Ok("http://vault:8200/"));
+        let pattern = regex_lite::Regex::new(&format!("^(?:{PLACE})$")).unwrap();
+        for wrong in ["unix://", "unix:/run/a", "unix:///", "unix://run/a", "unix:///a\nb", "/run/a"] {
+            assert!(!pattern.is_match(wrong), "{wrong:?}");
         }
     }
 

@@ -1,0 +1,152 @@
+//! Which proxy a request goes by, if any: the vault's options, or the variables that curl and Go know.
+
+use std::sync::Arc;
+
+use http::header::HeaderValue;
+use http::{Uri, uri::Scheme};
+use hyper_util::client::proxy::matcher::Matcher;
+use url::Url;
+
+use super::Transport;
+use crate::environment::Environment;
+
+/// What no proxy can reach for us: this machine, and what answers each machine differently, as metadata services do.
+const LOCAL: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fe80::/10,fd00:ec2::/32,metadata.google.internal";
+
+/// The value of the option `proxy` that says: none, whatever the environment says.
+const OFF: &str = "off";
+
+/// A proxy, as it is connected to.
+pub(super) struct Proxy {
+    pub uri: Uri,
+    pub authorization: Option<HeaderValue>,
+    /// `host:port`, for error texts.
+    pub address: String,
+}
+
+/// A proxy, or what is wrong with what names it: that matters only to who goes by it.
+type Choice = Option<Result<Arc<Proxy>, String>>;
+
+/// The proxies of one vault.
+pub(super) struct Proxies {
+    http: Choice,
+    https: Choice,
+    /// By a proxy of its own, which stands for any: whom it doesn't intercept is connected to directly.
+    rules: Matcher,
+    /// The same for single ports.
+    of_ports: Vec<(u16, Matcher)>,
+}
+
+impl Proxies {
+    pub fn new(transport: &Transport<'_>) -> Self {
+        let environment = transport.environment;
+        let (http, https) = match transport.proxy.filter(|text| !text.is_empty()) {
+            Some(OFF) => (None, None),
+            Some(text) => {
+                let choice = Some(parse("`proxy`", text));
+                (choice.clone(), choice)
+            }
+            None => (of_environment(environment, http_variables(environment)), of_environment(environment, HTTPS)),
+        };
+        let listed = match transport.no_proxy {
+            [] => first(environment, &["NO_PROXY", "no_proxy"]).map_or(String::new(), |(_, list)| list.to_owned()),
+            list => list.join(","),
+        };
+        let (mut whole, mut of_ports) = (LOCAL.to_owned(), Vec::new());
+        for entry in listed.split([',', ' ', '\t']).filter(|entry| !entry.is_empty()) {
+            match with_port(entry) {
+                Some((host, port)) => of_ports.push((port, rules(host))),
+                None => {
+                    whole.push(',');
+                    whole.push_str(host(entry));
+                }
+            }
+        }
+        Self { http, https, rules: rules(&whole), of_ports }
+    }
+
+    /// The proxy for a destination, or what is wrong with its name.
+    pub fn of(&self, destination: &Uri) -> Result<Option<&Arc<Proxy>>, &str> {
+        let is_secure = destination.scheme() == Some(&Scheme::HTTPS);
+        let choice = if is_secure { &self.https } else { &self.http };
+        let Some(choice) = choice else { return Ok(None) };
+        let port = destination.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+        let is_direct = self.rules.intercept(destination).is_none()
+            || self.of_ports.iter().any(|(own, rules)| *own == port && rules.intercept(destination).is_none());
+        if is_direct {
+            return Ok(None);
+        }
+        choice.as_ref().map(Some).map_err(String::as_str)
+    }
+
+    /// Whether one of them is spoken to over TLS.
+    pub fn want_tls(&self) -> bool {
+        [&self.http, &self.https]
+            .into_iter()
+            .any(|choice| matches!(choice, Some(Ok(proxy)) if proxy.uri.scheme() == Some(&Scheme::HTTPS)))
+    }
+}
+
+fn rules(list: &str) -> Matcher {
+    Matcher::builder().all("http://any").no(list).build()
+}
+
+/// An entry as the matcher knows it: `*.example.com` is what it calls `.example.com`, and addresses have no brackets.
+fn host(entry: &str) -> &str {
+    match entry.strip_prefix("*.") {
+        Some(_) => &entry[1..],
+        None => entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry),
+    }
+}
+
+/// `host:port`, as Go has it. What else holds a colon is an IPv6 address.
+fn with_port(entry: &str) -> Option<(&str, u16)> {
+    let (name, port) = entry.rsplit_once(':')?;
+    let is_whole = !name.contains(':') || (name.starts_with('[') && name.ends_with(']'));
+    Some((host(name), port.parse().ok().filter(|_| is_whole)?))
+}
+
+const HTTPS: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+/// In a CGI program, `HTTP_PROXY` is what a client sent as the header `Proxy`.
+fn http_variables(environment: &Environment) -> &'static [&'static str] {
+    let all = &["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    if environment.text("REQUEST_METHOD").is_some() { &all[1..] } else { all }
+}
+
+fn of_environment(environment: &Environment, names: &[&'static str]) -> Choice {
+    let (name, text) = first(environment, names)?;
+    Some(parse(name, text))
+}
+
+fn first<'a>(environment: &'a Environment, names: &[&'static str]) -> Option<(&'static str, &'a str)> {
+    names.iter().find_map(|name| Some((*name, environment.text(name)?.trim()))).filter(|(_, text)| !text.is_empty())
+}
+
+/// Never quotes what it reads: it may hold a password.
+fn parse(origin: &str, text: &str) -> Result<Arc<Proxy>, String> {
+    let wrong = || {
+        format!(
+            "{origin} is no proxy's URL: give it as `http://host:port` or `https://host:port`, with a user if need be"
+        )
+    };
+    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url = Url::parse(&text).map_err(|_| wrong())?;
+    if url.scheme().starts_with("socks") {
+        return Err(format!("{origin} names a SOCKS proxy, which is not supported: name one that speaks HTTP"));
+    }
+    let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+    if !matches!(url.scheme(), "http" | "https") || !is_bare {
+        return Err(wrong());
+    }
+    let found = Matcher::builder().all(text).build().intercept(&Uri::from_static("http://any/")).ok_or_else(wrong)?;
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return Err(wrong()) };
+    Ok(Arc::new(Proxy {
+        uri: found.uri().clone(),
+        authorization: found.basic_auth().cloned(),
+        address: format!("{host}:{port}"),
+    }))
+}
+
+#[cfg(test)]
+mod tests;

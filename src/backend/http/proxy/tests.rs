@@ -1,0 +1,141 @@
+use std::time::Duration;
+
+use super::*;
+
+fn proxies(change: impl for<'a> FnOnce(&mut Transport<'a>), environment: &[(&str, &str)]) -> Proxies {
+    let environment = Environment::of(environment.iter().copied());
+    let mut transport = Transport::new("hcv vault (test)".to_owned(), &environment, Duration::from_secs(1));
+    change(&mut transport);
+    Proxies::new(&transport)
+}
+
+/// The proxy's address, `direct`, or what is wrong.
+fn way(proxies: &Proxies, url: &str) -> String {
+    match proxies.of(&url.parse().expect(url)) {
+        Ok(Some(proxy)) => proxy.address.clone(),
+        Ok(None) => "direct".to_owned(),
+        Err(reason) => reason.to_owned(),
+    }
+}
+
+#[test]
+fn the_environment_names_proxies_as_it_does_for_curl_and_go() {
+    let of = |environment: &[(&str, &str)], url| way(&proxies(|_| {}, environment), url);
+    let both = [("HTTP_PROXY", "http://plain:3128"), ("HTTPS_PROXY", "https://secure")];
+    assert_eq!(of(&[], "http://vault:8200"), "direct");
+    assert_eq!(of(&both, "http://vault:8200"), "plain:3128");
+    assert_eq!(of(&both, "https://vault:8200"), "secure:443");
+    assert_eq!(of(&[("http_proxy", "low:1")], "http://vault"), "low:1");
+    assert_eq!(of(&[("https_proxy", "low:1")], "http://vault"), "direct");
+    assert_eq!(of(&[("HTTPS_PROXY", "high:1"), ("https_proxy", "low:1")], "https://vault"), "high:1");
+    assert_eq!(of(&[("ALL_PROXY", "all:1"), ("HTTPS_PROXY", "s:2")], "http://vault"), "all:1");
+    assert_eq!(of(&[("HTTP_PROXY", "")], "http://vault"), "direct");
+}
+
+#[test]
+fn a_cgi_programs_http_proxy_is_a_clients_header() {
+    let cgi = [("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "http://evil:1"), ("HTTPS_PROXY", "http://good:1")];
+    let proxies = proxies(|_| {}, &cgi);
+    assert_eq!(way(&proxies, "http://vault"), "direct");
+    assert_eq!(way(&proxies, "https://vault"), "good:1");
+}
+
+#[test]
+fn the_options_stand_above_the_environment() {
+    let environment = [("HTTP_PROXY", "http://env:1"), ("HTTPS_PROXY", "http://env:1"), ("NO_PROXY", "near")];
+    let own = proxies(|transport| transport.proxy = Some("http://own:2"), &environment);
+    assert_eq!(way(&own, "https://vault"), "own:2");
+    assert_eq!(way(&own, "http://vault"), "own:2");
+    assert_eq!(way(&own, "http://near"), "direct");
+    let off = proxies(|transport| transport.proxy = Some("off"), &environment);
+    assert_eq!(way(&off, "https://vault"), "direct");
+    let list = ["vault".to_owned()];
+    let environment = Environment::of(environment);
+    let transport = Transport {
+        no_proxy: &list,
+        ..Transport::new("hcv vault (test)".to_owned(), &environment, Duration::from_secs(1))
+    };
+    assert_eq!(way(&Proxies::new(&transport), "http://vault"), "direct");
+    assert_eq!(way(&Proxies::new(&transport), "http://near"), "env:1");
+}
+
+#[test]
+fn who_is_near_is_connected_to_directly() {
+    let list = "example.com, .dotted.org *.starred.net,10.0.0.0/8,192.0.2.7,2001:db8::/32,[2001:db9::1],ported:8200,\
+                [2001:dba::1]:8200";
+    let proxies = proxies(|_| {}, &[("HTTP_PROXY", "p:1"), ("HTTPS_PROXY", "p:1"), ("NO_PROXY", list)]);
+    for url in [
+        "http://example.com",
+        "https://EXAMPLE.com:8200",
+        "http://a.example.com",
+        "http://a.dotted.org",
+        "http://a.starred.net",
+        "http://10.255.0.1:8200",
+        "http://192.0.2.7",
+        "http://[2001:db8:1::1]:8200",
+        "http://[2001:db9::1]",
+        "https://ported:8200",
+        "http://a.ported:8200",
+        "https://[2001:dba::1]:8200",
+    ] {
+        assert_eq!(way(&proxies, url), "direct", "{url}");
+    }
+    for url in [
+        "http://notexample.com",
+        "http://example.com.evil",
+        "http://xdotted.org",
+        "http://11.0.0.1",
+        "http://192.0.2.70",
+        "http://[2001:db7::1]",
+        "https://ported",
+        "http://ported:8201",
+        "https://[2001:dba::1]:8201",
+    ] {
+        assert_eq!(way(&proxies, url), "p:1", "{url}");
+    }
+}
+
+#[test]
+fn this_machine_and_its_metadata_are_never_behind_a_proxy() {
+    let all = proxies(|transport| transport.proxy = Some("p:1"), &[]);
+    for url in [
+        "http://localhost:8200",
+        "https://127.0.0.1:8200",
+        "http://127.8.0.1",
+        "http://[::1]:8200",
+        "http://169.254.169.254/latest",
+        "http://169.254.170.2",
+        "http://[fd00:ec2::254]",
+        "http://metadata.google.internal",
+    ] {
+        assert_eq!(way(&all, url), "direct", "{url}");
+    }
+    let none = proxies(|_| {}, &[("HTTP_PROXY", "p:1"), ("no_proxy", "*")]);
+    assert_eq!(way(&none, "http://vault"), "direct");
+}
+
+#[test]
+fn a_password_is_sent_and_never_shown() {
+    let proxies = proxies(|transport| transport.proxy = Some("http://us%40er:hunt%3Aer2@p:1/"), &[]);
+    let proxy = proxies.of(&"http://vault".parse().unwrap()).unwrap().expect("a proxy");
+    // us@er:hunt:er2
+    let authorization = proxy.authorization.as_ref().expect("a header");
+    assert_eq!(authorization, "Basic dXNAZXI6aHVudDplcjI=");
+    assert!(authorization.is_sensitive());
+    assert_eq!((proxy.address.as_str(), proxy.uri.to_string().as_str()), ("p:1", "http://p:1/"));
+    for bad in [
+        "ftp://u:hunter2@p",
+        "http://u:hunter2@p/path",
+        "http://u:hunter2@p?a",
+        "http://u:hunter2@p#a",
+        "http://u:hunter2@",
+        "socks5://u:hunter2@p:1080",
+        "http://u:hunter2@p:99999",
+        "http://u:hunter2@p q",
+    ] {
+        let proxies = super::tests::proxies(|_| {}, &[("HTTPS_PROXY", bad)]);
+        let reason = way(&proxies, "https://vault");
+        assert!(reason.starts_with("HTTPS_PROXY ") && !reason.contains("hunter2"), "{bad}: {reason}");
+        assert_eq!(way(&proxies, "http://vault"), "direct");
+    }
+}

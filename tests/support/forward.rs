@@ -1,0 +1,83 @@
+//! An HTTP proxy that keeps what it was asked, knows its own names for hosts, and ends with the test's runtime.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::certs::Pair;
+use super::tls::{self, Terms};
+
+pub struct Forward {
+    pub port: u16,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+/// What it does with whoever asks.
+#[derive(Clone, Copy)]
+pub enum Manner {
+    /// Connects to that port of this machine, whatever host is asked for.
+    To(u16),
+    /// Answers this, and closes.
+    Says(&'static str),
+}
+
+impl Forward {
+    /// `pair`: it is spoken to over TLS.
+    pub async fn start(manner: Manner, pair: Option<&Pair>) -> Forward {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+        let port = listener.local_addr().expect("its address").port();
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let acceptor = pair.map(|pair| TlsAcceptor::from(Arc::new(tls::config(pair, &Terms::default()))));
+        let kept = heads.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (kept, acceptor) = (kept.clone(), acceptor.clone());
+                tokio::spawn(async move {
+                    match acceptor {
+                        None => serve(stream, manner, &kept).await,
+                        Some(acceptor) => match acceptor.accept(stream).await {
+                            Ok(stream) => serve(stream, manner, &kept).await,
+                            Err(_) => None,
+                        },
+                    }
+                });
+            }
+        });
+        Forward { port, heads }
+    }
+
+    /// The heads of the requests that it was sent, one for each connection.
+    pub fn heads(&self) -> Vec<String> {
+        self.heads.lock().expect("its lock").clone()
+    }
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    manner: Manner,
+    heads: &Mutex<Vec<String>>,
+) -> Option<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    let text = String::from_utf8_lossy(&head).into_owned();
+    heads.lock().expect("its lock").push(text.clone());
+    match manner {
+        Manner::Says(answer) => {
+            stream.write_all(answer.as_bytes()).await.ok()?;
+            stream.shutdown().await.ok()
+        }
+        Manner::To(port) => {
+            let mut server = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+            if text.starts_with("CONNECT ") {
+                stream.write_all(b"HTTP/1.1 200 Connection established\r\nvia: 1.1 test\r\n\r\n").await.ok()?;
+            } else {
+                server.write_all(&head).await.ok()?;
+            }
+            copy_bidirectional(&mut stream, &mut server).await.ok().map(|_| ())
+        }
+    }
+}
