@@ -1,21 +1,31 @@
-//! The README's tables of options are those of the option tables.
+//! The documents' tables of options are those of the option tables.
 
 use std::process::Command;
 
 const BEGIN: &str = "<!-- options:begin -->";
 const END: &str = "<!-- options:end -->";
 
-#[test]
-fn the_readme_holds_the_option_tables() {
-    let Ok(readme) = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")) else { return };
-    let output = Command::new(env!("CARGO_BIN_EXE_kong-vault")).args(["vaults", "--markdown"]).output().unwrap();
+/// Compares what stands between the markers of a document with what `kong-vault vaults` prints.
+fn holds(document: &str, flag: &str) {
+    let Ok(text) = std::fs::read_to_string(format!("{}/{document}", env!("CARGO_MANIFEST_DIR"))) else { return };
+    let output = Command::new(env!("CARGO_BIN_EXE_kong-vault")).args(["vaults", flag]).output().unwrap();
     let tables = String::from_utf8(output.stdout).unwrap();
-    let (_, rest) = readme.split_once(BEGIN).unwrap_or_else(|| panic!("README.md lacks {BEGIN}"));
-    let (between, rest) = rest.split_once(END).unwrap_or_else(|| panic!("README.md lacks {END}"));
-    assert!(!rest.contains(BEGIN), "README.md holds {BEGIN} twice");
+    let (_, rest) = text.split_once(BEGIN).unwrap_or_else(|| panic!("{document} lacks {BEGIN}"));
+    let (between, rest) = rest.split_once(END).unwrap_or_else(|| panic!("{document} lacks {END}"));
+    assert!(!rest.contains(BEGIN), "{document} holds {BEGIN} twice");
     assert_eq!(
         between.trim(),
         tables.trim(),
-        "between {BEGIN} and {END} of README.md has to stand what `kong-vault vaults --markdown` prints"
+        "between {BEGIN} and {END} of {document} has to stand what `kong-vault vaults {flag}` prints"
     );
+}
+
+#[test]
+fn the_readme_holds_the_option_tables() {
+    holds("README.md", "--markdown");
+}
+
+#[test]
+fn the_policy_says_which_option_may_be_set_from_where() {
+    holds("docs/options-policy.md", "--policy");
 }

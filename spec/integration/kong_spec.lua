@@ -1,12 +1,11 @@
--- The strategies and the plugin as Kong calls them. A Kong itself can't be here; what it does in which order is known.
+-- The plugin as Kong calls it. A Kong itself can't be here; what it does in which order is known.
 
+local certs = require "spec.support.certs"
 local cleanup = require "spec.support.cleanup"
 local fake = require "spec.support.fake"
-local files = require "spec.support.files"
-local nginx = require "spec.support.nginx"
+local in_kong = require "spec.support.in_kong"
+local process = require "spec.support.process"
 local wait = require "spec.support.wait"
-
-local TOKEN = "t0ken-of-kong"
 
 describe("in Kong,", function()
   local vault
@@ -17,161 +16,9 @@ describe("in Kong,", function()
 
   teardown(cleanup.run)
 
-  local HOST = [[
-    entities = {
-      { id = "7f1d4b0e-2f2e-4d8a-9d2c-0c7a8d7a2f10", prefix = "mine", name = "hcv", tags = ngx.null,
-        config = { port = {{vault}}, token = "{{token}}", mount = "mine", ttl = ngx.null, ["$refs"] = { token = "x" } } },
-      { id = "7f1d4b0e-2f2e-4d8a-9d2c-0c7a8d7a2f11", prefix = "theirs", name = "custom", config = {} },
-    }
-    kong = require("spec.support.kong_host").new({
-      database = "postgres", role = "traditional", db_update_frequency = 3600,
-      vault_hcv_port = "{{vault}}", vault_hcv_token = "{{token}}", vault_hcv_decode_base64 = "false",
-    }, entities)
-  ]]
-
   local function start(init, more)
-    local options =
-      { vars = { vault = vault.port, token = TOKEN }, init = HOST .. init, env = { KONG_VAULTS = "all,of,them" } }
-    for name, value in pairs(more or {}) do
-      options[name] = value
-    end
-    return nginx.start(options)
+    return in_kong.start(vault, init, more)
   end
-
-  describe("a strategy", function()
-    local LOAD = [[
-      strategy = require "kong.vaults.hcv.init"
-      strategy.init()
-    ]]
-    local CONFIG = "{ port = %d, token = '" .. TOKEN .. "', kv = 'v1', ttl = 60 }"
-
-    local function get(server, config, resource)
-      return server:eval(("return strategy.get(%s, %q, 1)"):format(config, resource))
-    end
-
-    local function config()
-      return CONFIG:format(vault.port)
-    end
-
-    it("fetches a whole document in init, in a timer and in a request, a new one each time", function()
-      local server = start(LOAD .. [[
-        in_init = { strategy.get({ port = {{vault}}, token = "{{token}}" }, "in-init") }
-        assert(strategy.VERSION == require("kong.vault")._VERSION)
-      ]], {
-        init_worker = [[
-          ngx.timer.at(0, function()
-            in_timer = { strategy.get({ port = {{vault}}, token = "{{token}}" }, "in-timer") }
-          end)
-        ]],
-      })
-      assert.matches('"value":"value of in-init"', (server:eval "return in_init[1], in_init[2]"), 1, true)
-      wait.eventually("the timer has it", function()
-        return server:eval "return in_timer ~= nil"
-      end)
-      assert.matches('"value":"value of in-timer"', (server:eval "return in_timer[1], in_timer[2]"), 1, true)
-      for count = 1, 3 do
-        local value = get(server, config(), "fresh")
-        assert.matches(('"count":"%d"'):format(count), value, 1, true)
-      end
-    end)
-
-    it("gives the bare reason, as Kong puts words of its own around it", function()
-      local server = start(LOAD)
-      vault:route("/v1/secret/gone", { status = 404, body = '{"errors":[]}' })
-      local value, err = get(server, config(), "gone")
-      assert.is_nil(value)
-      assert.matches("^hcv vault %(hcv%) at 127.0.0.1:%d+: there is no secret/gone", err)
-    end)
-
-    it("sends nothing to where the operator named no vault", function()
-      local server = start(LOAD)
-      for _, evil in ipairs({ "host = '127.0.0.2'", "mount = 'other'", "namespace = 'x'", "protocol = 'https'" }) do
-        local value, err = get(server, ("{ port = %d, token = 'x', %s }"):format(vault.port, evil), "evil")
-        assert.is_nil(value)
-        assert.matches("may not set where the vault is or who we are", err, 1, true)
-      end
-      assert.equal(0, vault:count "/v1/secret/evil")
-      local value = get(server, ("{ port = %d, token = 'x', mount = 'mine' }"):format(vault.port), "of-an-entity")
-      assert.matches("value of of-an-entity", value, 1, true)
-      vault:route("/v1/secret/short", { body = '{"data":{"value":"x"},"lease_duration":30,"lease_id":"secret/1"}' })
-      assert.same({ 30 }, { select(3, get(server, config(), "short")) })
-    end)
-
-    it("looks up what is a reference in kong.conf itself, and trusts who runs Kong's command line", function()
-      local server = start(LOAD .. [[ ngx.IS_CLI = true ]], { main = "env OF_VAULT;", env = { OF_VAULT = TOKEN } })
-      local options = ("{ port = %d, mount = 'cli', token = '{vault://env/of-vault}' }"):format(vault.port)
-      assert.matches("value of x", (get(server, options, "x")))
-      assert.equal(1, vault:count "/v1/cli/x")
-      local _, err = get(server, options:gsub("of%-vault", "nowhere"), "x")
-      assert.matches("has no environment variable NOWHERE", err)
-    end)
-
-    it("decodes base64 where Kong can't know which field is asked for", function()
-      local server = start(LOAD)
-      vault:route("/v1/secret/coded", { body = '{"data":{"a":"aGVsbG8=","b":"~"}}' })
-      local value = get(server, ("{ port = %d, token = 'x', base64_decode = true }"):format(vault.port), "coded")
-      assert.same({ a = "hello", b = "~" }, require("cjson").decode(value))
-    end)
-
-    it("is there without its library, and says so when it is asked", function()
-      local server = start([[
-        package.preload["kong.vault.native"] = function() error("no library", 0) end
-      ]] .. LOAD .. [[ schema = require "kong.vaults.hcv.schema" ]])
-      local value, err = get(server, config(), "x")
-      assert.is_nil(value)
-      assert.matches("native library of kong.vault can.t be loaded", err)
-      assert.equal("hcv", server:eval "return schema.name")
-      local _, lines = server:log():gsub("%d: %[lua%][^\n]*no library", "")
-      assert.equal(1, lines)
-    end)
-  end)
-
-  it("a schema has all options, with Kong's types and our checks", function()
-    local server = start ""
-    local fields = server:eval [[
-      local native, found = require "kong.vault.native", {}
-      for _, backend in ipairs(native.backends) do
-        local schema = require("kong.vault.strategy").schema(backend)
-        local fields = schema.fields[1].config.fields
-        assert(schema.name == backend and #fields == #native.options(backend))
-        for _, field in ipairs(fields) do
-          local name, spec = next(field)
-          local refusal
-          if spec.custom_validator then
-            refusal = { select(2, spec.custom_validator("a b\n")) }
-            spec.custom_validator = nil
-          end
-          found[backend .. "." .. name] = { spec = spec, refusal = refusal }
-        end
-      end
-      return found
-    ]]
-    local token, port = fields["hcv.token"], fields["hcv.port"].spec
-    assert.is_true(token.spec.referenceable and token.spec.encrypted)
-    assert.same({ "has to be printable ASCII without spaces" }, token.refusal)
-    assert.same({ "integer", 8200, { 1, 65535 } }, { port.type, port.default, port.between })
-    assert.same({ "v1", "v2" }, fields["hcv.kv"].spec.one_of)
-    assert.same({ "boolean", true }, { fields["aws.ssl_verify"].spec.type, fields["aws.ssl_verify"].spec.default })
-    assert.same(
-      { "array", "string" },
-      { fields["hcv.redirect_hosts"].spec.type, fields["hcv.redirect_hosts"].spec.elements.type }
-    )
-    assert.equal("number", fields["aws.ttl"].spec.type)
-    for name, field in pairs(fields) do
-      assert.is_string(field.spec.description, name)
-    end
-    assert.same(
-      { if_match = { eq = "approle" }, then_match = { required = true } },
-      server:eval [[
-        for _, check in ipairs(require("kong.vaults.hcv.schema").fields[1].config.entity_checks) do
-          local it = check.conditional
-          if it and it.if_field == "auth_method" and it.then_field == "approle_role_id" then
-            return { if_match = it.if_match, then_match = it.then_match }
-          end
-        end
-      ]]
-    )
-  end)
 
   describe("the plugin", function()
     local LOAD = [[
@@ -323,6 +170,67 @@ describe("in Kong,", function()
       assert.equal("flush", server:eval "return kong.calls[#kong.calls]")
     end)
 
+    it("goes on serving what Kong still serves by, when its whole configuration is replaced", function()
+      local server = serving()
+      for _, reference in ipairs({ "{vault://hcv/kept/value}", "{vault://mine/kept/value}" }) do
+        assert.equal("value of kept", (server:value(reference)))
+      end
+      server:eval [[
+        entities[1].prefix = "renamed"
+        kong.vault.flush()
+        config = { a = "", b = "", ["$refs"] = { a = "{vault://hcv/kept/value}", b = "{vault://mine/kept/value}" } }
+        kong.vault.update(config)
+      ]]
+      assert.same({ "value of kept", "value of kept" }, server:eval "return { config.a, config.b }")
+      assert.same({ 1, 1 }, { vault:count "/v1/secret/kept", vault:count "/v1/mine/kept" })
+      assert.equal("value of kept", (server:value "{vault://renamed/kept/value}"))
+      server:eval [[
+        local now = ngx.now
+        ngx.now = function() return now() + 6 end
+        kong.post("kong-vault.entities")
+      ]]
+      assert.same({ nil, "could not find vault (mine)" }, { server:value "{vault://mine/kept/value}" })
+    end)
+
+    it("has Kong forget a certificate whose secret could not be had, once it can", function()
+      local pair = certs.authority("an authority").issue("placeholder", "DNS:localhost")
+      vault:route("/v1/secret/tls", { status = 503, body = "{}" })
+      local server = start(LOAD .. [[
+        forgotten = {}
+        kong.core_cache = { invalidate_local = function(_, key) forgotten[#forgotten + 1] = key end }
+        kong.db.certificates = {
+          cache_key = function(_, id) return "certificates:" .. id end,
+          each = function()
+            local rows = { { id = "in-order" }, { id = "lacking", ["$refs"] = { cert = "{vault://hcv/tls/value}" } } }
+            return function()
+              local row = table.remove(rows)
+              if row and row["$refs"] then
+                kong.vault.get(row["$refs"].cert)
+              end
+              return row
+            end
+          end,
+        }
+      ]], {
+        init_worker = WORKER,
+        ports = { "tls" },
+        server = ([[
+          listen 127.0.0.1:{{tls}} ssl;
+          ssl_certificate %s;
+          ssl_certificate_key %s;
+          ssl_certificate_by_lua_block { kong.vault.get "{vault://hcv/tls/value}" }
+        ]]):format(pair.certificate, pair.key),
+      })
+      process.run({ command = { "openssl", "s_client", "-connect", "127.0.0.1:" .. server.vars.tls } })
+      assert.same({}, server:eval "return forgotten")
+      vault:route("/v1/secret/tls", nil)
+      local forgotten = wait.eventually("Kong forgets it", function()
+        local now = server:eval "return forgotten"
+        return #now > 0 and now
+      end)
+      assert.same({ "certificates:lacking" }, forgotten)
+    end)
+
     it("gives Kong its own functions back where its configuration says off, and takes them again", function()
       local server = serving()
       assert.equal(
@@ -353,15 +261,5 @@ describe("in Kong,", function()
         assert.equal("get {vault://custom/x}", server:eval "return kong.calls[#kong.calls]")
       end
     end)
-  end)
-
-  it("the files of strategies and plugin are where Kong looks", function()
-    for _, backend in ipairs({ "aws", "hcv" }) do
-      assert.is_true(files.exists(("lua/kong/vaults/%s/init.lua"):format(backend)))
-      assert.is_true(files.exists(("lua/kong/vaults/%s/schema.lua"):format(backend)))
-    end
-    for _, name in ipairs({ "handler", "schema", "api" }) do
-      assert.is_true(files.exists(("lua/kong/plugins/kong-vault/%s.lua"):format(name)))
-    end
   end)
 end)

@@ -62,6 +62,9 @@ enum Command {
         /// As the tables of the README
         #[arg(long)]
         markdown: bool,
+        /// Which option may be set from where, as the table of docs/options-policy.md
+        #[arg(long, conflicts_with = "markdown")]
+        policy: bool,
     },
 }
 
@@ -96,9 +99,9 @@ pub fn run() -> ExitCode {
         Command::Check { file, conf, resolve, timeout } => {
             check::run(&file, conf.as_deref(), resolve, timeout.as_deref())
         }
-        Command::Vaults { markdown } => {
-            Outcome::Done(Secret::new(if markdown { tables::markdown() } else { tables::text() }))
-        }
+        Command::Vaults { markdown: true, .. } => Outcome::Done(Secret::new(tables::markdown())),
+        Command::Vaults { policy: true, .. } => Outcome::Done(Secret::new(tables::policy())),
+        Command::Vaults { .. } => Outcome::Done(Secret::new(tables::text())),
     };
     let unprinted = |error: std::io::Error| fail(1, &format!("standard output can't be written ({error})"));
     match outcome {

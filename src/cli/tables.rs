@@ -46,6 +46,25 @@ pub fn markdown() -> String {
     out
 }
 
+/// Which option may be set from where.
+pub fn policy() -> String {
+    let mut out = String::from(
+        "| vault | option | kong.conf, `configure`, environment | vault entity | reference | a credential |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    let mut row = |vault: &str, opt: &Opt, entity: bool| {
+        let yes = |holds| if holds { "yes" } else { "no" };
+        let (entity, reference, credential) = (yes(entity), yes(opt.overridable), yes(opt.sensitive));
+        let _ = writeln!(out, "| {vault} | `{}` | yes | {entity} | {reference} | {credential} |", opt.name);
+    };
+    for backend in ALL {
+        backend.options.iter().for_each(|opt| row(&format!("`{}`", backend.name), opt, true));
+    }
+    COMMON.iter().for_each(|opt| row("every", opt, true));
+    OWN.iter().for_each(|opt| row("kong-vault itself", opt, false));
+    out
+}
+
 fn table(out: &mut String, options: &[Opt], variable: impl Fn(&Opt) -> String) {
     out.push_str("| option | type | default | accepted | in a reference | environment variable | meaning |\n");
     out.push_str("|---|---|---|---|---|---|---|\n");

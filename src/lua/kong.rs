@@ -8,16 +8,11 @@ use super::{Native, or_error};
 use crate::backend::{ALL, Descriptor, When, find};
 use crate::config::{Source, entity, options_of};
 use crate::error::{Error, Kind, Result};
-use crate::options::{LONGEST, OWN, Opt, Type};
+use crate::options::{LONGEST, Opt, Type};
 
 /// Adds functions to the module.
 pub fn functions(lua: &Lua, module: &Table) -> mlua::Result<()> {
     module.set("backends", ALL.iter().map(|backend| backend.name).collect::<Vec<_>>())?;
-    let own = lua.create_table()?;
-    for opt in OWN {
-        own.push(option(lua, opt)?)?;
-    }
-    module.set("own_options", own)?;
     module.set("options", lua.create_function(options)?)?;
     module.set("needs", lua.create_function(needs)?)?;
     module.set("refusal", lua.create_function(refusal)?)

@@ -105,12 +105,11 @@ _M.vm = vm
 _M.parse_reference = module.parse_reference
 _M.message = module.message
 
--- For Kong: the names of the backends, the options of each and of ours, which of them others make necessary, and why an
+-- For Kong: the names of the backends, the options of each, which of them others make necessary, and why an
 -- option refuses a value.
 _M.backends = module.backends
 _M.options = module.options
 _M.needs = module.needs
-_M.own_options = module.own_options
 _M.refusal = module.refusal
 
 -- For front.lua: the live counter, cells for the generation that its copies are of and for its hits, and the last answer.

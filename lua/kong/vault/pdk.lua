@@ -1,6 +1,7 @@
 -- In Kong: our functions in place of `kong.vault`'s own, configured by what Kong has read from kong.conf and the
 -- environment.
 
+local certificates = require "kong.vault.certificates"
 local entities = require "kong.vault.entities"
 local front = require "kong.vault.front"
 local kongs_keys = require "kong.vault.kongs_keys"
@@ -112,6 +113,7 @@ local elsewhere = {
     end
     return value, nil, false
   end,
+  lacks = certificates.note,
 }
 
 -- Kong reads its declarative configuration in init, and then has all references in it resolved: the vaults among it are
@@ -132,11 +134,11 @@ local function try(callback, options)
   return vault.try(callback, options)
 end
 
--- Kong calls this when its declarative configuration was replaced, entities and all.
+-- Kong calls this whenever a declarative configuration was replaced, entities and all. Values have their time; those of
+-- vaults that changed are forgotten.
 local function flush()
-  entities.refresh()
-  originals.flush()
-  return vault.flush()
+  entities.replaced()
+  return originals.flush()
 end
 
 -- Kong's own goes on rotating the values of others' vaults.

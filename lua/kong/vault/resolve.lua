@@ -159,8 +159,7 @@ local function one_or_two(value, err)
   return value
 end
 
--- The value of one reference: `value`, or `nil, err`.
-function _M.one(reference)
+local function one(reference)
   if elsewhere and native.vm:names_no_vault(reference) then
     return elsewhere.get(reference)
   end
@@ -184,6 +183,15 @@ function _M.one(reference)
     return settle(reference, status, value)
   end
   return land(reference, value, how, landed)
+end
+
+-- The value of one reference: `value`, or `nil, err`.
+function _M.one(reference)
+  local value, err = one(reference)
+  if value == nil and elsewhere then
+    elsewhere.lacks(reference)
+  end
+  return one_or_two(value, err)
 end
 
 -- The value of one reference, newer than now where that can be waited for, and for how many seconds its vault said that it

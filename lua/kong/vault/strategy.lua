@@ -138,7 +138,7 @@ end
 -- looked up.
 local function is_up()
   local kong = rawget(_G, "kong")
-  return not ngx.IS_CLI and type(kong) == "table" and kong.configuration ~= nil and kong.db ~= nil
+  return not rawget(ngx, "IS_CLI") and type(kong) == "table" and kong.configuration ~= nil and kong.db ~= nil
 end
 
 local function reference_of(backend, options, resource, version)

@@ -1,0 +1,196 @@
+-- References as somebody writes them who may edit a plugin, but not a vault, and who wants its credentials sent elsewhere.
+-- Each comes with what its error has to say. `EVIL` stands for the port of the attacker's.
+
+local files = require "spec.support.files"
+
+local EVIL = "127.0.0.2:EVIL"
+
+-- What is set to get somewhere; any other option is set to something or other.
+local VALUES = {
+  host = "127.0.0.2",
+  port = "EVIL",
+  proxy = "http://" .. EVIL,
+  endpoint_url = "http://" .. EVIL,
+  sts_endpoint_url = "http://" .. EVIL,
+  oauth2_token_endpoint = "http://" .. EVIL .. "/token",
+  redirect_hosts = EVIL,
+  ssl_verify = "false",
+  tls_skip_verify = "true",
+}
+
+local function plain(text)
+  return (text:gsub("%p", "%%%0"))
+end
+
+local _M = {}
+
+--- One for each option, and each other spelling of it, that the README's tables keep from references.
+function _M.of_tables()
+  local list, vault = {}, nil
+  local readme = files.read "README.md"
+  local tables = readme:match "<!%-%- options:begin %-%->(.*)<!%-%- options:end %-%->"
+  for line in tables:gmatch "[^\n]+" do
+    vault = line:match "^### `(%w+)`" or (not line:find "^###" and vault or nil)
+    local name = line:match "^| `([%w_]+)` |"
+    local may = line:match "| (%w+) | `KONG_VAULT"
+    if vault and name and may == "no" then
+      local spellings = { name }
+      for alias in (line:match "%(also called ([^)]*)%)" or ""):gmatch "`([%w_]+)`" do
+        spellings[#spellings + 1] = alias
+      end
+      for _, spelling in ipairs(spellings) do
+        list[#list + 1] = {
+          ("{vault://%s/hello/foo?%s=%s}"):format(vault, spelling, VALUES[name] or "other"),
+          ("option %s of the %s vault %%(%s%%) may not be set by the reference"):format(plain(name), vault, vault),
+        }
+      end
+    end
+  end
+  return list
+end
+
+local OTHER_VAULTS = "could not find vault"
+local NO_SUCH = "there is no secret/" -- it was asked for where the operator said, and isn't there
+local NO_REFERENCE = "reference url"
+
+_M.OPTIONS = {
+  { "{vault://hcv/hello/foo?host=127.0.0.2&port=EVIL}", "option host of the hcv vault" },
+  { "{vault://hcv/hello/foo?ho%73t=127.0.0.2&po%72t=EVIL}", "option host of the hcv vault" },
+  { "{vault://hcv/hello/foo?ttl=1&host=127.0.0.2}", "option host of the hcv vault" },
+  { "{vault://hcv/hello/foo?ttl=1&ttl=2}", "option ttl of the hcv vault is set twice by the reference" },
+  { "{vault://hcv/hello/foo?host=unix:///tmp/evil.sock}", "option host of the hcv vault" },
+  { "{vault://hcv/hello/foo?host=%5B::1%5D}", "option host of the hcv vault" },
+  { "{vault://hcv/hello/foo?host}", "option host of the hcv vault" },
+  { "{vault://hcv/hello/foo?host=}", "option host of the hcv vault" },
+  { "{vault://hcv/hello/foo?HOST=127.0.0.2}", "unknown option HOST" },
+  { "{vault://hcv/hello/foo?%20host=127.0.0.2}", "unknown option  host" },
+  { "{vault://hcv/hello/foo?host%00=127.0.0.2}", "unknown option host" },
+  { "{vault://hcv/hello/foo?host%0d%0a=127.0.0.2}", "unknown option host\\r\\n" },
+  { "{vault://hcv/hello/foo?hоst=127.0.0.2}", "unknown option hоst" }, -- a Cyrillic о
+  { "{vault://hcv/hello/foo?ｈｏｓｔ=127.0.0.2}", "unknown option ｈｏｓｔ" },
+  { "{vault://hcv/hello/foo?;host=127.0.0.2}", "unknown option ;host" },
+  { "{vault://hcv/hello/foo?ttl=1;host=127.0.0.2}", 'value "1;host=127.0.0.2" of option ttl' },
+  { "{vault://hcv/hello/foo?ttl=1%26host=127.0.0.2}", 'value "1&host=127.0.0.2" of option ttl' },
+  { "{vault://hcv/hello/foo?ttl=1%0d%0aX-Vault-Token:%20a}", "of option ttl" },
+  { "{vault://hcv/hello/foo?base64_decode=true%0d%0aHost:%20evil}", "of option base64_decode" },
+  { "{vault://hcv/hello/foo?socket=/tmp/evil.sock}", "unknown option socket" },
+  { "{vault://hcv/hello/foo?http_proxy=http://" .. EVIL .. "}", "unknown option http_proxy" },
+  { "{vault://hcv/hello/foo?config.host=127.0.0.2}", "unknown option config.host" },
+  { "{vault://hcv/hello/foo?vault_hcv_host=127.0.0.2}", "unknown option vault_hcv_host" },
+  {
+    "{vault://hcv/hello/foo?vault_strict_compatibility=true&host=127.0.0.2}",
+    "unknown option vault_strict_compatibility",
+  },
+  { "{vault://hcv/hello/foo?namespace=a%0d%0aX-Evil:%201}", "option namespace of the hcv vault" },
+  { "{vault://mine/hello/foo?host=127.0.0.2&port=EVIL}", "option host of the hcv vault %(mine%)" },
+  { "{vault://mine/hello/foo?token=stolen}", "option token of the hcv vault %(mine%)" },
+}
+
+_M.NAMES = {
+  { "{vault://hcv@" .. EVIL .. "/hello/foo}", OTHER_VAULTS },
+  { "{vault://" .. EVIL .. "/hello/foo}", OTHER_VAULTS },
+  { "{vault://hcv:EVIL/hello/foo}", OTHER_VAULTS },
+  { "{vault://user:password@hcv/hello/foo}", OTHER_VAULTS },
+  { "{vault://[::1]/hello/foo}", OTHER_VAULTS },
+  { "{vault://evil.example/hello/foo}", OTHER_VAULTS },
+  { "{vault://hcv.evil.example/hello/foo}", OTHER_VAULTS },
+  { "{vault://http://" .. EVIL .. "/hello/foo}", OTHER_VAULTS },
+  { "{vault://hcv\\@" .. EVIL .. "/hello/foo}", OTHER_VAULTS },
+  { "{vault://hcv%2F@" .. EVIL .. "/hello/foo}", OTHER_VAULTS },
+  { "{vault://HCV/hello/foo}", OTHER_VAULTS },
+  { "{vault://hсv/hello/foo}", OTHER_VAULTS }, -- a Cyrillic с
+  { "{vault://ｈｃｖ/hello/foo}", OTHER_VAULTS },
+  { "{vault://hcv\226\128\139/hello/foo}", OTHER_VAULTS }, -- a zero-width space
+  { "{vault://hcv\0/hello/foo}", OTHER_VAULTS },
+  { "{vault://hcv\r\nHost: evil/hello/foo}", OTHER_VAULTS },
+  { "{vault://hcv@0123456789abcdef-0/hello/foo}", OTHER_VAULTS },
+  { "{vault:////" .. EVIL .. "/hello/foo}", "not a reference" },
+  { "{vault://hcv?host=" .. EVIL .. "}", NO_REFERENCE },
+  { "{vault://hcv#" .. EVIL .. "/hello/foo}", NO_REFERENCE },
+}
+
+_M.PATHS = {
+  { "{vault://hcv/../sys/health/foo}", "may not hold `.` or `..`" },
+  { "{vault://hcv/..%2F..%2Fsys%2Fhealth/foo}", "may not hold `.` or `..`" },
+  { "{vault://hcv/%2e%2e%2f%2e%2e%2fauth%2ftoken%2fcreate/foo}", "may not hold `.` or `..`" },
+  { "{vault://hcv/hello%2F..%2F..%2Fsys/foo}", "may not hold `.` or `..`" },
+  { "{vault://hcv/.%2Fhello/foo}", "may not hold `.` or `..`" },
+  { "{vault://hcv/%252e%252e%252fsys/foo}", NO_SUCH },
+  { "{vault://hcv/..;%2Fsys/foo}", NO_SUCH },
+  { "{vault://hcv/..%5C..%5Csys/foo}", NO_SUCH },
+  { "{vault://hcv/．．%2Fsys/foo}", NO_SUCH },
+  { "{vault://hcv/%2F%2F" .. EVIL .. "%2Fhello/foo}", "may not hold an empty part" },
+  { "{vault://hcv/%2Fsys%2Fhealth/foo}", "may not hold an empty part" },
+  { "{vault://hcv/http:%2F%2F" .. EVIL .. "%2Fhello/foo}", "may not hold an empty part" },
+  { "{vault://hcv/http:/" .. EVIL .. "/hello/foo}", NO_SUCH },
+  { "{vault://hcv/@" .. EVIL .. "/foo}", NO_SUCH },
+  { "{vault://hcv/:EVIL@" .. EVIL .. "/foo}", NO_SUCH },
+  { "{vault://hcv/hello%3Fversion=1%26host=evil/foo}", NO_SUCH },
+  { "{vault://hcv/hello%23fragment/foo}", NO_SUCH },
+  { "{vault://hcv/hello%20HTTP%2F1.1/foo}", NO_SUCH },
+  { "{vault://hcv/hello%0d%0aX-Vault-Namespace:%20root/foo}", "may not hold control characters" },
+  { "{vault://hcv/hello%0d%0a%0d%0aGET%20%2F/foo}", "may not hold control characters" },
+  { "{vault://hcv/hello\r\nHost: " .. EVIL .. "/foo}", "may not hold control characters" },
+  { "{vault://hcv/hello%00/foo}", "may not hold control characters" },
+  { "{vault://hcv/hello%C2%85/foo}", "may not hold control characters" },
+  { "{vault://hcv/hello%09/foo}", "may not hold control characters" },
+  { "{vault://hcv/hello%E2%80%A8X-Evil:1/foo}", NO_SUCH }, -- a line separator
+  { "{vault://hcv/hello%E5%98%8D%E5%98%8AX-Evil:1/foo}", NO_SUCH }, -- their last bytes are CR and LF
+  { "{vault://hcv/%E2%80%AEolleh/foo}", NO_SUCH }, -- written from right to left
+  { "{vault://hcv/%c0%ae%c0%ae%c0%afsys/foo}", "utf%-8" },
+  { "{vault://hcv/%ff%fe/foo}", "utf%-8" },
+  { "{vault://hcv/hello/foo#-1}", NO_REFERENCE },
+  { "{vault://hcv/hello/foo#+1}", NO_REFERENCE },
+  { "{vault://hcv/hello/foo#99999999999}", NO_REFERENCE },
+  { "{vault://hcv/hello/foo#1#2}", NO_REFERENCE },
+  { "{vault://hcv/hello/foo#1&host=" .. EVIL .. "}", NO_REFERENCE },
+  { "{vault://hcv/hello/foo#1?host=" .. EVIL .. "}", NO_REFERENCE },
+  { "{vault://hcv/hello/foo#%31}", NO_REFERENCE },
+  { "{vault://hcv/hello/foo#7}", "kv v1 keeps no old versions" },
+  { "{vault://hcv/" .. ("a"):rep(9000) .. "/foo}", "is too long" },
+  { "{vault://hcv/" .. ("%2e%2e%2f"):rep(3000) .. "/foo}", "may not hold `.` or `..`" },
+  { "{vault://hcv/" .. ("a/"):rep(5000) .. "foo}", "is too long" },
+  { "{vault://hcv/" .. ("?"):rep(20000) .. "}", "reference url has empty path" },
+  { "{vault://hcv/away/foo}", "redirects to 127.0.0.2:EVIL, which is not followed" },
+  { "{vault://hcv/away-to-socket/foo}", "redirects" },
+}
+
+_M.AWS = {
+  { "{vault://aws/hello/foo?region=evil.example}", "of option region of the aws vault" },
+  { "{vault://aws/hello/foo?region=" .. EVIL .. "/}", "of option region of the aws vault" },
+  { "{vault://aws/hello/foo?region=us-east-1.evil.example}", "of option region of the aws vault" },
+  { "{vault://aws/hello/foo?region=us-east-1@" .. EVIL .. "}", "of option region of the aws vault" },
+  { "{vault://cloud/hello/foo?region=us-east-1@" .. EVIL .. "}", "of option region of the aws vault" },
+  { "{vault://cloud/hello/foo?region=" .. EVIL .. "%23-1}", "of option region of the aws vault" },
+  { "{vault://cloud/hello/foo?region=us-east-1%2F..}", "of option region of the aws vault" },
+  { "{vault://cloud/hello/foo?region=us-east-1%0d%0aHost:%20evil}", "of option region of the aws vault" },
+  { "{vault://cloud/hello/foo?region=us-east-1%0a}", "of option region of the aws vault" },
+  { "{vault://cloud/hello/foo?region=us-east-1%00}", "of option region of the aws vault" },
+  { "{vault://cloud/hello/foo?region=ｕs-east-1}", "of option region of the aws vault" },
+  { "{vault://cloud/hello/foo?region=US-EAST-1}", "of option region of the aws vault" },
+  { "{vault://cloud/hello/foo?region=us-east-1?x=1}", "of option region of the aws vault" },
+  { "{vault://aws/hello/foo?use_fips=maybe}", "option use_fips of the aws vault" },
+  { "{vault://aws/hello/foo?aws_access_key_id=AKIAEVIL}", "unknown option aws_access_key_id" },
+  { '{vault://aws/a","SecretId":"other/}', "no secret" },
+  { "{vault://aws/arn:aws:secretsmanager:us-east-1:999999999999:secret:theirs/foo}", "no secret" },
+  { "{vault://aws/..%2F..%2Flatest%2Fmeta-data/foo}", "no secret" },
+  { "{vault://aws/hello?x=%0d%0a/foo}", "unknown option x" },
+  { "{vault://aws/hello%0d%0aX-Amz-Target:%20secretsmanager.DeleteSecret/foo}", "control character" },
+  { "{vault://aws/hello%00/foo}", "control character" },
+  { "{vault://aws/" .. ("b"):rep(4000) .. "/foo}", "longer than 2048 bytes" },
+  { "{vault://aws/away/foo}", "aws vault" },
+  { "{vault://aws/hello/foo#9}", "has no version 9" },
+}
+
+--- All of them, with the attacker's port in place of its name.
+function _M.all(port)
+  local all = {}
+  for _, list in ipairs({ _M.of_tables(), _M.OPTIONS, _M.NAMES, _M.PATHS, _M.AWS }) do
+    for _, pair in ipairs(list) do
+      all[#all + 1] = { (pair[1]:gsub("EVIL", port)), (pair[2]:gsub("EVIL", port)) }
+    end
+  end
+  return all
+end
+
+return _M
