@@ -1,4 +1,4 @@
-//! The signal mask of threads of ours, and the end of programs of ours.
+//! The signal mask of threads of ours.
 //!
 //! A signal that lands in one of our threads does not interrupt nginx's `epoll_wait`: a SIGHUP or SIGCHLD would wait for
 //! the next event. So every thread of ours is born with all signals blocked.
@@ -35,18 +35,6 @@ impl Drop for AllBlocked {
         // SAFETY: `before` was written by pthread_sigmask.
         unsafe {
             libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut());
-        }
-    }
-}
-
-/// Kills a process group of our own, by its leader, which must not have been reaped yet.
-pub fn end_group(leader: u32) {
-    if let Ok(leader) = libc::pid_t::try_from(leader)
-        && leader > 1
-    {
-        // SAFETY: no memory is involved; a group that is gone is no error that matters.
-        unsafe {
-            libc::kill(-leader, libc::SIGKILL);
         }
     }
 }

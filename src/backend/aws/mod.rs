@@ -109,19 +109,20 @@ impl Aws {
     async fn read(&self, ask: &Ask) -> Result<Fetched> {
         let stage = self.stage(ask.version)?;
         self.check_name(&ask.resource)?;
-        let region = self.chain.region().await?;
+        let stand = self.chain.stand().await?;
+        let region = &*stand.region;
         let question = Question {
-            url: self.endpoint.url(&self.label, &region, self.chain.variant().await)?,
-            region: &region,
+            url: self.endpoint.url(&self.label, region, stand.variant)?,
+            region,
             secret: &ask.resource,
             stage,
         };
-        let mut login = self.chain.login(&region).await?;
+        let mut login = stand.login().await?;
         let mut answer = self.ask(&question, &login).await?;
         // Credentials may end, or be replaced, before their time.
         if answer.status >= 400
             && Refusal::of(&answer).is_of_credentials()
-            && let Some(other) = self.chain.instead_of(&login, &region).await
+            && let Some(other) = stand.instead_of(&login).await
         {
             login = other;
             answer = self.ask(&question, &login).await?;
@@ -129,7 +130,7 @@ impl Aws {
         let address = question.url.parse().map_or_else(|_| String::new(), |uri| address(&uri));
         let asked = Asked {
             place: &format!("{} at {address}", self.label),
-            region: &region,
+            region,
             secret: &shown(&ask.resource),
             previous: stage == PREVIOUS,
             login: &login.origin,

@@ -27,14 +27,17 @@ impl Asker {
         let timeout = transport.timeout.mul_f64(SHARE);
         let label = format!("{} getting credentials", transport.label);
         // What is said of the vault's own server is not said of others.
-        let (server_name, client_cert, client_key) = (None, None, None);
-        let transport = Transport { label, timeout, server_name, client_cert, client_key, ..transport.clone() };
-        Ok(Self {
-            label: transport.label.clone(),
-            services: Client::new(&transport)?,
-            local: Client::new(&Transport { proxy: Some("off"), socket: None, ..transport })?,
-            clock,
-        })
+        let services = Transport {
+            label: label.clone(),
+            timeout,
+            server_name: None,
+            client_cert: None,
+            client_key: None,
+            socket: None,
+            ..transport.clone()
+        };
+        let local = Transport { proxy: Some("off"), ..services.clone() };
+        Ok(Self { label, services: Client::new(&services)?, local: Client::new(&local)?, clock })
     }
 
     /// `aws vault (mine) getting credentials: …`.

@@ -2,7 +2,6 @@
 //! identity, a container's agent, an EC2 instance's metadata. The first that is set up is who we are; one that is not says
 //! so in a clause of its own. On top, a role may be assumed.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -61,7 +60,7 @@ impl From<Error> for Missing {
 /// The credentials of one vault, kept and renewed.
 pub struct Chain {
     sources: Arc<Sources>,
-    region: Option<String>,
+    region: Option<Arc<str>>,
     patience: Duration,
     current: Mutex<Option<Current>>,
 }
@@ -69,8 +68,27 @@ pub struct Chain {
 /// A keeper, and what its credentials depend on: another profile's, or another region's, are others.
 struct Current {
     profile: Arc<Profile>,
-    region: String,
+    region: Arc<str>,
     keeper: Arc<Keeper>,
+}
+
+/// What holds for one fetch: the profile's files are looked at once for it.
+pub struct Stand {
+    pub region: Arc<str>,
+    pub variant: Variant,
+    keeper: Arc<Keeper>,
+}
+
+impl Stand {
+    /// Credentials that are good now.
+    pub async fn login(&self) -> Result<Login> {
+        self.keeper.get().await
+    }
+
+    /// Others, where AWS says that these have ended or are not known (any more).
+    pub async fn instead_of(&self, refused: &Login) -> Option<Login> {
+        self.keeper.instead_of(refused).await
+    }
 }
 
 struct Sources {
@@ -125,19 +143,42 @@ impl Chain {
             label: label.clone(),
         };
         Ok(Self {
-            region: region.map(|(_, region)| region.to_owned()),
+            region: region.map(|(_, region)| region.into()),
             patience: wanted.transport.timeout.mul_f64(SHARE),
             sources: Arc::new(sources),
             current: Mutex::default(),
         })
     }
 
+    /// Where and as whom AWS is asked now. Fails where nobody says which region.
+    pub async fn stand(&self) -> Result<Stand> {
+        let profile = self.sources.profiles.current().await;
+        let region = self.region_of(&profile)?;
+        let variant = self.sources.variant(&profile);
+        Ok(Stand { keeper: self.keeper(profile, &region), region, variant })
+    }
+
     /// The region: an option's, the environment's, the profile's.
-    pub async fn region(&self) -> Result<Cow<'_, str>> {
+    pub async fn region(&self) -> Result<Arc<str>> {
+        self.region_of(&*self.sources.profiles.current().await)
+    }
+
+    /// Where STS is.
+    pub async fn sts_url(&self, region: &str) -> Result<String> {
+        let variant = self.sources.variant(&*self.sources.profiles.current().await);
+        self.sources.sts.url(&self.sources.label, region, variant)
+    }
+
+    /// Credentials that are good now, for whoever knows the region.
+    pub async fn login(&self, region: &str) -> Result<Login> {
+        self.keeper(self.sources.profiles.current().await, region).get().await
+    }
+
+    fn region_of(&self, profile: &Profile) -> Result<Arc<str>> {
         if let Some(region) = &self.region {
-            return Ok(Cow::Borrowed(region));
+            return Ok(Arc::clone(region));
         }
-        let (profile, label) = (self.sources.profiles.current().await, &self.sources.label);
+        let label = &self.sources.label;
         let Some(region) = profile.property("region") else {
             return Err(Error::new(
                 Kind::Config,
@@ -149,44 +190,25 @@ impl Chain {
             ));
         };
         check_region(label, &profile.origin, region)?;
-        Ok(Cow::Owned(region.to_owned()))
+        Ok(region.into())
     }
 
-    /// Which of AWS's endpoints are wanted.
-    pub async fn variant(&self) -> Variant {
-        self.sources.variant(&*self.sources.profiles.current().await)
-    }
-
-    /// Where STS is.
-    pub async fn sts_url(&self, region: &str) -> Result<String> {
-        self.sources.sts.url(&self.sources.label, region, self.variant().await)
-    }
-
-    /// Credentials that are good now.
-    pub async fn login(&self, region: &str) -> Result<Login> {
-        self.keeper(region).await.get().await
-    }
-
-    /// Others, where AWS says that these have ended or are not known (any more).
-    pub async fn instead_of(&self, refused: &Login, region: &str) -> Option<Login> {
-        self.keeper(region).await.instead_of(refused).await
-    }
-
-    async fn keeper(&self, region: &str) -> Arc<Keeper> {
-        let profile = self.sources.profiles.current().await;
+    fn keeper(&self, profile: Arc<Profile>, region: &str) -> Arc<Keeper> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         match &*current {
-            Some(known) if Arc::ptr_eq(&known.profile, &profile) && known.region == region => Arc::clone(&known.keeper),
+            Some(known) if Arc::ptr_eq(&known.profile, &profile) && *known.region == *region => {
+                Arc::clone(&known.keeper)
+            }
             _ => {
-                let region = region.to_owned();
-                let keeper = Arc::new(self.keep(Arc::clone(&profile), region.clone()));
+                let region: Arc<str> = region.into();
+                let keeper = Arc::new(self.keep(Arc::clone(&profile), Arc::clone(&region)));
                 *current = Some(Current { profile, region, keeper: Arc::clone(&keeper) });
                 keeper
             }
         }
     }
 
-    fn keep(&self, profile: Arc<Profile>, region: String) -> Keeper {
+    fn keep(&self, profile: Arc<Profile>, region: Arc<str>) -> Keeper {
         let sources = Arc::clone(&self.sources);
         let label = self.sources.label.clone();
         Keeper::new(&label, self.patience, self.sources.asker.clock.clone(), move |stage| {

@@ -67,8 +67,12 @@ impl Metadata {
                     "EC2's metadata service gives no session (IMDSv2, status {status}), and IMDSv1 is not allowed"
                 )));
             }
-            Err(error) if error.is_outage() && !self.seen.load(Ordering::Relaxed) => {
-                return Err(Missing::Absent(format!("no metadata service of EC2 answers at {}", session.address())));
+            Ok(Asked::Silence(error)) if self.seen.load(Ordering::Relaxed) => return Err(error.into()),
+            Ok(Asked::Silence(_)) => {
+                return Err(Missing::Absent(format!(
+                    "no metadata service of EC2 answers at {} (on EC2, a container needs a hop limit of 2)",
+                    session.address()
+                )));
             }
             Err(error) => return Err(error.into()),
         };
@@ -113,6 +117,7 @@ enum Asked {
     Token(HeaderValue),
     /// There is no such thing here (any more): the status.
     NotHere(u16),
+    Silence(Error),
 }
 
 struct Session<'a> {
@@ -149,7 +154,13 @@ impl Session<'_> {
         };
         // A packet may get lost, and silence is taken for an absence.
         let answer = match ask().await {
-            Err(error) if error.kind() == Kind::Timeout => ask().await?,
+            Err(error) if error.kind() == Kind::Timeout => ask().await,
+            answer => answer,
+        };
+        let answer = match answer {
+            Err(error) if matches!(error.kind(), Kind::Timeout | Kind::Unavailable) => {
+                return Ok(Asked::Silence(error));
+            }
             answer => answer?,
         };
         match answer.status {

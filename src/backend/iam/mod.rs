@@ -23,7 +23,7 @@ mod sso;
 mod sts;
 
 pub use asker::{address, send_in_time, shown};
-pub use chain::{Chain, Wanted};
+pub use chain::{Chain, Stand, Wanted};
 pub use clock::Clock;
 pub use endpoint::{Endpoint, SECRETS_MANAGER};
 pub use login::{Keys, Login};

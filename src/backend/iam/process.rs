@@ -1,7 +1,8 @@
 //! Credentials that a program writes (`credential_process`).
 //!
 //! nginx reaps every child of its process in its handler of SIGCHLD, so this never waits for the program: its output's
-//! end is its end, and a shell around it writes its status behind its output.
+//! end is its end, and a shell around it writes its status behind its output. That shell also ends the program where
+//! nobody is here any more to read what it writes: it holds the other end of a pipe that closes with us.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -17,7 +18,6 @@ use super::answer;
 use super::login::Keys;
 use crate::environment::Environment;
 use crate::error::Kind;
-use crate::signals;
 
 /// Far above the JSON of credentials.
 const OUTPUT_LIMIT: usize = 64 * 1024;
@@ -28,7 +28,19 @@ const LIMIT: Duration = Duration::from_secs(50);
 /// How often its end is looked for, once its output is over. What is left is nginx's to reap.
 const REAPING: (Duration, u32) = (Duration::from_millis(2), 100);
 
-const AROUND: &str = r#"/bin/sh -c "$1" </dev/null 2>/dev/null; printf '\n%d' "$?""#;
+/// Input: the pipe that closes. Output: what the program writes, a line's end, and its status. Whatever does not end when
+/// it is asked to is killed.
+const AROUND: &str = r#"
+exec 3<&0 </dev/null 2>/dev/null
+trap 'exit 1' TERM
+{ trap '' TERM; read -r _ <&3; kill -TERM 0; sleep 1; kill -KILL 0; } >/dev/null &
+leash=$!
+/bin/sh -c "$1" 3<&-
+status=$?
+kill -KILL $leash
+wait $leash
+printf '\n%d' $status
+"#;
 
 /// Runs a command by the shell, as AWS's own clients do, with the captured environment. Its output is never shown. A
 /// failure is a kind and a clause.
@@ -38,7 +50,6 @@ pub async fn keys(command: &str, environment: &Environment) -> Result<Keys, (Kin
     let written = match tokio::time::timeout(LIMIT, read(output)).await {
         Ok(written) => written.map_err(|reason| (Kind::Invalid, reason.to_owned()))?,
         Err(_) => {
-            drop(program);
             let reason = format!("the program did not end within {} seconds, and was ended", LIMIT.as_secs());
             return Err((Kind::Timeout, reason));
         }
@@ -65,13 +76,13 @@ fn start(command: &str, environment: &Environment) -> std::io::Result<(Running, 
         .args(["-c", AROUND, "kong-vault", command])
         .env_clear()
         .envs(environment.iter().map(|(name, value)| (name, OsStr::from_bytes(value.as_bytes()))))
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()?;
     let output = child.stdout.take();
-    let running = Running(Some(child));
+    let running = Running(child);
     let output = output.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::BrokenPipe))?;
     Ok((running, Receiver::from_owned_fd(output.into())?))
 }
@@ -88,31 +99,17 @@ async fn read(mut output: Receiver) -> Result<Zeroizing<Vec<u8>>, &'static str> 
     }
 }
 
-/// A program under way: it and its children end with this, unless they have ended.
-struct Running(Option<Child>);
+/// A program under way: it and its children end with this, as the pipe to the shell around it closes.
+struct Running(Child);
 
 impl Running {
     /// Its output is over, so that it is about to end: it is reaped, if nginx has not done that.
     async fn ended(mut self) {
-        let Some(child) = &mut self.0 else { return };
         for _ in 0..REAPING.1 {
-            if !matches!(child.try_wait(), Ok(None)) {
-                break;
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
             }
             tokio::time::sleep(REAPING.0).await;
-        }
-        self.0 = None;
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // An error means that it was reaped: its number may be another's by now.
-        if let Some(mut child) = self.0.take()
-            && matches!(child.try_wait(), Ok(None))
-        {
-            signals::end_group(child.id());
-            let _ = child.try_wait();
         }
     }
 }

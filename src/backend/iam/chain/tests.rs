@@ -96,16 +96,17 @@ async fn a_source_that_is_set_up_and_fails_ends_the_search() {
 
 #[tokio::test]
 async fn fips_and_dual_stack_come_from_the_environment_or_the_profile() {
-    let off = Variant::default();
-    assert_eq!(chain(&[]).unwrap().variant().await, off);
-    let both = [("AWS_USE_FIPS_ENDPOINT", "True"), ("AWS_USE_DUALSTACK_ENDPOINT", "true")];
-    let chain_of_both = chain(&both).unwrap();
-    assert_eq!(chain_of_both.variant().await, Variant { fips: true, dualstack: true });
-    assert_eq!(chain_of_both.sts_url("us-east-1").await.unwrap(), "https://sts-fips.us-east-1.api.aws/");
+    let (off, region) = (Variant::default(), ("AWS_REGION", "us-east-1"));
+    let variant = async |chain: Result<Chain>| chain.unwrap().stand().await.unwrap().variant;
+    assert_eq!(variant(chain(&[region])).await, off);
+    let both = [region, ("AWS_USE_FIPS_ENDPOINT", "True"), ("AWS_USE_DUALSTACK_ENDPOINT", "true")];
+    assert_eq!(variant(chain(&both)).await, Variant { fips: true, dualstack: true });
+    let sts = chain(&both).unwrap().sts_url("us-east-1").await.unwrap();
+    assert_eq!(sts, "https://sts-fips.us-east-1.api.aws/");
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config");
     std::fs::write(&config, "[default]\nuse_fips_endpoint = true\nuse_dualstack_endpoint=true\n").unwrap();
     let config = config.to_str().unwrap();
-    let half = [("AWS_CONFIG_FILE", config), ("AWS_USE_DUALSTACK_ENDPOINT", "false")];
-    assert_eq!(chain(&half).unwrap().variant().await, Variant { fips: true, dualstack: false });
+    let half = [region, ("AWS_CONFIG_FILE", config), ("AWS_USE_DUALSTACK_ENDPOINT", "false")];
+    assert_eq!(variant(chain(&half)).await, Variant { fips: true, dualstack: false });
 }
