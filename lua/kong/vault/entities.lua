@@ -75,21 +75,17 @@ local current = {}
 -- Seconds for which an entity goes on when a whole configuration was replaced: Kong serves by the old one until it has built
 -- what comes of the new.
 local LINGER = 5
-local leaving, leave_at = {}, 0
+local leaving, replacements = {}, 0
 
--- Adds to a list those of `leaving` that it has no more. Returns whether there were any.
 local function add_leaving(list)
-  local any = false
-  for prefix, entity in pairs(ngx.now() < leave_at and leaving or {}) do
+  for prefix, entity in pairs(leaving) do
     if not current[prefix] then
       list[#list + 1] = entity
-      any = true
     end
   end
-  return any
 end
 
---- Takes a list or map of entities for all that there are. Returns whether others linger.
+--- Takes a list or map of entities for all that there are.
 function _M.take(entities)
   local list
   list, foreign = split(entities)
@@ -97,9 +93,8 @@ function _M.take(entities)
   for _, entity in ipairs(list) do
     current[entity.prefix] = entity
   end
-  local linger = add_leaving(list)
+  add_leaving(list)
   replace(list)
-  return linger
 end
 
 -- Reads may overlap, as each waits for the database: what was read from an earlier moment on is not taken after what was
@@ -110,7 +105,7 @@ local started, taken = 0, 0
 local away = false
 
 --- Reads all entities from Kong's database. Phases: those that may wait, and init_worker. An error is logged: what was
--- known stays. Returns whether others linger.
+-- known stays.
 function _M.refresh()
   local db = host().db
   local dao = db and db.vaults
@@ -132,28 +127,30 @@ function _M.refresh()
   away = false
   if turn > taken then
     taken = turn
-    return _M.take(entities)
+    _M.take(entities)
   end
 end
 
 --- The same where a whole configuration was replaced.
 function _M.replaced()
-  if ngx.now() >= leave_at then
-    leaving = {}
-  end
   for prefix, entity in pairs(current) do
     -- Renamed, it would have the same id as the one that it has become.
     entity.id = nil
     leaving[prefix] = entity
   end
-  leave_at = ngx.now() + LINGER
-  if _M.refresh() then
-    ngx.timer.at(LINGER, function(premature)
-      if not premature then
-        _M.refresh()
-      end
-    end)
+  replacements = replacements + 1
+  local replacement = replacements
+  local ok = ngx.timer.at(LINGER, function(premature)
+    -- A later one has a later end.
+    if not premature and replacement == replacements then
+      leaving = {}
+      _M.refresh()
+    end
+  end)
+  if not ok then
+    leaving = {}
   end
+  _M.refresh()
 end
 
 -- Seconds between two looks for entities that nobody told us of.
