@@ -5,6 +5,7 @@
 pub mod breaker;
 pub mod environment;
 pub mod error;
+pub mod locker;
 pub mod options;
 pub mod reference;
 pub mod secret;

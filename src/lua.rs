@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::ffi::Handle;
+use crate::locker::Locker;
 use crate::node::Node;
 use crate::reference;
 use crate::resolver::{Lookup, Resolver};
@@ -24,8 +25,9 @@ use crate::vm::Vm;
 fn open(lua: &Lua) -> mlua::Result<Table> {
     // Loaded in init_by_lua, this is the last moment to see the environment: nginx wipes it in the workers.
     Environment::captured();
-    // And to have one key and clock for all workers.
+    // And to have one key and clock for all workers, and one place for what only one of them can find out.
     Node::of_this_process();
+    Locker::of_this_process();
     let module = lua.create_table()?;
     module.set("version", env!("CARGO_PKG_VERSION"))?;
     module.set(

@@ -8,7 +8,7 @@ use regex_lite::Regex;
 /// The rooms from the ground up. A room may use those below it and its neighbours on the same floor, never one above. A
 /// new module has to be given its floor here.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("leaves", &["breaker", "environment", "error", "options", "reference", "secret", "settings", "signals"]),
+    ("leaves", &["breaker", "environment", "error", "locker", "options", "reference", "secret", "settings", "signals"]),
     ("vaults", &["backend"]),
     ("configuration", &["config"]),
     ("what is known and what is under way", &["cache", "document", "flight", "metrics", "node", "plan", "store"]),

@@ -155,12 +155,6 @@ fn an_unknown_option_is_named_with_its_source_and_what_was_meant() {
     );
     says(&flaw(&[("vault_hvc_token", "hunter2")], &[]), &["did you mean vault_hcv_token?"]);
     says(&flaw(&[("nope", "1")], &[]), &["unknown option nope, set by configure key nope: accepted are vaults,"]);
-    for (key, part) in [
-        ("vault_hcv_azure_auth_role", "option azure_auth_role of the hcv vault"),
-        ("vault_hcv_gcp_auth_role", "option gcp_auth_role of the hcv vault"),
-    ] {
-        says(&flaw(&[(key, "hunter2")], &[]), &[part, "set by configure key", "is one of Kong's, but not of ours yet"]);
-    }
     let config = load(&[], &[]).unwrap();
     let text = refused(&config, "{vault://env/a?tll=1}");
     says(&text, &["unknown option tll of the env vault, set by the reference (did you mean ttl?)", "prefix"]);

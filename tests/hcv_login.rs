@@ -9,7 +9,7 @@ use kong_vault::error::Kind;
 use support::bao::{Bao, ROOT, binary};
 use support::certs;
 use support::login::{self, Signer};
-use support::vault::{build, fails, reads};
+use support::vault::{build, fails_with, reads};
 
 const VALUE: &str = r#"{"foo":"bar"}"#;
 
@@ -18,13 +18,6 @@ fn vault(bao: &Bao, more: &[(&str, &str)]) -> Arc<dyn Backend> {
     let mut options = vec![("port", port.as_str()), ("kv", "v2")];
     options.extend(more);
     build(&options).expect("a backend")
-}
-
-async fn fails_with(vault: &Arc<dyn Backend>, kind: Kind, parts: &[&str]) {
-    let error = fails(vault, "hello").await;
-    for part in parts {
-        assert!(error.kind() == kind && error.to_string().contains(part), "{part:?} is not in {error:?}");
-    }
 }
 
 /// A bao with what all tests read.
@@ -108,6 +101,35 @@ async fn approle_with_a_secret_id_as_value_in_a_file_and_wrapped() {
 }
 
 #[tokio::test]
+async fn a_login_in_one_namespace_for_secrets_in_another() {
+    let Some(bao) = start().await else { return };
+    let send =
+        async |namespace: &str, path: &str, body: &str| bao.send(http::Method::POST, namespace, path, body).await;
+    send("", "sys/namespaces/department", "").await;
+    send("department", "sys/namespaces/team", "").await;
+    send("department/team", "sys/mounts/kv", r#"{"type":"kv","options":{"version":"1"}}"#).await;
+    send("department/team", "kv/hello", VALUE).await;
+    let policy = r#"{"policy":"path \"team/kv/*\" { capabilities = [\"read\"] }"}"#;
+    send("department", "sys/policies/acl/reader", policy).await;
+    send("department", "sys/auth/userpass", r#"{"type":"userpass"}"#).await;
+    send("department", "auth/userpass/users/gateway", r#"{"password":"p","token_policies":"reader"}"#).await;
+    let user = |namespaces: &[(&str, &str)]| {
+        let mut options = vec![("kv", "v1"), ("mount", "kv"), ("auth_method", "userpass")];
+        options.extend([("userpass_username", "gateway"), ("userpass_password", "p"), ("revoke_on_exit", "true")]);
+        options.extend(namespaces);
+        vault(&bao, &options)
+    };
+    let both = [("namespace", "department/team"), ("auth_namespace", "department")];
+    let reader = user(&both);
+    assert_eq!(reads(&reader, "hello").await, VALUE);
+    reader.farewell().expect("a token to give back").await;
+    fails_with(&user(&both[..1]), Kind::Denied, &["login by userpass at auth/userpass/login/gateway was refused"])
+        .await;
+    let root = user(&[both[0], ("auth_namespace", "root")]);
+    fails_with(&root, Kind::Denied, &["or no such method is mounted there"]).await;
+}
+
+#[tokio::test]
 async fn a_user_with_a_password() {
     let Some(bao) = start().await else { return };
     login::mount(&bao, "userpass").await;
@@ -160,7 +182,8 @@ async fn jwt_as_it_is_in_a_file_and_from_an_identity_provider() {
     assert_eq!(reads(&client("cl1ent-s3cret&=", "vault", "jwt"), "hello").await, VALUE);
     assert_eq!(reads(&client("cl1ent-s3cret&=", "vault", "oauth2"), "hello").await, VALUE);
     let at = format!("at {}: ", provider.address);
-    let wrong = ["the identity provider refused the client credentials (invalid_client)", "(status 401)", &at];
+    let wrong =
+        ["asking the identity provider at", "it refused the client credentials (invalid_client)", "(status 401)", &at];
     fails_with(&client("wrong", "vault", "jwt"), Kind::Denied, &wrong).await;
     fails_with(&client("cl1ent-s3cret&=", "other", "jwt"), Kind::Denied, &["login by jwt at", "audience"]).await;
     fails_with(&client("cl1ent-s3cret&=", "opaque", "jwt"), Kind::Denied, &["opaque token"]).await;

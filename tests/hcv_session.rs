@@ -176,6 +176,27 @@ async fn all_who_come_at_once_share_one_login_and_its_refusal() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_given_to_us_is_renewed_where_that_is_wanted() {
+    let Some(bench) = bench("", &[]).await else { return };
+    let periodic = r#"{"policies":["reader"],"period":"2s"}"#;
+    let token =
+        login::text(&login::data(&bench.bao.write("auth/token/create", periodic).await)["auth"]["client_token"]);
+    let port = bench.proxy.port().to_string();
+    let options = [("port", port.as_str()), ("kv", "v2"), ("token", &token), ("token_renew", "true")];
+    let vault = build(&options).expect("a backend");
+    load(&vault, Duration::from_secs(5), async |_| {}).await;
+    let (look_ups, renewals) = (bench.proxy.asked(LOOK_UP), bench.proxy.asked(RENEWAL));
+    assert_eq!(look_ups, 1);
+    assert!((3..=4).contains(&renewals), "{renewals} renewals");
+    assert!(vault.farewell().is_none(), "it is not ours");
+    // Without the right to look itself up, it is used as it is.
+    let plain = r#"{"policies":["reader"],"no_default_policy":true,"ttl":"60s"}"#;
+    let token = login::text(&login::data(&bench.bao.write("auth/token/create", plain).await)["auth"]["client_token"]);
+    let options = [("port", port.as_str()), ("kv", "v2"), ("token", &token), ("token_renew", "true")];
+    reads(&build(&options).expect("a backend"), "hello").await;
+}
+
+#[tokio::test]
 async fn the_token_is_given_back_where_that_is_wanted() {
     let Some(bench) = bench("", &[("revoke_on_exit", "true")]).await else { return };
     assert!(bench.vault.farewell().is_none(), "there is none yet");

@@ -11,9 +11,6 @@ use crate::options::{OWN, Opt, variable};
 /// How much of what somebody wrote an error shows, in characters.
 const SHOWN: usize = 64;
 
-/// Options that Kong documents and that are not here yet, by how they begin.
-const LATER: [(&str, &[&str]); 1] = [("hcv", &["gcp_", "azure_", "aws_"])];
-
 /// What stands in an entity may be read by whoever may read the entities, so it names credentials, and nothing else.
 pub const ENTITIES_TAKE: &str =
     "is a reference, which only credentials may be in a vault entity, and only to the environment ({vault://env/…})";
@@ -99,17 +96,6 @@ pub fn twice(backend: &Descriptor, opt: &Opt, first: &Written<'_>, second: &Writ
 pub fn unknown_option(backend: &Descriptor, entry: &Written<'_>) -> Error {
     let names: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
     let option = quote(entry.option.as_bytes(), SHOWN);
-    let is_later = |(vault, options): &(&str, &[&str])| {
-        *vault == backend.name && options.iter().any(|later| entry.option.starts_with(later))
-    };
-    if LATER.iter().any(is_later) {
-        return config(format!(
-            "option {option} of the {} vault, set by {}, is one of Kong's, but not of ours yet: accepted are {}",
-            backend.name,
-            set_by(backend.name, entry),
-            names.join(", ")
-        ));
-    }
     config(format!(
         "unknown option {option} of the {} vault, set by {}{}: accepted are {}",
         backend.name,

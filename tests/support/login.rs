@@ -6,7 +6,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey};
 use serde_json::{Value, json};
 
 use super::bao::Bao;
@@ -76,6 +76,21 @@ impl Signer {
         let mut signature = vec![0; self.key.public().modulus_len()];
         self.key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).expect("a signature");
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+impl Signer {
+    /// Whether a JWT is signed with this key, under that id.
+    pub fn verify(&self, jwt: &str, id: &str) -> Result<(), String> {
+        let (signed, signature) = jwt.rsplit_once('.').ok_or("no JWT")?;
+        let header = signed.split('.').next().and_then(|part| URL_SAFE_NO_PAD.decode(part).ok()).unwrap_or_default();
+        let header: Value = serde_json::from_slice(&header).unwrap_or_default();
+        if header["alg"] != "RS256" || header["kid"] != id {
+            return Err(format!("{header}"));
+        }
+        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.key.public().as_ref());
+        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
+        key.verify(signed.as_bytes(), &signature).map_err(|_| "its signature is wrong".to_owned())
     }
 }
 

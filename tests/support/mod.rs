@@ -7,6 +7,7 @@ pub mod amazon;
 pub mod bao;
 pub mod certs;
 pub mod check;
+pub mod clouds;
 pub mod config;
 pub mod forward;
 pub mod login;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kong_vault::backend::{self, Ask, Backend, Fetched, Setup};
 use kong_vault::environment::Environment;
-use kong_vault::error::{Error, Result};
+use kong_vault::error::{Error, Kind, Result};
 use kong_vault::options::Type;
 use kong_vault::secret::Secret;
 use kong_vault::settings::{Settings, Value};
@@ -33,10 +33,15 @@ pub fn settings(given: &[(&str, &str)]) -> Settings {
 }
 
 pub fn build(given: &[(&str, &str)]) -> Result<Arc<dyn Backend>> {
+    build_in(&Environment::default(), given)
+}
+
+/// The same in an environment.
+pub fn build_in(environment: &Environment, given: &[(&str, &str)]) -> Result<Arc<dyn Backend>> {
     let setup = Setup {
         vault: "my-vault",
         settings: &settings(given),
-        environment: &Environment::default(),
+        environment,
         timeout: Duration::from_secs(5),
         threads: true,
     };
@@ -64,4 +69,14 @@ pub async fn fails(vault: &Arc<dyn Backend>, reference: &str) -> Error {
     assert!(text.starts_with("hcv vault (my-vault) at "), "{text}");
     assert!(!text.contains("s3cret") && !text.contains('\n'), "{text}");
     error
+}
+
+/// The failure of a read of `hello`, whoever it came from: of a kind, with all these parts, and without any secret.
+pub async fn fails_with(vault: &Arc<dyn Backend>, kind: Kind, parts: &[&str]) {
+    let error = fetch(vault, "hello").await.expect_err("a failure");
+    let text = error.to_string();
+    assert!(text.starts_with("hcv vault (my-vault)") && !text.contains("s3cret") && !text.contains('\n'), "{text}");
+    for part in parts {
+        assert!(error.kind() == kind && text.contains(part), "{part:?} is not in {error:?}");
+    }
 }

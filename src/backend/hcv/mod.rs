@@ -14,7 +14,7 @@ use std::sync::Arc;
 use ::http::HeaderValue;
 
 use self::api::{Api, Call};
-use self::auth::{Auth, Means, Pass};
+use self::auth::{Auth, Doors, Means, Pass};
 use self::path::{Engine, Path};
 use self::redirect::Allowed;
 use crate::backend::http::{Client, Pem, Transport};
@@ -62,18 +62,17 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         client: Client::new(&transport(setup, &label))?,
         label: label.clone(),
     });
-    let outside = |ca_cert: Option<&str>| {
-        // Neither what is trusted to be the vault nor who we are to it is anybody else's business.
-        let of_vault = Transport::of(setup, label.clone());
-        let usual = Transport::new(label.clone(), setup.environment, setup.timeout);
-        Client::new(&Transport {
-            ca_cert,
+    // Neither what is trusted to be the vault nor who we are to it is anybody else's business.
+    let of_vault = Transport::of(setup, label.clone());
+    let usual = Transport::new(label.clone(), setup.environment, setup.timeout);
+    let doors = Doors {
+        usual: Transport {
             tls_1_3: of_vault.tls_1_3,
             proxy: of_vault.proxy,
             no_proxy: of_vault.no_proxy,
             threads: setup.threads,
             ..usual
-        })
+        },
     };
     let auth = Auth::new(&Means {
         api: &api,
@@ -81,7 +80,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         namespace: auth_namespace.clone(),
         threads: setup.threads,
         timeout: setup.timeout,
-        outside: &outside,
+        doors: &doors,
     })?;
     Ok(Arc::new(Hcv {
         mount: path::mount(text("mount").unwrap_or_default()).map_err(refuse)?,
@@ -98,12 +97,15 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
 /// The certificate that we log in with is shown on every connection.
 fn transport<'a>(setup: &'a Setup<'_>, label: &str) -> Transport<'a> {
     let usual = Transport { socket: options::socket(setup.settings), ..Transport::of(setup, label.to_owned()) };
-    let pem = |option: &'static str| {
-        let value = setup.settings.secret(option).and_then(Secret::as_str).filter(|value| !value.is_empty())?;
-        Some(Pem { option, value })
-    };
-    match pem("cert_auth_cert").filter(|_| setup.settings.text("auth_method") == Some("cert")) {
-        Some(cert) => Transport { client_cert: Some(cert), client_key: pem("cert_auth_cert_key"), ..usual },
+    let settings = setup.settings;
+    let cert = settings.text("cert_auth_cert").filter(|cert| !cert.is_empty());
+    let key = settings.secret("cert_auth_cert_key").and_then(Secret::as_str).filter(|key| !key.is_empty());
+    match cert.filter(|_| settings.text("auth_method") == Some("cert")) {
+        Some(cert) => Transport {
+            client_cert: Some(Pem { option: "cert_auth_cert", value: cert }),
+            client_key: key.map(|value| Pem { option: "cert_auth_cert_key", value }),
+            ..usual
+        },
         None => usual,
     }
 }

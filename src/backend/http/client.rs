@@ -12,6 +12,7 @@ use hyper::body::Bytes;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::ServerName;
+use zeroize::Zeroizing;
 
 use super::connect::Connector;
 use super::dial::Ways;
@@ -73,7 +74,8 @@ impl Client {
     /// Sends one request and reads the whole answer, whatever its status. Errors name label, host and reason, and never
     /// a path, a query, a header or a body.
     pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer> {
-        let mut request = request.map(|body| Full::new(Bytes::from(body)));
+        // A body may hold a credential: it is wiped when it has been sent.
+        let mut request = request.map(|body| Full::new(Bytes::from_owner(Zeroizing::new(body))));
         let mut place = self.place(request.uri());
         let uri = request.uri();
         if uri.host().is_none_or(str::is_empty) {

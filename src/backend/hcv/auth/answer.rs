@@ -123,6 +123,31 @@ pub fn of_renewal(answer: &Answer) -> Renewal {
     }
 }
 
+#[derive(Deserialize)]
+struct LookedUp {
+    data: Option<Found>,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    ttl: Option<u64>,
+    renewable: Option<bool>,
+}
+
+/// What a token says of itself; nothing, where it may not look.
+pub fn of_look_up(answer: &Answer) -> Terms {
+    let found = serde_json::from_slice::<LookedUp>(answer.body.as_bytes()).ok().and_then(|found| found.data);
+    match found.filter(|_| answer.status == 200) {
+        Some(found) => Terms {
+            lease: found.ttl.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+            renewable: found.renewable == Some(true),
+            // When they are used up, no other token comes: nothing is to be counted.
+            uses: None,
+        },
+        None => Terms { lease: None, renewable: false, uses: None },
+    }
+}
+
 /// What a read that was denied says of its token.
 #[derive(Debug, PartialEq)]
 pub enum Denial {

@@ -1,7 +1,8 @@
 //! `approle`: a role's id, and a secret id as it is or wrapped, from the configuration or a file.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ::http::HeaderValue;
 use serde::Deserialize;
@@ -10,10 +11,15 @@ use super::methods::{login_path, secret, text};
 use super::{Means, Method, Proof, Proving, files};
 use crate::backend::hcv::api::{Api, Call, object, sensitive};
 use crate::error::{Error, Kind, Result};
+use crate::locker::Locker;
 use crate::secret::Secret;
 
 const LOOK_UP: &str = "/v1/sys/wrapping/lookup";
 const UNWRAP: &str = "/v1/sys/wrapping/unwrap";
+
+/// How long one waits for another worker that has just opened the wrapping token.
+const LOOKS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 
 pub struct AppRole {
     api: Arc<Api>,
@@ -23,16 +29,14 @@ pub struct AppRole {
     secret_id: From,
     wrapped: bool,
     threads: bool,
+    /// The last wrapping token, and what was in it.
+    known: Mutex<Option<(Secret, Secret)>>,
 }
 
 enum From {
     Value(Secret),
     File(PathBuf),
 }
-
-/// What wrapping tokens held. Each can be opened once, and what a login of one vault found, the next one needs: another
-/// vault of the same role, the same one after a reload of its options, a worker that nginx forks from here.
-static OPENED: Mutex<Vec<(Secret, Secret)>> = Mutex::new(Vec::new());
 
 impl AppRole {
     pub fn new(means: &Means<'_>) -> Result<Self> {
@@ -49,6 +53,7 @@ impl AppRole {
             secret_id,
             wrapped: means.settings.boolean("approle_response_wrapping"),
             threads: means.threads,
+            known: Mutex::default(),
         })
     }
 
@@ -67,18 +72,42 @@ impl AppRole {
         if !self.wrapped {
             return Ok(given);
         }
-        let known = |opened: &Vec<(Secret, Secret)>| opened.iter().find(|(token, _)| *token == given).cloned();
-        if let Some((_, found)) = known(&OPENED.lock().unwrap_or_else(PoisonError::into_inner)) {
+        if let Some(found) = self.opened(&given) {
             return Ok(found);
         }
-        let found = self.unwrap(&given).await?;
-        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-        // A file is rewritten now and then: what it held before is of no use.
-        if opened.len() >= 16 {
-            opened.remove(0);
+        match self.unwrap(&given).await {
+            Ok(found) => {
+                // A wrapping token can be opened once, and what was in it, every worker needs for each of its logins.
+                if let Some(locker) = Locker::of_this_process() {
+                    locker.put(given.as_bytes(), &found);
+                }
+                *self.known() = Some((given, found.clone()));
+                Ok(found)
+            }
+            // Another worker may have been faster.
+            Err(error) if error.kind() == Kind::Denied => {
+                for _ in 0..LOOKS {
+                    tokio::time::sleep(PAUSE).await;
+                    if let Some(found) = self.opened(&given) {
+                        return Ok(found);
+                    }
+                }
+                Err(error)
+            }
+            Err(error) => Err(error),
         }
-        opened.push((given, found.clone()));
-        Ok(found)
+    }
+
+    /// What a wrapping token held, where it was opened by us before.
+    fn opened(&self, token: &Secret) -> Option<Secret> {
+        let known = self.known().clone();
+        let own = known.filter(|(of, _)| of == token).map(|(_, found)| found);
+        own.or_else(|| Locker::of_this_process()?.get(token.as_bytes()))
+    }
+
+    /// A panic while the lock is held leaves data that is still whole: each critical section is one step.
+    fn known(&self) -> MutexGuard<'_, Option<(Secret, Secret)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn unwrap(&self, token: &Secret) -> Result<Secret> {
@@ -125,8 +154,8 @@ impl AppRole {
 
 fn spent(status: u16) -> String {
     format!(
-        "the wrapping token of the secret id is spent or has expired: if that was not this gateway, treat the secret id as \
-         stolen; give each worker process's first login a new one (status {status})"
+        "the wrapping token of the secret id is spent or has expired: give this node a new one; if nobody here spent it, \
+         treat the secret id as stolen (status {status})"
     )
 }
 

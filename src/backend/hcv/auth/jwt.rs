@@ -3,16 +3,17 @@
 
 use std::path::PathBuf;
 
-use ::http::Request;
-use ::http::header::{ACCEPT, CONTENT_TYPE};
+use ::http::Method as Verb;
 use serde::Deserialize;
 use url::Url;
 use url::form_urlencoded::Serializer;
+use zeroize::Zeroizing;
 
 use super::methods::{login_path, role, secret, text};
+use super::outside::Outside;
 use super::{Means, Method, Proof, Proving, files};
 use crate::backend::hcv::api::object;
-use crate::backend::http::{Answer, Client};
+use crate::backend::http::Answer;
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 
@@ -31,8 +32,7 @@ enum Source {
 
 /// Who gives us the JWT.
 struct Provider {
-    label: String,
-    client: Client,
+    outside: Outside,
     endpoint: Url,
     id: String,
     secret: Secret,
@@ -106,8 +106,7 @@ impl Provider {
             )
         };
         Ok(Self {
-            label: label.clone(),
-            client: (means.outside)(text(settings, "oauth2_ca_cert"))?,
+            outside: means.doors.remote("the identity provider", text(settings, "oauth2_ca_cert"))?,
             endpoint: url.ok_or_else(wrong)?,
             id: role(means, "oauth2_client_id"),
             secret: secret(settings, "oauth2_client_secret").unwrap_or_default(),
@@ -117,11 +116,12 @@ impl Provider {
     }
 
     async fn jwt(&self) -> Result<Secret> {
-        let answer = self.client.send(self.request()?).await.map_err(Error::of_login)?;
+        let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")];
+        let answer = self.outside.send(Verb::POST, &self.endpoint, &headers, &self.form()).await?;
         self.read(&answer)
     }
 
-    fn request(&self) -> Result<Request<Vec<u8>>> {
+    fn form(&self) -> Zeroizing<Vec<u8>> {
         let mut form = Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
         form.append_pair("client_id", &self.id);
@@ -132,48 +132,27 @@ impl Provider {
         if !self.scopes.is_empty() {
             form.append_pair("scope", &self.scopes.join(" "));
         }
-        Request::post(self.endpoint.as_str())
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(ACCEPT, "application/json")
-            .body(form.finish().into_bytes())
-            .map_err(|_| self.error(Kind::Internal, "no request can be made of `oauth2_token_endpoint`"))
+        Zeroizing::new(form.finish().into_bytes())
     }
 
     fn read(&self, answer: &Answer) -> Result<Secret> {
-        let status = answer.status;
         let given: Option<Given<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
-        match (status, given.as_ref().and_then(|given| given.access_token)) {
-            (200, Some(token)) if token.split('.').count() == 3 => Ok(Secret::new(token)),
-            (200, Some(_)) => Err(self.error(
-                Kind::Denied,
-                "the identity provider gave an opaque token: have it give JWTs for this audience (`oauth2_audiences`)",
-            )),
-            (200, None) => {
-                Err(self.error(Kind::Invalid, "the answer holds no access token: check `oauth2_token_endpoint`"))
-            }
-            (429, _) => Err(self
-                .error(Kind::Throttled, "too many token requests (status 429)")
-                .with_retry_after(answer.retry_after())),
-            (400..=499, _) => Err(self.error(
-                Kind::Denied,
-                &format!(
-                    "the identity provider refused the client credentials{}: check `oauth2_client_id`, \
-                     `oauth2_client_secret` and `oauth2_audiences` (status {status})",
-                    given
-                        .and_then(|given| given.error)
-                        .and_then(known)
-                        .map(|code| format!(" ({code})"))
-                        .unwrap_or_default()
-                ),
-            )),
-            _ => Err(self.error(Kind::Unavailable, &format!("the identity provider failed (status {status})"))),
+        if answer.status != 200 {
+            let code = given.and_then(|given| given.error).and_then(known);
+            let refused = format!(
+                "it refused the client credentials{}: check `oauth2_client_id`, `oauth2_client_secret` and `oauth2_audiences`",
+                code.map(|code| format!(" ({code})")).unwrap_or_default()
+            );
+            return Err(self.outside.refusal(&self.endpoint, answer, &refused));
         }
-    }
-
-    fn error(&self, kind: Kind, reason: &str) -> Error {
-        let host = self.endpoint.host_str().unwrap_or_default();
-        let port = self.endpoint.port_or_known_default().unwrap_or_default();
-        Error::new(kind, format!("{} at {host}:{port}: {reason}", self.label)).of_login()
+        let (kind, reason) = match given.and_then(|given| given.access_token) {
+            Some(token) if token.split('.').count() == 3 => return Ok(Secret::new(token)),
+            Some(_) => {
+                (Kind::Denied, "it gave an opaque token: have it give JWTs for this audience (`oauth2_audiences`)")
+            }
+            None => (Kind::Invalid, "the answer holds no access token: check `oauth2_token_endpoint`"),
+        };
+        Err(self.outside.error(&self.endpoint, kind, reason))
     }
 }
 

@@ -2,9 +2,13 @@
 
 use super::approle::AppRole;
 use super::cert::Cert;
+use super::ec2::Ec2;
+use super::google::{Gce, Iam};
 use super::jwt::Jwt;
 use super::kubernetes::Kubernetes;
+use super::managed_identity::ManagedIdentity;
 use super::password::Password;
+use super::sts::CallerIdentity;
 use super::{Means, Method};
 use crate::backend::hcv::path;
 use crate::error::{Error, Kind, Result};
@@ -18,6 +22,11 @@ pub fn choose(means: &Means<'_>) -> Result<Option<Box<dyn Method>>> {
         "approle" => Box::new(AppRole::new(means)?),
         "cert" => Box::new(Cert::new(means)?),
         "jwt" | "oauth2" => Box::new(Jwt::new(means)?),
+        "aws_iam" => Box::new(CallerIdentity::new(means)?),
+        "aws_ec2" => Box::new(Ec2::new(means)?),
+        "gcp_gce" => Box::new(Gce::new(means)?),
+        "gcp_iam" => Box::new(Iam::new(means)?),
+        "azure" => Box::new(ManagedIdentity::new(means)?),
         "userpass" => Box::new(Password::userpass(means)?),
         "ldap" => Box::new(Password::ldap(means)?),
         _ => return Ok(None),

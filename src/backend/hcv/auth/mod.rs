@@ -6,14 +6,20 @@ mod answer;
 mod files;
 mod lease;
 mod methods;
+mod outside;
 mod session;
 mod token;
 
 mod approle;
 mod cert;
+mod ec2;
+mod google;
 mod jwt;
 mod kubernetes;
+mod managed_identity;
 mod password;
+mod service_account;
+mod sts;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,10 +30,11 @@ use ::http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::api::Api;
-use crate::backend::http::{Answer, Client};
+use crate::backend::http::Answer;
 use crate::error::Result;
 use crate::settings::Settings;
-use session::Session;
+pub(super) use outside::Doors;
+use session::{Session, Way};
 use token::{Fixed, Sink};
 
 /// A token to send, or none: an agent in front of the vault may add its own.
@@ -67,8 +74,7 @@ pub(super) struct Means<'a> {
     pub namespace: Option<HeaderValue>,
     pub threads: bool,
     pub timeout: Duration,
-    /// For who has to be asked besides the vault: an identity provider, a metadata service. Made when it is needed.
-    pub outside: &'a dyn Fn(Option<&str>) -> Result<Client>,
+    pub doors: &'a Doors<'a>,
 }
 
 /// The configured method, and the token that it has by now.
@@ -81,12 +87,16 @@ pub(super) enum Auth {
 impl Auth {
     pub fn new(means: &Means<'_>) -> Result<Self> {
         if let Some(method) = methods::choose(means)? {
-            let revoke = means.settings.boolean("revoke_on_exit");
-            return Ok(Auth::Session(Session::new(method, means, revoke)));
+            return Ok(Auth::Session(Session::new(Way::Method(method), means)));
         }
-        match methods::text(means.settings, "token_file") {
-            Some(path) => Ok(Auth::Sink(Sink::new(&means.api.label, path, means.threads))),
-            None => Fixed::new(means.settings, &means.api.label).map(Auth::Fixed),
+        if let Some(path) = methods::text(means.settings, "token_file") {
+            return Ok(Auth::Sink(Sink::new(&means.api.label, path, means.threads)));
+        }
+        let fixed = Fixed::new(means.settings, &means.api.label)?;
+        // In init it is used once, and whoever comes after looks after it.
+        match fixed.pass().token.filter(|_| means.threads && means.settings.boolean("token_renew")) {
+            Some(token) => Ok(Auth::Session(Session::new(Way::Given(token), means))),
+            None => Ok(Auth::Fixed(fixed)),
         }
     }
 

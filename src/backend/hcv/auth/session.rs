@@ -28,12 +28,20 @@ const LOGINS: usize = 64;
 /// How often a token is looked up because of reads that were denied.
 const LOOK_UPS: Duration = Duration::from_secs(1);
 
+/// How a token is had.
+pub enum Way {
+    /// By a login.
+    Method(Box<dyn Method>),
+    /// It is given to us, and only looked after.
+    Given(HeaderValue),
+}
+
 /// One vault's login.
 pub struct Session(Arc<Shared>);
 
 struct Shared {
     api: Arc<Api>,
-    method: Box<dyn Method>,
+    way: Way,
     /// Where tokens are given, renewed and revoked.
     namespace: Option<HeaderValue>,
     timeout: Duration,
@@ -57,10 +65,11 @@ struct Known {
 }
 
 impl Session {
-    pub fn new(method: Box<dyn Method>, means: &Means<'_>, revoke: bool) -> Self {
+    pub fn new(way: Way, means: &Means<'_>) -> Self {
+        let revoke = means.settings.boolean("revoke_on_exit") && matches!(way, Way::Method(_));
         Self(Arc::new(Shared {
             api: Arc::clone(means.api),
-            method,
+            way,
             namespace: means.namespace.clone(),
             timeout: means.timeout,
             revoke,
@@ -173,19 +182,20 @@ impl Shared {
     }
 
     async fn log_in(&self) -> Result<()> {
-        let asked = Instant::now();
-        let outcome = tokio::time::timeout(self.timeout, self.ask_for_token()).await.unwrap_or_else(|_| {
-            let text = format!(
-                "the login by {} was not complete within {} seconds",
-                self.method.name(),
-                self.timeout.as_secs_f64()
-            );
+        let login = async {
+            match &self.way {
+                Way::Method(method) => self.ask_for_token(&**method).await,
+                Way::Given(token) => self.look_up(token).await,
+            }
+        };
+        let outcome = tokio::time::timeout(self.timeout, login).await.unwrap_or_else(|_| {
+            let text = format!("the login was not complete within {} seconds", self.timeout.as_secs_f64());
             Err(self.api.error(&self.api.base, Kind::Timeout, text))
         });
         let mut known = self.known();
         known.logins += 1;
         match outcome {
-            Ok(granted) => {
+            Ok((granted, asked)) => {
                 known.number += 1;
                 known.failure = None;
                 known.token = Some((granted.token, Life::new(granted.terms, asked, fastrand::f64())));
@@ -200,13 +210,24 @@ impl Shared {
         }
     }
 
-    async fn ask_for_token(&self) -> Result<Granted> {
-        let proof = self.method.prove().await?;
+    /// A token, and when it was asked for.
+    async fn ask_for_token(&self, method: &dyn Method) -> Result<(Granted, Instant)> {
+        let proof = method.prove().await?;
+        let asked = Instant::now();
         let call = Call::post(&proof.path, &proof.body).with(None, self.namespace.as_ref());
         let (url, answer) = self.api.send(&call).await?;
-        answer::of_login(&answer, &*self.method, &proof.path).map_err(|(kind, reason)| {
+        let granted = answer::of_login(&answer, method, &proof.path).map_err(|(kind, reason)| {
             self.api.error(&url, kind, reason).of_login().with_retry_after(answer.retry_after())
-        })
+        });
+        Ok((granted?, asked))
+    }
+
+    /// How long a token that is given to us is good for; where the vault doesn't say, it is used as it is.
+    async fn look_up(&self, token: &HeaderValue) -> Result<(Granted, Instant)> {
+        let asked = Instant::now();
+        let call = Call::get(LOOK_UP).with(Some(token), self.namespace.as_ref());
+        let (_, answer) = self.api.send(&call).await?;
+        Ok((Granted { token: token.clone(), terms: answer::of_look_up(&answer) }, asked))
     }
 
     /// Renews the token, or has a new one where it can't be; nobody waits for it.

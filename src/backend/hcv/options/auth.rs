@@ -1,9 +1,24 @@
 //! How we prove who we are: the options of each method, by Kong's names and with its defaults.
 
+use crate::backend::iam::{REGION, SESSION};
 use crate::backend::{Needs, When};
 use crate::options::{Opt, Type};
 
-const METHODS: &[&str] = &["token", "kubernetes", "approle", "cert", "jwt", "oauth2", "userpass", "ldap"];
+const METHODS: &[&str] = &[
+    "token",
+    "kubernetes",
+    "approle",
+    "cert",
+    "jwt",
+    "oauth2",
+    "aws_iam",
+    "aws_ec2",
+    "gcp_iam",
+    "gcp_gce",
+    "azure",
+    "userpass",
+    "ldap",
+];
 
 /// What becomes a header.
 const PRINTABLE: (&str, &str) = (r"[\x21-\x7e]+", "printable ASCII without spaces");
@@ -30,6 +45,12 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new("revoke_on_exit", Type::Boolean, "revoke the token of a login when the worker ends").default("false"),
     secret("token", "the token for `auth_method = token`; none where an agent adds its own")
         .pattern(PRINTABLE.0, PRINTABLE.1),
+    Opt::new(
+        "token_renew",
+        Type::Boolean,
+        "look `token` up, and renew it before it ends, as a periodic token needs it",
+    )
+    .default("false"),
     text("token_file", "a file with the token, as an agent writes it; read again when it changes"),
     text("kube_role", "the role to log in with"),
     mount("kube_auth_path", "kubernetes", "where the Kubernetes method is mounted"),
@@ -47,7 +68,7 @@ pub const OPTIONS: &[Opt] = &[
     .default("false"),
     mount("cert_auth_path", "cert", "where the TLS certificate method is mounted"),
     text("cert_auth_role_name", "the certificate role; none: whichever the certificate fits"),
-    secret("cert_auth_cert", "the certificate to log in with: a file's path, or PEM text; none: `client_cert`"),
+    text("cert_auth_cert", "the certificate to log in with: a file's path, or PEM text; none: `client_cert`"),
     secret("cert_auth_cert_key", "its key: a file's path, or PEM text; none: it stands in `cert_auth_cert`"),
     mount("jwt_auth_path", "jwt", "where the JWT method is mounted"),
     text("oauth2_role_name", "the role to log in with; none: the method's own default").aliases(&["jwt_role"]),
@@ -65,6 +86,46 @@ pub const OPTIONS: &[Opt] = &[
         "oauth2_ca_cert",
         "a CA bundle for the identity provider in place of the system's: a file's path, or PEM text",
     ),
+    text("aws_auth_role", "the role to log in with, for `aws_iam` and `aws_ec2`"),
+    mount("aws_login_path", "/v1/auth/aws/login", "where the AWS method logs in"),
+    text(
+        "aws_auth_region",
+        "the region whose STS `aws_iam` names: the one that the vault itself asks; none: `AWS_REGION`, \
+         `AWS_DEFAULT_REGION`, then the profile's",
+    )
+    .pattern(REGION, "a region's name, such as us-east-1"),
+    secret("aws_access_key_id", "the access key of `aws_iam`; none: the chain of sources that `aws` vaults have"),
+    secret("aws_secret_access_key", "its secret key"),
+    text("aws_assume_role_arn", "a role to assume with those credentials first").pattern(
+        r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}",
+        "a role's ARN, such as arn:aws:iam::123456789012:role/gateway",
+    ),
+    text("aws_role_session_name", "the session's name in that role")
+        .default(SESSION)
+        .pattern(r"[\w+=,.@-]{2,64}", "2 to 64 letters, digits and +=,.@-_"),
+    text("aws_sts_endpoint_url", "where STS is, for both; none: `AWS_ENDPOINT_URL_STS`, then the region's own")
+        .pattern(
+            r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?",
+            "a URL such as https://host, without user, query and fragment",
+        ),
+    text("aws_iam_server_id", "what the vault expects in the header X-Vault-AWS-IAM-Server-ID, where it does")
+        .pattern(PRINTABLE.0, PRINTABLE.1),
+    secret("aws_auth_nonce", "the nonce of this instance's logins, for `aws_ec2`"),
+    text("gcp_auth_role", "the role to log in with, for `gcp_iam` and `gcp_gce`"),
+    mount("gcp_login_path", "/v1/auth/gcp/login", "where the Google Cloud method logs in"),
+    text(
+        "gcp_service_account",
+        "who signs, for `gcp_iam`: a service account's address, or the path of its key's JSON; none: the account of the key \
+         in `GCP_SERVICE_ACCOUNT` (JSON) or `GOOGLE_APPLICATION_CREDENTIALS` (a file), then the machine's own",
+    )
+    .pattern(r"[^\s{}]+", "a service account's address or a file's path"),
+    Opt::new("gcp_jwt_exp", Type::Integer { min: 1, max: 900 }, "seconds that the JWT of `gcp_iam` is good for")
+        .default("900"),
+    text("azure_auth_role", "the role to log in with"),
+    mount("azure_login_path", "/v1/auth/azure/login", "where the Azure method logs in"),
+    text("azure_resource", "the resource that the managed identity's token is for; as in the method's configuration")
+        .default("https://management.azure.com/"),
+    text("azure_client_id", "which managed identity, where the machine has several"),
     mount("userpass_auth_path", "userpass", "where the userpass method is mounted"),
     text("userpass_username", "the user's name"),
     secret("userpass_password", "the user's password"),
@@ -85,6 +146,13 @@ pub const NEEDS: &[Needs] = &[
     is("jwt", &[], &["oauth2_token_endpoint", "jwt", "jwt_file"]),
     is("oauth2", &["oauth2_token_endpoint"], &[]),
     Needs { when: When::Set("oauth2_token_endpoint"), all: &["oauth2_client_id", "oauth2_client_secret"], any: &[] },
+    is("aws_iam", &["aws_auth_role"], &[]),
+    Needs { when: When::Set("aws_access_key_id"), all: &["aws_secret_access_key"], any: &[] },
+    Needs { when: When::Set("aws_secret_access_key"), all: &["aws_access_key_id"], any: &[] },
+    is("aws_ec2", &["aws_auth_role", "aws_auth_nonce"], &[]),
+    is("gcp_iam", &["gcp_auth_role"], &[]),
+    is("gcp_gce", &["gcp_auth_role"], &[]),
+    is("azure", &["azure_auth_role"], &[]),
     is("userpass", &["userpass_username", "userpass_password"], &[]),
     is("ldap", &["ldap_username", "ldap_password"], &[]),
 ];

@@ -1,0 +1,236 @@
+//! `gcp_gce` and `gcp_iam`: a JWT that Google's metadata server gives for this machine, or one that a service account
+//! signs: with its key, or through the IAM Credentials API.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use ::http::Method as Verb;
+use serde::Deserialize;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::methods::{login_path, role, text};
+use super::outside::{Outside, has};
+use super::service_account::{self, ServiceAccount};
+use super::{Means, Method, Proof, Proving, files};
+use crate::backend::hcv::api::object;
+use crate::error::{Error, Kind, Result};
+use crate::secret::Secret;
+
+/// Google's own address for `metadata.google.internal`: no name server has a say in it.
+const METADATA: &str = "http://169.254.169.254";
+const METADATA_HOST: &str = "GCE_METADATA_HOST";
+const CREDENTIALS_API: &str = "https://iamcredentials.googleapis.com";
+const CREDENTIALS_API_PLACE: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS";
+
+/// Where Kong takes a key's JSON from, and where Google's own clients are told of its file.
+const KEY: &str = "GCP_SERVICE_ACCOUNT";
+const KEY_FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+
+/// Google's metadata server.
+struct Metadata {
+    outside: Outside,
+    base: Url,
+}
+
+impl Metadata {
+    fn new(means: &Means<'_>) -> Result<Self> {
+        let base = means.doors.place(METADATA_HOST, METADATA)?;
+        Ok(Self { outside: means.doors.local("GCE's metadata server")?, base })
+    }
+
+    /// Something of a service account.
+    async fn get(&self, account: &str, what: &str, query: &[(&str, &str)]) -> Result<Secret> {
+        let mut url = self.base.clone();
+        url.set_path("/computeMetadata/v1/instance/service-accounts/");
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push(account).push(what);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let answer = self.outside.get(&url, &[("metadata-flavor", "Google")]).await?;
+        if !has(&answer.headers, "metadata-flavor", "Google") {
+            let text = "this is no metadata server of Google's: is this machine one of theirs?";
+            return Err(self.outside.error(&url, Kind::Denied, text));
+        }
+        self.outside.text(&url, &answer, "it has no such service account: attach one to the machine")
+    }
+}
+
+pub struct Gce {
+    path: String,
+    role: String,
+    metadata: Metadata,
+}
+
+impl Gce {
+    pub fn new(means: &Means<'_>) -> Result<Self> {
+        Ok(Self {
+            path: login_path(means, "gcp_login_path")?,
+            role: role(means, "gcp_auth_role"),
+            metadata: Metadata::new(means)?,
+        })
+    }
+}
+
+impl Method for Gce {
+    fn name(&self) -> &'static str {
+        "gcp_gce"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "check `gcp_auth_role`, that it is of type gce, and the projects, zones and service accounts that it is bound to"
+    }
+
+    fn prove(&self) -> Proving<'_> {
+        Box::pin(async {
+            let audience = format!("http://vault/{}", self.role);
+            let query = [("audience", audience.as_str()), ("format", "full")];
+            let jwt = self.metadata.get("default", "identity", &query).await?;
+            let fields = [("role", self.role.as_str()), ("jwt", jwt.as_str().unwrap_or_default())];
+            Ok(Proof { path: self.path.clone(), body: object(&fields) })
+        })
+    }
+}
+
+pub struct Iam {
+    label: String,
+    path: String,
+    role: String,
+    seconds: u64,
+    /// The account's address, where it is given: without, it is the key's, or the machine's own.
+    account: Option<String>,
+    key: Option<Key>,
+    metadata: Metadata,
+    api: Outside,
+    api_place: Url,
+    threads: bool,
+}
+
+enum Key {
+    Text(Secret),
+    File(PathBuf, &'static str),
+}
+
+impl Iam {
+    pub fn new(means: &Means<'_>) -> Result<Self> {
+        if let Some(path) = text(means.settings, "gcp_service_account").filter(|text| text.starts_with('/')) {
+            return Self::with(means, None, Some(Key::File(PathBuf::from(path), "gcp_service_account")));
+        }
+        let from_environment = || means.doors.variable(KEY).map(|json| Key::Text(Secret::new(json)));
+        let from_file = || means.doors.variable(KEY_FILE).map(|path| Key::File(PathBuf::from(path), KEY_FILE));
+        let account = text(means.settings, "gcp_service_account").map(str::to_owned);
+        Self::with(means, account, from_environment().or_else(from_file))
+    }
+
+    fn with(means: &Means<'_>, account: Option<String>, key: Option<Key>) -> Result<Self> {
+        Ok(Self {
+            label: means.api.label.clone(),
+            path: login_path(means, "gcp_login_path")?,
+            role: role(means, "gcp_auth_role"),
+            seconds: means.settings.integer("gcp_jwt_exp").and_then(|seconds| seconds.try_into().ok()).unwrap_or(900),
+            account,
+            key,
+            metadata: Metadata::new(means)?,
+            api: means.doors.remote("Google's IAM Credentials API", None)?,
+            api_place: means.doors.place(CREDENTIALS_API_PLACE, CREDENTIALS_API)?,
+            threads: means.threads,
+        })
+    }
+
+    async fn key(&self) -> Result<Option<ServiceAccount>> {
+        let refuse = |reason: String| Error::new(Kind::Config, format!("{}: {reason}", self.label));
+        let (json, origin) = match &self.key {
+            None => return Ok(None),
+            Some(Key::Text(json)) => (json.clone(), KEY.to_owned()),
+            Some(Key::File(path, origin)) => {
+                let read = files::read(path, self.threads).await;
+                let (json, _) =
+                    read.map_err(|clause| refuse(format!("no service account's key: `{origin}` {clause}")))?;
+                (json, path.display().to_string())
+            }
+        };
+        let account = ServiceAccount::parse(json.as_bytes()).map_err(|reason| refuse(format!("{origin} {reason}")))?;
+        match &self.account {
+            Some(wanted) if *wanted != account.email => {
+                Err(refuse(format!("{origin} is the key of another account than `gcp_service_account` names")))
+            }
+            _ => Ok(Some(account)),
+        }
+    }
+
+    fn claims(&self, account: &str) -> String {
+        let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+        let audience = format!("vault/{}", self.role);
+        serde_json::json!({ "sub": account, "aud": audience, "iat": now, "exp": now + self.seconds }).to_string()
+    }
+
+    async fn jwt(&self) -> Result<Secret> {
+        if let Some(key) = self.key().await? {
+            let signed = service_account::sign(&key, &self.claims(&key.email));
+            return signed.map_err(|reason| Error::new(Kind::Config, format!("{}: {reason}", self.label)));
+        }
+        let own;
+        let account = match &self.account {
+            Some(account) => account,
+            None => {
+                own = self.metadata.get("default", "email", &[]).await?;
+                own.as_str().unwrap_or_default()
+            }
+        };
+        self.signed_by_google(account).await
+    }
+
+    async fn signed_by_google(&self, account: &str) -> Result<Secret> {
+        let token = self.metadata.get("default", "token", &[]).await?;
+        let token: Option<Token<'_>> = serde_json::from_slice(token.as_bytes()).ok();
+        let mut url = self.api_place.clone();
+        url.set_path("/v1/projects/-/serviceAccounts/");
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push(&format!("{account}:signJwt"));
+        }
+        let Some(token) = token else {
+            let place = &self.metadata.base;
+            return Err(self.metadata.outside.error(place, Kind::Invalid, "the answer holds no access token"));
+        };
+        let bearer = Zeroizing::new(format!("Bearer {}", token.access_token));
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let body = object(&[("payload", &self.claims(account))]);
+        let answer = self.api.send(Verb::POST, &url, &headers, &body).await?;
+        let refused = "the machine's service account may not sign for `gcp_service_account`: give it the role \
+                       roles/iam.serviceAccountTokenCreator on that account, or a key";
+        let signed: Signed = self.api.json(&url, &answer, refused)?;
+        Ok(Secret::new(signed.signed_jwt))
+    }
+}
+
+#[derive(Deserialize)]
+struct Token<'a> {
+    access_token: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Signed {
+    signed_jwt: String,
+}
+
+impl Method for Iam {
+    fn name(&self) -> &'static str {
+        "gcp_iam"
+    }
+
+    fn remedy(&self) -> &'static str {
+        "check `gcp_auth_role`, that it is of type iam, the service accounts that it is bound to, and that `gcp_jwt_exp` is \
+         not above its `max_jwt_exp`"
+    }
+
+    fn prove(&self) -> Proving<'_> {
+        Box::pin(async {
+            let jwt = self.jwt().await?;
+            let fields = [("role", self.role.as_str()), ("jwt", jwt.as_str().unwrap_or_default())];
+            Ok(Proof { path: self.path.clone(), body: object(&fields) })
+        })
+    }
+}
