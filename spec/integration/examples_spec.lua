@@ -287,7 +287,10 @@ describe("examples/kong-plugin", function()
     server:eval [[ password_of_database, connected = "second", 0 ]]
     local before = vault:count "/v1/secret/shop-db"
     assert.equal(200, ask("k3y").status)
-    assert.same({ 2, 1 }, { server:eval "return connected", vault:count "/v1/secret/shop-db" - before })
+    assert.equal(2, server:eval "return connected")
+    -- Both references are of one secret; a fetch that is quick enough is over when the second is renewed.
+    local fetches = vault:count "/v1/secret/shop-db" - before
+    assert.is_true(fetches == 1 or fetches == 2, fetches)
     assert.equal(200, ask("k3y").status)
     assert.equal(3, server:eval "return connected")
   end)
