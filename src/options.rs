@@ -64,6 +64,8 @@ pub struct Opt {
     pub pattern: Option<Pattern>,
     /// A credential: never shown, not even in an error.
     pub sensitive: bool,
+    /// It says where something goes, though it may hold a credential.
+    pub leads: bool,
     /// Whether a reference's query may set it. Never for what says where the vault is or who we are.
     pub overridable: bool,
     /// Other spellings that Kong's documentation uses.
@@ -81,6 +83,7 @@ impl Opt {
             one_of: &[],
             pattern: None,
             sensitive: false,
+            leads: false,
             overridable: false,
             aliases: &[],
             help,
@@ -109,6 +112,11 @@ impl Opt {
 
     pub const fn sensitive(mut self) -> Self {
         self.sensitive = true;
+        self
+    }
+
+    pub const fn leads(mut self) -> Self {
+        self.leads = true;
         self
     }
 

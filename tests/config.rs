@@ -11,7 +11,7 @@ use kong_vault::config::{Config, Referred, Source};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Kind, Result};
 use kong_vault::options::{Opt, Type};
-use support::config::{File, Pairs, flaw, load, map, refused, says, settings};
+use support::config::{File, Pairs, flaw, load, map, refused, says, settings, shown};
 
 #[test]
 fn the_stronger_source_wins() {
@@ -297,4 +297,22 @@ fn a_required_option_is_missed_when_it_is_needed() {
     );
     assert!(settings(&config, "{vault://odd/a?place=x}").is_ok());
     assert!(settings(&load(&[("vault_odd_place", "x")]), "{vault://odd/a}").is_ok());
+}
+
+#[test]
+fn a_strategys_options_lead_nowhere_that_no_vault_does() {
+    let proxy = "http://u:hunter2@proxy:3128";
+    let config = load(&[("vault_hcv_host", "vault"), ("vault_hcv_proxy", proxy)], &[]).unwrap();
+    let hcv = kong_vault::backend::find("hcv").expect("the backend");
+    let asked = |options: Pairs<'_>| config.vault_of_strategy(hcv, &map(options), false).map_err(shown);
+    let ours = [("host", "vault"), ("proxy", proxy)];
+    asked(&ours).unwrap();
+    // A credential may have been renewed.
+    asked(&[ours[0], ours[1], ("token", "hunter2")]).unwrap();
+    for other in ["http://evil:3128", "off"] {
+        says(&asked(&[ours[0], ("proxy", other)]).unwrap_err(), &["may not set where the vault is"]);
+    }
+    for other in [("host", "evil"), ("auth_method", "cert"), ("kube_role", "admin"), ("gcp_service_account", "a@b")] {
+        asked(&[ours[0], ours[1], other]).unwrap_err();
+    }
 }

@@ -173,9 +173,10 @@ impl Vaults {
 }
 
 /// Whether two vaults are the same but for what a reference may set. Credentials are not compared: Kong may have renewed
-/// one meanwhile, and somebody else's, sent to the operator's own vault, gives away nothing of ours.
+/// one meanwhile, and somebody else's, sent to the operator's own vault, gives away nothing of ours; but what leads
+/// elsewhere is.
 fn is_same_place(backend: &'static Descriptor, one: &Settings, other: &Settings) -> bool {
-    let fixed = options_of(backend).filter(|opt| !opt.overridable && !opt.sensitive);
+    let fixed = options_of(backend).filter(|opt| !opt.overridable && (!opt.sensitive || opt.leads));
     fixed.map(|opt| opt.name).all(|name| one.get(name) == other.get(name))
 }
 

@@ -26,7 +26,8 @@ pub const PROXY: Opt = Opt::new(
      `HTTP_PROXY`, by the protocol",
 )
 .pattern(r"off|(https?://)?[^\s/?#\\]+/?", "off, or a URL such as http://host:3128 or https://user:password@host")
-.sensitive();
+.sensitive()
+.leads();
 
 pub const NO_PROXY: Opt = Opt::new(
     "no_proxy",
