@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::backend::{Ask, Backend, Descriptor, Fetched, Fetching, Setup};
+use crate::backend::finding::Findings;
+use crate::backend::{Ask, Backend, Descriptor, Diagnosing, Fetched, Fetching, Setup};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::options::{Opt, Type};
@@ -30,6 +31,15 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
 impl Backend for Env {
     fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
         Box::pin(std::future::ready(self.read(ask)))
+    }
+
+    fn diagnose<'a>(&'a self, ask: Option<&'a Ask>) -> Diagnosing<'a> {
+        let mut findings = Findings::default();
+        findings.good("connect", "no need: variables are read as they were when this program started");
+        if let Some(read) = ask.and_then(|ask| findings.or_bad("read", self.read(ask))) {
+            findings.good("read", format!("there is such a variable, of {} bytes", read.document.len()));
+        }
+        Box::pin(std::future::ready(findings))
     }
 }
 

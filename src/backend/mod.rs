@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod env;
+pub mod finding;
 pub mod hcv;
 pub mod http;
 pub mod iam;
@@ -16,6 +17,7 @@ use crate::error::Result;
 use crate::options::Opt;
 use crate::secret::Secret;
 use crate::settings::Settings;
+use finding::Findings;
 
 /// What is asked of a vault: one document.
 #[derive(Debug, Clone)]
@@ -38,6 +40,9 @@ pub struct Fetched {
 /// dropping it abandons it.
 pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Fetched>> + Send + 'a>>;
 
+/// A diagnosis under way.
+pub type Diagnosing<'a> = Pin<Box<dyn Future<Output = Findings> + Send + 'a>>;
+
 /// The last thing that is done for a vault. It bounds its own time.
 pub type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -52,6 +57,11 @@ pub struct News {
 /// One configured vault: connections, credentials and logins live in it and are shared by all its fetches.
 pub trait Backend: Send + Sync {
     fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a>;
+
+    /// Goes the way of a fetch step by step, for who asks where it ends; with `ask`, up to that document.
+    fn diagnose<'a>(&'a self, _ask: Option<&'a Ask>) -> Diagnosing<'a> {
+        Box::pin(std::future::ready(Findings::default()))
+    }
 
     /// What has come to light since this was last asked, if anything has.
     fn news(&self) -> Option<News> {

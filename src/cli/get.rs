@@ -24,30 +24,10 @@ pub fn run(reference: Option<&OsStr>, timeout: Option<&str>, conf: Option<&Path>
     let Some(reference) = reference else {
         return Outcome::Misuse("the 'get' command needs a <reference> argument".to_owned());
     };
-    let limit = match timeout.map(seconds).transpose() {
-        Ok(limit) => limit,
-        Err(why) => return Outcome::Misuse(why),
+    let Opened { resolver, flaw } = match open(timeout, conf) {
+        Ok(opened) => opened,
+        Err(outcome) => return outcome,
     };
-    let (mut keys, mut written_in) = (BTreeMap::new(), String::new());
-    if let Some(path) = conf {
-        written_in = path.display().to_string();
-        match conf_file::read(path) {
-            Ok(read) => keys = read,
-            Err(why) => return Outcome::Misuse(format!("--conf {written_in}: {why}")),
-        }
-    }
-    let mut config = match bootstrap::load(&keys, Source::File(&written_in), Environment::captured()) {
-        Ok(config) => config,
-        Err(error) => return Outcome::NoValue(error.to_string()),
-    };
-    if let Some(seconds) = limit {
-        config.fetch_timeout = seconds;
-    }
-    let flaw = config.check().err();
-    let resolver = Arc::new(Resolver::new(config, Environment::captured().clone(), Arc::new(AtomicU32::new(0))));
-    // Not everybody who may call this can read that folder.
-    let unread = resolver.follow_entities(&Arc::default()).err();
-    let flaw = flaw.or(unread);
     match fetch(&whole(reference.as_bytes()), &resolver) {
         Ok(secret) => {
             warn(flaw);
@@ -60,6 +40,32 @@ pub fn run(reference: Option<&OsStr>, timeout: Option<&str>, conf: Option<&Path>
     }
 }
 
+/// A configuration, and what is wrong with it that may be another vault's matter.
+pub struct Opened {
+    pub resolver: Arc<Resolver>,
+    pub flaw: Option<Error>,
+}
+
+/// Reads a configuration as a worker would, and the file of `--conf` besides.
+pub fn open(timeout: Option<&str>, conf: Option<&Path>) -> std::result::Result<Opened, Outcome> {
+    let limit = timeout.map(seconds).transpose().map_err(Outcome::Misuse)?;
+    let (mut keys, mut written_in) = (BTreeMap::new(), String::new());
+    if let Some(path) = conf {
+        written_in = path.display().to_string();
+        keys = conf_file::read(path).map_err(|why| Outcome::Misuse(format!("--conf {written_in}: {why}")))?;
+    }
+    let loaded = bootstrap::load(&keys, Source::File(&written_in), Environment::captured());
+    let mut config = loaded.map_err(|error| Outcome::NoValue(error.to_string()))?;
+    if let Some(seconds) = limit {
+        config.fetch_timeout = seconds;
+    }
+    let flaw = config.check().err();
+    let resolver = Arc::new(Resolver::new(config, Environment::captured().clone(), Arc::new(AtomicU32::new(0))));
+    // Not everybody who may call this can read that folder.
+    let unread = resolver.follow_entities(&Arc::default()).err();
+    Ok(Opened { resolver, flaw: flaw.or(unread) })
+}
+
 /// What `vault_fetch_timeout` accepts.
 pub fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let Some(opt) = OWN.iter().find(|opt| opt.name == "vault_fetch_timeout") else { unreachable!() };
@@ -70,7 +76,7 @@ pub fn seconds(text: &str) -> std::result::Result<Duration, String> {
 }
 
 /// `env/name` is short for `{vault://env/name}`.
-fn whole(reference: &[u8]) -> Vec<u8> {
+pub fn whole(reference: &[u8]) -> Vec<u8> {
     if is_reference(reference) || reference.starts_with(b"{") {
         reference.to_vec()
     } else {

@@ -5,6 +5,7 @@
 
 mod check;
 mod conf_file;
+mod doctor;
 mod get;
 mod tables;
 
@@ -57,6 +58,20 @@ enum Command {
         #[arg(long, value_name = "S")]
         timeout: Option<String>,
     },
+    /// Go the way to a vault step by step, and tell where it ends
+    ///
+    /// Resolves, connects, secures, logs in and looks whether secrets may be read; says what is wrong and how it is usually
+    /// mended. With a secret's name, that is read too. Neither a value nor a credential is printed.
+    Doctor {
+        /// A vault's name, or one with a secret: production, or production/db/password
+        vault: OsString,
+        /// The longest that each step may take, in place of vault_fetch_timeout
+        #[arg(long, value_name = "S")]
+        timeout: Option<String>,
+        /// A kong.conf to take `vaults` and `vault_…` from; its other keys don't matter
+        #[arg(short, long, value_name = "FILE")]
+        conf: Option<PathBuf>,
+    },
     /// List the vaults and their options
     Vaults {
         /// As the tables of the README
@@ -99,6 +114,7 @@ pub fn run() -> ExitCode {
         Command::Check { file, conf, resolve, timeout } => {
             check::run(&file, conf.as_deref(), resolve, timeout.as_deref())
         }
+        Command::Doctor { vault, timeout, conf } => doctor::run(&vault, timeout.as_deref(), conf.as_deref()),
         Command::Vaults { markdown: true, .. } => Outcome::Done(Secret::new(tables::markdown())),
         Command::Vaults { policy: true, .. } => Outcome::Done(Secret::new(tables::policy())),
         Command::Vaults { .. } => Outcome::Done(Secret::new(tables::text())),

@@ -1,5 +1,7 @@
 //! What Secrets Manager's refusals mean and what to do about them.
 
+use std::borrow::Cow;
+
 use crate::backend::http::Answer;
 use crate::backend::iam::{Clock, Refusal, throttled, unavailable};
 use crate::error::{Error, Kind};
@@ -7,10 +9,10 @@ use crate::error::{Error, Kind};
 /// Who asked whom for what.
 pub struct Asked<'a> {
     /// Such as `aws vault (mine) at secretsmanager.us-east-1.amazonaws.com:443`.
-    pub place: &'a str,
+    pub place: String,
     pub region: &'a str,
     /// The secret's name, fit for an error.
-    pub secret: &'a str,
+    pub secret: Cow<'a, str>,
     /// Whether it was the previous version that was asked for.
     pub previous: bool,
     /// Where the credentials came from.
@@ -118,9 +120,9 @@ mod tests {
             headers.insert("x-amzn-errortype", HeaderValue::from_str(name).unwrap());
         }
         let asked = Asked {
-            place: "aws vault (mine) at sm.example:443",
+            place: "aws vault (mine) at sm.example:443".to_owned(),
             region: "eu-west-1",
-            secret: "db/password",
+            secret: "db/password".into(),
             previous,
             login: "the environment",
             clock: &Clock::default(),

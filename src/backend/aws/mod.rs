@@ -4,6 +4,7 @@
 //! runtime of its own into every nginx worker, for a single POST.
 
 mod answer;
+mod diagnosis;
 mod failure;
 mod options;
 mod request;
@@ -14,7 +15,7 @@ use crate::backend::http::{Answer, Client, Transport};
 use crate::backend::iam::{
     Chain, Clock, Endpoint, Login, Refusal, Role, SECRETS_MANAGER, SESSION, Wanted, address, send_in_time, set, shown,
 };
-use crate::backend::{Ask, Backend, Descriptor, Fetched, Fetching, News, Setup};
+use crate::backend::{Ask, Backend, Descriptor, Diagnosing, Fetched, Fetching, News, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::settings::{Settings, Value};
 use failure::Asked;
@@ -100,6 +101,10 @@ impl Backend for Aws {
         Box::pin(self.read(ask))
     }
 
+    fn diagnose<'a>(&'a self, ask: Option<&'a Ask>) -> Diagnosing<'a> {
+        Box::pin(self.walk(ask))
+    }
+
     fn news(&self) -> Option<News> {
         self.client.news()
     }
@@ -127,21 +132,25 @@ impl Aws {
             login = other;
             answer = self.ask(&question, &login).await?;
         }
-        let address = question.url.parse().map_or_else(|_| String::new(), |uri| address(&uri));
-        let asked = Asked {
-            place: &format!("{} at {address}", self.label),
-            region,
-            secret: &shown(&ask.resource),
-            previous: stage == PREVIOUS,
-            login: &login.origin,
-            clock: &self.clock,
-        };
+        let asked = self.asked(&question, &login);
         if answer.status != 200 {
             return Err(failure::of(&asked, &answer).with_retry_after(answer.retry_after()));
         }
         match answer::document(answer.body.as_bytes()) {
             Ok(document) => Ok(Fetched { document, lease: None }),
             Err(reason) => Err(asked.error(Kind::Invalid, reason)),
+        }
+    }
+
+    fn asked<'a>(&'a self, question: &Question<'a>, login: &'a Login) -> Asked<'a> {
+        let address = question.url.parse().map_or_else(|_| String::new(), |uri| address(&uri));
+        Asked {
+            place: format!("{} at {address}", self.label),
+            region: question.region,
+            secret: shown(question.secret),
+            previous: question.stage == PREVIOUS,
+            login: &login.origin,
+            clock: &self.clock,
         }
     }
 

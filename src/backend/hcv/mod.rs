@@ -3,6 +3,8 @@
 mod answer;
 mod api;
 mod auth;
+mod credentials;
+mod diagnosis;
 mod options;
 mod path;
 mod redirect;
@@ -16,7 +18,7 @@ use self::auth::{Auth, Doors, Means, Pass};
 use self::path::{Engine, Path};
 use self::redirect::Allowed;
 use crate::backend::http::{Client, Pem, Transport};
-use crate::backend::{Ask, Backend, Descriptor, Farewell, Fetched, Fetching, News, Setup};
+use crate::backend::{Ask, Backend, Descriptor, Diagnosing, Farewell, Fetched, Fetching, News, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 
@@ -35,6 +37,11 @@ struct Hcv {
     engine: Engine,
     namespace: Option<HeaderValue>,
     auth: Auth,
+    auth_namespace: Option<HeaderValue>,
+    /// For a diagnosis: where what we log in with comes from.
+    credentials: String,
+    /// Whether the token is had by a login.
+    logs_in: bool,
 }
 
 fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
@@ -70,7 +77,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
     let auth = Auth::new(&Means {
         api: &api,
         settings,
-        namespace: auth_namespace,
+        namespace: auth_namespace.clone(),
         threads: setup.threads,
         timeout: setup.timeout,
         doors: &doors,
@@ -79,6 +86,9 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         mount: path::mount(text("mount").unwrap_or_default()).map_err(refuse)?,
         engine: if text("kv") == Some("v2") { Engine::V2 } else { Engine::V1 },
         namespace,
+        auth_namespace,
+        credentials: credentials::describe(settings),
+        logs_in: text("auth_method").is_some_and(|method| method != "token"),
         auth,
         api,
     }))
@@ -103,6 +113,10 @@ fn transport<'a>(setup: &'a Setup<'_>, label: &str) -> Transport<'a> {
 impl Backend for Hcv {
     fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
         Box::pin(self.read(ask))
+    }
+
+    fn diagnose<'a>(&'a self, ask: Option<&'a Ask>) -> Diagnosing<'a> {
+        Box::pin(self.walk(ask))
     }
 
     fn news(&self) -> Option<News> {

@@ -34,9 +34,10 @@ type Pool = legacy::Client<Connector, Full<Bytes>>;
 /// The connections to one vault. The pool knows its peers by scheme, host and port.
 pub struct Client {
     label: String,
-    timeout: Duration,
-    tls: Arc<Tls>,
-    ways: Arc<Ways>,
+    pub(super) timeout: Duration,
+    pub(super) tls: Arc<Tls>,
+    pub(super) ways: Arc<Ways>,
+    pub(super) connector: Connector,
     pool: Pool,
 }
 
@@ -52,13 +53,8 @@ impl Client {
             proxy_tls: proxies.want_tls().then(|| Arc::new(Tls::to_proxy(transport))),
             proxies,
         });
-        Ok(Self {
-            label,
-            timeout: transport.timeout,
-            tls: tls.clone(),
-            ways: ways.clone(),
-            pool: pool(Connector::new(ways, tls, server_name, transport.timeout)),
-        })
+        let connector = Connector::new(ways.clone(), tls.clone(), server_name, transport.timeout);
+        Ok(Self { label, timeout: transport.timeout, tls, ways, pool: pool(connector.clone()), connector })
     }
 
     /// Whether certificates that changed can't be used, or can again, where that is news.
@@ -121,7 +117,11 @@ impl Client {
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
 
-    fn place(&self, uri: &Uri) -> Place<'_> {
+    pub(super) fn no_url(&self) -> Error {
+        Error::new(Kind::Invalid, format!("{}: no valid URL", self.label))
+    }
+
+    pub(super) fn place(&self, uri: &Uri) -> Place<'_> {
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
         Place {
             label: &self.label,

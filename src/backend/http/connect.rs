@@ -29,7 +29,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// Connects to whatever host a pool of connections asks for.
 #[derive(Clone)]
 pub(super) struct Connector {
-    dial: Dial,
+    pub dial: Dial,
     tls: Arc<Tls>,
     names: Arc<dyn ResolveServerName + Send + Sync>,
     timeout: Duration,

@@ -15,6 +15,9 @@ use super::resolve::Unresolved;
 use super::tunnel::{AtProxy, Trouble};
 use crate::error::{Error, Kind};
 
+/// What to do about a name without an address.
+pub(super) const OF_RESOLVER: &str = "check its spelling and the name servers in /etc/resolv.conf";
+
 /// Who asked whom.
 pub(super) struct Place<'a> {
     pub label: &'a str,
@@ -53,21 +56,8 @@ fn lateness(place: &Place<'_>, what: &str) -> String {
 }
 
 pub(super) fn of_request(place: &Place<'_>, error: &legacy::Error) -> Error {
-    // A configuration for TLS that can't be made knows what to say.
-    if let Some(own) = cause::<Error>(error) {
-        return own.clone();
-    }
-    if let Some(AtProxy { trouble, address }) = cause::<AtProxy>(error) {
-        return match trouble {
-            Trouble::Refused(status) => of_proxy(place, *status),
-            Trouble::Broken(cause) => {
-                let (kind, reason) = of_causes(place, &**cause, true).unwrap_or_else(|| {
-                    (Kind::Unavailable, "it does not speak HTTP as a proxy does: check its address".to_owned())
-                });
-                // Whatever it is, the vault's certificate has no part in it.
-                Error::new(kind, format!("{} at {}: the proxy {address}: {reason}", place.label, place.address))
-            }
-        };
+    if let Some(own) = of_own(place, error) {
+        return own;
     }
     match of_causes(place, error, error.is_connect()) {
         Some((kind, reason)) => place.error(kind, reason),
@@ -76,6 +66,39 @@ pub(super) fn of_request(place: &Place<'_>, error: &legacy::Error) -> Error {
         }
         None => of_exchange(place, error),
     }
+}
+
+/// For a connection that was tried for its own sake.
+pub(super) fn of_connecting(place: &Place<'_>, error: &(dyn StdError + Send + Sync + 'static)) -> Error {
+    let error: &(dyn StdError + 'static) = error;
+    of_own(place, error).unwrap_or_else(|| match of_causes(place, error, true) {
+        Some((kind, reason)) => place.error(kind, reason),
+        None => place.error(Kind::Unavailable, "cannot connect: check that it runs and is reachable"),
+    })
+}
+
+/// The time was up before there was a connection.
+pub(super) fn unconnected(place: &Place<'_>) -> Error {
+    late(place, "no connection")
+}
+
+/// What went wrong in what is ours to arrange: a configuration for TLS, a proxy.
+fn of_own(place: &Place<'_>, error: &(dyn StdError + 'static)) -> Option<Error> {
+    // A configuration for TLS that can't be made knows what to say.
+    if let Some(own) = cause::<Error>(error) {
+        return Some(own.clone());
+    }
+    let AtProxy { trouble, address } = cause::<AtProxy>(error)?;
+    Some(match trouble {
+        Trouble::Refused(status) => of_proxy(place, *status),
+        Trouble::Broken(cause) => {
+            let (kind, reason) = of_causes(place, &**cause, true).unwrap_or_else(|| {
+                (Kind::Unavailable, "it does not speak HTTP as a proxy does: check its address".to_owned())
+            });
+            // Whatever it is, the vault's certificate has no part in it.
+            Error::new(kind, format!("{} at {}: the proxy {address}: {reason}", place.label, place.address))
+        }
+    })
 }
 
 /// A proxy's own answer.
@@ -96,8 +119,7 @@ fn of_causes(place: &Place<'_>, error: &(dyn StdError + 'static), connecting: bo
         return Some(of_tls(place, tls));
     }
     if cause::<Unresolved>(error).is_some() {
-        let reason = "cannot resolve the host name: check its spelling and the name servers in /etc/resolv.conf";
-        return Some((Kind::Unavailable, reason.to_owned()));
+        return Some((Kind::Unavailable, format!("cannot resolve the host name: {OF_RESOLVER}")));
     }
     if is_timeout(error) {
         return Some((Kind::Timeout, lateness(place, if connecting { "no connection" } else { "no answer" })));

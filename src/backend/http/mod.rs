@@ -8,6 +8,7 @@ mod dial;
 mod failure;
 pub mod options;
 mod pem;
+mod probe;
 mod proxy;
 mod resolve;
 mod roots;

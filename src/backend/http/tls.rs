@@ -98,6 +98,15 @@ impl Tls {
         self.identity.is_some()
     }
 
+    /// Why a server that we speak with is taken for the vault.
+    pub fn verdict(&self) -> &'static str {
+        match self.trust {
+            Trust::Bundle(_) => "a certificate that `ca_cert` vouches for",
+            Trust::System(_) => "a certificate that the system's roots vouch for",
+            Trust::Anyone => "a certificate that is not checked (set `ssl_verify = on`)",
+        }
+    }
+
     /// The configuration for a new connection.
     pub async fn current(self: Arc<Self>) -> Result<Arc<ClientConfig>> {
         if let Some(config) = self.recent() {

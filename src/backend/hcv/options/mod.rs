@@ -16,6 +16,11 @@ pub use auth::NEEDS;
 /// All of them, those of the ways to log in last.
 pub const OPTIONS: &[Opt] = &joined::<{ OWN.len() + auth::OPTIONS.len() }>(OWN, auth::OPTIONS);
 
+/// Those of the ways to log in.
+pub(super) const fn of_auth() -> &'static [Opt] {
+    auth::OPTIONS
+}
+
 const fn joined<const LENGTH: usize>(first: &[Opt], second: &[Opt]) -> [Opt; LENGTH] {
     let mut joined = [first[0]; LENGTH];
     let mut index = 0;

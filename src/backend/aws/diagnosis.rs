@@ -1,0 +1,72 @@
+//! Why Secrets Manager gives nothing: the way of a fetch, gone step by step.
+
+use super::{Aws, CURRENT, Question, failure};
+use crate::backend::Ask;
+use crate::backend::finding::Findings;
+use crate::backend::iam::Refusal;
+use crate::error::Kind;
+
+/// A name that nobody gave a secret. Asking for it shows whether AWS takes what we sign.
+const NOBODYS: &str = "kong-vault-doctor-asks-for-a-secret-that-is-not-there";
+
+impl Aws {
+    pub(super) async fn walk(&self, ask: Option<&Ask>) -> Findings {
+        let mut findings = Findings::default();
+        self.steps(ask, &mut findings).await;
+        findings
+    }
+
+    async fn steps(&self, ask: Option<&Ask>, findings: &mut Findings) -> Option<()> {
+        let stand = self.chain.stand().await;
+        let stand = findings.or_bad("region", stand)?;
+        let region = &*stand.region;
+        let url = self.endpoint.url(&self.label, region, stand.variant);
+        let url = findings.or_bad("region", url)?;
+        findings.good("region", format!("{region}, so that {} is asked", url.split('?').next().unwrap_or_default()));
+        if !self.client.probe(&url, findings).await {
+            return None;
+        }
+        let login = stand.login().await;
+        let login = findings.or_bad("credentials", login)?;
+        let end = if login.expiry.is_some() { ", for a time; they are renewed before it ends" } else { "" };
+        findings.good("credentials", format!("from {}{end}", login.origin));
+        let secret = ask.map_or(NOBODYS, |ask| &ask.resource);
+        let question = Question { url, region, secret, stage: CURRENT };
+        let answer = self.ask(&question, &login).await;
+        let answer = findings.or_bad("login", answer)?;
+        let clock = self.clock.flaw();
+        if !clock.is_empty() {
+            let text = format!(
+                "this machine's clock is wrong{clock}: have it follow a time server; requests are signed by AWS's"
+            );
+            findings.doubtful("clock", text);
+        }
+        let refusal = Refusal::of(&answer);
+        let is_refused = answer.status != 200 && refusal.reason(&login.origin, region, &self.clock).is_some();
+        let error = (answer.status != 200).then(|| failure::of(&self.asked(&question, &login), &answer));
+        if is_refused {
+            findings.bad("login", error?);
+            return None;
+        }
+        match (ask, error) {
+            (_, Some(error)) if !matches!(error.kind(), Kind::NotFound | Kind::Denied) => findings.bad("login", error),
+            (None, Some(error)) => {
+                findings.good("login", "AWS takes the signature");
+                if error.kind() == Kind::Denied {
+                    let text = "the credentials may not read every secret, as it should be; name a secret to have its reading tried";
+                    findings.good("read", text);
+                } else {
+                    findings.good("read", "the credentials may read secrets; name a secret to have its reading tried");
+                }
+            }
+            (Some(ask), _) => {
+                findings.good("login", "AWS takes the signature");
+                let read = self.read(ask).await;
+                let fetched = findings.or_bad("read", read)?;
+                findings.good("read", format!("the secret is there, {} bytes", fetched.document.len()));
+            }
+            (None, None) => findings.good("login", "AWS takes the signature"),
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,99 @@
+//! `kong-vault doctor`: goes the way to a vault step by step, and tells where it ends and what is usually done about it.
+
+use std::ffi::OsStr;
+use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Outcome, get};
+use crate::backend::finding::{Finding, Findings, Verdict};
+use crate::backend::{Ask, Backend, Setup};
+use crate::blocking;
+use crate::config::{Config, Vault};
+use crate::environment::Environment;
+use crate::error::{Error, Kind};
+use crate::reference::{self, Reference};
+use crate::secret::Secret;
+
+/// The width of a line's first two columns.
+const VERDICT: usize = 8;
+const STEP: usize = 13;
+
+pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>) -> Outcome {
+    let opened = match get::open(timeout, conf) {
+        Ok(opened) => opened,
+        Err(outcome) => return outcome,
+    };
+    let config = opened.resolver.config();
+    let asked = match asked(vault.as_bytes()) {
+        Ok(asked) => asked,
+        Err(error) => return Outcome::Misuse(error.to_string()),
+    };
+    let vault = match config.vault(&asked.name) {
+        Ok(vault) => vault,
+        Err(error) if error.kind() == Kind::UnknownVault => return Outcome::Misuse(error.to_string()),
+        Err(error) => return report(&title(&asked), &[wrong(&error)]),
+    };
+    let findings = match diagnose(config, &vault, &asked) {
+        Ok(findings) => findings.0,
+        Err(error) => vec![wrong(&error)],
+    };
+    report(&format!("{} vault ({})", vault.backend.name, vault.name), &findings)
+}
+
+/// A vault's name, alone or with a secret's as in a reference, which may be whole.
+fn asked(text: &[u8]) -> Result<Reference, Error> {
+    if reference::is_reference(text) || text.contains(&b'/') {
+        return reference::parse(&get::whole(text));
+    }
+    // What the name would be in a reference; there is nothing else in it.
+    let whole = [b"{vault://", text, b"/-}"].concat();
+    reference::parse(&whole).map(|reference| Reference { resource: Vec::new(), ..reference })
+}
+
+fn title(asked: &Reference) -> String {
+    format!("vault ({})", crate::error::quote(&asked.name, 64))
+}
+
+fn diagnose(config: &Config, vault: &Vault, asked: &Reference) -> Result<Findings, Error> {
+    let settings = config.settings(vault, asked)?;
+    let name = std::str::from_utf8(&asked.resource);
+    let name = name.map_err(|_| Error::new(Kind::Reference, "the secret's name has to be in utf-8"))?;
+    let ask = (!name.is_empty()).then(|| Ask { resource: name.to_owned(), version: asked.version });
+    let backend: Arc<dyn Backend> = (vault.backend.build)(&Setup {
+        vault: &vault.name,
+        settings: &settings,
+        environment: Environment::captured(),
+        timeout: config.fetch_timeout,
+        threads: false,
+    })?;
+    blocking::run(async {
+        let findings = backend.diagnose(ask.as_ref()).await;
+        if let Some(farewell) = backend.farewell() {
+            farewell.await;
+        }
+        findings
+    })
+}
+
+fn wrong(error: &Error) -> Finding {
+    Finding { step: "options", verdict: Verdict::Bad, text: error.to_string() }
+}
+
+fn report(title: &str, findings: &[Finding]) -> Outcome {
+    let mut text = format!("{title}\n\n");
+    for finding in findings {
+        let verdict = match finding.verdict {
+            Verdict::Good => "ok",
+            Verdict::Doubtful => "look at",
+            Verdict::Bad => "WRONG",
+        };
+        let _ = writeln!(text, "{verdict:VERDICT$} {:STEP$} {}", finding.step, finding.text);
+    }
+    let bad = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count();
+    match bad {
+        0 => Outcome::Done(Secret::new(text)),
+        _ => Outcome::Wrong { text, why: "the vault can't be used as it is".to_owned() },
+    }
+}
