@@ -96,7 +96,13 @@ class Server:
     def worker(self):
         """The pid of the one worker process."""
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return int(children.read_text().split()[0])
+        deadline = time.monotonic() + STARTUP_SECONDS
+        # The master listens before it forks.
+        while not (pids := children.read_text().split()):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"nginx has no worker:\n{self.log()}")
+            time.sleep(0.01)
+        return int(pids[0])
 
     def wait_for(self, port):
         deadline = time.monotonic() + STARTUP_SECONDS
