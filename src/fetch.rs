@@ -13,8 +13,9 @@ use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{InstanceKey, Origin};
 
-/// How many vaults' connections are kept. References can make new ones (by `region`), so there has to be a bound.
-const INSTANCES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+/// How many vaults' connections are kept. References can make new ones (by `region`), so there has to be a bound. It is
+/// far above what anybody configures: whoever asks more vaults than that in turn logs in for each fetch.
+const INSTANCES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 /// How many requests one worker may have under way to one vault; the rest wait, within their deadlines.
 const AT_ONCE: usize = 128;
@@ -45,6 +46,8 @@ pub struct Instances {
     known: Mutex<LruCache<InstanceKey, Arc<Instance>>>,
     environment: Environment,
     limits: Limits,
+    /// What those that had no room any more want done last. The next fetch sees to it: it runs where that can be done.
+    parting: Mutex<Vec<Farewell>>,
     /// See `Setup::threads`.
     threads: bool,
 }
@@ -60,7 +63,8 @@ pub struct Done {
 
 impl Instances {
     pub fn new(environment: Environment, limits: Limits, threads: bool) -> Self {
-        Self { known: Mutex::new(LruCache::new(INSTANCES)), environment, limits, threads }
+        let known = Mutex::new(LruCache::new(INSTANCES));
+        Self { known, environment, limits, parting: Mutex::default(), threads }
     }
 
     pub fn get(&self, origin: &Origin) -> Result<Arc<Instance>> {
@@ -76,7 +80,16 @@ impl Instances {
         })?;
         let breaker = Mutex::new(Breaker::new(self.limits.breaker_interval));
         let instance = Arc::new(Instance { backend, breaker, slots: Semaphore::new(AT_ONCE) });
-        lock(&self.known).put(origin.instance.clone(), Arc::clone(&instance));
+        let evicted = {
+            let mut known = lock(&self.known);
+            // Somebody else may have been faster, and has logged in by now.
+            if let Some(theirs) = known.get(&origin.instance) {
+                return Ok(Arc::clone(theirs));
+            }
+            known.push(origin.instance.clone(), Arc::clone(&instance))
+        };
+        // Fetches under way go on.
+        lock(&self.parting).extend(evicted.and_then(|(_, instance)| instance.backend.farewell()));
         Ok(instance)
     }
 
@@ -101,7 +114,9 @@ impl Instances {
 
     /// What is to be done when nobody asks these vaults any more, if anything is.
     pub fn farewells(&self) -> Vec<Farewell> {
-        self.all().into_iter().filter_map(|(_, instance)| instance.backend.farewell()).collect()
+        let mut all = std::mem::take(&mut *lock(&self.parting));
+        all.extend(self.all().into_iter().filter_map(|(_, instance)| instance.backend.farewell()));
+        all
     }
 
     /// One fetch, with the deadline over everything it does. `attempts`: how often it may be tried within that.
@@ -111,6 +126,11 @@ impl Instances {
             Ok(instance) => instance,
             Err(error) => return Done { fetched: Err(error), change: Change::None, news: None, took: start.elapsed() },
         };
+        // In init they wait for the end: whatever runs by itself would end with the call.
+        let parting = if self.threads { std::mem::take(&mut *lock(&self.parting)) } else { Vec::new() };
+        for farewell in parting {
+            tokio::spawn(farewell);
+        }
         let attempting = instance.attempt(origin, attempts, start + self.limits.timeout);
         let fetched = tokio::time::timeout(self.limits.timeout, attempting).await;
         let fetched = fetched.unwrap_or_else(|_| Err(too_late(origin, self.limits.timeout)));

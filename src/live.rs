@@ -109,6 +109,15 @@ impl Resolver {
         Ok(())
     }
 
+    /// `catch_up` where nobody is served yet. What can't be read is read again later, where this process lives on.
+    pub fn catch_up_on_the_spot(self: &Arc<Self>) -> Result<()> {
+        let outcome = self.catch_up();
+        if self.rotation.runs() {
+            self.tell(outcome.clone());
+        }
+        outcome
+    }
+
     /// Has the engine read the entities. The reading that the ticket is of has not begun yet.
     pub fn catch_up_soon(self: &Arc<Self>) -> Result<u64> {
         let resolver = Arc::clone(self);
@@ -148,8 +157,9 @@ impl Resolver {
     }
 
     /// Whether the Admin API hears somebody who shows that token.
-    pub fn admits(&self, token: Option<&[u8]>) -> bool {
-        admits(self.config().admin_token.as_ref(), token)
+    pub fn admits(&self, token: Option<&[u8]>) -> Result<bool> {
+        let wanted = self.config().admin_token.as_ref().map_err(Clone::clone)?;
+        Ok(admits(wanted.as_ref(), token))
     }
 
     /// Answers requests of the Admin API, in their order and at once. It blocks.
@@ -160,8 +170,7 @@ impl Resolver {
         let is_fixed = |prefix: &str| self.config().is_fixed(prefix);
         let answers = Api { store, backends: ALL, is_fixed: &is_fixed }.serve(requests);
         if answers.iter().any(|answer| answer.changed) {
-            // What fails here is tried again by the next look-up, which sees that there is something new.
-            let _ = self.catch_up();
+            self.tell(self.catch_up());
         }
         answers
     }

@@ -212,7 +212,7 @@ impl Resolver {
         self.send(origin, than.map_or(Purpose::Miss, Purpose::Newer));
     }
 
-    /// Forgets all values and connections. With `refetch`, what was known is fetched again in the background.
+    /// Forgets all values; connections, logins and breakers stay. With `refetch`, what was known is fetched again in the background.
     pub fn flush(self: &Arc<Self>, refetch: bool) {
         let now = Instant::now();
         let known = lock(&self.cache).clear();

@@ -258,3 +258,18 @@ fn what_configures_may_be_a_reference() {
         assert!(settings(&config, "{vault://env/a}").is_ok(), "the others are usable");
     }
 }
+
+#[test]
+fn nobody_is_heard_where_the_admin_token_is_a_reference_without_a_value() {
+    for token in [None, Some("")] {
+        let mut environment = vec![("KONG_VAULT_ADMIN_TOKEN", "{vault://env/admin-token}")];
+        environment.extend(token.map(|token| ("ADMIN_TOKEN", token)));
+        let resolver = resolver(&environment);
+        for shown in [None, Some(&b""[..]), Some(b"{vault://env/admin-token}")] {
+            let error = resolver.admits(shown).expect_err("nobody is admitted");
+            assert!(error.to_string().contains("option vault_admin_token"), "{error}");
+        }
+    }
+    let resolver = resolver(&[("KONG_VAULT_ADMIN_TOKEN", "{vault://env/admin-token}"), ("ADMIN_TOKEN", "s3cret")]);
+    assert!(resolver.admits(Some(b"s3cret")).unwrap() && !resolver.admits(None).unwrap());
+}

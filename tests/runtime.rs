@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use kong_vault::backend::{Ask, Backend, Descriptor, Fetched, Fetching, Setup};
+use kong_vault::backend::{Ask, Backend, Descriptor, Farewell, Fetched, Fetching, Setup};
 use kong_vault::config::{Config, Referred, Source};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
@@ -17,7 +17,10 @@ use kong_vault::secret::Secret;
 /// Bounds each wait for something in the background; it is no part of any result.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const OPTIONS: &[Opt] = &[Opt::new("stage", Type::Text, "which stage answers").required()];
+const OPTIONS: &[Opt] = &[
+    Opt::new("stage", Type::Text, "which stage answers").required(),
+    Opt::new("region", Type::Text, "tells vaults apart").overridable(),
+];
 const PUPPET: Descriptor =
     Descriptor { name: "puppet", title: "a vault for tests", options: OPTIONS, needs: &[], immediate: false, build };
 static BACKENDS: &[&Descriptor] = &[&PUPPET];
@@ -30,6 +33,7 @@ struct Stage {
     holds: Mutex<bool>,
     released: tokio::sync::Notify,
     asked: Mutex<HashMap<String, usize>>,
+    farewells: AtomicU64,
 }
 
 static STAGES: LazyLock<Mutex<HashMap<String, Arc<Stage>>>> = LazyLock::new(Mutex::default);
@@ -56,6 +60,13 @@ impl Backend for Puppet {
             let document = answer.unwrap_or_else(|| Ok(format!(r#"{{"value":"{}"}}"#, ask.resource)))?;
             Ok(Fetched { document: Secret::new(document), lease: *self.0.lease.lock().unwrap() })
         })
+    }
+
+    fn farewell(&self) -> Option<Farewell> {
+        let stage = Arc::clone(&self.0);
+        Some(Box::pin(async move {
+            stage.farewells.fetch_add(1, Ordering::Relaxed);
+        }))
     }
 }
 
@@ -334,6 +345,20 @@ fn a_flush_has_what_was_known_fetched_anew() {
     worker.get("{vault://puppet/a}").unwrap();
     worker.resolver.flush(true);
     worker.until("the renewal", |worker| worker.asked("a") == 2 && worker.resolver.levels(0).entries == 1);
+}
+
+#[test]
+fn a_vault_that_has_no_room_any_more_is_bidden_farewell() {
+    let worker = Worker::new(&[]);
+    let ask = |region: usize| worker.get(&format!("{{vault://puppet/a{region}?region=r{region}}}")).unwrap();
+    let farewells = |worker: &Worker| worker.stage.farewells.load(Ordering::Relaxed);
+    // Twice in turn, as each has room.
+    for region in (0..1024).chain(0..1024) {
+        ask(region);
+    }
+    assert_eq!(farewells(&worker), 0);
+    ask(1024);
+    worker.until("the farewell", |worker| farewells(worker) == 1);
 }
 
 #[test]

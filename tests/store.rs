@@ -51,6 +51,21 @@ fn what_is_put_is_there_for_others_and_seen() {
 }
 
 #[test]
+fn a_file_that_has_another_name_elsewhere_is_not_taken() {
+    for name in [".lock", ".changes"] {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        std::fs::write(&elsewhere, "not ours").unwrap();
+        let inside = folder.path().join("inside");
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::hard_link(&elsewhere, inside.join(name)).unwrap();
+        let error = Store::open(inside.to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains(&format!("its {name} is no file of its own")), "{error}");
+        assert_eq!(std::fs::read(&elsewhere).unwrap(), b"not ours");
+    }
+}
+
+#[test]
 fn files_are_for_their_owner_alone_and_in_kongs_format() {
     let folder = tempfile::tempdir().unwrap();
     put(&open(folder.path()), record("mine", 1));

@@ -237,7 +237,8 @@ describe("life", function()
       wait.pass(1.2)
       local samples = running:stop()
       assert.same({}, samples:failures())
-      assert.is_true(#samples > 100, #samples .. " requests")
+      -- How many there are is the machine's affair: each has a Lua VM made for it.
+      assert.is_true(#samples > 20, #samples .. " requests")
     end
     burst()
     local memory, descriptors = process.memory(worker), process.descriptors(worker)

@@ -41,9 +41,8 @@ impl Api<'_> {
         };
         let mut vaults: Vec<&Record> = vaults.iter().collect();
         vaults.sort_by(|one, other| one.text("id").cmp(other.text("id")));
-        let after = query.after.as_deref().unwrap_or_default();
         let size = query.size.unwrap_or(SIZE);
-        let mut wanted = vaults.into_iter().filter(|vault| vault.text("id") > after && query.wants(vault)).peekable();
+        let mut wanted = vaults.into_iter().filter(|vault| query.is_after(vault) && query.wants(vault)).peekable();
         let page: Vec<&Record> = wanted.by_ref().take(size).collect();
         let offset = wanted.peek().and(page.last()).map(|last| URL_SAFE_NO_PAD.encode(last.text("id")));
         let shown: Vec<Record> = page.into_iter().map(|vault| self.shown(vault)).collect();
@@ -77,6 +76,10 @@ impl Query {
             }
         }
         Ok(read)
+    }
+
+    fn is_after(&self, vault: &Record) -> bool {
+        self.after.as_deref().is_none_or(|after| vault.text("id") > after)
     }
 
     fn wants(&self, vault: &Record) -> bool {

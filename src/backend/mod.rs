@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod env;
+pub mod file;
 pub mod finding;
 pub mod hcv;
 pub mod http;

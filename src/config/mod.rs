@@ -47,8 +47,8 @@ pub struct Config {
     pub idle_ttl: Duration,
     /// Where entities are kept that may change.
     pub data_dir: Option<String>,
-    /// What the Admin API wants to be shown.
-    pub admin_token: Option<Secret>,
+    /// What the Admin API wants to be shown; an error where that is a reference without a value: then nobody is heard.
+    pub admin_token: Result<Option<Secret>>,
     strict_compatibility: bool,
     vaults: Vaults,
     /// The first thing that is wrong anywhere.
@@ -80,7 +80,7 @@ impl Config {
             }))
             .collect();
         let mut own = written::defaults(OWN);
-        let mut flaw = None;
+        let (mut flaw, mut tokens_flaw) = (None, None);
         let mut of_backends: BTreeMap<&str, Vec<Written<'_>>> = BTreeMap::new();
         let mut vaults_set_by = String::new();
         for (key, value, source) in &keys {
@@ -89,6 +89,9 @@ impl Config {
                 match written::put(&mut own, opt, "", &entry(key), referred) {
                     // Whoever loads this will know what it stands for, and load it again.
                     Err(error) if value.is_some_and(|value| is_reference(value.as_bytes())) => {
+                        if opt.name == "vault_admin_token" {
+                            tokens_flaw = Some(error.clone());
+                        }
                         flaw.get_or_insert(error);
                     }
                     put => put?,
@@ -108,7 +111,7 @@ impl Config {
             breaker_interval: own.seconds("vault_breaker_interval").unwrap_or_default(),
             idle_ttl: own.seconds("vault_idle_ttl").unwrap_or_default(),
             data_dir: own.text("vault_data_dir").map(str::to_owned),
-            admin_token: own.secret("vault_admin_token").cloned(),
+            admin_token: tokens_flaw.map_or_else(|| Ok(own.secret("vault_admin_token").cloned()), Err),
             strict_compatibility: own.boolean("vault_strict_compatibility"),
             vaults: Vaults::new(enabled(own.list("vaults"), &vaults_set_by, backends)?),
             flaw,

@@ -20,14 +20,14 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
     methods.add_method("catch_up", |lua, this, on_the_spot: bool| {
         let resolver = this.0.resolver();
         if on_the_spot {
-            return or_error(lua, resolver.and_then(|resolver| resolver.catch_up()).map(|()| Nil));
+            return or_error(lua, resolver.and_then(|resolver| resolver.catch_up_on_the_spot()).map(|()| Nil));
         }
         or_error(lua, resolver.and_then(|resolver| resolver.catch_up_soon()))
     });
     methods.add_method("admin_limit", |_, _, ()| Ok(LIMIT));
     methods.add_method("admits", |lua, this, token: Option<LuaString>| {
-        let admits =
-            this.0.resolver().map(|resolver| resolver.admits(token.map(|it| it.as_bytes().to_vec()).as_deref()));
+        let token = token.map(|it| Zeroizing::new(it.as_bytes().to_vec()));
+        let admits = this.0.resolver().and_then(|resolver| resolver.admits(token.as_ref().map(|it| it.as_slice())));
         match admits {
             Ok(admits) => admits.into_lua_multi(lua),
             Err(error) => (Nil, error.to_string()).into_lua_multi(lua),

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -35,7 +35,9 @@ impl Beacon {
             return Ok(*known);
         }
         if metadata.len() < SIZE {
-            file.set_len(SIZE)?;
+            // Written, so that it has its place on the disk: a store into a hole of a full one would end the process.
+            // Behind the counter, which others may use already.
+            file.write_all_at(&[0; 4], SIZE - 4)?;
         }
         let beacon = Beacon { counter: counter_in(file)?, file: identity };
         mapped.push(beacon);

@@ -210,8 +210,9 @@ fn create(folder: &Path, name: &str) -> io::Result<File> {
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(folder.join(name))?;
     let (owner, made): (Metadata, Metadata) = (std::fs::metadata(folder)?, file.metadata()?);
-    if !made.is_file() {
-        return Err(io::Error::other(format!("its {name} is no file")));
+    // A second name would be another's file that somebody has linked here to have it given away.
+    if !made.is_file() || made.nlink() != 1 {
+        return Err(io::Error::other(format!("its {name} is no file of its own")));
     }
     if made.uid() != owner.uid() {
         // Only root can, and only root has to.

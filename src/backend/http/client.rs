@@ -21,6 +21,7 @@ use super::proxy::Proxies;
 use super::tls::Tls;
 use super::{Answer, Transport, body};
 use crate::backend::News;
+use crate::backend::file;
 use crate::error::{Error, Kind, Result};
 
 /// How long an idle connection is kept: below the idle limits of usual load balancers and of vault servers.
@@ -66,7 +67,7 @@ impl Client {
     /// Where requests for `host` and `port` go, as error texts name it.
     pub fn address(&self, host: &str, port: u16) -> String {
         match &self.ways.socket {
-            Some(path) => format!("unix://{}", path.display()),
+            Some(path) => format!("unix://{}", file::shown(path)),
             None => format!("{host}:{port}"),
         }
     }

@@ -8,6 +8,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
+use crate::backend::file::{self, Flaw};
+
+/// Far above any bundle of certificates.
+const LIMIT: u64 = 1024 * 1024;
+
 /// A setting that is PEM text or a file's path, and the option that it came from, for error texts.
 #[derive(Clone, Copy)]
 pub struct Pem<'a> {
@@ -51,7 +56,7 @@ impl Source {
     pub fn origin(&self, what: &str) -> String {
         match &self.holder {
             Holder::Text(_) => format!("`{}`", self.option),
-            Holder::File(path) => format!("the {what} file {}", path.display()),
+            Holder::File(path) => format!("the {what} file {}", file::shown(path)),
         }
     }
 
@@ -102,8 +107,8 @@ impl Source {
     fn read(&self, origin: &str) -> Result<Zeroizing<Vec<u8>>, Reason> {
         match &self.holder {
             Holder::Text(pem) => Ok(pem.clone()),
-            Holder::File(path) => std::fs::read(path).map(Zeroizing::new).map_err(|error| {
-                let (option, why) = (self.option, reason(&error));
+            Holder::File(path) => file::read(path, LIMIT).map(|(pem, _)| pem).map_err(|flaw| {
+                let (option, why) = (self.option, reason(flaw));
                 format!("cannot read {origin}: {why}: `{option}` takes a readable file's path or PEM text")
             }),
         }
@@ -120,12 +125,11 @@ fn is_encrypted(pem: &[u8]) -> bool {
     holds(b"BEGIN ENCRYPTED PRIVATE KEY") || holds(b"Proc-Type: 4,ENCRYPTED")
 }
 
-/// An operating system's reason, as a piece of a sentence.
-fn reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        other => other.to_string(),
+/// Why there is nothing to read, as a piece of a sentence.
+fn reason(flaw: Flaw) -> String {
+    match flaw {
+        Flaw::Missing => "no such file".to_owned(),
+        Flaw::Forbidden => "permission denied".to_owned(),
+        other => format!("it {other}"),
     }
 }

@@ -12,6 +12,7 @@ use super::client::Client;
 use super::dial::Link;
 use super::failure;
 use super::resolve::System;
+use crate::backend::file;
 use crate::backend::finding::Findings;
 use crate::error::{Kind, Result};
 
@@ -45,7 +46,7 @@ impl Client {
 
     async fn resolve(&self, uri: &Uri) -> Result<String> {
         if let Some(path) = &self.ways.socket {
-            return Ok(format!("no name: it is the socket {}", path.display()));
+            return Ok(format!("no name: it is the socket {}", file::shown(path)));
         }
         let place = self.place(uri);
         let proxy = self.ways.proxies.of(uri).map_err(|reason| place.error(Kind::Config, reason))?;

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::files;
 use super::region::set;
+use crate::backend::file;
 use crate::environment::Environment;
 
 pub use recipe::{Base, Named, Recipe, SignOn, WebIdentity};
@@ -171,7 +172,7 @@ impl Profiles {
 impl Place {
     fn name(&self) -> String {
         match &self.path {
-            Some(path) => path.display().to_string(),
+            Some(path) => file::shown(path),
             None => format!("the file of {}", self.variable),
         }
     }

@@ -20,6 +20,7 @@ use super::login::{Keys, Login};
 use super::profile::SignOn;
 use super::refusal::Refusal;
 use super::region::check_region;
+use crate::backend::file;
 use crate::backend::http::Answer;
 use crate::error::{Error, Kind, Result};
 
@@ -139,7 +140,7 @@ impl Center {
         let token = match self.renewed_after(&text) {
             Some(token) => token,
             None => serde_json::from_str(&text).map_err(|_| {
-                asker.error(Kind::Config, format!("{origin}: {} holds no token: {sign_on_again}", path.display()))
+                asker.error(Kind::Config, format!("{origin}: {} holds no token: {sign_on_again}", file::shown(&path)))
             })?,
         };
         let now = asker.clock.now();

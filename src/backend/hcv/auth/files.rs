@@ -1,12 +1,10 @@
 //! Credentials in files: read whole, bounded, and off the engine's thread where there may be another.
 
 use std::fs::Metadata;
-use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
-
+use crate::backend::file;
 use crate::secret::Secret;
 
 /// Far above any token or key.
@@ -45,26 +43,12 @@ pub async fn read(path: &Path, threads: bool) -> Result<(Secret, Stamp), String>
     }
     let owned = PathBuf::from(path);
     let reading = tokio::task::spawn_blocking(move || read_here(&owned));
-    reading.await.unwrap_or_else(|_| Err(format!("{} is not readable: reading it was given up", path.display())))
+    reading.await.unwrap_or_else(|_| Err(format!("{} is not readable: reading it was given up", file::shown(path))))
 }
 
 fn read_here(path: &Path) -> Result<(Secret, Stamp), String> {
-    let clause = |what: &str| format!("{} {what}", path.display());
-    let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => clause("does not exist"),
-        ErrorKind::PermissionDenied => clause("is not readable by this process's user"),
-        kind => clause(&format!("is not readable: {kind}")),
-    };
-    // A FIFO would hold up every login.
-    let status = std::fs::metadata(path).map_err(failed)?;
-    if !status.is_file() {
-        return Err(clause("is no regular file"));
-    }
-    if status.len() > LIMIT {
-        return Err(clause("is too large for a credential"));
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LIMIT as usize + 1));
-    std::fs::File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    let clause = |what: &str| format!("{} {what}", file::shown(path));
+    let (bytes, status) = file::read(path, LIMIT).map_err(|flaw| clause(&flaw.to_string()))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| clause("is no UTF-8 text"))?.trim();
     if text.is_empty() {
         return Err(clause("is empty"));
@@ -89,6 +73,7 @@ mod tests {
             assert!(read(&path, false).await.unwrap_err().contains(expected));
         }
         assert!(read(directory.path(), false).await.unwrap_err().contains("no regular file"));
-        assert!(read(&directory.path().join("none"), true).await.unwrap_err().contains("does not exist"));
+        let forged = read(&directory.path().join("none\n"), true).await.unwrap_err();
+        assert!(forged.ends_with("none\\n does not exist"), "{forged}");
     }
 }

@@ -13,6 +13,7 @@ use super::methods::{login_path, role, text};
 use super::outside::{Outside, has};
 use super::service_account::{self, ServiceAccount};
 use super::{Means, Method, Proof, Proving, files};
+use crate::backend::file;
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
@@ -148,7 +149,7 @@ impl Iam {
                 let read = files::read(path, self.threads).await;
                 let (json, _) =
                     read.map_err(|clause| refuse(format!("no service account's key: `{origin}` {clause}")))?;
-                (json, path.display().to_string())
+                (json, file::shown(path))
             }
         };
         let account = ServiceAccount::parse(json.as_bytes()).map_err(|reason| refuse(format!("{origin} {reason}")))?;

@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 
 use super::Pass;
 use super::files::{self, Stamp};
+use crate::backend::file;
 use crate::backend::hcv::api::sensitive;
 use crate::error::{Error, Kind, Result};
 use crate::settings::Settings;
@@ -74,7 +75,7 @@ impl Sink {
         let read = files::read(&self.path, self.threads).await.and_then(|(text, stamp)| {
             let token = sensitive(text.as_bytes());
             let what = "holds no token, which is printable ASCII without spaces: have the agent write it as it is";
-            token.map(|token| (token, stamp)).ok_or_else(|| format!("{} {what}", self.path.display()))
+            token.map(|token| (token, stamp)).ok_or_else(|| format!("{} {what}", file::shown(&self.path)))
         });
         match read {
             Ok((token, stamp)) => {

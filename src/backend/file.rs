@@ -1,0 +1,104 @@
+//! Small files that an option names. Who writes options may name anything: a device without an end, or a FIFO that nobody
+//! writes to, would take all memory or stop the engine. So only a regular file is read, and only so much of it.
+
+use std::fmt;
+use std::fs::{Metadata, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::error::quote;
+
+/// The longest path that Linux takes: none is cut.
+const LONGEST_PATH: usize = 4096;
+
+/// Why a file can't be had. As text it ends a sentence that begins with the file's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    Missing,
+    Forbidden,
+    NotRegular,
+    TooLarge,
+    Other(ErrorKind),
+}
+
+/// A file's bytes, wiped when dropped, and its status when it was opened.
+pub fn read(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), Flaw> {
+    // What was opened is looked at, and not the path before: it may be another by then. Opened so, a FIFO is not waited for.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let status = file.metadata()?;
+    if !status.is_file() {
+        return Err(Flaw::NotRegular);
+    }
+    if status.len() > limit {
+        return Err(Flaw::TooLarge);
+    }
+    // With room to spare the bytes are not moved while they are read, which would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(status.len() as usize + 64));
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(Flaw::TooLarge);
+    }
+    Ok((bytes, status))
+}
+
+/// A path for an error's text: no file's name forges a line of a log.
+pub fn shown(path: &Path) -> String {
+    quote(path.as_os_str().as_encoded_bytes(), LONGEST_PATH)
+}
+
+impl From<std::io::Error> for Flaw {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::Missing,
+            ErrorKind::PermissionDenied => Self::Forbidden,
+            // As a socket answers to being opened.
+            _ if error.raw_os_error() == Some(libc::ENXIO) => Self::NotRegular,
+            kind => Self::Other(kind),
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("does not exist"),
+            Self::Forbidden => f.write_str("is not readable by this process's user"),
+            Self::NotRegular => f.write_str("is no regular file"),
+            Self::TooLarge => f.write_str("is too large for what it should hold"),
+            Self::Other(kind) => write!(f, "is not readable: {kind}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_read_and_not_beyond_the_limit() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("file"), "12345678").unwrap();
+        assert_eq!(*read(&path("file"), 8).unwrap().0, b"12345678");
+        let made = std::process::Command::new("mkfifo").arg(path("fifo")).status().unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        assert!(made.success());
+        let flaw = |path: &Path, limit| read(path, limit).unwrap_err();
+        assert_eq!(flaw(&path("file"), 7), Flaw::TooLarge);
+        for other in [path("fifo"), path("socket"), path("."), "/dev/zero".into()] {
+            assert_eq!(flaw(&other, 8), Flaw::NotRegular, "{other:?}");
+        }
+        assert_eq!(flaw(&path("none"), 8), Flaw::Missing);
+        // Its status says that it is empty.
+        assert_eq!(flaw(Path::new("/proc/self/maps"), 8), Flaw::TooLarge);
+    }
+
+    #[test]
+    fn a_path_forges_no_line() {
+        assert_eq!(shown(Path::new("/a\n[error] b")), "/a\\n[error] b");
+    }
+}
