@@ -20,12 +20,12 @@ local function with(text, old, new)
   return text:sub(1, from - 1) .. new .. text:sub(to + 1)
 end
 
--- kong.conf's `key = value # comment`, as `configure` takes it.
+-- kong.conf's `key = value # comment`, as `configure` takes it: which plugins there are is for Kong alone.
 local function read_conf(text)
   local conf = {}
   for line in text:gmatch "[^\n]+" do
     local key, value = line:gsub("%s*#.*$", ""):match "^(%S+)%s*=%s*(.-)%s*$"
-    if key then
+    if key and key ~= "plugins" then
       conf[key] = value
     end
   end

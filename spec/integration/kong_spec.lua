@@ -170,6 +170,40 @@ describe("in Kong,", function()
       assert.equal("flush", server:eval "return kong.calls[#kong.calls]")
     end)
 
+    it("takes an entity's token as it was written, and refuses what refers to another vault", function()
+      local server = serving({ main = "env OF_MINE;", env = { OF_MINE = in_kong.TOKEN } })
+      server:eval [[
+        entities[1].config.token = "{vault://env/of-mine}"
+        entities[3] = { prefix = "chained", name = "hcv",
+          config = { port = entities[1].config.port, token = "{vault://hcv/of-chained/value}" } }
+        kong.post("crud.vaults")
+      ]]
+      assert.equal("value of x", (server:value "{vault://mine/x/value}"))
+      local value, err = server:value "{vault://chained/x/value}"
+      assert.is_nil(value)
+      assert.matches("environment", err, 1, true)
+      assert.equal(0, vault:count "/v1/secret/of-chained")
+    end)
+
+    it("does not read entities anew for what Kong looks up while they are read", function()
+      local server = serving()
+      assert.equal(
+        1,
+        server:eval [[
+        local reads, vaults = 0, kong.db.vaults
+        local each = vaults.each
+        function vaults.each(...)
+          reads = reads + 1
+          assert(reads < 10)
+          require("kong.vault.entities").refresh()
+          return each(...)
+        end
+        kong.post("kong-vault.entities")
+        return reads
+      ]]
+      )
+    end)
+
     it("goes on serving what Kong still serves by, when its whole configuration is replaced", function()
       local server = serving()
       for _, reference in ipairs({ "{vault://hcv/kept/value}", "{vault://mine/kept/value}" }) do
@@ -184,32 +218,62 @@ describe("in Kong,", function()
       assert.same({ "value of kept", "value of kept" }, server:eval "return { config.a, config.b }")
       assert.same({ 1, 1 }, { vault:count "/v1/secret/kept", vault:count "/v1/mine/kept" })
       assert.equal("value of kept", (server:value "{vault://renamed/kept/value}"))
-      wait.eventually("the old one is gone", function()
-        return not server:eval [[ return (kong.vault.get "{vault://mine/kept/value}") ]]
+      wait.eventually("the old one is gone, however often it is replaced again", function()
+        return not server:eval [[
+          kong.vault.flush()
+          return (kong.vault.get "{vault://mine/kept/value}")
+        ]]
       end)
       assert.same({ nil, "could not find vault (mine)" }, { server:value "{vault://mine/kept/value}" })
+    end)
+
+    local CERTIFICATES = [[
+      forgotten, away, read = {}, false, 0
+      kong.core_cache = { invalidate_local = function(_, key) forgotten[#forgotten + 1] = key end }
+      kong.db.certificates = {
+        cache_key = function(_, id) return "certificates:" .. id end,
+        each = function()
+          read = read + 1
+          local rows = { { id = "in-order" }, { id = "lacking", ["$refs"] = { cert = "{vault://hcv/tls/value}" } } }
+          return function()
+            if away then
+              return table.remove(rows) and false, "Kong's database is away"
+            end
+            local row = table.remove(rows)
+            if row and row["$refs"] then
+              kong.vault.get(row["$refs"].cert)
+            end
+            return row
+          end
+        end,
+      }
+    ]]
+
+    it("has Kong forget one that a request asked for, also where its database is away meanwhile", function()
+      vault:route("/v1/secret/tls", { status = 503, body = "{}" })
+      local server = start(LOAD .. CERTIFICATES, { init_worker = WORKER })
+      server:eval [[
+        away = true
+        kong.vault.get "{vault://hcv/tls/value}"
+      ]]
+      vault:route("/v1/secret/tls", nil)
+      wait.eventually("the secret can be had", function()
+        return server:value "{vault://hcv/tls/value}"
+      end)
+      wait.eventually("it was looked for in vain", function()
+        return server:eval "return read > 0"
+      end)
+      assert.same({}, server:eval "return forgotten")
+      server:eval "away = false"
+      wait.eventually("Kong forgets it", function()
+        return server:eval "return forgotten[1] == 'certificates:lacking'"
+      end)
     end)
 
     it("has Kong forget a certificate whose secret could not be had, once it can", function()
       local pair = certs.authority("an authority").issue("placeholder", "DNS:localhost")
       vault:route("/v1/secret/tls", { status = 503, body = "{}" })
-      local server = start(LOAD .. [[
-        forgotten = {}
-        kong.core_cache = { invalidate_local = function(_, key) forgotten[#forgotten + 1] = key end }
-        kong.db.certificates = {
-          cache_key = function(_, id) return "certificates:" .. id end,
-          each = function()
-            local rows = { { id = "in-order" }, { id = "lacking", ["$refs"] = { cert = "{vault://hcv/tls/value}" } } }
-            return function()
-              local row = table.remove(rows)
-              if row and row["$refs"] then
-                kong.vault.get(row["$refs"].cert)
-              end
-              return row
-            end
-          end,
-        }
-      ]], {
+      local server = start(LOAD .. CERTIFICATES, {
         init_worker = WORKER,
         ports = { "tls" },
         server = ([[
@@ -244,6 +308,41 @@ describe("in Kong,", function()
         server:eval [[
         handler:configure(nil)
         return kong.vault.get == require("kong.vault").get and "ours" or "Kong's"
+      ]]
+      )
+    end)
+
+    it("reads entities when it takes them again: nobody told of what was replaced meanwhile", function()
+      local server = serving()
+      server:eval [[
+        handler:configure({ { pdk = "off" } })
+        entities[1].config.mount = "meanwhile"
+        handler:configure(nil)
+      ]]
+      assert.equal("value of x", (server:value "{vault://mine/x/value}"))
+      assert.equal(1, vault:count "/v1/meanwhile/x")
+    end)
+
+    it("gives them back under calls that wait", function()
+      local server = serving()
+      assert.same(
+        { "of a custom vault", true, true },
+        server:eval [[
+        kong.db.plugins = { each = function() ngx.sleep(0) return function() end end }
+        local look_again = require("kong.vault.entities").look_again
+        require("kong.vault.entities").look_again = function() ngx.sleep(0.01) return look_again() end
+        entities[2].prefix = "renamed"
+        require("kong.vault.entities").refresh()
+        local function off()
+          handler:configure({ { pdk = "off" } })
+          return true
+        end
+        kong.configuration.loaded_vaults.custom = nil
+        local asking = ngx.thread.spawn(kong.vault.get, "{vault://custom/x}")
+        kong.configuration.loaded_vaults.custom = true
+        local one, two = ngx.thread.spawn(off), ngx.thread.spawn(off)
+        local found = { select(2, ngx.thread.wait(asking)) }
+        return { found[1], select(2, ngx.thread.wait(one)), select(2, ngx.thread.wait(two)) }
       ]]
       )
     end)

@@ -43,6 +43,25 @@ describe("life", function()
     assert.same({}, server:flaws())
   end
 
+  it("serves where nginx drops the timer that was to begin the courier, and begins it later", function()
+    local server = start({
+      http = "lua_max_running_timers 1;",
+      level = "info",
+      init_worker = [[ ngx.timer.at(0, function() while not let_go do ngx.sleep(0.01) end end) ]],
+    })
+    for _, name in ipairs({ "first", "second" }) do
+      assert.equal("value of " .. name, (server:value("{vault://hcv/" .. name .. "/value}")))
+    end
+    assert.matches("lua_max_running_timers are not enough", server:log(), 1, true)
+    server:eval [[ let_go = true ]]
+    local asked = 0
+    wait.eventually("there is a courier", function()
+      asked = asked + 1
+      server:value(("{vault://hcv/more-%d/value}"):format(asked))
+      return server:eval [[ return require("kong.vault.courier").runs(60) == 60 ]]
+    end)
+  end)
+
   for _, signal in ipairs({ "QUIT", "TERM" }) do
     it(signal .. " ends idle workers, which have a courier and values to renew, at once", function()
       local server = start({ workers = 2, http = DICTIONARY, env = { KONG_VAULT_HCV_TTL = "30" } })

@@ -35,6 +35,24 @@ local function pdk(calls)
   return own
 end
 
+-- A row of the database as Kong hands it to whoever doesn't ask for nulls: without them, and with references looked up.
+local function looked_up(entity)
+  local copy, config, refs = {}, {}, {}
+  for name, value in pairs(entity) do
+    copy[name] = value ~= ngx.null and value or nil
+  end
+  for name, value in pairs(entity.config) do
+    if type(value) == "string" and value:find "^{vault://" then
+      refs[name] = value
+      value = rawget(_G, "kong").vault.get(value) or ""
+    end
+    config[name] = value ~= ngx.null and value or nil
+  end
+  config["$refs"] = config["$refs"] or next(refs) and refs
+  copy.config = config
+  return copy
+end
+
 --- The global `kong`. `conf`: keys of kong.conf; `entities`: what its database holds, which a spec may change.
 function _M.new(conf, entities)
   local calls, events, posted = {}, {}, {}
@@ -55,11 +73,15 @@ function _M.new(conf, entities)
     }, { __index = conf }),
     db = {
       vaults = {
-        each = function()
+        each = function(_, _, options)
           local i = 0
           return function()
             i = i + 1
-            return entities[i]
+            local entity = entities[i]
+            if entity and not options.nulls then
+              return looked_up(entity)
+            end
+            return entity
           end
         end,
       },

@@ -4,6 +4,7 @@
 local native = require "kong.vault.native"
 local node_cache = require "kong.vault.node_cache"
 local parking = require "kong.vault.parking"
+local timer = require "kong.vault.timer"
 
 local ngx = ngx
 
@@ -18,8 +19,7 @@ local REACH = 1
 
 local _M = {}
 
-local running = false
-local watching = false
+local alive = false
 
 local function log_health(text, up)
   local news, line = node_cache.note_health(text, up)
@@ -88,6 +88,7 @@ end
 
 local function run(premature)
   if not premature then
+    alive = true
     local called, ok, err
     repeat
       called, ok, err = pcall(_M.serve, is_exiting, SILENCE)
@@ -96,31 +97,38 @@ local function run(premature)
       ngx.log(ngx.ERR, "kong.vault: the courier failed, and is started again when needed: ", ok)
     end
   end
-  running = false
+  alive = false
   parking.rouse()
 end
 
 -- A graceful quit waits for pending reads, but it ends pending timers at once.
-local function watch_exit(premature)
+local watch
+watch = timer.new(function(premature)
   if premature then
     native.vm:leave()
     return
   end
-  watching = ngx.timer.at(SILENCE, watch_exit)
-end
+  watch(SILENCE)
+end)
 
--- Whether there is a courier.
-function _M.runs()
-  return running
+local run_later, is_expected = timer.new(run)
+
+-- For how many of `seconds` the courier can be counted on; nil where there is none. One that has yet to begin may never.
+function _M.runs(seconds)
+  if alive then
+    return seconds
+  end
+  return is_expected() and math.min(seconds, timer.GRACE) or nil
 end
 
 -- Starts the courier, where there can be one.
 function _M.start()
-  if running or ngx.worker.exiting() or native.vm:is_throwaway() then
+  if alive or is_expected() or ngx.worker.exiting() or native.vm:is_throwaway() then
     return
   end
-  watching = watching or ngx.timer.at(SILENCE, watch_exit)
-  running = watching and ngx.timer.at(0, run) or false
+  if watch(SILENCE) then
+    run_later(0)
+  end
 end
 
 return _M

@@ -75,12 +75,20 @@ local current = {}
 -- Seconds for which an entity goes on when a whole configuration was replaced: Kong serves by the old one until it has built
 -- what comes of the new.
 local LINGER = 5
-local leaving, replacements = {}, 0
+
+-- Seconds by which nginx's timers may be ahead of its clock.
+local MOMENT = 0.1
+
+-- By prefix: until when, and the entity. Later replacements don't put it off.
+local leaving = {}
 
 local function add_leaving(list)
-  for prefix, entity in pairs(leaving) do
-    if not current[prefix] then
-      list[#list + 1] = entity
+  local now = ngx.now()
+  for prefix, gone in pairs(leaving) do
+    if gone.at <= now then
+      leaving[prefix] = nil
+    elseif not current[prefix] then
+      list[#list + 1] = gone.entity
     end
   end
 end
@@ -104,25 +112,48 @@ local started, taken = 0, 0
 -- Whether the database could not be read the last time: said once.
 local away = false
 
+-- Asked for nulls, Kong leaves references as they are; otherwise it would look each entity's credentials up, by its own
+-- rules and for good.
+local AS_WRITTEN = { workspace = ngx.null, nulls = true }
+
+local function read(dao)
+  local entities = {}
+  for entity, err in dao:each(nil, AS_WRITTEN) do
+    if not entity then
+      error(err, 0)
+    end
+    entities[#entities + 1] = entity
+  end
+  return entities
+end
+
+-- Coroutines that read: what Kong looks up meanwhile must not have them read again.
+local reading = setmetatable({}, { __mode = "k" })
+
 --- Reads all entities from Kong's database. Phases: those that may wait, and init_worker. An error is logged: what was
 -- known stays.
 function _M.refresh()
   local db = host().db
   local dao = db and db.vaults
-  if not dao then
+  local me = coroutine.running() or reading
+  if not dao or reading[me] then
     return
   end
   started = started + 1
-  local turn, entities = started, {}
-  for entity, err in dao:each(nil, { workspace = ngx.null }) do
-    if not entity then
-      if not away then
-        ngx.log(ngx.ERR, "kong.vault: the vault entities can't be read from Kong's database, those known stay: ", err)
-      end
-      away = true
-      return
+  local turn = started
+  reading[me] = true
+  local done, entities = pcall(read, dao)
+  reading[me] = nil
+  if not done then
+    if not away then
+      ngx.log(
+        ngx.ERR,
+        "kong.vault: the vault entities can't be read from Kong's database, those known stay: ",
+        entities
+      )
     end
-    entities[#entities + 1] = entity
+    away = true
+    return
   end
   away = false
   if turn > taken then
@@ -133,17 +164,15 @@ end
 
 --- The same where a whole configuration was replaced.
 function _M.replaced()
+  local now = ngx.now()
   for prefix, entity in pairs(current) do
     -- Renamed, it would have the same id as the one that it has become.
     entity.id = nil
-    leaving[prefix] = entity
+    leaving[prefix] = { at = now + LINGER, entity = entity }
   end
-  replacements = replacements + 1
-  local replacement = replacements
-  local ok = ngx.timer.at(LINGER, function(premature)
-    -- A later one has a later end.
-    if not premature and replacement == replacements then
-      leaving = {}
+  -- Looks when all of these are due.
+  local ok = ngx.timer.at(LINGER + MOMENT, function(premature)
+    if not premature then
       _M.refresh()
     end
   end)

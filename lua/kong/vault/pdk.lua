@@ -87,9 +87,10 @@ local function is_too_early()
   return ngx.get_phase() == "init" and rawget(_G, "kong").configuration.database == "off"
 end
 
--- What we know no vault for is of another's strategy, or new.
+-- What we know no vault for is of another's strategy, or new. Kong's functions may be given back while a call waits.
 local elsewhere = {
   get = function(reference)
+    local own = originals
     if not is_foreign(reference) then
       entities.look_again()
       if not native.vm:names_no_vault(reference) then
@@ -97,7 +98,7 @@ local elsewhere = {
       end
     end
     if is_foreign(reference) or is_too_early() then
-      return originals.get(reference)
+      return own.get(reference)
     end
     return native.vm:cached(reference)
   end,
@@ -137,14 +138,16 @@ end
 -- Kong calls this whenever a declarative configuration was replaced, entities and all. Values have their time; those of
 -- vaults that changed are forgotten.
 local function flush()
+  local own = originals
   entities.replaced()
-  return originals.flush()
+  return own.flush()
 end
 
 -- Kong's own goes on rotating the values of others' vaults.
 local function init_worker()
+  local own = originals
   entities.follow()
-  originals.init_worker()
+  own.init_worker()
   return vault.init_worker()
 end
 
@@ -162,10 +165,10 @@ local function warm_configuration(configuration)
   end
 end
 
---- Puts our functions into `kong.vault`. Doing it twice does nothing.
+--- Puts our functions into `kong.vault`. Doing it twice does nothing. Returns whether it has done it.
 function _M.install(kong)
   if originals then
-    return
+    return false
   end
   _M.settle()
   local pdk = kong.vault
@@ -182,18 +185,19 @@ function _M.install(kong)
     return not is_foreign(reference)
   end)
   warm_configuration(kong.configuration)
+  return true
 end
 
 -- Entities that hold references.
 local HOLDERS = { "plugins", "certificates", "keys" }
 
 -- What entities refer to Kong's own functions have not looked up while ours did, and `update` never does.
-local function hand_over(kong)
+local function hand_over(kong, own)
   for _, name in ipairs(HOLDERS) do
     local dao = kong.db and kong.db[name]
     if dao then
       for entity in dao:each(nil, { workspace = ngx.null }) do
-        originals.warmup(walk.refs(entity or {}))
+        own.warmup(walk.refs(entity or {}))
       end
     end
   end
@@ -201,15 +205,20 @@ end
 
 --- Gives Kong's own functions back. Phases: those that may wait, and init_worker.
 function _M.uninstall(kong)
-  if not originals then
+  local own = originals
+  if not own then
     return
   end
-  hand_over(kong)
+  hand_over(kong, own)
+  -- Meanwhile another call may have done it.
+  if originals ~= own then
+    return
+  end
   local pdk = kong.vault
   for name in pairs(pdk) do
     pdk[name] = nil
   end
-  for name, value in pairs(originals) do
+  for name, value in pairs(own) do
     pdk[name] = value
   end
   originals = nil

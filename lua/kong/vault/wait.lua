@@ -22,8 +22,9 @@ function _M.wait(ticket, seconds)
     end
     -- Where a C function lies between here and the event loop (`string.gsub`, `require`), yielding raises.
     local called, ok, err
-    if courier.runs() then
-      called, ok = pcall(parking.wait, record, left)
+    local patience = courier.runs(left)
+    if patience then
+      called, ok = pcall(parking.wait, record, patience)
     else
       called, ok, err = pcall(courier.serve, has_landed, left)
       -- Closed: the worker was told to quit, which ends the connections of all but those that come after.

@@ -6,12 +6,10 @@ local kong = kong
 local loaded = require("kong.vault.strategy").library() ~= nil
 local pdk = loaded and require "kong.vault.pdk"
 
--- Where all vaults are off, Kong stays as it is.
+-- Where all vaults are off, Kong stays as it is. Returns whether our functions were put in just now.
 local function install()
   local vaults = kong.configuration and kong.configuration.loaded_vaults
-  if vaults and next(vaults) then
-    pdk.install(kong)
-  end
+  return vaults and next(vaults) and pdk.install(kong)
 end
 
 if loaded then
@@ -41,7 +39,10 @@ function KongVault.configure(_, configs)
       return pdk.uninstall(kong)
     end
   end
-  install()
+  -- Nobody told us of a declarative configuration that was replaced meanwhile.
+  if install() then
+    require("kong.vault.entities").refresh()
+  end
 end
 
 return KongVault
