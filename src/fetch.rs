@@ -169,12 +169,17 @@ impl Instance {
                 None => (FIRST_PAUSE * 2u32.pow(attempts)).mul_f64(fastrand::f64()),
             };
             // A wait that outlasts the deadline would only hide the reason.
-            if Instant::now() + pause >= deadline || self.breaker().refusal().is_some() {
+            if outlasts(pause, deadline, Instant::now()) || self.breaker().refusal().is_some() {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+/// A vault may ask for a wait of any length.
+fn outlasts(pause: Duration, deadline: Instant, now: Instant) -> bool {
+    now.checked_add(pause).is_none_or(|end| end >= deadline)
 }
 
 fn too_late(origin: &Origin, timeout: Duration) -> Error {
@@ -189,4 +194,18 @@ fn too_late(origin: &Origin, timeout: Duration) -> Error {
 /// A panic while a lock is held leaves data that is still whole: each critical section is one call.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_of_any_length_is_compared_with_the_deadline() {
+        let now = Instant::now();
+        let deadline = now + Duration::from_secs(5);
+        assert!(!outlasts(Duration::from_secs(4), deadline, now));
+        assert!(outlasts(Duration::from_secs(5), deadline, now));
+        assert!(outlasts(Duration::from_secs(u64::MAX), deadline, now));
+    }
 }

@@ -2,8 +2,8 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kong_vault::backend::Backend;
@@ -47,6 +47,34 @@ fn user(port: u16) -> Arc<dyn Backend> {
     let port = port.to_string();
     let options = [("port", port.as_str()), ("auth_method", "userpass"), ("userpass_username", "gateway")];
     build(&[options[0], options[1], options[2], ("userpass_password", "p4ss")]).expect("a backend")
+}
+
+/// A vault, by what it answers to each path and how often it was asked that before.
+async fn counting(answers: impl Fn(&str, usize) -> (&'static str, String) + Send + Sync + 'static) -> (Fake, Asks) {
+    let asks = Asks::default();
+    let noted = asks.clone();
+    let fake = Fake::lasting("127.0.0.1:0", move |request| {
+        let path = Asked::of(request).path;
+        let mut noted = noted.0.lock().unwrap();
+        let before = noted.iter().filter(|one| **one == path).count();
+        noted.push(path.clone());
+        let (status, body) = answers(&path, before);
+        answer(status, "", &body)
+    });
+    (fake.await.expect("a loopback port"), asks)
+}
+
+#[derive(Clone, Default)]
+struct Asks(Arc<Mutex<Vec<String>>>);
+
+impl Asks {
+    fn of(&self, end: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|path| path.ends_with(end)).count()
+    }
+}
+
+fn given(port: u16) -> Arc<dyn Backend> {
+    build(&[("port", &port.to_string()), ("token", "t"), ("token_renew", "true")]).expect("a backend")
 }
 
 async fn read_for(vault: &Arc<dyn Backend>, lasts: Duration) {
@@ -127,5 +155,69 @@ async fn what_is_no_answer_to_a_login_is_told_as_that() {
         let fake = Fake::start(move |_| answer(status, "location: http://evil.example/\r\n", body)).await;
         let error = fails(&user(fake.port()), "hello").await;
         assert!(error.kind() == kind && error.to_string().contains(part), "{status} {body}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_given_token_is_looked_up_again_where_the_vault_could_not_say() {
+    let (fake, asks) = counting(|path, before| match path {
+        "/v1/auth/token/lookup-self" if before == 0 => ("503 Service Unavailable", "<html>".to_owned()),
+        "/v1/auth/token/lookup-self" => {
+            let end = r#""expire_time":"2018-05-19T11:35:54.466476215-04:00""#;
+            ("200 OK", format!(r#"{{"data":{{"ttl":1,"renewable":true,{end}}}}}"#))
+        }
+        "/v1/auth/token/renew-self" => {
+            ("200 OK", r#"{"auth":{"client_token":"t","lease_duration":60,"renewable":true}}"#.to_owned())
+        }
+        _ => ("200 OK", format!(r#"{{"data":{VALUE}}}"#)),
+    })
+    .await;
+    let (vault, start) = (given(fake.port()), Instant::now());
+    while asks.of("/renew-self") == 0 {
+        assert!(start.elapsed() < Duration::from_secs(15), "never renewed, {} look-ups", asks.of("/lookup-self"));
+        read_for(&vault, Duration::from_millis(100)).await;
+    }
+    assert_eq!(asks.of("/lookup-self"), 2);
+}
+
+#[tokio::test]
+async fn a_given_token_that_is_over_costs_one_request_for_each_read() {
+    for lines in [r#""permission denied","invalid token""#, r#""permission denied""#] {
+        let (fake, asks) = counting(move |_, _| ("403 Forbidden", format!(r#"{{"errors":[{lines}]}}"#))).await;
+        let vault = given(fake.port());
+        for _ in 0..10 {
+            fails_with(&vault, Kind::Denied, &["403"]).await;
+        }
+        assert_eq!((asks.of("/hello"), asks.of("/lookup-self")), (10, 1), "{lines}");
+    }
+}
+
+#[tokio::test]
+async fn a_vault_that_refuses_its_new_tokens_is_not_asked_for_more_by_each_read() {
+    for lines in [r#""permission denied","invalid token""#, r#""permission denied""#] {
+        let (fake, asks) = counting(move |path, before| match path {
+            "/v1/auth/userpass/login/gateway" => {
+                ("200 OK", r#"{"auth":{"client_token":"s3cret","lease_duration":60,"renewable":true}}"#.to_owned())
+            }
+            // The first token is good for a while.
+            "/v1/secret/hello" if before == 0 => ("200 OK", format!(r#"{{"data":{VALUE}}}"#)),
+            _ => ("403 Forbidden", format!(r#"{{"errors":[{lines}]}}"#)),
+        })
+        .await;
+        let (vault, start) = (user(fake.port()), Instant::now());
+        assert_eq!(reads(&vault, "hello").await, VALUE);
+        for _ in 0..20 {
+            let error = fails(&vault, "hello").await;
+            assert!(error.kind() == Kind::Denied && error.is_outage(), "{error:?}");
+            assert!(error.to_string().contains("does not know the token that it has just given"), "{error}");
+        }
+        assert_eq!((asks.of("/login/gateway"), asks.of("/hello")), (2, 3), "{lines}: the refusal stands");
+        assert!(asks.of("/lookup-self") <= 2, "{lines}");
+        // And then is found anew, once more for all.
+        while start.elapsed() < Duration::from_secs(5) {
+            fails(&vault, "hello").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!((3..=5).contains(&asks.of("/login/gateway")), "{lines}: {} logins", asks.of("/login/gateway"));
     }
 }

@@ -17,7 +17,7 @@ use self::api::{Api, Call};
 use self::auth::{Auth, Doors, Means, Pass};
 use self::path::{Engine, Path};
 use self::redirect::Allowed;
-use crate::backend::http::{Client, Pem, Transport};
+use crate::backend::http::{Answer, Client, Pem, Transport};
 use crate::backend::{Ask, Backend, Descriptor, Diagnosing, Farewell, Fetched, Fetching, News, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
@@ -128,20 +128,30 @@ impl Backend for Hcv {
     }
 }
 
+fn is_denied(answer: &Answer) -> bool {
+    matches!(answer.status, 401 | 403)
+}
+
 impl Hcv {
     async fn read(&self, ask: &Ask) -> Result<Fetched> {
         let path = path::of(&self.mount, self.engine, ask)
             .map_err(|(kind, reason)| self.api.error(&self.api.base, kind, reason))?;
-        let pass = self.auth.pass().await?;
-        let (url, answer) = self.api.send(&self.call(&path, &pass)).await?;
-        let (url, answer) = match answer.status {
-            // A token may be revoked at any time: a new one is had once, and what failed is asked for once more.
-            401 | 403 => match self.auth.replace(&pass, &answer).await? {
-                Some(pass) => self.api.send(&self.call(&path, &pass)).await?,
-                None => (url, answer),
-            },
-            _ => (url, answer),
-        };
+        let mut pass = self.auth.pass().await?;
+        let (mut url, mut answer) = self.api.send(&self.call(&path, &pass)).await?;
+        // A token may be revoked at any time: a new one is had once, and what failed is asked for once more.
+        if is_denied(&answer)
+            && let Some(other) = self.auth.replace(&pass, &answer).await?
+        {
+            pass = other;
+            (url, answer) = self.api.send(&self.call(&path, &pass)).await?;
+            if is_denied(&answer) {
+                // If that one is none either, it is the login that is wrong.
+                self.auth.replace(&pass, &answer).await?;
+            }
+        }
+        if matches!(answer.status, 200 | 404) {
+            self.auth.served(&pass);
+        }
         let asked =
             answer::Asked { ask, path: &path, engine: self.engine, mount: &self.mount, token: pass.token.is_some() };
         answer::read(&answer, &asked)

@@ -32,6 +32,10 @@ pub use pem::Pem;
 /// The longest answer that is read, in bytes: far above any secret (AWS: 64 KiB), far below what could hurt a worker.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
+/// The longest wait that a server is taken at its word for. How long we really stay away, deadlines and breakers say; but
+/// they calculate with it, and a number out of range must not become an instant.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Whom to trust and how to connect.
 #[derive(Clone)]
 pub struct Transport<'a> {
@@ -116,6 +120,22 @@ impl Answer {
     /// How long the server asks us to stay away (RFC 9110, 10.2.3), where it says so in seconds.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds))
+        Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_never_longer_than_instants_can_bear() {
+        let asked = |wait: &'static str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, http::HeaderValue::from_static(wait))]);
+            Answer { status: 429, headers, body: Secret::new("") }.retry_after()
+        };
+        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
+        assert_eq!(asked("18446744073709551615"), Some(LONGEST_WAIT));
+        assert_eq!(asked("Wed, 21 Oct 2015 07:28:00 GMT"), None);
     }
 }

@@ -7,7 +7,7 @@ use ::http::HeaderValue;
 use serde::Deserialize;
 
 use super::Method;
-use super::lease::Terms;
+use super::lease::{ENDING, Terms, UNKNOWN};
 use crate::backend::hcv::answer::{no_vault, outage};
 use crate::backend::hcv::api::sensitive;
 use crate::backend::http::Answer;
@@ -17,6 +17,8 @@ use crate::error::Kind;
 pub struct Granted {
     pub token: HeaderValue,
     pub terms: Terms,
+    /// When it is looked up again, where its terms are not yet known.
+    pub again: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -94,7 +96,7 @@ pub fn of_login(answer: &Answer, method: &dyn Method, path: &str) -> Result<Gran
 fn granted(envelope: Option<&Envelope<'_>>, name: &str, path: &str) -> Result<Granted, (Kind, String)> {
     let auth = envelope.and_then(|envelope| envelope.auth.as_ref()).ok_or_else(no_vault)?;
     match auth.client_token.and_then(|token| sensitive(token.as_bytes())) {
-        Some(token) => Ok(Granted { token, terms: auth.terms() }),
+        Some(token) => Ok(Granted { token, terms: auth.terms(), again: None }),
         None if auth.mfa_requirement.is_some() => Err((
             Kind::Denied,
             format!(
@@ -132,19 +134,26 @@ struct LookedUp {
 struct Found {
     ttl: Option<u64>,
     renewable: Option<bool>,
+    expire_time: Option<serde::de::IgnoredAny>,
 }
 
-/// What a token says of itself; nothing, where it may not look.
-pub fn of_look_up(answer: &Answer) -> Terms {
-    let found = serde_json::from_slice::<LookedUp>(answer.body.as_bytes()).ok().and_then(|found| found.data);
-    match found.filter(|_| answer.status == 200) {
-        Some(found) => Terms {
-            lease: found.ttl.filter(|seconds| *seconds > 0).map(Duration::from_secs),
-            renewable: found.renewable == Some(true),
-            // When they are used up, no other token comes: nothing is to be counted.
-            uses: None,
-        },
-        None => Terms { lease: None, renewable: false, uses: None },
+/// What a token says of itself, and when to ask again, where it could say nothing that lasts. A token that may not look
+/// is used as it is; a vault that can't say now has said nothing about its end.
+pub fn of_look_up(answer: &Answer) -> (Terms, Option<Duration>) {
+    let found = serde_json::from_slice::<LookedUp>(answer.body.as_bytes()).ok();
+    // When the uses of a token that was given to us are used up, no other comes: nothing is to be counted.
+    let unknown = Terms { lease: None, renewable: false, uses: None };
+    match (answer.status, found) {
+        (200, Some(LookedUp { data: Some(found) })) => {
+            let lease = found.ttl.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+            let terms = Terms { lease, renewable: found.renewable == Some(true), uses: None };
+            // Zero is said of a token without an end, and of one whose last second has begun.
+            let ending = lease.is_none() && found.expire_time.is_some();
+            let pause = if terms.renewable { ENDING } else { UNKNOWN };
+            (terms, ending.then_some(pause))
+        }
+        (403 | 404, Some(_)) => (unknown, None),
+        _ => (unknown, Some(UNKNOWN)),
     }
 }
 
@@ -164,5 +173,34 @@ pub fn of_denial(answer: &Answer) -> Denial {
         Some(lines) if lines.iter().any(|line| line.contains("invalid token")) => Denial::NoToken,
         Some([line]) if line.trim() == "permission denied" => Denial::Bare,
         _ => Denial::Path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    #[test]
+    fn only_what_the_vault_says_for_good_makes_a_token_endless() {
+        let seen = |status, body: &str| {
+            let (terms, again) = of_look_up(&Answer { status, headers: Default::default(), body: Secret::new(body) });
+            (terms.lease.map(|lease| lease.as_secs()), terms.renewable, again)
+        };
+        let ends = r#""expire_time":"2018-05-19T11:35:54.466476215-04:00""#;
+        assert_eq!(seen(200, &format!(r#"{{"data":{{"ttl":60,"renewable":true,{ends}}}}}"#)), (Some(60), true, None));
+        assert_eq!(seen(200, r#"{"data":{"ttl":0,"expire_time":null,"renewable":false}}"#), (None, false, None));
+        let last = |renewable| seen(200, &format!(r#"{{"data":{{"ttl":0,"renewable":{renewable},{ends}}}}}"#));
+        assert_eq!(last("true"), (None, true, Some(ENDING)));
+        assert_eq!(last("false"), (None, false, Some(UNKNOWN)));
+        for status in [403, 404] {
+            assert_eq!(seen(status, r#"{"errors":["permission denied"]}"#), (None, false, None), "{status}");
+            assert_eq!(seen(status, "<html>"), (None, false, Some(UNKNOWN)), "{status} of a proxy");
+        }
+        for (status, body) in
+            [(429, "{}"), (472, "{}"), (503, r#"{"errors":["Vault is sealed"]}"#), (200, "<html>"), (200, "{}")]
+        {
+            assert_eq!(seen(status, body), (None, false, Some(UNKNOWN)), "{status} {body}");
+        }
     }
 }

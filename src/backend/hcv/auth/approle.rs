@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::http::HeaderValue;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use super::methods::{login_path, secret, text};
@@ -161,6 +162,8 @@ fn spent(status: u16) -> String {
 
 /// Whether a wrapping token holds what this method's role gave out: `[namespace/]auth/approle/role/<name>/secret-id`.
 fn is_of_approle(made_by: &str, login: &str) -> bool {
+    // The vault tells it as it is, and ours is percent-encoded.
+    let login = percent_decode_str(login).decode_utf8_lossy();
     let mount = login.strip_prefix("/v1/").and_then(|path| path.strip_suffix("login")).unwrap_or_default();
     let made_by = made_by.strip_suffix("/secret-id").or_else(|| made_by.strip_suffix("/custom-secret-id"));
     let role = made_by.and_then(|path| path.split_once(&format!("{mount}role/")));
@@ -236,5 +239,7 @@ mod tests {
         ] {
             assert!(!is_of_approle(path, login), "{path}");
         }
+        assert!(is_of_approle("auth/team/a b/role/x/secret-id", "/v1/auth/team/a%20b/login"), "a mount with a blank");
+        assert!(!is_of_approle("auth/team/a b/role/x/secret-id", "/v1/auth/team/a%2520b/login"), "and with a percent");
     }
 }

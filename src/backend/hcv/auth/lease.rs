@@ -14,6 +14,11 @@ const LONGEST_MARGIN: Duration = Duration::from_secs(5);
 const PAUSE: f64 = 0.05;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
+/// The pause before a token is looked up again of which the vault could not say how long it lives.
+pub const UNKNOWN: Duration = Duration::from_secs(5);
+/// The same for one whose last second has begun: if it can be renewed, then now.
+pub const ENDING: Duration = PAUSES.0;
+
 /// What a vault says of a token that it gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
@@ -84,17 +89,27 @@ impl Life {
     /// step is a login.
     pub fn renewed(&mut self, terms: Terms, asked: Instant, chance: f64) {
         let shorter = match (self.terms.lease, terms.lease) {
-            (Some(granted), Some(lease)) => lease + Duration::from_secs(1) <= granted,
+            (Some(granted), Some(lease)) => lease.saturating_add(Duration::from_secs(1)) <= granted,
             _ => false,
         };
-        self.terms.renewable = terms.renewable && !shorter;
-        self.count_from(terms.lease, asked, chance);
+        self.terms.renewable = terms.renewable && terms.lease.is_some() && !shorter;
+        // A token with an end has none taken away: less than a second of it is left.
+        let lease = terms.lease.or(self.terms.lease.map(|_| Duration::ZERO));
+        self.count_from(lease, asked, chance);
+        if lease.is_none() {
+            // It had an end that was not known, and still has.
+            self.due_in(UNKNOWN, asked, chance);
+        }
     }
 
     /// The renewal failed: when it is tried again.
     pub fn put_off(&mut self, now: Instant, chance: f64) {
-        let lease = self.terms.lease.unwrap_or_default();
-        let pause = lease.mul_f64(PAUSE).clamp(PAUSES.0, PAUSES.1);
+        let pause = self.terms.lease.map_or(UNKNOWN, |lease| lease.mul_f64(PAUSE).clamp(PAUSES.0, PAUSES.1));
+        self.due_in(pause, now, chance);
+    }
+
+    /// When it is seen to next, whatever its lease says.
+    pub fn due_in(&mut self, pause: Duration, now: Instant, chance: f64) {
         self.due = now.checked_add(pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0));
     }
 }
@@ -142,6 +157,25 @@ mod tests {
         life.put_off(t + 100 * SECOND, 1.0);
         assert_eq!(life.state(t + 102 * SECOND), State::Good);
         assert_eq!(life.state(t + 103 * SECOND), State::Due);
+    }
+
+    #[test]
+    fn a_renewal_of_any_length_is_compared_with_the_first_lease() {
+        let t = Instant::now();
+        let mut life = Life::new(terms(60), t, 0.5);
+        life.renewed(Terms { lease: Some(Duration::from_secs(u64::MAX)), ..terms(60) }, t, 0.5);
+        assert!(life.is_renewable() && life.state(t + 1_000_000 * SECOND) == State::Good);
+    }
+
+    #[test]
+    fn a_renewal_that_gives_nothing_makes_no_token_endless() {
+        let t = Instant::now();
+        let mut life = Life::new(terms(60), t, 0.5);
+        life.renewed(Terms { lease: None, ..terms(60) }, t + 40 * SECOND, 0.5);
+        assert_eq!(life.state(t + 40 * SECOND), State::Over);
+        let mut unknown = Life::new(Terms { lease: None, ..terms(60) }, t, 1.0);
+        unknown.renewed(Terms { lease: None, ..terms(60) }, t, 1.0);
+        assert!(!unknown.is_renewable() && unknown.state(t + UNKNOWN) == State::Due);
     }
 
     #[test]

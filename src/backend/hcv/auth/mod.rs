@@ -118,6 +118,13 @@ impl Auth {
         }
     }
 
+    /// The token was of use.
+    pub fn served(&self, pass: &Pass) {
+        if let Auth::Session(session) = self {
+            session.served(pass);
+        }
+    }
+
     /// Gives the token back, where that is wanted.
     pub fn farewell(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         match self {

@@ -19,13 +19,13 @@ const LOOK_UP: &str = "/v1/auth/token/lookup-self";
 const REVOKE: &str = "/v1/auth/token/revoke-self";
 
 /// How long a refusal stands for those who come after: whatever is wrong with a credential, asking again at once won't
-/// mend it.
+/// mend it. A new token that is refused is such a refusal: what comes of the next login is refused as well.
 const REFUSED: Duration = Duration::from_secs(2);
 
 /// How many logins one fetch waits for: a token with few uses may be used up by others before it comes to it.
 const LOGINS: usize = 64;
 
-/// How often a token is looked up because of reads that were denied.
+/// How often one token is looked up because of reads that were denied.
 const LOOK_UPS: Duration = Duration::from_secs(1);
 
 /// How a token is had.
@@ -54,6 +54,10 @@ struct Shared {
 #[derive(Default)]
 struct Known {
     token: Option<(HeaderValue, Life)>,
+    /// When the token came, until it has been of use.
+    untried: Option<Instant>,
+    /// Until when nobody need try: the vault does not know a token that it has just given.
+    unknown: Option<(Error, Instant)>,
     /// Of the token; also counts what was given up.
     number: u64,
     /// A renewal, or the login in place of one, is under way.
@@ -61,7 +65,8 @@ struct Known {
     /// How many logins have ended, and what the last one failed with, until when that stands.
     logins: u64,
     failure: Option<(Error, Instant)>,
-    looked_up: Option<Instant>,
+    /// Which token was looked up because a read was denied.
+    looked_up: Option<(u64, Instant)>,
 }
 
 impl Session {
@@ -92,10 +97,24 @@ impl Session {
 
     /// After a read that was denied: another token, if the one that was sent is gone.
     pub async fn replace(&self, pass: &Pass, answer: &Answer) -> Result<Option<Pass>> {
-        if self.0.is_current(pass) && self.0.is_gone(pass, answer).await {
-            self.0.give_up(pass.number);
+        if matches!(self.0.way, Way::Given(_)) {
+            // There is no other.
+            return Ok(None);
         }
+        if self.0.is_current(pass) && self.0.is_gone(pass, answer).await {
+            self.0.give_up(pass.number, answer.status);
+        }
+        // Whoever found it out.
+        self.0.known().is_known(Instant::now())?;
         if self.0.is_current(pass) { Ok(None) } else { self.pass().await.map(Some) }
+    }
+
+    /// The vault knows the token.
+    pub fn served(&self, pass: &Pass) {
+        let mut known = self.0.known();
+        if known.number == pass.number {
+            known.untried = None;
+        }
     }
 
     pub fn farewell(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
@@ -109,6 +128,16 @@ impl Session {
     }
 }
 
+impl Known {
+    /// Whether the vault knows the tokens that it gives, as far as we know.
+    fn is_known(&self, now: Instant) -> Result<()> {
+        match &self.unknown {
+            Some((error, until)) if now < *until => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Shared {
     /// A panic while the lock is held leaves data that is still whole: each critical section is one step.
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -118,6 +147,7 @@ impl Shared {
     /// The token, if there is one that is good; else how many logins there have been. Sees to what is due.
     fn take(self: &Arc<Self>) -> Result<std::result::Result<Pass, u64>> {
         let (mut known, now) = (self.known(), Instant::now());
+        known.is_known(now)?;
         let (number, logins) = (known.number, known.logins);
         let Some((token, life)) = &mut known.token else {
             return match &known.failure {
@@ -148,9 +178,20 @@ impl Shared {
         known.token.is_some() && known.number == pass.number
     }
 
-    fn give_up(&self, number: u64) {
-        let mut known = self.known();
-        if known.number == number {
+    fn give_up(&self, number: u64, status: u16) {
+        let (mut known, now) = (self.known(), Instant::now());
+        if known.number != number {
+            return;
+        }
+        if known.untried.is_some_and(|since| now < since + REFUSED) {
+            // It is kept: a node that lags behind the one that gave it may know it by then.
+            let text = format!(
+                "the vault does not know the token that it has just given: check that all nodes behind `host` are of \
+                 one cluster, and that `namespace` is in `auth_namespace` (status {status})"
+            );
+            let error = self.api.error(&self.api.base, Kind::Denied, text).of_login();
+            known.unknown = Some((error, now + REFUSED));
+        } else {
             known.token = None;
             known.number += 1;
         }
@@ -198,7 +239,12 @@ impl Shared {
             Ok((granted, asked)) => {
                 known.number += 1;
                 known.failure = None;
-                known.token = Some((granted.token, Life::new(granted.terms, asked, fastrand::f64())));
+                let mut life = Life::new(granted.terms, asked, fastrand::f64());
+                if let Some(pause) = granted.again {
+                    life.due_in(pause, Instant::now(), fastrand::f64());
+                }
+                known.token = Some((granted.token, life));
+                (known.untried, known.unknown) = (Some(Instant::now()), None);
                 Ok(())
             }
             Err(error) => {
@@ -227,7 +273,8 @@ impl Shared {
         let asked = Instant::now();
         let call = Call::get(LOOK_UP).with(Some(token), self.namespace.as_ref());
         let (_, answer) = self.api.send(&call).await?;
-        Ok((Granted { token: token.clone(), terms: answer::of_look_up(&answer) }, asked))
+        let (terms, again) = answer::of_look_up(&answer);
+        Ok((Granted { token: token.clone(), terms, again }, asked))
     }
 
     /// Renews the token, or has a new one where it can't be; nobody waits for it.
@@ -268,11 +315,10 @@ impl Shared {
 
     /// Whether the vault no longer knows the token, and doesn't just deny it a path. Old vaults say the same of both.
     async fn is_gone(&self, pass: &Pass, denied: &Answer) -> bool {
-        let bare = match answer::of_denial(denied) {
-            answer::Denial::NoToken => return true,
-            answer::Denial::Bare => true,
-            answer::Denial::Path => false,
-        };
+        let denial = answer::of_denial(denied);
+        if denial == answer::Denial::NoToken {
+            return true;
+        }
         let _turn = self.turn.lock().await;
         if !self.is_current(pass) {
             return false;
@@ -280,10 +326,12 @@ impl Shared {
         {
             let mut known = self.known();
             let now = Instant::now();
-            if !bare && known.looked_up.is_some_and(|at| now < at + LOOK_UPS) {
+            // What is said of another token says nothing of this one, where nothing else does.
+            let counts = |number| denial == answer::Denial::Path || number == pass.number;
+            if known.looked_up.is_some_and(|(number, at)| counts(number) && now < at + LOOK_UPS) {
                 return false;
             }
-            known.looked_up = Some(now);
+            known.looked_up = Some((pass.number, now));
             if let Some((_, life)) = &mut known.token {
                 life.spend();
             }
