@@ -156,11 +156,12 @@ impl Vaults {
         let vault = Arc::new(vault(backend.name, backend, Ok(settings)));
         let hash = vault.settings.as_ref().map(|sealed| hash_once(&sealed.instance_key)).unwrap_or_default();
         let mut known = lock(&self.strategies);
-        for number in 0.. {
+        let mut number = 0u64;
+        loop {
             // No prefix of an entity has an `@`.
             let name = format!("{}@{hash:016x}-{number}", backend.name);
             match known.get(&name) {
-                Some(other) if !other.is_same(&vault) => continue,
+                Some(other) if !other.is_same(&vault) => number += 1,
                 Some(_) => return Ok(name),
                 None => {
                     known.put(name.clone(), vault);
@@ -168,7 +169,6 @@ impl Vaults {
                 }
             }
         }
-        unreachable!("there are fewer vaults than numbers")
     }
 }
 

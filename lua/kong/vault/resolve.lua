@@ -159,6 +159,17 @@ local function one_or_two(value, err)
   return value
 end
 
+-- What a native answer comes to: a value at once, or what the flight brings that it is a ticket of.
+local function finish(reference, how, status, value, name)
+  local landed
+  if status == BOARDED then
+    landed = node_cache.send(value, name)
+  elseif status ~= PENDING then
+    return settle(reference, status, value)
+  end
+  return land(reference, value, how, landed)
+end
+
 local function one(reference)
   if elsewhere and native.vm:names_no_vault(reference) then
     return elsewhere.get(reference)
@@ -175,14 +186,7 @@ local function one(reference)
   end
   start()
   catch_up(how)
-  local status, value, name = native.lookup(reference, true)
-  local landed
-  if status == BOARDED then
-    landed = node_cache.send(value, name)
-  elseif status ~= PENDING then
-    return settle(reference, status, value)
-  end
-  return land(reference, value, how, landed)
+  return finish(reference, how, native.lookup(reference, true))
 end
 
 -- The value of one reference: `value`, or `nil, err`.
@@ -202,14 +206,7 @@ function _M.fresh(reference)
     return _M.one(reference)
   end
   start()
-  local status, value, name = native.renew(reference)
-  local landed
-  if status == BOARDED then
-    landed = node_cache.send(value, name)
-  elseif status ~= PENDING then
-    return settle(reference, status, value)
-  end
-  local found, err = land(reference, value, how, landed)
+  local found, err = finish(reference, how, native.renew(reference))
   if found == nil then
     return nil, err
   end
