@@ -12,7 +12,6 @@ use std::path::Path;
 pub const LIMIT: u64 = 4 * 1024 * 1024;
 
 /// `key = value`.
-#[derive(Debug)]
 pub struct Line {
     /// From 1 on.
     pub number: usize,

@@ -1,6 +1,7 @@
 //! One vault entity: what it has to be, and everything that is wrong with one that isn't.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use regex_lite::Regex;
 use serde_json::{Map, Value};
@@ -19,13 +20,20 @@ const PREFIX: &str = "^[a-z][a-z0-9-]*[a-z0-9]+$";
 
 const UUID: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
 
-/// A vault under a name of the operator's choice.
-#[derive(Debug, Clone)]
+/// A vault under a name of the operator's choice. `Debug` shows no option's value.
+#[derive(Clone)]
 pub struct Entity {
     pub prefix: String,
     pub backend: &'static Descriptor,
     /// Options as text, by the names that they were written with.
     pub config: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options: Vec<_> = self.config.keys().collect();
+        write!(f, "Entity({}, {:?}, {options:?})", self.prefix, self.backend)
+    }
 }
 
 /// One thing that is wrong with an entity.
@@ -264,5 +272,7 @@ mod tests {
         assert!(!format!("{:?}", check(&entity, ALL)).contains("hunter2"));
         let entity = json!({"prefix": "mine", "name": "hcv", "config": {"token": "a hunter2", "port": "hunter2"}});
         assert!(!format!("{:?}", flaws(&entity)).contains("hunter2"));
+        let read = read(&entity, ALL).unwrap();
+        assert!(read.config.contains_key("token") && !format!("{read:?}").contains("hunter2"), "{read:?}");
     }
 }

@@ -13,7 +13,7 @@ use crate::reference::is_reference;
 use crate::settings::Settings;
 
 /// A value that was written down somewhere.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Written<'a> {
     /// The option's name as written, without the vault's before it.
     pub option: &'a str,

@@ -19,7 +19,7 @@ const DECLARED: &str = "vault_declarative_config";
 const TIMEOUT: &str = "vault_fetch_timeout";
 
 /// The keys of a kong.conf and of the environment that are right, so that what they configure can be judged.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Settings {
     file: String,
     conf: BTreeMap<String, String>,
@@ -31,7 +31,7 @@ pub struct Settings {
 }
 
 /// What keys came to.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Keys {
     pub rows: Vec<Row>,
     pub references: Vec<Found>,
