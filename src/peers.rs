@@ -4,21 +4,47 @@
 //! The wire: the asker writes the document's name (16 bytes); the other answers, once its fetch has landed, with a length
 //! (4 bytes, little-endian) and a sealed parcel, or with length 0 where it has none. What goes over it is sealed, so
 //! that neither end has to be trusted; connections of other users are closed all the same.
+//!
+//! Neither end waits for the other on the engine's thread: a worker may be stopped, and anybody in its network namespace
+//! can connect to it.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener as StdListener, UnixStream as StdStream};
+use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::node::Name;
 
 /// The longest parcel that is taken, in bytes: a document of the largest answer that is read.
 const LONGEST: u32 = 8 * 1024 * 1024;
+
+/// How many connections may be open without a question; for a further one, the oldest is closed. Workers write their
+/// questions at once.
+const UNASKED: usize = 128;
+
+/// How many questions may wait for their answers; a further one is closed, and its worker asks again or fetches.
+const UNANSWERED: usize = 256;
+
+/// How long a connection may be open without a question, and how long the other end may take to read an answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many connections are accepted before other tasks of the engine have their turn.
+const ACCEPTED_AT_ONCE: usize = 32;
+
+/// Attempts to ask a worker that is too busy, and the first pause between them: chosen at random below a bound that
+/// doubles.
+const ATTEMPTS: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a parcel could not be had.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +53,8 @@ pub enum Missing {
     Unknown,
     /// The other is gone.
     Dead,
+    /// The other can't be reached now, or closed the connection: too many ask it.
+    Busy,
 }
 
 /// A worker's ear for the others.
@@ -54,56 +82,118 @@ impl Peers {
     /// Answers for as long as it is polled. `answer` gives the sealed parcel of a name.
     pub async fn serve<A, F>(self, answer: A)
     where
-        A: Fn(Name) -> F,
+        A: Fn(Name) -> F + Send + Sync + 'static,
         F: Future<Output = Option<Vec<u8>>> + Send + 'static,
     {
-        let user = own_user();
+        let (user, answer) = (own_user(), Arc::new(answer));
+        let (mut unasked, unanswered) = (VecDeque::new(), Arc::new(Semaphore::new(UNANSWERED)));
+        let mut accepted: usize = 0;
         loop {
             match self.listener.accept().await {
-                Ok((mut stream, _)) if is_of(&stream, user) => {
-                    let mut name = Name::default();
-                    // Our own workers write at once.
-                    let read = tokio::time::timeout(Duration::from_secs(1), stream.read_exact(&mut name)).await;
-                    if matches!(read, Ok(Ok(_))) {
-                        let answer = answer(name);
-                        tokio::spawn(async move {
-                            let sealed = answer.await.unwrap_or_default();
-                            let length = u32::try_from(sealed.len()).unwrap_or(0);
-                            // An error means that the asker has gone.
-                            let _ = stream.write_all(&length.to_le_bytes()).await;
-                            let _ = stream.write_all(&sealed[..length as usize]).await;
-                        });
-                    }
+                // Whoever may not ask is sent away at once, so that the backlog has room for those who may.
+                Ok((stream, _)) if is_of(&stream, user) => {
+                    make_room(&mut unasked);
+                    let reading = read_question(stream, Arc::clone(&answer), Arc::clone(&unanswered));
+                    unasked.push_back(tokio::spawn(reading).abort_handle());
                 }
                 Ok(_) => {}
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
+            accepted = accepted.wrapping_add(1);
+            if accepted.is_multiple_of(ACCEPTED_AT_ONCE) {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+/// Ends the reading of the oldest connection where there are too many.
+fn make_room(unasked: &mut VecDeque<AbortHandle>) {
+    if unasked.len() >= UNASKED {
+        unasked.retain(|reading| !reading.is_finished());
+    }
+    if unasked.len() >= UNASKED
+        && let Some(oldest) = unasked.pop_front()
+    {
+        oldest.abort();
+    }
+}
+
+async fn read_question<A, F>(mut stream: UnixStream, answer: Arc<A>, unanswered: Arc<Semaphore>)
+where
+    A: Fn(Name) -> F + Send + Sync + 'static,
+    F: Future<Output = Option<Vec<u8>>> + Send + 'static,
+{
+    let mut name = Name::default();
+    if !matches!(timeout(PATIENCE, stream.read_exact(&mut name)).await, Ok(Ok(_))) {
+        return;
+    }
+    let Ok(place) = unanswered.try_acquire_owned() else { return };
+    let answer = answer(name);
+    tokio::spawn(async move {
+        let _place = place;
+        tokio::select! {
+            sealed = answer => write_answer(stream, sealed.unwrap_or_default()).await,
+            () = is_closed(&stream) => {}
+        }
+    });
+}
+
+async fn write_answer(mut stream: UnixStream, sealed: Vec<u8>) {
+    let length = u32::try_from(sealed.len()).unwrap_or(0);
+    let writing = async {
+        stream.write_all(&length.to_le_bytes()).await?;
+        stream.write_all(&sealed[..length as usize]).await
+    };
+    // An error means that the asker has gone, or that it doesn't read.
+    let _ = timeout(PATIENCE, writing).await;
+}
+
+/// Waits until the other end, which has nothing more to write, closes the connection.
+async fn is_closed(stream: &UnixStream) {
+    let mut surplus = [0];
+    while stream.readable().await.is_ok() {
+        match stream.try_read(&mut surplus) {
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+            _ => return,
         }
     }
 }
 
 /// Asks another worker, and waits for as long as it is fetching.
 pub async fn ask(peer: &str, name: &Name) -> Result<Vec<u8>, Missing> {
-    let mut stream = connect(peer).map_err(|_| Missing::Dead)?;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match ask_once(peer, name).await {
+            Err(Missing::Busy) if attempts < ATTEMPTS => {
+                tokio::time::sleep((FIRST_PAUSE * 2u32.pow(attempts)).mul_f64(fastrand::f64())).await;
+            }
+            answered => return answered,
+        }
+    }
+}
+
+async fn ask_once(peer: &str, name: &Name) -> Result<Vec<u8>, Missing> {
+    // A path that begins with a zero byte is a name in the abstract namespace. The socket doesn't block: where the
+    // other's backlog is full, connecting fails at once.
+    let mut stream = UnixStream::connect(format!("\0{peer}")).await.map_err(|err| match err.kind() {
+        io::ErrorKind::ConnectionRefused => Missing::Dead,
+        _ => Missing::Busy,
+    })?;
     if !is_of(&stream, own_user()) {
         return Err(Missing::Unknown);
     }
-    let dead = |_| Missing::Dead;
-    stream.write_all(name).await.map_err(dead)?;
-    let length = stream.read_u32_le().await.map_err(dead)?;
+    // Where the other has died, the next attempt to connect is refused.
+    let closed = |_| Missing::Busy;
+    stream.write_all(name).await.map_err(closed)?;
+    let length = stream.read_u32_le().await.map_err(closed)?;
     if length == 0 || length > LONGEST {
         return Err(Missing::Unknown);
     }
     let mut sealed = vec![0; length as usize];
-    stream.read_exact(&mut sealed).await.map_err(dead)?;
+    stream.read_exact(&mut sealed).await.map_err(closed)?;
     Ok(sealed)
-}
-
-/// Connecting to a Unix-domain socket never waits.
-fn connect(peer: &str) -> io::Result<UnixStream> {
-    let stream = StdStream::connect_addr(&SocketAddr::from_abstract_name(peer)?)?;
-    stream.set_nonblocking(true)?;
-    UnixStream::from_std(stream)
 }
 
 /// The user that this process runs as, as its sockets show it to others.
@@ -117,30 +207,4 @@ fn is_of(stream: &UnixStream, user: Option<u32>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_parcel_comes_whole_and_what_is_not_there_is_told() {
-        let peers = Peers::open().unwrap();
-        let peer = peers.name().to_owned();
-        let server = tokio::spawn(peers.serve(|name: Name| async move { (name[0] == 1).then(|| vec![7; 100_000]) }));
-        assert_eq!(ask(&peer, &[1; 16]).await, Ok(vec![7; 100_000]));
-        assert_eq!(ask(&peer, &[2; 16]).await, Err(Missing::Unknown));
-        server.abort();
-        let _ = server.await;
-        assert_eq!(ask(&peer, &[1; 16]).await, Err(Missing::Dead));
-    }
-
-    #[tokio::test]
-    async fn a_worker_that_dies_meanwhile_is_noticed() {
-        let peers = Peers::open().unwrap();
-        let peer = peers.name().to_owned();
-        let server = tokio::spawn(peers.serve(|_| async {
-            tokio::task::yield_now().await;
-            panic!("as if it had died")
-        }));
-        assert_eq!(ask(&peer, &[1; 16]).await, Err(Missing::Dead));
-        server.abort();
-    }
-}
+mod tests;
