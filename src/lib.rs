@@ -7,6 +7,7 @@ pub mod environment;
 pub mod error;
 pub mod locker;
 pub mod options;
+pub mod pool;
 pub mod reference;
 pub mod secret;
 pub mod settings;

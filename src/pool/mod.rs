@@ -1,0 +1,253 @@
+//! Threads for work that blocks and can't be cancelled: look-ups of names, files, vault entities. Each kind has its own,
+//! so that a name server that is silent keeps nobody from reading a file.
+//!
+//! Work has a key: a name, a path. With one key, one job runs at a time, and the next ones wait for their turn. Whoever asks
+//! bounds his own time by dropping the future. A job that somebody gave up while it ran is taken for one that hangs:
+//! until it ends, others with its key are refused at once, so that it takes one thread and no more.
+//!
+//! Threads are started on first need, and end when they are idle. A fork has its own pools.
+
+mod threads;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use threads::Threads;
+
+/// Threads for look-ups of names: how many names may hang before others are refused.
+const NAMES: usize = 32;
+/// Threads for files: how many paths may hang before others are refused.
+const FILES: usize = 32;
+/// Threads for vault entities. Their folder is one, so one key or two are in use.
+const ENTITIES: usize = 4;
+
+struct Pools {
+    names: Pool,
+    files: Pool,
+    entities: Pool,
+}
+
+/// For look-ups of names; the key is the name.
+pub fn names() -> &'static Pool {
+    &of_this_process().names
+}
+
+/// For reading and asking about files; the key is the path.
+pub fn files() -> &'static Pool {
+    &of_this_process().files
+}
+
+/// For reading and writing vault entities.
+pub fn entities() -> &'static Pool {
+    &of_this_process().entities
+}
+
+/// Ends all threads of this process that are idle, and waits until they are gone. Afterwards, only threads live whose jobs hang.
+pub fn end_idle_threads() {
+    let pools = of_this_process();
+    for pool in [&pools.names, &pools.files, &pools.entities] {
+        pool.threads.end_idle();
+    }
+}
+
+fn of_this_process() -> &'static Pools {
+    // The pools' threads never take this lock, so that a fork can't find it locked by one.
+    static RUNNING: Mutex<Option<(u32, &'static Pools)>> = Mutex::new(None);
+    let pid = std::process::id();
+    let mut running = lock(&RUNNING);
+    match *running {
+        Some((owner, pools)) if owner == pid => pools,
+        _ => {
+            // Leaked on purpose: one per process, needed until its end.
+            let pools: &'static Pools = Box::leak(Box::new(Pools {
+                names: Pool::new("kv-names", NAMES),
+                files: Pool::new("kv-files", FILES),
+                entities: Pool::new("kv-entities", ENTITIES),
+            }));
+            *running = Some((pid, pools));
+            pools
+        }
+    }
+}
+
+/// Why a job was not run, or brought nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// One with the same key was given up by somebody, and has not ended.
+    Hangs,
+    /// All threads have jobs that hang, or too many jobs wait.
+    Full,
+    /// No thread can be started.
+    NoThread,
+    /// The job panicked.
+    Failed,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hangs => "an earlier attempt still hangs",
+            Self::Full => "too many other attempts hang",
+            Self::NoThread => "no thread can be started: look at the limits on processes and memory",
+            Self::Failed => "the attempt failed inside kong-vault",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Threads of one kind, and which keys have jobs.
+pub struct Pool {
+    threads: Threads,
+    keys: Arc<Keys>,
+}
+
+/// By key, with how many use it.
+type Keys = Mutex<HashMap<Arc<[u8]>, (usize, Arc<Key>)>>;
+
+struct Key {
+    text: Arc<[u8]>,
+    /// One permit: the turn.
+    turn: Arc<Semaphore>,
+    state: Mutex<KeyState>,
+}
+
+#[derive(Default)]
+struct KeyState {
+    runs: bool,
+    hangs: bool,
+}
+
+impl Pool {
+    /// With at most that many threads. A thread's name has at most 15 bytes.
+    fn new(name: &'static str, most: usize) -> Self {
+        Self { threads: Threads::new(name, most), keys: Arc::default() }
+    }
+
+    /// Runs a job when it is its key's turn. Dropped, it is not begun any more; if it runs already, its key is taken for one
+    /// that hangs until it ends.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        key: &[u8],
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.turn(key).await?.run(job).await
+    }
+
+    /// Waits until no job with that key is under way. The turn is kept until it is used or dropped: who has waited may
+    /// find that the job before did all that was to do.
+    pub async fn turn(&self, key: &[u8]) -> Result<Turn<'_>, Refusal> {
+        let used = Used::of(&self.keys, key);
+        if lock(&used.key.state).hangs {
+            return Err(Refusal::Hangs);
+        }
+        // The turn may be that of a job that waits for a thread.
+        if self.threads.all_hang() {
+            return Err(Refusal::Full);
+        }
+        // The semaphore is never closed.
+        let permit = Arc::clone(&used.key.turn).acquire_owned().await.map_err(|_| Refusal::Failed)?;
+        Ok(Turn { pool: self, held: Held { _permit: permit, used } })
+    }
+}
+
+/// A key's turn.
+pub struct Turn<'a> {
+    pool: &'a Pool,
+    held: Held,
+}
+
+struct Held {
+    // Before `used`, whose end forgets a key without users.
+    _permit: OwnedSemaphorePermit,
+    used: Used,
+}
+
+/// A use of a key, which is forgotten with its last one.
+struct Used {
+    key: Arc<Key>,
+    keys: Arc<Keys>,
+}
+
+impl Used {
+    fn of(keys: &Arc<Keys>, text: &[u8]) -> Self {
+        let mut known = lock(keys);
+        if let Some((users, key)) = known.get_mut(text) {
+            *users += 1;
+            return Self { key: Arc::clone(key), keys: Arc::clone(keys) };
+        }
+        let text: Arc<[u8]> = text.into();
+        let turn = Arc::new(Semaphore::new(1));
+        let key = Arc::new(Key { text: Arc::clone(&text), turn, state: Mutex::default() });
+        known.insert(text, (1, Arc::clone(&key)));
+        Self { key, keys: Arc::clone(keys) }
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        let mut known = lock(&self.keys);
+        if let Some((users, _)) = known.get_mut(&self.key.text) {
+            *users -= 1;
+            if *users == 0 {
+                known.remove(&self.key.text);
+            }
+        }
+    }
+}
+
+impl Turn<'_> {
+    pub async fn run<T: Send + 'static>(self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+        let Self { pool, held } = self;
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = Waiting { used: Used::of(&pool.keys, &held.used.key.text), receiver, is_over: false };
+        pool.threads.submit(Box::new(move || {
+            // Before it is looked whether anybody waits: who gives up meanwhile sees that it runs.
+            lock(&held.used.key.state).runs = true;
+            let outcome = match sender.is_closed() {
+                true => None,
+                false => std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).ok(),
+            };
+            *lock(&held.used.key.state) = KeyState::default();
+            Box::new(move || {
+                // Who is told may ask again at once.
+                drop(held);
+                if let Some(outcome) = outcome {
+                    // Nobody may be waiting any more.
+                    let _ = sender.send(outcome);
+                }
+            })
+        }))?;
+        let outcome = (&mut waiting.receiver).await;
+        waiting.is_over = true;
+        outcome.map_err(|_| Refusal::Failed)
+    }
+}
+
+/// Somebody who waits for a job. Dropped before the job is over, he gave it up.
+struct Waiting<T> {
+    used: Used,
+    receiver: oneshot::Receiver<T>,
+    is_over: bool,
+}
+
+impl<T> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        self.receiver.close();
+        let mut state = lock(&self.used.key.state);
+        if !self.is_over && state.runs {
+            state.hangs = true;
+        }
+    }
+}
+
+/// A panic while a lock is held leaves data that is still whole: each critical section is one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,160 @@
+//! A bounded number of threads that take jobs from one queue.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::{Refusal, lock};
+use crate::signals::AllBlocked;
+
+/// How many jobs may wait for a thread.
+const LONGEST_QUEUE: usize = 1024;
+
+/// How long a thread waits for its next job.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// A job that takes longer is taken for one that hangs, where all threads have one.
+const HANGS: Duration = Duration::from_secs(1);
+
+/// What a job brings, handed over when its thread is free again.
+pub(super) type Deliver = Box<dyn FnOnce()>;
+pub(super) type Job = Box<dyn FnOnce() -> Deliver + Send>;
+
+pub(super) struct Threads {
+    name: &'static str,
+    most: usize,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// There is a job, or idle threads are to end.
+    wanted: Condvar,
+    /// A thread is not idle any more.
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Job>,
+    idle: usize,
+    /// How many of the idle threads are to end.
+    ending: usize,
+    alive: HashMap<u64, JoinHandle<()>>,
+    /// Threads that are about to be gone.
+    gone: Vec<JoinHandle<()>>,
+    /// Since when each thread that has a job has it.
+    busy: HashMap<u64, Instant>,
+    next: u64,
+}
+
+impl Threads {
+    pub fn new(name: &'static str, most: usize) -> Self {
+        let shared = Shared { state: Mutex::default(), wanted: Condvar::new(), ended: Condvar::new() };
+        Self { name, most, shared: Arc::new(shared) }
+    }
+
+    /// Has a thread do a job as soon as one is free.
+    pub fn submit(&self, job: Job) -> Result<(), Refusal> {
+        let mut state = lock(&self.shared.state);
+        state.gone.clear();
+        if state.idle - state.ending <= state.queue.len() {
+            if state.alive.len() < self.most {
+                match self.start(&mut state) {
+                    Err(_) if state.alive.is_empty() => return Err(Refusal::NoThread),
+                    // It waits for one of those that there are.
+                    _ => {}
+                }
+            } else if state.queue.len() >= LONGEST_QUEUE || state.all_hang(self.most, Instant::now()) {
+                return Err(Refusal::Full);
+            }
+        }
+        state.queue.push_back(job);
+        self.shared.wanted.notify_one();
+        Ok(())
+    }
+
+    /// Whether a job would wait for one that hangs.
+    pub fn all_hang(&self) -> bool {
+        lock(&self.shared.state).all_hang(self.most, Instant::now())
+    }
+
+    fn start(&self, state: &mut State) -> std::io::Result<()> {
+        let (id, shared) = (state.next, Arc::clone(&self.shared));
+        let masked = AllBlocked::new();
+        let started = std::thread::Builder::new().name(self.name.to_owned()).spawn(move || shared.work(id));
+        drop(masked);
+        state.alive.insert(id, started?);
+        state.next += 1;
+        // It is idle from its birth, so that it isn't counted on twice.
+        state.idle += 1;
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub fn alive(&self) -> usize {
+        lock(&self.shared.state).alive.len()
+    }
+
+    /// Ends the threads that are idle, and waits until they are gone.
+    pub fn end_idle(&self) {
+        let mut state = lock(&self.shared.state);
+        state.ending = state.idle.saturating_sub(state.queue.len());
+        self.shared.wanted.notify_all();
+        while state.ending > 0 {
+            state = self.shared.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let gone = std::mem::take(&mut state.gone);
+        drop(state);
+        for thread in gone {
+            // A panic was caught before.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl State {
+    fn all_hang(&self, most: usize, now: Instant) -> bool {
+        let hang = self.busy.values().filter(|since| now.saturating_duration_since(**since) > HANGS).count();
+        hang >= most
+    }
+}
+
+impl Shared {
+    fn work(&self, id: u64) {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                state.busy.insert(id, Instant::now());
+                self.leave_the_idle(state);
+                let deliver = job();
+                state = lock(&self.state);
+                state.busy.remove(&id);
+                state.idle += 1;
+                drop(state);
+                deliver();
+                state = lock(&self.state);
+                continue;
+            }
+            if state.ending > 0 {
+                break;
+            }
+            let waited = self.wanted.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+            if waited.1.timed_out() && state.queue.is_empty() {
+                break;
+            }
+        }
+        let own = state.alive.remove(&id);
+        state.gone.extend(own);
+        self.leave_the_idle(state);
+    }
+
+    fn leave_the_idle(&self, mut state: MutexGuard<'_, State>) {
+        state.idle -= 1;
+        state.ending = state.ending.min(state.idle);
+        drop(state);
+        self.ended.notify_all();
+    }
+}
