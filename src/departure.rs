@@ -9,8 +9,8 @@ use crate::error::{Error, Kind, Result};
 use crate::exchange::vault_name;
 use crate::fetch::ATTEMPTS;
 use crate::flight::{Boarding, Outcome, Purpose, Watch};
-use crate::node::{Name, Node, Parcel};
-use crate::peers::{self, Missing, Peers};
+use crate::node::{Node, Parcel};
+use crate::peers::{self, Missing, Peers, Question};
 use crate::plan::Origin;
 use crate::resolver::{Resolver, lock};
 use crate::wake::Event;
@@ -84,13 +84,13 @@ impl Resolver {
             Error::new(Kind::Internal, format!("kong-vault can't open a socket for its other workers ({err})"))
         })?;
         let (address, resolver) = (peers.name().to_owned(), Arc::downgrade(self));
-        let serving = engine.spawn(peers.serve(move |name| answer(resolver.clone(), name)));
+        let serving = engine.spawn(peers.serve(move |question| answer(resolver.clone(), question)));
         Ok(Ear { address, serving })
     }
 }
 
-/// What another worker is told: the outcome of a flight of that name, once there is one.
-async fn answer(resolver: Weak<Resolver>, name: Name) -> Option<Vec<u8>> {
+/// What another worker is told: the outcome of a flight that serves its question, once there is one.
+async fn answer(resolver: Weak<Resolver>, Question { name, after }: Question) -> Option<Vec<u8>> {
     let node = Node::of_this_process()?;
     let watch = {
         let resolver = resolver.upgrade()?;
@@ -102,7 +102,7 @@ async fn answer(resolver: Weak<Resolver>, name: Name) -> Option<Vec<u8>> {
         Watch::Landed(parcel) => parcel,
         Watch::UnderWay(landing) => landing.await.ok()?,
     };
-    node.seal(&name, &parcel?)
+    node.seal(&name, &parcel.filter(|parcel| node.clock(parcel.at()) > after)?)
 }
 
 impl Landing {
@@ -143,9 +143,10 @@ impl Landing {
     async fn follow(&self, peer: &str) -> std::result::Result<Outcome, Missing> {
         let node = Node::of_this_process().ok_or(Missing::Unknown)?;
         let name = self.origin.name(node);
+        let question = Question { name: *name, after: self.purpose.since().map_or(0, |since| node.clock(since)) };
         // The other's fetch has a deadline of its own; this one is for a worker that hangs.
         let patience = 2 * self.resolver.config().fetch_timeout;
-        let asked = tokio::time::timeout(patience, peers::ask(peer, name)).await;
+        let asked = tokio::time::timeout(patience, peers::ask(peer, question)).await;
         let sealed = asked.map_err(|_| Missing::Dead)??;
         match node.open(name, &sealed).ok_or(Missing::Unknown)? {
             Parcel::Value(value) => {

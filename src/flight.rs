@@ -48,12 +48,17 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// After which time a value has to be from.
+    pub fn since(self) -> Option<Instant> {
+        match self {
+            Purpose::Miss => None,
+            Purpose::Newer(than) | Purpose::Probe(than) => Some(than),
+        }
+    }
+
     /// Whether a value of that time is what was wanted.
     pub fn is_served_by(self, at: Instant) -> bool {
-        match self {
-            Purpose::Miss => true,
-            Purpose::Newer(than) | Purpose::Probe(than) => at > than,
-        }
+        self.since().is_none_or(|since| at > since)
     }
 }
 

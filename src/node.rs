@@ -28,6 +28,15 @@ pub enum Parcel {
     Failure { error: Error, at: Instant },
 }
 
+impl Parcel {
+    pub fn at(&self) -> Instant {
+        match self {
+            Parcel::Value(value) => value.at,
+            Parcel::Failure { at, .. } => *at,
+        }
+    }
+}
+
 /// The common secret and clock.
 pub struct Node {
     seal: LessSafeKey,
@@ -59,6 +68,11 @@ impl Node {
         })
     }
 
+    /// A time on the node's clock, in nanoseconds.
+    pub fn clock(&self, at: Instant) -> u64 {
+        nanoseconds(at.saturating_duration_since(self.start))
+    }
+
     /// The name of what `parts` describe. Each part is told apart by its length.
     pub fn name<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Name {
         let mut context = hmac::Context::with_key(&self.naming);
@@ -82,7 +96,7 @@ impl Node {
         };
         let mut sealed = Vec::with_capacity(NONCE_LEN + 18 + content.len() + AES_256_GCM.tag_len());
         sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(&nanoseconds(at.saturating_duration_since(self.start)).to_le_bytes());
+        sealed.extend_from_slice(&self.clock(at).to_le_bytes());
         sealed.extend_from_slice(&lease.map_or(u64::MAX, nanoseconds).to_le_bytes());
         sealed.push(tag);
         sealed.push(if let Parcel::Failure { error, .. } = parcel { error.kind().code() } else { 0 });

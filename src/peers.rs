@@ -1,7 +1,8 @@
 //! How one worker has a document from another that is fetching it: over a socket in the abstract namespace, which has
 //! no file and ends with its process.
 //!
-//! The wire: the asker writes the document's name (16 bytes); the other answers, once its fetch has landed, with a length
+//! The wire: the asker writes the document's name (16 bytes) and the time after which the fetch has to have begun (8
+//! bytes, little-endian: nanoseconds of the node's clock); the other answers, once such a fetch has ended, with a length
 //! (4 bytes, little-endian) and a sealed parcel, or with length 0 where it has none. What goes over it is sealed, so
 //! that neither end has to be trusted; connections of other users are closed all the same.
 //!
@@ -57,6 +58,30 @@ pub enum Missing {
     Busy,
 }
 
+/// What one worker asks another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    pub name: Name,
+    /// An outcome serves where its fetch began after this time, in nanoseconds of the node's clock.
+    pub after: u64,
+}
+
+impl Question {
+    const SIZE: usize = size_of::<Name>() + size_of::<u64>();
+
+    fn to_bytes(self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        bytes[..size_of::<Name>()].copy_from_slice(&self.name);
+        bytes[size_of::<Name>()..].copy_from_slice(&self.after.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; Self::SIZE]) -> Option<Self> {
+        let (name, after) = bytes.split_first_chunk()?;
+        Some(Self { name: *name, after: u64::from_le_bytes(after.try_into().ok()?) })
+    }
+}
+
 /// A worker's ear for the others.
 pub struct Peers {
     listener: UnixListener,
@@ -79,10 +104,10 @@ impl Peers {
         &self.name
     }
 
-    /// Answers for as long as it is polled. `answer` gives the sealed parcel of a name.
+    /// Answers for as long as it is polled. `answer` gives the sealed parcel that serves a question.
     pub async fn serve<A, F>(self, answer: A)
     where
-        A: Fn(Name) -> F + Send + Sync + 'static,
+        A: Fn(Question) -> F + Send + Sync + 'static,
         F: Future<Output = Option<Vec<u8>>> + Send + 'static,
     {
         let (user, answer) = (own_user(), Arc::new(answer));
@@ -121,15 +146,16 @@ fn make_room(unasked: &mut VecDeque<AbortHandle>) {
 
 async fn read_question<A, F>(mut stream: UnixStream, answer: Arc<A>, unanswered: Arc<Semaphore>)
 where
-    A: Fn(Name) -> F + Send + Sync + 'static,
+    A: Fn(Question) -> F + Send + Sync + 'static,
     F: Future<Output = Option<Vec<u8>>> + Send + 'static,
 {
-    let mut name = Name::default();
-    if !matches!(timeout(PATIENCE, stream.read_exact(&mut name)).await, Ok(Ok(_))) {
+    let mut asked = [0; Question::SIZE];
+    if !matches!(timeout(PATIENCE, stream.read_exact(&mut asked)).await, Ok(Ok(_))) {
         return;
     }
+    let Some(question) = Question::from_bytes(&asked) else { return };
     let Ok(place) = unanswered.try_acquire_owned() else { return };
-    let answer = answer(name);
+    let answer = answer(question);
     tokio::spawn(async move {
         let _place = place;
         tokio::select! {
@@ -161,11 +187,11 @@ async fn is_closed(stream: &UnixStream) {
 }
 
 /// Asks another worker, and waits for as long as it is fetching.
-pub async fn ask(peer: &str, name: &Name) -> Result<Vec<u8>, Missing> {
+pub async fn ask(peer: &str, question: Question) -> Result<Vec<u8>, Missing> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        match ask_once(peer, name).await {
+        match ask_once(peer, question).await {
             Err(Missing::Busy) if attempts < ATTEMPTS => {
                 tokio::time::sleep((FIRST_PAUSE * 2u32.pow(attempts)).mul_f64(fastrand::f64())).await;
             }
@@ -174,7 +200,7 @@ pub async fn ask(peer: &str, name: &Name) -> Result<Vec<u8>, Missing> {
     }
 }
 
-async fn ask_once(peer: &str, name: &Name) -> Result<Vec<u8>, Missing> {
+async fn ask_once(peer: &str, question: Question) -> Result<Vec<u8>, Missing> {
     // A path that begins with a zero byte is a name in the abstract namespace. The socket doesn't block: where the
     // other's backlog is full, connecting fails at once.
     let mut stream = UnixStream::connect(format!("\0{peer}")).await.map_err(|err| match err.kind() {
@@ -186,7 +212,7 @@ async fn ask_once(peer: &str, name: &Name) -> Result<Vec<u8>, Missing> {
     }
     // Where the other has died, the next attempt to connect is refused.
     let closed = |_| Missing::Busy;
-    stream.write_all(name).await.map_err(closed)?;
+    stream.write_all(&question.to_bytes()).await.map_err(closed)?;
     let length = stream.read_u32_le().await.map_err(closed)?;
     if length == 0 || length > LONGEST {
         return Err(Missing::Unknown);

@@ -4,12 +4,16 @@ use std::time::Instant;
 use super::*;
 
 /// Serves what `answer` says; returns the server's name and the task.
-fn served<F>(answer: impl Fn(Name) -> F + Send + Sync + 'static) -> (String, tokio::task::JoinHandle<()>)
+fn served<F>(answer: impl Fn(Question) -> F + Send + Sync + 'static) -> (String, tokio::task::JoinHandle<()>)
 where
     F: Future<Output = Option<Vec<u8>>> + Send + 'static,
 {
     let peers = Peers::open().unwrap();
     (peers.name().to_owned(), tokio::spawn(peers.serve(answer)))
+}
+
+fn question(number: u8) -> Question {
+    Question { name: [number; 16], after: u64::from(number) << 32 | 7 }
 }
 
 fn connected(peer: &str) -> StdStream {
@@ -18,12 +22,12 @@ fn connected(peer: &str) -> StdStream {
 
 #[tokio::test]
 async fn a_parcel_comes_whole_and_what_is_not_there_is_told() {
-    let (peer, server) = served(|name| async move { (name[0] == 1).then(|| vec![7; 100_000]) });
-    assert_eq!(ask(&peer, &[1; 16]).await, Ok(vec![7; 100_000]));
-    assert_eq!(ask(&peer, &[2; 16]).await, Err(Missing::Unknown));
+    let (peer, server) = served(|asked| async move { (asked == question(1)).then(|| vec![7; 100_000]) });
+    assert_eq!(ask(&peer, question(1)).await, Ok(vec![7; 100_000]));
+    assert_eq!(ask(&peer, question(2)).await, Err(Missing::Unknown));
     server.abort();
     let _ = server.await;
-    assert_eq!(ask(&peer, &[1; 16]).await, Err(Missing::Dead));
+    assert_eq!(ask(&peer, question(1)).await, Err(Missing::Dead));
 }
 
 #[tokio::test]
@@ -38,7 +42,7 @@ async fn a_worker_that_dies_meanwhile_is_noticed() {
             panic!("as if it had died")
         }
     });
-    let asking = tokio::spawn(async move { ask(&peer, &[1; 16]).await });
+    let asking = tokio::spawn(async move { ask(&peer, question(1)).await });
     drop(asked.acquire().await);
     server.abort();
     let _ = server.await;
@@ -54,13 +58,13 @@ async fn connections_without_a_question_keep_nobody_from_being_answered() {
         silent.push(connected(&peer));
         if silent.len() % UNASKED == 0 {
             // The backlog must not fill up: this test is about those that were accepted.
-            assert_eq!(ask(&peer, &[1; 16]).await, Ok(vec![7; 3]));
+            assert_eq!(ask(&peer, question(1)).await, Ok(vec![7; 3]));
         }
     }
     // Half a question is none.
     io::Write::write_all(silent.last_mut().unwrap(), &[1; 8]).unwrap();
     let start = Instant::now();
-    assert_eq!(ask(&peer, &[1; 16]).await, Ok(vec![7; 3]));
+    assert_eq!(ask(&peer, question(1)).await, Ok(vec![7; 3]));
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     // The oldest have been closed to make room.
     silent[0].set_nonblocking(true).unwrap();
@@ -79,17 +83,17 @@ async fn a_worker_that_accepts_nobody_does_not_block_those_who_ask() {
         waiting.push(stream);
     }
     assert!(!waiting.is_empty());
-    assert_eq!(ask(&peer, &[1; 16]).await, Err(Missing::Busy));
+    assert_eq!(ask(&peer, question(1)).await, Err(Missing::Busy));
 }
 
 #[tokio::test]
 async fn too_many_questions_are_sent_away_and_those_whose_asker_left_make_room() {
     let asked = Arc::new(Semaphore::new(0));
     let in_server = Arc::clone(&asked);
-    let (peer, server) = served(move |name| {
+    let (peer, server) = served(move |asked| {
         in_server.add_permits(1);
         async move {
-            if name[0] == 0 {
+            if asked.name[0] == 0 {
                 std::future::pending::<()>().await;
             }
             Some(vec![7; 3])
@@ -98,15 +102,15 @@ async fn too_many_questions_are_sent_away_and_those_whose_asker_left_make_room()
     let mut askers = Vec::new();
     for _ in 0..UNANSWERED {
         let mut stream = connected(&peer);
-        io::Write::write_all(&mut stream, &[0; 16]).unwrap();
+        io::Write::write_all(&mut stream, &question(0).to_bytes()).unwrap();
         askers.push(stream);
         // Each is waited for: the kernel's backlog is no part of this.
         asked.acquire().await.unwrap().forget();
     }
-    assert_eq!(ask(&peer, &[1; 16]).await, Err(Missing::Busy));
+    assert_eq!(ask(&peer, question(1)).await, Err(Missing::Busy));
     askers.clear();
     let start = Instant::now();
-    while ask(&peer, &[1; 16]).await != Ok(vec![7; 3]) {
+    while ask(&peer, question(1)).await != Ok(vec![7; 3]) {
         assert!(start.elapsed() < Duration::from_secs(30));
     }
     server.abort();
