@@ -1,9 +1,9 @@
 //! A flight, run on the engine: from another worker that is fetching the document, or from the vault.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::cache::Found;
+use crate::cache::{Entry, Found};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::vault_name;
@@ -17,6 +17,9 @@ use crate::wake::Event;
 
 /// How long a flight that has to be seen off anew waits for somebody to do so. In init_worker nobody will.
 const ATTENDANCE: Duration = Duration::from_millis(100);
+
+/// When a renewal is tried again for which too much is under way.
+const FULL: Duration = Duration::from_secs(1);
 
 /// Sees to it that a flight lands and its passengers are woken, even where the fetch panics or is dropped.
 struct Landing {
@@ -46,7 +49,15 @@ impl Resolver {
     /// Boards a flight that nobody waits for and sees to its departure: by the worker, where it listens.
     pub fn send(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose) {
         // Best effort: whoever needs the value will ask, and hear of a failure then.
-        let Ok(Boarding::Boarded(ticket)) = self.board(origin, purpose, false) else { return };
+        let ticket = match self.board(origin, purpose, false) {
+            Ok(Boarding::Boarded(ticket)) => ticket,
+            Ok(Boarding::Joined(_)) => return,
+            Err(_) => {
+                let soon = Instant::now() + FULL;
+                lock(&self.cache).renew_at(origin, soon);
+                return self.rotation.expect(Some(soon));
+            }
+        };
         let node = Node::of_this_process();
         let name = node.map(|node| *origin.name(node)).unwrap_or_default();
         let event = match purpose {
@@ -128,8 +139,9 @@ impl Landing {
             // It may have landed between the look-up that missed it and this departure.
             Found::Fresh(document) if self.purpose == Purpose::Miss => (Ok(document), None),
             before => {
-                // Where an old value serves, its next renewal is the next attempt.
-                let serves = matches!(before, Found::Fresh(_) | Found::Stale { .. });
+                // Where an old value serves, its next renewal is the next attempt; one that is held ends with this one.
+                let held = lock(&resolver.cache).peek(origin).is_some_and(Entry::is_held);
+                let serves = matches!(before, Found::Fresh(_) | Found::Stale { .. }) && !held;
                 let attempts = if serves || self.is_probe() { 1 } else { ATTEMPTS };
                 resolver.metrics.fetches.inc();
                 let done = resolver.instances.fetch(origin, attempts).await;
@@ -162,8 +174,8 @@ impl Landing {
     fn call_back(&mut self, peer: &str) -> bool {
         let name = Node::of_this_process().map(|node| *self.origin.name(node)).unwrap_or_default();
         let event = Event::Boarding { ticket: self.ticket, name, dead: Some(peer.to_owned()) };
-        self.called_back = lock(&self.resolver.flights).call_back(self.ticket, std::time::Instant::now())
-            && self.resolver.bell.ring(event);
+        self.called_back =
+            lock(&self.resolver.flights).call_back(self.ticket, Instant::now()) && self.resolver.bell.ring(event);
         self.called_back
     }
 

@@ -8,12 +8,12 @@ use crate::config::entity::Entity;
 use crate::config::{Listed, Referred};
 use crate::error::Result;
 use crate::reference::is_reference;
-use crate::resolver::{Lookup, Resolver, lock};
+use crate::resolver::{Lookup, Resolver};
 
 impl Resolver {
     /// Puts these in the place of all entities that are not from the declarative file; `place` is where they stand, for
-    /// error texts. Documents and connections of vaults that are not what they were are forgotten; all others stay.
-    /// Does no input or output. Returns whether anything changed.
+    /// error texts. What is known of vaults that changed serves on, see `succession`. Does no input or output. Returns
+    /// whether anything changed.
     pub fn replace_entities(self: &Arc<Self>, entities: Vec<Listed>, place: &str) -> bool {
         let mut referred = Referred::default();
         for entity in entities.iter().flatten() {
@@ -25,20 +25,8 @@ impl Resolver {
                 referred.note(reference.to_owned(), found);
             }
         }
-        let changed = self.config().replace_entities(entities, place, &referred);
-        if changed.is_empty() {
-            return false;
-        }
-        lock(&self.plans).clear();
-        lock(&self.cache).forget(|origin| changed.contains(&*origin.instance.vault));
-        for farewell in self.instances.forget(|vault| changed.contains(&*vault.vault)) {
-            // Where there is no engine, nobody has logged in.
-            if let Ok(engine) = self.engine() {
-                engine.spawn(farewell);
-            }
-        }
-        self.bump();
-        true
+        let next = self.config().read_entities(entities, place, &referred);
+        self.change(next)
     }
 
     /// The reference by which a strategy of Kong's asks for a document.

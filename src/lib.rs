@@ -40,9 +40,11 @@ pub mod bootstrap;
 pub mod departure;
 pub mod entities;
 pub mod exchange;
+pub mod gauges;
 pub mod live;
 pub mod resolver;
 pub mod rotation;
+pub mod succession;
 pub mod vm;
 
 // The way in from a shell.

@@ -9,9 +9,10 @@ use crate::cache::Terms;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::node::{Name, Node, hex};
-use crate::reference;
+use crate::options::{COMMON, Opt};
+use crate::reference::{self, Reference};
 use crate::secret::Secret;
-use crate::settings::{Sealed, SettingsKey, hash_once};
+use crate::settings::{Sealed, SettingsKey, Value, hash_once};
 
 /// A reference, understood and checked.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Origin {
     pub descriptor: &'static Descriptor,
     pub settings: Arc<Sealed>,
     pub ask: Ask,
+    /// What the reference itself sets, but for the decoding: the origin can be made anew under other options of its vault.
+    options: Options,
     pub terms: Terms,
     pub instance: InstanceKey,
     /// Whether the reference that it is from wants a field, so that fields are best read where the document is fetched.
@@ -35,6 +38,18 @@ pub struct Origin {
     name: OnceLock<Name>,
     name_text: OnceLock<Arc<Secret>>,
     hash: u64,
+}
+
+/// Options of a reference, by name.
+type Options = Arc<[(Vec<u8>, Option<Vec<u8>>)]>;
+
+/// The option that says how a value is decoded: the document is the same.
+fn decoding() -> Option<&'static Opt> {
+    COMMON.iter().find(|opt| opt.name == "base64_decode")
+}
+
+fn is_decoding(name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(|name| decoding().is_some_and(|opt| opt.is_called(name)))
 }
 
 /// What makes two origins share a vault's connections and credentials.
@@ -56,9 +71,16 @@ impl Plan {
     /// What `reference` means.
     pub fn of(reference: &[u8], config: &Config) -> Result<Self> {
         let reference = reference::parse(reference)?;
+        let (origin, settings) = Origin::of(&reference, config)?;
+        Ok(Self { origin: Arc::new(origin), key: reference.key, base64_decode: settings.boolean("base64_decode") })
+    }
+}
+
+impl Origin {
+    fn of(reference: &Reference, config: &Config) -> Result<(Self, Arc<Sealed>)> {
         let vault = config.vault(&reference.name)?;
-        let settings = config.settings(&vault, &reference)?;
-        let resource = String::from_utf8(reference.resource).map_err(|_| {
+        let settings = config.settings(&vault, reference)?;
+        let resource = String::from_utf8(reference.resource.clone()).map_err(|_| {
             let text =
                 format!("{} vault ({}) takes names in utf-8 only: mend the reference", vault.backend.name, vault.name);
             Error::new(Kind::Reference, text)
@@ -66,6 +88,7 @@ impl Plan {
         let mut origin = Origin {
             descriptor: vault.backend,
             ask: Ask { resource, version: reference.version },
+            options: options_of(reference),
             terms: Terms {
                 ttl: settings.seconds("ttl"),
                 neg_ttl: settings.seconds("neg_ttl").unwrap_or(Duration::ZERO),
@@ -81,11 +104,50 @@ impl Plan {
             hash: 0,
         };
         origin.hash = hash_once(&origin.identity());
-        Ok(Self { origin: Arc::new(origin), key: reference.key, base64_decode: settings.boolean("base64_decode") })
+        Ok((origin, settings))
     }
-}
 
-impl Origin {
+    /// The same document as its vault's options are now.
+    pub fn under(&self, config: &Config) -> Result<Self> {
+        let reference = Reference {
+            name: self.instance.vault.as_bytes().to_vec(),
+            resource: self.ask.resource.clone().into_bytes(),
+            key: self.by_field.then(Vec::new),
+            options: self.options.to_vec(),
+            version: self.ask.version,
+        };
+        Self::of(&reference, config).map(|(origin, _)| origin)
+    }
+
+    /// Whether both ask the same place, as the same client, for the same document: then they differ only in how long it
+    /// serves.
+    pub fn is_same_document(&self, other: &Origin) -> bool {
+        self.descriptor.name == other.descriptor.name
+            && self.instance == other.instance
+            && self.ask.resource == other.ask.resource
+            && self.ask.version == other.ask.version
+    }
+
+    /// Whether a value is decoded for `reference`, which asks for this document.
+    pub fn decodes_for(&self, reference: &Reference) -> bool {
+        let own = reference.options.iter().find(|(name, _)| is_decoding(name));
+        match own.map(|(_, value)| value.as_deref().map_or(Some("true"), |value| std::str::from_utf8(value).ok())) {
+            None => self.settings.boolean("base64_decode"),
+            Some(value) => {
+                let read = value.and_then(|value| decoding()?.read(value));
+                matches!(read, Some(Value::Boolean(true)))
+            }
+        }
+    }
+
+    /// Whether `reference` asks for this document, whatever the options of its vault are.
+    pub fn is_asked_by(&self, reference: &Reference) -> bool {
+        *self.instance.vault.as_bytes() == *reference.name
+            && self.ask.resource.as_bytes() == reference.resource
+            && self.ask.version == reference.version
+            && self.options == options_of(reference)
+    }
+
     /// How error texts call the vault.
     pub fn label(&self) -> String {
         format!("{} vault ({})", self.descriptor.name, self.instance.vault)
@@ -106,15 +168,13 @@ impl Origin {
         Error::new(Kind::Internal, text)
     }
 
-    /// By which the workers of a node call it.
+    /// By which the workers of a node call it. How long it serves is each worker's affair, as each knows its date.
     pub fn name(&self, node: &Node) -> &Name {
         self.name.get_or_init(|| {
-            let (vault, resource, version, settings) = self.identity();
-            let version = version.map_or(0, u64::from).to_le_bytes();
-            let settings = settings.to_bytes();
-            let parts: [&[u8]; 5] =
-                [self.descriptor.name.as_bytes(), vault.as_bytes(), resource.as_bytes(), &version, &settings];
-            node.name(parts)
+            let version = self.ask.version.map_or(0, u64::from).to_le_bytes();
+            let settings = self.instance.settings.to_bytes();
+            let (kind, vault) = (self.descriptor.name.as_bytes(), self.instance.vault.as_bytes());
+            node.name([kind, vault, self.ask.resource.as_bytes(), &version, &settings])
         })
     }
 
@@ -128,8 +188,9 @@ impl Origin {
         std::mem::size_of::<Self>() + self.instance.vault.len() + self.ask.resource.len()
     }
 
-    fn identity(&self) -> (&str, &str, Option<u32>, &SettingsKey) {
-        (&self.instance.vault, &self.ask.resource, self.ask.version, &self.settings.document_key)
+    fn identity(&self) -> (&str, &str, &str, Option<u32>, &SettingsKey, &Options) {
+        let vault = (self.descriptor.name, &*self.instance.vault);
+        (vault.0, vault.1, &self.ask.resource, self.ask.version, &self.settings.document_key, &self.options)
     }
 }
 
@@ -151,4 +212,11 @@ impl Hash for Origin {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
     }
+}
+
+/// What a reference sets that says which document it is of; sorted, as their order says nothing.
+fn options_of(reference: &Reference) -> Options {
+    let mut options: Vec<_> = reference.options.iter().filter(|(name, _)| !is_decoding(name)).cloned().collect();
+    options.sort();
+    options.into()
 }

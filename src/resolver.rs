@@ -13,7 +13,7 @@ use lru::LruCache;
 
 use crate::backend::Fetched;
 use crate::breaker::Change;
-use crate::cache::{Brought, Cache, Found};
+use crate::cache::{Brought, Cache, Entry, Found};
 use crate::config::Config;
 use crate::departure::Ear;
 use crate::document::Document;
@@ -24,11 +24,12 @@ use crate::exchange::{name_of_news, vault_name};
 use crate::fetch::{Done, Instances, Limits};
 use crate::flight::{Boarding, Flights, Outcome, Purpose, Watch};
 use crate::live::Live;
-use crate::metrics::{Levels, Metrics};
+use crate::metrics::Metrics;
 use crate::node::Parcel;
 use crate::plan::{InstanceKey, Origin, Plan};
 use crate::rotation::Rotation;
 use crate::secret::Secret;
+use crate::succession::Succession;
 use crate::wake::{Bell, Event};
 
 /// How many references are kept as understood, and up to which length. A document may be read by several fields.
@@ -70,6 +71,7 @@ pub struct Resolver {
     pub(crate) ear: OnceLock<Ear>,
     pub metrics: Metrics,
     pub(crate) live: Live,
+    pub(crate) succession: Succession,
 }
 
 impl Resolver {
@@ -89,6 +91,7 @@ impl Resolver {
             ear: OnceLock::new(),
             metrics: Metrics::default(),
             live: Live::default(),
+            succession: Succession::default(),
             config,
             environment,
         }
@@ -119,9 +122,12 @@ impl Resolver {
     /// Looks a reference up in the cache. A vault that needs neither network nor file is asked on the spot. Where the
     /// rotation runs, it sees to values whose time is over, and they serve meanwhile.
     pub fn lookup(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
-        let plan = self.plan(reference)?;
+        let (plan, found) = match self.plan_and_look(reference) {
+            Ok(found) => found,
+            Err(error) => return self.orphan(reference, error).map(Lookup::Value),
+        };
         let runs = self.rotation.runs();
-        match self.look(&plan.origin) {
+        match found {
             Found::Fresh(document) => {
                 self.metrics.hits.inc();
                 pick(&plan, &document, runs).map(Lookup::Value)
@@ -144,8 +150,11 @@ impl Resolver {
 
     /// `lookup` for somebody who may wait: a value whose time is over is a miss, unless it was just tried in vain.
     pub fn lookup_waiting(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
-        let plan = self.plan(reference)?;
-        match self.look(&plan.origin) {
+        let (plan, found) = match self.plan_and_look(reference) {
+            Ok(found) => found,
+            Err(error) => return self.orphan(reference, error).map(Lookup::Value),
+        };
+        match found {
             Found::Fresh(document) | Found::Stale { document, due: false } => {
                 self.metrics.hits.inc();
                 pick(&plan, &document, false).map(Lookup::Value)
@@ -208,7 +217,12 @@ impl Resolver {
             let _ = self.fetch_immediate(origin);
             return;
         }
-        let than = lock(&self.cache).peek(origin).and_then(|entry| entry.value().map(|value| value.at));
+        let than = {
+            let cache = lock(&self.cache);
+            // One that was brought under other options is older than any.
+            let own = cache.peek(origin).filter(|entry| !entry.is_inherited());
+            own.and_then(|entry| entry.value().map(|value| value.at))
+        };
         self.send(origin, than.map_or(Purpose::Miss, Purpose::Newer));
     }
 
@@ -229,28 +243,6 @@ impl Resolver {
         // Copies are good for as long as the rotation runs.
         self.bump();
         self.bell.hang_up();
-    }
-
-    /// What the plans kept weigh, in bytes.
-    fn plan_bytes(&self) -> usize {
-        let slot = std::mem::size_of::<Plan>() + 8 * std::mem::size_of::<usize>();
-        lock(&self.plans).iter().map(|(reference, _)| reference.len() + slot).sum()
-    }
-
-    /// What can be read off now.
-    pub fn levels(&self, front_hits: u64) -> Levels {
-        let now = Instant::now();
-        let breakers = self.instances.all().into_iter();
-        let breakers = breakers.map(|(key, vault)| (key.vault.to_string(), vault.breaker().state(now))).collect();
-        let cache = lock(&self.cache);
-        Levels {
-            entries: cache.len(),
-            bytes: cache.bytes() + self.plan_bytes(),
-            under_way: lock(&self.flights).under_way(),
-            next_event: cache.next().map(|next| next.saturating_duration_since(now)),
-            breakers,
-            front_hits,
-        }
     }
 
     pub(crate) fn look(&self, origin: &Arc<Origin>) -> Found {
@@ -275,10 +267,12 @@ impl Resolver {
         let now = Instant::now();
         let (changed, fresh, next) = {
             let mut cache = lock(&self.cache);
-            let changed = cache.fetched(Arc::clone(origin), value, &origin.terms, now, fastrand::f64());
-            let fresh = cache.peek(origin).is_some_and(|entry| matches!(entry.look(now), Found::Fresh(_)));
+            let Some(origin) = self.keeper(origin) else { return false };
+            let changed = cache.fetched(Arc::clone(&origin), value, &origin.terms, now, fastrand::f64());
+            let fresh = cache.peek(&origin).is_some_and(|entry| matches!(entry.look(now), Found::Fresh(_)));
             (changed, fresh, cache.next())
         };
+        self.tell_of_success(origin);
         if changed {
             self.bump();
         }
@@ -289,11 +283,16 @@ impl Resolver {
     /// Notes a failure. Returns what is to be served: the old value, if it may stand in.
     pub(crate) fn keep_failure(&self, origin: &Arc<Origin>, error: Error) -> Outcome {
         let now = Instant::now();
-        let (lost, old, next) = {
+        let (lost, old, next, was_inherited) = {
             let mut cache = lock(&self.cache);
-            let (lost, old) = cache.failed(Arc::clone(origin), error.clone(), &origin.terms, now, fastrand::f64());
-            (lost, old, cache.next())
+            let Some(origin) = self.keeper(origin) else { return Err(error) };
+            let was_inherited = cache.peek(&origin).is_some_and(Entry::is_inherited);
+            let (lost, old) = cache.failed(Arc::clone(&origin), error.clone(), &origin.terms, now, fastrand::f64());
+            (lost, old, cache.next(), was_inherited)
         };
+        if was_inherited {
+            self.tell_of_failure(origin, &error);
+        }
         if lost {
             self.bump();
         }

@@ -1,5 +1,7 @@
 //! How long a document serves: pure arithmetic over instants, and over chances in 0..1, that the caller hands in.
 
+mod change;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -95,6 +97,10 @@ pub struct Entry {
     /// Failures in a row that were about this document.
     failures: u32,
     used_at: Instant,
+    /// Where the value was brought under other options of its vault: when they were over. It is not fresh any more.
+    inherited: Option<Instant>,
+    /// The options changed, and the value that served then serves until their first outcome; bounded, should none come.
+    held_until: Option<Instant>,
 }
 
 impl Entry {
@@ -113,12 +119,16 @@ impl Entry {
             failure: None,
             failures: 0,
             used_at,
+            inherited: None,
+            held_until: None,
         }
     }
 
     /// What is left after a fetch failed: the old value while it may be resurrected, or the memory of the failure.
     /// `None`: nothing worth keeping.
     pub fn failed(before: Option<Entry>, error: Error, terms: &Terms, now: Instant, chance: f64) -> Option<Self> {
+        // An outcome: what was held until one came is not any more.
+        let before = before.map(|entry| Self { held_until: None, ..entry });
         match before {
             Some(entry) if entry.serves(now) => {
                 let pause = FIRST_PAUSE.saturating_mul(1 << entry.failures.min(16)).min(LONGEST_PAUSE);
@@ -136,20 +146,24 @@ impl Entry {
                 failure: Some(error),
                 failures: 1,
                 used_at: now,
+                inherited: None,
+                held_until: None,
             }),
         }
     }
 
     pub fn look(&self, now: Instant) -> Found {
         let ended = |end: Option<Instant>| end.is_some_and(|end| now >= end);
-        if ended(self.serves_until) {
+        if ended(self.end()) {
             return Found::Nothing;
         }
         match (&self.value, &self.failure) {
-            (Some(value), _) if !ended(self.fresh_until) => Found::Fresh(Arc::clone(&value.document)),
+            (Some(value), _) if self.inherited.is_none() && !ended(self.fresh_until) => {
+                Found::Fresh(Arc::clone(&value.document))
+            }
             (Some(value), failure) => {
                 let due = self.renew_at.is_none_or(|at| now >= at);
-                if failure.is_none() && self.is_never_fresh() {
+                if failure.is_none() && self.is_never_fresh() && self.held_until.is_none() {
                     return Found::Nothing;
                 }
                 Found::Stale { document: Arc::clone(&value.document), due }
@@ -170,7 +184,7 @@ impl Entry {
 
     /// When something is to be done about this entry.
     pub fn next(&self) -> Option<Instant> {
-        match (self.renew_at, self.serves_until) {
+        match (self.renew_at, self.end()) {
             (Some(renew), Some(end)) => Some(renew.min(end)),
             (renew, end) => renew.or(end),
         }
@@ -178,7 +192,7 @@ impl Entry {
 
     /// What is to be done now, if anything. A renewal is then taken to be under way.
     pub fn due(&mut self, now: Instant, idle: Duration) -> Option<Due> {
-        if self.serves_until.is_some_and(|end| now >= end) {
+        if self.end().is_some_and(|end| now >= end) {
             return Some(Due::Drop);
         }
         if self.renew_at.is_none_or(|at| now < at) {
@@ -200,6 +214,7 @@ impl Entry {
     pub fn put_off(&mut self, reason: Error, until: Instant) {
         self.failure = Some(reason);
         self.renew_at = Some(until);
+        self.held_until = None;
     }
 
     /// Whether an old value serves because no new one could be had.
@@ -217,7 +232,12 @@ impl Entry {
     }
 
     fn serves(&self, now: Instant) -> bool {
-        self.value.is_some() && self.serves_until.is_none_or(|until| now < until)
+        self.value.is_some() && self.end().is_none_or(|end| now < end)
+    }
+
+    /// When it serves no more; `None`: never.
+    fn end(&self) -> Option<Instant> {
+        self.serves_until.map(|end| self.held_until.map_or(end, |held| held.max(end)))
     }
 
     fn is_never_fresh(&self) -> bool {

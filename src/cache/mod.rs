@@ -19,6 +19,16 @@ use crate::error::Error;
 /// What an entry weighs besides its key and its document: the map's slot, the list's links, the agenda's item.
 const OVERHEAD: usize = std::mem::size_of::<Entry>() + 10 * std::mem::size_of::<usize>();
 
+/// What becomes of an entry when options change.
+pub enum Heir<K> {
+    /// It is another's: of the same place, or of another.
+    Key { key: K, terms: Terms, same_place: bool },
+    /// Its options are not usable.
+    Flawed { flaw: Error, terms: Terms },
+    /// Nobody's any more.
+    None,
+}
+
 /// Documents by key, the least recently used one leaves first.
 pub struct Cache<K: Hash + Eq + Clone> {
     entries: LruCache<K, Entry>,
@@ -161,11 +171,34 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         keys
     }
 
-    /// Forgets some.
-    pub fn forget(&mut self, unwanted: impl Fn(&K) -> bool) {
-        let keys: Vec<_> = self.entries.iter().map(|(key, _)| key).filter(|key| unwanted(key)).cloned().collect();
-        for key in keys {
-            self.entries.pop(&key);
+    /// Gives entries to those who are asked for in their place; `None` from `heir` leaves one as it is. `pause` is the time
+    /// between two renewals that this makes necessary.
+    pub fn inherit(
+        &mut self,
+        now: Instant,
+        pause: Duration,
+        chance: impl Fn() -> f64,
+        mut heir: impl FnMut(&K) -> Option<Heir<K>>,
+    ) {
+        let heirs: Vec<_> = self.entries.iter().rev().filter_map(|(key, _)| Some((key.clone(), heir(key)?))).collect();
+        let mut renew_at = now;
+        for (old, heir) in heirs {
+            let Some(entry) = self.entries.pop(&old) else { continue };
+            let (key, entry) = match heir {
+                Heir::None => continue,
+                Heir::Flawed { flaw, terms } => (old, entry.without_options(flaw, &terms, now)),
+                // What came for itself is better than what it would inherit.
+                Heir::Key { key, .. } if self.entries.peek(&key).is_some_and(|known| known.value().is_some()) => {
+                    continue;
+                }
+                Heir::Key { key, terms, same_place } => (key, entry.under(&terms, same_place, now, renew_at, chance())),
+            };
+            if let Some(entry) = entry {
+                if entry.is_held() {
+                    renew_at += pause;
+                }
+                self.entries.push(key, entry);
+            }
         }
         self.rewrite_agenda();
     }

@@ -12,7 +12,7 @@ mod written;
 mod wrong;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub use entities::LIMIT as LARGEST_FILE;
 pub use referred::Referred;
 pub use source::Source;
 use vaults::Vaults;
-pub use vaults::{Listed, Vault};
+pub use vaults::{Fate, Listed, Next, Vault};
 use written::Written;
 pub use written::options_of;
 pub use wrong::did_you_mean;
@@ -164,10 +164,15 @@ impl Config {
         self.vaults.is_fixed(name)
     }
 
-    /// Puts these in the place of all entities that are not from the declarative file; `place` is where they stand, for
-    /// error texts. Returns the names of vaults that are gone or are not what they were.
-    pub fn replace_entities(&self, entities: Vec<Listed>, place: &str, referred: &Referred) -> BTreeSet<String> {
-        self.vaults.replace(entities, place, referred)
+    /// Reads entities that are to take the place of all that are not from the declarative file; `place` is where they
+    /// stand, for error texts.
+    pub fn read_entities(&self, entities: Vec<Listed>, place: &str, referred: &Referred) -> Next {
+        self.vaults.read(entities, place, referred)
+    }
+
+    /// Puts them there. Returns the names of vaults that are gone or are not what they were.
+    pub fn replace_entities(&self, next: Next) -> BTreeMap<String, Fate> {
+        self.vaults.replace(next)
     }
 
     /// The name by which references can ask a backend with just these options, as Kong has them for one of its strategies.

@@ -2,7 +2,7 @@
 //! requests are served, and those that Kong hands its strategies.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,9 +41,29 @@ impl Vault {
         };
         same && self.backend.name == other.backend.name
     }
+
+    fn is_at_same_place(&self, other: &Vault) -> bool {
+        let same = match (&self.settings, &other.settings) {
+            (Ok(one), Ok(other)) => one.instance_key == other.instance_key,
+            _ => false,
+        };
+        same && self.backend.name == other.backend.name
+    }
 }
 
 type ByName = HashMap<String, Result<Arc<Vault>>>;
+
+/// Entities that may change, read and checked, to be put in the place of those that there are.
+pub struct Next(ByName);
+
+/// What became of a vault when entities were replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Only how long its secrets serve, or how they are decoded, is different.
+    Terms,
+    /// It is new, gone, or is asked elsewhere or as another client.
+    Place,
+}
 
 /// An entity, or what is wrong with it; with its prefix, where it has one that a reference can name.
 pub type Listed = std::result::Result<Entity, (Option<String>, Error)>;
@@ -95,9 +115,8 @@ impl Vaults {
         self.fixed.contains_key(name)
     }
 
-    /// Puts these in the place of all entities that may change. Returns the names of vaults that are gone or are not what
-    /// they were.
-    pub fn replace(&self, entities: Vec<Listed>, place: &str, referred: &Referred) -> BTreeSet<String> {
+    /// Reads entities; `place` is where they stand, for error texts. Nothing changes yet.
+    pub fn read(&self, entities: Vec<Listed>, place: &str, referred: &Referred) -> Next {
         let mut next = ByName::new();
         for listed in entities {
             match listed {
@@ -111,17 +130,25 @@ impl Vaults {
                 Err((None, _)) => {}
             }
         }
+        Next(next)
+    }
+
+    /// Puts these in the place of all entities that may change. Returns the names of vaults that are gone or are not what
+    /// they were.
+    pub fn replace(&self, Next(next): Next) -> BTreeMap<String, Fate> {
         let mut live = lock(&self.live);
-        let changed = |(name, vault): (&String, &Result<Arc<Vault>>)| {
-            let same = match (vault, next.get(name)) {
-                (Ok(old), Some(Ok(new))) => old.is_same(new),
-                (Err(old), Some(Err(new))) => old == new,
-                _ => false,
+        let mut changed = BTreeMap::new();
+        for (name, old) in live.iter() {
+            let fate = match (old, next.get(name)) {
+                (Ok(old), Some(Ok(new))) if old.is_same(new) => None,
+                (Ok(old), Some(Ok(new))) if old.is_at_same_place(new) => Some(Fate::Terms),
+                (Err(old), Some(Err(new))) if old == new => None,
+                _ => Some(Fate::Place),
             };
-            (!same).then(|| name.clone())
-        };
-        let mut changed: BTreeSet<_> = live.iter().filter_map(changed).collect();
-        changed.extend(next.keys().filter(|name| !live.contains_key(*name)).cloned());
+            changed.extend(fate.map(|fate| (name.clone(), fate)));
+        }
+        let added = next.keys().filter(|name| !live.contains_key(*name));
+        changed.extend(added.map(|name| (name.clone(), Fate::Place)));
         *live = next;
         changed
     }

@@ -51,7 +51,7 @@ pub fn judge(found: &[Found], settings: &Settings, entities: &Entities, whole: b
         // Each key is right by itself, and all keys are together: this would be a defect.
         Err(error) => return found.iter().map(|it| it.place.wrong(what(it), error.to_string())).collect(),
     };
-    config.replace_entities(listed(entities, false), "the file", &Referred::default());
+    config.replace_entities(config.read_entities(listed(entities, false), "the file", &Referred::default()));
     let mut verdicts: HashMap<&str, Result<()>> = HashMap::new();
     for it in found {
         verdicts.entry(&it.reference).or_insert_with(|| Plan::of(it.reference.as_bytes(), &config).map(drop));

@@ -1,0 +1,61 @@
+//! What becomes of an entry when the options of its vault change.
+
+use std::time::{Duration, Instant};
+
+use super::{Entry, Terms};
+use crate::error::Error;
+
+/// How long a value is held at the most until the first outcome under new options: far longer than a fetch takes.
+const HOLD: Duration = Duration::from_secs(60);
+
+impl Entry {
+    /// The entry as it is under other options, to be renewed at `renew_at` if it isn't fresh. With `same_place` they say
+    /// only how long a value serves; else the value is one of another place, and serves as stale, as if its `ttl` were
+    /// over now. Either way, a value that serves now does so until the first outcome under the new options. `None`:
+    /// nothing that is worth keeping.
+    pub fn under(self, terms: &Terms, same_place: bool, now: Instant, renew_at: Instant, chance: f64) -> Option<Self> {
+        if !self.serves(now) {
+            return None;
+        }
+        let over_now = || self.fresh_until.map_or(now, |end| end.min(now));
+        let inherited = self.inherited.or_else(|| (!same_place).then(over_now));
+        let mut new = Self::fetched(self.value?, terms, self.used_at, chance);
+        new.inherited = inherited;
+        if let Some(end) = inherited {
+            let end = new.fresh_until.map_or(end, |fresh| fresh.min(end));
+            new.fresh_until = Some(end);
+            new.serves_until = end.checked_add(terms.resurrect_ttl);
+        }
+        if inherited.is_some() || new.fresh_until.is_some_and(|end| now >= end) {
+            new.renew_at = Some(renew_at);
+            new.held_until = now.checked_add(HOLD);
+        }
+        Some(new)
+    }
+
+    /// The entry where the new options are no usable ones: its value serves as after a renewal that failed, and none is
+    /// tried. `None`: nothing that is worth keeping.
+    pub fn without_options(self, flaw: Error, terms: &Terms, now: Instant) -> Option<Self> {
+        if !self.serves(now) {
+            return None;
+        }
+        let end = self.fresh_until.map_or(now, |end| end.min(now));
+        let serves_until = end.checked_add(terms.resurrect_ttl);
+        let failure = Some(flaw);
+        let kept = Self { fresh_until: Some(end), serves_until, renew_at: None, failure, held_until: None, ..self };
+        kept.serves(now).then_some(kept)
+    }
+
+    /// Whether its value was brought under other options of its vault.
+    pub fn is_inherited(&self) -> bool {
+        self.inherited.is_some()
+    }
+
+    /// Whether its value serves until the first outcome under new options.
+    pub fn is_held(&self) -> bool {
+        self.held_until.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! What a resolver's state looks like now, for those who watch it.
+
+use std::time::Instant;
+
+use crate::metrics::Levels;
+use crate::plan::Plan;
+use crate::resolver::{Resolver, lock};
+
+impl Resolver {
+    /// What the plans kept weigh, in bytes.
+    fn plan_bytes(&self) -> usize {
+        let slot = std::mem::size_of::<Plan>() + 8 * std::mem::size_of::<usize>();
+        lock(&self.plans).iter().map(|(reference, _)| reference.len() + slot).sum()
+    }
+
+    /// What can be read off now.
+    pub fn levels(&self, front_hits: u64) -> Levels {
+        let now = Instant::now();
+        let breakers = self.instances.all().into_iter();
+        let breakers = breakers.map(|(key, vault)| (key.vault.to_string(), vault.breaker().state(now))).collect();
+        let plan_bytes = self.plan_bytes();
+        let cache = lock(&self.cache);
+        Levels {
+            entries: cache.len(),
+            bytes: cache.bytes() + plan_bytes,
+            under_way: lock(&self.flights).under_way(),
+            next_event: cache.next().map(|next| next.saturating_duration_since(now)),
+            breakers,
+            front_hits,
+        }
+    }
+}
