@@ -44,14 +44,15 @@ impl Resolver {
             plans.clear();
             let (mut flaws, mut asked_at_once) = (HashMap::new(), Vec::new());
             let mut orphans = lock(&self.succession.orphans);
-            let before: HashSet<_> = orphans.values_mut().flat_map(|list| take(list, &changed)).collect();
+            let before: Vec<_> = orphans.values_mut().flat_map(|list| take(list, &changed)).collect();
+            let before: HashSet<_> = before.iter().map(Arc::as_ptr).collect();
             orphans.retain(|_, list| !list.is_empty());
             let mut cache = lock(&self.cache);
             cache.inherit(now, PAUSE, fastrand::f64, |origin| {
                 changed.get(&*origin.instance.vault)?;
                 let heir = match self.heir_of(origin) {
                     // Its options can be used again.
-                    None if before.contains(origin) => {
+                    None if before.contains(&Arc::as_ptr(origin)) => {
                         Heir::Key { key: Arc::clone(origin), terms: origin.terms, same_place: true }
                     }
                     heir => heir?,
