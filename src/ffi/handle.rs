@@ -38,7 +38,14 @@ impl Handle {
     pub(super) fn lookup(&self, reference: &[u8], waits: bool, answer: &mut Answer) -> i32 {
         let found = self.vm.resolver().and_then(|resolver| Ok((resolver, resolver.lookup(reference)?)));
         match found {
-            Ok((_, Lookup::Value(value))) => self.value(value, answer),
+            Ok((resolver, Lookup::Value(value))) => {
+                if !value.lasting {
+                    // No copy of it can be kept until the rotation runs, and nothing else starts that where all secrets come
+                    // from the environment. Without an engine each look-up is answered here, as now.
+                    let _ = resolver.start();
+                }
+                self.value(value, answer)
+            }
             Ok((resolver, Lookup::Miss(plan))) => self.board(resolver, &plan.origin, Purpose::Miss, waits, answer),
             Err(error) => self.failed(error, answer),
         }
