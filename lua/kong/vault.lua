@@ -12,14 +12,10 @@ local walk = require "kong.vault.walk"
 
 local error, type = error, type
 local is_reference, resolve_one, update_all = walk.is_reference, resolve.one, update.all
-local generation, copied, hits = front.generation, front.copied, front.hits
-local values, updated = front.values, front.updated
+local moved, values, updated = front.moved, front.values, front.updated
 
--- Whether another process has changed vault entities; LuaJIT's interpreter is quickest with a pointer and a number.
-local beacon, seen
-front.follow(function(pointer, number)
-  beacon, seen = pointer, number
-end)
+-- Hits in the front table.
+local hits = 0
 
 local _M = {
   _VERSION = native.version,
@@ -43,11 +39,15 @@ end
 -- @tparam string reference
 -- @treturn string|nil the value
 -- @treturn nil|string why there is none
-function _M.get(reference)
-  if beacon[0] == seen and generation[0] == copied[0] then
+function _M.get(...)
+  -- Variadic, as LuaJIT starts no trace at such a function. At others it does, once they are called often enough, and where
+  -- that happens while values are missing, the trace leads into the look-up; from then on compiled callers jump to it and
+  -- come back by one more guard for each place that calls, in place of having the hit in their own code.
+  local reference = ...
+  if moved() == 0 then
     local value = values[reference]
     if value then
-      hits[0] = hits[0] + 1
+      hits = hits + 1
       return value
     end
   end
@@ -87,8 +87,10 @@ end
 -- Phases: all.
 -- @tparam table config
 -- @treturn table the same table
-function _M.update(config)
-  if beacon[0] == seen and generation[0] == copied[0] and updated[config] then
+function _M.update(...)
+  -- Variadic for the reason that `get` is.
+  local config = ...
+  if moved() == 0 and updated[config] then
     return config
   end
   if type(config) ~= "table" then
@@ -146,7 +148,7 @@ end
 -- @treturn table|nil
 -- @treturn nil|string where the configuration is unusable, what is wrong with it
 function _M.stats()
-  local stats, err = native.vm:stats(tonumber(hits[0]))
+  local stats, err = native.vm:stats(hits)
   if not stats then
     return nil, err
   end
@@ -158,7 +160,7 @@ end
 -- @treturn string|nil
 -- @treturn nil|string
 function _M.metrics()
-  return native.vm:metrics(tonumber(hits[0]))
+  return native.vm:metrics(hits)
 end
 
 -- What a plugin finds in `kong.vault`.

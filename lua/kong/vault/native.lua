@@ -112,14 +112,12 @@ _M.options = module.options
 _M.needs = module.needs
 _M.refusal = module.refusal
 
--- For front.lua: the live counter, cells for the generation that its copies are of and for its hits, and the last answer.
+-- For front.lua: the live counter, and the last answer.
 _M.generation = library.kong_vault_generation(handle)
 -- The counter that tells of vault entities which another process changed, by an address that `configure` sets, and its
 -- value when this process read them.
 _M.beacon = library.kong_vault_beacon(handle)
 _M.seen = library.kong_vault_seen(handle)
-_M.copied = ffi.new "uint32_t[1]"
-_M.hits = ffi.new "double[1]"
 _M.answer = answer[0]
 
 local VALUE, FLEETING, PENDING, FAILED, BOARDED = _M.VALUE, _M.FLEETING, _M.PENDING, _M.FAILED, _M.BOARDED
