@@ -1,11 +1,17 @@
 """What a value costs that the worker, or the node, has."""
 
+from statistics import median
+
 from .figures import Figure, compared
 
 # Fresh workers: which traces LuaJIT grows, and where its tables lie, is settled anew in each.
 WORKERS = 3
 PAIRS = 7
 CALLS = 1_000_000
+
+# Fresh workers whose past decides what a hit costs, and the requests between their first and the measurement.
+WORKERS_WITH_A_PAST = 20
+REQUESTS = 3
 
 LRUCACHE = "resty.lrucache:get"
 
@@ -40,6 +46,34 @@ def _update(house, size, **bounds):
     return compared(name, answer["ours"], answer["theirs"], LRUCACHE, "ns", **bounds)
 
 
+def _with_a_past(house, references):
+    """The figures of fresh workers, by whether the caller is compiled."""
+    workers = {"compiled": [], "interpreted": []}
+    for _ in range(WORKERS_WITH_A_PAST):
+        with house.gateway() as gateway:
+            gateway.run("worker/begin", references=references)
+            for _ in range(REQUESTS):
+                gateway.run("worker/go_on", references=references)
+            answer = gateway.run("worker/get", references=references, pairs=PAIRS, rounds=500)
+        for caller, sides in answer.items():
+            workers[caller].append(compared("", sides["ours"], sides["theirs"], LRUCACHE, "ns"))
+    return workers
+
+
+def _past(house, references, bounds):
+    for caller, workers in _with_a_past(house, references).items():
+        name = f"get, fresh workers after misses, caller {caller}"
+        workers.sort(key=lambda figure: figure.value)
+        typical, worst = workers[len(workers) // 2], workers[-1]
+        middle = median(figure.value for figure in workers)
+        spread = (workers[0].value, worst.value)
+        peer = {"peer_name": LRUCACHE, "scale": "ns", "note": f"of {len(workers)} workers; in brackets best and worst"}
+        for which, value, figure in ("median", middle, typical), ("worst", worst.value, worst):
+            yield Figure(
+                f"{name}, {which}", value=value, ours=figure.ours, peer=figure.peer, spread=spread, **peer, **bounds[caller]
+            )
+
+
 def _node(house, **bounds):
     name = "get, value only in the node's cache"
     references = [f"{{vault://hcv/node/{number}/password}}" for number in range(200)]
@@ -71,6 +105,7 @@ def figures(house):
     yield _hit(house, "get, 200 references in turn", many, target=1.5, goal=1.3)
     yield _hit(house, "get, two fields of a document in turn", fields, target=1.5, goal=1.0)
     yield _hit(house, "get, 200 references in turn, not compiled", many, interpreted=True)
+    yield from _past(house, many, {"compiled": {"target": 1.0}, "interpreted": {"target": 1.5}})
     yield _update(house, 2, goal=1.0)
     yield _update(house, 20, goal=1.0)
     yield _node(house, goal=2.0)
