@@ -63,7 +63,7 @@ impl Resolver {
                 let (resolver, instances) = (Arc::clone(&resolver), Arc::clone(&instances));
                 fetches.spawn(async move {
                     resolver.metrics.fetches.inc();
-                    let outcome = resolver.keep(&origin, instances.fetch(&origin, ATTEMPTS).await).0;
+                    let outcome = resolver.keep(&origin, instances.fetch(&origin, ATTEMPTS, None).await).0;
                     (origin, outcome)
                 });
             }

@@ -1,5 +1,6 @@
 //! A flight, run on the engine: from another worker that is fetching the document, or from the vault.
 
+use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,9 @@ const ATTENDANCE: Duration = Duration::from_millis(100);
 /// When a renewal is tried again for which too much is under way.
 const FULL: Duration = Duration::from_secs(1);
 
+/// The least part of a fetch's time that is left to a flight which other workers kept waiting.
+const LEAST_PART: u32 = 8;
+
 /// Sees to it that a flight lands and its passengers are woken, even where the fetch panics or is dropped.
 struct Landing {
     resolver: Arc<Resolver>,
@@ -28,6 +32,8 @@ struct Landing {
     origin: Arc<Origin>,
     purpose: Purpose,
     outcome: Option<(Outcome, Option<Parcel>)>,
+    /// What is left of the flight's time, where another worker kept it waiting.
+    left: Option<Duration>,
     /// Whether the flight goes on without this task.
     called_back: bool,
 }
@@ -74,8 +80,11 @@ impl Resolver {
     pub fn depart(self: &Arc<Self>, ticket: u64, peer: Option<String>, owned: bool) -> Result<()> {
         let engine = self.engine()?;
         let Some((origin, purpose)) = lock(&self.flights).depart(ticket, owned) else { return Ok(()) };
+        let whole = self.config().fetch_timeout;
+        let left = lock(&self.flights).left(ticket, whole, Instant::now());
+        let left = left.map(|left| left.max(whole / LEAST_PART));
         let resolver = Arc::clone(self);
-        let landing = Landing { resolver, ticket, origin, purpose, outcome: None, called_back: false };
+        let landing = Landing { resolver, ticket, origin, purpose, outcome: None, left, called_back: false };
         engine.spawn(landing.fly(peer));
         Ok(())
     }
@@ -116,23 +125,59 @@ async fn answer(resolver: Weak<Resolver>, Question { name, after }: Question) ->
     node.seal(&name, &parcel.filter(|parcel| node.clock(parcel.at()) > after)?)
 }
 
+/// Asks another worker for the outcome of its flight, and waits until that has landed.
+async fn ask(peer: String, origin: Arc<Origin>, purpose: Purpose) -> std::result::Result<Parcel, Missing> {
+    let node = Node::of_this_process().ok_or(Missing::Unknown)?;
+    let name = origin.name(node);
+    let question = Question { name: *name, after: purpose.since().map_or(0, |since| node.clock(since)) };
+    node.open(name, &peers::ask(&peer, question).await?).ok_or(Missing::Unknown)
+}
+
+/// Lands a flight with what another worker answers late, where nobody was quicker.
+async fn hear_out(
+    asking: impl Future<Output = std::result::Result<Parcel, Missing>>,
+    resolver: Weak<Resolver>,
+    ticket: u64,
+    origin: Arc<Origin>,
+) {
+    let Ok(parcel) = asking.await else { return };
+    // What the other could not have, this worker may.
+    let Parcel::Value(value) = parcel else { return };
+    let Some(resolver) = resolver.upgrade() else { return };
+    if lock(&resolver.flights).has_landed(ticket) {
+        return;
+    }
+    resolver.metrics.adopted.inc();
+    let outcome = resolver.keep_parcel(&origin, Parcel::Value(value.clone()));
+    resolver.land(ticket, outcome, Some(Parcel::Value(value)));
+}
+
 impl Landing {
     async fn fly(mut self, peer: Option<String>) {
         if let Some(peer) = peer {
-            match self.follow(&peer).await {
-                Ok(outcome) => {
+            let whole = self.left.unwrap_or(self.resolver.config().fetch_timeout);
+            let start = Instant::now();
+            let mut asking = Box::pin(ask(peer.clone(), Arc::clone(&self.origin), self.purpose));
+            match tokio::time::timeout(whole / 2, &mut asking).await {
+                Ok(Ok(parcel)) => {
                     self.resolver.metrics.adopted.inc();
-                    self.outcome = Some((outcome, None));
+                    self.outcome = Some((self.resolver.keep_parcel(&self.origin, parcel), None));
                     return;
                 }
+                Ok(Err(_)) => {}
+                // It may be stopped, or its vault may be slow: whichever is first now, it or we.
                 Err(_) => {
-                    self.resolver.bell.attended(ATTENDANCE).await;
-                    if self.call_back(&peer) {
-                        return;
-                    }
-                    lock(&self.resolver.flights).depart(self.ticket, false);
+                    let resolver = Arc::downgrade(&self.resolver);
+                    let hearing = hear_out(asking, resolver, self.ticket, Arc::clone(&self.origin));
+                    tokio::spawn(tokio::time::timeout(whole, hearing));
                 }
             }
+            self.left = Some(whole.saturating_sub(start.elapsed()));
+            self.resolver.bell.attended(ATTENDANCE).await;
+            if self.call_back(&peer) {
+                return;
+            }
+            lock(&self.resolver.flights).depart(self.ticket, false);
         }
         let (resolver, origin) = (&self.resolver, &self.origin);
         self.outcome = Some(match resolver.peek(origin) {
@@ -144,30 +189,11 @@ impl Landing {
                 let serves = matches!(before, Found::Fresh(_) | Found::Stale { .. }) && !held;
                 let attempts = if serves || self.is_probe() { 1 } else { ATTEMPTS };
                 resolver.metrics.fetches.inc();
-                let done = resolver.instances.fetch(origin, attempts).await;
+                let done = resolver.instances.fetch(origin, attempts, self.left).await;
                 let (outcome, parcel) = resolver.keep(origin, done);
                 (outcome, Some(parcel))
             }
         });
-    }
-
-    /// Takes the outcome of another worker's flight.
-    async fn follow(&self, peer: &str) -> std::result::Result<Outcome, Missing> {
-        let node = Node::of_this_process().ok_or(Missing::Unknown)?;
-        let name = self.origin.name(node);
-        let question = Question { name: *name, after: self.purpose.since().map_or(0, |since| node.clock(since)) };
-        // The other's fetch has a deadline of its own; this one is for a worker that hangs.
-        let patience = 2 * self.resolver.config().fetch_timeout;
-        let asked = tokio::time::timeout(patience, peers::ask(peer, question)).await;
-        let sealed = asked.map_err(|_| Missing::Dead)??;
-        match node.open(name, &sealed).ok_or(Missing::Unknown)? {
-            Parcel::Value(value) => {
-                let document = Arc::clone(&value.document);
-                self.resolver.keep_value(&self.origin, value);
-                Ok(Ok(document))
-            }
-            Parcel::Failure { error, .. } => Ok(self.resolver.keep_failure(&self.origin, error)),
-        }
     }
 
     /// Has the worker see the flight off once more, past `peer`; false where it does not listen.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::breaker::Change;
-use crate::flight::Purpose;
+use crate::flight::{Outcome, Purpose};
 use crate::node::{Name, Node, Parcel};
 use crate::plan::Origin;
 use crate::resolver::{Resolver, lock};
@@ -50,6 +50,18 @@ impl Resolver {
         let outcome = self.keep_failure(&origin, refusal);
         lock(&self.flights).land(ticket, outcome, None, now);
         true
+    }
+
+    /// Keeps what another worker fetched. Returns what is to be served.
+    pub(crate) fn keep_parcel(&self, origin: &Arc<Origin>, parcel: Parcel) -> Outcome {
+        match parcel {
+            Parcel::Value(value) => {
+                let document = Arc::clone(&value.document);
+                self.keep_value(origin, value);
+                Ok(document)
+            }
+            Parcel::Failure { error, .. } => self.keep_failure(origin, error),
+        }
     }
 
     /// The sealed outcome of a flight that departed as `owned`, and for how many seconds others may keep it (0: for

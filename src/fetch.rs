@@ -119,8 +119,9 @@ impl Instances {
         all
     }
 
-    /// One fetch, with the deadline over everything it does. `attempts`: how often it may be tried within that.
-    pub async fn fetch(&self, origin: &Origin, attempts: u32) -> Done {
+    /// One fetch, with the deadline over everything it does. `attempts`: how often it may be tried within that. `left`:
+    /// the time that those have left who wait for it, where that is less.
+    pub async fn fetch(&self, origin: &Origin, attempts: u32, left: Option<Duration>) -> Done {
         let start = Instant::now();
         let instance = match self.get(origin) {
             Ok(instance) => instance,
@@ -131,11 +132,15 @@ impl Instances {
         for farewell in parting {
             tokio::spawn(farewell);
         }
-        let attempting = instance.attempt(origin, attempts, start + self.limits.timeout);
-        let fetched = tokio::time::timeout(self.limits.timeout, attempting).await;
-        let fetched = fetched.unwrap_or_else(|_| Err(too_late(origin, self.limits.timeout)));
+        let limit = left.map_or(self.limits.timeout, |left| left.min(self.limits.timeout));
+        let attempting = instance.attempt(origin, attempts, start + limit);
+        let fetched = tokio::time::timeout(limit, attempting).await;
+        let cut_short = fetched.is_err() && limit < self.limits.timeout;
+        let fetched = fetched.unwrap_or_else(|_| Err(too_late(origin, limit)));
         let now = Instant::now();
         let change = match &fetched {
+            // The vault had less time than it may take.
+            Err(_) if cut_short => Change::None,
             Err(error) if error.is_outage() => instance.breaker().failed(error, now),
             Err(error) if error.kind() == Kind::Config => Change::None,
             _ => instance.breaker().succeeded(now),

@@ -88,6 +88,11 @@ struct Flight<K, G> {
     vault: G,
     purpose: Purpose,
     passengers: usize,
+    /// When it was boarded first, and whether it was called back since.
+    since: Instant,
+    called_back: bool,
+    /// Whether somebody has to take its parcel.
+    owned: bool,
     stage: Stage,
     watchers: Vec<oneshot::Sender<Option<Parcel>>>,
 }
@@ -135,6 +140,9 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
             vault: vault.clone(),
             purpose,
             passengers: usize::from(waits),
+            since: now,
+            called_back: false,
+            owned: false,
             stage: Stage::Boarding { since: now },
             watchers: Vec::new(),
         };
@@ -158,8 +166,18 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
         let departing = self.boarding(ticket)?;
         let flight = self.flights.get_mut(&ticket)?;
         flight.stage = Stage::UnderWay;
-        flight.passengers += usize::from(owned);
+        if owned && !flight.owned {
+            flight.owned = true;
+            flight.passengers += 1;
+        }
         Some(departing)
+    }
+
+    /// What is left of the time that a flight may take in all, where it was called back: who waits for it does so since
+    /// it was boarded. `None` where it has its whole time, or is unknown.
+    pub fn left(&self, ticket: u64, whole: Duration, now: Instant) -> Option<Duration> {
+        let flight = self.flights.get(&ticket).filter(|flight| flight.called_back)?;
+        Some(whole.saturating_sub(now.saturating_duration_since(flight.since)))
     }
 
     /// Calls a flight back, to depart anew.
@@ -167,6 +185,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
         match self.flights.get_mut(&ticket) {
             Some(flight) if matches!(flight.stage, Stage::UnderWay) => {
                 flight.stage = Stage::Boarding { since: now };
+                flight.called_back = true;
                 true
             }
             _ => false,
@@ -217,7 +236,8 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
 
     /// What a flight brought, for whoever let it depart as `owned`: once it landed, to be handed on.
     pub fn parcel(&mut self, ticket: u64) -> Option<(K, Option<Parcel>)> {
-        let key = self.flights.get(&ticket)?.key.clone();
+        let flight = self.flights.get_mut(&ticket).filter(|flight| flight.owned)?;
+        let key = flight.key.clone();
         let parcel = self.leave(ticket, |stage| match stage {
             Stage::Landed { parcel, .. } => Some(parcel.clone()),
             _ => None,

@@ -1,6 +1,7 @@
 -- The node's cache: several workers and the shared dictionary `kong_secrets`.
 
 local cleanup = require "spec.support.cleanup"
+local crowd = require "spec.support.crowd"
 local fake = require "spec.support.fake"
 local load = require "spec.support.load"
 local nginx = require "spec.support.nginx"
@@ -23,12 +24,6 @@ local DUMP = [[
       end
     }
   }
-]]
-
--- Notes the worker under `worker-<pid>` and then asks for a reference.
-local NOTING = [[
-  ngx.shared.results:incr("worker-" .. ngx.worker.pid(), 1, 0)
-  return ngx.worker.pid(), require("kong.vault").get(...)
 ]]
 
 local function occurrences(text, part)
@@ -204,40 +199,16 @@ describe("the workers of a node", function()
     ends_well(server)
   end)
 
-  -- Asks in as many workers as there are; returns the requests that are under way, and the worker that fetches.
-  local function crowd(server, name)
-    vault:route("/v1/secret/" .. name, { gate = name })
-    local reference = "{vault://hcv/" .. name .. "/value}"
-    local requests = { server:begin(NOTING, reference) }
-    vault:await(name, 1)
-    local owner
-    for _, pid in ipairs(server:workers()) do
-      if server:eval("return ngx.shared.results:get(...)", "worker-" .. pid) then
-        owner = pid
-      end
-    end
-    wait.eventually("other workers wait too", function()
-      requests[#requests + 1] = server:begin(NOTING, reference)
-      local waiting = 0
-      for _, pid in ipairs(server:workers()) do
-        waiting = waiting + (server:eval("return ngx.shared.results:get(...)", "worker-" .. pid) and 1 or 0)
-      end
-      return waiting == server.vars.workers
-    end)
-    assert.equal(1, vault:count("/v1/secret/" .. name))
-    return requests, owner
-  end
-
   it("take over from one that was killed while it fetched, and only one does", function()
     local server = start({ http = DICTIONARY })
-    local requests, owner = crowd(server, "orphan")
+    local requests, owner = crowd.gather(server, vault, "orphan")
     process.send(owner, "KILL")
     vault:await("orphan", 2)
     wait.eventually("there is a new worker", function()
       return #server:workers() == 4 and server:is_ready()
     end)
     -- Somebody who comes now joins in.
-    requests[#requests + 1] = server:begin(NOTING, "{vault://hcv/orphan/value}")
+    requests[#requests + 1] = crowd.ask(server, "{vault://hcv/orphan/value}")
     vault:open "orphan"
     local served, lost = 0, 0
     for _, request in ipairs(requests) do
@@ -257,7 +228,7 @@ describe("the workers of a node", function()
 
   it("have the value of one that quits while they wait for it", function()
     local server = start({ http = DICTIONARY })
-    local requests = crowd(server, "leaving")
+    local requests = crowd.gather(server, vault, "leaving")
     server:signal "HUP"
     wait.eventually("new workers serve", function()
       return #server:workers() > 4

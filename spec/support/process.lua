@@ -23,7 +23,8 @@ int prctl(int option, unsigned long argument, unsigned long, unsigned long, unsi
 
 local C = ffi.C
 
-local SIGNALS = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, USR1 = 10, USR2 = 12, TERM = 15, WINCH = 28 }
+local SIGNALS =
+  { HUP = 1, INT = 2, QUIT = 3, KILL = 9, USR1 = 10, USR2 = 12, TERM = 15, CONT = 18, STOP = 19, WINCH = 28 }
 local WNOHANG = 1
 -- Grandchildren whose parents are gone become our children: an nginx that was upgraded, workers without a master.
 local PR_SET_CHILD_SUBREAPER = 36

@@ -59,6 +59,11 @@ fn a_passenger_that_gives_up_leaves_the_flight_to_the_others() {
 #[test]
 fn its_owner_takes_the_parcel_on() {
     let mut flights = Flights::default();
+    let other = boarded(&mut flights, "b", true);
+    flights.depart(other, false);
+    flights.land(other, Ok(document()), None, Instant::now());
+    assert!(flights.parcel(other).is_none(), "nobody has to take it on");
+    assert!(flights.claim(other).is_some(), "and it is still there for who waits");
     let ticket = boarded(&mut flights, "a", false);
     flights.depart(ticket, true);
     assert_eq!(flights.find(|key| *key == "a"), Some(ticket));
@@ -73,14 +78,18 @@ fn its_owner_takes_the_parcel_on() {
 #[test]
 fn a_flight_may_be_called_back_and_one_nobody_attends_to_is_handed_to_the_next() {
     let (mut flights, now) = (Flights::default(), Instant::now());
-    let ticket = boarded(&mut flights, "a", true);
+    let Boarding::Boarded(ticket) = flights.board(&"a", &0, Purpose::Miss, true, now).unwrap() else { panic!() };
     let later = |seconds| now + Duration::from_secs(seconds);
     assert_eq!(flights.board(&"a", &0, Purpose::Miss, true, now).unwrap(), Boarding::Joined(ticket));
     assert_eq!(flights.board(&"a", &0, Purpose::Miss, true, later(2)).unwrap(), Boarding::Boarded(ticket));
     assert_eq!(flights.board(&"a", &0, Purpose::Miss, true, later(2)).unwrap(), Boarding::Joined(ticket));
     flights.depart(ticket, false);
+    let whole = Duration::from_secs(5);
+    assert_eq!(flights.left(ticket, whole, later(2)), None, "it has its whole time");
     assert!(flights.call_back(ticket, later(2)));
     assert!(!flights.call_back(ticket, later(2)));
+    assert_eq!(flights.left(ticket, whole, later(2)), Some(Duration::from_secs(3)));
+    assert_eq!(flights.left(ticket, whole, later(9)), Some(Duration::ZERO));
     assert!(flights.depart(ticket, false).is_some());
 }
 

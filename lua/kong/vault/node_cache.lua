@@ -164,7 +164,11 @@ function _M.publish(ticket)
       ngx.log(ngx.WARN, "kong.vault: the shared dictionary kong_secrets ", what:format(err))
     end
   end
-  dict:delete(CLAIM .. name)
+  -- Whoever did not wait for us any longer has a claim of its own.
+  local key = CLAIM .. name
+  if dict:get(key) == own_address() then
+    dict:delete(key)
+  end
 end
 
 -- Hands on what landed without anybody being told.
