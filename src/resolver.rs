@@ -256,6 +256,8 @@ impl Resolver {
 
     pub(crate) fn bump(&self) {
         self.generation.fetch_add(1, Ordering::Release);
+        // Where nobody listens, the copies are dropped with the next look-up.
+        self.bell.ring(Event::Outdated);
     }
 
     pub(crate) fn engine(&self) -> Result<&'static Engine> {

@@ -45,6 +45,8 @@ pub enum Event {
     Boarding { ticket: u64, name: Name, dead: Option<String> },
     /// The same for a flight that probes whether `vault` is back.
     Probing { ticket: u64, name: Name, vault: Name },
+    /// The generation has moved: copies of values are not good any more, and are not to be kept until somebody asks.
+    Outdated,
     /// A vault went bad or came back; `text` is for nginx's log.
     Health { vault: Name, up: bool, text: String },
 }
@@ -143,7 +145,7 @@ impl Bell {
             () = line.closed() => {}
         }
         // What has landed is looked for by the next line; whatever else is left waits for that.
-        self.queue.detach(&line, |event| matches!(event, Event::Landed { .. }));
+        self.queue.detach(&line, |event| matches!(event, Event::Landed { .. } | Event::Outdated));
     }
 }
 

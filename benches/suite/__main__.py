@@ -7,11 +7,17 @@ import platform
 import sys
 import time
 
-from . import hits, latency, misses, sizes
+from . import hits, latency, misses, sizes, wiping
 from .figures import dump, table
 from .nginx import ROOT, House, Subject
 
-GROUPS = {"hits": hits.figures, "misses": misses.figures, "latency": latency.figures, "sizes": sizes.figures}
+GROUPS = {
+    "hits": hits.figures,
+    "misses": misses.figures,
+    "latency": latency.figures,
+    "sizes": sizes.figures,
+    "wiping": wiping.figures,
+}
 
 
 def main():

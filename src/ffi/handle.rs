@@ -1,6 +1,7 @@
 //! What an export works on, and how an outcome becomes an answer.
 
 use std::os::raw::c_char;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -14,13 +15,26 @@ use crate::secret::Secret;
 use crate::vm::Vm;
 use crate::wake::Event;
 
+/// The length of the longest value that this process has handed to Lua.
+static LONGEST_VALUE: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes that Lua is given a copy of a value.
+pub fn hand_over(value: &Secret) {
+    LONGEST_VALUE.fetch_max(value.len(), Ordering::Relaxed);
+}
+
+/// The length in bytes of the longest value that Lua was given in this process; 0 where it was given none.
+pub fn longest_value() -> usize {
+    LONGEST_VALUE.load(Ordering::Relaxed)
+}
+
 /// A VM as Lua sees it, with what the last answer points to.
 pub struct Handle {
     pub vm: Vm,
     last: Mutex<Option<Arc<Secret>>>,
 }
 
-/// What a call answers. `data` stays valid until the next call with the same handle.
+/// What a call answers. `data` stays valid until the next call with the same handle, or its `release`.
 #[repr(C)]
 pub struct Answer {
     pub(super) ticket: u64,
@@ -117,6 +131,7 @@ impl Handle {
         let event = self.vm.resolver().ok().and_then(|resolver| resolver.bell.next());
         match event {
             None => status::NOTHING,
+            Some(Event::Outdated) => status::OUTDATED,
             Some(Event::Landed { ticket }) => {
                 answer.ticket = ticket;
                 status::LANDED
@@ -139,6 +154,7 @@ impl Handle {
     }
 
     fn value(&self, value: Value, answer: &mut Answer) -> i32 {
+        hand_over(&value.secret);
         answer.seconds = value.lease.map_or(0.0, |lease| lease.as_secs_f64());
         self.show(answer, value.secret);
         if value.lasting { status::VALUE } else { status::FLEETING }
@@ -153,6 +169,10 @@ impl Handle {
         answer.data = bytes.as_bytes().as_ptr().cast();
         answer.size = bytes.len();
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes);
+    }
+
+    pub(super) fn release(&self) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// For the cold calls of `lua.rs`.

@@ -8,7 +8,7 @@ pub mod status;
 use std::os::raw::c_char;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-pub use handle::{Answer, Handle};
+pub use handle::{Answer, Handle, hand_over, longest_value};
 
 use guard::guard;
 
@@ -188,6 +188,18 @@ pub unsafe extern "C" fn kong_vault_event(handle: *const Handle, answer: *mut An
         // SAFETY: as demanded of the caller.
         let (handle, answer) = unsafe { (&*handle, &mut *answer) };
         handle.event(answer)
+    })
+}
+
+/// Gives up what the last answer points to: a value that Lua has copied is kept no longer than by those who need it.
+///
+/// # Safety
+/// `handle` is a live handle; no `data` of an answer is read afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kong_vault_release(handle: *const Handle) {
+    guard((), || {
+        // SAFETY: as demanded of the caller.
+        unsafe { &*handle }.release();
     })
 }
 

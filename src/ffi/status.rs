@@ -1,7 +1,7 @@
 //! The numbers that cross the C boundary. A number once given is never given to anything else.
 
 /// The version of everything in this folder; `native.lua` refuses any other.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// `data` is the value; it may be kept while the generation is the answer's.
 pub const VALUE: i32 = 0;
@@ -27,3 +27,5 @@ pub const PROBING: i32 = 18;
 /// A vault came back, or went bad. `data` is its name and a line for the log.
 pub const VAULT_UP: i32 = 19;
 pub const VAULT_DOWN: i32 = 20;
+/// Copies of values are outdated.
+pub const OUTDATED: i32 = 21;

@@ -1,6 +1,7 @@
 -- Carries the engine's events into the worker. In each worker one background coroutine, the courier, has a connection to
 -- the engine's doorbell (see src/wake.rs); where there can be none, whoever waits has a connection of its own.
 
+local front = require "kong.vault.front"
 local native = require "kong.vault.native"
 local node_cache = require "kong.vault.node_cache"
 local parking = require "kong.vault.parking"
@@ -40,6 +41,9 @@ local function drain()
       node_cache.resend(ticket, text)
     elseif kind == native.PROBING then
       node_cache.probe(ticket, text)
+    elseif kind == native.OUTDATED then
+      -- What was dropped is not to stay in memory as a copy.
+      front.begin()
     else
       log_health(text, kind == native.VAULT_UP)
     end

@@ -7,7 +7,7 @@ local ffi_string = ffi.string
 local tonumber = tonumber
 
 -- Has to equal `ABI_VERSION` and the declarations in src/ffi.
-local ABI_VERSION = 3
+local ABI_VERSION = 4
 
 local DECLARATIONS = [[
 typedef struct kong_vault_handle kong_vault_handle;
@@ -34,6 +34,7 @@ int32_t kong_vault_claim(const kong_vault_handle *handle, uint64_t ticket, const
 bool kong_vault_landed(const kong_vault_handle *handle, uint64_t ticket);
 int32_t kong_vault_parcel(const kong_vault_handle *handle, uint64_t ticket, kong_vault_answer *answer);
 int32_t kong_vault_event(const kong_vault_handle *handle, kong_vault_answer *answer);
+void kong_vault_release(const kong_vault_handle *handle);
 ]]
 
 local _M = {
@@ -48,6 +49,7 @@ local _M = {
   PROBING = 18,
   VAULT_UP = 19,
   VAULT_DOWN = 20,
+  OUTDATED = 21,
 }
 
 local function load()
@@ -127,7 +129,11 @@ local function text()
 end
 
 local function outcome(status)
-  if status == VALUE or status == FLEETING or status == FAILED then
+  if status == VALUE or status == FLEETING then
+    local value = text()
+    library.kong_vault_release(handle)
+    return status, value
+  elseif status == FAILED then
     return status, text()
   elseif status == PENDING then
     return status, tonumber(answer[0].ticket)
@@ -194,6 +200,8 @@ function _M.event()
     return kind, tonumber(answer[0].ticket), text()
   elseif kind == _M.VAULT_UP or kind == _M.VAULT_DOWN then
     return kind, nil, text()
+  elseif kind == _M.OUTDATED then
+    return kind
   end
 end
 
