@@ -11,7 +11,7 @@ local function loop()
   return assert(loadstring(source, "=loop"))
 end
 
---- Calls from many places of code that is not compiled.
+--- Calls from many places of code that is not compiled: LuaJIT starts no trace at a chunk.
 function _M.from_many_places(call, arguments)
   local function visit(place)
     for i = 1, #arguments do
