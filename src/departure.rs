@@ -12,7 +12,7 @@ use crate::fetch::ATTEMPTS;
 use crate::flight::{Boarding, Outcome, Purpose, Watch};
 use crate::node::{Node, Parcel};
 use crate::peers::{self, Missing, Peers, Question};
-use crate::plan::Origin;
+use crate::plan::{InstanceKey, Origin};
 use crate::resolver::{Resolver, lock};
 use crate::wake::Event;
 
@@ -52,8 +52,16 @@ impl Drop for Ear {
 }
 
 impl Resolver {
-    /// Boards a flight that nobody waits for and sees to its departure: by the worker, where it listens.
+    /// Boards a flight that nobody waits for and sees to its departure, or has it wait where its vault has enough to do.
     pub fn send(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose) {
+        let is_probe = matches!(purpose, Purpose::Probe(_));
+        if is_probe || !lock(&self.flights).defer(origin, &origin.instance, purpose) {
+            self.send_now(origin, purpose);
+        }
+    }
+
+    /// The same at once, by the worker, where it listens.
+    fn send_now(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose) {
         // Best effort: whoever needs the value will ask, and hear of a failure then.
         let ticket = match self.board(origin, purpose, false) {
             Ok(Boarding::Boarded(ticket)) => ticket,
@@ -72,6 +80,15 @@ impl Resolver {
         };
         if !self.bell.ring(event) && !self.adopt(ticket, b"") {
             let _ = self.depart(ticket, None, false);
+        }
+    }
+
+    /// Sends what waited for its turn, as a flight of that vault has landed.
+    pub(crate) fn send_next(self: &Arc<Self>, vault: &InstanceKey) {
+        loop {
+            let next = lock(&self.flights).next_turn(vault);
+            let Some((origin, purpose)) = next else { return };
+            self.send_now(&origin, purpose);
         }
     }
 
@@ -150,6 +167,7 @@ async fn hear_out(
     resolver.metrics.adopted.inc();
     let outcome = resolver.keep_parcel(&origin, Parcel::Value(value.clone()));
     resolver.land(ticket, outcome, Some(Parcel::Value(value)));
+    resolver.send_next(&origin.instance);
 }
 
 impl Landing {
@@ -215,6 +233,7 @@ impl Drop for Landing {
         if !self.called_back {
             let (outcome, parcel) = self.outcome.take().unwrap_or_else(|| (Err(self.origin.ended_early()), None));
             self.resolver.land(self.ticket, outcome, parcel);
+            self.resolver.send_next(&self.origin.instance);
         }
     }
 }

@@ -52,6 +52,16 @@ impl Resolver {
         true
     }
 
+    /// `adopt`, and what waited for the flight's landing is sent.
+    pub fn adopt_in_worker(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> bool {
+        let origin = lock(&self.flights).key(ticket);
+        let landed = self.adopt(ticket, sealed);
+        if let (true, Some(origin)) = (landed, origin) {
+            self.send_next(&origin.instance);
+        }
+        landed
+    }
+
     /// Keeps what another worker fetched. Returns what is to be served.
     pub(crate) fn keep_parcel(&self, origin: &Arc<Origin>, parcel: Parcel) -> Outcome {
         match parcel {

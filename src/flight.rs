@@ -19,6 +19,11 @@ use crate::node::Parcel;
 const LIMIT: usize = 4096;
 const LIMIT_PER_VAULT: usize = 1024;
 
+/// How many fetches of one vault may be under way for one more to begin that nobody waits for, and how many of those may
+/// wait: whoever wants what is beyond that will ask for it.
+const BACKGROUND_PER_VAULT: usize = 96;
+const LONGEST_QUEUE: usize = 65536;
+
 /// How long a result waits for a passenger that never comes: a coroutine may be killed while it waits.
 const UNCLAIMED: Duration = Duration::from_secs(30);
 
@@ -104,34 +109,58 @@ pub struct Flights<K, G> {
     per_vault: HashMap<G, usize>,
     flights: HashMap<u64, Flight<K, G>>,
     landed: VecDeque<(Instant, u64)>,
+    deferred: HashMap<G, VecDeque<(K, Purpose)>>,
 }
 
 impl<K, G> Default for Flights<K, G> {
     fn default() -> Self {
-        Self { open: HashMap::new(), per_vault: HashMap::new(), flights: HashMap::new(), landed: VecDeque::new() }
+        Self {
+            open: HashMap::new(),
+            per_vault: HashMap::new(),
+            flights: HashMap::new(),
+            landed: VecDeque::new(),
+            deferred: HashMap::new(),
+        }
     }
 }
 
 impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
-    /// Takes a seat in the document's flight, or in a new one. A passenger that `waits` has to call `claim`.
+    /// Takes a seat in the document's flight, or in a new one. A passenger that `waits` has to call `claim`. Where there
+    /// are too many flights, no new one is begun.
     pub fn board(&mut self, key: &K, vault: &G, purpose: Purpose, waits: bool, now: Instant) -> Result<Boarding> {
-        if let Some(&ticket) = self.open.get(key)
-            && let Some(flight) = self.flights.get_mut(&ticket)
-        {
-            flight.passengers += usize::from(waits);
-            return Ok(match &mut flight.stage {
-                Stage::Boarding { since } if now.saturating_duration_since(*since) >= UNATTENDED => {
-                    *since = now;
-                    Boarding::Boarded(ticket)
-                }
-                _ => Boarding::Joined(ticket),
-            });
+        if let Some(joined) = self.join(key, waits, now) {
+            return Ok(joined);
         }
-        let of_vault = self.per_vault.get(vault).copied().unwrap_or(0);
+        let of_vault = self.of_vault(vault);
         if self.open.len() >= LIMIT || of_vault >= LIMIT_PER_VAULT {
             let text = format!("{of_vault} fetches from this vault are under way already: try again later");
             return Err(Error::new(Kind::Throttled, text));
         }
+        Ok(self.begin(key, vault, purpose, waits, now))
+    }
+
+    /// The same for somebody who has only so many under way, and waits for his turn with the others.
+    pub fn board_in_turn(&mut self, key: &K, vault: &G, purpose: Purpose, waits: bool, now: Instant) -> Boarding {
+        match self.join(key, waits, now) {
+            Some(joined) => joined,
+            None => self.begin(key, vault, purpose, waits, now),
+        }
+    }
+
+    fn join(&mut self, key: &K, waits: bool, now: Instant) -> Option<Boarding> {
+        let ticket = *self.open.get(key)?;
+        let flight = self.flights.get_mut(&ticket)?;
+        flight.passengers += usize::from(waits);
+        Some(match &mut flight.stage {
+            Stage::Boarding { since } if now.saturating_duration_since(*since) >= UNATTENDED => {
+                *since = now;
+                Boarding::Boarded(ticket)
+            }
+            _ => Boarding::Joined(ticket),
+        })
+    }
+
+    fn begin(&mut self, key: &K, vault: &G, purpose: Purpose, waits: bool, now: Instant) -> Boarding {
         let ticket = next_ticket();
         self.open.insert(key.clone(), ticket);
         *self.per_vault.entry(vault.clone()).or_default() += 1;
@@ -147,7 +176,36 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
             watchers: Vec::new(),
         };
         self.flights.insert(ticket, flight);
-        Ok(Boarding::Boarded(ticket))
+        Boarding::Boarded(ticket)
+    }
+
+    fn of_vault(&self, vault: &G) -> usize {
+        self.per_vault.get(vault).copied().unwrap_or(0)
+    }
+
+    /// Has a fetch that nobody waits for wait for its turn, where its vault has enough to do; false: it may begin.
+    pub fn defer(&mut self, key: &K, vault: &G, purpose: Purpose) -> bool {
+        if self.of_vault(vault) < BACKGROUND_PER_VAULT || self.open.contains_key(key) {
+            return false;
+        }
+        let waiting = self.deferred.entry(vault.clone()).or_default();
+        if waiting.len() < LONGEST_QUEUE {
+            waiting.push_back((key.clone(), purpose));
+        }
+        true
+    }
+
+    /// Takes out what waited for its turn, where a vault has room for it by now.
+    pub fn next_turn(&mut self, vault: &G) -> Option<(K, Purpose)> {
+        if self.of_vault(vault) >= BACKGROUND_PER_VAULT {
+            return None;
+        }
+        let waiting = self.deferred.get_mut(vault)?;
+        let next = waiting.pop_front();
+        if waiting.is_empty() {
+            self.deferred.remove(vault);
+        }
+        next
     }
 
     /// A flight that waits for its departure.

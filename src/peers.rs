@@ -34,7 +34,7 @@ const LONGEST: u32 = 8 * 1024 * 1024;
 const UNASKED: usize = 128;
 
 /// How many questions may wait for their answers; a further one is closed, and its worker asks again or fetches.
-const UNANSWERED: usize = 256;
+const UNANSWERED: usize = 512;
 
 /// How long a connection may be open without a question, and how long the other end may take to read an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -42,10 +42,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How many connections are accepted before other tasks of the engine have their turn.
 const ACCEPTED_AT_ONCE: usize = 32;
 
-/// Attempts to ask a worker that is too busy, and the first pause between them: chosen at random below a bound that
-/// doubles.
-const ATTEMPTS: u32 = 5;
+/// Attempts to ask a worker that is too busy, and the pauses between them: chosen at random below a bound that doubles up to
+/// the longest. In all it is half a second at most.
+const ATTEMPTS: u32 = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 
 /// Why a parcel could not be had.
 #[derive(Debug, PartialEq, Eq)]
@@ -193,7 +194,8 @@ pub async fn ask(peer: &str, question: Question) -> Result<Vec<u8>, Missing> {
         attempts += 1;
         match ask_once(peer, question).await {
             Err(Missing::Busy) if attempts < ATTEMPTS => {
-                tokio::time::sleep((FIRST_PAUSE * 2u32.pow(attempts)).mul_f64(fastrand::f64())).await;
+                tokio::time::sleep((FIRST_PAUSE * 2u32.pow(attempts)).min(LONGEST_PAUSE).mul_f64(fastrand::f64()))
+                    .await;
             }
             answered => return answered,
         }

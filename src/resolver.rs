@@ -183,6 +183,13 @@ impl Resolver {
         lock(&self.flights).board(origin, &origin.instance, purpose, waits, Instant::now())
     }
 
+    /// `board` for somebody who sees to it that not too many are under way, and so is not refused.
+    pub fn board_in_turn(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose, waits: bool) -> Result<Boarding> {
+        self.start()?;
+        let boarded = lock(&self.flights).board_in_turn(origin, &origin.instance, purpose, waits, Instant::now());
+        Ok(boarded)
+    }
+
     /// What a flight brought, for one passenger; `None` where it is still under way. Ends the claim either way.
     pub fn claim(&self, ticket: u64, reference: &[u8]) -> Result<Option<Value>> {
         let Some(outcome) = lock(&self.flights).claim(ticket) else { return Ok(None) };

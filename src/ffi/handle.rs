@@ -44,12 +44,21 @@ pub struct Answer {
     seconds: f64,
 }
 
+/// How somebody asks.
+#[derive(Clone, Copy)]
+pub(super) struct Asking {
+    /// Whether the ticket will be claimed.
+    pub waits: bool,
+    /// Whether the caller has only so many fetches under way, so that it isn't refused where there are many.
+    pub queues: bool,
+}
+
 impl Handle {
     pub fn new(vm: Vm) -> Self {
         Self { vm, last: Mutex::new(None) }
     }
 
-    pub(super) fn lookup(&self, reference: &[u8], waits: bool, answer: &mut Answer) -> i32 {
+    pub(super) fn lookup(&self, reference: &[u8], asking: Asking, answer: &mut Answer) -> i32 {
         let found = self.vm.resolver().and_then(|resolver| Ok((resolver, resolver.lookup(reference)?)));
         match found {
             Ok((resolver, Lookup::Value(value))) => {
@@ -60,19 +69,22 @@ impl Handle {
                 }
                 self.value(value, answer)
             }
-            Ok((resolver, Lookup::Miss(plan))) => self.board(resolver, &plan.origin, Purpose::Miss, waits, answer),
+            Ok((resolver, Lookup::Miss(plan))) => self.board(resolver, &plan.origin, Purpose::Miss, asking, answer),
             Err(error) => self.failed(error, answer),
         }
     }
 
-    pub(super) fn renew(&self, reference: &[u8], answer: &mut Answer) -> i32 {
+    pub(super) fn renew(&self, reference: &[u8], queues: bool, answer: &mut Answer) -> i32 {
         let plan = self.vm.resolver().and_then(|resolver| Ok((resolver, resolver.plan(reference)?)));
         match plan {
             Ok((resolver, plan)) if plan.origin.descriptor.immediate => {
                 resolver.renew(&plan.origin);
                 status::NOTHING
             }
-            Ok((resolver, plan)) => self.board(resolver, &plan.origin, Purpose::Newer(Instant::now()), true, answer),
+            Ok((resolver, plan)) => {
+                let asking = Asking { waits: true, queues };
+                self.board(resolver, &plan.origin, Purpose::Newer(Instant::now()), asking, answer)
+            }
             Err(error) => self.failed(error, answer),
         }
     }
@@ -82,10 +94,15 @@ impl Handle {
         resolver: &Arc<Resolver>,
         origin: &Arc<Origin>,
         purpose: Purpose,
-        waits: bool,
+        Asking { waits, queues }: Asking,
         answer: &mut Answer,
     ) -> i32 {
-        match resolver.board(origin, purpose, waits) {
+        let boarded = if queues {
+            resolver.board_in_turn(origin, purpose, waits)
+        } else {
+            resolver.board(origin, purpose, waits)
+        };
+        match boarded {
             Ok(Boarding::Joined(ticket)) if waits => {
                 answer.ticket = ticket;
                 status::PENDING
@@ -99,6 +116,10 @@ impl Handle {
             }
             Err(error) => self.failed(error, answer),
         }
+    }
+
+    pub(super) fn adopt(&self, ticket: u64, sealed: &[u8]) -> bool {
+        self.vm.resolver().is_ok_and(|resolver| resolver.adopt_in_worker(ticket, sealed))
     }
 
     pub(super) fn depart(&self, ticket: u64, peer: Option<String>, owned: bool, answer: &mut Answer) -> i32 {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 pub use handle::{Answer, Handle, hand_over, longest_value};
 
 use guard::guard;
+use handle::Asking;
 
 /// The version of this ABI.
 #[unsafe(no_mangle)]
@@ -50,7 +51,7 @@ pub unsafe extern "C" fn kong_vault_seen(handle: *const Handle) -> *const u32 {
 }
 
 /// Looks a reference up. On a miss a flight is joined (`PENDING` with `waits`, else `FAILED`) or boarded (`BOARDED`);
-/// with `waits` its ticket has to be claimed.
+/// with `waits` its ticket has to be claimed. `queues`: the caller has only so many under way, and is not refused.
 ///
 /// # Safety
 /// `handle` is a live handle, `reference` has `size` readable bytes, `answer` is writable.
@@ -60,13 +61,14 @@ pub unsafe extern "C" fn kong_vault_lookup(
     reference: *const c_char,
     size: usize,
     waits: bool,
+    queues: bool,
     answer: *mut Answer,
 ) -> i32 {
     guard(status::PANICKED, || {
         // SAFETY: as demanded of the caller.
         let (handle, reference, answer) = unsafe { (&*handle, bytes(reference, size), &mut *answer) };
         answer.generation = handle.vm.generation().load(Ordering::Acquire);
-        handle.lookup(reference, waits, answer)
+        handle.lookup(reference, Asking { waits, queues }, answer)
     })
 }
 
@@ -79,13 +81,14 @@ pub unsafe extern "C" fn kong_vault_renew(
     handle: *const Handle,
     reference: *const c_char,
     size: usize,
+    queues: bool,
     answer: *mut Answer,
 ) -> i32 {
     guard(status::PANICKED, || {
         // SAFETY: as demanded of the caller.
         let (handle, reference, answer) = unsafe { (&*handle, bytes(reference, size), &mut *answer) };
         answer.generation = handle.vm.generation().load(Ordering::Acquire);
-        handle.renew(reference, answer)
+        handle.renew(reference, queues, answer)
     })
 }
 
@@ -104,7 +107,7 @@ pub unsafe extern "C" fn kong_vault_adopt(
     guard(false, || {
         // SAFETY: as demanded of the caller.
         let (handle, sealed) = unsafe { (&*handle, bytes(sealed, size)) };
-        handle.vm.resolver().is_ok_and(|resolver| resolver.adopt(ticket, sealed))
+        handle.adopt(ticket, sealed)
     })
 }
 

@@ -115,3 +115,36 @@ fn the_number_of_flights_is_bounded_and_a_slow_vault_leaves_room_for_others() {
     assert!(flights.board(&0, &"slow", Purpose::Miss, true, now).is_ok());
     assert!(flights.board(&LIMIT, &"fast", Purpose::Miss, true, now).is_ok());
 }
+
+#[test]
+fn who_waits_for_his_turn_is_not_refused() {
+    let (mut flights, now) = (Flights::default(), Instant::now());
+    for key in 0..LIMIT_PER_VAULT {
+        flights.board(&key, &"slow", Purpose::Miss, true, now).unwrap();
+    }
+    assert!(flights.board(&LIMIT, &"slow", Purpose::Miss, true, now).is_err());
+    let Boarding::Boarded(ticket) = flights.board_in_turn(&LIMIT, &"slow", Purpose::Miss, true, now) else { panic!() };
+    assert_eq!(flights.board_in_turn(&LIMIT, &"slow", Purpose::Miss, true, now), Boarding::Joined(ticket));
+}
+
+#[test]
+fn what_nobody_waits_for_begins_when_its_vault_has_room() {
+    let (mut flights, now) = (Flights::default(), Instant::now());
+    let mut tickets = Vec::new();
+    while !flights.defer(&tickets.len(), &"slow", Purpose::Miss) {
+        let Ok(Boarding::Boarded(ticket)) = flights.board(&tickets.len(), &"slow", Purpose::Miss, false, now) else {
+            panic!()
+        };
+        tickets.push(ticket);
+    }
+    assert_eq!(tickets.len(), BACKGROUND_PER_VAULT);
+    assert!(!flights.defer(&0, &"slow", Purpose::Miss), "it is under way");
+    assert!(!flights.defer(&LIMIT, &"fast", Purpose::Miss));
+    assert!(flights.defer(&LIMIT, &"slow", Purpose::Newer(now)));
+    assert_eq!(flights.next_turn(&"slow"), None);
+    flights.land(tickets[0], Ok(document()), None, now);
+    assert_eq!(flights.next_turn(&"slow"), Some((BACKGROUND_PER_VAULT, Purpose::Miss)));
+    assert_eq!(flights.next_turn(&"slow"), Some((LIMIT, Purpose::Newer(now))));
+    assert_eq!(flights.next_turn(&"slow"), None);
+    assert!(flights.deferred.is_empty());
+}

@@ -22,9 +22,9 @@ uint32_t kong_vault_abi_version(void);
 const uint32_t *kong_vault_generation(const kong_vault_handle *handle);
 const uint32_t *const *kong_vault_beacon(const kong_vault_handle *handle);
 const uint32_t *kong_vault_seen(const kong_vault_handle *handle);
-int32_t kong_vault_lookup(const kong_vault_handle *handle, const char *reference, size_t size, bool waits,
+int32_t kong_vault_lookup(const kong_vault_handle *handle, const char *reference, size_t size, bool waits, bool queues,
                           kong_vault_answer *answer);
-int32_t kong_vault_renew(const kong_vault_handle *handle, const char *reference, size_t size,
+int32_t kong_vault_renew(const kong_vault_handle *handle, const char *reference, size_t size, bool queues,
                          kong_vault_answer *answer);
 bool kong_vault_adopt(const kong_vault_handle *handle, uint64_t ticket, const char *sealed, size_t size);
 int32_t kong_vault_depart(const kong_vault_handle *handle, uint64_t ticket, const char *peer, size_t size, bool owned,
@@ -144,14 +144,15 @@ local function outcome(status)
 end
 
 -- Looks a reference up. Returns a status and: the value; the ticket of the flight to wait for; the ticket of the flight to
--- see off and the document's name; or why there is nothing. With `waits`, a ticket has to be claimed.
-function _M.lookup(reference, waits)
-  return outcome(library.kong_vault_lookup(handle, reference, #reference, waits, answer))
+-- see off and the document's name; or why there is nothing. With `waits`, a ticket has to be claimed. `queues`: the caller
+-- sees to it that not too many are under way.
+function _M.lookup(reference, waits, queues)
+  return outcome(library.kong_vault_lookup(handle, reference, #reference, waits, queues or false, answer))
 end
 
 -- Has a value newer than now brought; returns what `lookup` does, or NOTHING where there is nothing to wait for.
-function _M.renew(reference)
-  local status = library.kong_vault_renew(handle, reference, #reference, answer)
+function _M.renew(reference, queues)
+  local status = library.kong_vault_renew(handle, reference, #reference, queues or false, answer)
   if status == _M.NOTHING then
     return status
   end

@@ -2,7 +2,7 @@
 
 local native = require "kong.vault.native"
 
-local pairs = pairs
+local ipairs, pairs = ipairs, pairs
 
 local _M = {}
 
@@ -22,7 +22,25 @@ function _M.record(ticket)
   return record
 end
 
--- Waits until somebody wakes the record; `record.landed` says whether that is for good.
+-- For a coroutine that waits for whichever of several flights lands first: those that have are in `landed`.
+function _M.group()
+  semaphores = semaphores or require "ngx.semaphore"
+  return { landed = {}, records = {}, waiting = 0, semaphore = semaphores.new(0) }
+end
+
+-- Adds a flight to a group, which keeps its record.
+function _M.join(group, ticket)
+  local record = _M.record(ticket)
+  if record.landed then
+    group.landed[#group.landed + 1] = ticket
+  elseif not group.records[ticket] then
+    group.records[ticket] = record
+    record.groups = record.groups or {}
+    record.groups[#record.groups + 1] = group
+  end
+end
+
+-- Waits until somebody wakes the record, or the group; `record.landed` says whether that is for good.
 function _M.wait(record, seconds)
   record.waiting = record.waiting + 1
   local ok, err = record.semaphore:wait(seconds)
@@ -43,6 +61,11 @@ function _M.wake(ticket)
     records[ticket] = nil
     record.landed = true
     post(record)
+    for _, group in ipairs(record.groups or {}) do
+      group.records[ticket] = nil
+      group.landed[#group.landed + 1] = ticket
+      post(group)
+    end
   end
 end
 
@@ -59,6 +82,9 @@ end
 function _M.rouse()
   for _, record in pairs(records) do
     post(record)
+    for _, group in ipairs(record.groups or {}) do
+      post(group)
+    end
   end
 end
 

@@ -24,7 +24,7 @@ function _M.set_elsewhere(functions)
 end
 
 -- Loaded where they are first needed: plain LuaJIT has no event loop.
-local courier, node_cache, wait
+local bulk, courier, node_cache, wait
 local timeout
 local process
 
@@ -32,6 +32,7 @@ local process
 local function enter(pid)
   process = pid
   native.vm:enter()
+  bulk = require "kong.vault.bulk"
   courier = require "kong.vault.courier"
   node_cache = require "kong.vault.node_cache"
   wait = require("kong.vault.wait").wait
@@ -75,6 +76,23 @@ local function settle(reference, status, value)
   return value
 end
 
+-- What those hear whose wait ended early.
+local function out_of_time(err)
+  local why = "no value found (the fetch is still under way but this call can't wait any longer: "
+  return "could not get value from external vault (" .. why .. tostring(err) .. "))"
+end
+
+-- Takes what a flight brought; where it is still under way, `err` says why nobody waits any longer.
+local function claimed(reference, ticket, how, err)
+  local status, value = native.claim(ticket, reference)
+  if status ~= PENDING then
+    return settle(reference, status, value)
+  elseif how ~= PARK and how ~= BLOCK then
+    return nil, native.vm:would_block(reference)
+  end
+  return nil, out_of_time(err)
+end
+
 -- Waits for a flight, unless it has `landed`, as the phase allows, and takes what it brought.
 local function land(reference, ticket, how, landed)
   local err
@@ -87,14 +105,7 @@ local function land(reference, ticket, how, landed)
       node_cache.publish(ticket)
     end
   end
-  local status, value = native.claim(ticket, reference)
-  if status ~= PENDING then
-    return settle(reference, status, value)
-  elseif how ~= PARK and how ~= BLOCK then
-    return nil, native.vm:would_block(reference)
-  end
-  local why = "no value found (the fetch is still under way but this call can't wait any longer: "
-  return nil, "could not get value from external vault (" .. why .. tostring(err) .. "))"
+  return claimed(reference, ticket, how, err)
 end
 
 -- Flights that somebody could not wait for, by reference: who asks next hears what they brought, also why they failed.
@@ -231,21 +242,33 @@ local function all(references, take)
     end
     return failed, reason
   end
-  local tickets = {}
-  for i, reference in ipairs(references) do
+  local job = {
+    take = take,
+    settle = function(reference, status, value)
+      note(settle(reference, status, value))
+    end,
+    land = function(reference, ticket, err)
+      note(claimed(reference, ticket, how, err))
+    end,
+    fail = function(_, err)
+      note(nil, out_of_time(err))
+    end,
+    seconds = timeout,
+    parks = how == PARK,
+  }
+  if how == PARK or how == BLOCK then
+    bulk.run(references, job)
+    return failed, reason
+  end
+  for _, reference in ipairs(references) do
     local status, value, name = take(reference)
     if status == BOARDED then
       node_cache.send(value, name)
     end
     if status == BOARDED or status == PENDING then
-      tickets[i] = value
+      job.land(reference, value)
     elseif status ~= native.NOTHING then
-      note(settle(reference, status, value))
-    end
-  end
-  for i, reference in ipairs(references) do
-    if tickets[i] then
-      note(land(reference, tickets[i], how))
+      job.settle(reference, status, value)
     end
   end
   return failed, reason
@@ -254,13 +277,15 @@ end
 -- Resolves a list of references side by side. Returns how many have no value, and the first reason.
 function _M.all(references)
   return all(references, function(reference)
-    return native.lookup(reference, true)
+    return native.lookup(reference, true, true)
   end)
 end
 
 -- The same with values that are newer than now.
 function _M.renew(references)
-  return all(references, native.renew)
+  return all(references, function(reference)
+    return native.renew(reference, true)
+  end)
 end
 
 -- Parks this coroutine until a job has ended: true, or nil and why the wait ended early.

@@ -1,4 +1,4 @@
--- Parks a coroutine until its flight has landed.
+-- Parks a coroutine until its flight, or one of several, has landed.
 
 local courier = require "kong.vault.courier"
 local parking = require "kong.vault.parking"
@@ -8,14 +8,10 @@ local pcall = pcall
 
 local _M = {}
 
--- Waits at most `seconds`. Returns true, or nil and why the wait ended early.
-function _M.wait(ticket, seconds)
-  local record = parking.record(ticket)
+-- Parks in `record`, again and again, until `is_done()`.
+local function park(record, is_done, seconds)
   local deadline = ngx.now() + seconds
-  local function has_landed()
-    return record.landed
-  end
-  while not record.landed do
+  while not is_done() do
     local left = deadline - ngx.now()
     if left <= 0 then
       return nil, "timeout"
@@ -26,7 +22,7 @@ function _M.wait(ticket, seconds)
     if patience then
       called, ok = pcall(parking.wait, record, patience)
     else
-      called, ok, err = pcall(courier.serve, has_landed, left)
+      called, ok, err = pcall(courier.serve, is_done, left)
       -- Closed: the worker was told to quit, which ends the connections of all but those that come after.
       if called and not ok and err ~= "closed" then
         return nil, err
@@ -37,6 +33,21 @@ function _M.wait(ticket, seconds)
     end
   end
   return true
+end
+
+-- Waits at most `seconds`. Returns true, or nil and why the wait ended early.
+function _M.wait(ticket, seconds)
+  local record = parking.record(ticket)
+  return park(record, function()
+    return record.landed
+  end, seconds)
+end
+
+-- The same until one of a group's flights has landed.
+function _M.any(group, seconds)
+  return park(group, function()
+    return group.landed[1] ~= nil
+  end, seconds)
 end
 
 return _M
