@@ -48,8 +48,7 @@ local function set(target, field, reference, state)
   state.complete = state.complete and lasting
 end
 
-local function update(config, state)
-  state.seen[config] = true
+local function update_one(config, state)
   local refs = config["$refs"]
   if type(refs) == "table" then
     for field, reference in next, refs do
@@ -67,11 +66,17 @@ local function update(config, state)
       end
     end
   end
-  for name, value in next, config do
-    if name ~= "$refs" and type(value) == "table" and not state.seen[value] then
-      update(value, state)
+end
+
+local function update(config, state)
+  walk.tables(config, function(found, enter)
+    update_one(found, state)
+    for name, value in next, found do
+      if name ~= "$refs" then
+        enter(value)
+      end
     end
-  end
+  end)
 end
 
 -- Whether one of these has a value by now. Starts no fetch.
@@ -91,7 +96,7 @@ function _M.all(config)
   if wait and wait.mark == mark and now() < wait.at and not has_arrived(wait.lacking) then
     return config
   end
-  local state = { seen = {}, lacking = {}, complete = true }
+  local state = { lacking = {}, complete = true }
   update(config, state)
   if state.complete then
     retry_at[config] = nil

@@ -11,48 +11,58 @@ function _M.is_reference(value)
   return type(value) == "string" and sub(value, 1, 9) == "{vault://" and byte(value, -1) == BRACE
 end
 
+-- Calls `visit` with a table and with each value that it enters, if that is a table, once. Tables may be nested deeper than
+-- Lua's stack is, and stand in themselves.
+function _M.tables(root, visit)
+  local open, count, seen = { root }, 1, { [root] = true }
+  local function enter(value)
+    if type(value) == "table" and not seen[value] then
+      seen[value] = true
+      count = count + 1
+      open[count] = value
+    end
+  end
+  while count > 0 do
+    local found = open[count]
+    open[count] = nil
+    count = count - 1
+    visit(found, enter)
+  end
+end
+
 -- All different references among the keys and values of a table, at any depth, as a list.
 function _M.references(input)
   local found, seen = {}, {}
-  local function visit(value)
-    if seen[value] then
-      return
-    end
-    if type(value) == "table" then
-      seen[value] = true
-      for key, inner in next, value do
-        visit(key)
-        visit(inner)
-      end
-    elseif _M.is_reference(value) then
+  local function take(value)
+    if not seen[value] and _M.is_reference(value) then
       seen[value] = true
       found[#found + 1] = value
     end
   end
-  visit(input)
+  _M.tables({ input }, function(outer, enter)
+    for key, inner in next, outer do
+      take(key)
+      enter(key)
+      take(inner)
+      enter(inner)
+    end
+  end)
   return found
 end
 
 -- All different references in the `$refs` of a table, at any depth, as a list.
 function _M.refs(config)
-  local refs, seen = {}, {}
-  local function visit(value)
-    if seen[value] then
-      return
-    end
-    seen[value] = true
-    for name, inner in next, value do
-      if type(inner) == "table" then
-        if name == "$refs" then
+  local refs = {}
+  if type(config) == "table" then
+    _M.tables(config, function(outer, enter)
+      for name, inner in next, outer do
+        if name ~= "$refs" then
+          enter(inner)
+        elseif type(inner) == "table" then
           refs[#refs + 1] = inner
-        else
-          visit(inner)
         end
       end
-    end
-  end
-  if type(config) == "table" then
-    visit(config)
+    end)
   end
   return _M.references(refs)
 end
