@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::entity::Flaw;
+use crate::config::entity::{FLAWS, Flaw};
 use crate::error::{Error, Kind};
 use crate::store::Record;
 
@@ -113,6 +113,8 @@ impl Answer {
         let told = told.collect::<Vec<_>>().join("; ");
         let message = match flaws.len() {
             1 => format!("schema violation ({told})"),
+            // No more are looked for.
+            FLAWS.. => format!("at least {FLAWS} schema violations ({told})"),
             count => format!("{count} schema violations ({told})"),
         };
         Self::coded(400, 2, "schema violation", &message, ("fields", Value::Object(fields)))

@@ -1,13 +1,15 @@
 //! From the fields that somebody sent to an entity that may be kept: each of the type that it has to be, options by
 //! their own names, credentials in the place of their masks.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Number, Value};
 
 use super::body::Fields;
 use super::key::is_uuid;
 use super::mask::{MASK, unmasked};
 use crate::backend::Descriptor;
-use crate::config::entity::{self, FIELDS, Flaw};
+use crate::config::entity::{self, FIELDS, FLAWS, Flaw};
 use crate::config::options_of;
 use crate::error::quote;
 use crate::options::{Opt, Type};
@@ -31,7 +33,7 @@ impl Draft<'_> {
     /// The entity, without id and times. It has at least one flaw where it is none.
     pub fn finish(&self, prefix: Option<&str>) -> Result<Record, Vec<Flaw>> {
         let (sent, mut flaws) = (&self.sent.fields, Vec::new());
-        for field in sent.keys().filter(|field| !FIELDS.contains(&field.as_str())) {
+        for field in sent.keys().filter(|field| !FIELDS.contains(&field.as_str())).take(FLAWS) {
             flaws.push(flaw(&quote(field.as_bytes(), 64), "unknown field"));
         }
         match sent.get("id") {
@@ -93,30 +95,30 @@ impl Draft<'_> {
     }
 
     fn tags(&self, flaws: &mut Vec<Flaw>) -> Value {
-        let items = match self.field("tags") {
+        let items: Vec<&Value> = match self.field("tags") {
             None | Some(Value::Null) => return Value::Null,
             Some(Value::String(text)) if self.sent.of_form && text.is_empty() => return Value::Null,
-            Some(Value::String(text)) if self.sent.of_form => vec![Value::from(text.as_str())],
-            Some(Value::Array(items)) => items.clone(),
+            Some(text @ Value::String(_)) if self.sent.of_form => vec![text],
+            Some(Value::Array(items)) => items.iter().collect(),
             Some(_) => {
                 flaws.push(flaw("tags", "expected a set of strings"));
                 return Value::Null;
             }
         };
-        let mut tags: Vec<Value> = Vec::new();
+        let (mut tags, mut seen) = (Vec::new(), HashSet::new());
         for item in items {
             let good = |tag: &str| {
                 !tag.is_empty()
                     && tag.len() <= LONGEST_TAG
                     && !tag.contains(|c: char| c.is_control() || ",/".contains(c))
             };
-            if !item.as_str().is_some_and(good) {
+            let Some(tag) = item.as_str().filter(|tag| good(tag)) else {
                 let what = "expected texts without `,`, `/` and control characters, each of 1 to 1024 bytes";
                 flaws.push(flaw("tags", what));
                 return Value::Null;
-            }
-            if !tags.contains(&item) {
-                tags.push(item);
+            };
+            if seen.insert(tag) {
+                tags.push(Value::from(tag));
             }
         }
         Value::Array(tags)
@@ -140,6 +142,9 @@ impl Draft<'_> {
         let known = self.backends.iter().find(|known| known.name == backend);
         let mut seen: Vec<&str> = Vec::new();
         for (name, value) in sent {
+            if flaws.len() >= FLAWS {
+                break;
+            }
             let path = format!("config.{}", quote(name.as_bytes(), 64));
             let Some(backend) = known else { continue };
             let Some(opt) = options_of(backend).find(|opt| opt.is_called(name)) else {

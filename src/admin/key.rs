@@ -21,7 +21,7 @@ impl Key {
             return Ok(Key::Id(key.to_ascii_lowercase()));
         }
         let name = backends.first().map(|backend| backend.name);
-        let flaws = entity::read(&json!({"prefix": key, "name": name}), backends).err().unwrap_or_default();
+        let flaws = entity::read(&json!({"prefix": key, "name": name}), backends, 1).err().unwrap_or_default();
         match flaws.into_iter().find(|flaw| flaw.path == "prefix") {
             Some(flaw) => Err(flaw.what),
             None => Ok(Key::Prefix(key.to_owned())),

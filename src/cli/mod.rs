@@ -3,7 +3,7 @@
 //! The exit status is 0 for a value (or what else was asked for), 1 for no value, or for something that `check` found, and
 //! 2 for misuse: a command line that is wrong, a file that can't be read, or a `--conf` file that is no kong.conf.
 
-mod check;
+pub mod check;
 mod conf_file;
 mod doctor;
 mod get;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use regex_lite::Regex;
 use serde_json::{Map, Value};
@@ -19,6 +20,9 @@ pub const FIELDS: [&str; 8] = ["prefix", "name", "config", "id", "description", 
 const PREFIX: &str = "^[a-z][a-z0-9-]*[a-z0-9]+$";
 
 const UUID: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
+
+/// How many flaws of an entity are looked for: each takes time and has a text, so there has to be an end.
+pub const FLAWS: usize = 100;
 
 /// A vault under a name of the operator's choice. `Debug` shows no option's value.
 #[derive(Clone)]
@@ -51,19 +55,20 @@ impl Flaw {
     }
 }
 
-/// Reads an entity's fields; whether its options are right is `option_flaws`' business. An error has at least one flaw.
-pub fn read(written: &Value, backends: &[&'static Descriptor]) -> Result<Entity, Vec<Flaw>> {
+/// Reads an entity's fields; whether its options are right is `option_flaws`' business. An error has at least one flaw, and
+/// `most` at the most: the first ones.
+pub fn read(written: &Value, backends: &[&'static Descriptor], most: usize) -> Result<Entity, Vec<Flaw>> {
     let Some(fields) = written.as_object() else {
         return Err(vec![Flaw::new("", "is no vault entity: it has to have fields")]);
     };
     let mut flaws = Vec::new();
     let prefix = prefix(fields, backends).map_err(|flaw| flaws.push(flaw)).unwrap_or_default();
-    for field in fields.keys().filter(|field| !FIELDS.contains(&field.as_str())) {
+    for field in fields.keys().filter(|field| !FIELDS.contains(&field.as_str())).take(most) {
         let (shown, meant) = (quote(field.as_bytes(), 64), wrong::did_you_mean(field, &FIELDS));
         flaws.push(Flaw::new(field, format!("unknown field \"{shown}\"{meant}: accepted are {}", FIELDS.join(", "))));
     }
     let backend = backend(fields, backends).map_err(|flaw| flaws.push(flaw)).ok();
-    let config = config(fields, &mut flaws);
+    let config = config(fields, &mut flaws, most);
     for (field, means, holds) in ABOUT {
         if fields.get(field).is_some_and(|value| !value.is_null() && !holds(value)) {
             flaws.push(Flaw::new(field, format!("its {field} has to be {means}")));
@@ -71,13 +76,16 @@ pub fn read(written: &Value, backends: &[&'static Descriptor]) -> Result<Entity,
     }
     match backend {
         Some(backend) if flaws.is_empty() => Ok(Entity { prefix, backend, config }),
-        _ => Err(flaws),
+        _ => {
+            flaws.truncate(most);
+            Err(flaws)
+        }
     }
 }
 
 /// An entity, or its prefix and the first thing that is wrong with it; `place` is where it stands, for error texts.
 pub fn listed(written: &Value, backends: &[&'static Descriptor], place: &str) -> Listed {
-    read(written, backends).map_err(|flaws| {
+    read(written, backends, 1).map_err(|flaws| {
         let named = !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty());
         let prefix = written.get("prefix").and_then(Value::as_str).filter(|_| named);
         let shown = prefix.map_or(String::new(), |prefix| format!(" {prefix}"));
@@ -88,15 +96,18 @@ pub fn listed(written: &Value, backends: &[&'static Descriptor], place: &str) ->
 
 /// `read` and `option_flaws` in one.
 pub fn check(written: &Value, backends: &[&'static Descriptor]) -> Result<Entity, Vec<Flaw>> {
-    let entity = read(written, backends)?;
-    let flaws = option_flaws(&entity);
+    let entity = read(written, backends, FLAWS)?;
+    let flaws = option_flaws(&entity, FLAWS);
     if flaws.is_empty() { Ok(entity) } else { Err(flaws) }
 }
 
-/// What is wrong with an entity's options: each by itself, and those that are missing.
-pub fn option_flaws(entity: &Entity) -> Vec<Flaw> {
+/// What is wrong with an entity's options: each by itself, and those that are missing; `most` at the most.
+pub fn option_flaws(entity: &Entity, most: usize) -> Vec<Flaw> {
     let (backend, mut flaws, mut seen) = (entity.backend, Vec::new(), Vec::new());
     for (name, value) in &entity.config {
+        if flaws.len() >= most {
+            return flaws;
+        }
         let path = format!("config.{name}");
         let Some(opt) = find(backend, name) else {
             let known: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
@@ -129,6 +140,7 @@ pub fn option_flaws(entity: &Entity) -> Vec<Flaw> {
             }
         });
     }
+    flaws.truncate(most);
     flaws
 }
 
@@ -143,7 +155,8 @@ type About = (&'static str, &'static str, fn(&Value) -> bool);
 const ABOUT: [About; 5] = [
     ("id", "a uuid", |value| {
         let text = value.as_str().unwrap_or_default();
-        Regex::new(UUID).is_ok_and(|allowed| allowed.is_match(text))
+        static ALLOWED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(UUID).ok());
+        ALLOWED.as_ref().is_some_and(|allowed| allowed.is_match(text))
     }),
     ("description", "a text", Value::is_string),
     ("tags", "a list of texts", |value| value.as_array().is_some_and(|tags| tags.iter().all(Value::is_string))),
@@ -156,7 +169,8 @@ fn prefix(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Resu
     let prefix = fields.get("prefix").and_then(Value::as_str);
     let prefix = prefix.ok_or_else(|| wrong("it has no prefix, which has to be a text".to_owned()))?;
     let shown = quote(prefix.as_bytes(), 64);
-    if !Regex::new(PREFIX).is_ok_and(|allowed| allowed.is_match(prefix)) {
+    static ALLOWED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(PREFIX).ok());
+    if !ALLOWED.as_ref().is_some_and(|allowed| allowed.is_match(prefix)) {
         return Err(wrong(format!("prefix \"{shown}\" is not like {PREFIX}")));
     }
     if wrong::names(backends).contains(&prefix) || LATER.contains(&prefix) {
@@ -176,7 +190,7 @@ fn backend(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Res
     })
 }
 
-fn config(fields: &Map<String, Value>, flaws: &mut Vec<Flaw>) -> BTreeMap<String, String> {
+fn config(fields: &Map<String, Value>, flaws: &mut Vec<Flaw>, most: usize) -> BTreeMap<String, String> {
     let mut config = BTreeMap::new();
     match fields.get("config") {
         None | Some(Value::Null) => {}
@@ -185,6 +199,7 @@ fn config(fields: &Map<String, Value>, flaws: &mut Vec<Flaw>) -> BTreeMap<String
                 match text(value) {
                     Ok(Some(value)) => drop(config.insert(option.clone(), value)),
                     Ok(None) => {}
+                    Err(_) if flaws.len() >= most => {}
                     Err(what) => {
                         let path = format!("config.{}", quote(option.as_bytes(), 64));
                         flaws.push(Flaw { what: format!("{path} is {what}"), path });
@@ -272,7 +287,7 @@ mod tests {
         assert!(!format!("{:?}", check(&entity, ALL)).contains("hunter2"));
         let entity = json!({"prefix": "mine", "name": "hcv", "config": {"token": "a hunter2", "port": "hunter2"}});
         assert!(!format!("{:?}", flaws(&entity)).contains("hunter2"));
-        let read = read(&entity, ALL).unwrap();
+        let read = read(&entity, ALL, FLAWS).unwrap();
         assert!(read.config.contains_key("token") && !format!("{read:?}").contains("hunter2"), "{read:?}");
     }
 }

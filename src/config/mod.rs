@@ -2,7 +2,7 @@
 //! environment, which wins over them as in Kong; for a vault entity, its own config instead of those two; and, where an
 //! option allows it, a reference's query.
 
-mod entities;
+pub mod declarative;
 pub mod entity;
 mod needs;
 mod referred;
@@ -23,7 +23,7 @@ use crate::options::OWN;
 use crate::reference::{Reference, is_reference};
 use crate::secret::Secret;
 use crate::settings::{Sealed, Settings};
-pub use entities::LIMIT as LARGEST_FILE;
+pub use declarative::LIMIT as LARGEST_FILE;
 pub use referred::Referred;
 pub use source::Source;
 use vaults::Vaults;
@@ -37,6 +37,11 @@ const LATER: [&str; 4] = ["gcp", "azure", "conjur", "fs"];
 
 /// What else Kong's own configuration holds: in one that it shares with us, those keys are nobody's mistake.
 const KONGS_OWN: [&str; 5] = ["vault_gcp_", "vault_azure_", "vault_conjur_", "vault_fs_", "vault_rotation_interval"];
+
+/// Whether a key is one of those.
+pub fn is_kongs_own(key: &str) -> bool {
+    KONGS_OWN.iter().any(|known| key.starts_with(known))
+}
 
 /// kong-vault's own options and all vaults.
 #[derive(Debug)]
@@ -101,7 +106,7 @@ impl Config {
                 }
             } else if let Some((backend, option)) = of_backend(key, backends) {
                 of_backends.entry(backend).or_default().push(entry(option));
-            } else if !KONGS_OWN.iter().any(|known| key.starts_with(known)) {
+            } else if !is_kongs_own(key) {
                 flaw.get_or_insert_with(|| wrong::unknown_key(&entry(key), backends));
             }
         }
@@ -128,7 +133,7 @@ impl Config {
     }
 
     fn add_entities(&mut self, path: &str, backends: &[&'static Descriptor], referred: &Referred) -> Result<()> {
-        let file = entities::read(path, backends)?;
+        let file = declarative::read(path, backends)?;
         for entity in &file.entities {
             let settings = vaults::of_entity(entity, path, referred);
             let added = self.vaults.add(&entity.prefix, entity.backend, settings);
@@ -249,7 +254,8 @@ fn enabled(wanted: &[String], set_by: &str, backends: &[&'static Descriptor]) ->
     for name in wanted {
         match (name.as_str(), backends.iter().find(|backend| backend.name == name)) {
             ("off", _) if wanted.len() == 1 => {}
-            ("bundled", _) => enabled.extend(wrong::names(backends)),
+            ("bundled", _) => enabled = wrong::names(backends),
+            (_, Some(backend)) if enabled.contains(&backend.name) => {}
             (_, Some(backend)) => enabled.push(backend.name),
             (name, None) => return Err(wrong::unknown_vault(name, set_by, backends)),
         }

@@ -194,7 +194,9 @@ pub fn did_you_mean(name: &str, known: &[&str]) -> String {
     if length > SHOWN {
         return String::new();
     }
-    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+    // The distance is no less than the difference of the lengths, and takes long to compute.
+    let near = known.iter().filter(|known| known.len().abs_diff(length) <= 2 || !known.is_ascii());
+    let nearest = near.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
     match nearest {
         Some((distance, known)) if distance <= 2 && distance * 2 <= length => format!(" (did you mean {known}?)"),
         _ => String::new(),

@@ -31,6 +31,9 @@ const BEACON: &str = ".changes";
 /// The largest file, in bytes.
 const LIMIT: u64 = 16 * 1024 * 1024;
 
+/// How many entities are kept: each takes some KB in every worker.
+const MOST: usize = 4096;
+
 /// How often entities are read that change meanwhile, before the lock is waited for.
 const READS: usize = 3;
 
@@ -223,6 +226,10 @@ fn create(folder: &Path, name: &str) -> io::Result<File> {
 
 /// The entities' file as text, an entity a line.
 fn written(vaults: &[Record]) -> Result<Zeroizing<Vec<u8>>> {
+    if vaults.len() > MOST {
+        let text = format!("the vault entities would be more than {MOST}: delete some first");
+        return Err(Error::new(Kind::Invalid, text));
+    }
     let size: usize = vaults.iter().map(|vault| vault.weight() + 2).sum();
     let mut text = Zeroizing::new(Vec::with_capacity(size + 64));
     text.extend_from_slice(b"{\"_format_version\":\"3.0\",\"vaults\":[");

@@ -1,13 +1,13 @@
 //! The keys of a kong.conf and the environment's variables: those of ours, and whichever others are references.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::references::{Found, look_alike};
-use super::table::{Place, Row};
+use super::table::{Mistakes, Place, Row};
 use crate::backend::ALL;
 use crate::bootstrap;
 use crate::cli::conf_file;
-use crate::config::{Config, Referred, Source, options_of};
+use crate::config::{Config, Referred, Source, is_kongs_own, options_of};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::options::{OWN, Opt};
@@ -36,6 +36,7 @@ pub struct Keys {
     pub rows: Vec<Row>,
     pub references: Vec<Found>,
     pub settings: Settings,
+    mistakes: Mistakes,
 }
 
 /// One key as it was set.
@@ -68,34 +69,35 @@ pub fn judge(file: Option<(&str, &str)>, environment: &Environment, timeout: Opt
     let mut keys = Keys::default();
     if let Some((name, text)) = file {
         keys.settings.file = name.to_owned();
-        let (settings, rows) = of_file(name, text);
-        keys.rows = rows;
+        let settings = of_file(name, text, &mut keys.mistakes);
         let right = keys.take(Origin::File(name), &settings, true);
         let right = right.into_iter().map(|it| (it.key.clone(), it.value.as_str().unwrap_or_default().to_owned()));
         keys.settings.conf = right.collect();
     }
     let settings = of_environment(environment);
     let right = keys.take(Origin::Environment, &settings, false);
-    let wrong =
-        settings.iter().filter(|it| conf_file::is_ours(&it.key) && !right.iter().any(|good| good.name == it.name));
+    let good: HashSet<_> = right.iter().map(|good| good.name.as_str()).collect();
+    let wrong = settings.iter().filter(|it| conf_file::is_ours(&it.key) && !good.contains(it.name.as_str()));
     let mut gone: Vec<_> = wrong.map(|it| it.name.as_str()).collect();
     if let Some(timeout) = timeout {
         gone.push("KONG_VAULT_FETCH_TIMEOUT");
         keys.settings.conf.insert(TIMEOUT.to_owned(), timeout.to_owned());
     }
     keys.settings.environment = environment.without(&gone);
+    let mistakes = std::mem::take(&mut keys.mistakes);
+    keys.rows.extend(mistakes.finish());
     keys
 }
 
 /// What a file sets. Of a key that is there twice, the last counts.
-fn of_file(name: &str, text: &str) -> (Vec<Setting>, Vec<Row>) {
-    let (mut settings, mut rows): (Vec<Setting>, _) = (Vec::new(), Vec::new());
+fn of_file(name: &str, text: &str, mistakes: &mut Mistakes) -> Vec<Setting> {
+    let mut settings: Vec<Setting> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     for line in conf_file::lines(text) {
         let line = match line {
             Ok(line) => line,
             Err(number) => {
-                rows.push(Place::new(name, number).wrong("line", "is not `key = value`"));
+                mistakes.push(Place::new(name, number).wrong("line", "is not `key = value`"));
                 continue;
             }
         };
@@ -111,12 +113,12 @@ fn of_file(name: &str, text: &str) -> (Vec<Setting>, Vec<Row>) {
                     "this key is there twice: this line counts, and line {} doesn't",
                     settings[*index].place.line
                 );
-                rows.push(setting.place.odd(&setting.name, why));
+                mistakes.push(setting.place.odd(&setting.name, why));
                 settings[*index] = setting;
             }
         }
     }
-    (settings, rows)
+    settings
 }
 
 fn of_environment(environment: &Environment) -> Vec<Setting> {
@@ -131,7 +133,8 @@ impl Keys {
     /// Says what is wrong with each setting. Returns those of ours that are right, also together. `shown`: whether there
     /// are rows for those, too.
     fn take<'a>(&mut self, origin: Origin<'_>, settings: &'a [Setting], shown: bool) -> Vec<&'a Setting> {
-        let mut right: Vec<&Setting> = Vec::new();
+        // Those of them that have a say in what others mean: each is judged together with all before it.
+        let (mut right, mut together): (Vec<&Setting>, Vec<&Setting>) = (Vec::new(), Vec::new());
         for setting in settings {
             let text = setting.value.as_str().unwrap_or_default().trim();
             if !conf_file::is_ours(&setting.key) {
@@ -145,15 +148,25 @@ impl Keys {
                 right.push(setting);
                 continue;
             }
-            let (alone, wanted) = load(origin, &[setting]);
+            let is_known = option(&setting.key).is_some();
+            if !is_known && self.mistakes.is_full() {
+                self.mistakes.push(setting.place.wrong(&setting.name, "unknown option"));
+                continue;
+            }
+            let (alone, wanted) = match is_known || !is_kongs_own(&setting.key) {
+                true => load(origin, &[setting]),
+                false => (Ok(()), false),
+            };
             if setting.is_reference() && wanted {
                 self.settings.referring.push(setting.name.clone());
                 self.references.push(setting.found(text));
                 right.push(setting);
+                together.push(setting);
                 continue;
             }
             let flaws = match alone {
-                Ok(()) => load(origin, &[&right[..], &[setting]].concat()).0.err().into_iter().collect(),
+                Ok(()) if !is_known => Vec::new(),
+                Ok(()) => load(origin, &[&together[..], &[setting]].concat()).0.err().into_iter().collect(),
                 Err(error) if setting.key == "vaults" => names(origin, setting).unwrap_or_else(|| vec![error]),
                 Err(error) => vec![error],
             };
@@ -161,12 +174,13 @@ impl Keys {
                 let accepted = option(&setting.key).filter(|opt| opt.read(text).is_none());
                 let why =
                     |flaw: &Error| accepted.map_or(flaw.to_string(), |opt| format!("has to be {}", opt.accepts()));
-                self.rows.extend(flaws.iter().map(|flaw| setting.place.wrong(&setting.name, why(flaw))));
+                flaws.iter().for_each(|flaw| self.mistakes.push(setting.place.wrong(&setting.name, why(flaw))));
                 continue;
             }
             right.push(setting);
+            together.extend(Some(setting).filter(|_| is_known));
             match look_alike(text) {
-                Some(why) => self.rows.push(setting.place.odd(&setting.name, why)),
+                Some(why) => self.mistakes.push(setting.place.odd(&setting.name, why)),
                 None if shown => self.rows.push(setting.place.good(&setting.name)),
                 None => {}
             }
@@ -182,7 +196,7 @@ impl Keys {
         } else if is_reference(text.as_bytes()) {
             self.references.push(setting.found(text));
         } else if let Some(why) = look_alike(text) {
-            self.rows.push(setting.place.odd(&setting.name, why));
+            self.mistakes.push(setting.place.odd(&setting.name, why));
         }
     }
 }

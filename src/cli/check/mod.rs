@@ -8,7 +8,6 @@ mod entities;
 mod keys;
 mod references;
 mod table;
-mod tree;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -42,7 +41,7 @@ struct Declarative {
     checked: Checked,
 }
 
-pub fn run(files: &[PathBuf], conf: Option<&Path>, resolve: bool, timeout: Option<&str>) -> Outcome {
+pub(super) fn run(files: &[PathBuf], conf: Option<&Path>, resolve: bool, timeout: Option<&str>) -> Outcome {
     if let Some(Err(why)) = timeout.map(get::seconds) {
         return Outcome::Misuse(why);
     }
@@ -53,6 +52,12 @@ pub fn run(files: &[PathBuf], conf: Option<&Path>, resolve: bool, timeout: Optio
         (Ok(inputs), Ok(conf)) => report(&check(&inputs, conf.as_ref(), resolve, timeout)),
         (Err(why), _) | (_, Err(why)) => Outcome::Misuse(why),
     }
+}
+
+/// The table of one file by its name and text, and how many mistakes it tells.
+pub fn look_at(name: &str, bytes: Vec<u8>) -> (String, usize) {
+    let input = Input::of(Path::new(name), bytes, None);
+    table::render(&check(std::slice::from_ref(&input), None, false, None))
 }
 
 fn report(rows: &[Row]) -> Outcome {
@@ -127,6 +132,10 @@ impl Input {
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
         read.map_err(|err| format!("can't be read ({err})"))?;
+        Ok(Self::of(path, bytes, is_conf))
+    }
+
+    fn of(path: &Path, bytes: Vec<u8>, is_conf: Option<bool>) -> Input {
         let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let (text, not_text) = match String::from_utf8(bytes) {
             Ok(text) => (text, None),
@@ -143,7 +152,7 @@ impl Input {
             true => (String::new(), Some((1, format!("is larger than {limit} bytes")))),
             false => (text, not_text),
         };
-        Ok(Input { name: path.display().to_string(), identity, is_conf, text, flaw })
+        Input { name: path.display().to_string(), identity, is_conf, text, flaw }
     }
 
     fn row(&self) -> Option<Row> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use super::keys::Settings;
-use super::table::{Place, Row};
+use super::table::{Mistakes, Place, Row, Verdict};
 use crate::backend::ALL;
 use crate::config::entity::Entity;
 use crate::config::{Listed, Referred, did_you_mean};
@@ -22,6 +22,9 @@ pub struct Found {
     pub what: String,
     pub reference: String,
 }
+
+/// With how many names an unknown one is compared.
+const COMPARED: usize = 200;
 
 /// Entities by prefix; those that are wrong by themselves are `None`.
 pub type Entities = BTreeMap<String, Option<Entity>>;
@@ -59,18 +62,27 @@ pub fn judge(found: &[Found], settings: &Settings, entities: &Entities, whole: b
     if resolve {
         fetch(&mut verdicts, settings, entities);
     }
-    let row = |it: &Found| match &verdicts[it.reference.as_str()] {
+    let (mut rows, mut mistakes) = (Vec::new(), Mistakes::default());
+    let row = |it: &Found, say_more: bool| match &verdicts[it.reference.as_str()] {
         Ok(()) => it.place.good(what(it)),
         Err(error) if error.kind() == Kind::UnknownVault => {
             let name = parse(it.reference.as_bytes()).map(|parsed| parsed.name).unwrap_or_default();
-            match unknown(&String::from_utf8_lossy(&name), entities) {
+            let more = say_more.then(|| unknown(&String::from_utf8_lossy(&name), entities)).flatten();
+            match more {
                 None if !whole => it.place.odd(what(it), "not judged: its vault may be in what can't be read"),
                 more => it.place.wrong(what(it), format!("{error}{}", more.unwrap_or_default())),
             }
         }
         Err(error) => it.place.wrong(what(it), error.to_string()),
     };
-    found.iter().map(row).collect()
+    for it in found {
+        match row(it, !mistakes.is_full()) {
+            row if row.verdict == Verdict::Good => rows.push(row),
+            row => mistakes.push(row),
+        }
+    }
+    rows.extend(mistakes.finish());
+    rows
 }
 
 fn what(it: &Found) -> String {
@@ -85,7 +97,7 @@ fn unknown(name: &str, entities: &Entities) -> Option<String> {
     if let Some(needs) = needs {
         return Some(format!(": it is switched off, since option vaults doesn't name {needs}"));
     }
-    let known: Vec<_> = backends.chain(entities.keys().map(String::as_str)).collect();
+    let known: Vec<_> = backends.chain(entities.keys().map(String::as_str)).take(COMPARED).collect();
     Some(did_you_mean(name, &known)).filter(|meant| !meant.is_empty())
 }
 

@@ -29,6 +29,39 @@ pub struct Row {
     pub verdict: Verdict,
 }
 
+/// How many mistakes of one file are shown. A row is much longer than what it takes to make a mistake.
+const MOST: usize = 1000;
+
+/// Rows about mistakes; of too many, only the number.
+#[derive(Debug, Default)]
+pub struct Mistakes {
+    rows: Vec<Row>,
+    more: Option<(String, usize)>,
+}
+
+impl Mistakes {
+    pub fn push(&mut self, row: Row) {
+        if self.rows.len() < MOST {
+            self.rows.push(row);
+        } else {
+            self.more.get_or_insert((row.place.source, 0)).1 += 1;
+        }
+    }
+
+    /// Whether further mistakes are only counted: nobody has to find out what to say of them.
+    pub fn is_full(&self) -> bool {
+        self.rows.len() >= MOST
+    }
+
+    pub fn finish(mut self) -> Vec<Row> {
+        if let Some((source, more)) = self.more {
+            let what = format!("there are at least {more} mistakes more, which are not shown: mend these first");
+            self.rows.push(Place::new(&source, 0).wrong("file", what));
+        }
+        self.rows
+    }
+}
+
 impl Place {
     pub fn new(source: &str, line: usize) -> Self {
         Self { source: source.to_owned(), line }

@@ -1,16 +1,25 @@
-//! Vault entities from a declarative file in Kong's format, YAML or JSON (which YAML includes).
+//! Vault entities from a declarative file in Kong's format, YAML or JSON. Whoever loads such a file and whoever checks it
+//! sees it as the same tree.
 
+mod json;
+mod tree;
+mod value;
+mod yaml;
+
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
-
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::entity::{self, Entity};
 use crate::backend::Descriptor;
-use crate::error::{Error, Kind, Result, quote};
+use crate::error::{Error, Kind as ErrorKind, Result, quote};
+pub use tree::{Flaw, Id, Kind, Tree};
+pub use value::read as value;
 
 /// The largest file that is read, in bytes. Kong's own files hold services and routes too, and can be large.
 pub const LIMIT: u64 = 16 * 1024 * 1024;
+
+/// How many vault entities a file may hold: each takes some KB.
+pub const MOST: usize = 4096;
 
 /// What a file holds.
 #[derive(Debug, Default)]
@@ -20,61 +29,118 @@ pub struct Entities {
     pub broken: Vec<(Option<String>, Error)>,
 }
 
-/// What else stands in the file is Kong's.
-#[derive(Deserialize)]
-struct File {
-    #[serde(default)]
-    vaults: Option<Vec<serde_yaml_ng::Value>>,
+impl Tree {
+    /// The list of vault entities, where there is one. An error says what is wrong, and where: then nothing in the file
+    /// counts. What else stands in it is Kong's.
+    pub fn vaults(&self) -> std::result::Result<Option<Id>, (Id, &'static str)> {
+        let Some(written) = self.root else { return Ok(None) };
+        match self.meaning(written) {
+            Some((root, Kind::Map)) => self.names(root)?,
+            Some((root, Kind::Text { plain: true })) if self.is_null(root) => return Ok(None),
+            _ => return Err((written, "holds no `vaults` and nothing else of Kong's: it is one value")),
+        }
+        let Some((_, list)) = self.find(written, "vaults") else { return Ok(None) };
+        if self.is_endless(list) {
+            return Err((list, value::ENDLESS));
+        }
+        match self.meaning(list) {
+            Some((meant, Kind::List)) if self.is_too_large(list) || self.is_too_large(meant) => {
+                Err((list, "is too large with its aliases (`*name`) written out"))
+            }
+            Some((meant, Kind::List)) if self.items(meant).nth(MOST).is_some() => {
+                Err((list, "holds more than 4096 vault entities"))
+            }
+            Some((meant, Kind::List)) => Ok(Some(meant)),
+            Some((meant, Kind::Text { plain: true })) if self.is_null(meant) => Ok(None),
+            _ => Err((list, "has to be a list of vault entities")),
+        }
+    }
+
+    fn names(&self, root: Id) -> std::result::Result<(), (Id, &'static str)> {
+        match self.pairs(root).find(|(key, _)| self.text(*key).is_none()) {
+            Some((key, _)) => Err((key, "the names at the top of a file have to be texts")),
+            None => Ok(()),
+        }
+    }
+
+    fn is_null(&self, id: Id) -> bool {
+        matches!(self.text(id), Some("" | "~" | "null" | "Null" | "NULL"))
+    }
 }
 
 /// Reads all entities of a file. Called at load, never while requests are served: it blocks. An error here is the whole
 /// file's.
 pub fn read(path: &str, backends: &[&'static Descriptor]) -> Result<Entities> {
-    let wrong = |what: String| {
-        Error::new(Kind::Config, format!("vault_declarative_config {}: {what}", quote(path.as_bytes(), 256)))
-    };
+    let wrong = |what: String| wrong(path, &what);
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_string(&mut text));
     read.map_err(|err| wrong(format!("can't be read ({err})")))?;
     if text.len() as u64 > LIMIT {
         return Err(wrong(format!("is larger than {LIMIT} bytes")));
     }
-    // The parser's own messages may quote values, and a value may be a token: only the place is told.
-    let file: File = serde_yaml_ng::from_str(&text).map_err(|err| {
-        let place = err.location().map_or(String::new(), |at| format!("line {} column {}: ", at.line(), at.column()));
-        wrong(format!("{place}is no YAML or JSON in Kong's format, with a list `vaults`"))
+    of_text(path, &text, backends)
+}
+
+/// What is wrong with the file of that path.
+fn wrong(path: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("vault_declarative_config {}: {what}", quote(path.as_bytes(), 256)))
+}
+
+/// `read` for a text.
+pub fn of_text(path: &str, text: &str, backends: &[&'static Descriptor]) -> Result<Entities> {
+    let tree = Tree::read(path, text);
+    // A value may be a token: only the place is told.
+    if let Some(flaw) = &tree.flaw {
+        let place = match flaw.column {
+            0 => format!("line {}", flaw.line),
+            column => format!("line {} column {column}", flaw.line),
+        };
+        let what = if flaw.is_syntax { "is no YAML or JSON" } else { "is more than is read" };
+        return Err(wrong(path, &format!("{place}: {what} ({})", flaw.why)));
+    }
+    let list = tree.vaults().map_err(|(id, why)| {
+        let at = tree.place(id);
+        let place = format!("line {} column {}", at.line, at.column);
+        wrong(path, &format!("{place}: is no YAML or JSON in Kong's format, with a list `vaults` ({why})"))
     })?;
-    let mut found = Entities::default();
-    for (index, written) in file.vaults.unwrap_or_default().into_iter().enumerate() {
+    let (mut found, mut prefixes, mut lost) = (Entities::default(), HashSet::new(), HashMap::new());
+    for (index, item) in list.into_iter().flat_map(|list| tree.items(list)).enumerate() {
         let entry = index + 1;
-        match read_one(written, backends) {
+        match read_one(&tree, item, backends) {
             Err((prefix, what)) => {
-                let shown = prefix.as_ref().map_or(String::new(), |prefix| format!(" ({prefix})"));
-                found.broken.push((prefix, wrong(format!("entry {entry} of vaults{shown}: {what}"))));
+                let wrong = || {
+                    let shown = prefix.as_ref().map_or(String::new(), |prefix| format!(" ({prefix})"));
+                    wrong(path, &format!("entry {entry} of vaults{shown}: {what}"))
+                };
+                lost.entry(prefix.clone()).or_insert_with(|| (index, wrong()));
             }
-            Ok(entity) if found.entities.iter().any(|other| other.prefix == entity.prefix) => {
+            Ok(entity) if !prefixes.insert(entity.prefix.clone()) => {
                 let what = format!("entry {entry} of vaults ({}): this prefix is there twice", entity.prefix);
-                found.broken.push((Some(entity.prefix), wrong(what)));
+                lost.entry(Some(entity.prefix)).or_insert_with(|| (index, wrong(path, &what)));
             }
             Ok(entity) => found.entities.push(entity),
         }
     }
+    // The first mistake is the one that is told.
+    let mut lost: Vec<_> = lost.into_iter().collect();
+    lost.sort_by_key(|(_, (index, _))| *index);
+    found.broken = lost.into_iter().map(|(prefix, (_, error))| (prefix, error)).collect();
     Ok(found)
 }
 
 /// An entity, or its prefix and the first thing that is wrong with it.
 fn read_one(
-    mut written: serde_yaml_ng::Value,
+    tree: &Tree,
+    item: Id,
     backends: &[&'static Descriptor],
 ) -> std::result::Result<Entity, (Option<String>, String)> {
-    written
-        .apply_merge()
-        .map_err(|_| (None, "is no vault entity: its `<<` merges in what is no mapping".to_owned()))?;
-    let written: Value = serde_yaml_ng::from_value(written)
-        .map_err(|_| (None, "is no vault entity: the names in it have to be texts".to_owned()))?;
-    entity::read(&written, backends).map_err(|flaws| {
+    let written = value::read(tree, item).map_err(|(_, why)| (None, format!("is no vault entity: {why}")))?;
+    entity::read(&written, backends, 1).map_err(|flaws| {
         let named = !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty());
-        let prefix = written.get("prefix").and_then(Value::as_str).filter(|_| named);
+        let prefix = written.get("prefix").and_then(serde_json::Value::as_str).filter(|_| named);
         (prefix.map(str::to_owned), flaws.into_iter().next().map(|flaw| flaw.what).unwrap_or_default())
     })
 }
+
+#[cfg(test)]
+mod tests;

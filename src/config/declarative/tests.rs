@@ -1,0 +1,126 @@
+//! The tree of a file, and the values in it.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::tree::Tree;
+
+/// What ends a line in YAML.
+const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+
+/// What another reader of YAML, which takes scalars as YAML 1.2 does, makes of a text.
+fn theirs(text: &str) -> Option<Value> {
+    let mut value: serde_yaml_ng::Value = serde_yaml_ng::from_str(text).ok()?;
+    value.apply_merge().ok()?;
+    serde_yaml_ng::from_value(value).ok()
+}
+
+fn ours(text: &str) -> Option<Value> {
+    let tree = Tree::read("kong.yml", text);
+    tree.flaw.is_none().then(|| super::value(&tree, tree.root?).ok()).flatten()
+}
+
+#[test]
+fn values_are_those_that_will_be_read() {
+    for text in [
+        "[1, -1, +1, 0x1f, 0o17, 0b1, 017, 1.5, 1e3, .5, 1_000, 12:30:45, 2001-01-01]",
+        "[true, True, yes, on, No, null, ~, Null, '', \"1\", '~', '---']",
+        "- -1\n- --\n- -\n- - --1\n- ---1\n-\n",
+        "[!!str 1]",
+        "[! 1]",
+        "[!x 1]",
+        "[!x {a: 1}]",
+        "{a: , b: }",
+        "a: |\n  x\n  y\nb: >-\n  x\n  y\nc: x\n  y\n",
+        "x: &x {a: 1, b: 2}\ny: &y {a: 3, c: 4}\nz: {<<: [*x, *y], b: 5}\nw:\n  <<: *x\n  d: *y\n",
+        "{\"a\": \"\\u00e9\\/\", \"b\": [1.50, 1e400]}",
+    ] {
+        assert_eq!(ours(text), theirs(text), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_plain_scalar_is_what_will_be_read(text in "[0-9a-fA-FxorutnlyesNO+.~_:-]{1,8}") {
+        if let (Some(ours), Some(theirs)) = (ours(&format!("- {text}\n")), theirs(&format!("- {text}\n"))) {
+            prop_assert_eq!(ours, theirs);
+        }
+    }
+}
+
+#[test]
+fn a_value_is_where_its_key_is_and_an_item_where_it_is() {
+    let tree = Tree::read("kong.yml", "\u{feff}# c\r\na:\r\n  - 1\r\n\n  -\n    b: |\n      x\n    c:\n      d\n");
+    assert_eq!(tree.flaw, None);
+    let places: Vec<_> = tree.ids().map(|id| (tree.path(id), tree.line(id))).collect();
+    let expected = [
+        ("", 2),
+        ("{key}", 2),
+        ("a", 2),
+        ("a[0]", 3),
+        ("a[1]", 6),
+        ("a[1]{key}", 6),
+        ("a[1].b", 6),
+        ("a[1]{key}", 8),
+        ("a[1].c", 8),
+    ];
+    assert_eq!(places, expected.map(|(path, line)| (path.to_owned(), line)));
+}
+
+proptest! {
+    #[test]
+    fn whatever_stands_in_a_file_there_is_an_end(
+        name in prop_oneof![Just("a.yml"), Just("a.json")],
+        text in "([-?:,\\[\\]{}&*!|>'\"%@`#a-c0 \n\t=\u{feff}\0]|---|\\.\\.\\.|<<: |: |- |&a |\\*a|!!str |%TAG |\\\\u){0,60}"
+    ) {
+        let tree = Tree::read(name, &text);
+        prop_assert!(tree.ids().len() <= 2 * text.len() + 2);
+        for id in tree.ids() {
+            prop_assert!(tree.line(id) >= 1 && tree.line(id) <= text.split(BREAKS).count() + 1);
+            let _ = (tree.path(id), tree.find(id, "a"));
+        }
+    }
+}
+
+#[test]
+fn json_is_read_as_json_wherever_it_is_some() {
+    let json = "{\"a\": \"\\ud83d\\udd10\", \"b\u{7f}\": \"\u{ffff}\\/\", \"<<\": [1, -0.5e3, true, null],\n \"c\": {\"a\": {}}, \"a\": []}";
+    for name in ["kong.json", "kong.yml"] {
+        let tree = Tree::read(name, json);
+        assert_eq!(tree.flaw, None, "{name}");
+        let root = tree.root.unwrap();
+        let expected: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(super::value(&tree, root).unwrap(), expected);
+        let (key, value) = tree.find(root, "c").unwrap();
+        assert_eq!((tree.place(key).line, tree.place(key).column, tree.path(value)), (2, 2, "c".to_owned()));
+    }
+    for no_json in [
+        "{a: 1}",
+        "{\"a\": 1,}",
+        "{\"a\": 01}",
+        "{\"a\": [1 2]}",
+        "{\"a\": nil}",
+        "{\"a\" 1}",
+        "{]",
+        "{} {}",
+        "{\"a\"}",
+    ] {
+        let tree = Tree::read("kong.json", no_json);
+        assert!(tree.merges, "{no_json} is left to YAML");
+    }
+}
+
+#[test]
+fn tags_of_yaml_are_taken_and_others_are_not() {
+    let read = |text: &str| {
+        let tree = Tree::read("kong.yml", text);
+        tree.root.and_then(|root| super::value(&tree, root).ok())
+    };
+    assert_eq!(
+        read("[!!str 1, !!int \"1\", !!float 1, !!bool 'true', !!null '', !!seq [], !!map {}]").unwrap(),
+        serde_json::json!(["1", 1, 1, true, null, [], {}])
+    );
+    for refused in ["!!int x", "!!bool 1", "!!map []", "!mine 1", "!mine {}", "!!set {}", "!!binary aGk="] {
+        assert_eq!(read(refused), None, "{refused}");
+    }
+}

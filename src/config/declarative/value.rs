@@ -1,0 +1,145 @@
+//! What a vault entity's values are: aliases written out, `<<` merged in, and plain texts taken for what YAML takes them.
+
+use serde_json::{Map, Number, Value};
+
+use super::tree::{Id, Kind, Tree};
+
+pub const ENDLESS: &str = "its alias (`*name`) stands within what it means";
+const MERGES_NO_MAP: &str = "its `<<` merges in what is no mapping";
+const TAGGED: &str = "it has a tag (`!name`), which is not read";
+const TOO_LARGE: &str = "it has a number that is too large to be read";
+
+/// What is wrong, and where.
+pub type Refused = (Id, &'static str);
+
+/// Reads one value. It has to be one that is neither endless nor too large (`Tree::vaults`).
+pub fn read(tree: &Tree, id: Id) -> Result<Value, Refused> {
+    let Some((id, kind)) = tree.meaning(id) else { return Err((id, ENDLESS)) };
+    let tag = Tag::of(tree.tag(id)).ok_or((id, TAGGED))?;
+    match kind {
+        Kind::Text { plain } => scalar(tree.text(id).unwrap_or_default(), plain, tag).map_err(|why| (id, why)),
+        Kind::List if matches!(tag, Tag::None | Tag::List) => {
+            tree.items(id).map(|item| read(tree, item)).collect::<Result<_, _>>().map(Value::Array)
+        }
+        Kind::Map if matches!(tag, Tag::None | Tag::Map) => map(tree, id).map(Value::Object),
+        Kind::List | Kind::Map => Err((id, TAGGED)),
+        Kind::Alias => Err((id, ENDLESS)),
+    }
+}
+
+fn map(tree: &Tree, id: Id) -> Result<Map<String, Value>, Refused> {
+    let mut fields = Map::new();
+    for (key, written) in tree.pairs(id).filter(|(key, _)| !tree.is_merge(*key)) {
+        let Value::String(name) = read(tree, key)? else {
+            return Err((key, "the names in a vault entity have to be texts"));
+        };
+        fields.insert(name, read(tree, written)?);
+    }
+    if let Some((key, value)) = tree.merge(id) {
+        let is_right = matches!(tree.meaning(value), Some((_, Kind::Map | Kind::List)));
+        for map in tree.merged(id) {
+            let Value::Object(merged) = read(tree, map)? else { return Err((key, MERGES_NO_MAP)) };
+            for (name, value) in merged {
+                fields.entry(name).or_insert(value);
+            }
+        }
+        if !is_right {
+            return Err((key, MERGES_NO_MAP));
+        }
+    }
+    Ok(fields)
+}
+
+/// The tags of YAML itself; another is nothing that is read.
+#[derive(Clone, Copy, PartialEq)]
+enum Tag {
+    None,
+    Text,
+    Null,
+    Boolean,
+    Integer,
+    Float,
+    List,
+    Map,
+}
+
+impl Tag {
+    fn of(tag: Option<&str>) -> Option<Self> {
+        let Some(tag) = tag else { return Some(Tag::None) };
+        Some(match tag.strip_prefix("tag:yaml.org,2002:")? {
+            "str" => Tag::Text,
+            "null" => Tag::Null,
+            "bool" => Tag::Boolean,
+            "int" => Tag::Integer,
+            "float" => Tag::Float,
+            "seq" => Tag::List,
+            "map" => Tag::Map,
+            _ => return None,
+        })
+    }
+}
+
+fn scalar(text: &str, plain: bool, tag: Tag) -> Result<Value, &'static str> {
+    let value = match (tag, plain) {
+        (Tag::None, false) | (Tag::Text, _) => return Ok(text.into()),
+        (Tag::List | Tag::Map, _) => return Err(TAGGED),
+        _ => untagged(text)?,
+    };
+    let is_right = match tag {
+        Tag::Null => value.is_null(),
+        Tag::Boolean => value.is_boolean(),
+        Tag::Integer => value.is_i64() || value.is_u64(),
+        Tag::Float => value.is_number(),
+        _ => true,
+    };
+    if is_right { Ok(value) } else { Err(TAGGED) }
+}
+
+/// What a plain text is; an error for a whole number that has no place anywhere.
+fn untagged(text: &str) -> Result<Value, &'static str> {
+    Ok(match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => true.into(),
+        "false" | "False" | "FALSE" => false.into(),
+        _ if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) => text.into(),
+        // Kong's JSON has no place for these.
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" | ".nan" | ".NaN"
+        | ".NAN" => Value::Null,
+        _ => {
+            if let Some(number) = whole(text) {
+                return number.ok_or(TOO_LARGE);
+            }
+            match text.strip_prefix('+').unwrap_or(text).parse::<f64>() {
+                Ok(number) if number.is_finite() && !is_padded(text) && !text.starts_with("+-") => {
+                    Number::from_f64(number).map_or(Value::Null, Value::Number)
+                }
+                _ => text.into(),
+            }
+        }
+    })
+}
+
+/// A whole number; within, `None` for one of more than 64 bits. One of more than 128 is none, but may be a fraction's.
+fn whole(text: &str) -> Option<Option<Value>> {
+    let negative = text.starts_with('-');
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let radixes = [("0x", 16), ("0o", 8), ("0b", 2)];
+    let other = radixes.iter().find_map(|(prefix, radix)| Some((digits.strip_prefix(prefix)?, *radix)));
+    let (digits, radix) = other.unwrap_or((digits, 10));
+    if digits.starts_with('+') || (radix == 10 && is_padded(text)) {
+        return None;
+    }
+    let number = u128::from_str_radix(digits, radix).ok()?;
+    if negative {
+        let number = i128::try_from(number).ok()?;
+        Some(i64::try_from(-number).ok().map(Value::from))
+    } else {
+        Some(u64::try_from(number).ok().map(Value::from))
+    }
+}
+
+/// A number with zeros before it is a text.
+fn is_padded(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
+}

@@ -1,0 +1,105 @@
+//! YAML by the parser that Kong has, as steps for a tree.
+
+use std::io::{BufRead, Read, Result};
+
+use libyaml_safer::{Error, EventData, Parser, ScalarStyle};
+
+use super::tree::{Builder, Event, Flaw, Place};
+
+/// How many `%TAG` lines a file may have: the parser compares each with all others.
+const DIRECTIVES: usize = 64;
+
+/// How many bytes the parser is given at a time.
+const CHUNK: usize = 4096;
+
+pub fn read(text: &str, builder: &mut Builder) -> std::result::Result<(), Flaw> {
+    let flaw = |line, why: &str, is_syntax| Flaw { line, column: 0, why: why.to_owned(), is_syntax };
+    if text.lines().filter(|line| line.starts_with("%TAG")).nth(DIRECTIVES).is_some() {
+        return Err(flaw(1, "it has too many `%TAG` lines", false));
+    }
+    let mut parser = Parser::new();
+    parser.set_input(Lines(text.as_bytes()));
+    let mut documents = 0;
+    loop {
+        let event = parser.parse().map_err(|error| unreadable(text, &error))?;
+        let line = event.start_mark.line as usize + 1;
+        let at = Place { line, column: event.start_mark.column as usize + 1 };
+        let (event, anchor, tag) = match event.data {
+            EventData::StreamEnd => return Ok(()),
+            EventData::DocumentStart { .. } => {
+                documents += 1;
+                if documents > 1 {
+                    return Err(flaw(line, "a second document begins here: there has to be one", true));
+                }
+                continue;
+            }
+            EventData::StreamStart { .. } | EventData::DocumentEnd { .. } => continue,
+            EventData::Scalar { value, style, anchor, tag, .. } => {
+                let plain = style == ScalarStyle::Plain;
+                builder.take_with(Event::Text { text: &value, plain }, at, anchor, tag)?;
+                continue;
+            }
+            EventData::SequenceStart { anchor, tag, .. } => (Event::List, anchor, tag),
+            EventData::MappingStart { anchor, tag, .. } => (Event::Map, anchor, tag),
+            EventData::SequenceEnd | EventData::MappingEnd => (Event::End, None, None),
+            EventData::Alias { anchor } => (Event::Alias(anchor), None, None),
+        };
+        builder.take_with(event, at, anchor, tag)?;
+    }
+}
+
+/// The parser's words, which quote nothing of the file.
+fn unreadable(text: &str, error: &Error) -> Flaw {
+    let why = match error.context() {
+        Some(context) => format!("{context}: {}", error.problem()),
+        None => error.problem().to_owned(),
+    };
+    let (mut line, mut column) = (0, 0);
+    match error.problem_mark() {
+        Some(mark) => (line, column) = (mark.line as usize + 1, mark.column as usize + 1),
+        // It is a character that may not stand in YAML.
+        None => {
+            let forbidden = text.lines().position(|line| line.contains(is_forbidden));
+            line = line.max(forbidden.map_or(1, |line| line + 1));
+        }
+    }
+    // What is missing at the end of a file is not missing in a line after it.
+    let last = text.matches('\n').count() + 1;
+    if line > last {
+        (line, column) = (last, 0);
+    }
+    Flaw { line, column, why, is_syntax: true }
+}
+
+/// Whether the parser refuses a character wherever it stands.
+fn is_forbidden(c: char) -> bool {
+    !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// A text line by line: what is wrong with a line is found when it is its turn.
+struct Lines<'a>(&'a [u8]);
+
+impl BufRead for Lines<'_> {
+    fn fill_buf(&mut self) -> Result<&[u8]> {
+        let mut end = CHUNK.min(self.0.len());
+        // A chunk ends between two characters.
+        while self.0.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
+            end -= 1;
+        }
+        let chunk = &self.0[..end];
+        Ok(chunk.iter().position(|byte| *byte == b'\n').map_or(chunk, |at| &chunk[..=at]))
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.0 = self.0.get(amount..).unwrap_or_default();
+    }
+}
+
+impl Read for Lines<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let count = self.fill_buf()?.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.0[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}

@@ -1,0 +1,124 @@
+//! What is fed in costs work and memory that its size bounds, whatever stands in it.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use kong_vault::backend::ALL;
+use kong_vault::cli::check;
+use kong_vault::config::{Config, declarative};
+use kong_vault::document::Document;
+use kong_vault::environment::Environment;
+use kong_vault::plan::Plan;
+use kong_vault::secret::Secret;
+use support::cost::{self, Counting};
+use support::{admin, heavy};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_declarative_file_is_loaded_in_time_linear_to_its_size() {
+    for (what, make) in heavy::FILES {
+        // What is called so is read as JSON and then, where it is none, as YAML.
+        cost::is_linear(what, *make, |text| drop(declarative::of_text("kong.json", text, ALL)));
+    }
+}
+
+#[test]
+fn a_declarative_file_is_checked_in_time_linear_to_its_size() {
+    for (what, make) in heavy::FILES {
+        cost::is_linear(what, *make, |text| drop(check::look_at("kong.yml", text.as_bytes().to_vec())));
+    }
+}
+
+#[test]
+fn a_kong_conf_is_checked_in_time_linear_to_its_size() {
+    for (what, make) in heavy::CONFS {
+        cost::is_linear(what, *make, |text| drop(check::look_at("kong.conf", text.as_bytes().to_vec())));
+    }
+}
+
+#[test]
+fn a_request_to_the_admin_api_is_answered_in_time_linear_to_its_size() {
+    let bed = admin::Bed::new();
+    let kinds = [("application/json", heavy::BODIES), ("application/x-www-form-urlencoded", heavy::FORMS)];
+    for (content_type, bodies) in kinds {
+        for (what, make) in bodies {
+            cost::is_linear(&format!("{what} as {content_type}"), *make, |body| {
+                drop(bed.send("PUT", "/vaults/mine", Some(content_type), body.as_bytes()));
+            });
+        }
+    }
+}
+
+#[test]
+fn a_field_is_picked_in_time_linear_to_its_document() {
+    for (what, make) in heavy::DOCUMENTS {
+        cost::is_linear(what, *make, |text| {
+            let document = Document::new(Secret::new(text));
+            let picked = document.pick(Some(b"z"), false).is_ok();
+            assert_eq!(
+                picked,
+                !matches!(*what, "no JSON" | "a deep list that is broken off" | "a long number"),
+                "{what}"
+            );
+            let _ = (document.pick(Some(b"z"), true), document.pick(None, true), document.bytes());
+        });
+    }
+}
+
+#[test]
+fn a_reference_is_understood_in_time_linear_to_its_length() {
+    let config = Config::load(&BTreeMap::new(), &Environment::default()).unwrap();
+    for (what, make) in heavy::REFERENCES {
+        cost::is_linear(what, *make, |text| {
+            if let Err(error) = Plan::of(text.as_bytes(), &config) {
+                assert!(error.to_string().len() < 4096, "{what}: {error}");
+            }
+        });
+    }
+}
+
+/// What one MB may cost, in a build as it is released.
+#[test]
+#[ignore = "a measurement of seconds: cargo test --release --test bounds -- --ignored --nocapture"]
+fn a_megabyte_of_anything_is_answered_within_a_second_and_100_mb() {
+    let bed = admin::Bed::new();
+    let mut costs = Vec::new();
+    let mut measure = |what: String, make: heavy::Made, work: &dyn Fn(&str)| {
+        let input = make(1_000_000);
+        costs.push((cost::of(|| work(&input)), what));
+    };
+    for (what, make) in heavy::FILES {
+        measure(format!("load {what}"), *make, &|text| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("kong.yml");
+            std::fs::write(&path, text).unwrap();
+            let conf = [("vault_declarative_config".to_owned(), path.to_str().unwrap().to_owned())];
+            drop(Config::load(&conf.into(), &Environment::default()));
+        });
+        measure(format!("check {what}"), *make, &|text| drop(check::look_at("kong.yml", text.as_bytes().to_vec())));
+    }
+    for (what, make) in heavy::CONFS {
+        measure(format!("conf {what}"), *make, &|text| drop(check::look_at("kong.conf", text.as_bytes().to_vec())));
+    }
+    for (kind, bodies) in [("application/json", heavy::BODIES), ("application/x-www-form-urlencoded", heavy::FORMS)] {
+        for (what, make) in bodies {
+            measure(format!("{kind} {what}"), *make, &|body| {
+                drop(bed.send("PUT", "/vaults/mine", Some(kind), body.as_bytes()));
+            });
+        }
+    }
+    costs.sort_by_key(|(cost, _)| std::cmp::Reverse(cost.time));
+    for (cost, what) in costs.iter().take(25) {
+        println!("{:>8.1} ms {:>6.1} MB  {what}", cost.time.as_secs_f64() * 1e3, cost.peak as f64 / 1e6);
+    }
+    costs.sort_by_key(|(cost, _)| std::cmp::Reverse(cost.peak));
+    for (cost, what) in costs.iter().take(25) {
+        println!("{:>8.1} ms {:>6.1} MB  {what}", cost.time.as_secs_f64() * 1e3, cost.peak as f64 / 1e6);
+    }
+    for (cost, what) in &costs {
+        assert!(cost.time.as_secs_f64() < 1.0 && cost.peak < 100_000_000, "{what}: {cost:?}");
+    }
+}
