@@ -10,17 +10,22 @@ use crate::error::{Error, Kind, Result};
 use crate::fetch::{ATTEMPTS, Instances, Limits};
 use crate::flight::Outcome;
 use crate::plan::Origin;
+use crate::pool;
 use crate::resolver::{Lookup, Resolver, pick};
 use crate::secret::Secret;
 
-/// Runs a future to its end on this thread. No thread of ours outlives the call; the future bounds its own time.
+/// Runs a future to its end on this thread; the future bounds its own time. Threads that looked names up or read files for it
+/// end with the call. It waits for none that hangs: such a one ends by itself, when the system's resolver or the file
+/// system lets it.
 pub fn run<T>(future: impl Future<Output = T>) -> Result<T> {
     let runtime = Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(1)
         .build()
         .map_err(|err| Error::new(Kind::Internal, format!("a fetch can't be started ({err})")))?;
-    Ok(runtime.block_on(future))
+    let done = runtime.block_on(future);
+    drop(runtime);
+    pool::end_idle_threads();
+    Ok(done)
 }
 
 impl Resolver {

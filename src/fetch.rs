@@ -1,5 +1,6 @@
 //! One fetch: a vault's connections, its breaker and its share of the engine; the deadline; the retries.
 
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,11 +8,13 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 use tokio::sync::Semaphore;
 
+use crate::backend::file;
 use crate::backend::{Backend, Farewell, Fetched, News, Setup};
 use crate::breaker::{Breaker, Change};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{InstanceKey, Origin};
+use crate::pool;
 
 /// How many vaults' connections are kept. References can make new ones (by `region`), so there has to be a bound. It is
 /// far above what anybody configures: whoever asks more vaults than that in turn logs in for each fetch.
@@ -48,8 +51,8 @@ pub struct Instances {
     limits: Limits,
     /// What those that had no room any more want done last. The next fetch sees to it: it runs where that can be done.
     parting: Mutex<Vec<Farewell>>,
-    /// See `Setup::threads`.
-    threads: bool,
+    /// See `Setup::lasts`.
+    lasts: bool,
 }
 
 /// What became of a fetch.
@@ -62,35 +65,60 @@ pub struct Done {
 }
 
 impl Instances {
-    pub fn new(environment: Environment, limits: Limits, threads: bool) -> Self {
+    pub fn new(environment: Environment, limits: Limits, lasts: bool) -> Self {
         let known = Mutex::new(LruCache::new(INSTANCES));
-        Self { known, environment, limits, parting: Mutex::default(), threads }
+        Self { known, environment, limits, parting: Mutex::default(), lasts }
     }
 
     pub fn get(&self, origin: &Origin) -> Result<Arc<Instance>> {
         if let Some(instance) = self.known(&origin.instance) {
             return Ok(instance);
         }
-        let backend = (origin.descriptor.build)(&Setup {
-            vault: &origin.instance.vault,
-            settings: &origin.settings,
-            environment: &self.environment,
-            timeout: self.limits.timeout,
-            threads: self.threads,
-        })?;
+        let backend = build(origin, &self.environment, self.limits.timeout, self.lasts)?;
+        Ok(self.add(origin, backend))
+    }
+
+    /// `get` for a vault that may need files: it is built on a thread, since they may hang.
+    async fn get_soon(&self, origin: &Arc<Origin>, limit: Duration) -> Result<Arc<Instance>> {
+        if let Some(instance) = self.known(&origin.instance) {
+            return Ok(instance);
+        }
+        let building = async {
+            let turn = pool::files().turn(&key(&origin.instance)).await?;
+            // Whoever had the turn before has built it, perhaps.
+            if let Some(instance) = self.known(&origin.instance) {
+                return Ok::<_, pool::Refusal>(Ok(instance));
+            }
+            let (owned, environment) = (Arc::clone(origin), self.environment.clone());
+            let (timeout, lasts) = (self.limits.timeout, self.lasts);
+            let (built, _turn) = turn.run(move || build(&owned, &environment, timeout, lasts)).await?;
+            Ok(built.map(|backend| self.add(origin, backend)))
+        };
+        let failed = |what: &dyn std::fmt::Display| {
+            let text = format!("{}: files that its options name can't be read at the moment: {what}", origin.label());
+            Error::new(Kind::Config, text)
+        };
+        match tokio::time::timeout(file::PATIENCE.min(limit), building).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(refusal)) => Err(failed(&refusal)),
+            Err(_) => Err(failed(&"their file system does not answer")),
+        }
+    }
+
+    fn add(&self, origin: &Origin, backend: Arc<dyn Backend>) -> Arc<Instance> {
         let breaker = Mutex::new(Breaker::new(self.limits.breaker_interval));
         let instance = Arc::new(Instance { backend, breaker, slots: Semaphore::new(AT_ONCE) });
         let evicted = {
             let mut known = lock(&self.known);
             // Somebody else may have been faster, and has logged in by now.
             if let Some(theirs) = known.get(&origin.instance) {
-                return Ok(Arc::clone(theirs));
+                return Arc::clone(theirs);
             }
             known.push(origin.instance.clone(), Arc::clone(&instance))
         };
         // Fetches under way go on.
         lock(&self.parting).extend(evicted.and_then(|(_, instance)| instance.backend.farewell()));
-        Ok(instance)
+        instance
     }
 
     /// The vault, if it was asked before.
@@ -121,20 +149,20 @@ impl Instances {
 
     /// One fetch, with the deadline over everything it does. `attempts`: how often it may be tried within that. `left`:
     /// the time that those have left who wait for it, where that is less.
-    pub async fn fetch(&self, origin: &Origin, attempts: u32, left: Option<Duration>) -> Done {
+    pub async fn fetch(&self, origin: &Arc<Origin>, attempts: u32, left: Option<Duration>) -> Done {
         let start = Instant::now();
-        let instance = match self.get(origin) {
+        let limit = left.map_or(self.limits.timeout, |left| left.min(self.limits.timeout));
+        let instance = match self.get_soon(origin, limit).await {
             Ok(instance) => instance,
             Err(error) => return Done { fetched: Err(error), change: Change::None, news: None, took: start.elapsed() },
         };
         // In init they wait for the end: whatever runs by itself would end with the call.
-        let parting = if self.threads { std::mem::take(&mut *lock(&self.parting)) } else { Vec::new() };
+        let parting = if self.lasts { std::mem::take(&mut *lock(&self.parting)) } else { Vec::new() };
         for farewell in parting {
             tokio::spawn(farewell);
         }
-        let limit = left.map_or(self.limits.timeout, |left| left.min(self.limits.timeout));
         let attempting = instance.attempt(origin, attempts, start + limit);
-        let fetched = tokio::time::timeout(limit, attempting).await;
+        let fetched = tokio::time::timeout(limit.saturating_sub(start.elapsed()), attempting).await;
         let cut_short = fetched.is_err() && limit < self.limits.timeout;
         let fetched = fetched.unwrap_or_else(|_| Err(too_late(origin, limit)));
         let now = Instant::now();
@@ -147,6 +175,18 @@ impl Instances {
         };
         Done { fetched, change, news: instance.backend.news(), took: now - start }
     }
+}
+
+fn build(origin: &Origin, environment: &Environment, timeout: Duration, lasts: bool) -> Result<Arc<dyn Backend>> {
+    let (vault, settings) = (&*origin.instance.vault, &origin.settings);
+    (origin.descriptor.build)(&Setup { vault, settings, environment, timeout, lasts })
+}
+
+/// By which the pool knows the building of a vault.
+fn key(instance: &InstanceKey) -> Vec<u8> {
+    let mut hasher = std::hash::DefaultHasher::new();
+    instance.hash(&mut hasher);
+    format!("vault {} {:x}", instance.vault, hasher.finish()).into_bytes()
 }
 
 impl Instance {

@@ -4,15 +4,23 @@
 use std::fmt;
 use std::fs::{Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use crate::error::quote;
+use crate::pool::{self, Refusal};
 
 /// The longest path that Linux takes: none is cut.
 const LONGEST_PATH: usize = 4096;
+
+/// How long a file is waited for that nothing stands in for.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a file is waited for whose last content can stand in.
+pub const PATIENCE_FOR_RENEWAL: Duration = Duration::from_secs(1);
 
 /// Why a file can't be had. As text it ends a sentence that begins with the file's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +30,39 @@ pub enum Flaw {
     NotRegular,
     TooLarge,
     Other(ErrorKind),
+    /// It does not answer.
+    Hangs,
+    /// No thread is free for it.
+    Busy(Refusal),
 }
 
-/// A file's bytes, wiped when dropped, and its status when it was opened.
+/// Does something with files on a thread of their own, and not for longer than `patience`: a file system may hang. One
+/// job runs at a time for each key.
+pub async fn on_a_thread<T: Send + 'static>(
+    key: &[u8],
+    patience: Duration,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Flaw> {
+    match tokio::time::timeout(patience, pool::files().run(key, job)).await {
+        Ok(Ok(done)) => Ok(done),
+        Err(_) | Ok(Err(Refusal::Hangs)) => Err(Flaw::Hangs),
+        Ok(Err(refusal)) => Err(Flaw::Busy(refusal)),
+    }
+}
+
+/// `read`, on a thread.
+pub async fn read_soon(path: &Path, limit: u64, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metadata), Flaw> {
+    let owned = PathBuf::from(path);
+    on_a_thread(path.as_os_str().as_bytes(), patience, move || read(&owned, limit)).await?
+}
+
+/// What a file's status is, asked on a thread.
+pub async fn status(path: &Path, patience: Duration) -> Result<Metadata, Flaw> {
+    let owned = PathBuf::from(path);
+    on_a_thread(path.as_os_str().as_bytes(), patience, move || Ok(std::fs::metadata(owned)?)).await?
+}
+
+/// A file's bytes, wiped when dropped, and its status when it was opened. It blocks.
 pub fn read(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), Flaw> {
     // What was opened is looked at, and not the path before: it may be another by then. Opened so, a FIFO is not waited for.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
@@ -70,6 +108,8 @@ impl fmt::Display for Flaw {
             Self::NotRegular => f.write_str("is no regular file"),
             Self::TooLarge => f.write_str("is too large for what it should hold"),
             Self::Other(kind) => write!(f, "is not readable: {kind}"),
+            Self::Hangs => f.write_str("can't be read at the moment: its file system does not answer"),
+            Self::Busy(refusal) => write!(f, "can't be read at the moment: {refusal}"),
         }
     }
 }

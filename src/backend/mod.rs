@@ -83,8 +83,8 @@ pub struct Setup<'a> {
     pub environment: &'a Environment,
     /// The longest that any fetch may take.
     pub timeout: Duration,
-    /// Whether names may be resolved on a thread of their own. Not in init, where no thread may live.
-    pub threads: bool,
+    /// Whether it is kept after the call, so that there is somebody who renews what it has. Not in init.
+    pub lasts: bool,
 }
 
 /// When options need others.

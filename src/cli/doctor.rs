@@ -66,7 +66,7 @@ fn diagnose(config: &Config, vault: &Vault, asked: &Reference) -> Result<Finding
         settings: &settings,
         environment: Environment::captured(),
         timeout: config.fetch_timeout,
-        threads: false,
+        lasts: false,
     })?;
     blocking::run(async {
         let findings = backend.diagnose(ask.as_ref()).await;

@@ -137,7 +137,12 @@ impl Pool {
         key: &[u8],
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.turn(key).await?.run(job).await
+        Ok(self.turn(key).await?.run(job).await?.0)
+    }
+
+    #[cfg(test)]
+    pub fn runs(&self, key: &[u8]) -> bool {
+        lock(&self.keys).get(key).is_some_and(|(_, key)| lock(&key.state).runs)
     }
 
     /// Waits until no job with that key is under way. The turn is kept until it is used or dropped: who has waited may
@@ -168,6 +173,9 @@ struct Held {
     _permit: OwnedSemaphorePermit,
     used: Used,
 }
+
+/// A turn that goes on after its job.
+pub struct Kept(#[expect(dead_code, reason = "it is for its end")] Held);
 
 /// A use of a key, which is forgotten with its last one.
 struct Used {
@@ -203,7 +211,8 @@ impl Drop for Used {
 }
 
 impl Turn<'_> {
-    pub async fn run<T: Send + 'static>(self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    /// Runs a job. The turn goes on until `Kept` is dropped: what came can be noted for those who wait for theirs.
+    pub async fn run<T: Send + 'static>(self, job: impl FnOnce() -> T + Send + 'static) -> Result<(T, Kept), Refusal> {
         let Self { pool, held } = self;
         let (sender, receiver) = oneshot::channel();
         let mut waiting = Waiting { used: Used::of(&pool.keys, &held.used.key.text), receiver, is_over: false };
@@ -216,11 +225,9 @@ impl Turn<'_> {
             };
             *lock(&held.used.key.state) = KeyState::default();
             Box::new(move || {
-                // Who is told may ask again at once.
-                drop(held);
                 if let Some(outcome) = outcome {
                     // Nobody may be waiting any more.
-                    let _ = sender.send(outcome);
+                    let _ = sender.send((outcome, Kept(held)));
                 }
             })
         }))?;

@@ -191,7 +191,7 @@ pub fn build(options: &[(&str, &str)], environment: &[(&str, &str)]) -> Arc<dyn 
         settings: &settings,
         environment: &Environment::of(environment.iter().copied()),
         timeout: Duration::from_secs(5),
-        threads: true,
+        lasts: true,
     };
     (descriptor.build)(&setup).expect("a backend")
 }

@@ -43,7 +43,7 @@ pub fn build_in(environment: &Environment, given: &[(&str, &str)]) -> Result<Arc
         settings: &settings(given),
         environment,
         timeout: Duration::from_secs(5),
-        threads: true,
+        lasts: true,
     };
     (backend::find("hcv").expect("the backend").build)(&setup)
 }

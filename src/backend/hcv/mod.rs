@@ -66,19 +66,13 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
     let of_vault = Transport::of(setup, label.clone());
     let usual = Transport::new(label.clone(), setup.environment, setup.timeout);
     let doors = Doors {
-        usual: Transport {
-            tls_1_3: of_vault.tls_1_3,
-            proxy: of_vault.proxy,
-            no_proxy: of_vault.no_proxy,
-            threads: setup.threads,
-            ..usual
-        },
+        usual: Transport { tls_1_3: of_vault.tls_1_3, proxy: of_vault.proxy, no_proxy: of_vault.no_proxy, ..usual },
     };
     let auth = Auth::new(&Means {
         api: &api,
         settings,
         namespace: auth_namespace.clone(),
-        threads: setup.threads,
+        lasts: setup.lasts,
         timeout: setup.timeout,
         doors: &doors,
     })?;

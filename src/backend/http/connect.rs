@@ -42,13 +42,13 @@ impl Connector {
             Some(name) => Arc::new(FixedServerNameResolver::new(name)),
             None => Arc::new(DefaultServerNameResolver::default()),
         };
-        let tcp = tcp(tls.threads, timeout);
+        let tcp = tcp(timeout);
         Self { dial: Dial { tcp, ways }, tls, names, timeout }
     }
 }
 
-fn tcp(threads: bool, timeout: Duration) -> HttpConnector<System> {
-    let mut tcp = HttpConnector::new_with_resolver(System { threads });
+fn tcp(timeout: Duration) -> HttpConnector<System> {
+    let mut tcp = HttpConnector::new_with_resolver(System::new());
     // What the scheme asks for is seen to above it.
     tcp.enforce_http(false);
     // It is divided among a host's addresses, so that one that is dead doesn't take the time of the others.

@@ -15,9 +15,6 @@ use super::resolve::Unresolved;
 use super::tunnel::{AtProxy, Trouble};
 use crate::error::{Error, Kind};
 
-/// What to do about a name without an address.
-pub(super) const OF_RESOLVER: &str = "check its spelling and the name servers in /etc/resolv.conf";
-
 /// Who asked whom.
 pub(super) struct Place<'a> {
     pub label: &'a str,
@@ -118,8 +115,8 @@ fn of_causes(place: &Place<'_>, error: &(dyn StdError + 'static), connecting: bo
     if let Some(tls) = cause::<TlsError>(error) {
         return Some(of_tls(place, tls));
     }
-    if cause::<Unresolved>(error).is_some() {
-        return Some((Kind::Unavailable, format!("cannot resolve the host name: {OF_RESOLVER}")));
+    if let Some(unresolved) = cause::<Unresolved>(error) {
+        return Some((Kind::Unavailable, format!("cannot resolve the host name: {unresolved}")));
     }
     if is_timeout(error) {
         return Some((Kind::Timeout, lateness(place, if connecting { "no connection" } else { "no answer" })));

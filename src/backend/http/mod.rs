@@ -61,8 +61,6 @@ pub struct Transport<'a> {
     pub socket: Option<&'a Path>,
     /// For `SSL_CERT_FILE` and `SSL_CERT_DIR`, which name the system's roots, and for the variables that name proxies.
     pub environment: &'a Environment,
-    /// See `Setup::threads`.
-    pub threads: bool,
     /// See `Setup::timeout`.
     pub timeout: Duration,
 }
@@ -82,7 +80,6 @@ impl<'a> Transport<'a> {
             no_proxy: &[],
             socket: None,
             environment,
-            threads: true,
             timeout,
         }
     }
@@ -102,7 +99,6 @@ impl<'a> Transport<'a> {
             tls_1_3: text(options::TLS_MIN_VERSION.name) == Some("1.3"),
             proxy: secret(options::PROXY.name),
             no_proxy: settings.list(options::NO_PROXY.name),
-            threads: setup.threads,
             ..Self::new(label, setup.environment, setup.timeout)
         }
     }

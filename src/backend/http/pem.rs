@@ -1,6 +1,7 @@
 //! PEM from an option, which holds the text itself or the path of a file. Files are looked at again: certificates are
 //! replaced while we run.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -76,8 +77,11 @@ impl Source {
         Some(Stamp { file: (found.dev(), found.ino()), size: found.size(), changed })
     }
 
-    pub fn is_file(&self) -> bool {
-        matches!(self.holder, Holder::File(_))
+    pub fn path(&self) -> Option<&OsStr> {
+        match &self.holder {
+            Holder::Text(_) => None,
+            Holder::File(path) => Some(path.as_os_str()),
+        }
     }
 
     /// `what` the certificates are, as in "the CA file".

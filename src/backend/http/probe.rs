@@ -1,5 +1,6 @@
 //! The way to a server, gone step by step, for who asks where it ends.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use tower_service::Service;
 use super::client::Client;
 use super::dial::Link;
 use super::failure;
-use super::resolve::System;
+use super::resolve::{System, Unresolved};
 use crate::backend::file;
 use crate::backend::finding::Findings;
 use crate::error::{Kind, Result};
@@ -56,12 +57,12 @@ impl Client {
         let found = if bare.parse::<IpAddr>().is_ok() {
             format!("{bare} is an address already")
         } else {
-            let unresolved =
-                || place.error(Kind::Unavailable, format!("cannot resolve {host}: {}", failure::OF_RESOLVER));
-            let name = host.parse::<Name>().map_err(|_| unresolved())?;
-            let looking = System { threads: self.tls.threads }.call(name);
-            let looked = tokio::time::timeout(self.timeout, looking).await;
-            let addresses = looked.map_err(|_| unresolved())?.map_err(|_| unresolved())?;
+            let error = |why: &dyn Display| place.error(Kind::Unavailable, format!("cannot resolve {host}: {why}"));
+            let name = host.parse::<Name>().map_err(|_| error(&Unresolved::Unknown))?;
+            let looked = tokio::time::timeout(self.timeout, System::new().call(name)).await;
+            let seconds = self.timeout.as_secs_f64();
+            let silent = format!("no answer within {seconds} seconds: check the name servers in /etc/resolv.conf");
+            let addresses = looked.map_err(|_| error(&silent))?.map_err(|why| error(&why))?;
             let addresses: Vec<_> = addresses.map(|address| address.ip().to_string()).collect();
             format!("{host} is {}", addresses.join(", "))
         };

@@ -1,33 +1,108 @@
-//! Names to addresses: on the runtime's blocking threads, or on the caller's where no thread may live.
+//! Names to addresses, on threads of their own: the system's resolver blocks, for as long as a name server is silent.
+//!
+//! One look-up of a name runs at a time. While one hangs, whoever asks for the name is answered at once: with the
+//! addresses that it had last, where those are not old, or with an error.
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 use std::vec::IntoIter;
 
 use hyper_util::client::legacy::connect::dns::Name;
+use lru::LruCache;
 use tower_service::Service;
+
+use crate::pool::{self, Refusal};
+
+/// How many names' last outcomes are kept.
+const KEPT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+/// How old addresses may be that stand in while a look-up hangs.
+const OLDEST: Duration = Duration::from_secs(300);
+
+/// How long a look-up is waited for where older addresses could stand in.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The outcomes of the last look-ups. The threads that look names up never lock it, so that a fork finds it open.
+static LAST: Mutex<Option<LruCache<String, Last>>> = Mutex::new(None);
+
+type Outcome = Result<Vec<SocketAddr>, Unresolved>;
+
+struct Last {
+    ended: Instant,
+    /// The last good addresses, and when they came.
+    addresses: Option<(Instant, Vec<SocketAddr>)>,
+    unresolved: Option<Unresolved>,
+}
 
 /// The system's resolver.
 #[derive(Clone)]
 pub(super) struct System {
-    /// Whether a look-up may use a thread of its own.
-    pub threads: bool,
+    look_up: fn(&str) -> io::Result<Vec<SocketAddr>>,
 }
 
 /// The resolver knows no address of a name, or can't be asked.
-#[derive(Debug)]
-pub(super) struct Unresolved;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unresolved {
+    /// So it says, or it failed.
+    Unknown,
+    /// It was not asked.
+    Refused(Refusal),
+}
 
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name has no address")
+        match self {
+            Self::Unknown => f.write_str("check its spelling and the name servers in /etc/resolv.conf"),
+            Self::Refused(Refusal::Hangs) => f.write_str(
+                "the name server does not answer (an earlier look-up still hangs): check the name servers in \
+                 /etc/resolv.conf",
+            ),
+            Self::Refused(Refusal::Full) => f.write_str(
+                "name servers do not answer (too many look-ups of other names hang): check the name servers in \
+                 /etc/resolv.conf",
+            ),
+            Self::Refused(other) => write!(f, "{other}"),
+        }
     }
 }
 
 impl std::error::Error for Unresolved {}
+
+impl System {
+    pub fn new() -> Self {
+        // The port is the connector's to set.
+        Self { look_up: |name| (name, 0).to_socket_addrs().map(Iterator::collect) }
+    }
+
+    async fn addresses(self, name: Name) -> Outcome {
+        let name = name.as_str();
+        let Some(known) = last_good(name) else { return self.ask(name).await };
+        match tokio::time::timeout(PATIENCE, self.ask(name)).await {
+            Ok(Err(Unresolved::Refused(_))) | Err(_) => Ok(known),
+            Ok(outcome) => outcome,
+        }
+    }
+
+    async fn ask(&self, name: &str) -> Outcome {
+        let asked = Instant::now();
+        let turn = pool::names().turn(name.as_bytes()).await.map_err(Unresolved::Refused)?;
+        if let Some(outcome) = outcome_since(name, asked) {
+            return outcome;
+        }
+        let (look_up, owned) = (self.look_up, name.to_owned());
+        let (answer, _turn) = turn.run(move || look_up(&owned)).await.map_err(Unresolved::Refused)?;
+        let outcome = answer.map_err(|_| Unresolved::Unknown);
+        note(name, &outcome);
+        outcome
+    }
+}
 
 impl Service<Name> for System {
     type Response = IntoIter<SocketAddr>;
@@ -39,16 +114,108 @@ impl Service<Name> for System {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let threads = self.threads;
-        Box::pin(async move {
-            // The port is the connector's to set.
-            let host = (name.as_str(), 0);
-            let addresses: Vec<_> = if threads {
-                tokio::net::lookup_host(host).await.map_err(|_| Unresolved)?.collect()
-            } else {
-                host.to_socket_addrs().map_err(|_| Unresolved)?.collect()
-            };
-            Ok(addresses.into_iter())
-        })
+        let looking = self.clone().addresses(name);
+        Box::pin(async move { Ok(looking.await?.into_iter()) })
+    }
+}
+
+/// What a look-up brought that ended since then.
+fn outcome_since(name: &str, asked: Instant) -> Option<Outcome> {
+    let mut last = last();
+    let last = last.as_mut()?.get(name).filter(|last| last.ended >= asked)?;
+    match (&last.unresolved, &last.addresses) {
+        (Some(unresolved), _) => Some(Err(*unresolved)),
+        (None, addresses) => addresses.as_ref().map(|(_, addresses)| Ok(addresses.clone())),
+    }
+}
+
+fn last_good(name: &str) -> Option<Vec<SocketAddr>> {
+    let mut last = last();
+    let (came, addresses) = last.as_mut()?.get(name)?.addresses.as_ref()?;
+    (came.elapsed() < OLDEST).then(|| addresses.clone())
+}
+
+fn note(name: &str, outcome: &Outcome) {
+    let (mut last, now) = (last(), Instant::now());
+    let known = last.get_or_insert_with(|| LruCache::new(KEPT));
+    let last = match outcome {
+        Ok(addresses) => Last { ended: now, addresses: Some((now, addresses.clone())), unresolved: None },
+        Err(unresolved) => {
+            let before = known.pop(name).and_then(|last| last.addresses);
+            Last { ended: now, addresses: before, unresolved: Some(*unresolved) }
+        }
+    };
+    known.put(name.to_owned(), last);
+}
+
+fn last() -> MutexGuard<'static, Option<LruCache<String, Last>>> {
+    LAST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    async fn addresses(look_up: fn(&str) -> io::Result<Vec<SocketAddr>>, name: &str) -> Outcome {
+        System { look_up }.addresses(name.parse().unwrap()).await
+    }
+
+    fn one() -> Vec<SocketAddr> {
+        vec![([192, 0, 2, 1], 0).into()]
+    }
+
+    /// As a resolver whose name server is silent for longer than any test.
+    fn silent(_: &str) -> io::Result<Vec<SocketAddr>> {
+        std::thread::sleep(Duration::from_secs(60));
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    async fn give_up(name: &'static str) {
+        let asking = tokio::spawn(async move { System { look_up: silent }.ask(name).await });
+        while !pool::names().runs(name.as_bytes()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        asking.abort();
+        assert!(asking.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn while_a_look_up_hangs_its_name_fails_at_once_and_others_are_resolved() {
+        for name in ["a.silent.test", "b.silent.test", "c.silent.test"] {
+            give_up(name).await;
+            for _ in 0..40 {
+                assert_eq!(addresses(|_| Ok(one()), name).await, Err(Unresolved::Refused(Refusal::Hangs)));
+            }
+            assert_eq!(addresses(|_| Ok(one()), "healthy.test").await, Ok(one()));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_name_was_last_serves_while_its_look_up_hangs_but_not_after_it_is_unknown() {
+        let name = "known.test";
+        assert_eq!(addresses(|_| Ok(one()), name).await, Ok(one()));
+        give_up(name).await;
+        assert_eq!(addresses(|_| panic!("it hangs"), name).await, Ok(one()));
+        let gone = "gone.test";
+        assert_eq!(addresses(|_| Ok(one()), gone).await, Ok(one()));
+        let unknown: fn(&str) -> io::Result<Vec<SocketAddr>> = |_| Err(io::ErrorKind::NotFound.into());
+        assert_eq!(addresses(unknown, gone).await, Err(Unresolved::Unknown));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_name_shares_its_look_up() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let slow: fn(&str) -> io::Result<Vec<SocketAddr>> = |_| {
+            ASKED.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(100));
+            Ok(one())
+        };
+        let asking: Vec<_> = (0..40).map(|_| tokio::spawn(addresses(slow, "shared.test"))).collect();
+        for asked in asking {
+            assert_eq!(asked.await.unwrap(), Ok(one()));
+        }
+        assert_eq!(ASKED.load(Ordering::SeqCst), 1);
     }
 }

@@ -1,7 +1,7 @@
 //! The system's certificate authorities, and stores of given ones.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -40,13 +40,12 @@ impl Locations {
     }
 }
 
-/// The system's roots, parsed once a process: hundreds of certificates are not read for every vault.
+/// The system's roots, parsed once a process: hundreds of certificates are not read for every vault. It blocks.
 pub(super) fn system(locations: &Locations) -> Result<Arc<RootCertStore>, String> {
-    static KNOWN: Mutex<Vec<(Locations, Arc<RootCertStore>)>> = Mutex::new(Vec::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, store)) = known.iter().find(|(place, _)| place == locations) {
+    if let Some((_, store)) = known().iter().find(|(place, _)| place == locations) {
         return Ok(store.clone());
     }
+    // The lock is not held meanwhile: the files may hang.
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(load(locations));
     if store.is_empty() {
@@ -58,8 +57,19 @@ pub(super) fn system(locations: &Locations) -> Result<Arc<RootCertStore>, String
         return Err(format!("no CA certificate found {place}, or set `ca_cert`"));
     }
     let store = Arc::new(store);
+    let mut known = known();
+    if let Some((_, theirs)) = known.iter().find(|(place, _)| place == locations) {
+        return Ok(theirs.clone());
+    }
     known.push((locations.clone(), store.clone()));
     Ok(store)
+}
+
+type Known = Vec<(Locations, Arc<RootCertStore>)>;
+
+fn known() -> MutexGuard<'static, Known> {
+    static KNOWN: Mutex<Known> = Mutex::new(Vec::new());
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn load(locations: &Locations) -> Vec<CertificateDer<'static>> {

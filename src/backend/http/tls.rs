@@ -1,5 +1,6 @@
 //! TLS as vaults need it: rustls with ring, roots of our choice, who we are, and files that change while we run.
 
+use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use super::roots::{self, Locations};
 use super::verify::{Anyone, Pinned};
 use super::{Pem, Transport};
 use crate::backend::News;
+use crate::backend::file;
 use crate::error::{Error, Kind, Result};
 
 /// How often new connections may have the files looked at.
@@ -40,8 +42,6 @@ pub(super) struct Tls {
     versions: &'static [&'static SupportedProtocolVersion],
     /// The protocols to agree on, the best first.
     protocols: &'static [&'static [u8]],
-    /// See `Setup::threads`.
-    pub threads: bool,
     made: Mutex<Option<Made>>,
 }
 
@@ -57,7 +57,7 @@ struct Made {
 
 impl Tls {
     /// For the vault itself. Refuses at once what can't be used; the system's roots are read when a connection first
-    /// needs them.
+    /// needs them. It blocks, where options name files.
     pub fn new(transport: &Transport<'_>) -> Result<Self> {
         let identity = identity(transport).map_err(|reason| refusal(&transport.label, reason))?;
         let tls = Self::with(transport, identity, &[b"h2", b"http/1.1"]);
@@ -88,7 +88,6 @@ impl Tls {
             identity,
             versions: if transport.tls_1_3 { NEWEST } else { rustls::DEFAULT_VERSIONS },
             protocols,
-            threads: transport.threads,
             made: Mutex::new(None),
         }
     }
@@ -112,11 +111,23 @@ impl Tls {
         if let Some(config) = self.recent() {
             return Ok(config);
         }
-        if !self.threads {
-            return self.renew();
+        let before = self.made().as_ref().map(|made| made.config.clone());
+        let patience = if before.is_some() { file::PATIENCE_FOR_RENEWAL } else { file::PATIENCE };
+        let this = Arc::clone(&self);
+        match (file::on_a_thread(&self.places(), patience, move || this.renew()).await, before) {
+            (Ok(made), _) => made,
+            // What was read of files that don't answer serves on.
+            (Err(_), Some(config)) => Ok(config),
+            (Err(flaw), None) => Err(refusal(&self.label, format!("a file with certificates {flaw}"))),
         }
-        let failed = Error::new(Kind::Internal, format!("{}: the thread that reads certificates failed", self.label));
-        tokio::task::spawn_blocking(move || self.renew()).await.unwrap_or(Err(failed))
+    }
+
+    /// The files that it is made of, as one key.
+    fn places(&self) -> Vec<u8> {
+        match self.sources().filter_map(Source::path).collect::<Vec<_>>() {
+            none if none.is_empty() => b"the system's roots".to_vec(),
+            paths => paths.join(OsStr::new("\0")).into_encoded_bytes(),
+        }
     }
 
     fn recent(&self) -> Option<Arc<ClientConfig>> {
@@ -170,12 +181,16 @@ impl Tls {
     }
 
     fn stamps(&self) -> Vec<Option<Stamp>> {
+        self.sources().filter(|source| source.path().is_some()).map(Source::stamp).collect()
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
         let bundle = match &self.trust {
             Trust::Bundle(source) => Some(source),
             _ => None,
         };
         let ours = self.identity.iter().flat_map(|identity| [&identity.certificate, &identity.key]);
-        bundle.into_iter().chain(ours).filter(|source| source.is_file()).map(Source::stamp).collect()
+        bundle.into_iter().chain(ours)
     }
 
     fn make(&self) -> std::result::Result<ClientConfig, String> {

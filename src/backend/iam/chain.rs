@@ -348,7 +348,7 @@ impl Sources {
     /// A web identity's token for a role. The file is read each time: whoever wrote it renews it.
     async fn exchange(&self, identity: &WebIdentity, origin: &str, profile: &Profile, region: &str) -> Result<Login> {
         let url = self.sts.url(&self.label, region, self.variant(profile))?;
-        let token = files::token(&identity.token_file);
+        let token = files::token(&identity.token_file).await;
         let token = token.map_err(|reason| self.asker.error(Kind::Config, format!("{origin}: {reason}")))?;
         let place = Place { asker: &self.asker, url: &url, region };
         place.assume_with_token(&identity.role, &token, &format!("the token of {origin}")).await

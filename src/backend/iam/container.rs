@@ -83,7 +83,7 @@ impl Container {
         };
         let mut request = Request::new(Vec::new());
         *request.uri_mut() = url.parse().map_err(|_| asker.error(Kind::Config, format!("{variable} is no URL")))?;
-        if let Some(token) = token.read(asker)? {
+        if let Some(token) = token.read(asker).await? {
             let mut header = HeaderValue::from_str(&token).map_err(|_| {
                 let reason = format!("the token of {TOKEN} or {TOKEN_FILE} cannot be sent: it holds a line break");
                 asker.error(Kind::Config, reason)
@@ -126,11 +126,11 @@ impl Container {
 }
 
 impl Token {
-    fn read(&self, asker: &Asker) -> Result<Option<Zeroizing<String>>, Missing> {
+    async fn read(&self, asker: &Asker) -> Result<Option<Zeroizing<String>>, Missing> {
         match self {
             Self::None => Ok(None),
             Self::Text(token) => Ok(Some(token.clone())),
-            Self::File(path) => match files::token(path) {
+            Self::File(path) => match files::token(path).await {
                 Ok(token) => Ok(Some(token)),
                 Err(reason) => Err(asker.error(Kind::Config, format!("{TOKEN_FILE}: {reason}")).into()),
             },

@@ -10,9 +10,10 @@ use crate::backend::file;
 const SIZE_LIMIT: u64 = 1024 * 1024;
 
 /// A file's text.
-pub fn read(path: &Path) -> Result<Zeroizing<String>, String> {
+pub async fn read(path: &Path) -> Result<Zeroizing<String>, String> {
     let clause = |what: &str| format!("{} {what}", file::shown(path));
-    let (mut bytes, _) = file::read(path, SIZE_LIMIT).map_err(|flaw| clause(&flaw.to_string()))?;
+    let read = file::read_soon(path, SIZE_LIMIT, file::PATIENCE).await;
+    let (mut bytes, _) = read.map_err(|flaw| clause(&flaw.to_string()))?;
     match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Ok(Zeroizing::new(text)),
         Err(error) => {
@@ -23,8 +24,8 @@ pub fn read(path: &Path) -> Result<Zeroizing<String>, String> {
 }
 
 /// The token that is all of a file, without the line's end.
-pub fn token(path: &Path) -> Result<Zeroizing<String>, String> {
-    let text = read(path)?;
+pub async fn token(path: &Path) -> Result<Zeroizing<String>, String> {
+    let text = read(path).await?;
     match text.trim() {
         "" => Err(format!("{} is empty", file::shown(path))),
         token => Ok(Zeroizing::new(token.to_owned())),

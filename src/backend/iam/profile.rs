@@ -6,10 +6,10 @@ mod recipe;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::Metadata;
-use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_types::os_shim_internal::{Env, Fs};
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::files;
 use super::region::set;
-use crate::backend::file;
+use crate::backend::file::{self, Flaw};
 use crate::environment::Environment;
 
 pub use recipe::{Base, Named, Recipe, SignOn, WebIdentity};
@@ -78,7 +78,7 @@ struct Place {
 #[derive(Clone, PartialEq, Eq)]
 enum Stamp {
     File { device: u64, inode: u64, length: u64, modified: (i64, i64), changed: (i64, i64) },
-    None(ErrorKind),
+    None(Flaw),
 }
 
 type Stamps = [Stamp; 2];
@@ -113,26 +113,38 @@ impl Profiles {
     /// read again only where it changed.
     pub async fn current(&self) -> Arc<Profile> {
         let mut known = self.known.lock().await;
-        let stamps = self.files.each_ref().map(Place::stamp);
-        if let Some((of, profile)) = &*known
-            && *of == stamps
-        {
-            return profile.clone();
+        let patience = if known.is_some() { file::PATIENCE_FOR_RENEWAL } else { file::PATIENCE };
+        let [credentials, config] = &self.files;
+        let (credentials, config) = tokio::join!(credentials.stamp(patience), config.stamp(patience));
+        let stamps = credentials.and_then(|credentials| Ok([credentials, config?]));
+        match (&*known, &stamps) {
+            (Some((of, profile)), Ok(stamps)) if of == stamps => return profile.clone(),
+            // Where a file does not answer, what it said last stands.
+            (Some((_, profile)), Err(_)) => return profile.clone(),
+            _ => {}
         }
-        let profile = Arc::new(self.load().await);
-        *known = Some((stamps, profile.clone()));
+        let profile = match stamps {
+            Ok(_) => Arc::new(self.load().await),
+            // Whoever else there is, is somebody else.
+            Err(clause) => return Arc::new(Profile { recipe: Err(Unfit::Broken(clause)), ..self.nothing() }),
+        };
+        *known = stamps.ok().map(|stamps| (stamps, profile.clone()));
         profile
     }
 
-    async fn load(&self) -> Profile {
+    fn nothing(&self) -> Profile {
         let origin = format!("profile {} in {}", self.name, self.files[1].name());
-        let mut profile = Profile { origin, properties: HashMap::new(), recipe: Err(Unfit::Absent(String::new())) };
+        Profile { origin, properties: HashMap::new(), recipe: Err(Unfit::Absent(String::new())) }
+    }
+
+    async fn load(&self) -> Profile {
+        let mut profile = self.nothing();
         let mut builder = EnvConfigFiles::builder();
         let mut remarks = Vec::new();
         // The parser lets the later file win.
         for place in self.files.iter().rev() {
             let mut text = Zeroizing::new(String::new());
-            match place.read() {
+            match place.read().await {
                 Ok(content) => text = content,
                 Err(remark) => remarks.insert(0, remark),
             }
@@ -177,20 +189,20 @@ impl Place {
         }
     }
 
-    fn stamp(&self) -> Stamp {
-        let Some(path) = &self.path else {
-            return Stamp::None(ErrorKind::NotFound);
-        };
-        match std::fs::metadata(path) {
-            Ok(status) => Stamp::of(&status),
-            Err(error) => Stamp::None(error.kind()),
+    /// Fails, with a clause, where the file does not answer.
+    async fn stamp(&self, patience: Duration) -> Result<Stamp, String> {
+        let Some(path) = &self.path else { return Ok(Stamp::None(Flaw::Missing)) };
+        match file::status(path, patience).await {
+            Ok(status) => Ok(Stamp::of(&status)),
+            Err(flaw @ (Flaw::Hangs | Flaw::Busy(_))) => Err(format!("{} {flaw}", file::shown(path))),
+            Err(flaw) => Ok(Stamp::None(flaw)),
         }
     }
 
     /// The file's text, or a clause that says why it can't be had.
-    fn read(&self) -> Result<Zeroizing<String>, String> {
+    async fn read(&self) -> Result<Zeroizing<String>, String> {
         match &self.path {
-            Some(path) => files::read(path),
+            Some(path) => files::read(path).await,
             None => Err(format!("no file, as neither HOME nor {} is set", self.variable)),
         }
     }

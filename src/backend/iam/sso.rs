@@ -136,6 +136,7 @@ impl Center {
         })?;
         let sign_on_again = "sign on (aws sso login) as a user whose HOME nginx has, and let its workers read the file";
         let text = files::read(&path)
+            .await
             .map_err(|reason| asker.error(Kind::Config, format!("{origin}: {reason}: {sign_on_again}")))?;
         let token = match self.renewed_after(&text) {
             Some(token) => token,
@@ -151,7 +152,7 @@ impl Center {
         if token.is_renewable(now) {
             match self.renew(asker, sign_on, &token, origin, variant).await {
                 Ok(renewed) => {
-                    self.keep(&path, text, &renewed);
+                    self.keep(&path, text, &renewed).await;
                     return Ok(renewed);
                 }
                 Err(error) if now >= ends => return Err(error),
@@ -216,8 +217,11 @@ impl Center {
     }
 
     /// In the file, for the others who use it; in memory, where this worker may not write there.
-    fn keep(&self, path: &std::path::Path, before: Zeroizing<String>, token: &Token) {
-        if write(path, token).is_err()
+    async fn keep(&self, path: &std::path::Path, before: Zeroizing<String>, token: &Token) {
+        let (owned, written) = (path.to_owned(), token.clone());
+        let key = path.as_os_str().as_encoded_bytes();
+        let done = file::on_a_thread(key, file::PATIENCE_FOR_RENEWAL, move || write(&owned, &written).is_ok()).await;
+        if done != Ok(true)
             && let Ok(mut renewed) = self.renewed.lock()
         {
             *renewed = Some((before, token.clone()));

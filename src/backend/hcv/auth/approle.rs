@@ -29,7 +29,6 @@ pub struct AppRole {
     role_id: Secret,
     secret_id: From,
     wrapped: bool,
-    threads: bool,
     /// The last wrapping token, and what was in it.
     known: Mutex<Option<(Secret, Secret)>>,
 }
@@ -53,7 +52,6 @@ impl AppRole {
             role_id: secret(means.settings, "approle_role_id").unwrap_or_default(),
             secret_id,
             wrapped: means.settings.boolean("approle_response_wrapping"),
-            threads: means.threads,
             known: Mutex::default(),
         })
     }
@@ -62,7 +60,7 @@ impl AppRole {
         let given = match &self.secret_id {
             From::Value(value) => value.clone(),
             From::File(path) => {
-                let read = files::read(path, self.threads).await;
+                let read = files::read(path).await;
                 let (text, _) = read.map_err(|clause| {
                     let text = format!("{}: no secret id: `approle_secret_id_file` {clause}", self.api.label);
                     Error::new(Kind::Config, text)

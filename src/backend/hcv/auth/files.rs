@@ -1,10 +1,11 @@
-//! Credentials in files: read whole, bounded, and off the engine's thread where there may be another.
+//! Credentials in files: read whole and bounded.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
-use crate::backend::file;
+use crate::backend::file::{self, Flaw};
 use crate::secret::Secret;
 
 /// Far above any token or key.
@@ -21,8 +22,13 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    pub fn of(path: &Path) -> Option<Self> {
-        std::fs::metadata(path).ok().map(|status| Self::from(&status))
+    /// The stamp of a file whose last content can stand in; `None` where there is no file. Fails where that can't be told.
+    pub async fn of(path: &Path) -> Result<Option<Self>, Flaw> {
+        match file::status(path, file::PATIENCE_FOR_RENEWAL).await {
+            Ok(status) => Ok(Some(Self::from(&status))),
+            Err(flaw @ (Flaw::Hangs | Flaw::Busy(_))) => Err(flaw),
+            Err(_) => Ok(None),
+        }
     }
 
     fn from(status: &Metadata) -> Self {
@@ -37,18 +43,14 @@ impl Stamp {
 }
 
 /// A file's text without the white space around it, and its stamp; or a clause that says why it can't be had.
-pub async fn read(path: &Path, threads: bool) -> Result<(Secret, Stamp), String> {
-    if !threads {
-        return read_here(path);
-    }
-    let owned = PathBuf::from(path);
-    let reading = tokio::task::spawn_blocking(move || read_here(&owned));
-    reading.await.unwrap_or_else(|_| Err(format!("{} is not readable: reading it was given up", file::shown(path))))
+pub async fn read(path: &Path) -> Result<(Secret, Stamp), String> {
+    read_within(path, file::PATIENCE).await
 }
 
-fn read_here(path: &Path) -> Result<(Secret, Stamp), String> {
+/// `read`, for as long as `patience` says.
+pub async fn read_within(path: &Path, patience: Duration) -> Result<(Secret, Stamp), String> {
     let clause = |what: &str| format!("{} {what}", file::shown(path));
-    let (bytes, status) = file::read(path, LIMIT).map_err(|flaw| clause(&flaw.to_string()))?;
+    let (bytes, status) = file::read_soon(path, LIMIT, patience).await.map_err(|flaw| clause(&flaw.to_string()))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| clause("is no UTF-8 text"))?.trim();
     if text.is_empty() {
         return Err(clause("is empty"));
@@ -65,15 +67,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         std::fs::write(&path, " hvs.abc\n").unwrap();
-        for threads in [true, false] {
-            assert_eq!(read(&path, threads).await.unwrap().0, Secret::new("hvs.abc"));
-        }
+        assert_eq!(read(&path).await.unwrap().0, Secret::new("hvs.abc"));
         for (content, expected) in [(vec![], "is empty"), (vec![0xff], "no UTF-8"), (vec![b'a'; 70_000], "too large")] {
             std::fs::write(&path, content).unwrap();
-            assert!(read(&path, false).await.unwrap_err().contains(expected));
+            assert!(read(&path).await.unwrap_err().contains(expected));
         }
-        assert!(read(directory.path(), false).await.unwrap_err().contains("no regular file"));
-        let forged = read(&directory.path().join("none\n"), true).await.unwrap_err();
+        assert!(read(directory.path()).await.unwrap_err().contains("no regular file"));
+        let forged = read(&directory.path().join("none\n")).await.unwrap_err();
         assert!(forged.ends_with("none\\n does not exist"), "{forged}");
     }
 }

@@ -106,7 +106,6 @@ pub struct Iam {
     metadata: Metadata,
     api: Outside,
     api_place: Url,
-    threads: bool,
 }
 
 enum Key {
@@ -136,7 +135,6 @@ impl Iam {
             metadata: Metadata::new(means)?,
             api: means.doors.remote("Google's IAM Credentials API", None)?,
             api_place: means.doors.place(CREDENTIALS_API_PLACE, CREDENTIALS_API)?,
-            threads: means.threads,
         })
     }
 
@@ -146,7 +144,7 @@ impl Iam {
             None => return Ok(None),
             Some(Key::Text(json)) => (json.clone(), KEY.to_owned()),
             Some(Key::File(path, origin)) => {
-                let read = files::read(path, self.threads).await;
+                let read = files::read(path).await;
                 let (json, _) =
                     read.map_err(|clause| refuse(format!("no service account's key: `{origin}` {clause}")))?;
                 (json, file::shown(path))

@@ -26,7 +26,7 @@ pub struct Jwt {
 
 enum Source {
     Value(Secret),
-    File(PathBuf, bool),
+    File(PathBuf),
     Provider(Box<Provider>),
 }
 
@@ -48,7 +48,7 @@ impl Jwt {
         } else if let Some(jwt) = secret(settings, "jwt") {
             Source::Value(jwt)
         } else {
-            Source::File(PathBuf::from(role(means, "jwt_file")), means.threads)
+            Source::File(PathBuf::from(role(means, "jwt_file")))
         };
         Ok(Self {
             label: means.api.label.clone(),
@@ -72,8 +72,8 @@ impl Method for Jwt {
         Box::pin(async {
             let jwt = match &self.source {
                 Source::Value(jwt) => jwt.clone(),
-                Source::File(path, threads) => {
-                    let read = files::read(path, *threads).await;
+                Source::File(path) => {
+                    let read = files::read(path).await;
                     let refuse =
                         |clause| Error::new(Kind::Config, format!("{}: no JWT: `jwt_file` {clause}", self.label));
                     read.map_err(refuse)?.0

@@ -12,7 +12,6 @@ pub struct Kubernetes {
     path: String,
     role: String,
     file: PathBuf,
-    threads: bool,
 }
 
 impl Kubernetes {
@@ -22,7 +21,6 @@ impl Kubernetes {
             path: login_path(means, "kube_auth_path")?,
             role: role(means, "kube_role"),
             file: PathBuf::from(role(means, "kube_api_token_file")),
-            threads: means.threads,
         })
     }
 }
@@ -40,7 +38,7 @@ impl Method for Kubernetes {
     fn prove(&self) -> Proving<'_> {
         Box::pin(async {
             // The kubelet renews it, so it is read for each login.
-            let (jwt, _) = files::read(&self.file, self.threads).await.map_err(|clause| {
+            let (jwt, _) = files::read(&self.file).await.map_err(|clause| {
                 let text = format!("{}: no service account token: `kube_api_token_file` {clause}", self.label);
                 Error::new(Kind::Config, text)
             })?;

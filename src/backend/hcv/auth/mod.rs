@@ -72,7 +72,8 @@ pub(super) struct Means<'a> {
     pub settings: &'a Settings,
     /// The namespace of the login.
     pub namespace: Option<HeaderValue>,
-    pub threads: bool,
+    /// See `Setup::lasts`.
+    pub lasts: bool,
     pub timeout: Duration,
     pub doors: &'a Doors<'a>,
 }
@@ -90,11 +91,11 @@ impl Auth {
             return Ok(Auth::Session(Session::new(Way::Method(method), means)));
         }
         if let Some(path) = methods::text(means.settings, "token_file") {
-            return Ok(Auth::Sink(Sink::new(&means.api.label, path, means.threads)));
+            return Ok(Auth::Sink(Sink::new(&means.api.label, path)));
         }
         let fixed = Fixed::new(means.settings, &means.api.label)?;
         // In init it is used once, and whoever comes after looks after it.
-        match fixed.pass().token.filter(|_| means.threads && means.settings.boolean("token_renew")) {
+        match fixed.pass().token.filter(|_| means.lasts && means.settings.boolean("token_renew")) {
             Some(token) => Ok(Auth::Session(Session::new(Way::Given(token), means))),
             None => Ok(Auth::Fixed(fixed)),
         }

@@ -1,6 +1,7 @@
 //! `token`: one that the operator gives, as it is or in a file that an agent rewrites.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use ::http::HeaderValue;
 use tokio::sync::Mutex;
@@ -36,7 +37,6 @@ impl Fixed {
 pub struct Sink {
     label: String,
     path: PathBuf,
-    threads: bool,
     known: Mutex<Known>,
 }
 
@@ -44,19 +44,30 @@ pub struct Sink {
 struct Known {
     token: Option<HeaderValue>,
     stamp: Option<Stamp>,
+    /// When the file's status was asked last.
+    looked: Option<Instant>,
     number: u64,
 }
 
 impl Sink {
-    pub fn new(label: &str, path: &str, threads: bool) -> Self {
-        Self { label: label.to_owned(), path: PathBuf::from(path), threads, known: Mutex::default() }
+    pub fn new(label: &str, path: &str) -> Self {
+        Self { label: label.to_owned(), path: PathBuf::from(path), known: Mutex::default() }
     }
 
-    /// The token that is in the file now: its status is asked each time, its content where that changed.
+    /// The token that is in the file now: its status is asked each time, its content where that changed. Where the file
+    /// does not answer, its last token serves on.
     pub async fn pass(&self) -> Result<Pass> {
+        let asked = Instant::now();
         let mut known = self.known.lock().await;
-        if known.token.is_none() || Stamp::of(&self.path) != known.stamp {
+        if known.token.is_none() {
             self.read(&mut known).await?;
+        } else if known.looked.is_none_or(|looked| looked < asked) {
+            // Those who waited meanwhile need not look again.
+            known.looked = Some(Instant::now());
+            match Stamp::of(&self.path).await {
+                Ok(stamp) if stamp != known.stamp => self.read(&mut known).await?,
+                _ => {}
+            }
         }
         Ok(Pass { token: known.token.clone(), number: known.number })
     }
@@ -72,7 +83,8 @@ impl Sink {
     }
 
     async fn read(&self, known: &mut Known) -> Result<()> {
-        let read = files::read(&self.path, self.threads).await.and_then(|(text, stamp)| {
+        let patience = if known.token.is_some() { file::PATIENCE_FOR_RENEWAL } else { file::PATIENCE };
+        let read = files::read_within(&self.path, patience).await.and_then(|(text, stamp)| {
             let token = sensitive(text.as_bytes());
             let what = "holds no token, which is printable ASCII without spaces: have the agent write it as it is";
             token.map(|token| (token, stamp)).ok_or_else(|| format!("{} {what}", file::shown(&self.path)))
@@ -116,7 +128,7 @@ mod tests {
     async fn a_file_is_read_again_when_it_changes_and_its_old_token_serves_while_it_is_away() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sink");
-        let sink = Sink::new("hcv vault (mine)", path.to_str().unwrap(), true);
+        let sink = Sink::new("hcv vault (mine)", path.to_str().unwrap());
         assert!(sink.pass().await.unwrap_err().to_string().contains("`token_file` "));
         std::fs::write(&path, "hvs.one\n").unwrap();
         let one = sink.pass().await.unwrap();
