@@ -28,6 +28,18 @@ function _M.eventually(what, predicate, seconds)
   return _M.poll(predicate, seconds) or error("it did not come true in time that " .. what, 2)
 end
 
+-- Seconds of CPU over which `bound` looks how busy the machine is.
+local SAMPLE = 0.03
+
+--- For an assertion on how long something may take: `seconds` on a machine with nothing else to do, more where this process
+-- has to share its core right now, which is measured, or where TEST_SLOWER says so.
+function _M.bound(seconds)
+  local wall, cpu = socket.gettime(), os.clock()
+  repeat
+  until os.clock() - cpu >= SAMPLE
+  return SLOWER * seconds * math.max(1, (socket.gettime() - wall) / SAMPLE)
+end
+
 --- Lets time pass that is the subject of a spec, such as an outage's.
 _M.pass = socket.sleep
 
