@@ -1,32 +1,52 @@
 //! A circuit breaker for one vault: pure state over instants that the caller hands in.
 //!
-//! Closed: everybody may ask. Open, after failures in a row that say something about the vault as a whole: nobody may,
-//! and every interval one background fetch probes. The first answer closes it, whatever it says about its secret.
+//! Closed: everybody may ask. Open: nobody may, and every interval one background fetch probes. The first answer closes
+//! it, whatever it says about its secret.
+//!
+//! It opens after failures in a row that say something about the vault as a whole. Those of one document alone don't,
+//! where the vault has answered for another: the document is left alone by itself (see `cache::entry`). Nor does a wait
+//! that one document's answer asks for (status 429), until several documents fail in a row; one that the vault asks for as
+//! a whole (status 503, a login) opens it at once.
 
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind};
 
-/// Failed fetches in a row after which it opens: one document may be at fault by itself, three in a row hardly are.
+/// Failed fetches in a row after which it opens: one fetch may fail by itself, three in a row hardly do.
 const THRESHOLD: u32 = 3;
-
-/// The longest that a vault may keep us away by its own word (`Retry-After`).
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// Whether one vault may be asked.
 #[derive(Debug)]
 pub struct Breaker {
     interval: Duration,
-    failures: u32,
+    failures: Failures,
+    /// When the vault answered last, and for which documents (by number): the two latest that differ.
+    answered_at: Option<Instant>,
+    answered: [Option<u64>; 2],
+    closed_at: Option<Instant>,
     open: Option<Open>,
+}
+
+/// Failures in a row.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    /// The document of the first, and whether others are of another one.
+    document: Option<u64>,
+    several: bool,
+    /// The end of the longest wait that they asked for.
+    until: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Open {
-    reason: Error,
+    error: Error,
     since: Instant,
+    failed_at: Instant,
     /// When it may be probed.
     until: Instant,
+    /// How long it is left alone, where that is longer than the interval.
+    wait: Option<Duration>,
     probing: bool,
 }
 
@@ -61,9 +81,24 @@ pub enum Change {
     Closed(Duration),
 }
 
+/// A fetch that has ended: of which document (by number), when it began, and when it ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    pub document: u64,
+    pub began: Instant,
+    pub at: Instant,
+}
+
 impl Breaker {
     pub fn new(interval: Duration) -> Self {
-        Self { interval, failures: 0, open: None }
+        Self {
+            interval,
+            failures: Failures::default(),
+            answered_at: None,
+            answered: [None; 2],
+            closed_at: None,
+            open: None,
+        }
     }
 
     pub fn state(&self, now: Instant) -> State {
@@ -76,12 +111,17 @@ impl Breaker {
 
     /// Why nobody may ask now, for somebody who would wait for the answer.
     pub fn refusal(&self) -> Option<Error> {
-        self.open.as_ref().map(|open| open.reason.clone())
+        self.open.as_ref().map(|open| open.refusal(self.interval))
     }
 
     /// When a probe may go; `None` while it is closed.
     pub fn probe_at(&self) -> Option<Instant> {
         self.open.as_ref().map(|open| open.until)
+    }
+
+    /// Whether the vault has come back after that time.
+    pub fn is_back_since(&self, time: Instant) -> bool {
+        self.open.is_none() && self.closed_at.is_some_and(|at| at > time)
     }
 
     /// Takes the one permit to probe.
@@ -92,149 +132,127 @@ impl Breaker {
             Some(open) if now >= open.until => {
                 open.probing = true;
                 open.until = now + self.interval;
+                open.wait = None;
                 true
             }
             Some(_) => false,
         }
     }
 
-    /// Gives the permit to probe back, to be taken again at that time. Returns why nobody may ask until then.
-    pub fn put_off(&mut self, until: Instant) -> Option<Error> {
+    /// Gives the permit to probe back, to be taken again after that time. Returns why nobody may ask until then.
+    pub fn put_off(&mut self, now: Instant, again: Duration) -> Option<Error> {
         let open = self.open.as_mut()?;
         open.probing = false;
-        open.until = until;
-        Some(open.reason.clone())
+        open.until = now + again;
+        open.wait = Some(again).filter(|again| *again > self.interval);
+        Some(open.refusal(self.interval))
     }
 
     /// The vault answered.
-    pub fn succeeded(&mut self, now: Instant) -> Change {
-        self.failures = 0;
+    pub fn succeeded(&mut self, document: u64, now: Instant) -> Change {
+        self.failures = Failures::default();
+        self.answered_at = self.answered_at.max(Some(now));
+        if self.answered[0] != Some(document) {
+            self.answered = [Some(document), self.answered[0]];
+        }
         match self.open.take() {
             None => Change::None,
-            Some(open) => Change::Closed(now.saturating_duration_since(open.since)),
+            Some(open) => {
+                self.closed_at = Some(now);
+                Change::Closed(now.saturating_duration_since(open.since))
+            }
+        }
+    }
+
+    /// The vault answered another worker, whose fetch is `ended`: that closes the breaker where the fetch began after
+    /// what was last known of the vault.
+    pub fn answered_another(&mut self, ended: Ended) -> Change {
+        match &self.open {
+            Some(open) if ended.began > open.failed_at => self.succeeded(ended.document, ended.at),
+            _ => Change::None,
         }
     }
 
     /// A fetch failed in a way that says something about the vault.
-    pub fn failed(&mut self, error: &Error, now: Instant) -> Change {
-        self.failures = self.failures.saturating_add(1);
-        let wait = error.retry_after().map(|wait| wait.min(LONGEST_WAIT));
-        let until = now + wait.unwrap_or_default().max(self.interval);
+    pub fn failed(&mut self, error: &Error, ended: Ended) -> Change {
+        let now = ended.at;
+        // The vault has answered since this fetch began: it hung on a connection of before, or it is one document's.
+        if self.open.is_none() && self.answered_at.is_some_and(|at| at > ended.began) {
+            return Change::None;
+        }
+        let wait = error.wait();
+        let until = wait.map(|wait| now + wait);
+        self.failures.add(ended.document, until);
+        let opens = self.opens(error, ended.document);
         match &mut self.open {
             // Fetches that began before it opened end late: they move nothing but a wait that the vault asks for.
             Some(open) if !open.probing => {
-                if wait.is_some() {
-                    open.until = open.until.max(until);
+                if until.is_some_and(|until| until > open.until) {
+                    open.leave_alone(error, wait, now, self.interval);
                 }
                 Change::None
             }
             Some(open) => {
                 open.probing = false;
-                open.until = until;
-                open.reason = refusal(error, self.interval);
+                open.failed_at = now;
+                open.leave_alone(error, wait, now, self.interval);
                 Change::StaysOpen
             }
-            None if self.failures >= THRESHOLD || wait.is_some() => {
-                self.open = Some(Open { reason: refusal(error, self.interval), since: now, until, probing: false });
+            None if opens => {
+                let longest = self.failures.until.map(|until| until.saturating_duration_since(now));
+                let (error, since) = (error.clone(), now);
+                let mut open = Open { error, since, failed_at: now, until: now, wait: None, probing: false };
+                open.leave_alone(&open.error.clone(), longest, now, self.interval);
+                self.open = Some(open);
                 Change::Opened
             }
             None => Change::None,
         }
     }
+
+    fn opens(&self, error: &Error, document: u64) -> bool {
+        let others_are_well = self.answered.iter().flatten().any(|known| *known != document);
+        // Who is asked to wait for one document waits for that one.
+        let of_one_document = error.holds_document().is_some() || others_are_well;
+        let asked_to = error.wait().is_some() && error.holds_document().is_none();
+        asked_to || self.failures.count >= THRESHOLD && (self.failures.several || !of_one_document)
+    }
 }
 
-/// What those hear who may not ask.
-fn refusal(error: &Error, interval: Duration) -> Error {
-    let how = match error.kind() {
-        Kind::Throttled => "is left alone, as it asked for",
-        _ => "is left alone after failures in a row",
-    };
-    let text = format!("{error}; the vault {how}, and is tried again every {} s", interval.as_secs_f64());
-    Error::new(error.kind(), text)
+impl Failures {
+    fn add(&mut self, document: u64, until: Option<Instant>) {
+        self.count = self.count.saturating_add(1);
+        self.several |= *self.document.get_or_insert(document) != document;
+        self.until = self.until.max(until);
+    }
+}
+
+impl Open {
+    fn leave_alone(&mut self, error: &Error, wait: Option<Duration>, now: Instant, interval: Duration) {
+        self.error = error.clone();
+        self.wait = wait.filter(|wait| *wait > interval);
+        self.until = now + self.wait.unwrap_or(interval);
+    }
+
+    /// What those hear who may not ask.
+    fn refusal(&self, interval: Duration) -> Error {
+        let error = &self.error;
+        let text = match (self.wait, error.kind()) {
+            (Some(wait), _) => {
+                format!("{error}; the vault is left alone for {} s, as it asked for", wait.as_secs_f64().ceil())
+            }
+            (None, kind) => {
+                let why = match kind {
+                    Kind::Throttled => "as it asked for",
+                    _ => "after failures in a row",
+                };
+                let interval = interval.as_secs_f64();
+                format!("{error}; the vault is left alone {why}, and is tried again every {interval} s")
+            }
+        };
+        Error::new(error.kind(), text)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn down() -> Error {
-        Error::new(Kind::Unavailable, "hcv vault (x) at y:1: connection refused")
-    }
-
-    #[test]
-    fn opens_after_failures_in_a_row_and_probes_once_an_interval() {
-        let (mut breaker, t) = (Breaker::new(5 * SECOND), Instant::now());
-        assert_eq!(breaker.failed(&down(), t), Change::None);
-        assert_eq!(breaker.succeeded(t), Change::None);
-        assert_eq!(breaker.failed(&down(), t), Change::None);
-        assert_eq!(breaker.failed(&down(), t), Change::None);
-        assert_eq!(breaker.failed(&down(), t), Change::Opened);
-        assert!(breaker.refusal().unwrap().to_string().contains("connection refused; the vault is left alone"));
-        assert!(!breaker.probe(t + 4 * SECOND));
-        assert!(breaker.probe(t + 5 * SECOND));
-        assert!(!breaker.probe(t + 5 * SECOND), "one probe at a time");
-        assert_eq!(breaker.state(t + 5 * SECOND), State::HalfOpen);
-        assert_eq!(breaker.failed(&down(), t + 6 * SECOND), Change::StaysOpen);
-        assert_eq!(breaker.state(t + 6 * SECOND), State::Open);
-        assert!(!breaker.probe(t + 10 * SECOND));
-        assert!(breaker.probe(t + 11 * SECOND));
-        assert_eq!(breaker.succeeded(t + 12 * SECOND), Change::Closed(12 * SECOND));
-        assert!(breaker.refusal().is_none());
-    }
-
-    #[test]
-    fn a_wait_that_the_vault_asks_for_opens_at_once_and_is_kept() {
-        let (mut breaker, t) = (Breaker::new(SECOND), Instant::now());
-        let slow = Error::new(Kind::Throttled, "slow down").with_retry_after(Some(30 * SECOND));
-        assert_eq!(breaker.failed(&slow, t), Change::Opened);
-        assert!(!breaker.probe(t + 29 * SECOND));
-        assert!(breaker.probe(t + 30 * SECOND));
-        let endless = Error::new(Kind::Throttled, "slow down").with_retry_after(Some(Duration::MAX));
-        assert_eq!(breaker.failed(&endless, t), Change::StaysOpen);
-        assert_eq!(breaker.probe_at(), Some(t + LONGEST_WAIT));
-    }
-
-    #[test]
-    fn a_probe_that_is_lost_is_followed_by_another() {
-        let (mut breaker, t) = (Breaker::new(SECOND), Instant::now());
-        for _ in 0..THRESHOLD {
-            breaker.failed(&down(), t);
-        }
-        assert!(breaker.probe(t + SECOND));
-        assert!(breaker.probe(t + 2 * SECOND));
-    }
-
-    proptest! {
-        /// However outcomes follow each other, an open breaker lets at most one probe through an interval, and one
-        /// success closes it.
-        #[test]
-        fn at_most_one_probe_an_interval(steps in proptest::collection::vec((0u64..3000, 0u8..3), 1..100)) {
-            let (mut breaker, start) = (Breaker::new(5 * SECOND), Instant::now());
-            let (mut now, mut last): (u64, Option<u64>) = (0, None);
-            for (step, what) in steps {
-                now += step;
-                let at = start + Duration::from_millis(now);
-                let was_open = breaker.refusal().is_some();
-                match what {
-                    0 => {
-                        breaker.failed(&down(), at);
-                    }
-                    1 if was_open && breaker.probe(at) => {
-                        prop_assert!(last.is_none_or(|last| now >= last + 5000), "{last:?} {now}");
-                        last = Some(now);
-                    }
-                    1 => {}
-                    _ => {
-                        breaker.succeeded(at);
-                        prop_assert!(breaker.refusal().is_none());
-                        last = None;
-                    }
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use crate::cache::{Entry, Found};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::vault_name;
+use crate::exchange::{Claim, vault_name};
 use crate::fetch::ATTEMPTS;
-use crate::flight::{Boarding, Outcome, Purpose, Watch};
+use crate::flight::{Boarding, Departing, Landed, Outcome, Purpose, Watch};
 use crate::node::{Node, Parcel};
 use crate::peers::{self, Missing, Peers, Question};
 use crate::plan::{InstanceKey, Origin};
@@ -19,8 +19,8 @@ use crate::wake::Event;
 /// How long a flight that has to be seen off anew waits for somebody to do so. In init_worker nobody will.
 const ATTENDANCE: Duration = Duration::from_millis(100);
 
-/// When a renewal is tried again for which too much is under way.
-const FULL: Duration = Duration::from_secs(1);
+/// When a renewal is tried again whose flight left nothing, at the latest.
+const RENEWED_AGAIN: Duration = Duration::from_secs(1);
 
 /// The least part of a fetch's time that is left to a flight which other workers kept waiting.
 const LEAST_PART: u32 = 8;
@@ -34,8 +34,8 @@ struct Landing {
     outcome: Option<(Outcome, Option<Parcel>)>,
     /// What is left of the flight's time, where another worker kept it waiting.
     left: Option<Duration>,
-    /// Whether the flight goes on without this task.
-    called_back: bool,
+    /// Whether the flight goes on, or has landed, without this task.
+    ended: bool,
 }
 
 /// The socket by which other workers ask this one, for as long as its resolver lives.
@@ -60,18 +60,22 @@ impl Resolver {
         }
     }
 
-    /// The same at once, by the worker, where it listens.
+    /// The same at once.
     fn send_now(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose) {
-        // Best effort: whoever needs the value will ask, and hear of a failure then.
-        let ticket = match self.board(origin, purpose, false) {
-            Ok(Boarding::Boarded(ticket)) => ticket,
-            Ok(Boarding::Joined(_)) => return,
+        // Best effort: whoever needs the value will ask, and hear of a failure then. A renewal is tried again.
+        match self.board(origin, purpose, false) {
+            Ok(Boarding::Boarded(ticket)) => self.see_off(ticket, origin, purpose),
+            Ok(Boarding::Joined(_)) => {}
             Err(_) => {
-                let soon = Instant::now() + FULL;
+                let soon = Instant::now() + RENEWED_AGAIN;
                 lock(&self.cache).renew_at(origin, soon);
-                return self.rotation.expect(Some(soon));
+                self.rotation.expect(Some(soon));
             }
-        };
+        }
+    }
+
+    /// Sees to a boarded flight's departure: by the worker, where it listens.
+    fn see_off(self: &Arc<Self>, ticket: u64, origin: &Arc<Origin>, purpose: Purpose) {
         let node = Node::of_this_process();
         let name = node.map(|node| *origin.name(node)).unwrap_or_default();
         let event = match purpose {
@@ -92,18 +96,67 @@ impl Resolver {
         }
     }
 
-    /// Starts the fetch of a boarded flight: by `peer`, another worker that is at it, or from the vault. With `owned`,
-    /// the outcome has to be taken by `parcel` after the landing.
-    pub fn depart(self: &Arc<Self>, ticket: u64, peer: Option<String>, owned: bool) -> Result<()> {
+    /// Lands a flight, has its passengers woken, and sees the one off that follows it.
+    pub(crate) fn land(self: &Arc<Self>, ticket: u64, outcome: Outcome, parcel: Option<Parcel>) {
+        let origin = lock(&self.flights).key(ticket);
+        let away = parcel.as_ref().is_some_and(Parcel::is_outage);
+        let landed = lock(&self.flights).land(ticket, outcome.clone(), parcel, Instant::now());
+        if landed.passengers > 0 {
+            self.bell.ring(Event::Landed { ticket });
+        }
+        let Some(origin) = origin else { return };
+        match landed.next {
+            // That the vault is away holds for those as well who asked while that was being found out.
+            Some(next) if away => self.land(next, outcome, None),
+            _ => self.landed(&origin, landed),
+        }
+    }
+
+    /// Does what a landing leaves to be done, but wakes nobody.
+    pub(crate) fn landed(self: &Arc<Self>, origin: &Arc<Origin>, landed: Landed) {
+        self.renewal_ended(origin);
+        let Some(next) = landed.next else { return };
+        let Some(flight) = lock(&self.flights).boarding(next) else { return };
+        self.see_off(next, origin, flight.purpose);
+    }
+
+    /// A renewal whose flight left nothing is tried again.
+    fn renewal_ended(&self, origin: &Arc<Origin>) {
+        let again = Instant::now() + RENEWED_AGAIN.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let next = {
+            let mut cache = lock(&self.cache);
+            cache.renewal_ended(origin, again);
+            cache.next()
+        };
+        self.rotation.expect(next);
+    }
+
+    /// Starts the fetch of a boarded flight: by `peer`, another worker that is at it (its claim), or from the vault. With
+    /// `owned`, the outcome has to be taken by `parcel` after the landing. Returns false where the other's fetch began
+    /// too early to serve: the flight has to depart otherwise.
+    pub fn depart(self: &Arc<Self>, ticket: u64, peer: Option<String>, owned: bool) -> Result<bool> {
         let engine = self.engine()?;
-        let Some((origin, purpose)) = lock(&self.flights).depart(ticket, owned) else { return Ok(()) };
+        let peer = peer.map(Claim::read);
+        let departing = {
+            let mut flights = lock(&self.flights);
+            match &peer {
+                None => Some(flights.depart(ticket, owned, Instant::now())),
+                Some(claim) => flights.depart_elsewhere(ticket, claim.began()),
+            }
+        };
+        let Some(Some(Departing { key: origin, purpose, after })) = departing else {
+            // Either it has departed already, or it can't that way.
+            return Ok(peer.is_none() || departing.is_none());
+        };
+        let after = after.and_then(|after| Some(Node::of_this_process()?.clock(after))).unwrap_or(0);
+        let peer = peer.map(|claim| (after.max(claim.clock), claim));
         let whole = self.config().fetch_timeout;
         let left = lock(&self.flights).left(ticket, whole, Instant::now());
         let left = left.map(|left| left.max(whole / LEAST_PART));
         let resolver = Arc::clone(self);
-        let landing = Landing { resolver, ticket, origin, purpose, outcome: None, left, called_back: false };
+        let landing = Landing { resolver, ticket, origin, purpose, outcome: None, left, ended: false };
         engine.spawn(landing.fly(peer));
-        Ok(())
+        Ok(true)
     }
 
     /// Where other workers find this one. Starts the engine, so it is not for a process that forks.
@@ -132,22 +185,22 @@ async fn answer(resolver: Weak<Resolver>, Question { name, after }: Question) ->
     let watch = {
         let resolver = resolver.upgrade()?;
         let mut flights = lock(&resolver.flights);
-        let ticket = flights.find(|origin| *origin.name(node) == name)?;
+        let ticket = flights.find(|origin| *origin.name(node) == name, node.instant(after)?, Instant::now())?;
         flights.watch(ticket)
     };
     let parcel = match watch {
         Watch::Landed(parcel) => parcel,
         Watch::UnderWay(landing) => landing.await.ok()?,
     };
-    node.seal(&name, &parcel.filter(|parcel| node.clock(parcel.at()) > after)?)
+    node.seal(&name, &parcel.filter(|parcel| node.clock(parcel.began()) > after)?)
 }
 
 /// Asks another worker for the outcome of its flight, and waits until that has landed.
-async fn ask(peer: String, origin: Arc<Origin>, purpose: Purpose) -> std::result::Result<Parcel, Missing> {
+async fn ask(address: String, origin: Arc<Origin>, after: u64) -> std::result::Result<Parcel, Missing> {
     let node = Node::of_this_process().ok_or(Missing::Unknown)?;
-    let name = origin.name(node);
-    let question = Question { name: *name, after: purpose.since().map_or(0, |since| node.clock(since)) };
-    node.open(name, &peers::ask(&peer, question).await?).ok_or(Missing::Unknown)
+    let name = *origin.name(node);
+    let sealed = peers::ask(&address, Question { name, after }).await?;
+    node.open(&name, &sealed).filter(|parcel| node.clock(parcel.began()) > after).ok_or(Missing::Unknown)
 }
 
 /// Lands a flight with what another worker answers late, where nobody was quicker.
@@ -165,21 +218,21 @@ async fn hear_out(
         return;
     }
     resolver.metrics.adopted.inc();
-    let outcome = resolver.keep_parcel(&origin, Parcel::Value(value.clone()));
-    resolver.land(ticket, outcome, Some(Parcel::Value(value)));
+    let outcome = resolver.keep_parcel(&origin, Parcel::Value(value.clone()), false);
+    resolver.land_served(ticket, &origin, outcome, Parcel::Value(value));
     resolver.send_next(&origin.instance);
 }
 
 impl Landing {
-    async fn fly(mut self, peer: Option<String>) {
-        if let Some(peer) = peer {
+    async fn fly(mut self, peer: Option<(u64, Claim)>) {
+        if let Some((after, claim)) = peer {
             let whole = self.left.unwrap_or(self.resolver.config().fetch_timeout);
             let start = Instant::now();
-            let mut asking = Box::pin(ask(peer.clone(), Arc::clone(&self.origin), self.purpose));
+            let mut asking = Box::pin(ask(claim.address.clone(), Arc::clone(&self.origin), after));
             match tokio::time::timeout(whole / 2, &mut asking).await {
                 Ok(Ok(parcel)) => {
                     self.resolver.metrics.adopted.inc();
-                    self.outcome = Some((self.resolver.keep_parcel(&self.origin, parcel), None));
+                    self.outcome = Some((self.resolver.keep_parcel(&self.origin, parcel, self.is_probe()), None));
                     return;
                 }
                 Ok(Err(_)) => {}
@@ -192,35 +245,45 @@ impl Landing {
             }
             self.left = Some(whole.saturating_sub(start.elapsed()));
             self.resolver.bell.attended(ATTENDANCE).await;
-            if self.call_back(&peer) {
+            if self.call_back(&claim.text) {
                 return;
             }
-            lock(&self.resolver.flights).depart(self.ticket, false);
+            lock(&self.resolver.flights).depart(self.ticket, false, Instant::now());
+        }
+        if self.finds_fresh() {
+            return;
         }
         let (resolver, origin) = (&self.resolver, &self.origin);
-        self.outcome = Some(match resolver.peek(origin) {
-            // It may have landed between the look-up that missed it and this departure.
-            Found::Fresh(document) if self.purpose == Purpose::Miss => (Ok(document), None),
-            before => {
-                // Where an old value serves, its next renewal is the next attempt; one that is held ends with this one.
-                let held = lock(&resolver.cache).peek(origin).is_some_and(Entry::is_held);
-                let serves = matches!(before, Found::Fresh(_) | Found::Stale { .. }) && !held;
-                let attempts = if serves || self.is_probe() { 1 } else { ATTEMPTS };
-                resolver.metrics.fetches.inc();
-                let done = resolver.instances.fetch(origin, attempts, self.left).await;
-                let (outcome, parcel) = resolver.keep(origin, done);
-                (outcome, Some(parcel))
-            }
-        });
+        // Where an old value serves, its next renewal is the next attempt; one that is held ends with this one.
+        let held = lock(&resolver.cache).peek(origin).is_some_and(Entry::is_held);
+        let serves = matches!(resolver.peek(origin), Found::Fresh(_) | Found::Stale { .. }) && !held;
+        let attempts = if serves || self.is_probe() { 1 } else { ATTEMPTS };
+        resolver.metrics.fetches.inc();
+        let done = resolver.instances.fetch(origin, attempts, self.left).await;
+        let (outcome, parcel) = resolver.keep(origin, done);
+        self.outcome = Some((outcome, Some(parcel)));
+    }
+
+    /// Lands the flight with a value that came between the look-up that missed it and this departure.
+    fn finds_fresh(&mut self) -> bool {
+        let value = {
+            let cache = lock(&self.resolver.cache);
+            let entry = cache.peek(&self.origin).filter(|entry| matches!(entry.look(Instant::now()), Found::Fresh(_)));
+            entry.and_then(|entry| entry.value().cloned())
+        };
+        let Some(value) = value.filter(|_| self.purpose == Purpose::Miss) else { return false };
+        let outcome = Ok(Arc::clone(&value.document));
+        self.ended = self.resolver.land_served(self.ticket, &self.origin, outcome, Parcel::Value(value));
+        self.ended
     }
 
     /// Has the worker see the flight off once more, past `peer`; false where it does not listen.
     fn call_back(&mut self, peer: &str) -> bool {
         let name = Node::of_this_process().map(|node| *self.origin.name(node)).unwrap_or_default();
         let event = Event::Boarding { ticket: self.ticket, name, dead: Some(peer.to_owned()) };
-        self.called_back =
+        self.ended =
             lock(&self.resolver.flights).call_back(self.ticket, Instant::now()) && self.resolver.bell.ring(event);
-        self.called_back
+        self.ended
     }
 
     fn is_probe(&self) -> bool {
@@ -230,7 +293,7 @@ impl Landing {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        if !self.called_back {
+        if !self.ended {
             let (outcome, parcel) = self.outcome.take().unwrap_or_else(|| (Err(self.origin.ended_early()), None));
             self.resolver.land(self.ticket, outcome, parcel);
             self.resolver.send_next(&self.origin.instance);

@@ -77,6 +77,9 @@ impl Kind {
     }
 }
 
+/// The longest that a vault may keep us away by its own word (`Retry-After`).
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
 /// A failure. The text is one lower-case sentence that names backend, vault, host, status and what to do, and never
 /// holds a secret, a token or a response body.
 #[derive(Clone, PartialEq, Eq)]
@@ -111,6 +114,29 @@ impl Error {
 
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// How long the vault is left alone, as it asked for.
+    pub fn wait(&self) -> Option<Duration> {
+        self.retry_after.map(|wait| wait.min(LONGEST_WAIT))
+    }
+
+    /// How long only the document is left alone that was asked for: a limit on requests may be that of one path, where
+    /// our login and an answer such as 503 are about the vault as a whole.
+    pub fn holds_document(&self) -> Option<Duration> {
+        self.wait().filter(|_| self.kind == Kind::Throttled && !self.of_login)
+    }
+
+    /// What those hear meanwhile who want the document.
+    pub fn held(&self) -> Self {
+        match self.holds_document() {
+            None => self.clone(),
+            Some(wait) => {
+                let seconds = wait.as_secs_f64().ceil();
+                let text = format!("{self}; the secret is left alone for {seconds} s, as the vault asked for");
+                Self { text, ..self.clone() }
+            }
+        }
     }
 
     pub fn kind(&self) -> Kind {

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::backend::file;
 use crate::backend::{Backend, Farewell, Fetched, News, Setup};
-use crate::breaker::{Breaker, Change};
+use crate::breaker::{Breaker, Change, Ended};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{InstanceKey, Origin};
@@ -58,6 +58,8 @@ pub struct Instances {
 /// What became of a fetch.
 pub struct Done {
     pub fetched: Result<Fetched>,
+    /// When the attempt began that brought it: what the vault answered was so then or later.
+    pub began: Instant,
     /// What that did to the vault's breaker.
     pub change: Change,
     pub news: Option<News>,
@@ -154,7 +156,10 @@ impl Instances {
         let limit = left.map_or(self.limits.timeout, |left| left.min(self.limits.timeout));
         let instance = match self.get_soon(origin, limit).await {
             Ok(instance) => instance,
-            Err(error) => return Done { fetched: Err(error), change: Change::None, news: None, took: start.elapsed() },
+            Err(error) => {
+                let (fetched, took) = (Err(error), start.elapsed());
+                return Done { fetched, began: start, change: Change::None, news: None, took };
+            }
         };
         // In init they wait for the end: whatever runs by itself would end with the call.
         let parting = if self.lasts { std::mem::take(&mut *lock(&self.parting)) } else { Vec::new() };
@@ -164,16 +169,19 @@ impl Instances {
         let attempting = instance.attempt(origin, attempts, start + limit);
         let fetched = tokio::time::timeout(limit.saturating_sub(start.elapsed()), attempting).await;
         let cut_short = fetched.is_err() && limit < self.limits.timeout;
-        let fetched = fetched.unwrap_or_else(|_| Err(too_late(origin, limit)));
+        let (fetched, began) = fetched.unwrap_or_else(|_| (Err(too_late(origin, limit)), start));
         let now = Instant::now();
+        let document = origin.number();
         let change = match &fetched {
             // The vault had less time than it may take.
             Err(_) if cut_short => Change::None,
-            Err(error) if error.is_outage() => instance.breaker().failed(error, now),
+            Err(error) if error.is_outage() => {
+                instance.breaker().failed(error, Ended { document, began: start, at: now })
+            }
             Err(error) if error.kind() == Kind::Config => Change::None,
-            _ => instance.breaker().succeeded(now),
+            _ => instance.breaker().succeeded(document, now),
         };
-        Done { fetched, change, news: instance.backend.news(), took: now - start }
+        Done { fetched, began, change, news: instance.backend.news(), took: now - start }
     }
 }
 
@@ -199,15 +207,17 @@ impl Instance {
         &*self.backend
     }
 
-    async fn attempt(&self, origin: &Origin, most: u32, deadline: Instant) -> Result<Fetched> {
+    /// What the last attempt came to, and when that began.
+    async fn attempt(&self, origin: &Origin, most: u32, deadline: Instant) -> (Result<Fetched>, Instant) {
         // The semaphore is never closed.
         let _slot = self.slots.acquire().await;
         let mut attempts = 0;
         loop {
             attempts += 1;
+            let began = Instant::now();
             let error = match self.backend.fetch(&origin.ask).await {
                 Err(error) if error.is_retryable() && attempts < most => error,
-                fetched => return fetched,
+                fetched => return (fetched, began),
             };
             let pause = match error.retry_after() {
                 Some(wait) => wait,
@@ -215,7 +225,7 @@ impl Instance {
             };
             // A wait that outlasts the deadline would only hide the reason.
             if outlasts(pause, deadline, Instant::now()) || self.breaker().refusal().is_some() {
-                return Err(error);
+                return (Err(error), began);
             }
             tokio::time::sleep(pause).await;
         }

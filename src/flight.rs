@@ -1,19 +1,23 @@
-//! One flight per document: whoever wants a document that is being fetched joins the fetch.
+//! One flight per document: whoever wants a document that is being fetched joins the fetch, if that is young enough for
+//! him: it has to begin after what he asked for happened. For those who want a newer outcome than the fetch under way
+//! will bring, one further flight follows it.
 //!
 //! A flight is boarded, departs and lands. Between the first two its worker's Lua side asks the node's cache whether
 //! another worker has the document, or is fetching it.
 
+mod boarding;
+mod purpose;
+
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::document::Document;
-use crate::error::{Error, Kind, Result};
 use crate::node::Parcel;
+use purpose::serves;
+pub use purpose::{Boarding, Departing, Landed, Outcome, Purpose, Watch};
 
 /// How many documents may be under way at once, for all vaults and for one: a slow vault leaves room for the others.
 const LIMIT: usize = 4096;
@@ -38,60 +42,28 @@ pub fn next_ticket() -> u64 {
     NEXT_TICKET.fetch_add(1, Ordering::Relaxed)
 }
 
-/// What a flight brought.
-pub type Outcome = Result<Arc<Document>>;
-
-/// Why a document is fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// It isn't there: any value that is fresh will do.
-    Miss,
-    /// It is there, but a newer one than from that time is wanted.
-    Newer(Instant),
-    /// To learn whether its vault is back; newer as well.
-    Probe(Instant),
-}
-
-impl Purpose {
-    /// After which time a value has to be from.
-    pub fn since(self) -> Option<Instant> {
-        match self {
-            Purpose::Miss => None,
-            Purpose::Newer(than) | Purpose::Probe(than) => Some(than),
-        }
-    }
-
-    /// Whether a value of that time is what was wanted.
-    pub fn is_served_by(self, at: Instant) -> bool {
-        self.since().is_none_or(|since| at > since)
-    }
-}
-
-/// Whether a passenger found a flight or has to see to its departure.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Boarding {
-    Joined(u64),
-    Boarded(u64),
-}
-
-/// What somebody sees who watches a flight.
-#[derive(Debug)]
-pub enum Watch {
-    /// It has landed with that parcel.
-    Landed(Option<Parcel>),
-    UnderWay(oneshot::Receiver<Option<Parcel>>),
-}
-
 enum Stage {
-    Boarding { since: Instant },
-    UnderWay,
-    Landed { outcome: Outcome, parcel: Option<Parcel> },
+    /// It follows the one that is under way.
+    Queued,
+    Boarding {
+        since: Instant,
+    },
+    /// What it brings began after `began`. `elsewhere`: another worker fetches it.
+    UnderWay {
+        began: Instant,
+        elsewhere: bool,
+    },
+    Landed {
+        outcome: Outcome,
+        parcel: Option<Parcel>,
+    },
 }
 
 struct Flight<K, G> {
     key: K,
     vault: G,
     purpose: Purpose,
+    after: Option<Instant>,
     passengers: usize,
     /// When it was boarded first, and whether it was called back since.
     since: Instant,
@@ -102,10 +74,37 @@ struct Flight<K, G> {
     watchers: Vec<oneshot::Sender<Option<Parcel>>>,
 }
 
+impl<K, G> Flight<K, G> {
+    /// Whether its outcome will serve somebody who wants it for that; if so, and it has not departed yet, it is bound to.
+    fn takes(&mut self, purpose: Purpose, after: Option<Instant>) -> bool {
+        match self.stage {
+            Stage::Queued | Stage::Boarding { .. } => {
+                self.purpose = self.purpose.and(purpose);
+                self.after = self.after.max(after);
+                true
+            }
+            // It began when it departed, at the earliest.
+            Stage::UnderWay { began, .. } if after.is_none_or(|after| began >= after) => {
+                self.after = self.after.max(after);
+                true
+            }
+            Stage::UnderWay { .. } => false,
+            Stage::Landed { .. } => false,
+        }
+    }
+}
+
+/// The flights of a document that have not landed.
+#[derive(Clone, Copy)]
+struct Open {
+    first: u64,
+    next: Option<u64>,
+}
+
 /// All flights of one resolver: those that have not landed, and those whose outcome has not been claimed yet. `G` tells
 /// vaults apart.
 pub struct Flights<K, G> {
-    open: HashMap<K, u64>,
+    open: HashMap<K, Open>,
     per_vault: HashMap<G, usize>,
     flights: HashMap<u64, Flight<K, G>>,
     landed: VecDeque<(Instant, u64)>,
@@ -125,93 +124,14 @@ impl<K, G> Default for Flights<K, G> {
 }
 
 impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
-    /// Takes a seat in the document's flight, or in a new one. A passenger that `waits` has to call `claim`. Where there
-    /// are too many flights, no new one is begun.
-    pub fn board(&mut self, key: &K, vault: &G, purpose: Purpose, waits: bool, now: Instant) -> Result<Boarding> {
-        if let Some(joined) = self.join(key, waits, now) {
-            return Ok(joined);
-        }
-        let of_vault = self.of_vault(vault);
-        if self.open.len() >= LIMIT || of_vault >= LIMIT_PER_VAULT {
-            let text = format!("{of_vault} fetches from this vault are under way already: try again later");
-            return Err(Error::new(Kind::Throttled, text));
-        }
-        Ok(self.begin(key, vault, purpose, waits, now))
-    }
-
-    /// The same for somebody who has only so many under way, and waits for his turn with the others.
-    pub fn board_in_turn(&mut self, key: &K, vault: &G, purpose: Purpose, waits: bool, now: Instant) -> Boarding {
-        match self.join(key, waits, now) {
-            Some(joined) => joined,
-            None => self.begin(key, vault, purpose, waits, now),
-        }
-    }
-
-    fn join(&mut self, key: &K, waits: bool, now: Instant) -> Option<Boarding> {
-        let ticket = *self.open.get(key)?;
-        let flight = self.flights.get_mut(&ticket)?;
-        flight.passengers += usize::from(waits);
-        Some(match &mut flight.stage {
-            Stage::Boarding { since } if now.saturating_duration_since(*since) >= UNATTENDED => {
-                *since = now;
-                Boarding::Boarded(ticket)
-            }
-            _ => Boarding::Joined(ticket),
-        })
-    }
-
-    fn begin(&mut self, key: &K, vault: &G, purpose: Purpose, waits: bool, now: Instant) -> Boarding {
-        let ticket = next_ticket();
-        self.open.insert(key.clone(), ticket);
-        *self.per_vault.entry(vault.clone()).or_default() += 1;
-        let flight = Flight {
-            key: key.clone(),
-            vault: vault.clone(),
-            purpose,
-            passengers: usize::from(waits),
-            since: now,
-            called_back: false,
-            owned: false,
-            stage: Stage::Boarding { since: now },
-            watchers: Vec::new(),
-        };
-        self.flights.insert(ticket, flight);
-        Boarding::Boarded(ticket)
-    }
-
-    fn of_vault(&self, vault: &G) -> usize {
-        self.per_vault.get(vault).copied().unwrap_or(0)
-    }
-
-    /// Has a fetch that nobody waits for wait for its turn, where its vault has enough to do; false: it may begin.
-    pub fn defer(&mut self, key: &K, vault: &G, purpose: Purpose) -> bool {
-        if self.of_vault(vault) < BACKGROUND_PER_VAULT || self.open.contains_key(key) {
-            return false;
-        }
-        let waiting = self.deferred.entry(vault.clone()).or_default();
-        if waiting.len() < LONGEST_QUEUE {
-            waiting.push_back((key.clone(), purpose));
-        }
-        true
-    }
-
-    /// Takes out what waited for its turn, where a vault has room for it by now.
-    pub fn next_turn(&mut self, vault: &G) -> Option<(K, Purpose)> {
-        if self.of_vault(vault) >= BACKGROUND_PER_VAULT {
-            return None;
-        }
-        let waiting = self.deferred.get_mut(vault)?;
-        let next = waiting.pop_front();
-        if waiting.is_empty() {
-            self.deferred.remove(vault);
-        }
-        next
-    }
-
     /// A flight that waits for its departure.
-    pub fn boarding(&self, ticket: u64) -> Option<(K, Purpose)> {
+    pub fn boarding(&self, ticket: u64) -> Option<Departing<K>> {
         let flight = self.flights.get(&ticket)?;
-        matches!(flight.stage, Stage::Boarding { .. }).then(|| (flight.key.clone(), flight.purpose))
+        matches!(flight.stage, Stage::Boarding { .. }).then(|| Departing {
+            key: flight.key.clone(),
+            purpose: flight.purpose,
+            after: flight.after,
+        })
     }
 
     /// What a flight brings, as long as somebody has a seat in it.
@@ -219,16 +139,34 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
         self.flights.get(&ticket).map(|flight| flight.key.clone())
     }
 
+    /// Whether somebody has a seat in it.
+    pub fn has_passengers(&self, ticket: u64) -> bool {
+        self.flights.get(&ticket).is_some_and(|flight| flight.passengers > 0)
+    }
+
     /// Lets a flight depart; `None` where it has already. With `owned`, its parcel has to be taken with `parcel`.
-    pub fn depart(&mut self, ticket: u64, owned: bool) -> Option<(K, Purpose)> {
+    pub fn depart(&mut self, ticket: u64, owned: bool, now: Instant) -> Option<Departing<K>> {
         let departing = self.boarding(ticket)?;
         let flight = self.flights.get_mut(&ticket)?;
-        flight.stage = Stage::UnderWay;
+        flight.stage = Stage::UnderWay { began: now, elsewhere: false };
         if owned && !flight.owned {
             flight.owned = true;
             flight.passengers += 1;
         }
         Some(departing)
+    }
+
+    /// The same by way of another worker, whose fetch began after `began`. `Some(None)` where that is too early: it stays.
+    pub fn depart_elsewhere(&mut self, ticket: u64, began: Option<Instant>) -> Option<Option<Departing<K>>> {
+        let departing = self.boarding(ticket)?;
+        let flight = self.flights.get_mut(&ticket)?;
+        if flight.after.zip(began).is_some_and(|(after, began)| began < after) {
+            return Some(None);
+        }
+        // Where nobody knows when it began, the other answers only if it serves those who are aboard.
+        let began = began.or(flight.after).unwrap_or(flight.since);
+        flight.stage = Stage::UnderWay { began, elsewhere: true };
+        Some(Some(departing))
     }
 
     /// What is left of the time that a flight may take in all, where it was called back: who waits for it does so since
@@ -241,7 +179,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
     /// Calls a flight back, to depart anew.
     pub fn call_back(&mut self, ticket: u64, now: Instant) -> bool {
         match self.flights.get_mut(&ticket) {
-            Some(flight) if matches!(flight.stage, Stage::UnderWay) => {
+            Some(flight) if matches!(flight.stage, Stage::UnderWay { .. }) => {
                 flight.stage = Stage::Boarding { since: now };
                 flight.called_back = true;
                 true
@@ -250,8 +188,70 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
         }
     }
 
-    /// Brings a flight's outcome. Returns how many passengers it has.
-    pub fn land(&mut self, ticket: u64, outcome: Outcome, parcel: Option<Parcel>, now: Instant) -> usize {
+    /// Brings a flight's outcome.
+    pub fn land(&mut self, ticket: u64, outcome: Outcome, parcel: Option<Parcel>, now: Instant) -> Landed {
+        self.let_go(now);
+        let Some(flight) = self.flights.get_mut(&ticket) else { return Landed::default() };
+        if matches!(flight.stage, Stage::Landed { .. }) {
+            return Landed::default();
+        }
+        for watcher in flight.watchers.drain(..) {
+            // Whoever doesn't listen any more doesn't want it.
+            let _ = watcher.send(parcel.clone());
+        }
+        let passengers = flight.passengers;
+        if let Some(count) = self.per_vault.get_mut(&flight.vault) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_vault.remove(&flight.vault);
+            }
+        }
+        let key = flight.key.clone();
+        if passengers == 0 {
+            self.flights.remove(&ticket);
+        } else {
+            flight.stage = Stage::Landed { outcome, parcel };
+            self.landed.push_back((now, ticket));
+        }
+        Landed { passengers, next: self.follow_up(&key, ticket, now) }
+    }
+
+    /// Lands a flight with what a fetch brought that began then, if that serves all who are aboard by now.
+    pub fn land_served(
+        &mut self,
+        ticket: u64,
+        began: Instant,
+        outcome: Outcome,
+        parcel: Option<Parcel>,
+        now: Instant,
+    ) -> Option<Landed> {
+        let flight = self.flights.get(&ticket).filter(|flight| serves(began, flight.after))?;
+        if matches!(flight.stage, Stage::Landed { .. }) {
+            return None;
+        }
+        Some(self.land(ticket, outcome, parcel, now))
+    }
+
+    /// Has the flight that waited for this one's landing take its turn.
+    fn follow_up(&mut self, key: &K, landed: u64, now: Instant) -> Option<u64> {
+        let open = self.open.get_mut(key)?;
+        if open.first != landed {
+            open.next = None;
+            return None;
+        }
+        let Some(next) = open.next.take() else {
+            self.open.remove(key);
+            return None;
+        };
+        open.first = next;
+        let flight = self.flights.get_mut(&next)?;
+        flight.stage = Stage::Boarding { since: now };
+        flight.since = now;
+        Some(next)
+    }
+
+    /// Lets go of outcomes that nobody has claimed for long.
+    fn let_go(&mut self, now: Instant) {
         while let Some(&(since, old)) = self.landed.front() {
             if now.saturating_duration_since(since) < UNCLAIMED {
                 break;
@@ -259,33 +259,11 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
             self.landed.pop_front();
             self.flights.remove(&old);
         }
-        let Some(flight) = self.flights.get_mut(&ticket) else { return 0 };
-        if matches!(flight.stage, Stage::Landed { .. }) {
-            return 0;
-        }
-        self.open.remove(&flight.key);
-        if let Some(count) = self.per_vault.get_mut(&flight.vault) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_vault.remove(&flight.vault);
-            }
-        }
-        for watcher in flight.watchers.drain(..) {
-            // Whoever doesn't listen any more doesn't want it.
-            let _ = watcher.send(parcel.clone());
-        }
-        let passengers = flight.passengers;
-        if passengers == 0 {
-            self.flights.remove(&ticket);
-        } else {
-            flight.stage = Stage::Landed { outcome, parcel };
-            self.landed.push_back((now, ticket));
-        }
-        passengers
     }
 
     /// What a flight brought, for one passenger; `None` where it has not landed, or is unknown.
-    pub fn claim(&mut self, ticket: u64) -> Option<Outcome> {
+    pub fn claim(&mut self, ticket: u64, now: Instant) -> Option<Outcome> {
+        self.let_go(now);
         self.leave(ticket, |stage| match stage {
             Stage::Landed { outcome, .. } => Some(outcome.clone()),
             _ => None,
@@ -331,9 +309,18 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
         }
     }
 
-    /// The flight of a document that `wanted` recognises, whether it has landed or not.
-    pub fn find(&self, wanted: impl Fn(&K) -> bool) -> Option<u64> {
-        self.flights.iter().find(|(_, flight)| wanted(&flight.key)).map(|(ticket, _)| *ticket)
+    /// The newest flight of this worker for a document that `wanted` recognises, whether it has landed or not, whose
+    /// outcome's fetch began after that time. One that another worker fetches is for that worker to tell of.
+    pub fn find(&mut self, wanted: impl Fn(&K) -> bool, after: Instant, now: Instant) -> Option<u64> {
+        self.let_go(now);
+        let is_it = |flight: &Flight<K, G>| match &flight.stage {
+            Stage::Queued => false,
+            Stage::Boarding { .. } => true,
+            Stage::UnderWay { began, elsewhere } => !elsewhere && *began >= after,
+            Stage::Landed { parcel, .. } => parcel.as_ref().is_some_and(|parcel| parcel.began() > after),
+        };
+        let found = self.flights.iter().filter(|(_, flight)| is_it(flight) && wanted(&flight.key));
+        found.map(|(ticket, _)| *ticket).max()
     }
 
     /// How many documents are being fetched.

@@ -42,6 +42,7 @@ pub mod entities;
 pub mod exchange;
 pub mod gauges;
 pub mod live;
+pub mod outcome;
 pub mod resolver;
 pub mod rotation;
 pub mod succession;

@@ -6,7 +6,7 @@ mod memory;
 
 use std::alloc::System;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mlua::{IntoLuaMulti, LightUserData, Lua, LuaString, MultiValue, Nil, Table, UserData, UserDataMethods, Value};
 use zeroizing_alloc::ZeroAlloc;
@@ -84,6 +84,11 @@ impl UserData for Native {
         methods.add_method("address", |lua, this, ()| {
             or_error(lua, this.0.resolver().and_then(|resolver| resolver.address().map(str::to_owned)))
         });
+        methods.add_method("claim", |lua, this, ()| or_error(lua, this.0.resolver().and_then(|it| it.claim_text())));
+        methods.add_method("clock", |_, _, ()| {
+            let clock = Node::of_this_process().map(|node| Duration::from_nanos(node.clock(Instant::now())));
+            Ok(clock.unwrap_or_default().as_secs_f64())
+        });
         methods.add_method("breaker_interval", |lua, this, ()| {
             or_error(lua, this.0.resolver().map(|resolver| resolver.config().breaker_interval.as_secs_f64()))
         });
@@ -103,10 +108,8 @@ impl UserData for Native {
             Ok(())
         });
         methods.add_method("forgo", |_, this, (ticket, again): (u64, Option<f64>)| {
-            if let Ok(resolver) = this.0.resolver() {
-                resolver.forgo(ticket, again.map(|again| Duration::try_from_secs_f64(again).unwrap_or_default()));
-            }
-            Ok(())
+            let again = again.map(|again| Duration::try_from_secs_f64(again).unwrap_or_default());
+            Ok(this.0.resolver().is_ok_and(|resolver| resolver.forgo(ticket, again)))
         });
         methods.add_method("away", |_, this, ticket: u64| {
             let away = this.0.resolver().ok().and_then(|resolver| resolver.away(ticket));

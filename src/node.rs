@@ -21,19 +21,25 @@ use crate::secret::Secret;
 /// What a document is called between workers. It tells nothing about vault, options or secret.
 pub type Name = [u8; 16];
 
-/// A fetch's outcome, with the time at which it came.
+/// A fetch's outcome, with the time at which the fetch began; a failure is remembered from its end.
 #[derive(Debug, Clone)]
 pub enum Parcel {
     Value(Brought),
-    Failure { error: Error, at: Instant },
+    Failure { error: Error, began: Instant, at: Instant },
 }
 
 impl Parcel {
-    pub fn at(&self) -> Instant {
+    /// When the fetch began.
+    pub fn began(&self) -> Instant {
         match self {
             Parcel::Value(value) => value.at,
-            Parcel::Failure { at, .. } => *at,
+            Parcel::Failure { began, .. } => *began,
         }
+    }
+
+    /// Whether it says that the vault as a whole is away.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Parcel::Failure { error, .. } if error.is_outage())
     }
 }
 
@@ -73,6 +79,15 @@ impl Node {
         nanoseconds(at.saturating_duration_since(self.start))
     }
 
+    /// What `clock` makes of a time, back.
+    pub fn instant(&self, clock: u64) -> Option<Instant> {
+        self.after_start(Duration::from_nanos(clock))
+    }
+
+    pub fn after_start(&self, time: Duration) -> Option<Instant> {
+        self.start.checked_add(time)
+    }
+
     /// The name of what `parts` describe. Each part is told apart by its length.
     pub fn name<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Name {
         let mut context = hmac::Context::with_key(&self.naming);
@@ -92,10 +107,11 @@ impl Node {
         self.random.fill(&mut nonce).ok()?;
         let (at, tag, lease, content) = match parcel {
             Parcel::Value(value) => (value.at, VALUE, value.document.lease(), value.document.whole().as_bytes()),
-            Parcel::Failure { error, at } => (*at, FAILURE, error.retry_after(), error.text().as_bytes()),
+            Parcel::Failure { error, at, .. } => (*at, FAILURE, error.retry_after(), error.text().as_bytes()),
         };
-        let mut sealed = Vec::with_capacity(NONCE_LEN + 18 + content.len() + AES_256_GCM.tag_len());
+        let mut sealed = Vec::with_capacity(NONCE_LEN + 26 + content.len() + AES_256_GCM.tag_len());
         sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(&self.clock(parcel.began()).to_le_bytes());
         sealed.extend_from_slice(&self.clock(at).to_le_bytes());
         sealed.extend_from_slice(&lease.map_or(u64::MAX, nanoseconds).to_le_bytes());
         sealed.push(tag);
@@ -114,10 +130,12 @@ impl Node {
         let mut sealed = Zeroizing::new(sealed.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let plain = &*self.seal.open_in_place(nonce, Aad::from(name), &mut sealed).ok()?;
+        let (began, plain) = plain.split_first_chunk::<8>()?;
         let (at, plain) = plain.split_first_chunk::<8>()?;
         let (lease, plain) = plain.split_first_chunk::<8>()?;
         let ([tag, kind], content) = plain.split_first_chunk::<2>()?;
-        let at = self.start.checked_add(Duration::from_nanos(u64::from_le_bytes(*at)))?;
+        let began = self.instant(u64::from_le_bytes(*began))?;
+        let at = self.instant(u64::from_le_bytes(*at))?;
         let lease = Some(u64::from_le_bytes(*lease)).filter(|lease| *lease != u64::MAX).map(Duration::from_nanos);
         match *tag {
             VALUE => {
@@ -126,7 +144,7 @@ impl Node {
             }
             FAILURE => {
                 let error = Error::new(Kind::from_code(*kind)?, String::from_utf8_lossy(content));
-                Some(Parcel::Failure { error: error.with_retry_after(lease), at })
+                Some(Parcel::Failure { error: error.with_retry_after(lease), began, at })
             }
             _ => None,
         }
@@ -174,10 +192,12 @@ mod tests {
         let node = Node::new().unwrap();
         let name = node.name([&b"a"[..]]);
         let error = Error::new(Kind::Throttled, "slow down").with_retry_after(Some(Duration::from_secs(3)));
-        let at = node.start + Duration::from_secs(1);
-        let sealed = node.seal(&name, &Parcel::Failure { error: error.clone(), at }).unwrap();
-        let Some(Parcel::Failure { error: opened, at: then }) = node.open(&name, &sealed) else { panic!() };
-        assert_eq!((opened, then), (error, at));
+        let (began, at) = (node.start + Duration::from_secs(1), node.start + Duration::from_secs(2));
+        let sealed = node.seal(&name, &Parcel::Failure { error: error.clone(), began, at }).unwrap();
+        let Some(Parcel::Failure { error: opened, began: before, at: then }) = node.open(&name, &sealed) else {
+            panic!()
+        };
+        assert_eq!((opened, before, then), (error, began, at));
     }
 
     #[test]

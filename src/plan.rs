@@ -148,6 +148,11 @@ impl Origin {
             && self.options == options_of(reference)
     }
 
+    /// By which a vault's breaker tells documents apart.
+    pub fn number(&self) -> u64 {
+        self.hash
+    }
+
     /// How error texts call the vault.
     pub fn label(&self) -> String {
         format!("{} vault ({})", self.descriptor.name, self.instance.vault)

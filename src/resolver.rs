@@ -11,25 +11,23 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
-use crate::backend::Fetched;
 use crate::breaker::Change;
-use crate::cache::{Brought, Cache, Entry, Found};
+use crate::cache::{Cache, Found};
 use crate::config::Config;
 use crate::departure::Ear;
 use crate::document::Document;
 use crate::engine::Engine;
 use crate::environment::Environment;
-use crate::error::{Error, Result};
-use crate::exchange::{name_of_news, vault_name};
+use crate::error::Result;
 use crate::fetch::{Done, Instances, Limits};
 use crate::flight::{Boarding, Flights, Outcome, Purpose, Watch};
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::node::Parcel;
 use crate::plan::{InstanceKey, Origin, Plan};
 use crate::rotation::Rotation;
 use crate::secret::Secret;
 use crate::succession::Succession;
+use crate::vm::Loaded;
 use crate::wake::{Bell, Event};
 
 /// How many references are kept as understood, and up to which length. A document may be read by several fields.
@@ -72,6 +70,10 @@ pub struct Resolver {
     pub metrics: Metrics,
     pub(crate) live: Live,
     pub(crate) succession: Succession,
+    /// When the configuration was loaded that this belongs to, where the node's cache may have values from before.
+    pub(crate) loaded: Option<Loaded>,
+    /// When all values were flushed last.
+    pub(crate) flushed_at: Mutex<Option<Instant>>,
 }
 
 impl Resolver {
@@ -92,6 +94,8 @@ impl Resolver {
             metrics: Metrics::default(),
             live: Live::default(),
             succession: Succession::default(),
+            loaded: None,
+            flushed_at: Mutex::default(),
             config,
             environment,
         }
@@ -180,19 +184,20 @@ impl Resolver {
     /// only boarded has to be seen off by `adopt` and `depart`.
     pub fn board(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose, waits: bool) -> Result<Boarding> {
         self.start()?;
-        lock(&self.flights).board(origin, &origin.instance, purpose, waits, Instant::now())
+        let floor = self.floor(origin);
+        lock(&self.flights).board(origin, &origin.instance, purpose, floor, waits, Instant::now())
     }
 
     /// `board` for somebody who sees to it that not too many are under way, and so is not refused.
     pub fn board_in_turn(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose, waits: bool) -> Result<Boarding> {
         self.start()?;
-        let boarded = lock(&self.flights).board_in_turn(origin, &origin.instance, purpose, waits, Instant::now());
-        Ok(boarded)
+        let floor = self.floor(origin);
+        Ok(lock(&self.flights).board_in_turn(origin, &origin.instance, purpose, floor, waits, Instant::now()))
     }
 
     /// What a flight brought, for one passenger; `None` where it is still under way. Ends the claim either way.
     pub fn claim(&self, ticket: u64, reference: &[u8]) -> Result<Option<Value>> {
-        let Some(outcome) = lock(&self.flights).claim(ticket) else { return Ok(None) };
+        let Some(outcome) = lock(&self.flights).claim(ticket, Instant::now()) else { return Ok(None) };
         let document = outcome?;
         let plan = self.plan(reference)?;
         // Only what is known now will be known to be over: a newer one may have come since the landing.
@@ -217,6 +222,19 @@ impl Resolver {
         self.has_ended(ticket) && lock(&self.flights).has_landed(ticket)
     }
 
+    /// The value, if it is fresh and its fetch began after that time.
+    pub fn newer(&self, plan: &Plan, since: Instant) -> Option<Result<Value>> {
+        let document = {
+            let cache = lock(&self.cache);
+            let entry = cache.peek(&plan.origin).filter(|entry| entry.value().is_some_and(|value| value.at > since))?;
+            match entry.look(Instant::now()) {
+                Found::Fresh(document) => document,
+                _ => return None,
+            }
+        };
+        Some(pick(plan, &document, self.rotation.runs()))
+    }
+
     /// Asks for a new value in the background.
     pub fn renew(self: &Arc<Self>, origin: &Arc<Origin>) {
         if origin.descriptor.immediate {
@@ -236,6 +254,8 @@ impl Resolver {
     /// Forgets all values; connections, logins and breakers stay. With `refetch`, what was known is fetched again in the background.
     pub fn flush(self: &Arc<Self>, refetch: bool) {
         let now = Instant::now();
+        // Before the values go: what was fetched before, here or by another worker, is not to come in again.
+        *lock(&self.flushed_at) = Some(now);
         let known = lock(&self.cache).clear();
         lock(&self.plans).clear();
         self.bump();
@@ -271,103 +291,8 @@ impl Resolver {
         Engine::of_this_process(&self.environment)
     }
 
-    /// Keeps a value. Returns whether it is fresh.
-    pub(crate) fn keep_value(&self, origin: &Arc<Origin>, value: Brought) -> bool {
-        let now = Instant::now();
-        let (changed, fresh, next) = {
-            let mut cache = lock(&self.cache);
-            let Some(origin) = self.keeper(origin) else { return false };
-            let changed = cache.fetched(Arc::clone(&origin), value, &origin.terms, now, fastrand::f64());
-            let fresh = cache.peek(&origin).is_some_and(|entry| matches!(entry.look(now), Found::Fresh(_)));
-            (changed, fresh, cache.next())
-        };
-        self.tell_of_success(origin);
-        if changed {
-            self.bump();
-        }
-        self.rotation.expect(next);
-        fresh
-    }
-
-    /// Notes a failure. Returns what is to be served: the old value, if it may stand in.
-    pub(crate) fn keep_failure(&self, origin: &Arc<Origin>, error: Error) -> Outcome {
-        let now = Instant::now();
-        let (lost, old, next, was_inherited) = {
-            let mut cache = lock(&self.cache);
-            let Some(origin) = self.keeper(origin) else { return Err(error) };
-            let was_inherited = cache.peek(&origin).is_some_and(Entry::is_inherited);
-            let (lost, old) = cache.failed(Arc::clone(&origin), error.clone(), &origin.terms, now, fastrand::f64());
-            (lost, old, cache.next(), was_inherited)
-        };
-        if was_inherited {
-            self.tell_of_failure(origin, &error);
-        }
-        if lost {
-            self.bump();
-        }
-        self.rotation.expect(next);
-        if old.is_some() {
-            self.metrics.resurrected.inc();
-        }
-        old.ok_or(error)
-    }
-
-    /// Keeps what a fetch brought, tells the log of a vault that went bad or came back, and says what is to be served.
-    pub(crate) fn keep(self: &Arc<Self>, origin: &Arc<Origin>, done: Done) -> (Outcome, Parcel) {
-        let at = Instant::now();
-        self.metrics.fetched(done.took);
-        let kept = match done.fetched {
-            Ok(Fetched { document, lease }) => {
-                let document = Arc::new(Document::leased(document, lease));
-                if origin.by_field {
-                    document.read_fields();
-                }
-                let value = Brought { document: Arc::clone(&document), at };
-                self.keep_value(origin, value.clone());
-                (Ok(document), Parcel::Value(value))
-            }
-            Err(error) => {
-                self.metrics.failed(origin.descriptor.name, error.kind());
-                let parcel = Parcel::Failure { error: error.clone(), at };
-                (self.keep_failure(origin, error), parcel)
-            }
-        };
-        self.heed(origin, done.change);
-        if let Some(news) = done.news {
-            let vault = name_of_news(origin);
-            self.bell.ring(Event::Health { vault, up: news.is_over, text: news.text });
-        }
-        kept
-    }
-
-    pub(crate) fn heed(self: &Arc<Self>, origin: &Arc<Origin>, change: Change) {
-        match change {
-            Change::None => {}
-            Change::Opened | Change::StaysOpen => {
-                self.rotation.want_probe(origin, || self.probe_at(origin));
-                if change == Change::Opened
-                    && let Some(reason) = self.instances.known(&origin.instance).and_then(|it| it.breaker().refusal())
-                {
-                    self.bell.ring(Event::Health { vault: vault_name(origin), up: false, text: reason.to_string() });
-                }
-            }
-            Change::Closed(after) => {
-                let text = format!("{} answers again, after {:.1} s", origin.label(), after.as_secs_f64());
-                self.bell.ring(Event::Health { vault: vault_name(origin), up: true, text });
-                self.rotation.came_back(self, &origin.instance);
-            }
-        }
-    }
-
     pub(crate) fn probe_at(&self, origin: &Origin) -> Option<Instant> {
         self.instances.known(&origin.instance)?.breaker().probe_at()
-    }
-
-    /// Lands a flight and has its passengers woken.
-    pub(crate) fn land(&self, ticket: u64, outcome: Outcome, parcel: Option<Parcel>) {
-        if lock(&self.flights).land(ticket, outcome, parcel, Instant::now()) > 0 {
-            self.bell.ring(Event::Landed { ticket });
-        }
     }
 
     pub(crate) fn fetch_immediate(self: &Arc<Self>, origin: &Arc<Origin>) -> Outcome {
@@ -378,7 +303,7 @@ impl Resolver {
             Poll::Ready(fetched) => fetched,
             Poll::Pending => Err(origin.ended_early()),
         };
-        self.keep(origin, Done { fetched, change: Change::None, news: None, took: start.elapsed() }).0
+        self.keep(origin, Done { fetched, began: start, change: Change::None, news: None, took: start.elapsed() }).0
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::cache::Due;
+use crate::cache::{Due, Entry};
 use crate::error::Result;
 use crate::flight::Purpose;
 use crate::plan::{InstanceKey, Origin};
@@ -113,6 +113,23 @@ impl Rotation {
         self.expect(next);
     }
 
+    /// Has a value renewed soon after all whose vault has come back since that time: it was put off, or failed, by what was
+    /// known before. Whoever puts off calls this afterwards: `came_back` looks after the breaker has closed.
+    pub(crate) fn unless_back(&self, resolver: &Resolver, origin: &Arc<Origin>, since: Instant) {
+        let vault = resolver.instances.known(&origin.instance);
+        if !vault.is_some_and(|vault| vault.breaker().is_back_since(since)) {
+            return;
+        }
+        let next = {
+            let mut cache = lock(&resolver.cache);
+            if cache.peek(origin).is_some_and(Entry::is_resurrected) {
+                cache.renew_at(origin, Instant::now() + RETURN_SPREAD.mul_f64(fastrand::f64()));
+            }
+            cache.next()
+        };
+        self.expect(next);
+    }
+
     /// Takes out a vault that has to be probed now.
     fn probe(&self, now: Instant) -> Option<Arc<Origin>> {
         let mut probes = lock(&self.probes);
@@ -156,7 +173,13 @@ impl Resolver {
             self.bump();
         }
         while let Some(origin) = self.rotation.probe(now) {
-            let permitted = self.instances.known(&origin.instance).is_some_and(|vault| vault.breaker().probe(now));
+            let Some(vault) = self.instances.known(&origin.instance) else { continue };
+            let (permitted, next) = {
+                let mut breaker = vault.breaker();
+                (breaker.refusal().is_some() && breaker.probe(now), breaker.probe_at())
+            };
+            // Not permitted yet, or lost on its way: the next one is seen to either way.
+            self.rotation.want_probe(&origin, || next);
             if permitted {
                 self.metrics.probes.inc();
                 self.send(&origin, Purpose::Probe(now));
@@ -181,6 +204,7 @@ impl Resolver {
             Some((reason, probe_at)) => {
                 lock(&self.cache).put_off(origin, reason, now + AWAY);
                 self.rotation.want_probe(origin, || Some(probe_at));
+                self.rotation.unless_back(self, origin, now);
             }
         }
     }

@@ -20,8 +20,41 @@ pub struct Vm {
     watch: Arc<Watch>,
     /// What is wrong with `vault_data_dir`.
     unfollowed: OnceLock<Error>,
+    loaded: Loaded,
+}
+
+/// A VM's beginning, and with it that of its configuration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Loaded {
     /// The process that made it, and how many that process had made with it.
-    made_by: (u32, u32),
+    by: u32,
+    number: u32,
+    at: Instant,
+    /// When that process made its first.
+    first_at: Instant,
+}
+
+impl Loaded {
+    fn now() -> Self {
+        static LAST: Mutex<Option<Loaded>> = Mutex::new(None);
+        let (by, at) = (std::process::id(), Instant::now());
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = match *last {
+            Some(last) if last.by == by => Self { at, number: last.number.saturating_add(1), ..last },
+            _ => Self { by, number: 1, at, first_at: at },
+        };
+        *last = Some(loaded);
+        loaded
+    }
+
+    fn is_throwaway(&self) -> bool {
+        self.by == std::process::id() && self.number > LASTING_VMS
+    }
+
+    /// When the configuration was loaded: a request's VM loads it again, but nobody meant to by that.
+    pub fn at(&self) -> Instant {
+        if self.is_throwaway() { self.first_at } else { self.at }
+    }
 }
 
 /// With `lua_code_cache off` every request has a VM of its own. A process that makes more than this (http and stream
@@ -33,24 +66,20 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Vm {
     pub fn new(environment: Environment) -> Self {
-        static MADE: Mutex<(u32, u32)> = Mutex::new((0, 0));
-        let pid = std::process::id();
-        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-        *made = if made.0 == pid { (pid, made.1.saturating_add(1)) } else { (pid, 1) };
         Self {
             environment,
             resolver: OnceLock::new(),
             generation: Arc::new(AtomicU32::new(1)),
             watch: Arc::default(),
             unfollowed: OnceLock::new(),
-            made_by: *made,
+            loaded: Loaded::now(),
         }
     }
 
     /// Whether it is one of many that end with their requests, so that nothing should be kept running for it. A VM that
     /// was made before the fork never is.
     pub fn is_throwaway(&self) -> bool {
-        self.made_by.0 == std::process::id() && self.made_by.1 > LASTING_VMS
+        self.loaded.is_throwaway()
     }
 
     /// Settles the configuration; allowed once, before the first secret is asked for. An error in the options of one
@@ -106,7 +135,9 @@ impl Vm {
 
     fn load(&self, conf: &BTreeMap<String, String>, written_in: Source<'_>) -> Result<Arc<Resolver>> {
         let config = bootstrap::load(conf, written_in, &self.environment)?;
-        let resolver = Arc::new(Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation)));
+        let mut resolver = Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation));
+        resolver.loaded = Some(self.loaded);
+        let resolver = Arc::new(resolver);
         // Kong has entities of its own, and an Admin API.
         let followed = match written_in {
             Source::Kong => Ok(()),

@@ -27,6 +27,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "exchange",
             "gauges",
             "live",
+            "outcome",
             "resolver",
             "rotation",
             "succession",

@@ -242,14 +242,17 @@ describe("the workers of a node", function()
     ends_well(server)
   end)
 
-  it("keep what they have over a reload", function()
+  it("keep what they have over a reload, and fetch once what nothing else would renew", function()
     local server = start({ http = DICTIONARY })
-    assert.equal("1", (server:value "{vault://hcv/kept/count}"))
-    for _ = 1, 3 do
+    assert.equal("1", (server:value "{vault://hcv/kept/count?ttl=600}"))
+    assert.equal("1", (server:value "{vault://hcv/anew/count}"))
+    for reload = 1, 3 do
       server:reload()
-      assert.same({ "1" }, ask_all(server, "{vault://hcv/kept/count}"))
+      assert.same({ "1" }, ask_all(server, "{vault://hcv/kept/count?ttl=600}"))
+      assert.same({ tostring(reload + 1) }, ask_all(server, "{vault://hcv/anew/count}"))
     end
     assert.equal(1, vault:count "/v1/secret/kept")
+    assert.equal(4, vault:count "/v1/secret/anew")
     ends_well(server)
   end)
 

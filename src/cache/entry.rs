@@ -44,6 +44,11 @@ impl Terms {
         }
     }
 
+    /// How long a failure is remembered: for `neg_ttl`, or for as long as the vault asked to be left alone.
+    pub fn remembers(&self, error: &Error) -> Duration {
+        self.neg_ttl.max(error.holds_document().unwrap_or_default())
+    }
+
     /// For how long a value still serves, fresh or not; `None`: for ever.
     pub fn serves_for(&self, value: &Brought, now: Instant) -> Option<Duration> {
         let whole = self.freshness(value.document.lease())?.checked_add(self.resurrect_ttl)?;
@@ -51,10 +56,11 @@ impl Terms {
     }
 }
 
-/// What a vault brought, and when.
+/// What a vault brought.
 #[derive(Debug, Clone)]
 pub struct Brought {
     pub document: Arc<Document>,
+    /// When the fetch began: what the vault answered was so then or later, and all times count from here.
     pub at: Instant,
 }
 
@@ -93,7 +99,11 @@ pub struct Entry {
     serves_until: Option<Instant>,
     /// When a new value is asked for in the background; `None`: never.
     renew_at: Option<Instant>,
+    /// Whether a renewal is under way.
+    renewing: bool,
     failure: Option<Error>,
+    /// Until when the vault asked that this document be left alone.
+    left_alone_until: Option<Instant>,
     /// Failures in a row that were about this document.
     failures: u32,
     used_at: Instant,
@@ -115,8 +125,10 @@ impl Entry {
             fresh_until,
             serves_until: fresh_until.and_then(|fresh| fresh.checked_add(terms.resurrect_ttl)),
             renew_at: ahead.and_then(|ahead| value.at.checked_add(ahead)),
+            renewing: false,
             value: Some(value),
             failure: None,
+            left_alone_until: None,
             failures: 0,
             used_at,
             inherited: None,
@@ -129,26 +141,34 @@ impl Entry {
     pub fn failed(before: Option<Entry>, error: Error, terms: &Terms, now: Instant, chance: f64) -> Option<Self> {
         // An outcome: what was held until one came is not any more.
         let before = before.map(|entry| Self { held_until: None, ..entry });
+        let hold = error.holds_document();
+        let left_alone_until = hold.and_then(|hold| now.checked_add(hold));
         match before {
             Some(entry) if entry.serves(now) => {
                 let pause = FIRST_PAUSE.saturating_mul(1 << entry.failures.min(16)).min(LONGEST_PAUSE);
-                let pause = pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0).max(terms.neg_ttl);
+                let pause =
+                    pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0).max(terms.neg_ttl).max(hold.unwrap_or_default());
                 // How often a vault that is away is tried is its breaker's affair.
                 let failures = if error.is_outage() { 0 } else { entry.failures.saturating_add(1) };
-                Some(Self { failure: Some(error), failures, renew_at: now.checked_add(pause), ..entry })
+                let (failure, renew_at) = (Some(error.held()), now.checked_add(pause));
+                Some(Self { failure, failures, renew_at, renewing: false, left_alone_until, ..entry })
             }
-            _ if terms.neg_ttl.is_zero() => None,
-            _ => Some(Self {
-                value: None,
-                fresh_until: None,
-                serves_until: now.checked_add(terms.neg_ttl),
-                renew_at: None,
-                failure: Some(error),
-                failures: 1,
-                used_at: now,
-                inherited: None,
-                held_until: None,
-            }),
+            _ => {
+                let memory = terms.remembers(&error);
+                (!memory.is_zero()).then(|| Self {
+                    value: None,
+                    fresh_until: None,
+                    serves_until: now.checked_add(memory),
+                    renew_at: None,
+                    renewing: false,
+                    failure: Some(error.held()),
+                    left_alone_until,
+                    failures: 1,
+                    used_at: now,
+                    inherited: None,
+                    held_until: None,
+                })
+            }
         }
     }
 
@@ -202,12 +222,23 @@ impl Entry {
             return Some(Due::Drop);
         }
         self.renew_at = now.checked_add(RENEWAL_PATIENCE);
+        self.renewing = true;
         Some(Due::Renew)
     }
 
     /// Moves the renewal.
     pub fn renew_at(&mut self, at: Instant) {
         self.renew_at = Some(at);
+        self.renewing = false;
+        self.left_alone_until = None;
+    }
+
+    /// Notes that no renewal is under way any more. Where the last one left nothing, neither a value nor a failure, the
+    /// next is at `again`.
+    pub fn renewal_ended(&mut self, again: Instant) {
+        if std::mem::take(&mut self.renewing) {
+            self.renew_at = Some(again);
+        }
     }
 
     /// Puts the renewal off, as its vault is away: the old value serves meanwhile.
@@ -215,6 +246,12 @@ impl Entry {
         self.failure = Some(reason);
         self.renew_at = Some(until);
         self.held_until = None;
+        self.renewing = false;
+    }
+
+    /// Why the document may not be asked for now, where its vault wants it left alone.
+    pub fn left_alone(&self, now: Instant) -> Option<&Error> {
+        self.failure.as_ref().filter(|_| self.left_alone_until.is_some_and(|until| now < until))
     }
 
     /// Whether an old value serves because no new one could be had.

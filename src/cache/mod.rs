@@ -58,10 +58,19 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         self.entries.peek(key)
     }
 
-    /// Keeps a value that a vault brought. Returns whether something left the cache that somebody may have copied: the
-    /// same value brought anew is no loss.
+    /// The value, whether it may serve or not.
+    pub fn value(&self, key: &K) -> Option<&Brought> {
+        self.peek(key).and_then(Entry::value)
+    }
+
+    /// Keeps a value that a vault brought, unless a newer one is there. Returns whether something left the cache that
+    /// somebody may have copied: the same value brought anew is no loss.
     #[must_use]
     pub fn fetched(&mut self, key: K, value: Brought, terms: &Terms, now: Instant, chance: f64) -> bool {
+        let own = self.peek(&key).filter(|entry| !entry.is_inherited());
+        if own.and_then(Entry::value).is_some_and(|kept| kept.at > value.at) {
+            return false;
+        }
         let before = self.entries.pop(&key);
         let changed = before.as_ref().and_then(Entry::value).is_some_and(|old| !old.document.is_same(&value.document));
         let used_at = before.map_or(now, |entry| entry.used_at());
@@ -140,6 +149,11 @@ impl<K: Hash + Eq + Clone> Cache<K> {
     /// Moves the renewal of an entry.
     pub fn renew_at(&mut self, key: &K, at: Instant) {
         self.move_renewal(key, |entry| entry.renew_at(at));
+    }
+
+    /// Notes that a fetch has ended, whatever became of it: a renewal that left nothing is tried again.
+    pub fn renewal_ended(&mut self, key: &K, again: Instant) {
+        self.move_renewal(key, |entry| entry.renewal_ended(again));
     }
 
     /// Puts the renewal of an entry off, as its vault is away.

@@ -283,3 +283,51 @@ proptest! {
         let _ = shelf.look("a", 0);
     }
 }
+
+#[test]
+fn an_older_value_never_takes_a_newer_ones_place() {
+    let mut shelf = Shelf::new(2);
+    let terms = terms(Some(100), 0, 0);
+    assert!(!shelf.brings("a", "new", None, &terms, 10));
+    assert!(!shelf.brings("a", "old", None, &terms, 9));
+    assert_eq!(shelf.look("a", 11), "new");
+    assert!(shelf.brings("a", "newer", None, &terms, 11));
+}
+
+#[test]
+fn a_renewal_that_left_nothing_is_tried_again() {
+    let mut shelf = Shelf::new(2);
+    let terms = terms(Some(10), 0, 100);
+    shelf.brings("a", "1", None, &terms, 0);
+    assert_eq!(shelf.due(9), vec![("a", Due::Renew)]);
+    let (again, far) = (shelf.at(10), shelf.at(50));
+    shelf.cache.renewal_ended(&"a", again);
+    assert_eq!(shelf.due(10), vec![("a", Due::Renew)]);
+    shelf.brings("a", "2", None, &terms, 10);
+    shelf.cache.renewal_ended(&"a", far);
+    assert_eq!(shelf.due(19), vec![("a", Due::Renew)], "the new value's own time");
+    // What was put off, or moved, is not under way.
+    shelf.cache.put_off(&"a", down(), far);
+    shelf.cache.renewal_ended(&"a", again);
+    assert_eq!(shelf.due(49), vec![]);
+}
+
+#[test]
+fn a_document_that_its_vault_wants_left_alone_is_and_says_so() {
+    let throttled = || Error::new(Kind::Throttled, "slow down").with_retry_after(Some(30 * SECOND));
+    let mut shelf = Shelf::new(2);
+    let terms = terms(Some(10), 0, 1000);
+    shelf.brings("a", "1", None, &terms, 0);
+    assert_eq!(shelf.due(9), vec![("a", Due::Renew)]);
+    assert_eq!(shelf.fails("a", throttled(), &terms, 10), (false, true));
+    assert_eq!(shelf.due(39), vec![]);
+    let left_alone = |shelf: &Shelf, second| {
+        shelf.cache.peek(&"a").unwrap().left_alone(shelf.at(second)).map(|error| error.to_string())
+    };
+    assert!(left_alone(&shelf, 39).unwrap().contains("slow down; the secret is left alone for 30 s"));
+    assert_eq!(left_alone(&shelf, 40), None);
+    assert_eq!(shelf.due(40), vec![("a", Due::Renew)]);
+    // Also one that nobody has a value of, and whose failures are not remembered otherwise.
+    assert_eq!(shelf.fails("b", throttled(), &terms, 0), (false, false));
+    assert_eq!((shelf.look("b", 29), shelf.look("b", 30)), ("!".into(), "-".into()));
+}

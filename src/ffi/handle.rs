@@ -3,7 +3,7 @@
 use std::os::raw::c_char;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::status;
 use crate::error::{Error, Result};
@@ -74,7 +74,8 @@ impl Handle {
         }
     }
 
-    pub(super) fn renew(&self, reference: &[u8], queues: bool, answer: &mut Answer) -> i32 {
+    /// `since`: seconds of the node's clock after which the fetch has to have begun; below 0: now.
+    pub(super) fn renew(&self, reference: &[u8], since: f64, queues: bool, answer: &mut Answer) -> i32 {
         let plan = self.vm.resolver().and_then(|resolver| Ok((resolver, resolver.plan(reference)?)));
         match plan {
             Ok((resolver, plan)) if plan.origin.descriptor.immediate => {
@@ -82,8 +83,15 @@ impl Handle {
                 status::NOTHING
             }
             Ok((resolver, plan)) => {
+                let since = Duration::try_from_secs_f64(since).ok();
+                let since = since.and_then(|since| Node::of_this_process()?.after_start(since));
+                let since = since.unwrap_or_else(Instant::now);
                 let asking = Asking { waits: true, queues };
-                self.board(resolver, &plan.origin, Purpose::Newer(Instant::now()), asking, answer)
+                match resolver.newer(&plan, since) {
+                    Some(Ok(value)) => self.value(value, answer),
+                    Some(Err(error)) => self.failed(error, answer),
+                    None => self.board(resolver, &plan.origin, Purpose::Newer(since), asking, answer),
+                }
             }
             Err(error) => self.failed(error, answer),
         }
@@ -124,7 +132,8 @@ impl Handle {
 
     pub(super) fn depart(&self, ticket: u64, peer: Option<String>, owned: bool, answer: &mut Answer) -> i32 {
         match self.vm.resolver().and_then(|resolver| resolver.depart(ticket, peer, owned)) {
-            Ok(()) => status::NOTHING,
+            Ok(true) => status::NOTHING,
+            Ok(false) => status::TOO_EARLY,
             Err(error) => self.failed(error, answer),
         }
     }
@@ -137,8 +146,8 @@ impl Handle {
         }
     }
 
-    pub(super) fn parcel(&self, ticket: u64, answer: &mut Answer) -> i32 {
-        match self.vm.resolver().ok().and_then(|resolver| resolver.parcel(ticket)) {
+    pub(super) fn parcel(&self, ticket: u64, known: &[u8], answer: &mut Answer) -> i32 {
+        match self.vm.resolver().ok().and_then(|resolver| resolver.parcel_for(ticket, known)) {
             Some((sealed, seconds)) => {
                 answer.seconds = seconds;
                 self.show(answer, Arc::new(Secret::new(sealed)));

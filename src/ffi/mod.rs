@@ -81,6 +81,7 @@ pub unsafe extern "C" fn kong_vault_renew(
     handle: *const Handle,
     reference: *const c_char,
     size: usize,
+    since: f64,
     queues: bool,
     answer: *mut Answer,
 ) -> i32 {
@@ -88,7 +89,7 @@ pub unsafe extern "C" fn kong_vault_renew(
         // SAFETY: as demanded of the caller.
         let (handle, reference, answer) = unsafe { (&*handle, bytes(reference, size), &mut *answer) };
         answer.generation = handle.vm.generation().load(Ordering::Acquire);
-        handle.renew(reference, queues, answer)
+        handle.renew(reference, since, queues, answer)
     })
 }
 
@@ -111,8 +112,8 @@ pub unsafe extern "C" fn kong_vault_adopt(
     })
 }
 
-/// Starts the fetch of a boarded flight: by the worker `peer`, or from the vault (`size` 0). With `owned`, its parcel has
-/// to be taken after it landed. `NOTHING`, or `FAILED`.
+/// Starts the fetch of a boarded flight: by the worker of the claim `peer`, or from the vault (`size` 0). With `owned`, its
+/// parcel has to be taken after it landed. `NOTHING`, `TOO_EARLY`, or `FAILED`.
 ///
 /// # Safety
 /// `handle` is a live handle, `peer` has `size` readable bytes, `answer` is writable.
@@ -168,16 +169,23 @@ pub unsafe extern "C" fn kong_vault_landed(handle: *const Handle, ticket: u64) -
 }
 
 /// The parcel of a flight that departed as `owned` and has landed: `VALUE` with the sealed bytes in `data` and the
-/// seconds for which they may be kept in `seconds` (0: for ever), or `NOTHING`.
+/// seconds for which they may be kept in `seconds` (0: for ever), or `NOTHING`, as where `known`, what lies in its place, is
+/// newer (`size` 0: nothing does).
 ///
 /// # Safety
-/// `handle` is a live handle, `answer` is writable.
+/// `handle` is a live handle, `known` has `size` readable bytes, `answer` is writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kong_vault_parcel(handle: *const Handle, ticket: u64, answer: *mut Answer) -> i32 {
+pub unsafe extern "C" fn kong_vault_parcel(
+    handle: *const Handle,
+    ticket: u64,
+    known: *const c_char,
+    size: usize,
+    answer: *mut Answer,
+) -> i32 {
     guard(status::PANICKED, || {
         // SAFETY: as demanded of the caller.
-        let (handle, answer) = unsafe { (&*handle, &mut *answer) };
-        handle.parcel(ticket, answer)
+        let (handle, known, answer) = unsafe { (&*handle, bytes(known, size), &mut *answer) };
+        handle.parcel(ticket, known, answer)
     })
 }
 

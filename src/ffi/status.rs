@@ -15,6 +15,8 @@ pub const FAILED: i32 = 3;
 pub const BOARDED: i32 = 4;
 /// There is nothing of what was asked for.
 pub const NOTHING: i32 = 5;
+/// The other worker's fetch began too early to serve the flight, which has to depart otherwise.
+pub const TOO_EARLY: i32 = 6;
 /// A panic was caught; there is nothing in the answer.
 pub const PANICKED: i32 = -1;
 

@@ -24,7 +24,7 @@ const uint32_t *const *kong_vault_beacon(const kong_vault_handle *handle);
 const uint32_t *kong_vault_seen(const kong_vault_handle *handle);
 int32_t kong_vault_lookup(const kong_vault_handle *handle, const char *reference, size_t size, bool waits, bool queues,
                           kong_vault_answer *answer);
-int32_t kong_vault_renew(const kong_vault_handle *handle, const char *reference, size_t size, bool queues,
+int32_t kong_vault_renew(const kong_vault_handle *handle, const char *reference, size_t size, double since, bool queues,
                          kong_vault_answer *answer);
 bool kong_vault_adopt(const kong_vault_handle *handle, uint64_t ticket, const char *sealed, size_t size);
 int32_t kong_vault_depart(const kong_vault_handle *handle, uint64_t ticket, const char *peer, size_t size, bool owned,
@@ -32,7 +32,8 @@ int32_t kong_vault_depart(const kong_vault_handle *handle, uint64_t ticket, cons
 int32_t kong_vault_claim(const kong_vault_handle *handle, uint64_t ticket, const char *reference, size_t size,
                          kong_vault_answer *answer);
 bool kong_vault_landed(const kong_vault_handle *handle, uint64_t ticket);
-int32_t kong_vault_parcel(const kong_vault_handle *handle, uint64_t ticket, kong_vault_answer *answer);
+int32_t kong_vault_parcel(const kong_vault_handle *handle, uint64_t ticket, const char *known, size_t size,
+                          kong_vault_answer *answer);
 int32_t kong_vault_event(const kong_vault_handle *handle, kong_vault_answer *answer);
 void kong_vault_release(const kong_vault_handle *handle);
 ]]
@@ -44,6 +45,7 @@ local _M = {
   FAILED = 3,
   BOARDED = 4,
   NOTHING = 5,
+  TOO_EARLY = 6,
   LANDED = 16,
   BOARDING = 17,
   PROBING = 18,
@@ -150,9 +152,10 @@ function _M.lookup(reference, waits, queues)
   return outcome(library.kong_vault_lookup(handle, reference, #reference, waits, queues or false, answer))
 end
 
--- Has a value newer than now brought; returns what `lookup` does, or NOTHING where there is nothing to wait for.
-function _M.renew(reference, queues)
-  local status = library.kong_vault_renew(handle, reference, #reference, queues or false, answer)
+-- Has a value brought that is newer than `since` (of `vm:clock()`; nil: than now); returns what `lookup` does, or NOTHING
+-- where there is nothing to wait for.
+function _M.renew(reference, since, queues)
+  local status = library.kong_vault_renew(handle, reference, #reference, since or -1, queues or false, answer)
   if status == _M.NOTHING then
     return status
   end
@@ -164,9 +167,10 @@ function _M.adopt(ticket, sealed)
   return library.kong_vault_adopt(handle, ticket, sealed, sealed and #sealed or 0)
 end
 
--- Lets a boarded flight depart: to `peer`, another worker, or to the vault (nil). With `owned`, its parcel is to be taken.
+-- Lets a boarded flight depart: to another worker by its claim `peer`, or to the vault (nil). With `owned`, its parcel is to
+-- be taken. Returns false where the other's fetch began too early to serve.
 function _M.depart(ticket, peer, owned)
-  library.kong_vault_depart(handle, ticket, peer, peer and #peer or 0, owned, answer)
+  return library.kong_vault_depart(handle, ticket, peer, peer and #peer or 0, owned, answer) ~= _M.TOO_EARLY
 end
 
 -- What the flight `ticket` brought for `reference`; PENDING where it is still under way. The ticket is used up.
@@ -185,9 +189,10 @@ function _M.landed(ticket)
   return library.kong_vault_landed(handle, ticket)
 end
 
--- The sealed outcome of a flight that departed as `owned`, and for how many seconds it may be kept (0: for ever); or nil.
-function _M.parcel(ticket)
-  if library.kong_vault_parcel(handle, ticket, answer) == VALUE then
+-- The sealed outcome of a flight that departed as `owned`, and for how many seconds it may be kept (0: for ever); or nil, as
+-- where `known`, what lies in its place (may be nil), is newer.
+function _M.parcel(ticket, known)
+  if library.kong_vault_parcel(handle, ticket, known, known and #known or 0, answer) == VALUE then
     return text(), answer[0].seconds
   end
 end

@@ -34,11 +34,9 @@ if ngx and ngx.shared then
   dict = ngx.shared.kong_secrets
 end
 
--- Names by ticket: flights of ours whose outcome has to be handed on.
+-- Flights of ours whose outcome has to be handed on, by ticket: the document's name, our claim on it, and the vault that
+-- is probed.
 local owned = {}
-
--- Vaults by ticket: probes of ours.
-local probed = {}
 
 local address, lifetime, interval
 local full
@@ -53,8 +51,13 @@ local function own_address()
   return address
 end
 
-local function own(ticket, name)
-  owned[ticket] = name
+-- Whether a claim is of this worker; who made it stands before the time.
+local function is_own(claimed)
+  return sub(claimed, 1, #address + 1) == address .. "@"
+end
+
+local function own(ticket, name, claimed)
+  owned[ticket] = { name = name, claimed = claimed }
   native.depart(ticket, nil, true)
 end
 
@@ -66,13 +69,37 @@ local function landed(ticket)
   return true
 end
 
--- The fetch is ours, or that of another worker which is asked for its outcome.
-local function claim(ticket, name, key, me)
+-- Takes the claim over from a worker that does not have what is wanted: it is gone, or its fetch began too early. One of
+-- those who find that out does so; the others ask that one.
+local function inherit(ticket, name, from)
   for _ = 1, LOOKS do
-    local ok, err = dict:safe_add(key, me, lifetime)
+    local heir, mine = CLAIM .. name .. "!" .. from, native.vm:claim()
+    if dict:safe_add(heir, mine, lifetime) then
+      dict:set(CLAIM .. name, mine, lifetime)
+      return own(ticket, name, mine)
+    end
+    local owner = dict:get(heir)
+    if not owner or is_own(owner) then
+      break
+    elseif native.depart(ticket, owner, false) then
+      return
+    end
+    from = owner
+  end
+  return own(ticket, name, nil)
+end
+
+-- The fetch is ours, or that of another worker which is asked for its outcome.
+local function claim(ticket, name, key)
+  for _ = 1, LOOKS do
+    local mine = native.vm:claim()
+    local ok, err = dict:safe_add(key, mine, lifetime)
     local owner = not ok and err == "exists" and dict:get(key)
-    if owner and owner ~= me then
-      return native.depart(ticket, owner, false)
+    if owner and not is_own(owner) then
+      if not native.depart(ticket, owner, false) then
+        inherit(ticket, name, owner)
+      end
+      return
     end
     -- Between our look and our claim, or between that and our look at the other's, it may have been brought.
     if native.adopt(ticket, dict:get(DOCUMENT .. name)) then
@@ -80,35 +107,31 @@ local function claim(ticket, name, key, me)
         dict:delete(key)
       end
       return landed(ticket)
-    elseif ok or owner == me or err ~= "exists" then
-      break
+    elseif owner then
+      -- Of a fetch that has ended, or that began too early.
+      dict:set(key, mine, lifetime)
+      return own(ticket, name, mine)
+    elseif ok or err ~= "exists" then
+      return own(ticket, name, ok and mine)
     end
   end
-  return own(ticket, name)
+  return own(ticket, name, nil)
 end
 
--- Sees a boarded flight off. `dead`: a worker that had claimed the document, and does not have it. Returns true where it
--- has landed already.
+-- Sees a boarded flight off. `dead`: the claim of a worker that does not have the document. Returns true where it has
+-- landed already.
 function _M.send(ticket, name, dead)
   local document = dict and dict:get(DOCUMENT .. name)
   if native.adopt(ticket, document) then
     return landed(ticket)
   end
-  local me = dict and own_address()
-  if not me then
-    return native.depart(ticket, nil, false)
-  elseif not dead then
-    return claim(ticket, name, CLAIM .. name, me)
+  if not (dict and own_address()) then
+    native.depart(ticket, nil, false)
+  elseif dead then
+    inherit(ticket, name, dead)
+  else
+    return claim(ticket, name, CLAIM .. name)
   end
-  -- One of those who miss the dead worker's outcome inherits its claim.
-  local heir = CLAIM .. name .. "!" .. dead
-  local ok = dict:safe_add(heir, me, lifetime)
-  if ok then
-    dict:set(CLAIM .. name, me, lifetime)
-    return own(ticket, name)
-  end
-  local owner = dict:get(heir)
-  return native.depart(ticket, owner ~= me and owner or nil, false)
 end
 
 -- Sees a flight off that probes whether a vault is back, if no other worker does.
@@ -118,13 +141,19 @@ function _M.probe(ticket, names)
   if not me then
     return _M.send(ticket, name)
   elseif dict:get(UP .. vault) then
-    native.vm:forgo(ticket, nil)
-    return landed(ticket)
+    -- It is back. Whoever waits for this flight still wants a newer value.
+    if native.vm:forgo(ticket, nil) then
+      return landed(ticket)
+    end
+    return _M.send(ticket, name)
   end
   local ok, err = dict:safe_add(PROBE .. vault, me, interval)
   if ok or err ~= "exists" then
-    probed[ticket] = vault
-    return _M.send(ticket, name)
+    local has_landed = _M.send(ticket, name)
+    if owned[ticket] then
+      owned[ticket].probed = vault
+    end
+    return has_landed
   end
   local left = dict:ttl(PROBE .. vault) or 0
   native.vm:forgo(ticket, left > interval - SECOND_LOOK and left <= interval and SECOND_LOOK or left)
@@ -139,23 +168,22 @@ end
 
 -- Hands the outcome of a flight on, if it is ours.
 function _M.publish(ticket)
-  local name = owned[ticket]
-  if not name then
+  local flight = owned[ticket]
+  if not flight then
     return
   end
   owned[ticket] = nil
-  local vault = probed[ticket]
-  if vault then
-    probed[ticket] = nil
+  if flight.probed then
     -- A vault that asked to be left alone for longer is left alone by all.
     local away = native.vm:away(ticket)
     if away and away > interval then
-      dict:safe_set(PROBE .. vault, true, away)
+      dict:safe_set(PROBE .. flight.probed, true, away)
     end
   end
-  local sealed, seconds = native.parcel(ticket)
+  local document = DOCUMENT .. flight.name
+  local sealed, seconds = native.parcel(ticket, dict:get(document))
   if sealed then
-    local ok, err = dict:safe_set(DOCUMENT .. name, sealed, seconds)
+    local ok, err = dict:safe_set(document, sealed, seconds)
     if ok then
       full = false
     elseif not full then
@@ -164,9 +192,9 @@ function _M.publish(ticket)
       ngx.log(ngx.WARN, "kong.vault: the shared dictionary kong_secrets ", what:format(err))
     end
   end
-  -- Whoever did not wait for us any longer has a claim of its own.
-  local key = CLAIM .. name
-  if dict:get(key) == own_address() then
+  -- Whoever did not wait for us, or wanted what is newer, has a claim of its own.
+  local key = CLAIM .. flight.name
+  if flight.claimed and dict:get(key) == flight.claimed then
     dict:delete(key)
   end
 end

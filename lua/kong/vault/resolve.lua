@@ -25,7 +25,7 @@ end
 
 -- Loaded where they are first needed: plain LuaJIT has no event loop.
 local bulk, courier, node_cache, wait
-local timeout
+local timeout, renewal_timeout
 local process
 
 -- Everything but the cache belongs to a process: nginx's master forks workers that inherit this VM.
@@ -37,6 +37,8 @@ local function enter(pid)
   node_cache = require "kong.vault.node_cache"
   wait = require("kong.vault.wait").wait
   timeout = (native.vm:fetch_timeout() or 0) + GRACE
+  -- A fetch that began too early may have to end first.
+  renewal_timeout = 2 * timeout
 end
 
 local function start()
@@ -94,12 +96,12 @@ local function claimed(reference, ticket, how, err)
 end
 
 -- Waits for a flight, unless it has `landed`, as the phase allows, and takes what it brought.
-local function land(reference, ticket, how, landed)
+local function land(reference, ticket, how, landed, seconds)
   local err
   if not landed then
     if how == PARK then
       local _
-      _, err = wait(ticket, timeout)
+      _, err = wait(ticket, seconds or timeout)
     elseif how == BLOCK then
       native.vm:wait(ticket)
       node_cache.publish(ticket)
@@ -130,7 +132,8 @@ local function at_once(reference)
     end
     late[reference], lates = nil, lates - 1
     local status, value = native.claim(ticket, reference)
-    if status == FAILED then
+    -- It may have been fetched since.
+    if status == FAILED and not native.vm:cached(reference) then
       return status, value
     end
   end
@@ -171,14 +174,14 @@ local function one_or_two(value, err)
 end
 
 -- What a native answer comes to: a value at once, or what the flight brings that it is a ticket of.
-local function finish(reference, how, status, value, name)
+local function finish(reference, how, seconds, status, value, name)
   local landed
   if status == BOARDED then
     landed = node_cache.send(value, name)
   elseif status ~= PENDING then
     return settle(reference, status, value)
   end
-  return land(reference, value, how, landed)
+  return land(reference, value, how, landed, seconds)
 end
 
 local function one(reference)
@@ -197,7 +200,7 @@ local function one(reference)
   end
   start()
   catch_up(how)
-  return finish(reference, how, native.lookup(reference, true))
+  return finish(reference, how, timeout, native.lookup(reference, true))
 end
 
 -- The value of one reference: `value`, or `nil, err`.
@@ -217,14 +220,14 @@ function _M.fresh(reference)
     return _M.one(reference)
   end
   start()
-  local found, err = finish(reference, how, native.renew(reference))
+  local found, err = finish(reference, how, renewal_timeout, native.renew(reference))
   if found == nil then
     return nil, err
   end
   return found, native.lease()
 end
 
-local function all(references, take)
+local function all(references, take, renews)
   local failed, reason = 0, nil
   local function note(value, err)
     if value == nil then
@@ -253,7 +256,7 @@ local function all(references, take)
     fail = function(_, err)
       note(nil, out_of_time(err))
     end,
-    seconds = timeout,
+    seconds = renews and renewal_timeout or timeout,
     parks = how == PARK,
   }
   if how == PARK or how == BLOCK then
@@ -281,11 +284,16 @@ function _M.all(references)
   end)
 end
 
--- The same with values that are newer than now.
-function _M.renew(references)
+-- A moment, for `renew`.
+function _M.clock()
+  return native.vm:clock()
+end
+
+-- The same with values whose fetches begin after that moment.
+function _M.renew(references, since)
   return all(references, function(reference)
-    return native.renew(reference, true)
-  end)
+    return native.renew(reference, since, true)
+  end, true)
 end
 
 -- Parks this coroutine until a job has ended: true, or nil and why the wait ended early.

@@ -1,0 +1,110 @@
+//! Which outcomes serve whom, by when their fetches began; and what is left alone that asked for it.
+
+#[path = "support/puppet.rs"]
+mod puppet;
+
+use std::time::{Duration, Instant};
+
+use kong_vault::error::{Error, Kind};
+use kong_vault::flight::{Boarding, Purpose};
+use puppet::Worker;
+
+#[test]
+fn a_wait_that_the_vault_asks_for_is_kept() {
+    let wait = Some(Duration::from_secs(3600));
+    let worker = Worker::new(&[]);
+    let failing = Error::new(Kind::Unavailable, "under maintenance").with_retry_after(wait);
+    *worker.stage.answer.lock().unwrap() = Some(Err(failing));
+    assert_eq!(worker.get("{vault://puppet/a}").unwrap_err().kind(), Kind::Unavailable);
+    let refused = worker.get("{vault://puppet/b}").unwrap_err();
+    assert!(refused.to_string().contains("the vault is left alone for 300 s, as it asked for"), "{refused}");
+    assert_eq!((worker.asked("a"), worker.asked("b")), (1, 0));
+}
+
+#[test]
+fn a_wait_for_one_document_is_that_documents() {
+    let worker = Worker::new(&[]);
+    let slow = Error::new(Kind::Throttled, "slow down").with_retry_after(Some(Duration::from_secs(60)));
+    *worker.stage.answer.lock().unwrap() = Some(Err(slow));
+    assert_eq!(worker.get("{vault://puppet/a}").unwrap_err().kind(), Kind::Throttled);
+    for _ in 0..5 {
+        let refused = worker.get("{vault://puppet/a}").unwrap_err();
+        assert!(refused.to_string().contains("the secret is left alone for 60 s, as the vault asked for"), "{refused}");
+    }
+    assert_eq!(worker.asked("a"), 1);
+    worker.answers(Ok("one"));
+    for other in ["b", "c", "d"] {
+        assert_eq!(worker.get(&format!("{{vault://puppet/{other}}}")).unwrap(), "one");
+    }
+    // Where several documents have to wait, the vault as a whole is left alone.
+    let slow = Error::new(Kind::Throttled, "slow down").with_retry_after(Some(Duration::from_secs(60)));
+    *worker.stage.answer.lock().unwrap() = Some(Err(slow));
+    let refuse = |number| worker.get(&format!("{{vault://puppet/{number}}}")).unwrap_err().to_string();
+    let refused: Vec<_> = (0..4).map(refuse).collect();
+    assert!(refused[3].contains("the vault is left alone for"));
+    assert_eq!((worker.asked("2"), worker.asked("3")), (1, 0));
+}
+
+/// Boards for what began after now; returns the ticket.
+fn board_newer(worker: &Worker, plan: &kong_vault::plan::Plan) -> u64 {
+    match worker.resolver.board(&plan.origin, Purpose::Newer(Instant::now()), true).unwrap() {
+        Boarding::Joined(ticket) => ticket,
+        Boarding::Boarded(ticket) => {
+            worker.resolver.depart(ticket, None, false).unwrap();
+            ticket
+        }
+    }
+}
+
+#[test]
+fn who_asks_after_a_rotation_does_not_get_what_a_fetch_of_before_brings() {
+    let (worker, reference) = (Worker::new(&[]), b"{vault://puppet/a}");
+    let plan = worker.resolver.plan(reference).unwrap();
+    worker.holds(true);
+    let first = board_newer(&worker, &plan);
+    worker.until("the first fetch", |worker| worker.asked("a") == 1);
+    let (second, third) = (board_newer(&worker, &plan), board_newer(&worker, &plan));
+    assert_ne!(second, first);
+    assert_eq!(third, second);
+    worker.answers(Ok("two"));
+    worker.holds(false);
+    for ticket in [first, second, third] {
+        worker.resolver.wait(ticket);
+        assert_eq!(worker.resolver.claim(ticket, reference).unwrap().unwrap().secret.as_str(), Some("two"));
+    }
+    assert_eq!(worker.asked("a"), 2);
+}
+
+#[test]
+fn a_value_is_as_old_as_its_fetchs_beginning_and_a_flush_keeps_older_ones_out() {
+    let (worker, reference) = (Worker::new(&[("vault_puppet_ttl", "60")]), b"{vault://puppet/a}");
+    let plan = worker.resolver.plan(reference).unwrap();
+    worker.holds(true);
+    let ticket = board_newer(&worker, &plan);
+    worker.until("the fetch", |worker| worker.asked("a") == 1);
+    worker.resolver.flush(false);
+    worker.answers(Ok("old"));
+    worker.holds(false);
+    worker.resolver.wait(ticket);
+    let value = worker.resolver.claim(ticket, reference).unwrap().unwrap();
+    assert_eq!((value.secret.as_str(), value.lasting), (Some("old"), false), "for who asked before the flush");
+    worker.answers(Ok("new"));
+    assert_eq!(worker.get("{vault://puppet/a}").unwrap(), "new", "for who asks after it");
+
+    // What another worker fetched before the flush is not taken after it.
+    let ticket = match worker.resolver.board(&plan.origin, Purpose::Newer(Instant::now()), false).unwrap() {
+        Boarding::Boarded(ticket) => ticket,
+        Boarding::Joined(_) => panic!("nothing is under way"),
+    };
+    worker.resolver.depart(ticket, None, true).unwrap();
+    worker.resolver.wait(ticket);
+    let (sealed, _) = worker.resolver.parcel(ticket).unwrap();
+    worker.resolver.flush(false);
+    let Boarding::Boarded(ticket) = worker.resolver.board(&plan.origin, Purpose::Miss, true).unwrap() else { panic!() };
+    assert!(!worker.resolver.adopt(ticket, &sealed));
+    worker.resolver.depart(ticket, None, true).unwrap();
+    worker.resolver.wait(ticket);
+    // Nothing older takes the place of what lies in the node's cache.
+    let (newer, _) = worker.resolver.parcel(ticket).unwrap();
+    assert_ne!(newer, sealed);
+}

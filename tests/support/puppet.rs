@@ -1,0 +1,144 @@
+//! A vault that does as it is told, and workers that ask it.
+
+#![allow(dead_code)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
+
+use kong_vault::backend::{Ask, Backend, Descriptor, Farewell, Fetched, Fetching, Setup};
+use kong_vault::config::{Config, Referred, Source};
+use kong_vault::environment::Environment;
+use kong_vault::error::{Error, Kind, Result};
+use kong_vault::flight::{Boarding, Purpose};
+use kong_vault::options::{Opt, Type};
+use kong_vault::resolver::{Lookup, Resolver};
+use kong_vault::secret::Secret;
+
+/// Bounds each wait for something in the background; it is no part of any result.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const OPTIONS: &[Opt] = &[
+    Opt::new("stage", Type::Text, "which stage answers").required(),
+    Opt::new("region", Type::Text, "tells vaults apart").overridable(),
+];
+const PUPPET: Descriptor =
+    Descriptor { name: "puppet", title: "a vault for tests", options: OPTIONS, needs: &[], immediate: false, build };
+pub static BACKENDS: &[&Descriptor] = &[&PUPPET];
+
+/// What a vault does, and how often it was asked for what.
+#[derive(Default)]
+pub struct Stage {
+    pub answer: Mutex<Option<Result<String>>>,
+    pub lease: Mutex<Option<Duration>>,
+    pub holds: Mutex<bool>,
+    pub released: tokio::sync::Notify,
+    pub asked: Mutex<HashMap<String, usize>>,
+    pub farewells: AtomicU64,
+}
+
+pub static STAGES: LazyLock<Mutex<HashMap<String, Arc<Stage>>>> = LazyLock::new(Mutex::default);
+
+struct Puppet(Arc<Stage>);
+
+fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
+    let stage = setup.settings.text("stage").unwrap_or_default();
+    Ok(Arc::new(Puppet(Arc::clone(&STAGES.lock().unwrap()[stage]))))
+}
+
+impl Backend for Puppet {
+    fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
+        Box::pin(async move {
+            *self.0.asked.lock().unwrap().entry(ask.resource.clone()).or_default() += 1;
+            loop {
+                let released = self.0.released.notified();
+                if !*self.0.holds.lock().unwrap() {
+                    break;
+                }
+                released.await;
+            }
+            let answer = self.0.answer.lock().unwrap().clone();
+            let document = answer.unwrap_or_else(|| Ok(format!(r#"{{"value":"{}"}}"#, ask.resource)))?;
+            Ok(Fetched { document: Secret::new(document), lease: *self.0.lease.lock().unwrap() })
+        })
+    }
+
+    fn farewell(&self) -> Option<Farewell> {
+        let stage = Arc::clone(&self.0);
+        Some(Box::pin(async move {
+            stage.farewells.fetch_add(1, Ordering::Relaxed);
+        }))
+    }
+}
+
+/// One worker's resolver with a stage of its own.
+pub struct Worker {
+    pub stage: Arc<Stage>,
+    pub resolver: Arc<Resolver>,
+    pub generation: Arc<AtomicU32>,
+}
+
+impl Worker {
+    pub fn new(options: &[(&str, &str)]) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let name = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
+        let stage = Arc::<Stage>::default();
+        STAGES.lock().unwrap().insert(name.clone(), Arc::clone(&stage));
+        let mut conf: BTreeMap<String, String> = BTreeMap::from([("vault_puppet_stage".to_owned(), name)]);
+        conf.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let config =
+            Config::load_with(&conf, Source::Configure, &Environment::default(), BACKENDS, &Referred::default())
+                .unwrap();
+        config.check().unwrap();
+        let generation = Arc::new(AtomicU32::new(1));
+        let resolver = Arc::new(Resolver::new(config, Environment::default(), Arc::clone(&generation)));
+        Self { stage, resolver, generation }
+    }
+
+    pub fn answers(&self, answer: Result<&str>) {
+        *self.stage.answer.lock().unwrap() = Some(answer.map(str::to_owned));
+    }
+
+    pub fn holds(&self, holds: bool) {
+        *self.stage.holds.lock().unwrap() = holds;
+        self.stage.released.notify_waiters();
+    }
+
+    pub fn asked(&self, resource: &str) -> usize {
+        self.stage.asked.lock().unwrap().get(resource).copied().unwrap_or(0)
+    }
+
+    /// As a request would get it: joins or sees off a flight, waits for it, takes what it brought.
+    pub fn get(&self, reference: &str) -> Result<String> {
+        let plan = match self.resolver.lookup(reference.as_bytes())? {
+            Lookup::Value(value) => return Ok(value.secret.as_str().unwrap().to_owned()),
+            Lookup::Miss(plan) => plan,
+        };
+        let ticket = match self.resolver.board(&plan.origin, Purpose::Miss, true)? {
+            Boarding::Joined(ticket) => ticket,
+            Boarding::Boarded(ticket) => {
+                if !self.resolver.adopt(ticket, b"") {
+                    self.resolver.depart(ticket, None, false)?;
+                }
+                ticket
+            }
+        };
+        self.resolver.wait(ticket);
+        let value = self.resolver.claim(ticket, reference.as_bytes())?.expect("a landed flight");
+        Ok(value.secret.as_str().unwrap().to_owned())
+    }
+
+    /// Waits until something in the background has come true.
+    pub fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !is_so(self) {
+            assert!(start.elapsed() < PATIENCE, "{what}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+pub fn down() -> Result<&'static str> {
+    Err(Error::new(Kind::Unavailable, "puppet vault at nowhere:1: connection refused"))
+}
