@@ -186,6 +186,29 @@ fn what_is_dangerous_stays_in_its_room() {
     );
     only_in(&["src/environment.rs"], r"\bstd::env\b|\benv::(vars?|vars_os|var_os)\b", "the process environment");
     only_in(&["src/engine.rs", "src/pool/"], r"\bthread::(Builder|spawn)\b", "a thread");
+    // Whatever asks the file system or the resolver of names may hang: on the engine's thread nothing does.
+    only_in(
+        &[
+            // What runs on threads of a pool.
+            "src/backend/file.rs",
+            "src/backend/hcv/auth/files.rs",
+            "src/backend/http/pem.rs",
+            "src/backend/http/resolve.rs",
+            "src/backend/http/roots.rs",
+            "src/backend/iam/profile.rs",
+            "src/backend/iam/sso.rs",
+            "src/store/",
+            // What runs before there is an engine, while it starts, or without one.
+            "src/admin/body.rs",
+            "src/cli/",
+            "src/config/",
+            "src/locker.rs",
+            "src/wake.rs",
+        ],
+        r"\bfs::|\bFile::open|\bOpenOptions\b|\bnative_certs\b|\bload_certs_|to_socket_addrs|\blookup_host\b|\.canonicalize\(|\.exists\(|\.metadata\(\)",
+        "what may hang",
+    );
+    only_in(&["src/jobs.rs"], r"\bspawn_blocking\b|\bblock_in_place\b", "a thread of the runtime (use a pool)");
     only_in(&["src/cli/", "src/bin/"], r"\bclap\b|\be?print(ln)?!", "a terminal");
     let tokio: Vec<_> =
         sources().into_iter().filter(|file| file.room() == Some("cache") && file.finds(r"\btokio\b")).collect();

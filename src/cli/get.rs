@@ -10,11 +10,13 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use super::{Outcome, conf_file};
+use crate::blocking;
 use crate::bootstrap;
 use crate::config::Source;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::options::OWN;
+use crate::pool;
 use crate::reference::is_reference;
 use crate::resolver::Resolver;
 use crate::secret::Secret;
@@ -46,9 +48,25 @@ pub struct Opened {
     pub flaw: Option<Error>,
 }
 
-/// Reads a configuration as a worker would, and the file of `--conf` besides.
+/// Reads a configuration as a worker would, and the file of `--conf` besides; with `--timeout`, within that time, whatever
+/// file hangs.
 pub fn open(timeout: Option<&str>, conf: Option<&Path>) -> std::result::Result<Opened, Outcome> {
-    let limit = timeout.map(seconds).transpose().map_err(Outcome::Misuse)?;
+    let Some(limit) = timeout.map(seconds).transpose().map_err(Outcome::Misuse)? else { return open_here(None, conf) };
+    let conf = conf.map(Path::to_owned);
+    let opening = pool::files().run(b"configuration", move || open_here(Some(limit), conf.as_deref()));
+    let opened = blocking::run(async { tokio::time::timeout(limit, opening).await });
+    match opened.map_err(|error| Outcome::NoValue(error.to_string()))? {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(refusal)) => Err(Outcome::NoValue(format!("the configuration can't be read: {refusal}"))),
+        Err(_) => Err(Outcome::NoValue(format!(
+            "the configuration can't be read within {} s: check the file systems of its files, and the vaults that its \
+             references name",
+            limit.as_secs_f64()
+        ))),
+    }
+}
+
+fn open_here(limit: Option<Duration>, conf: Option<&Path>) -> std::result::Result<Opened, Outcome> {
     let (mut keys, mut written_in) = (BTreeMap::new(), String::new());
     if let Some(path) = conf {
         written_in = path.display().to_string();
