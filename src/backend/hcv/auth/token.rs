@@ -106,7 +106,10 @@ impl Sink {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::pool;
     use crate::secret::Secret;
     use crate::settings::Value;
 
@@ -141,5 +144,32 @@ mod tests {
         assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.second"));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.second"));
+    }
+
+    #[tokio::test]
+    async fn the_last_token_serves_while_its_file_hangs_and_others_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, other) = (directory.path().join("sink"), directory.path().join("other"));
+        let key = path.as_os_str().as_encoded_bytes();
+        let sink = Sink::new("hcv vault (mine)", path.to_str().unwrap());
+        std::fs::write(&path, "hvs.one").unwrap();
+        assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.one"));
+        // As a file system that hangs, and somebody whose time was over.
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let hanging = pool::files().run(key, move || ended.recv().is_ok());
+        assert!(tokio::time::timeout(Duration::from_millis(100), hanging).await.is_err());
+        std::fs::write(&path, "hvs.second").unwrap();
+        std::fs::write(&other, "hvs.other").unwrap();
+        for _ in 0..40 {
+            assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.one"));
+            let sink = Sink::new("hcv vault (other)", other.to_str().unwrap());
+            assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.other"));
+        }
+        let unread = Sink::new("hcv vault (third)", path.to_str().unwrap()).pass().await.unwrap_err();
+        assert!(unread.to_string().contains("its file system does not answer"), "{unread}");
+        drop(end);
+        while sink.pass().await.unwrap().token != sensitive(b"hvs.second") {
+            tokio::task::yield_now().await;
+        }
     }
 }
