@@ -1,31 +1,49 @@
 //! Files with credentials in them: read whole, wiped when dropped, and a clause that says why one can't be had.
 
+use std::fmt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::backend::file;
+use crate::backend::file::{self, Flaw};
 
 /// Far above any file with credentials.
 const SIZE_LIMIT: u64 = 1024 * 1024;
 
+/// Why there is no text.
+#[derive(Debug)]
+pub struct Unread {
+    pub clause: String,
+    /// It does not answer: what it holds, nobody knows.
+    pub at_the_moment: bool,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.clause)
+    }
+}
+
 /// A file's text.
-pub async fn read(path: &Path) -> Result<Zeroizing<String>, String> {
-    let clause = |what: &str| format!("{} {what}", file::shown(path));
+pub async fn read(path: &Path) -> Result<Zeroizing<String>, Unread> {
     let read = file::read_soon(path, SIZE_LIMIT, file::PATIENCE).await;
-    let (mut bytes, _) = read.map_err(|flaw| clause(&flaw.to_string()))?;
+    let (mut bytes, _) = read.map_err(|flaw| Unread {
+        clause: format!("{} {flaw}", file::shown(path)),
+        at_the_moment: matches!(flaw, Flaw::Hangs | Flaw::Busy(_)),
+    })?;
     match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Ok(Zeroizing::new(text)),
         Err(error) => {
             drop(Zeroizing::new(error.into_bytes()));
-            Err(clause("is no UTF-8 text"))
+            let clause = format!("{} is no UTF-8 text", file::shown(path));
+            Err(Unread { clause, at_the_moment: false })
         }
     }
 }
 
 /// The token that is all of a file, without the line's end.
 pub async fn token(path: &Path) -> Result<Zeroizing<String>, String> {
-    let text = read(path).await?;
+    let text = read(path).await.map_err(|unread| unread.clause)?;
     match text.trim() {
         "" => Err(format!("{} is empty", file::shown(path))),
         token => Ok(Zeroizing::new(token.to_owned())),

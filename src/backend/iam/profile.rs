@@ -16,7 +16,7 @@ use aws_types::os_shim_internal::{Env, Fs};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::files;
+use super::files::{self, Unread};
 use super::region::set;
 use crate::backend::file::{self, Flaw};
 use crate::environment::Environment;
@@ -123,13 +123,16 @@ impl Profiles {
             (Some((_, profile)), Err(_)) => return profile.clone(),
             _ => {}
         }
-        let profile = match stamps {
-            Ok(_) => Arc::new(self.load().await),
-            // Whoever else there is, is somebody else.
-            Err(clause) => return Arc::new(Profile { recipe: Err(Unfit::Broken(clause)), ..self.nothing() }),
+        let loaded = match stamps {
+            Ok(stamps) => self.load().await.map(|profile| (stamps, Arc::new(profile))),
+            Err(clause) => Err(clause),
         };
-        *known = stamps.ok().map(|stamps| (stamps, profile.clone()));
-        profile
+        match (loaded, &*known) {
+            (Ok(loaded), _) => known.insert(loaded).1.clone(),
+            (Err(_), Some((_, profile))) => profile.clone(),
+            // Whoever else there is, is somebody else.
+            (Err(clause), None) => Arc::new(Profile { recipe: Err(Unfit::Broken(clause)), ..self.nothing() }),
+        }
     }
 
     fn nothing(&self) -> Profile {
@@ -137,7 +140,8 @@ impl Profiles {
         Profile { origin, properties: HashMap::new(), recipe: Err(Unfit::Absent(String::new())) }
     }
 
-    async fn load(&self) -> Profile {
+    /// Fails, with a clause, where a file does not answer.
+    async fn load(&self) -> Result<Profile, String> {
         let mut profile = self.nothing();
         let mut builder = EnvConfigFiles::builder();
         let mut remarks = Vec::new();
@@ -146,7 +150,8 @@ impl Profiles {
             let mut text = Zeroizing::new(String::new());
             match place.read().await {
                 Ok(content) => text = content,
-                Err(remark) => remarks.insert(0, remark),
+                Err(unread) if unread.at_the_moment => return Err(unread.clause),
+                Err(unread) => remarks.insert(0, unread.clause),
             }
             builder = builder.with_contents(place.kind, std::mem::take(&mut *text));
         }
@@ -157,7 +162,7 @@ impl Profiles {
         let Ok(profiles) = parsed else {
             let names = self.files.each_ref().map(Place::name).join(" or ");
             profile.recipe = Err(Unfit::Broken(format!("a line of {names} is malformed")));
-            return profile;
+            return Ok(profile);
         };
         for name in PROPERTIES {
             if let Some(text) = profiles.get(name).map(str::trim).filter(|text| !text.is_empty()) {
@@ -173,7 +178,7 @@ impl Profiles {
             }
             broken => broken,
         });
-        profile
+        Ok(profile)
     }
 
     pub fn name(&self) -> &str {
@@ -200,10 +205,13 @@ impl Place {
     }
 
     /// The file's text, or a clause that says why it can't be had.
-    async fn read(&self) -> Result<Zeroizing<String>, String> {
+    async fn read(&self) -> Result<Zeroizing<String>, Unread> {
         match &self.path {
             Some(path) => files::read(path).await,
-            None => Err(format!("no file, as neither HOME nor {} is set", self.variable)),
+            None => {
+                let clause = format!("no file, as neither HOME nor {} is set", self.variable);
+                Err(Unread { clause, at_the_moment: false })
+            }
         }
     }
 }
