@@ -124,3 +124,24 @@ fn tags_of_yaml_are_taken_and_others_are_not() {
         assert_eq!(read(refused), None, "{refused}");
     }
 }
+
+#[test]
+fn a_file_may_end_in_the_middle_of_a_line() {
+    for text in [
+        "|\n {",
+        "a: |\n  x",
+        "a: >\n  x\n\n  y",
+        "a: |",
+        "a: |\n ",
+        "a: 'x",
+        "a: \"x\\",
+        "%TAG",
+        "- &a",
+        "- !a",
+        "a: #",
+        "? ",
+    ] {
+        let tree = Tree::read("kong.yml", text);
+        assert!(tree.flaw.is_none_or(|flaw| flaw.why != "the parser gave up"), "{text:?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! YAML by the parser that Kong has, as steps for a tree.
 
 use std::io::{BufRead, Read, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libyaml_safer::{Error, EventData, Parser, ScalarStyle};
 
@@ -13,12 +14,22 @@ const DIRECTIVES: usize = 64;
 const CHUNK: usize = 4096;
 
 pub fn read(text: &str, builder: &mut Builder) -> std::result::Result<(), Flaw> {
+    // The parser panics where it has a defect. A file must not be able to end whoever reads it.
+    catch_unwind(AssertUnwindSafe(|| steps(text, builder))).unwrap_or_else(|_| {
+        let why = "the parser gave up".to_owned();
+        Err(Flaw { line: 1, column: 0, why, is_syntax: true })
+    })
+}
+
+fn steps(text: &str, builder: &mut Builder) -> std::result::Result<(), Flaw> {
     let flaw = |line, why: &str, is_syntax| Flaw { line, column: 0, why: why.to_owned(), is_syntax };
     if text.lines().filter(|line| line.starts_with("%TAG")).nth(DIRECTIVES).is_some() {
         return Err(flaw(1, "it has too many `%TAG` lines", false));
     }
     let mut parser = Parser::new();
-    parser.set_input(Lines(text.as_bytes()));
+    // It has such a defect where a block of lines ends in the middle of one.
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    parser.set_input(Lines(text.as_bytes()).chain(end.as_bytes()));
     let mut documents = 0;
     loop {
         let event = parser.parse().map_err(|error| unreadable(text, &error))?;
