@@ -10,7 +10,7 @@ BINDIR = $(PREFIX)/bin
 INSTALL = install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vaults build install test bench lint clean
+.PHONY: help demo demo-vaults build install test bench fuzz lint clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -48,9 +48,15 @@ bench: ## measure against peers; writes bench.json
 	@scripts/build
 	@scripts/bench $(ARGS)
 
+SECONDS = 60
+
+fuzz: ## feed what is read with what nobody would write, each target for SECONDS=60
+	@scripts/setup rust fuzz
+	@scripts/fuzz $(SECONDS)
+
 lint: ## rustfmt, clippy, cargo-deny, luacheck, stylua, shellcheck
 	@scripts/setup rust lint
 	@scripts/lint
 
 clean: ## remove what was built; installed tools stay
-	rm -rf build target bench.json
+	rm -rf build target fuzz/target bench.json
