@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+pub use crate::redact::quote;
+
 /// What went wrong, as far as control flow and metrics care. The text says it to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -175,23 +177,6 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// Shows what somebody wrote in an error: at most `limit` characters, and none that could forge a line of a log.
-pub fn quote(text: &[u8], limit: usize) -> String {
-    let text = String::from_utf8_lossy(text);
-    let mut shown = String::new();
-    for character in text.chars().take(limit) {
-        match character {
-            '\u{fffd}' => shown.push('?'),
-            c if c.is_control() => shown.extend(c.escape_default()),
-            c => shown.push(c),
-        }
-    }
-    if text.chars().nth(limit).is_some() {
-        shown.push('…');
-    }
-    shown
-}
 
 /// The result of everything that can fail here.
 pub type Result<T> = std::result::Result<T, Error>;

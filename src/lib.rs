@@ -8,14 +8,15 @@ pub mod error;
 pub mod locker;
 pub mod options;
 pub mod pool;
-pub mod reference;
+pub mod redact;
 pub mod secret;
 pub mod settings;
 pub mod signals;
 
-// Where configuration comes from, and the vaults it leads to.
+// What references look like, where configuration comes from, and the vaults it leads to.
 pub mod backend;
 pub mod config;
+pub mod reference;
 
 // What a reference means, what is cached, what is under way.
 pub mod cache;

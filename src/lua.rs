@@ -45,6 +45,10 @@ fn open(lua: &Lua) -> mlua::Result<Table> {
         lua.create_function(|_, ()| Ok(Native(Box::new(Handle::new(Vm::new(Environment::captured().clone()))))))?,
     )?;
     module.set("parse_reference", lua.create_function(|lua, text: LuaString| parse_reference(lua, &text))?)?;
+    module.set(
+        "name_reference",
+        lua.create_function(|lua, text: LuaString| lua.create_string(reference::name(&text.as_bytes())))?,
+    )?;
     admin::functions(lua, &module)?;
     kong::functions(lua, &module)?;
     Ok(module)

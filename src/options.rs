@@ -52,6 +52,19 @@ pub struct Pattern {
     pub means: &'static str,
 }
 
+/// What an option's value is, as far as it matters to who shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// What is no secret by itself.
+    Plain,
+    /// A file's path, or PEM text, in which a key may stand.
+    Pem,
+    /// A file's path. Somebody may give what should stand in the file.
+    File,
+    /// A URL, with a user, or with a query that holds a key.
+    Url,
+}
+
 /// One option of a backend, or of kong-vault itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Opt {
@@ -64,6 +77,7 @@ pub struct Opt {
     pub pattern: Option<Pattern>,
     /// A credential: never shown, not even in an error.
     pub sensitive: bool,
+    pub holds: Holds,
     /// It says where something goes, though it may hold a credential.
     pub leads: bool,
     /// Whether a reference's query may set it. Never for what says where the vault is or who we are.
@@ -83,6 +97,7 @@ impl Opt {
             one_of: &[],
             pattern: None,
             sensitive: false,
+            holds: Holds::Plain,
             leads: false,
             overridable: false,
             aliases: &[],
@@ -113,6 +128,16 @@ impl Opt {
     pub const fn sensitive(mut self) -> Self {
         self.sensitive = true;
         self
+    }
+
+    pub const fn holds(mut self, what: Holds) -> Self {
+        self.holds = what;
+        self
+    }
+
+    /// Whether a credential may stand in it: by what it is, or beside something else.
+    pub fn may_hold_secret(&self) -> bool {
+        self.sensitive || matches!(self.holds, Holds::Pem | Holds::Url)
     }
 
     pub const fn leads(mut self) -> Self {
@@ -187,11 +212,6 @@ impl Opt {
         }
     }
 
-    /// A value as an error may show it; `None` for a credential, and for what may hold one, as a URL with a user does.
-    pub fn show<'a>(&self, text: &'a str) -> Option<&'a str> {
-        Some(text).filter(|text| !self.sensitive && !text.contains('@'))
-    }
-
     /// Its name in kong.conf.
     pub fn key(&self, backend: &str) -> String {
         format!("vault_{backend}_{}", self.name)
@@ -264,12 +284,14 @@ pub const OWN: &[Opt] = &[
         "seconds between two probes of a vault that failed",
     )
     .default("5"),
-    Opt::new("vault_declarative_config", Type::Text, "a YAML or JSON file with `vaults:` entities in Kong's format"),
+    Opt::new("vault_declarative_config", Type::Text, "a YAML or JSON file with `vaults:` entities in Kong's format")
+        .holds(Holds::File),
     Opt::new(
         "vault_data_dir",
         Type::Text,
         "a folder that nginx's workers own, in which the standalone Admin API keeps its entities",
-    ),
+    )
+    .holds(Holds::File),
     Opt::new(
         "vault_admin_token",
         Type::Text,

@@ -2,19 +2,23 @@
 //!
 //! A reference is bytes: it may hold anything that a Lua string holds. Parsing is linear in its length.
 
+use std::fmt;
+
 use percent_encoding::percent_decode;
 
+use crate::backend::ALL;
 use crate::error::{Error, Kind, Result};
+use crate::options::COMMON;
+use crate::redact;
 
 /// How much of a reference an error quotes, in characters.
 const QUOTED: usize = 256;
 
-/// A query's values that an error does not quote: those of options that sound like credentials. None of them may be set
-/// by a reference anyway, but who tries has written one down.
-const CREDENTIALS: [&str; 5] = ["token", "secret", "password", "key", "credential"];
+/// How long a value may be that an error quotes of an option that nobody knows: a misspelt one may hold a token.
+const SHORT: usize = 3;
 
-/// A parsed reference.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A parsed reference. `Debug` shows no option's value.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Reference {
     /// A backend's name, or the prefix of a vault entity.
     pub name: Vec<u8>,
@@ -24,6 +28,16 @@ pub struct Reference {
     /// The query's options in the order written; a bare name has no value.
     pub options: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub version: Option<u32>,
+}
+
+impl fmt::Debug for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes: &[u8]| redact::quote(bytes, QUOTED);
+        let options: Vec<_> = self.options.iter().map(|(name, _)| text(name)).collect();
+        let (name, resource, key) =
+            (redact::vault(&self.name, QUOTED), text(&self.resource), self.key.as_deref().map(text));
+        write!(f, "Reference({name}, {resource}, {key:?}, {options:?}, {:?})", self.version)
+    }
 }
 
 /// Whether it looks like a reference: `{vault://` at the start, `}` at the end.
@@ -96,19 +110,60 @@ fn options(query: &[u8]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         .collect()
 }
 
-/// Quotes a reference in an error: bounded, on one line, without what looks like a credential.
+/// Quotes a reference in an error: bounded, on one line, and of its query only what may be shown.
 pub fn quote(text: &[u8]) -> String {
     let (shown, query) = cut(text, b'?');
-    let mut shown = shown.to_vec();
+    let mut shown = without_user(shown);
     for (index, pair) in query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&')).enumerate() {
         let (name, value) = cut(pair, b'=');
-        let lower = String::from_utf8_lossy(&form_decode(name)).to_lowercase();
-        let hidden = value.is_some() && CREDENTIALS.iter().any(|word| lower.contains(word));
+        let may_be_shown = value.is_none_or(|value| is_shown(name, value));
         shown.push(if index == 0 { b'?' } else { b'&' });
-        shown.extend_from_slice(if hidden { name } else { pair });
-        if hidden {
-            shown.extend_from_slice(b"=***");
+        shown.extend_from_slice(if may_be_shown { pair } else { name });
+        if !may_be_shown {
+            shown.extend_from_slice(b"=");
+            shown.extend_from_slice(redact::HIDDEN.as_bytes());
         }
     }
-    crate::error::quote(&shown, QUOTED)
+    redact::quote(&shown, QUOTED)
+}
+
+/// A reference for a log, which needs none of its options to name it.
+pub fn name(text: &[u8]) -> String {
+    let (shown, query) = cut(text, b'?');
+    let mut shown = without_user(shown);
+    shown.extend_from_slice(if query.is_some() { "?…}".as_bytes() } else { b"" });
+    redact::quote(&shown, QUOTED)
+}
+
+/// Whether a query's value may be seen, as the options' tables have it. A name may be an entity's, whose backend nobody
+/// knows here: then all of that name have to be such.
+fn is_shown(name: &[u8], value: &[u8]) -> bool {
+    // The last one ends with the version and the brace.
+    let value = cut(value, b'#').0;
+    let (name, value) = (form_decode(name), form_decode(value.strip_suffix(b"}").unwrap_or(value)));
+    let (Ok(name), Ok(value)) = (std::str::from_utf8(&name), std::str::from_utf8(&value)) else { return false };
+    let options = ALL.iter().flat_map(|backend| backend.options).chain(COMMON);
+    let mut known = options.filter(|opt| opt.is_called(name)).peekable();
+    if known.peek().is_none() {
+        return value.chars().count() <= SHORT;
+    }
+    known.all(|opt| match opt.read(value) {
+        Some(_) => redact::answer(Some(opt), value) == value,
+        None => redact::mistake(opt, value, QUOTED).is_some(),
+    })
+}
+
+/// A reference without what stands before an `@` where a vault's name should be: a user, as in a URL, or a whole URL that
+/// somebody put there. The names of secrets may have an `@`.
+fn without_user(text: &[u8]) -> Vec<u8> {
+    let slashes = |text: &[u8]| text.windows(3).position(|part| part == b"://");
+    let start = slashes(text).map_or(0, |at| at + 3);
+    let (before, rest) = text.split_at(start);
+    match rest.iter().rposition(|byte| *byte == b'@') {
+        Some(at) if slashes(&rest[..at]).is_some() || !rest[..at].contains(&b'/') => {
+            [before, redact::HIDDEN.as_bytes(), &rest[at..]].concat()
+        }
+        _ if slashes(rest).is_some() => [before, redact::HIDDEN.as_bytes()].concat(),
+        _ => text.to_vec(),
+    }
 }

@@ -1,6 +1,7 @@
 //! The effective, validated options of one vault for one reference.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
@@ -11,8 +12,8 @@ use zeroize::Zeroizing;
 use crate::options::COMMON;
 use crate::secret::Secret;
 
-/// A validated value.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A validated value. `Debug` shows no text.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     Text(String),
     Secret(Secret),
@@ -22,8 +23,21 @@ pub enum Value {
     List(Vec<String>),
 }
 
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(text) => write!(f, "[text of {}]", text.len()),
+            Value::Secret(secret) => secret.fmt(f),
+            Value::Boolean(flag) => flag.fmt(f),
+            Value::Integer(number) => number.fmt(f),
+            Value::Seconds(seconds) => seconds.fmt(f),
+            Value::List(items) => write!(f, "[list of {}]", items.len()),
+        }
+    }
+}
+
 /// Options by name; each present one has been checked against its declaration, and each default is filled in.
-/// `Debug` shows no sensitive value.
+/// `Debug` shows no text of any.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, Value>,

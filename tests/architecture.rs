@@ -10,9 +10,10 @@ use regex_lite::Regex;
 const FLOORS: &[(&str, &[&str])] = &[
     (
         "leaves",
-        &["breaker", "environment", "error", "locker", "options", "pool", "reference", "secret", "settings", "signals"],
+        &["breaker", "environment", "error", "locker", "options", "pool", "redact", "secret", "settings", "signals"],
     ),
     ("vaults", &["backend"]),
+    ("what names a value in them", &["reference"]),
     ("configuration", &["config"]),
     ("what is known and what is under way", &["cache", "document", "flight", "metrics", "node", "plan", "store"]),
     ("what runs it", &["engine", "fetch", "jobs", "peers", "wake"]),

@@ -112,7 +112,11 @@ fn a_certificate_that_cannot_be_presented_is_refused_at_once_and_no_key_is_shown
         (Some(one.path().to_owned()), Some(path(&two)), "is not the key of the certificate file"),
         (Some(one.path().to_owned()), None, "holds no whole PEM key"),
         (None, Some(path(&one)), "`cert_auth_cert_key` is set without its certificate"),
-        (Some("/no/such/cert.pem".to_owned()), Some(path(&one)), "cannot read the certificate file /no/such/cert.pem"),
+        (
+            Some("/no/such/cert.pem".to_owned()),
+            Some(path(&one)),
+            "cannot read the certificate file of `cert_auth_cert` (a value of 17 characters): no such file",
+        ),
         (
             Some(one.path().to_owned()),
             Some("/no/s3cret".to_owned()),

@@ -167,11 +167,11 @@ fn a_bad_ca_is_refused_at_once() {
     };
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let cases = [
-        ("/no/such/ca.pem".to_owned(), "cannot read the CA file /no/such/ca.pem: no such file"),
+        ("/no/such/ca.pem".to_owned(), "cannot read the CA file of `ca_cert` (a value of 15 characters): no such file"),
         (directory.path().to_string_lossy().into_owned(), "it is no regular file: `ca_cert` takes"),
         ("/dev/zero".to_owned(), "it is no regular file"),
         (path("large.pem", &" ".repeat(1024 * 1024 + 1)), "it is too large"),
-        ("/no\n/ca".to_owned(), "the CA file /no\\n/ca: no such file"),
+        ("/no\n/ca".to_owned(), "the CA file of `ca_cert` (a value of 7 characters): no such file"),
         (path("empty.pem", ""), "holds no PEM certificate"),
         (path("key.pem", "-----BEGIN X-----\nAAAA\n-----END X-----\n"), "holds no PEM certificate"),
         (path("garbage.pem", garbage), "garbage.pem holds a broken PEM certificate"),

@@ -131,6 +131,12 @@ describe("in Kong,", function()
     ]]
     local token, port = fields["hcv.token"], fields["hcv.port"].spec
     assert.is_true(token.spec.referenceable and token.spec.encrypted)
+    -- What may hold a key beside something else, Kong's keyring is to encrypt as well.
+    for _, name in ipairs { "client_cert", "cert_auth_cert", "ca_cert", "oauth2_ca_cert", "oauth2_token_endpoint" } do
+      local spec = fields["hcv." .. name].spec
+      assert.same({ true, nil }, { spec.encrypted, spec.referenceable }, name)
+    end
+    assert.is_nil(fields["hcv.host"].spec.encrypted)
     assert.same({ "has to be printable ASCII without spaces" }, token.refusal)
     assert.same({ "integer", 8200, { 1, 65535 } }, { port.type, port.default, port.between })
     assert.same({ "v1", "v2" }, fields["hcv.kv"].spec.one_of)

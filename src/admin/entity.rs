@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 
 use super::body::Fields;
 use super::key::is_uuid;
-use super::mask::{MASK, unmasked};
+use super::mask;
 use crate::backend::Descriptor;
 use crate::config::entity::{self, FIELDS, FLAWS, Flaw};
 use crate::config::options_of;
@@ -160,11 +160,10 @@ impl Draft<'_> {
             match self.value(opt, value) {
                 Err(what) => flaws.push(flaw(&path, what)),
                 Ok(Value::Null) => drop(config.remove(opt.name)),
-                Ok(value) if opt.sensitive && value == MASK => match unmasked(self.stored, backend.name, opt.name) {
-                    Some(stored) => drop(config.insert(opt.name.to_owned(), stored.clone())),
+                Ok(value) => match mask::meant(self.stored, backend.name, opt, &value) {
+                    Some(value) => drop(config.insert(opt.name.to_owned(), value)),
                     None => flaws.push(flaw(&path, "is what answers show in its place: give the value itself")),
                 },
-                Ok(value) => drop(config.insert(opt.name.to_owned(), value)),
             }
         }
         config

@@ -4,12 +4,11 @@ use serde_json::Value;
 
 use crate::backend::Descriptor;
 use crate::config::options_of;
+use crate::options::Opt;
+use crate::redact::{self, MASK};
 use crate::reference::{self, is_reference};
 use crate::store::Record;
 use crate::store::record::wipe;
-
-/// What answers show in the place of a credential.
-pub const MASK: &str = "********";
 
 /// An entity as it may be shown.
 pub fn masked(vault: &Record, backends: &[&'static Descriptor]) -> Record {
@@ -18,27 +17,55 @@ pub fn masked(vault: &Record, backends: &[&'static Descriptor]) -> Record {
     if let Some(config) = shown.get_mut("config").and_then(Value::as_object_mut) {
         for (name, value) in config.iter_mut() {
             let opt = backend.and_then(|backend| options_of(backend).find(|opt| opt.is_called(name)));
-            // What is not known here, as it is of a backend of another version, may be anything.
-            if opt.is_none_or(|opt| opt.sensitive) && !value.is_null() && !may_be_shown(value) {
-                wipe(value);
-                *value = MASK.into();
-            }
+            mask(opt, value);
         }
     }
     shown
 }
 
+/// Puts masks in the place of what may not be seen of an option's value.
+fn mask(opt: Option<&Opt>, value: &mut Value) {
+    let shown = match (opt, &*value) {
+        (_, Value::Null) => return,
+        (_, Value::String(text)) if names_secret(text) => return,
+        (_, Value::String(text)) => redact::answer(opt, text).into_owned().into(),
+        (Some(opt), Value::Array(items)) if !opt.sensitive => {
+            let mut items = items.clone();
+            items.iter_mut().for_each(|item| mask(Some(opt), item));
+            Value::Array(items)
+        }
+        (Some(opt), Value::Bool(_) | Value::Number(_)) if !opt.sensitive => return,
+        _ => MASK.into(),
+    };
+    wipe(value);
+    *value = shown;
+}
+
 /// A reference says where a credential is, unless somebody wrote something into its options.
-fn may_be_shown(value: &Value) -> bool {
-    let Some(text) = value.as_str() else { return false };
+fn names_secret(text: &str) -> bool {
     is_reference(text.as_bytes())
         && reference::parse(text.as_bytes()).is_ok_and(|reference| reference.options.is_empty())
 }
 
-/// The credential that the mask stands for in what somebody sent: what is stored for that option, if anything.
-pub fn unmasked<'a>(stored: Option<&'a Record>, backend: &str, option: &str) -> Option<&'a Value> {
-    let stored = stored.filter(|vault| vault.text("name") == backend)?;
-    stored.get("config")?.get(option).filter(|value| !value.is_null())
+/// What somebody meant who sent this for an option: itself, or what is stored for that option where it is just what answers
+/// show of that; `None` for any other mask, which stands for nothing.
+pub fn meant(stored: Option<&Record>, backend: &str, opt: &Opt, sent: &Value) -> Option<Value> {
+    if !is_masked(opt, sent) {
+        return Some(sent.clone());
+    }
+    let stored = stored.filter(|vault| vault.text("name") == backend)?.get("config")?.get(opt.name)?;
+    let mut shown = stored.clone();
+    mask(Some(opt), &mut shown);
+    (shown == *sent && shown != *stored).then(|| stored.clone())
+}
+
+fn is_masked(opt: &Opt, sent: &Value) -> bool {
+    match sent {
+        Value::String(text) if opt.sensitive => text == MASK,
+        Value::String(text) => text.contains(MASK),
+        Value::Array(items) => items.iter().any(|item| is_masked(opt, item)),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -46,7 +73,7 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
-    use crate::backend::ALL;
+    use crate::backend::{ALL, find};
 
     fn record(name: &str, config: Value) -> Record {
         let mut fields = Map::new();
@@ -71,9 +98,29 @@ mod tests {
     #[test]
     fn a_mask_stands_for_what_the_same_backend_had() {
         let stored = record("hcv", json!({"token": "hunter2"}));
-        assert_eq!(unmasked(Some(&stored), "hcv", "token"), Some(&json!("hunter2")));
-        assert_eq!(unmasked(Some(&stored), "aws", "token"), None);
-        assert_eq!(unmasked(Some(&stored), "hcv", "other"), None);
-        assert_eq!(unmasked(None, "hcv", "token"), None);
+        let meant = |stored, backend: &str, option: &str, sent: Value| {
+            let opt = options_of(find("hcv").unwrap()).find(|opt| opt.name == option).unwrap();
+            meant(stored, backend, opt, &sent)
+        };
+        assert_eq!(meant(Some(&stored), "hcv", "token", json!(MASK)), Some(json!("hunter2")));
+        assert_eq!(meant(Some(&stored), "hcv", "token", json!("hunter3")), Some(json!("hunter3")));
+        assert_eq!(meant(Some(&stored), "aws", "token", json!(MASK)), None);
+        assert_eq!(meant(Some(&stored), "hcv", "jwt", json!(MASK)), None);
+        assert_eq!(meant(None, "hcv", "token", json!(MASK)), None);
+    }
+
+    #[test]
+    fn a_mask_in_part_of_a_value_stands_for_that_value_alone() {
+        let url = "https://idp/token?sig=hunter2";
+        let stored = record("hcv", json!({"oauth2_token_endpoint": url, "no_proxy": ["a", "http://u:hunter2@b"]}));
+        let shown = masked(&stored, ALL);
+        assert_eq!(shown["config"]["oauth2_token_endpoint"], "https://idp/token?********");
+        assert_eq!(shown["config"]["no_proxy"], json!(["a", "http://********@b"]));
+        for (option, value) in shown["config"].as_object().unwrap() {
+            let opt = options_of(find("hcv").unwrap()).find(|opt| opt.name == option).unwrap();
+            assert_eq!(meant(Some(&stored), "hcv", opt, value).as_ref(), stored["config"].get(option));
+            let other: Value = serde_json::from_str(&value.to_string().replacen("http", "HTTP", 1)).unwrap();
+            assert_eq!(meant(Some(&stored), "hcv", opt, &other), None, "{other}");
+        }
     }
 }

@@ -19,11 +19,11 @@ use zeroize::Zeroizing;
 
 use crate::backend::Descriptor;
 use crate::error::Kind;
+pub use crate::redact::MASK;
 use crate::secret::Secret;
 use crate::store::{Edit, Record, Store};
 pub use answer::Answer;
 use key::Key;
-pub use mask::MASK;
 
 /// The largest body, in bytes.
 pub const LIMIT: u64 = 1024 * 1024;

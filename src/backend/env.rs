@@ -7,6 +7,13 @@ use crate::backend::{Ask, Backend, Descriptor, Diagnosing, Fetched, Fetching, Se
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::options::{Opt, Type};
+use crate::redact;
+
+/// What the variable with the version before is called besides.
+const PREVIOUS: &str = "_PREVIOUS";
+
+/// How much of a variable's name an error shows, in characters.
+const LONGEST: usize = 256;
 
 const OPTIONS: &[Opt] =
     &[Opt::new("prefix", Type::Text, "what is put before each name, such as `SECRET_`").default("").overridable()];
@@ -45,14 +52,20 @@ impl Backend for Env {
 
 impl Env {
     fn read(&self, ask: &Ask) -> Result<Fetched> {
-        let mut name = format!("{}{}", self.prefix, ask.resource).to_ascii_uppercase().replace('-', "_");
+        let written = format!("{}{}", self.prefix, ask.resource);
+        let mut name = written.to_ascii_uppercase().replace('-', "_");
+        let shown = redact::variable(&written, &name, LONGEST);
+        let mut end = "";
         match ask.version {
             None | Some(1) => {}
-            Some(2) => name.push_str("_PREVIOUS"),
+            Some(2) => {
+                name.push_str(PREVIOUS);
+                end = PREVIOUS;
+            }
             Some(version) => {
                 return Err(Error::new(
                     Kind::NotFound,
-                    format!("env vault ({}) has no version {version}: use #1, or #2 for {name}_PREVIOUS", self.vault),
+                    format!("env vault ({}) has no version {version}: use #1, or #2 for {shown}_PREVIOUS", self.vault),
                 ));
             }
         }
@@ -61,7 +74,7 @@ impl Env {
             None => Err(Error::new(
                 Kind::NotFound,
                 format!(
-                    "env vault ({}) has no environment variable {name}: set it before nginx starts and load kong.vault in init_by_lua",
+                    "env vault ({}) has no environment variable {shown}{end}: set it before nginx starts and load kong.vault in init_by_lua",
                     self.vault
                 ),
             )),

@@ -11,11 +11,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::error::quote;
 use crate::pool::{self, Refusal};
-
-/// The longest path that Linux takes: none is cut.
-const LONGEST_PATH: usize = 4096;
+use crate::redact;
 
 /// How long a file is waited for that nothing stands in for.
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -83,9 +80,23 @@ pub fn read(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), F
     Ok((bytes, status))
 }
 
-/// A path for an error's text: no file's name forges a line of a log.
-pub fn shown(path: &Path) -> String {
-    quote(path.as_os_str().as_encoded_bytes(), LONGEST_PATH)
+/// Why the file that an option names can't be had, as the rest of a sentence that begins with the option.
+pub fn clause(path: &Path, flaw: Flaw) -> String {
+    match told(path, flaw) {
+        Some(path) => format!("{path} {flaw}"),
+        None if flaw == Flaw::Missing => format!("names no file ({})", redact::length(&path.to_string_lossy())),
+        None => format!("names a file that {flaw} ({})", redact::length(&path.to_string_lossy())),
+    }
+}
+
+/// A path as an error may show it: what turns out to be none may be a secret that somebody gave in its place.
+pub fn told(path: &Path, flaw: Flaw) -> Option<String> {
+    match flaw {
+        Flaw::NotRegular | Flaw::TooLarge => Some(redact::known_path(path)),
+        Flaw::Missing | Flaw::Other(_) => None,
+        // Nobody knows whether something is there.
+        Flaw::Forbidden | Flaw::Hangs | Flaw::Busy(_) => redact::likely(path),
+    }
 }
 
 impl From<std::io::Error> for Flaw {
@@ -138,7 +149,19 @@ mod tests {
     }
 
     #[test]
-    fn a_path_forges_no_line() {
-        assert_eq!(shown(Path::new("/a\n[error] b")), "/a\\n[error] b");
+    fn a_path_is_told_where_there_is_something_and_forges_no_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a\n[error] b");
+        std::fs::create_dir(&path).unwrap();
+        let told = clause(&path, Flaw::NotRegular);
+        assert!(told.ends_with("/a\\n[error] b is no regular file"), "{told}");
+        assert_eq!(clause(Path::new("hunter2"), Flaw::Missing), "names no file (a value of 7 characters)");
+        let long = "/hunter2".repeat(1000);
+        let flaw = read(Path::new(&long), 1).unwrap_err();
+        assert!(!clause(Path::new(&long), flaw).contains("hunter2"));
+        for flaw in [Flaw::Forbidden, Flaw::Hangs] {
+            assert!(clause(Path::new("/root/token"), flaw).starts_with("/root/token "));
+            assert!(!clause(Path::new("hunter2"), flaw).contains("hunter2"));
+        }
     }
 }

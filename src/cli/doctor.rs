@@ -53,7 +53,7 @@ fn asked(text: &[u8]) -> Result<Reference, Error> {
 }
 
 fn title(asked: &Reference) -> String {
-    format!("vault ({})", crate::error::quote(&asked.name, 64))
+    format!("vault ({})", crate::redact::vault(&asked.name, 64))
 }
 
 fn diagnose(config: &Config, vault: &Vault, asked: &Reference) -> Result<Findings, Error> {

@@ -12,6 +12,7 @@ use super::written::{find, options_of};
 use super::{LATER, Listed, wrong};
 use crate::backend::Descriptor;
 use crate::error::{Error, Kind, quote};
+use crate::redact;
 use crate::reference::{is_reference, parse};
 
 /// The fields of Kong's schema. All but the first three are for people and for the Admin API.
@@ -168,7 +169,7 @@ fn prefix(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Resu
     let wrong = |what: String| Flaw::new("prefix", what);
     let prefix = fields.get("prefix").and_then(Value::as_str);
     let prefix = prefix.ok_or_else(|| wrong("it has no prefix, which has to be a text".to_owned()))?;
-    let shown = quote(prefix.as_bytes(), 64);
+    let shown = redact::word(prefix, 64);
     static ALLOWED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(PREFIX).ok());
     if !ALLOWED.as_ref().is_some_and(|allowed| allowed.is_match(prefix)) {
         return Err(wrong(format!("prefix \"{shown}\" is not like {PREFIX}")));
@@ -185,7 +186,7 @@ fn backend(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Res
         wrong(format!("it has no name, which has to be that of a backend: the backends are {}", names.join(", ")))
     })?;
     backends.iter().copied().find(|backend| backend.name == name).ok_or_else(|| {
-        let (shown, meant) = (quote(name.as_bytes(), 64), wrong::did_you_mean(name, &names));
+        let (shown, meant) = (redact::word(name, 64), wrong::did_you_mean(name, &names));
         wrong(format!("name \"{shown}\" is that of no backend{meant}: the backends are {}", names.join(", ")))
     })
 }

@@ -15,7 +15,8 @@ use super::source::Source;
 use super::written::{self, Written, options_of};
 use super::{needs, wrong};
 use crate::backend::Descriptor;
-use crate::error::{Error, Kind, Result, quote};
+use crate::error::{Error, Kind, Result};
+use crate::redact;
 use crate::settings::{Sealed, Settings, Value, hash_once};
 
 /// How many configurations of Kong's strategies are known at a time; references can make new ones.
@@ -106,7 +107,7 @@ impl Vaults {
             fixed.or_else(live).or_else(|| lock(&self.strategies).get(name).cloned().map(Ok))
         });
         found.unwrap_or_else(|| {
-            Err(Error::new(Kind::UnknownVault, format!("could not find vault ({})", quote(name, 64))))
+            Err(Error::new(Kind::UnknownVault, format!("could not find vault ({})", redact::vault(name, 64))))
         })
     }
 

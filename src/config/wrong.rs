@@ -7,6 +7,7 @@ use super::written::{Written, options_of};
 use crate::backend::{Descriptor, When};
 use crate::error::{Error, Kind, quote};
 use crate::options::{OWN, Opt, variable};
+use crate::redact;
 
 /// How much of what somebody wrote an error shows, in characters.
 const SHOWN: usize = 64;
@@ -39,10 +40,7 @@ fn set_by(backend: &str, entry: &Written<'_>) -> String {
 pub fn value(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
     let shown = match entry.value.as_deref() {
         None => " (no UTF-8)".to_owned(),
-        Some(text) => match opt.show(text) {
-            Some(text) => format!(" \"{}\"", quote(text.as_bytes(), SHOWN)),
-            None => String::new(),
-        },
+        Some(text) => redact::mistake(opt, text, SHOWN).map_or(String::new(), |text| format!(" \"{text}\"")),
     };
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));
     config(format!("value{shown} of {option}, set by {source}, is not accepted: it has to be {}", opt.accepts()))
@@ -182,7 +180,7 @@ pub fn unknown_vault(name: &str, source: &str, backends: &[&'static Descriptor])
     let names = names(backends);
     config(format!(
         "\"{}\" in option vaults, set by {source}, is neither a vault nor `bundled`, nor `off` alone{}: the vaults are {}",
-        quote(name.as_bytes(), SHOWN),
+        redact::word(name, SHOWN),
         did_you_mean(name, &names),
         names.join(", ")
     ))

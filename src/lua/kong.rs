@@ -89,6 +89,7 @@ fn option(lua: &Lua, opt: &Opt) -> mlua::Result<Table> {
     table.set("default", opt.default)?;
     table.set("required", opt.required)?;
     table.set("sensitive", opt.sensitive)?;
+    table.set("may_hold_secret", opt.may_hold_secret())?;
     table.set("overridable", opt.overridable)?;
     if !opt.one_of.is_empty() {
         table.set("one_of", opt.one_of.to_vec())?;

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Kind, Result, quote};
+use crate::error::{Error, Kind, Result};
+use crate::redact;
 use beacon::{Beacon, is_steady};
 pub use record::Record;
 
@@ -87,7 +88,7 @@ impl Store {
 
     /// The file that holds the entities, for error texts.
     pub fn path(&self) -> String {
-        quote(self.folder.join(ENTITIES).as_os_str().as_encoded_bytes(), 256)
+        redact::known_path(&self.folder.join(ENTITIES))
     }
 
     /// All entities as they are now.
@@ -249,7 +250,7 @@ fn written(vaults: &[Record]) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 fn shown(folder: &Path) -> String {
-    quote(folder.as_os_str().as_encoded_bytes(), 256)
+    redact::own_path(folder)
 }
 
 fn unusable(folder: &Path, what: &str, err: &io::Error) -> Error {

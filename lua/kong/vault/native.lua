@@ -107,6 +107,7 @@ local answer = ffi.new "kong_vault_answer[1]"
 _M.version = module.version
 _M.vm = vm
 _M.parse_reference = module.parse_reference
+_M.name_reference = module.name_reference
 _M.message = module.message
 
 -- For Kong: the names of the backends, the options of each, which of them others make necessary, and why an

@@ -57,6 +57,9 @@ local function field(backend, opt)
   end
   if opt.sensitive then
     spec.referenceable = true
+  end
+  -- A key may stand beside a certificate, or in a URL's query: Kong's keyring takes care of those as well.
+  if opt.may_hold_secret then
     spec.encrypted = true
   end
   -- What else an option asks of a text. A credential may be empty: that is what Kong makes of a reference that has no

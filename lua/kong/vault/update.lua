@@ -23,15 +23,10 @@ local function now()
   return ngx and ngx.now and ngx.now() or os.time()
 end
 
--- A reference as a log may show it: on one line, bounded, and without its options, as somebody may have put a token there.
-local function shown(reference)
-  return (reference:gsub("%?.*$", "?…}"):gsub("%c", "?"):sub(1, 256))
-end
-
 local function warn(reference, err)
   if warned[reference] ~= err and ngx and ngx.log then
     warned[reference] = err
-    ngx.log(ngx.WARN, "kong.vault: error updating secret reference ", shown(reference), ": ", err)
+    ngx.log(ngx.WARN, "kong.vault: error updating secret reference ", native.name_reference(reference), ": ", err)
   end
 end
 

@@ -3,7 +3,7 @@
 use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
 use crate::backend::iam::{REGION, SESSION};
 use crate::backend::{Needs, When};
-use crate::options::{Opt, Type};
+use crate::options::{Holds, Opt, Type};
 
 /// What says where a server is.
 const URL: &str = r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?";
@@ -25,6 +25,7 @@ pub const OPTIONS: &[Opt] = &[
         "where Secrets Manager is, such as a VPC endpoint; none: `AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL`, \
          then the region's public endpoint",
     )
+    .holds(Holds::Url)
     .pattern(URL, URL_MEANS),
     Opt::new(
         "assume_role_arn",
@@ -43,6 +44,7 @@ pub const OPTIONS: &[Opt] = &[
         "where STS is, which gives roles' credentials; none: `AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL`, then the region's \
          public endpoint",
     )
+    .holds(Holds::Url)
     .pattern(URL, URL_MEANS),
     Opt::new(
         "use_fips",
@@ -67,6 +69,7 @@ pub const OPTIONS: &[Opt] = &[
         Type::Text,
         "a CA bundle in place of the system's: a file's path, or PEM text; none: `AWS_CA_BUNDLE`, then the system's",
     )
+    .holds(Holds::Pem)
     .aliases(&["ca_bundle"]),
     CLIENT_CERT,
     CLIENT_KEY,

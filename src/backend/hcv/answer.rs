@@ -9,6 +9,7 @@ use super::path::{Engine, Path};
 use crate::backend::http::Answer;
 use crate::backend::{Ask, Fetched};
 use crate::error::Kind;
+use crate::redact;
 use crate::secret::Secret;
 
 /// What was asked, for the texts.
@@ -202,14 +203,10 @@ pub(super) fn no_vault() -> Failure {
     (Kind::Invalid, "the answer is not the JSON of a vault: check `host`, `port` and `protocol`".to_owned())
 }
 
-/// A path as errors show it. It is percent-encoded, so it can't forge a log line; it may be long.
+/// A path as errors show it; it may be long.
 fn shown(path: &str) -> String {
     const LONGEST: usize = 200;
-    let path = path.strip_prefix("/v1/").unwrap_or(path);
-    match path.get(..LONGEST) {
-        Some(start) if path.len() > LONGEST => format!("{start}…"),
-        _ => path.to_owned(),
-    }
+    redact::quote(path.strip_prefix("/v1/").unwrap_or(path).as_bytes(), LONGEST)
 }
 
 #[cfg(test)]

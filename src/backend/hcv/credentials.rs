@@ -1,28 +1,72 @@
 //! Where what we log in with comes from, for people: never what it is.
 
+use std::path::PathBuf;
+
+use crate::options::Holds;
+use crate::redact;
 use crate::settings::Settings;
 
 use super::options;
 
+/// How much of a value is shown, in characters.
+const SHOWN: usize = 128;
+
 /// The method, and the options that were set for it.
-pub(super) fn describe(settings: &Settings) -> String {
-    let method = settings.text("auth_method").unwrap_or_default();
-    let mut set = Vec::new();
-    for opt in options::of_auth().iter().filter(|opt| opt.name != "auth_method") {
-        if settings.secret(opt.name).is_some_and(|secret| !secret.is_empty()) {
-            set.push(format!("`{}`", opt.name));
+pub(super) struct Credentials {
+    method: String,
+    set: Vec<Set>,
+}
+
+struct Set {
+    option: &'static str,
+    what: What,
+}
+
+enum What {
+    Hidden,
+    Text(String),
+    /// Whether it may be shown is found out when somebody asks.
+    File(PathBuf),
+}
+
+impl Credentials {
+    pub fn of(settings: &Settings) -> Self {
+        let method = settings.text("auth_method").unwrap_or_default();
+        let mut set = Vec::new();
+        for opt in options::of_auth().iter().filter(|opt| opt.name != "auth_method") {
+            if settings.secret(opt.name).is_some_and(|secret| !secret.is_empty()) {
+                set.push(Set { option: opt.name, what: What::Hidden });
+            }
+            let text = settings.text(opt.name).filter(|text| !text.is_empty());
+            // Other methods' defaults say nothing.
+            let said =
+                text.filter(|text| opt.default != Some(*text) || method == "kubernetes" && opt.name.ends_with("_file"));
+            if let Some(text) = said {
+                let what = match redact::value(opt, text, SHOWN) {
+                    Some(_) if opt.holds == Holds::File => What::File(PathBuf::from(text)),
+                    Some(text) => What::Text(text),
+                    None => What::Hidden,
+                };
+                set.push(Set { option: opt.name, what });
+            }
         }
-        let text = settings.text(opt.name).filter(|text| !text.is_empty());
-        // Other methods' defaults say nothing.
-        let said =
-            text.filter(|text| opt.default != Some(*text) || method == "kubernetes" && opt.name.ends_with("_file"));
-        if let Some(text) = said.and_then(|text| opt.show(text)) {
-            set.push(format!("`{}` {}", opt.name, crate::error::quote(text.as_bytes(), 128)));
-        }
+        Self { method: method.to_owned(), set }
     }
-    match (method, set.as_slice()) {
-        ("token", []) => "none: neither `token` nor `token_file` is set, so an agent has to add a token".to_owned(),
-        (method, []) => format!("`auth_method` {method}"),
-        (method, set) => format!("`auth_method` {method}, by {}", set.join(", ")),
+
+    /// For a diagnosis. It asks the file system.
+    pub fn describe(&self) -> String {
+        let set = self.set.iter().map(|set| {
+            let shown = match &set.what {
+                What::Hidden => None,
+                What::Text(text) => Some(text.clone()),
+                What::File(path) => redact::path(path),
+            };
+            shown.map_or(format!("`{}`", set.option), |shown| format!("`{}` {shown}", set.option))
+        });
+        match (self.method.as_str(), set.collect::<Vec<_>>().as_slice()) {
+            ("token", []) => "none: neither `token` nor `token_file` is set, so an agent has to add a token".to_owned(),
+            (method, []) => format!("`auth_method` {method}"),
+            (method, set) => format!("`auth_method` {method}, by {}", set.join(", ")),
+        }
     }
 }

@@ -65,7 +65,7 @@ impl Hcv {
         if self.server(&mut findings).await.is_none() {
             return findings;
         }
-        findings.good("credentials", &self.credentials);
+        findings.good("credentials", self.credentials.describe());
         let passed = self.auth.pass().await;
         let Some(pass) = findings.or_bad("login", passed) else { return findings };
         let Some(token) = &pass.token else {

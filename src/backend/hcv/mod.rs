@@ -15,6 +15,7 @@ use ::http::HeaderValue;
 
 use self::api::{Api, Call};
 use self::auth::{Auth, Doors, Means, Pass};
+use self::credentials::Credentials;
 use self::path::{Engine, Path};
 use self::redirect::Allowed;
 use crate::backend::http::{Answer, Client, Pem, Transport};
@@ -39,7 +40,7 @@ struct Hcv {
     auth: Auth,
     auth_namespace: Option<HeaderValue>,
     /// For a diagnosis: where what we log in with comes from.
-    credentials: String,
+    credentials: Credentials,
     /// Whether the token is had by a login.
     logs_in: bool,
 }
@@ -81,7 +82,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         engine: if text("kv") == Some("v2") { Engine::V2 } else { Engine::V1 },
         namespace,
         auth_namespace,
-        credentials: credentials::describe(settings),
+        credentials: Credentials::of(settings),
         logs_in: text("auth_method").is_some_and(|method| method != "token"),
         auth,
         api,

@@ -21,8 +21,8 @@ use super::proxy::Proxies;
 use super::tls::Tls;
 use super::{Answer, Transport, body};
 use crate::backend::News;
-use crate::backend::file;
 use crate::error::{Error, Kind, Result};
+use crate::redact;
 
 /// After what time an idle connection is closed; the pool looks once in that time, so it may stay for twice as long. Short:
 /// the buffers of HTTP and TLS hold what they last received until they are freed, and a secret that was dropped is not to
@@ -69,8 +69,8 @@ impl Client {
     /// Where requests for `host` and `port` go, as error texts name it.
     pub fn address(&self, host: &str, port: u16) -> String {
         match &self.ways.socket {
-            Some(path) => format!("unix://{}", file::shown(path)),
-            None => format!("{host}:{port}"),
+            Some(path) => format!("unix://{}", redact::known_path(path)),
+            None => format!("{}:{port}", redact::host(host)),
         }
     }
 

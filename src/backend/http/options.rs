@@ -1,13 +1,14 @@
 //! Options that every vault behind a network has, for the tables of the backends. None may be set by a reference: they
 //! say where a vault is, whom we trust and who we are.
 
-use crate::options::{Opt, Type};
+use crate::options::{Holds, Opt, Type};
 
 pub const CLIENT_CERT: Opt = Opt::new(
     "client_cert",
     Type::Text,
     "our certificate, with its chain, for servers that ask for one: a file's path, or PEM text",
 )
+.holds(Holds::Pem)
 .aliases(&["tls_client_cert"]);
 
 pub const CLIENT_KEY: Opt =

@@ -3,13 +3,14 @@
 
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
 use crate::backend::file::{self, Flaw};
+use crate::redact;
 
 /// Far above any bundle of certificates.
 const LIMIT: u64 = 1024 * 1024;
@@ -28,7 +29,7 @@ pub(super) struct Source {
 }
 
 enum Holder {
-    Text(Zeroizing<Vec<u8>>),
+    Text(Zeroizing<String>),
     File(PathBuf),
 }
 
@@ -44,20 +45,18 @@ type Reason = String;
 
 impl Source {
     pub fn new(pem: Pem<'_>) -> Self {
-        let holder = if pem.value.contains("-----BEGIN") {
-            // Where a value can't have lines, as in kong.conf, they are written as `\n`.
-            Holder::Text(Zeroizing::new(pem.value.replace("\\n", "\n").into_bytes()))
-        } else {
-            Holder::File(PathBuf::from(pem.value))
+        let holder = match redact::pem::text(pem.value) {
+            Some(text) => Holder::Text(text),
+            None => Holder::File(PathBuf::from(pem.value)),
         };
         Self { option: pem.option, holder }
     }
 
-    /// Where certificates stand: the option, or the file.
+    /// Where certificates that were read stand: the option, or the file.
     pub fn origin(&self, what: &str) -> String {
         match &self.holder {
             Holder::Text(_) => format!("`{}`", self.option),
-            Holder::File(path) => format!("the {what} file {}", file::shown(path)),
+            Holder::File(path) => format!("the {what} file {}", redact::known_path(path)),
         }
     }
 
@@ -86,8 +85,8 @@ impl Source {
 
     /// `what` the certificates are, as in "the CA file".
     pub fn certificates(&self, what: &str) -> Result<Vec<CertificateDer<'static>>, Reason> {
+        let pem = self.read(what, file::told)?;
         let origin = self.origin(what);
-        let pem = self.read(&origin)?;
         let parsed = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
         match parsed {
             Err(_) => Err(broken(&origin)),
@@ -100,7 +99,7 @@ impl Source {
 
     pub fn key(&self) -> Result<PrivateKeyDer<'static>, Reason> {
         let origin = self.private_origin();
-        let pem = self.read(&origin)?;
+        let pem = self.read("key", |_, _| None)?;
         if is_encrypted(&pem) {
             return Err(format!("{origin} is encrypted, which is not supported: give the key without a passphrase"));
         }
@@ -108,14 +107,17 @@ impl Source {
             .map_err(|_| format!("{origin} holds no whole PEM key (`-----BEGIN PRIVATE KEY-----`)"))
     }
 
-    fn read(&self, origin: &str) -> Result<Zeroizing<Vec<u8>>, Reason> {
-        match &self.holder {
-            Holder::Text(pem) => Ok(pem.clone()),
-            Holder::File(path) => file::read(path, LIMIT).map(|(pem, _)| pem).map_err(|flaw| {
-                let (option, why) = (self.option, reason(flaw));
-                format!("cannot read {origin}: {why}: `{option}` takes a readable file's path or PEM text")
-            }),
-        }
+    /// `shown` says whether the path may be seen: where nothing is, it may be a key that lacks its first line.
+    fn read(&self, what: &str, shown: fn(&Path, Flaw) -> Option<String>) -> Result<Zeroizing<Vec<u8>>, Reason> {
+        let path = match &self.holder {
+            Holder::Text(pem) => return Ok(Zeroizing::new(pem.as_bytes().to_vec())),
+            Holder::File(path) => path,
+        };
+        file::read(path, LIMIT).map(|(pem, _)| pem).map_err(|flaw| {
+            let (option, why) = (self.option, reason(flaw));
+            let shown = shown(path, flaw).unwrap_or_else(|| format!("of `{option}` ({})", redact::length(&path.to_string_lossy())));
+            format!("cannot read the {what} file {shown}: {why}: `{option}` takes a readable file's path, PEM text, or base64 of it")
+        })
     }
 }
 

@@ -13,9 +13,9 @@ use super::client::Client;
 use super::dial::Link;
 use super::failure;
 use super::resolve::{System, Unresolved};
-use crate::backend::file;
 use crate::backend::finding::Findings;
 use crate::error::{Kind, Result};
+use crate::redact;
 
 const RESOLVE: &str = "resolve";
 const CONNECT: &str = "connect";
@@ -47,24 +47,25 @@ impl Client {
 
     async fn resolve(&self, uri: &Uri) -> Result<String> {
         if let Some(path) = &self.ways.socket {
-            return Ok(format!("no name: it is the socket {}", file::shown(path)));
+            return Ok(format!("no name: it is the socket {}", redact::known_path(path)));
         }
         let place = self.place(uri);
         let proxy = self.ways.proxies.of(uri).map_err(|reason| place.error(Kind::Config, reason))?;
         let target = proxy.map_or(uri, |proxy| &proxy.uri);
         let host = target.host().unwrap_or_default();
+        let shown = redact::host(host);
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let found = if bare.parse::<IpAddr>().is_ok() {
             format!("{bare} is an address already")
         } else {
-            let error = |why: &dyn Display| place.error(Kind::Unavailable, format!("cannot resolve {host}: {why}"));
+            let error = |why: &dyn Display| place.error(Kind::Unavailable, format!("cannot resolve {shown}: {why}"));
             let name = host.parse::<Name>().map_err(|_| error(&Unresolved::Unknown))?;
             let looked = tokio::time::timeout(self.timeout, System::new().call(name)).await;
             let seconds = self.timeout.as_secs_f64();
             let silent = format!("no answer within {seconds} seconds: check the name servers in /etc/resolv.conf");
             let addresses = looked.map_err(|_| error(&silent))?.map_err(|why| error(&why))?;
             let addresses: Vec<_> = addresses.map(|address| address.ip().to_string()).collect();
-            format!("{host} is {}", addresses.join(", "))
+            format!("{shown} is {}", addresses.join(", "))
         };
         Ok(match proxy {
             Some(proxy) => format!("{found} (the proxy {}, which resolves the vault's own host)", proxy.address),

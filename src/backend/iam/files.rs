@@ -6,6 +6,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::backend::file::{self, Flaw};
+use crate::redact;
 
 /// Far above any file with credentials.
 const SIZE_LIMIT: u64 = 1024 * 1024;
@@ -28,14 +29,14 @@ impl fmt::Display for Unread {
 pub async fn read(path: &Path) -> Result<Zeroizing<String>, Unread> {
     let read = file::read_soon(path, SIZE_LIMIT, file::PATIENCE).await;
     let (mut bytes, _) = read.map_err(|flaw| Unread {
-        clause: format!("{} {flaw}", file::shown(path)),
+        clause: format!("{} {flaw}", redact::likely_path(path)),
         at_the_moment: matches!(flaw, Flaw::Hangs | Flaw::Busy(_)),
     })?;
     match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Ok(Zeroizing::new(text)),
         Err(error) => {
             drop(Zeroizing::new(error.into_bytes()));
-            let clause = format!("{} is no UTF-8 text", file::shown(path));
+            let clause = format!("{} is no UTF-8 text", redact::known_path(path));
             Err(Unread { clause, at_the_moment: false })
         }
     }
@@ -45,7 +46,7 @@ pub async fn read(path: &Path) -> Result<Zeroizing<String>, Unread> {
 pub async fn token(path: &Path) -> Result<Zeroizing<String>, String> {
     let text = read(path).await.map_err(|unread| unread.clause)?;
     match text.trim() {
-        "" => Err(format!("{} is empty", file::shown(path))),
+        "" => Err(format!("{} is empty", redact::known_path(path))),
         token => Ok(Zeroizing::new(token.to_owned())),
     }
 }

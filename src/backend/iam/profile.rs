@@ -20,6 +20,7 @@ use super::files::{self, Unread};
 use super::region::set;
 use crate::backend::file::{self, Flaw};
 use crate::environment::Environment;
+use crate::redact;
 
 pub use recipe::{Base, Named, Recipe, SignOn, WebIdentity};
 
@@ -189,7 +190,7 @@ impl Profiles {
 impl Place {
     fn name(&self) -> String {
         match &self.path {
-            Some(path) => file::shown(path),
+            Some(path) => redact::likely_path(path),
             None => format!("the file of {}", self.variable),
         }
     }
@@ -199,7 +200,7 @@ impl Place {
         let Some(path) = &self.path else { return Ok(Stamp::None(Flaw::Missing)) };
         match file::status(path, patience).await {
             Ok(status) => Ok(Stamp::of(&status)),
-            Err(flaw @ (Flaw::Hangs | Flaw::Busy(_))) => Err(format!("{} {flaw}", file::shown(path))),
+            Err(flaw @ (Flaw::Hangs | Flaw::Busy(_))) => Err(format!("{} {flaw}", redact::likely_path(path))),
             Err(flaw) => Ok(Stamp::None(flaw)),
         }
     }

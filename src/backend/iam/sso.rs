@@ -23,6 +23,7 @@ use super::region::check_region;
 use crate::backend::file;
 use crate::backend::http::Answer;
 use crate::error::{Error, Kind, Result};
+use crate::redact;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-amz-sso_bearer_token");
 
@@ -141,7 +142,10 @@ impl Center {
         let token = match self.renewed_after(&text) {
             Some(token) => token,
             None => serde_json::from_str(&text).map_err(|_| {
-                asker.error(Kind::Config, format!("{origin}: {} holds no token: {sign_on_again}", file::shown(&path)))
+                asker.error(
+                    Kind::Config,
+                    format!("{origin}: {} holds no token: {sign_on_again}", redact::known_path(&path)),
+                )
             })?,
         };
         let now = asker.clock.now();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::error::quote;
+use crate::redact::{line, quote};
 
 /// Where something stands.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -100,8 +100,8 @@ pub fn render(rows: &[Row]) -> (String, usize) {
         .map(|row| {
             let verdict = match &row.verdict {
                 Verdict::Good => "ok".to_owned(),
-                Verdict::Odd(why) => format!("warning: {}", quote(why.as_bytes(), LONGEST)),
-                Verdict::Wrong(why) => format!("error: {}", quote(why.as_bytes(), LONGEST)),
+                Verdict::Odd(why) => format!("warning: {}", line(why.as_bytes(), LONGEST)),
+                Verdict::Wrong(why) => format!("error: {}", line(why.as_bytes(), LONGEST)),
             };
             (row.place.to_string(), quote(row.what.as_bytes(), LONGEST), verdict)
         })

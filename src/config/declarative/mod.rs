@@ -8,10 +8,12 @@ mod yaml;
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
+use std::path::Path;
 
 use super::entity::{self, Entity};
 use crate::backend::Descriptor;
-use crate::error::{Error, Kind as ErrorKind, Result, quote};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::redact;
 pub use tree::{Flaw, Id, Kind, Tree};
 pub use value::read as value;
 
@@ -83,7 +85,8 @@ pub fn read(path: &str, backends: &[&'static Descriptor]) -> Result<Entities> {
 
 /// What is wrong with the file of that path.
 fn wrong(path: &str, what: &str) -> Error {
-    Error::new(ErrorKind::Config, format!("vault_declarative_config {}: {what}", quote(path.as_bytes(), 256)))
+    let path = redact::own_path(Path::new(path));
+    Error::new(ErrorKind::Config, format!("vault_declarative_config {path}: {what}"))
 }
 
 /// `read` for a text.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::backend::file::{self, Flaw};
+use crate::redact;
 use crate::secret::Secret;
 
 /// Far above any token or key.
@@ -49,8 +50,8 @@ pub async fn read(path: &Path) -> Result<(Secret, Stamp), String> {
 
 /// `read`, for as long as `patience` says.
 pub async fn read_within(path: &Path, patience: Duration) -> Result<(Secret, Stamp), String> {
-    let clause = |what: &str| format!("{} {what}", file::shown(path));
-    let (bytes, status) = file::read_soon(path, LIMIT, patience).await.map_err(|flaw| clause(&flaw.to_string()))?;
+    let clause = |what: &str| format!("{} {what}", redact::known_path(path));
+    let (bytes, status) = file::read_soon(path, LIMIT, patience).await.map_err(|flaw| file::clause(path, flaw))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| clause("is no UTF-8 text"))?.trim();
     if text.is_empty() {
         return Err(clause("is empty"));
@@ -74,6 +75,6 @@ mod tests {
         }
         assert!(read(directory.path()).await.unwrap_err().contains("no regular file"));
         let forged = read(&directory.path().join("none\n")).await.unwrap_err();
-        assert!(forged.ends_with("none\\n does not exist"), "{forged}");
+        assert!(forged.starts_with("names no file (a value of ") && !forged.contains("none"), "{forged}");
     }
 }

@@ -13,9 +13,9 @@ use super::methods::{login_path, role, text};
 use super::outside::{Outside, has};
 use super::service_account::{self, ServiceAccount};
 use super::{Means, Method, Proof, Proving, files};
-use crate::backend::file;
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
+use crate::redact;
 use crate::secret::Secret;
 
 /// Google's own address for `metadata.google.internal`: no name server has a say in it.
@@ -147,7 +147,7 @@ impl Iam {
                 let read = files::read(path).await;
                 let (json, _) =
                     read.map_err(|clause| refuse(format!("no service account's key: `{origin}` {clause}")))?;
-                (json, file::shown(path))
+                (json, redact::known_path(path))
             }
         };
         let account = ServiceAccount::parse(json.as_bytes()).map_err(|reason| refuse(format!("{origin} {reason}")))?;

@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::backend::http::{Answer, Client, Transport};
 use crate::error::{Error, Kind, Result};
+use crate::redact;
 use crate::secret::Secret;
 
 /// The longest for one question to a service of the machine itself: where there is none, nobody answers.
@@ -86,7 +87,7 @@ impl Outside {
     }
 
     pub fn error(&self, url: &Url, kind: Kind, reason: &str) -> Error {
-        let host = url.host_str().unwrap_or_default();
+        let host = redact::host(url.host_str().unwrap_or_default());
         let port = url.port_or_known_default().unwrap_or_default();
         let error = Error::new(kind, format!("{} at {host}:{port}: {reason}", self.label));
         if kind == Kind::Config { error } else { error.of_login() }

@@ -11,6 +11,7 @@ use super::files::{self, Stamp};
 use crate::backend::file;
 use crate::backend::hcv::api::sensitive;
 use crate::error::{Error, Kind, Result};
+use crate::redact;
 use crate::settings::Settings;
 
 /// A token as configured, or none.
@@ -87,7 +88,7 @@ impl Sink {
         let read = files::read_within(&self.path, patience).await.and_then(|(text, stamp)| {
             let token = sensitive(text.as_bytes());
             let what = "holds no token, which is printable ASCII without spaces: have the agent write it as it is";
-            token.map(|token| (token, stamp)).ok_or_else(|| format!("{} {what}", file::shown(&self.path)))
+            token.map(|token| (token, stamp)).ok_or_else(|| format!("{} {what}", redact::known_path(&self.path)))
         });
         match read {
             Ok((token, stamp)) => {

@@ -2,7 +2,7 @@
 
 use crate::backend::iam::{REGION, SESSION};
 use crate::backend::{Needs, When};
-use crate::options::{Opt, Type};
+use crate::options::{Holds, Opt, Type};
 
 const METHODS: &[&str] = &[
     "token",
@@ -51,15 +51,17 @@ pub const OPTIONS: &[Opt] = &[
         "look `token` up, and renew it before it ends, as a periodic token needs it",
     )
     .default("false"),
-    text("token_file", "a file with the token, as an agent writes it; read again when it changes"),
+    text("token_file", "a file with the token, as an agent writes it; read again when it changes").holds(Holds::File),
     text("kube_role", "the role to log in with"),
     mount("kube_auth_path", "kubernetes", "where the Kubernetes method is mounted"),
     text("kube_api_token_file", "the service account's token; read for each login")
-        .default("/run/secrets/kubernetes.io/serviceaccount/token"),
+        .default("/run/secrets/kubernetes.io/serviceaccount/token")
+        .holds(Holds::File),
     mount("approle_auth_path", "approle", "where the AppRole method is mounted"),
     secret("approle_role_id", "the role's id"),
     secret("approle_secret_id", "the secret id, or the token that wraps it"),
-    text("approle_secret_id_file", "a file with the secret id, or with the token that wraps it; read for each login"),
+    text("approle_secret_id_file", "a file with the secret id, or with the token that wraps it; read for each login")
+        .holds(Holds::File),
     Opt::new(
         "approle_response_wrapping",
         Type::Boolean,
@@ -68,16 +70,18 @@ pub const OPTIONS: &[Opt] = &[
     .default("false"),
     mount("cert_auth_path", "cert", "where the TLS certificate method is mounted"),
     text("cert_auth_role_name", "the certificate role; none: whichever the certificate fits"),
-    text("cert_auth_cert", "the certificate to log in with: a file's path, or PEM text; none: `client_cert`"),
+    text("cert_auth_cert", "the certificate to log in with: a file's path, or PEM text; none: `client_cert`")
+        .holds(Holds::Pem),
     secret("cert_auth_cert_key", "its key: a file's path, or PEM text; none: it stands in `cert_auth_cert`"),
     mount("jwt_auth_path", "jwt", "where the JWT method is mounted"),
     text("oauth2_role_name", "the role to log in with; none: the method's own default").aliases(&["jwt_role"]),
     secret("jwt", "a JWT to log in with, where no identity provider is asked"),
-    text("jwt_file", "a file with such a JWT; read for each login"),
+    text("jwt_file", "a file with such a JWT; read for each login").holds(Holds::File),
     text("oauth2_token_endpoint", "where the identity provider gives tokens for client credentials").pattern(
         r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?(\?[^\s#@\\]*)?",
         "a URL such as https://host/oauth2/token, without user and fragment",
-    ),
+    )
+    .holds(Holds::Url),
     text("oauth2_client_id", "our id at the identity provider"),
     secret("oauth2_client_secret", "our secret at the identity provider"),
     Opt::new("oauth2_audiences", Type::List, "whom the JWT is for"),
@@ -85,7 +89,8 @@ pub const OPTIONS: &[Opt] = &[
     text(
         "oauth2_ca_cert",
         "a CA bundle for the identity provider in place of the system's: a file's path, or PEM text",
-    ),
+    )
+    .holds(Holds::Pem),
     text("aws_auth_role", "the role to log in with, for `aws_iam` and `aws_ec2`"),
     mount("aws_login_path", "/v1/auth/aws/login", "where the AWS method logs in"),
     text(
@@ -107,7 +112,8 @@ pub const OPTIONS: &[Opt] = &[
         .pattern(
             r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?",
             "a URL such as https://host, without user, query and fragment",
-        ),
+        )
+        .holds(Holds::Url),
     text("aws_iam_server_id", "what the vault expects in the header X-Vault-AWS-IAM-Server-ID, where it does")
         .pattern(PRINTABLE.0, PRINTABLE.1),
     secret("aws_auth_nonce", "the nonce of this instance's logins, for `aws_ec2`"),
@@ -118,13 +124,15 @@ pub const OPTIONS: &[Opt] = &[
         "who signs, for `gcp_iam`: a service account's address, or the path of its key's JSON; none: the account of the key \
          in `GCP_SERVICE_ACCOUNT` (JSON) or `GOOGLE_APPLICATION_CREDENTIALS` (a file), then the machine's own",
     )
-    .pattern(r"[^\s{}]+", "a service account's address or a file's path"),
+    .pattern(r"[^\s{}]+", "a service account's address or a file's path")
+    .holds(Holds::File),
     Opt::new("gcp_jwt_exp", Type::Integer { min: 1, max: 900 }, "seconds that the JWT of `gcp_iam` is good for")
         .default("900"),
     text("azure_auth_role", "the role to log in with"),
     mount("azure_login_path", "/v1/auth/azure/login", "where the Azure method logs in"),
     text("azure_resource", "the resource that the managed identity's token is for; as in the method's configuration")
-        .default("https://management.azure.com/"),
+        .default("https://management.azure.com/")
+        .holds(Holds::Url),
     text("azure_client_id", "which managed identity, where the machine has several"),
     mount("userpass_auth_path", "userpass", "where the userpass method is mounted"),
     text("userpass_username", "the user's name"),

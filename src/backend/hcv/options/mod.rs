@@ -9,7 +9,7 @@ use ::http::HeaderValue;
 use url::Url;
 
 use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
-use crate::options::{Opt, Type};
+use crate::options::{Holds, Opt, Type};
 use crate::settings::Settings;
 pub use auth::NEEDS;
 
@@ -51,11 +51,9 @@ const OWN: &[Opt] = &[
     Opt::new("tls_skip_verify", Type::Boolean, "the same the other way round, as Vault's own clients call it")
         .default("false")
         .aliases(&["skip_verify"]),
-    Opt::new("ca_cert", Type::Text, "a CA bundle in place of the system's: a file's path, or PEM text").aliases(&[
-        "cacert",
-        "ssl_ca_cert",
-        "tls_ca_cert",
-    ]),
+    Opt::new("ca_cert", Type::Text, "a CA bundle in place of the system's: a file's path, or PEM text")
+        .holds(Holds::Pem)
+        .aliases(&["cacert", "ssl_ca_cert", "tls_ca_cert"]),
     Opt::new("tls_server_name", Type::Text, "the name that the vault's certificate carries, where it isn't `host`")
         .pattern(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a host name, without a port")
         .aliases(&["ssl_server_name"]),

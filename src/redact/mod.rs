@@ -1,0 +1,156 @@
+//! What of somebody's text may be shown: in errors and logs, in what `doctor` and `check` print, and in the Admin API's
+//! answers. Whoever shows an option's value, a path, a URL or a name asks here.
+
+mod pattern;
+pub mod pem;
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use crate::options::{Holds, Opt, Type};
+
+/// What answers show in the place of a secret. What is sent back so stands for what is stored.
+pub const MASK: &str = "********";
+
+/// The same in texts.
+pub const HIDDEN: &str = "***";
+
+/// The longest path that Linux takes: none is cut.
+const LONGEST_PATH: usize = 4096;
+
+/// The longest name that DNS has, and the longest part of one.
+const LONGEST_HOST: usize = 255;
+const LONGEST_LABEL: usize = 63;
+
+/// Above this, what somebody gave by mistake may be a credential, and a quotation helps nobody to find it.
+const LONGEST_MISTAKE: usize = 32;
+
+/// An option's value for an answer. Of what is no option here, as it is of a backend of another version, nothing is shown.
+pub fn answer<'a>(opt: Option<&Opt>, text: &'a str) -> Cow<'a, str> {
+    opt.and_then(|opt| visible(opt, text, MASK)).unwrap_or(Cow::Borrowed(MASK))
+}
+
+/// An option's value for a text, at most `limit` characters of it; `None` where nothing of it may be shown.
+pub fn value(opt: &Opt, text: &str, limit: usize) -> Option<String> {
+    visible(opt, text, HIDDEN).map(|text| line(text.as_bytes(), limit))
+}
+
+/// The same of a value that the option doesn't accept: then it may have been meant for any other option.
+pub fn mistake(opt: &Opt, text: &str, limit: usize) -> Option<String> {
+    let shown = visible(opt, text, HIDDEN)?;
+    let is_plain = text.chars().count() <= LONGEST_MISTAKE && !text.contains('@') && !pattern::is_random(text);
+    (is_plain && shown == text).then(|| line(shown.as_bytes(), limit))
+}
+
+/// The same where a name should stand.
+pub fn word(text: &str, limit: usize) -> String {
+    const NAME: Opt = Opt::new("", Type::Text, "");
+    mistake(&NAME, text, limit).unwrap_or_else(|| format!("({})", length(text)))
+}
+
+/// What may be seen of an option's value, with `mask` in the place of the rest.
+fn visible<'a>(opt: &Opt, text: &'a str, mask: &str) -> Option<Cow<'a, str>> {
+    let whole = |may: bool| may.then_some(Cow::Borrowed(text));
+    match opt.holds {
+        _ if opt.sensitive => None,
+        Holds::Pem => whole(pattern::is_path(text) || pem::is_public(text)),
+        Holds::File => whole(pattern::is_path(text) || pattern::is_address(text)),
+        _ if pattern::is_key(text) => None,
+        Holds::Url => Some(url(text, mask)),
+        Holds::Plain if text.contains("://") || pattern::has_user(text) => Some(url(text, mask)),
+        Holds::Plain => whole(true),
+    }
+}
+
+/// A URL without its user, query and fragment. It may be malformed: a password may hold any sign.
+pub fn url<'a>(text: &'a str, mask: &str) -> Cow<'a, str> {
+    let start = text.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = text.split_at(start);
+    let (user, rest) = match rest.rfind('@') {
+        Some(at) => (mask, &rest[at..]),
+        None => ("", rest),
+    };
+    let (place, end) = match rest.find(['?', '#']) {
+        Some(at) if at + 1 < rest.len() => (&rest[..=at], mask),
+        _ => (rest, ""),
+    };
+    if user.is_empty() && end.is_empty() { Cow::Borrowed(text) } else { format!("{scheme}{user}{place}{end}").into() }
+}
+
+/// A host's name, which may be a token that somebody gave in its place; names have come to be in small letters by then.
+pub fn host(text: &str) -> String {
+    let may_be_name = text.len() <= LONGEST_HOST && text.split('.').all(|label| label.len() <= LONGEST_LABEL);
+    if may_be_name { quote(text.as_bytes(), LONGEST_HOST) } else { format!("({})", length(text)) }
+}
+
+/// A path that somebody gave, for an error that it leads to. Only where something is there is it surely a path, and not a
+/// secret given in place of one. It asks the file system.
+pub fn path(path: &Path) -> Option<String> {
+    path.symlink_metadata().is_ok().then(|| known_path(path))
+}
+
+/// A path under which something was found. No file's name forges a line of a log.
+pub fn known_path(path: &Path) -> String {
+    line(path.as_os_str().as_encoded_bytes(), LONGEST_PATH)
+}
+
+/// A path that nobody has looked at: shown where it looks like one.
+pub fn likely(path: &Path) -> Option<String> {
+    path.to_str().is_some_and(pattern::is_path).then(|| known_path(path))
+}
+
+/// The same of the operator's environment.
+pub fn likely_path(path: &Path) -> String {
+    likely(path).unwrap_or_else(|| format!("({})", length(&path.to_string_lossy())))
+}
+
+/// A path of kong-vault's own options. It asks the file system.
+pub fn own_path(path: &Path) -> String {
+    self::path(path).unwrap_or_else(|| likely_path(path))
+}
+
+/// What can be said of a text that may be a secret.
+pub fn length(text: &str) -> String {
+    format!("a value of {} characters", text.chars().count())
+}
+
+/// What somebody wrote and which isn't secret by what it is: a name, a field, a reference. At most `limit` characters, and
+/// none that could forge a line of a log; of a key or a token only how long it is.
+pub fn quote(text: &[u8], limit: usize) -> String {
+    let whole = String::from_utf8_lossy(text);
+    if pattern::is_key(&whole) { format!("({})", length(&whole)) } else { line(text, limit) }
+}
+
+/// The name of a variable that was made of what an option and a reference hold; what that looks like counts.
+pub fn variable(made_of: &str, name: &str, limit: usize) -> String {
+    let is_secret = pattern::is_key(made_of) || pattern::has_user(made_of) || made_of.contains("://");
+    if is_secret { format!("({})", length(name)) } else { line(name.as_bytes(), limit) }
+}
+
+/// A vault's name as a reference has it. None has an `@`: what stands before one is a user, as in a URL.
+pub fn vault(name: &[u8], limit: usize) -> String {
+    match name.iter().rposition(|byte| *byte == b'@') {
+        Some(at) => format!("{HIDDEN}{}", quote(&name[at..], limit)),
+        None => quote(name, limit),
+    }
+}
+
+/// A text of ours, or one that may be shown, on one line and bounded.
+pub fn line(text: &[u8], limit: usize) -> String {
+    let text = String::from_utf8_lossy(text);
+    let mut shown = String::new();
+    for character in text.chars().take(limit) {
+        match character {
+            '\u{fffd}' => shown.push('?'),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    if text.chars().nth(limit).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! What texts look like: keys and tokens, paths, users before a host. None of these reads more than the text.
+
+/// Base64 of `-----BEGIN` at each of the three places that it may have among other bytes.
+const ARMOR: [&str; 3] = ["LS0tLS1CRUdJT", "0tLS0tQkVHSU", "tLS0tLUJFR0lO"];
+
+/// How the tokens of HashiCorp Vault and OpenBao begin, and JWTs. What follows has at least `TOKEN` signs.
+const TOKENS: [&str; 4] = ["hvs.", "hvb.", "hvr.", "eyJ"];
+const TOKEN: usize = 16;
+
+/// The same of older vaults: a host's name may begin so, too, but has dots or is shorter.
+const OLD_TOKENS: [&str; 2] = ["s.", "b."];
+const OLD_TOKEN: usize = 24;
+
+/// How keys in DER begin as base64, and how long they are at least.
+const DER: &str = "MI";
+const SHORTEST_DER: usize = 64;
+
+/// Whether there is a key or a token in it by all appearances: PEM, as text or as base64, a JWT, a vault's token.
+pub fn is_key(text: &str) -> bool {
+    text.contains("-----BEGIN")
+        || text.contains("PRIVATE KEY--")
+        || ARMOR.iter().any(|armor| text.contains(armor))
+        || words(text).any(is_token)
+        || text.split(|c: char| !is_base64(c)).any(|run| {
+            let run = run.trim_start_matches('/');
+            run.starts_with(DER) && run.len() >= SHORTEST_DER && is_mixed(run)
+        })
+}
+
+/// Parts that hold no sign but those of tokens.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
+}
+
+fn is_token(word: &str) -> bool {
+    let after = |starts: &[&str]| {
+        let starts = starts
+            .iter()
+            .filter(|start| word.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start)));
+        starts.filter_map(|start| word.as_bytes().get(start.len()..)).next().unwrap_or_default()
+    };
+    let (new, old) = (after(&TOKENS), after(&OLD_TOKENS));
+    new.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= TOKEN
+        || (old.len() >= OLD_TOKEN && old.iter().all(u8::is_ascii_alphanumeric))
+}
+
+/// Whether it has both letters of both cases or digits, as no word has.
+fn is_mixed(text: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
+    has(u8::is_ascii_alphabetic)
+        && (has(u8::is_ascii_digit) || (has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)))
+}
+
+fn is_base64(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=')
+}
+
+/// Whether it may be something made at random: long, of letters and digits.
+pub fn is_random(text: &str) -> bool {
+    is_key(text) || words(text).any(|word| word.len() >= TOKEN && is_mixed(word))
+}
+
+/// Whether a user, with a password, stands before a host.
+pub fn has_user(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(before, _)| before.contains(':'))
+}
+
+/// Whether it is the path of a file by all appearances. A key may begin with a slash, too, and so has no dots.
+pub fn is_path(text: &str) -> bool {
+    let begins = ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
+    let is_of_paths =
+        |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '~' | ',' | ':' | '@' | '%' | ' ');
+    if !begins || text.len() > 255 || !text.chars().all(is_of_paths) || is_key(text) {
+        return false;
+    }
+    let has = |is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
+    let is_cut_at_random = text.len() >= 32
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_digit)
+        && !text.contains(['.', '-', '_']);
+    let is_random =
+        |part: &str| part.len() >= 20 && is_mixed(part) && part.bytes().any(|byte| byte.is_ascii_uppercase());
+    !is_cut_at_random && !text.split('/').any(is_random)
+}
+
+/// Whether it is a service account's address, which stands in the place of a path.
+pub fn is_address(text: &str) -> bool {
+    let is_part = |part: &str| {
+        part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
+    };
+    text.split_once('@').is_some_and(|(name, host)| is_part(name) && is_part(host) && host.ends_with(".com"))
+}

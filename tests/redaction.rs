@@ -1,0 +1,348 @@
+//! A marked secret in every option of every vault, given in each of the ways that people give it: nothing shows it.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kong_vault::backend::{ALL, Ask, Descriptor, Setup};
+use kong_vault::config::entity::{self, FIELDS};
+use kong_vault::config::{Config, Referred, Source, options_of};
+use kong_vault::environment::Environment;
+use kong_vault::error::Error;
+use kong_vault::options::{Holds, OWN, Opt};
+use kong_vault::plan::Plan;
+use kong_vault::redact::MASK;
+use serde_json::{Value, json};
+use support::admin::{Bed, Called};
+use support::certs;
+use support::check::Files;
+use support::config::File;
+use tokio::task::JoinSet;
+
+/// Part of every secret. A text is looked at whatever its case.
+const MARKER: &str = "Hunter2Marker";
+
+/// A way to give a secret, and texts that show it.
+struct Given {
+    name: &'static str,
+    value: String,
+    parts: Vec<String>,
+}
+
+impl Given {
+    fn of(name: &'static str, value: String) -> Self {
+        // Of base64, any part of some length.
+        let is_encoded = !value.contains(MARKER);
+        let parts: Vec<_> =
+            value.as_bytes().chunks(16).map(|part| String::from_utf8_lossy(part).into_owned()).collect();
+        Self { name, value, parts: if is_encoded { parts } else { vec![MARKER.to_owned()] } }
+    }
+
+    #[track_caller]
+    fn is_hidden_in(&self, text: &str, place: &str) {
+        let lower = text.to_lowercase();
+        for part in &self.parts {
+            assert!(!lower.contains(&part.to_lowercase()), "{place} shows {} ({part}):\n{text}", self.name);
+        }
+    }
+}
+
+fn all_ways() -> Vec<Given> {
+    let directory = tempfile::tempdir().unwrap();
+    let certificate = match certs::available() {
+        true => certs::self_signed(directory.path(), "ours", "/CN=ours", None).pem(),
+        false => "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUJw==\n-----END CERTIFICATE-----\n".to_owned(),
+    };
+    let key = format!("-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG{MARKER}AgEGCCqGSM49\n-----END PRIVATE KEY-----\n");
+    let (last, first) = (format!("{certificate}{key}"), format!("{key}{certificate}"));
+    let wrapped = |text: &str| {
+        let base64 = STANDARD.encode(text);
+        base64.as_bytes().chunks(76).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\n")
+    };
+    vec![
+        Given::of("a key behind its certificate", last.clone()),
+        Given::of("a key before its certificate", first.clone()),
+        Given::of("the same in one line", first.replace('\n', "\\n")),
+        Given::of("base64 of them", STANDARD.encode(&last)),
+        Given::of("base64 in lines", wrapped(&first)),
+        Given::of("a vault's token", format!("hvs.CAESI{MARKER}0123456789")),
+        Given::of("a JWT", format!("eyJhbGciOiJSUzI1NiJ9.eyJ{MARKER}.c2lnbmF0dXJl")),
+        Given::of("a URL", format!("https://user:{MARKER}@idp.example.com/token?sig={MARKER}#{MARKER}")),
+        Given::of("an address with a user", format!("user:{MARKER}@idp.example.com:8080")),
+        Given::of("a URL's query", format!("https://idp.example.com/token?sig={MARKER}")),
+    ]
+}
+
+fn all_options() -> impl Iterator<Item = (&'static Descriptor, &'static Opt)> {
+    ALL.iter().flat_map(|backend| options_of(backend).map(move |opt| (*backend, opt)))
+}
+
+/// What keeps an option from being judged by itself.
+fn needed(opt: &Opt) -> BTreeMap<&'static str, &'static str> {
+    let method = match opt.name {
+        name if name.starts_with("cert_auth") => "cert",
+        name if name.starts_with("oauth2") || name.starts_with("jwt") => "jwt",
+        name if name.starts_with("approle") => "approle",
+        name if name.starts_with("kube") => "kubernetes",
+        name if name.starts_with("gcp") => "gcp_iam",
+        name if name.starts_with("azure") => "azure",
+        name if name.starts_with("aws_") => "aws_ec2",
+        _ => "token",
+    };
+    let mut all = BTreeMap::from([("auth_method", method)]);
+    if method == "jwt" {
+        all.extend([("oauth2_client_id", "a"), ("oauth2_client_secret", "b"), ("oauth2_token_endpoint", "http://a/b")]);
+    }
+    all.extend([("kube_role", "a"), ("approle_role_id", "a"), ("approle_secret_id_file", "/dev/null")]);
+    all.extend([("aws_auth_role", "a"), ("aws_auth_nonce", "a"), ("gcp_auth_role", "a")]);
+    if opt.name == "jwt_file" {
+        all.retain(|name, _| !name.starts_with("oauth2"));
+    }
+    all
+}
+
+/// A vault's options as an entity's: this one, and those that it needs.
+fn config_of(backend: &Descriptor, opt: &Opt, value: &str) -> BTreeMap<String, String> {
+    let mut config: BTreeMap<_, _> = BTreeMap::new();
+    if backend.name == "hcv" {
+        config.extend(needed(opt).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+    } else if backend.name == "aws" {
+        config.insert("region".to_owned(), "eu-west-1".to_owned());
+    }
+    config.insert(opt.name.to_owned(), value.to_owned());
+    config
+}
+
+fn json_of(backend: &Descriptor, opt: &Opt, value: &str) -> Value {
+    let config = config_of(backend, opt, value).into_iter().map(|(name, value)| {
+        let is_list = options_of(backend).any(|opt| opt.name == name && opt.kind.name() == "list");
+        (name, if is_list { json!([value]) } else { json!(value) })
+    });
+    Value::Object(config.collect())
+}
+
+fn prefix_of(backend: &Descriptor, opt: &Opt) -> String {
+    format!("{}-{}", backend.name, opt.name.replace('_', "-"))
+}
+
+fn entity_of(backend: &Descriptor, opt: &Opt, value: &str) -> Value {
+    json!({"prefix": prefix_of(backend, opt), "name": backend.name, "config": json_of(backend, opt, value)})
+}
+
+/// An environment without a person's own files and without a machine's metadata.
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    let all = variables.iter().chain(&[("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nonexistent")]);
+    Environment::of(all.map(|(name, value)| (*name, *value)))
+}
+
+/// All that a configuration tells: what is wrong with it, what its vaults say that are made of it, and what `Debug` shows.
+async fn told(config: Result<Config, Error>, reference: String) -> String {
+    let mut told = format!("{config:?}\n");
+    let Ok(config) = config else { return told };
+    told += &format!("{:?}\n{:?}\n", config.check(), Plan::of(reference.as_bytes(), &config));
+    let parsed = kong_vault::reference::parse(reference.as_bytes()).unwrap();
+    let Ok(vault) = config.vault(&parsed.name) else { return told };
+    let Ok(settings) = config.settings(&vault, &parsed) else { return told };
+    told += &format!("{settings:?}\n");
+    let environment = environment(&[]);
+    let timeout = Duration::from_millis(500);
+    let setup = Setup { vault: "mine", settings: &settings, environment: &environment, timeout, lasts: true };
+    match (vault.backend.build)(&setup) {
+        Err(error) => told += &format!("{error:?}\n{error}\n"),
+        Ok(backend) => {
+            let ask = Ask { resource: "a".to_owned(), version: None };
+            told += &format!("{:?}\n", tokio::time::timeout(timeout, backend.fetch(&ask)).await.map(|it| it.err()));
+            told += &format!("{:?}\n", tokio::time::timeout(timeout, backend.diagnose(None)).await);
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn what_the_operator_sets_is_told_by_no_error_no_step_and_no_debug() {
+    for given in all_ways() {
+        let mut all = JoinSet::new();
+        for (backend, opt) in all_options() {
+            let options = config_of(backend, opt, &given.value);
+            let keys = |form: fn(&str, &str) -> String| -> Vec<_> {
+                options.iter().map(|(name, value)| (form(backend.name, name), value.clone())).collect()
+            };
+            let place = format!("{}.{}", backend.name, opt.name);
+            let reference = format!("{{vault://{}/a/b}}", backend.name);
+            let conf = keys(|backend, name| format!("vault_{backend}_{name}")).into_iter().collect();
+            let config = Config::load(&conf, &environment(&[]));
+            all.spawn(async move { (told(config, reference).await, place) });
+            let variables = keys(|backend, name| format!("KONG_VAULT_{backend}_{name}").to_uppercase());
+            let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let config = Config::load(&BTreeMap::new(), &environment(&variables));
+            let text = format!("{config:?} {:?}", config.as_ref().map(Config::check));
+            given.is_hidden_in(&text, &format!("{}.{} by the environment", backend.name, opt.name));
+        }
+        for (told, place) in all.join_all().await {
+            given.is_hidden_in(&told, &place);
+        }
+        for opt in OWN {
+            let config = Config::load(&BTreeMap::from([(opt.name.to_owned(), given.value.clone())]), &environment(&[]));
+            if opt.name != "vault_data_dir" {
+                given.is_hidden_in(&format!("{config:?}"), opt.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_entity_holds_is_told_by_no_error() {
+    for given in all_ways() {
+        for (backend, opt) in all_options() {
+            let place = format!("{}.{}", backend.name, opt.name);
+            let entity = entity_of(backend, opt, &given.value);
+            let checked = entity::check(&entity, ALL);
+            given.is_hidden_in(&format!("{checked:?}"), &place);
+            let config = Config::load(&BTreeMap::new(), &environment(&[])).unwrap();
+            let listed = vec![entity::listed(&entity, ALL, "the file")];
+            config.replace_entities(config.read_entities(listed, "the file", &Referred::default()));
+            let reference = format!("{{vault://{}/a/b}}", prefix_of(backend, opt));
+            given.is_hidden_in(&format!("{config:?} {:?}", Plan::of(reference.as_bytes(), &config)), &place);
+        }
+    }
+}
+
+/// Sends one request for each body, all at once.
+fn send(bed: &Bed, method: &str, bodies: &[Value]) -> Vec<Called> {
+    let paths: Vec<_> = bodies.iter().map(|body| format!("/vaults/{}", body["prefix"].as_str().unwrap())).collect();
+    let texts: Vec<_> = bodies.iter().map(Value::to_string).collect();
+    let requests = paths.iter().zip(&texts);
+    let requests = requests.map(|(path, text)| (method, path.as_str(), Some("application/json"), text.as_bytes()));
+    bed.send_all(&requests.collect::<Vec<_>>())
+}
+
+#[test]
+fn what_an_entity_holds_is_told_by_no_answer_and_comes_back_as_it_was() {
+    let bed = Bed::new();
+    let stored = || -> Value { serde_json::from_str(&bed.file().unwrap()).unwrap() };
+    for given in all_ways() {
+        let sent: Vec<_> = all_options().map(|(backend, opt)| entity_of(backend, opt, &given.value)).collect();
+        let answers = send(&bed, "PUT", &sent);
+        for (entity, answer) in sent.iter().zip(&answers) {
+            given.is_hidden_in(&format!("{answer:?}"), &entity["prefix"].to_string());
+        }
+        let list = bed.get("/vaults?size=1000");
+        given.is_hidden_in(list.body.as_deref().unwrap(), "the list");
+        let shown: Vec<_> = list.json()["data"].as_array().unwrap().clone();
+        assert!(shown.len() >= 20, "{}", shown.len());
+        let configs = || -> BTreeMap<String, Value> {
+            let vaults = stored()["vaults"].as_array().unwrap().clone();
+            vaults.iter().map(|vault| (vault["prefix"].to_string(), vault["config"].clone())).collect()
+        };
+        let before = configs();
+        for (method, answers) in [("PUT", send(&bed, "PUT", &shown)), ("PATCH", send(&bed, "PATCH", &shown))] {
+            assert!(answers.iter().all(|answer| answer.status == 200), "{method}: {answers:?}");
+            assert_eq!(configs(), before, "{method}");
+        }
+        // In another entity, a mask stands for nothing.
+        let masked = shown.into_iter().filter(|vault| vault["config"].to_string().contains(MASK));
+        let elsewhere: Vec<_> = masked
+            .map(|mut vault| {
+                vault["prefix"] = format!("{}-elsewhere", vault["prefix"].as_str().unwrap()).into();
+                vault["id"].take();
+                vault
+            })
+            .collect();
+        assert!(send(&bed, "PUT", &elsewhere).iter().all(|answer| answer.status == 400));
+        assert!(!stored().to_string().contains(MASK));
+        send(&bed, "DELETE", &sent);
+    }
+}
+
+#[test]
+fn what_a_file_holds_is_told_by_no_row_and_no_error() {
+    for given in all_ways() {
+        let entities: Vec<_> = all_options().map(|(backend, opt)| entity_of(backend, opt, &given.value)).collect();
+        let text = json!({"_format_version": "3.0", "vaults": entities}).to_string();
+        let file = File::new("kong.yml", &text);
+        given.is_hidden_in(&format!("{:?}", file.load(&[])), "the loader");
+        let conf = all_options().map(|(backend, opt)| {
+            format!("vault_{}_{} = {}\n", backend.name, opt.name, given.value.replace('\n', "\\n").replace('#', "\\#"))
+        });
+        let files = Files::of(&[("kong.yml", &text), ("kong.conf", &conf.collect::<String>())]);
+        let run = files.check(&["kong.yml", "--conf", "kong.conf"], &[]);
+        given.is_hidden_in(&format!("{}{}", run.stdout, run.stderr), "check");
+    }
+}
+
+#[test]
+fn what_a_reference_holds_is_told_by_no_error() {
+    let config = |strict: &str| {
+        Config::load(&BTreeMap::from([("vault_strict_compatibility".to_owned(), strict.to_owned())]), &environment(&[]))
+    };
+    let (usual, strict) = (config("off").unwrap(), config("on").unwrap());
+    let encode =
+        |value: &str| percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC).to_string();
+    for given in all_ways() {
+        let unknown = ["tokn", "pasword", "x", "TOKEN", "to%6ben"].map(|name| ("hcv", name.to_owned()));
+        let known = all_options().map(|(backend, opt)| (backend.name, opt.name.to_owned()));
+        for (backend, name) in known.chain(unknown) {
+            for value in [encode(&given.value), given.value.replace(['&', '+', '#', '}'], "")] {
+                for (start, end) in [("{vault://", "}"), ("{vault:/", "#x}")] {
+                    let text = format!("{start}{backend}/a/b?ttl=1&{name}={value}&min_ttl=1{end}");
+                    for config in [&usual, &strict] {
+                        let plan = Plan::of(text.as_bytes(), config);
+                        given.is_hidden_in(&format!("{plan:?}"), &text);
+                    }
+                    given.is_hidden_in(&kong_vault::reference::quote(text.as_bytes()), &text);
+                    given.is_hidden_in(&kong_vault::reference::name(text.as_bytes()), &text);
+                    given.is_hidden_in(&format!("{:?}", kong_vault::reference::parse(text.as_bytes())), &text);
+                }
+            }
+        }
+        for text in [format!("{{vault://{}@env/a}}", given.value), given.value.clone()] {
+            given.is_hidden_in(&format!("{:?}", kong_vault::reference::parse(text.as_bytes())), &text);
+        }
+    }
+    for plain in ["{vault://hcv/a?proxy=http://u:p@h}", "{vault://hcv/a?approle_role_id=id}", "{vault://hcv/a?jwt=ab}"]
+    {
+        let quoted = kong_vault::reference::quote(plain.as_bytes());
+        assert!(quoted.ends_with("=***"), "{quoted}");
+    }
+}
+
+/// What is given in the place of a file's path, and is no path: an error tells its length at the most.
+#[tokio::test]
+async fn what_is_no_path_is_not_told() {
+    let of_files: Vec<_> = all_options().filter(|(_, opt)| matches!(opt.holds, Holds::File | Holds::Pem)).collect();
+    assert!(of_files.len() >= 10, "{}", of_files.len());
+    for value in [MARKER.to_owned(), format!("/{MARKER}"), format!("./a/{MARKER}"), format!("/{MARKER}").repeat(500)] {
+        let given = Given::of("what is no path", value);
+        let mut all = JoinSet::new();
+        for (backend, opt) in &of_files {
+            let options = config_of(backend, opt, &given.value);
+            let conf = options.iter().map(|(name, value)| (format!("vault_{}_{name}", backend.name), value.clone()));
+            let config =
+                Config::load_with(&conf.collect(), Source::Configure, &environment(&[]), ALL, &Referred::default());
+            let (name, reference) = (opt.name, format!("{{vault://{}/a/b}}", backend.name));
+            all.spawn(async move { (told(config, reference).await, name) });
+        }
+        for (told, place) in all.join_all().await {
+            given.is_hidden_in(&told, place);
+        }
+    }
+}
+
+#[test]
+fn every_option_with_a_path_or_a_url_says_so() {
+    for (backend, opt) in all_options().chain(OWN.iter().map(|opt| (ALL[0], opt))) {
+        let says = |words: &[&str]| words.iter().any(|word| opt.help.contains(word) || opt.accepts().contains(word));
+        let expected = match opt.kind.name() {
+            "text" if opt.sensitive || opt.name == "host" => continue,
+            "text" if says(&["PEM text"]) => Holds::Pem,
+            "text" if opt.name.ends_with("_file") || says(&["a file", "a folder", "a YAML"]) => Holds::File,
+            "text" if opt.name.ends_with("_url") || opt.name.ends_with("_endpoint") => Holds::Url,
+            _ => continue,
+        };
+        assert_eq!(opt.holds, expected, "{}.{}", backend.name, opt.name);
+    }
+    assert!(FIELDS.contains(&"config"));
+}
