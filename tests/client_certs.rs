@@ -5,6 +5,8 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::Request;
 use kong_vault::backend::http::{Client, Pem, Transport};
 use kong_vault::environment::Environment;
@@ -69,13 +71,21 @@ async fn a_server_that_asks_sees_our_certificate_from_files_and_from_text() {
     for versions in [None, TLS_1_2] {
         let port = tls::start_with(&server, &Terms { versions, clients: Some(&ca) });
         let one_line = ours.pem().replace('\n', "\\n");
+        let base64 = |text: &str| STANDARD.encode(text);
+        let (behind, before) = (base64(&format!("{}{key}", ours.pem())), base64(&format!("{key}{}", ours.pem())));
+        let in_lines = behind.as_bytes().chunks(76).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\n");
         for (certificate, key) in [
             (ours.path(), ours.key.to_str()),
             (&*ours.pem(), Some(&*key)),
             (&*one_line, ours.key.to_str()),
             (both.to_str().unwrap(), None),
+            (&*base64(&ours.pem()), Some(&*base64(&key))),
+            (&*behind, None),
+            (before.trim_end_matches('='), None),
+            (&*in_lines, None),
         ] {
-            let client = build(Some(ca.pair.path()), Some(certificate), key).unwrap();
+            let trusted = if key.is_some() { ca.pair.path().to_owned() } else { base64(&ca.pair.pem()) };
+            let client = build(Some(&trusted), Some(certificate), key).unwrap();
             let answer = get(&client, port).await.unwrap();
             assert!(answer.ends_with(&mark(&ours)), "{answer}");
         }

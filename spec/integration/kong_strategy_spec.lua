@@ -132,7 +132,7 @@ describe("in Kong,", function()
     local token, port = fields["hcv.token"], fields["hcv.port"].spec
     assert.is_true(token.spec.referenceable and token.spec.encrypted)
     -- What may hold a key beside something else, Kong's keyring is to encrypt as well.
-    for _, name in ipairs { "client_cert", "cert_auth_cert", "ca_cert", "oauth2_ca_cert", "oauth2_token_endpoint" } do
+    for _, name in ipairs({ "client_cert", "cert_auth_cert", "ca_cert", "oauth2_ca_cert", "oauth2_token_endpoint" }) do
       local spec = fields["hcv." .. name].spec
       assert.same({ true, nil }, { spec.encrypted, spec.referenceable }, name)
     end
