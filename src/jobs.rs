@@ -1,15 +1,14 @@
-//! Work that blocks, such as reading and writing files, done on the engine's threads while the coroutine that wants it is
-//! parked. A job has a ticket, as a flight has, and the bell tells of its end in the same way.
+//! Reading and writing vault entities, done on threads of their own while the coroutine that wants it is parked. A job has a
+//! ticket, as a flight has, and the bell tells of its end in the same way.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
-
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::flight::next_ticket;
+use crate::pool;
 use crate::wake::{Bell, Event};
 
 /// How many jobs may wait or be under way.
@@ -20,8 +19,8 @@ const UNCLAIMED: Duration = Duration::from_secs(30);
 
 /// The jobs of one kind of one Lua VM: questions, and what is answered.
 pub struct Jobs<Q, A> {
-    /// The threads that block are few, and resolve names as well: there are turns.
-    turn: &'static Semaphore,
+    /// Jobs of one kind take turns, also with those of other Lua VMs.
+    kind: &'static [u8],
     state: Arc<Mutex<State<Q, A>>>,
 }
 
@@ -33,10 +32,10 @@ struct State<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
-    pub fn new(turn: &'static Semaphore) -> Self {
+    pub fn new(kind: &'static [u8]) -> Self {
         let state =
             State { waiting: Vec::new(), under_way: HashSet::new(), done: HashMap::new(), since: VecDeque::new() };
-        Self { turn, state: Arc::new(Mutex::new(state)) }
+        Self { kind, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Has a question answered, together with all others that wait when it is their turn; `serve` answers them in their
@@ -75,12 +74,15 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
     }
 
     fn run(&self, engine: &Engine, bell: Arc<Bell>, serve: impl FnOnce(Vec<Q>) -> Vec<A> + Send + 'static) {
-        let (turn, state) = (self.turn, Arc::clone(&self.state));
+        let (kind, state) = (self.kind, Arc::clone(&self.state));
         engine.spawn(async move {
-            let _turn = turn.acquire().await;
+            let turn = pool::entities().turn(kind).await;
             let (tickets, questions): (Vec<_>, Vec<_>) = std::mem::take(&mut lock(&state).waiting).into_iter().unzip();
             // A panic brings nothing, and nobody waits for more.
-            let answers = tokio::task::spawn_blocking(move || serve(questions)).await.unwrap_or_default();
+            let answers = match turn {
+                Ok(turn) => turn.run(move || serve(questions)).await.map(|(answers, _)| answers).unwrap_or_default(),
+                Err(_) => Vec::new(),
+            };
             let mut answers = answers.into_iter();
             for ticket in tickets {
                 lock(&state).finish(ticket, answers.next(), Instant::now());
@@ -136,11 +138,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    static TURN: Semaphore = Semaphore::const_new(1);
-
     #[test]
     fn what_nobody_claims_is_dropped() {
-        let jobs: Jobs<(), &str> = Jobs::new(&TURN);
+        let jobs: Jobs<(), &str> = Jobs::new(b"test");
         let start = Instant::now();
         let mut state = lock(&jobs.state);
         state.under_way.insert(1);

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
 use crate::admin::{Answer, Api, Request, admits};
 use crate::backend::ALL;
@@ -20,10 +19,9 @@ use crate::store::record::wipe;
 use crate::store::{Record, Store};
 use crate::wake::Event;
 
-/// Requests are answered by one thread at a time, and entities read by another: neither kind keeps the engine's few
-/// blocking threads from resolving names.
-static WRITING: Semaphore = Semaphore::const_new(1);
-static READING: Semaphore = Semaphore::const_new(1);
+/// Requests are answered by one thread at a time, and entities read by another.
+const WRITING: &[u8] = b"requests";
+const READING: &[u8] = b"readings";
 
 /// After what time entities that can't be read are read again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -67,8 +65,8 @@ impl Default for Live {
     fn default() -> Self {
         Self {
             followed: OnceLock::new(),
-            requests: Jobs::new(&WRITING),
-            readings: Jobs::new(&READING),
+            requests: Jobs::new(WRITING),
+            readings: Jobs::new(READING),
             reading: Mutex::default(),
             trouble: Mutex::default(),
         }

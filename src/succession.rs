@@ -105,6 +105,15 @@ impl Resolver {
         }
     }
 
+    /// Whether there is a value to serve, also one of before.
+    pub fn is_known(&self, reference: &[u8]) -> bool {
+        let origin = match self.plan(reference) {
+            Ok(plan) => Some(Arc::clone(&plan.origin)),
+            Err(_) => self.find_orphan(reference).map(|(origin, _)| origin),
+        };
+        origin.is_some_and(|origin| matches!(self.peek(&origin), Found::Fresh(_) | Found::Stale { .. }))
+    }
+
     /// Who is asked now for what was asked of `origin`; `None` where that is itself.
     fn heir_of(&self, origin: &Arc<Origin>) -> Option<Heir<Arc<Origin>>> {
         match origin.under(self.config()) {

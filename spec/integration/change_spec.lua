@@ -8,6 +8,7 @@ local cleanup = require "spec.support.cleanup"
 local fake = require "spec.support.fake"
 local in_kong = require "spec.support.in_kong"
 local load = require "spec.support.load"
+local process = require "spec.support.process"
 local wait = require "spec.support.wait"
 
 local TOKEN, OTHER = "t0ken-of-before", "t0ken-of-after"
@@ -115,10 +116,10 @@ describe("vault entities that change,", function()
   end
 
   describe("by the Admin API,", function()
-    local server
+    local folder, server
 
     local function start(options)
-      local folder = admin.folder()
+      folder = admin.folder()
       server = admin.start(folder, {
         workers = 2,
         env = (options or {}).env,
@@ -210,6 +211,46 @@ describe("vault entities that change,", function()
       under_load(server, { patch({ config = { token = TOKEN } }) })
       serves(server, "one of " .. one.port)
       assert.equal("value of unknown", (server:value "{vault://mine/unknown/value}"))
+    end)
+
+    -- A writer whose disk hangs: it has the lock and has said that it is at work. Returns what ends that.
+    local function hang(folder)
+      local locked = folder .. "/.lock"
+      local writer = process.start({ command = { "flock", locked, "sleep", "600" } })
+      wait.eventually("it has the lock", function()
+        return (process.run({ command = { "flock", "-n", locked, "true" } })) ~= 0
+      end)
+      local file = assert(io.open(folder .. "/.changes", "r+b"))
+      local first = file:read(1):byte()
+      file:seek("set", 0)
+      file:write(string.char(first + 1))
+      file:close()
+      return function()
+        for _, child in ipairs(process.children(writer.pid)) do
+          process.send(child, "KILL")
+        end
+        writer:stop()
+      end
+    end
+
+    it("keep nobody waiting whose values are there, though their reading hangs", function()
+      start()
+      local paths = { "/get", "/update" }
+      local control = load.start(server, { paths = paths, connections = 4, rate = 100 })
+      wait.pass(1)
+      local quick = control:stop():percentile(99)
+      local go_on = hang(folder)
+      local requests = load.start(server, { paths = paths, connections = 4, rate = 100 })
+      -- What isn't there has to know where to ask.
+      local missing = server:ask "{vault://mine/missing/value}"
+      wait.pass(3)
+      local samples = requests:stop()
+      assert.same({}, samples:failures())
+      assert.is_true(samples:percentile(100) < 0.1 + 2 * quick, samples:percentile(100))
+      go_on()
+      assert.equal("value of missing", (missing:read()))
+      patch({ config = { port = other.port } })()
+      serves(server, "one of " .. other.port)
     end)
 
     it("serve on where the backend itself is another", function()

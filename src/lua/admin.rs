@@ -24,6 +24,9 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
         }
         or_error(lua, resolver.and_then(|resolver| resolver.catch_up_soon()))
     });
+    methods.add_method("is_known", |_, this, reference: LuaString| {
+        Ok(this.0.resolver().is_ok_and(|resolver| resolver.is_known(&reference.as_bytes())))
+    });
     methods.add_method("admin_limit", |_, _, ()| Ok(LIMIT));
     methods.add_method("admits", |lua, this, token: Option<LuaString>| {
         let token = token.map(|it| Zeroizing::new(it.as_bytes().to_vec()));

@@ -49,13 +49,47 @@ local function start()
   courier.start()
 end
 
+-- Seconds for which values that are there wait for changed entities to be read: far longer than a disk that is well takes.
+local MOMENT = 0.05
+
+-- A reading that took longer, and seconds after which it is taken for one that hangs: then nothing waits that is there.
+local slow, slow_since
+local HANGS = 1
+
+local function are_known(references)
+  if type(references) == "string" then
+    return native.vm:is_known(references)
+  end
+  for _, reference in ipairs(references) do
+    if not native.vm:is_known(reference) then
+      return false
+    end
+  end
+  return true
+end
+
+local function wait_for_entities(ticket, references)
+  local is_slow = slow and not native.landed(slow)
+  local hangs = is_slow and ngx.now() - slow_since > HANGS
+  if not hangs and wait(ticket, MOMENT) then
+    return
+  end
+  if not is_slow then
+    slow, slow_since = ticket, ngx.now()
+  end
+  if not are_known(references) then
+    wait(ticket, timeout)
+  end
+end
+
 -- Has vault entities read anew that another process changed, and waits for that as the phase allows; where it can't wait,
--- the old ones serve meanwhile. What can't be read is told in the log.
-local function catch_up(how)
+-- or the reading takes longer than a moment and all references have values, the old ones serve meanwhile. What can't be
+-- read is told in the log.
+local function catch_up(how, references)
   if beacon[0][0] ~= seen[0] then
     local ticket = native.vm:catch_up(how == ALONE or how == BLOCK)
     if ticket and how == PARK then
-      wait(ticket, timeout)
+      wait_for_entities(ticket, references)
     end
   end
   if how ~= ALONE then
@@ -199,7 +233,7 @@ local function one(reference)
     return one_or_two(value, err)
   end
   start()
-  catch_up(how)
+  catch_up(how, reference)
   return finish(reference, how, timeout, native.lookup(reference, true))
 end
 
@@ -238,7 +272,7 @@ local function all(references, take, renews)
   if how ~= ALONE then
     start()
   end
-  catch_up(how)
+  catch_up(how, references)
   if how == ALONE then
     for _, answer in ipairs(native.vm:fetch_blocking(references)) do
       note(answer.value, answer.err)
