@@ -8,6 +8,7 @@ local cleanup = require "spec.support.cleanup"
 local fake = require "spec.support.fake"
 local in_kong = require "spec.support.in_kong"
 local load = require "spec.support.load"
+local nginx = require "spec.support.nginx"
 local process = require "spec.support.process"
 local wait = require "spec.support.wait"
 
@@ -214,13 +215,13 @@ describe("vault entities that change,", function()
     end)
 
     -- A writer whose disk hangs: it has the lock and has said that it is at work. Returns what ends that.
-    local function hang(folder)
-      local locked = folder .. "/.lock"
+    local function hang(place)
+      local locked = place .. "/.lock"
       local writer = process.start({ command = { "flock", locked, "sleep", "600" } })
       wait.eventually("it has the lock", function()
         return (process.run({ command = { "flock", "-n", locked, "true" } })) ~= 0
       end)
-      local file = assert(io.open(folder .. "/.changes", "r+b"))
+      local file = assert(io.open(place .. "/.changes", "r+b"))
       local first = file:read(1):byte()
       file:seek("set", 0)
       file:write(string.char(first + 1))
@@ -268,6 +269,42 @@ describe("vault entities that change,", function()
       })
       serves(server, "one of " .. other.port)
     end)
+  end)
+
+  it("by `configure` at a reload, serve on in workers that know nothing yet, where only times changed", function()
+    local function options(ttl)
+      return {
+        vars = { vault = one.port, token = TOKEN, ttl = ttl },
+        workers = 2,
+        http = "lua_shared_dict kong_secrets 1m;",
+        server = SERVER,
+        init = ([[
+          assert(require("kong.vault").configure({
+            vault_hcv_port = "{{vault}}", vault_hcv_token = "{{token}}", vault_hcv_ttl = %d,
+          }))
+        ]]):format(ttl),
+        init_worker = CONFIG:gsub("vault://mine", "vault://hcv") .. [[ require("kong.vault").init_worker() ]],
+      }
+    end
+    local server = nginx.start(options(30))
+    local function has_fields()
+      for _ = 1, 20 do
+        if server:get("/update").status ~= 200 then
+          return false
+        end
+      end
+      return true
+    end
+    wait.eventually("all workers have them", has_fields)
+    for _, ttl in ipairs({ 31, 1, 30 }) do
+      -- Past the shortest of these: what the others left is stale then.
+      wait.pass(1.2)
+      local requests = load.start(server, { paths = { "/update" }, connections = 4, rate = 200, close = true })
+      server:reload(options(ttl))
+      wait.pass(0.5)
+      assert.same({}, requests:stop():failures())
+    end
+    assert.same({}, server:flaws({ TOKEN }))
   end)
 
   describe("in Kong,", function()

@@ -154,6 +154,14 @@ local function leave(reference, ticket)
   end
   late[reference] = ticket
   lates = lates + 1
+end
+
+-- What serves while a fetch is under way: another worker's value may be old, but it is one.
+local function meanwhile(reference)
+  local status, value = native.lookup(reference, false)
+  if status == VALUE or status == native.FLEETING then
+    return status, value
+  end
   return PENDING
 end
 
@@ -162,7 +170,7 @@ local function at_once(reference)
   local ticket = late[reference]
   if ticket then
     if not native.landed(ticket) then
-      return PENDING
+      return meanwhile(reference)
     end
     late[reference], lates = nil, lates - 1
     local status, value = native.claim(ticket, reference)
@@ -175,7 +183,8 @@ local function at_once(reference)
   if status == BOARDED and node_cache.send(value, name) or status == PENDING and native.landed(value) then
     return native.claim(value, reference)
   elseif status == BOARDED or status == PENDING then
-    return leave(reference, value)
+    leave(reference, value)
+    return meanwhile(reference)
   end
   return status, value
 end
