@@ -120,6 +120,15 @@ impl Bao {
         self.client.send(request).await.expect("an answer")
     }
 
+    /// A wrapping token of what stands at a path.
+    pub async fn wrap_read(&self, path: &str) -> String {
+        let mut request = self.request(Method::GET, "", path, "");
+        request.headers_mut().insert("x-vault-wrap-ttl", "60s".parse().expect("a header"));
+        let answer = self.client.send(request).await.expect("an answer");
+        let answer: serde_json::Value = serde_json::from_slice(answer.body.as_bytes()).expect("JSON");
+        answer["wrap_info"]["token"].as_str().expect("a token").to_owned()
+    }
+
     /// As somebody else, by a token of theirs.
     pub async fn write_as(&self, token: &str, path: &str) -> Answer {
         let mut request = self.request(Method::POST, "", path, "{}");

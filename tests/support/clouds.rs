@@ -39,6 +39,11 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// JSON with escapes that nothing makes necessary, as servers may write it.
+pub fn escaped(json: &Value) -> String {
+    json.to_string().replace('.', "\\u002e").replace('/', "\\/")
+}
+
 /// Google's metadata server: only who says `Metadata-Flavor: Google` is answered, and nobody who was forwarded.
 pub async fn gce() -> Fake {
     Fake::start(|request| {
@@ -59,7 +64,7 @@ pub async fn gce() -> Fake {
             ("GET", Some("email")) => answer("200 OK", flavor, "machine@p.iam.gserviceaccount.com"),
             ("GET", Some("token")) => {
                 let token = json!({"access_token": "ya29.s3cret", "expires_in": 3599, "token_type": "Bearer"});
-                answer("200 OK", flavor, &token.to_string())
+                answer("200 OK", flavor, &escaped(&token))
             }
             _ => answer("404 Not Found", flavor, "s3cret"),
         }
@@ -130,11 +135,7 @@ fn identity(asked: &Asked<'_>) -> Vec<u8> {
         }
         Some(resource) => {
             let token = unsigned(&json!({"aud": resource, "exp": now() + 3600}));
-            answer(
-                "200 OK",
-                "",
-                &json!({"access_token": token, "expires_in": "3599", "resource": resource}).to_string(),
-            )
+            answer("200 OK", "", &escaped(&json!({"access_token": token, "expires_in": "3599", "resource": resource})))
         }
     }
 }
@@ -175,7 +176,7 @@ pub async fn vault(login: &'static str, takes: impl Fn(&Value) -> Result<(), Str
                 match takes(&body) {
                     Ok(()) => {
                         let auth = json!({"client_token": "hvs.T0p", "lease_duration": 3600, "renewable": true});
-                        answer("200 OK", "", &json!({"auth": auth}).to_string())
+                        answer("200 OK", "", &escaped(&json!({"auth": auth})))
                     }
                     // The real one's words are as free as these.
                     Err(reason) => {

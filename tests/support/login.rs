@@ -135,7 +135,7 @@ pub async fn provider(signer: Signer) -> Fake {
         let audience = form.iter().find(|(name, _)| name == "audience").map_or("", |(_, value)| value);
         claims["aud"] = audience.into();
         let given = json!({"access_token": signer.sign(&claims), "token_type": "Bearer", "expires_in": 600});
-        answer("200 OK", "", &given.to_string())
+        answer("200 OK", "", &given.to_string().replace('.', "\\u002e"))
     })
     .await
 }

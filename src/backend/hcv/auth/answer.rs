@@ -7,6 +7,7 @@ use ::http::HeaderValue;
 use serde::Deserialize;
 
 use super::Method;
+use super::json::Text;
 use super::lease::{ENDING, Terms, UNKNOWN};
 use crate::backend::hcv::answer::{no_vault, outage};
 use crate::backend::hcv::api::sensitive;
@@ -30,7 +31,8 @@ struct Envelope<'a> {
 
 #[derive(Deserialize)]
 struct Auth<'a> {
-    client_token: Option<&'a str>,
+    #[serde(borrow)]
+    client_token: Option<Text<'a>>,
     lease_duration: Option<u64>,
     renewable: Option<bool>,
     num_uses: Option<u32>,
@@ -95,7 +97,7 @@ pub fn of_login(answer: &Answer, method: &dyn Method, path: &str) -> Result<Gran
 
 fn granted(envelope: Option<&Envelope<'_>>, name: &str, path: &str) -> Result<Granted, (Kind, String)> {
     let auth = envelope.and_then(|envelope| envelope.auth.as_ref()).ok_or_else(no_vault)?;
-    match auth.client_token.and_then(|token| sensitive(token.as_bytes())) {
+    match auth.client_token.as_ref().and_then(|token| sensitive(token.as_bytes())) {
         Some(token) => Ok(Granted { token, terms: auth.terms(), again: None }),
         None if auth.mfa_requirement.is_some() => Err((
             Kind::Denied,

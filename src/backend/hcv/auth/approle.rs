@@ -8,6 +8,7 @@ use ::http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
+use super::json::Text;
 use super::methods::{login_path, secret, text};
 use super::{Means, Method, Proof, Proving, files};
 use crate::backend::hcv::api::{Api, Call, object, sensitive};
@@ -120,14 +121,22 @@ impl AppRole {
         let made: Option<Lookup<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
         let status = answer.status;
         match made.and_then(|made| made.data) {
-            Some(data) if status == 200 && !is_of_approle(data.creation_path, &self.path) => {
+            Some(data) if status == 200 && is_of_approle(&data.creation_path, &self.path, self.namespace.as_ref()) => {}
+            Some(_) if status == 200 => {
                 return Err(refuse(
                     Kind::Denied,
                     "the wrapping token was made by something else than this AppRole method, so it is not opened: find \
                      out who put it there",
                 ));
             }
-            _ if status == 200 => {}
+            // Nobody knows what made it.
+            None if status == 200 => {
+                return Err(refuse(
+                    Kind::Denied,
+                    "the vault's answer doesn't tell what made the wrapping token, so it is not opened: check that `host` \
+                     is a vault, and that nothing on the way changes its answers (status 200)",
+                ));
+            }
             _ if matches!(status, 400 | 403 | 404) => return Err(refuse(Kind::Denied, &spent(status))),
             _ => {
                 return Err(refuse(
@@ -139,7 +148,7 @@ impl AppRole {
         let (_, answer) = self.api.send(&Call::post(UNWRAP, b"").with(Some(&header), self.namespace.as_ref())).await?;
         let found: Option<Unwrapped<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
         match (answer.status, found.and_then(|found| found.data)) {
-            (200, Some(data)) => Ok(Secret::new(data.secret_id)),
+            (200, Some(data)) => Ok(Secret::new(&*data.secret_id)),
             (200, None) => {
                 Err(refuse(Kind::Denied, "the wrapping token held no secret id: wrap the answer of `…/secret-id`"))
             }
@@ -158,16 +167,20 @@ fn spent(status: u16) -> String {
     )
 }
 
-/// Whether a wrapping token holds what this method's role gave out: `[namespace/]auth/approle/role/<name>/secret-id`.
-fn is_of_approle(made_by: &str, login: &str) -> bool {
+/// Whether a wrapping token holds what this method's role gave out: `auth/approle/role/<name>/secret-id`. Before that, only
+/// the login's own namespace may stand: a mount of somebody else's may have any path in it.
+fn is_of_approle(made_by: &str, login: &str, namespace: Option<&HeaderValue>) -> bool {
     // The vault tells it as it is, and ours is percent-encoded.
     let login = percent_decode_str(login).decode_utf8_lossy();
-    let mount = login.strip_prefix("/v1/").and_then(|path| path.strip_suffix("login")).unwrap_or_default();
-    let made_by = made_by.strip_suffix("/secret-id").or_else(|| made_by.strip_suffix("/custom-secret-id"));
-    let role = made_by.and_then(|path| path.split_once(&format!("{mount}role/")));
-    role.is_some_and(|(namespace, role)| {
-        (namespace.is_empty() || namespace.ends_with('/')) && !role.is_empty() && !role.contains('/')
-    })
+    let mount = login.strip_prefix("/v1/").and_then(|path| path.strip_suffix("login"));
+    let Some(mount) = mount.filter(|mount| !mount.is_empty()) else { return false };
+    let namespace = namespace.and_then(|name| std::str::from_utf8(name.as_bytes()).ok()).unwrap_or_default();
+    let namespace = namespace.trim_matches('/');
+    let inside = made_by.strip_prefix(namespace).and_then(|path| path.strip_prefix('/'));
+    let path = inside.filter(|_| !namespace.is_empty()).unwrap_or(made_by);
+    let role = path.strip_prefix(mount).and_then(|path| path.strip_prefix("role/"));
+    let role = role.and_then(|role| role.strip_suffix("/secret-id").or_else(|| role.strip_suffix("/custom-secret-id")));
+    role.is_some_and(|role| !role.is_empty() && !role.contains('/'))
 }
 
 #[derive(Deserialize)]
@@ -178,7 +191,8 @@ struct Lookup<'a> {
 
 #[derive(Deserialize)]
 struct Made<'a> {
-    creation_path: &'a str,
+    #[serde(borrow)]
+    creation_path: Text<'a>,
 }
 
 #[derive(Deserialize)]
@@ -189,7 +203,8 @@ struct Unwrapped<'a> {
 
 #[derive(Deserialize)]
 struct SecretId<'a> {
-    secret_id: &'a str,
+    #[serde(borrow)]
+    secret_id: Text<'a>,
 }
 
 impl Method for AppRole {
@@ -216,15 +231,16 @@ impl Method for AppRole {
 mod tests {
     use super::*;
 
+    const LOGIN: &str = "/v1/auth/approle/login";
+
+    fn is_taken(path: &str, namespace: Option<&'static str>) -> bool {
+        is_of_approle(path, LOGIN, namespace.map(HeaderValue::from_static).as_ref())
+    }
+
     #[test]
     fn a_wrapping_token_has_to_come_from_the_role() {
-        let login = "/v1/auth/approle/login";
-        for path in [
-            "auth/approle/role/x/secret-id",
-            "team/auth/approle/role/x/secret-id",
-            "auth/approle/role/x/custom-secret-id",
-        ] {
-            assert!(is_of_approle(path, login), "{path}");
+        for path in ["auth/approle/role/x/secret-id", "auth/approle/role/x/custom-secret-id"] {
+            assert!(is_taken(path, None), "{path}");
         }
         for path in [
             "",
@@ -234,10 +250,38 @@ mod tests {
             "auth/approle/role//secret-id",
             "auth/approle/role/x/y/secret-id",
             "auth/approle/role/x",
+            "auth/approle/role/secret-id",
+            "auth/approle/x/secret-id",
+            "/auth/approle/role/x/secret-id",
+            "auth/approle/role/x/secret-id/",
+            "auth/approle/role/x/secret-id/lookup",
+            "auth%2fapprole/role/x/secret-id",
         ] {
-            assert!(!is_of_approle(path, login), "{path}");
+            assert!(!is_taken(path, None), "{path}");
         }
-        assert!(is_of_approle("auth/team/a b/role/x/secret-id", "/v1/auth/team/a%20b/login"), "a mount with a blank");
-        assert!(!is_of_approle("auth/team/a b/role/x/secret-id", "/v1/auth/team/a%2520b/login"), "and with a percent");
+        let with = |path: &str, login: &str| is_of_approle(path, login, None);
+        assert!(with("auth/team/a b/role/x/secret-id", "/v1/auth/team/a%20b/login"), "a mount with a blank");
+        assert!(!with("auth/team/a b/role/x/secret-id", "/v1/auth/team/a%2520b/login"), "and with a percent");
+        assert!(!with("role/x/secret-id", "/v1/login") && !with("role/x/secret-id", ""));
+    }
+
+    #[test]
+    fn only_the_namespace_of_the_login_stands_before_the_role() {
+        let path = "auth/approle/role/g/secret-id";
+        for mount in ["cubbyhole/", "kv1/", "team/", "kv1/team/", "/", "auth/approle/role/x/"] {
+            assert!(!is_taken(&format!("{mount}{path}"), None), "{mount}");
+        }
+        for namespace in ["team/a", "team/a/", "/team/a/"] {
+            assert!(is_taken(&format!("team/a/{path}"), Some(namespace)), "{namespace}");
+            assert!(is_taken(path, Some(namespace)), "{namespace}: told from within");
+            for other in
+                ["team/", "a/", "team/b/", "team/a/b/", "x/team/a/", "team/a//", "team/acubbyhole/", "cubbyhole/"]
+            {
+                assert!(!is_taken(&format!("{other}{path}"), Some(namespace)), "{namespace}: {other}");
+            }
+        }
+        for none in ["", "/"] {
+            assert!(is_taken(path, Some(none)) && !is_taken(&format!("kv1/{path}"), Some(none)));
+        }
     }
 }

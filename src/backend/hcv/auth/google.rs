@@ -9,6 +9,7 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::json::Text;
 use super::methods::{login_path, role, text};
 use super::outside::{Outside, has};
 use super::service_account::{self, ServiceAccount};
@@ -193,7 +194,7 @@ impl Iam {
             let place = &self.metadata.base;
             return Err(self.metadata.outside.error(place, Kind::Invalid, "the answer holds no access token"));
         };
-        let bearer = Zeroizing::new(format!("Bearer {}", token.access_token));
+        let bearer = Zeroizing::new(format!("Bearer {}", &*token.access_token));
         let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
         let body = object(&[("payload", &self.claims(account))]);
         let answer = self.api.send(Verb::POST, &url, &headers, &body).await?;
@@ -206,7 +207,8 @@ impl Iam {
 
 #[derive(Deserialize)]
 struct Token<'a> {
-    access_token: &'a str,
+    #[serde(borrow)]
+    access_token: Text<'a>,
 }
 
 #[derive(Deserialize)]

@@ -9,6 +9,7 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
+use super::json::Text;
 use super::methods::{login_path, role, secret, text};
 use super::outside::Outside;
 use super::{Means, Method, Proof, Proving, files};
@@ -138,7 +139,7 @@ impl Provider {
     fn read(&self, answer: &Answer) -> Result<Secret> {
         let given: Option<Given<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
         if answer.status != 200 {
-            let code = given.and_then(|given| given.error).and_then(known);
+            let code = given.and_then(|given| given.error).and_then(|code| known(&code));
             let refused = format!(
                 "it refused the client credentials{}: check `oauth2_client_id`, `oauth2_client_secret` and `oauth2_audiences`",
                 code.map(|code| format!(" ({code})")).unwrap_or_default()
@@ -146,7 +147,7 @@ impl Provider {
             return Err(self.outside.refusal(&self.endpoint, answer, &refused));
         }
         let (kind, reason) = match given.and_then(|given| given.access_token) {
-            Some(token) if token.split('.').count() == 3 => return Ok(Secret::new(token)),
+            Some(token) if token.split('.').count() == 3 => return Ok(Secret::new(&*token)),
             Some(_) => {
                 (Kind::Denied, "it gave an opaque token: have it give JWTs for this audience (`oauth2_audiences`)")
             }
@@ -158,8 +159,10 @@ impl Provider {
 
 #[derive(Deserialize)]
 struct Given<'a> {
-    access_token: Option<&'a str>,
-    error: Option<&'a str>,
+    #[serde(borrow)]
+    access_token: Option<Text<'a>>,
+    #[serde(borrow)]
+    error: Option<Text<'a>>,
 }
 
 /// One of RFC 6749's error codes (5.2): nothing else of the answer is shown.

@@ -4,6 +4,7 @@
 
 mod answer;
 mod files;
+mod json;
 mod lease;
 mod methods;
 mod outside;
