@@ -166,7 +166,8 @@ impl Profiles {
             return Ok(profile);
         };
         for name in PROPERTIES {
-            if let Some(text) = profiles.get(name).map(str::trim).filter(|text| !text.is_empty()) {
+            let text = profiles.get(name).filter(|text| !recipe::goes_on(text));
+            if let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) {
                 profile.properties.insert(name, text.to_owned());
             }
         }

@@ -1,14 +1,12 @@
 //! The Security Token Service: one role's credentials for another identity's. Its query protocol is a form out and a
 //! little XML back.
 
-use std::borrow::Cow;
-
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request};
 use zeroize::Zeroizing;
 
 use super::answer::time;
-use super::asker::{Asker, address, send_in_time, shown};
+use super::asker::{Asker, address, send_in_time};
 use super::login::{Keys, Login};
 use super::refusal::{Refusal, element, throttled, unavailable};
 use super::sign::{signed, unsigned};
@@ -20,6 +18,9 @@ const VERSION: &str = "2011-06-15";
 
 /// The session's name where nobody gives one.
 pub const SESSION: &str = "KongVault";
+
+/// The longest path and name of a role, in characters.
+const LONGEST_NAME: usize = 576;
 
 /// A role to assume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +34,20 @@ pub struct Role {
 
 impl Role {
     /// For error texts: its name, without the account's number.
-    fn name(&self) -> Cow<'_, str> {
+    fn name(&self) -> &str {
         role_name(&self.arn)
     }
 }
 
-fn role_name(arn: &str) -> Cow<'_, str> {
-    shown(arn.rsplit_once(":role/").map_or("that is asked for", |(_, name)| name))
+fn role_name(arn: &str) -> &str {
+    let name = arn.rsplit_once(":role/").map(|(_, name)| name);
+    name.filter(|name| is_role(name)).unwrap_or("that is asked for")
+}
+
+/// Whether it is a role's path and name, as IAM has them: all else is not shown, whatever stands in an ARN's place.
+fn is_role(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&byte);
+    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_part)
 }
 
 /// Whom to ask: the service in a region, and as whom.
@@ -291,6 +299,13 @@ mod tests {
     #[test]
     fn a_role_is_named_without_its_account() {
         assert_eq!(role_name("arn:aws:iam::123456789012:role/team/gateway"), "team/gateway");
-        assert_eq!(role_name("123456789012"), "that is asked for");
+        for other in [
+            "123456789012",
+            "arn:aws:iam::123456789012:role/gateway\naws_secret_access_key = hunter2",
+            "arn:aws:iam::123456789012:role/aws_secret_access_key = hunter2",
+            "arn:aws:iam::123456789012:role/",
+        ] {
+            assert_eq!(role_name(other), "that is asked for");
+        }
     }
 }

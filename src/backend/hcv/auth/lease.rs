@@ -92,6 +92,8 @@ impl Life {
             (Some(granted), Some(lease)) => lease.saturating_add(Duration::from_secs(1)) <= granted,
             _ => false,
         };
+        // Of some tokens only a renewal says that they have an end.
+        self.terms.lease = self.terms.lease.or(terms.lease);
         self.terms.renewable = terms.renewable && terms.lease.is_some() && !shorter;
         // A token with an end has none taken away: less than a second of it is left.
         let lease = terms.lease.or(self.terms.lease.map(|_| Duration::ZERO));
@@ -176,6 +178,23 @@ mod tests {
         let mut unknown = Life::new(Terms { lease: None, ..terms(60) }, t, 1.0);
         unknown.renewed(Terms { lease: None, ..terms(60) }, t, 1.0);
         assert!(!unknown.is_renewable() && unknown.state(t + UNKNOWN) == State::Due);
+    }
+
+    #[test]
+    fn an_end_that_a_renewal_has_told_of_is_not_forgotten_by_the_next() {
+        let t = Instant::now();
+        let none = Terms { lease: None, ..terms(60) };
+        for first in [1, 60, 3600] {
+            let mut life = Life::new(none, t, 0.5);
+            life.due_in(ENDING, t, 0.5);
+            life.renewed(terms(first), t, 0.5);
+            assert!(life.is_renewable() && life.state(t) == State::Good);
+            life.renewed(none, t, 0.5);
+            assert!(!life.is_renewable());
+            assert_eq!(life.state(t + 1_000_000 * SECOND), State::Over, "{first}");
+            life.put_off(t, 0.5);
+            assert_eq!(life.state(t), State::Over, "{first}");
+        }
     }
 
     #[test]

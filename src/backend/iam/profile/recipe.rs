@@ -54,6 +54,42 @@ pub struct SignOn {
 /// More than anybody has; what is longer goes in circles through names.
 const DEPTH: usize = 16;
 
+/// What is read of a profile, but for the keys, which are never shown.
+const READ: [&str; 19] = [
+    "credential_process",
+    "credential_source",
+    "duration_seconds",
+    "ec2_metadata_service_endpoint",
+    "ec2_metadata_service_endpoint_mode",
+    "ec2_metadata_v1_disabled",
+    "external_id",
+    "login_session",
+    "mfa_serial",
+    "region",
+    "role_arn",
+    "role_session_name",
+    "source_profile",
+    "sso_account_id",
+    "sso_region",
+    "sso_role_name",
+    "sso_session",
+    "sso_start_url",
+    "web_identity_token_file",
+];
+
+/// Whether a value goes on in further lines, which are indented. What stands there was most likely meant as options of its
+/// own, credentials among them: such a value is not used, and never shown.
+pub fn goes_on(value: &str) -> bool {
+    value.trim_end().contains(['\n', '\r'])
+}
+
+fn check_lines(profile: &Profile) -> Result<(), String> {
+    match READ.iter().find(|name| profile.get(name).is_some_and(goes_on)) {
+        Some(name) => Err(format!("its {name} goes on in an indented line: begin each of its lines without spaces")),
+        None => Ok(()),
+    }
+}
+
 pub fn of(profiles: &ProfileSet, name: &str) -> Result<Recipe, Unfit> {
     let Some(mut profile) = profiles.get_profile(name) else {
         return Err(Unfit::Absent("not found".to_owned()));
@@ -66,6 +102,7 @@ pub fn of(profiles: &ProfileSet, name: &str) -> Result<Recipe, Unfit> {
             None => Unfit::Broken(reason),
             Some(_) => Unfit::Broken(format!("its source_profile {}: {reason}", shown(name))),
         };
+        check_lines(profile).map_err(wrong)?;
         let origin = format!("profile {}", shown(name));
         let sourced = visited.len();
         // A source's own keys come before the role that it might assume.
@@ -198,7 +235,14 @@ fn sign_on(profiles: &ProfileSet, profile: &Profile) -> Result<Option<SignOn>, S
         Some(name) => {
             let found = profiles.sso_session(name);
             let section = found.ok_or_else(|| format!("its sso_session {} is not found", shown(name)))?;
-            (name, section.get("sso_region").map(str::trim))
+            let region = section.get("sso_region");
+            if region.is_some_and(goes_on) {
+                return Err(format!(
+                    "the sso_region of its sso_session {} goes on in an indented line: begin each line without spaces",
+                    shown(name)
+                ));
+            }
+            (name, region.map(str::trim))
         }
         None => (own("sso_start_url").ok_or_else(|| missing("sso_start_url"))?, own("sso_region")),
     };

@@ -116,3 +116,32 @@ async fn what_cannot_be_used_says_why_and_ends_the_search() {
         assert!(reason.contains(part) && !reason.contains("hunter2"), "{part:?} is not in {reason:?}");
     }
 }
+
+#[tokio::test]
+async fn no_value_that_goes_on_in_an_indented_line_is_used_or_shown() {
+    let key = "  aws_secret_access_key = hunter2\n";
+    for (config, name) in [
+        (format!("role_arn=A\nsource_profile = base\n{key}"), "source_profile"),
+        (format!("role_arn=A\nsource_profile =\n{key}"), "source_profile"),
+        (format!("role_arn = arn:aws:iam::1:role/r\n{key}source_profile = b\n"), "role_arn"),
+        (format!("role_arn=A\nsource_profile=b\nrole_session_name = me\n\t{key}"), "role_session_name"),
+        (format!("role_arn=A\nsource_profile=b\nexternal_id = x\n{key}"), "external_id"),
+        (format!("role_arn=A\nsource_profile=b\nduration_seconds = 900\n{key}"), "duration_seconds"),
+        (format!("role_arn=A\nsource_profile=b\n[profile b]\nregion = x\n{key}"), "region"),
+        (format!("role_arn=A\ncredential_source = Environment\n{key}"), "credential_source"),
+        (format!("credential_process = /bin/echo\n{key}"), "credential_process"),
+        (format!("web_identity_token_file = /token\n{key}role_arn=A\n"), "web_identity_token_file"),
+        (format!("sso_session = corp\n{key}sso_account_id=1\nsso_role_name=r\n"), "sso_session"),
+        (format!("sso_start_url = https://x\n{key}sso_region=r\nsso_account_id=1\nsso_role_name=r\n"), "sso_start_url"),
+        (
+            format!("sso_session=corp\nsso_account_id=1\nsso_role_name=r\n[sso-session corp]\nsso_region = r\n{key}"),
+            "sso_region",
+        ),
+    ] {
+        let unfit = recipe_of(&format!("[profile a]\n{config}"), "a").await.err();
+        let Some(Unfit::Broken(reason)) = unfit else { panic!("{config}: {unfit:?}") };
+        let part = format!("{name} ");
+        assert!(reason.contains(&part) && reason.contains("goes on in an indented line"), "{config}: {reason}");
+        assert!(!reason.contains("hunter2") && !reason.contains('\n'), "{reason}");
+    }
+}
