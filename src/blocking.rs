@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{ATTEMPTS, Instances, Limits};
-use crate::flight::Outcome;
+use crate::flight::{Outcome, Watch};
 use crate::plan::Origin;
 use crate::pool;
-use crate::resolver::{Lookup, Resolver, pick};
+use crate::resolver::{Lookup, Resolver, lock, pick};
 use crate::secret::Secret;
 
 /// Runs a future to its end on this thread; the future bounds its own time. Threads that looked names up or read files for it
@@ -29,6 +29,15 @@ pub fn run<T>(future: impl Future<Output = T>) -> Result<T> {
 }
 
 impl Resolver {
+    /// Blocks this thread until a flight has landed; its own deadline bounds that.
+    pub fn wait(&self, ticket: u64) {
+        let watch = lock(&self.flights).watch(ticket);
+        if let Watch::UnderWay(landing) = watch {
+            // An error says that the engine is gone, and the flight with it.
+            let _ = landing.blocking_recv();
+        }
+    }
+
     /// Resolves references on this thread, blocking it; for phases in which nobody else waits. Misses, and values whose
     /// time is over, are fetched side by side, each document once. No thread is left.
     pub fn fetch_blocking(self: &Arc<Self>, references: &[Vec<u8>]) -> Vec<Result<Arc<Secret>>> {

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::backend::Descriptor;
+use crate::cache::Found;
 use crate::config::entity::Entity;
 use crate::config::{Listed, Referred};
 use crate::error::Result;
+use crate::plan::Plan;
 use crate::reference::is_reference;
-use crate::resolver::{Lookup, Resolver};
+use crate::resolver::{Lookup, Resolver, lock, pick};
 
 impl Resolver {
     /// Puts these in the place of all entities that are not from the declarative file; `place` is where they stand, for
@@ -18,7 +20,7 @@ impl Resolver {
         let mut referred = Referred::default();
         for entity in entities.iter().flatten() {
             for reference in credentials(entity) {
-                let found = self.lookup(reference.as_bytes()).and_then(|found| match found {
+                let found = self.lookup_trusted(reference.as_bytes()).and_then(|found| match found {
                     Lookup::Value(value) => Ok((*value.secret).clone()),
                     Lookup::Miss(plan) => Err(plan.origin.would_block()),
                 });
@@ -26,7 +28,20 @@ impl Resolver {
             }
         }
         let next = self.config().read_entities(entities, place, &referred);
+        if self.config().note_live_credentials(&referred) {
+            lock(&self.plans).clear();
+            self.bump();
+        }
         self.change(next)
+    }
+
+    /// `lookup` for a reference of the operator's, which may name credentials of ours, and a vault that is asked on the spot.
+    fn lookup_trusted(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
+        let plan = Arc::new(Plan::of(reference, self.config())?);
+        match self.look(&plan.origin) {
+            Found::Fresh(document) => pick(&plan, &document, false).map(Lookup::Value),
+            _ => self.miss(plan),
+        }
     }
 
     /// The reference by which a strategy of Kong's asks for a document.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::admin::{Answer, Api, Request, admits};
+use crate::admin::{Answer, Api, Asker, Hearing, Request, admits, hears};
 use crate::backend::ALL;
 use crate::config::{Listed, entity};
 use crate::error::Result;
@@ -154,10 +154,16 @@ impl Resolver {
         Node::of_this_process().map(|node| node.name(parts)).unwrap_or_default()
     }
 
-    /// Whether the Admin API hears somebody who shows that token.
+    /// Whether a token is the one that the Admin API wants to be shown, if it wants one.
     pub fn admits(&self, token: Option<&[u8]>) -> Result<bool> {
         let wanted = self.config().admin_token.as_ref().map_err(Clone::clone)?;
         Ok(admits(wanted.as_ref(), token))
+    }
+
+    /// Whether the Admin API hears somebody. An error hears nobody.
+    pub fn hears(&self, asker: &Asker<'_>) -> Result<Hearing> {
+        let wanted = self.config().admin_token.as_ref().map_err(Clone::clone)?;
+        Ok(hears(wanted.as_ref(), asker))
     }
 
     /// Answers requests of the Admin API, in their order and at once. It blocks.

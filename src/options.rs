@@ -80,6 +80,8 @@ pub struct Opt {
     pub holds: Holds,
     /// It says where something goes, though it may hold a credential.
     pub leads: bool,
+    /// It keeps people out: a value that is empty isn't the same as none, but a mistake.
+    pub guards: bool,
     /// Whether a reference's query may set it. Never for what says where the vault is or who we are.
     pub overridable: bool,
     /// Other spellings that Kong's documentation uses.
@@ -99,6 +101,7 @@ impl Opt {
             sensitive: false,
             holds: Holds::Plain,
             leads: false,
+            guards: false,
             overridable: false,
             aliases: &[],
             help,
@@ -142,6 +145,11 @@ impl Opt {
 
     pub const fn leads(mut self) -> Self {
         self.leads = true;
+        self
+    }
+
+    pub const fn guards(mut self) -> Self {
+        self.guards = true;
         self
     }
 
@@ -295,10 +303,16 @@ pub const OWN: &[Opt] = &[
     Opt::new(
         "vault_admin_token",
         Type::Text,
-        "what the standalone Admin API wants to be shown; none: it asks for nothing",
+        "what the standalone Admin API wants to be shown; none: it hears everybody on this machine but browsers",
     )
     .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces")
-    .sensitive(),
+    .sensitive()
+    .guards(),
+    Opt::new(
+        "vault_env_allow_credentials",
+        Type::List,
+        "environment variables that hold credentials of kong-vault's own, and that references may read all the same",
+    ),
     Opt::new(
         "vault_strict_compatibility",
         Type::Boolean,

@@ -153,6 +153,11 @@ impl Origin {
         self.hash
     }
 
+    /// Whether a reference may read it that somebody else than the operator wrote.
+    pub fn may_be_read(&self, config: &Config) -> Result<()> {
+        config.admits_reading(&self.instance.vault, self.descriptor, &self.settings, &self.ask)
+    }
+
     /// How error texts call the vault.
     pub fn label(&self) -> String {
         format!("{} vault ({})", self.descriptor.name, self.instance.vault)

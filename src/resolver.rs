@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::fetch::{Done, Instances, Limits};
-use crate::flight::{Boarding, Flights, Outcome, Purpose, Watch};
+use crate::flight::{Boarding, Flights, Outcome, Purpose};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::plan::{InstanceKey, Origin, Plan};
@@ -57,6 +57,8 @@ pub struct Value {
 pub struct Resolver {
     config: Config,
     environment: Environment,
+    /// Whether the operator writes the references, who may name credentials of ours.
+    pub(crate) trusted: bool,
     pub(crate) plans: Mutex<LruCache<Box<[u8]>, Arc<Plan>>>,
     pub(crate) cache: Mutex<Cache<Arc<Origin>>>,
     pub(crate) flights: Mutex<Flights<Arc<Origin>, InstanceKey>>,
@@ -98,6 +100,7 @@ impl Resolver {
             flushed_at: Mutex::default(),
             config,
             environment,
+            trusted: false,
         }
     }
 
@@ -117,6 +120,9 @@ impl Resolver {
             return Ok(Arc::clone(plan));
         }
         let plan = Arc::new(Plan::of(reference, &self.config)?);
+        if !self.trusted {
+            plan.origin.may_be_read(&self.config)?;
+        }
         if reference.len() <= LONGEST_KEPT {
             plans.put(reference.into(), Arc::clone(&plan));
         }
@@ -171,7 +177,7 @@ impl Resolver {
         }
     }
 
-    fn miss(self: &Arc<Self>, plan: Arc<Plan>) -> Result<Lookup> {
+    pub(crate) fn miss(self: &Arc<Self>, plan: Arc<Plan>) -> Result<Lookup> {
         self.metrics.misses.inc();
         if !plan.origin.descriptor.immediate {
             return Ok(Lookup::Miss(plan));
@@ -206,15 +212,6 @@ impl Resolver {
             _ => false,
         };
         pick(&plan, &document, kept && self.rotation.runs()).map(Some)
-    }
-
-    /// Blocks this thread until a flight has landed; its own deadline bounds that.
-    pub fn wait(&self, ticket: u64) {
-        let watch = lock(&self.flights).watch(ticket);
-        if let Watch::UnderWay(landing) = watch {
-            // An error says that the engine is gone, and the flight with it.
-            let _ = landing.blocking_recv();
-        }
     }
 
     /// Whether a flight or a job is not to be waited for any more.

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::admin::{Asker, Hearing};
 use crate::bootstrap;
 use crate::config::Source;
 use crate::environment::Environment;
@@ -20,6 +21,8 @@ pub struct Vm {
     watch: Arc<Watch>,
     /// What is wrong with `vault_data_dir`.
     unfollowed: OnceLock<Error>,
+    /// What is wrong with what was to configure it, where that says who is heard by the Admin API.
+    unheard: OnceLock<Error>,
     loaded: Loaded,
 }
 
@@ -72,6 +75,7 @@ impl Vm {
             generation: Arc::new(AtomicU32::new(1)),
             watch: Arc::default(),
             unfollowed: OnceLock::new(),
+            unheard: OnceLock::new(),
             loaded: Loaded::now(),
         }
     }
@@ -92,10 +96,27 @@ impl Vm {
         });
         if late {
             let text = "kong.vault is configured already: call configure once, in init_by_lua, before the first secret is asked for";
-            return Err(Error::new(Kind::Config, text));
+            let error = Error::new(Kind::Config, text);
+            if conf.contains_key("vault_admin_token") {
+                self.hear_nobody(error.clone());
+            }
+            return Err(error);
         }
         settled.as_ref().map_err(Clone::clone)?.config().check()?;
         self.unfollowed.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Has the Admin API hear nobody: a token that was to be asked for can't be.
+    pub fn hear_nobody(&self, why: Error) {
+        let _ = self.unheard.set(why);
+    }
+
+    /// Whether the Admin API hears somebody. An error hears nobody.
+    pub fn hears(&self, asker: &Asker<'_>) -> Result<Hearing> {
+        match self.unheard.get() {
+            Some(error) => Err(error.clone()),
+            None => self.resolver()?.hears(asker),
+        }
     }
 
     /// The resolver; without `configure`, the environment alone configures it.

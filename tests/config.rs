@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kong_vault::backend::{Backend, Descriptor, Setup};
+use kong_vault::backend::{ALL, Backend, Descriptor, Setup};
 use kong_vault::config::{Config, Referred, Source};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Kind, Result};
@@ -127,6 +127,38 @@ fn an_invalid_value_is_named_with_its_source_and_what_is_accepted() {
         says(&text, parts);
         says(&text, &[&format!("set by environment variable {variable},")]);
     }
+}
+
+#[test]
+fn an_empty_admin_token_hears_nobody_whatever_else_is_set() {
+    let token = "vault_admin_token";
+    for blank in ["", " ", "\t\r\n", "\u{a0}"] {
+        let cases: [(Pairs<'_>, Pairs<'_>, &str); 5] = [
+            (&[], &[("KONG_VAULT_ADMIN_TOKEN", blank)], "environment variable KONG_VAULT_ADMIN_TOKEN"),
+            (&[(token, "s3cret")], &[("KONG_VAULT_ADMIN_TOKEN", blank)], "environment variable KONG_VAULT_ADMIN_TOKEN"),
+            (&[(token, "s3cret")], &[("KONG_vault_admin_token", blank)], "environment variable KONG_vault_admin_token"),
+            (&[(token, blank)], &[], "configure key vault_admin_token"),
+            (&[(token, blank)], &[("KONG_VAULT_ADMIN_TOKEN", "s3cret")], "configure key vault_admin_token"),
+        ];
+        for (conf, environment, source) in cases {
+            let config = load(conf, environment).unwrap();
+            let text = config.admin_token.as_ref().expect_err("nobody is heard").to_string();
+            says(&text, &["option vault_admin_token", source, "is empty"]);
+            says(&flaw(conf, environment), &["option vault_admin_token", source]);
+            assert!(settings(&config, "{vault://env/a}").is_ok(), "the vaults are usable");
+        }
+    }
+    for wrong in ["two words", "ünicode", "a\nb"] {
+        let config = load(&[(token, wrong)], &[]).unwrap();
+        assert!(config.admin_token.is_err() && config.check().is_err(), "{wrong}");
+    }
+    let file = |value: &str| {
+        let keys = map(&[(token, value)]);
+        Config::load_with(&keys, Source::File("/etc/kong.conf"), &Environment::default(), ALL, &Referred::default())
+    };
+    says(&file(" ").unwrap().admin_token.unwrap_err().to_string(), &["key vault_admin_token in /etc/kong.conf"]);
+    assert!(file("s3cret").unwrap().admin_token.unwrap().is_some());
+    assert!(load(&[], &[]).unwrap().admin_token.unwrap().is_none());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The folder of entities: whole at any time, whoever writes it and whoever is killed while writing.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::atomic::Ordering;
@@ -100,6 +100,102 @@ fn a_folder_that_cannot_be_used_says_what_to_do() {
     std::os::unix::fs::symlink(&target, folder.path().join(".changes")).unwrap();
     assert!(Store::open(folder.path().to_str().unwrap()).is_err());
     assert_eq!(std::fs::read(&target).unwrap(), b"");
+}
+
+fn mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Why the folder can't be opened, nor used by those who have opened it before.
+#[track_caller]
+fn refused(folder: &Path, before: &Store, why: &str) {
+    let opened = Store::open(folder.to_str().unwrap()).unwrap_err().to_string();
+    let read = before.read().unwrap_err().to_string();
+    let changed = before.change(|_| Edit::Changed(())).unwrap_err().to_string();
+    for text in [opened, read, changed] {
+        assert!(text.contains(why) && text.contains("vault_data_dir") && !text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_folder_that_everybody_may_write_to_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    put(&store, record("mine", 1));
+    for bad in [0o777, 0o1777, 0o702, 0o2773] {
+        mode(folder.path(), bad);
+        refused(folder.path(), &store, "every user may write to it");
+    }
+    // A group is whom the operator shares it with.
+    for good in [0o700, 0o755, 0o770, 0o2775] {
+        mode(folder.path(), good);
+        open(folder.path());
+        assert_eq!(numbers(&store.read().unwrap().vaults).len(), 1);
+    }
+}
+
+#[test]
+fn files_that_others_have_made_or_may_write_to_are_refused() {
+    for name in ["vaults.json", ".lock", ".changes"] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        put(&store, record("mine", 1));
+        let path = folder.path().join(name);
+        let read_refused = |why: &str| match name {
+            "vaults.json" => {
+                let text = store.read().unwrap_err().to_string();
+                assert!(text.contains(why) && text.contains("vaults.json"), "{text}");
+                let text = store.change(|_| Edit::Changed(())).unwrap_err().to_string();
+                assert!(text.contains(why), "{text}");
+            }
+            _ => {
+                let text = Store::open(folder.path().to_str().unwrap()).unwrap_err().to_string();
+                assert!(text.contains(why) && text.contains(name), "{text}");
+            }
+        };
+        for bad in [0o666, 0o620, 0o602] {
+            mode(&path, bad);
+            read_refused("others than its owner may write");
+        }
+        mode(&path, 0o600);
+        // Only root can give a file away.
+        if chown(&path, Some(4242), Some(4242)).is_ok() {
+            read_refused("belongs to another user");
+            chown(folder.path(), Some(4242), Some(4242)).unwrap();
+            assert!(store.read().is_ok(), "the folder's owner is whom it is for");
+            chown(&path, Some(0), Some(0)).unwrap();
+            assert!(store.read().is_ok(), "root may do everything anyway");
+        }
+    }
+}
+
+#[test]
+fn entities_are_read_from_a_regular_file_alone() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let target = elsewhere.path().join("vaults.json");
+    std::fs::write(&target, r#"{"vaults":[]}"#).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let path = folder.path().join("vaults.json");
+    symlink(&target, &path).unwrap();
+    assert!(store.read().is_err() && store.change(|_| Edit::Changed(())).is_err());
+    std::fs::remove_file(&path).unwrap();
+    // Nobody writes to it: it must not be waited for.
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let text = store.read().unwrap_err().to_string();
+    assert!(text.contains("no regular file"), "{text}");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(store.read().is_err());
+    std::fs::remove_dir(&path).unwrap();
+    assert!(store.read().is_ok());
+    // The folder itself may be a link of the operator's, and not one of another user's.
+    let link = elsewhere.path().join("link");
+    symlink(folder.path(), &link).unwrap();
+    let linked = open(&link);
+    if std::os::unix::fs::lchown(&link, Some(4242), Some(4242)).is_ok() {
+        refused(&link, &linked, "a symbolic link of another user's");
+    }
 }
 
 #[test]

@@ -138,7 +138,11 @@ function _M.configure(conf)
     end
     texts[key] = settings.as_text(value)
     if texts[key] == nil then
-      return nil, ("configure key %s takes a string, number, boolean or list, not a %s"):format(key, type(value))
+      local err = ("configure key %s takes a string, number, boolean or list, not a %s"):format(key, type(value))
+      if conf.vault_admin_token ~= nil then
+        native.vm:hear_nobody(err)
+      end
+      return nil, err
     end
   end
   return native.vm:configure(texts)

@@ -5,6 +5,7 @@ mod answer;
 mod body;
 mod entity;
 mod form;
+mod hearing;
 mod key;
 mod list;
 mod mask;
@@ -13,16 +14,14 @@ mod write;
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode;
-use ring::hmac;
-use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
 use crate::backend::Descriptor;
 use crate::error::Kind;
 pub use crate::redact::MASK;
-use crate::secret::Secret;
 use crate::store::{Edit, Record, Store};
 pub use answer::Answer;
+pub use hearing::{Asker, Hearing, admits, hears};
 use key::Key;
 
 /// The largest body, in bytes.
@@ -31,7 +30,7 @@ pub const LIMIT: u64 = 1024 * 1024;
 const OF_ALL: &str = "GET, HEAD, OPTIONS, POST";
 const OF_ONE: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT";
 
-/// A request. Its token has been looked at before, by `admits`.
+/// A request. Its token has been looked at before, by `hears`.
 #[derive(Debug)]
 pub struct Request {
     pub method: String,
@@ -59,14 +58,6 @@ pub struct Api<'a> {
     pub backends: &'a [&'static Descriptor],
     /// Whether a prefix belongs to the declarative file, which this API doesn't change.
     pub is_fixed: &'a dyn Fn(&str) -> bool,
-}
-
-/// Whether somebody who shows that token may ask at all. The comparison takes equally long wherever they differ.
-pub fn admits(wanted: Option<&Secret>, shown: Option<&[u8]>) -> bool {
-    let Some(wanted) = wanted else { return true };
-    let Ok(key) = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()) else { return false };
-    let tag = hmac::sign(&key, wanted.as_bytes());
-    shown.is_some_and(|shown| hmac::verify(&key, shown, tag.as_ref()).is_ok())
 }
 
 impl Api<'_> {
@@ -189,16 +180,6 @@ mod tests {
         assert_eq!(route("/vaults/vaults/vaults"), one("/vaults/vaults", "vaults"));
         for path in ["", "/", "vaults", "/vault", "/vaults/a/b", "/vaultsx", "/vaults//a/", "/vaults/../../etc"] {
             assert_eq!(route(path), None, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_token_is_asked_for_where_there_is_one() {
-        let wanted = Secret::new("hunter2");
-        assert!(admits(None, None) && admits(None, Some(b"x")));
-        assert!(admits(Some(&wanted), Some(b"hunter2")));
-        for shown in [None, Some(&b""[..]), Some(b"hunter"), Some(b"hunter22")] {
-            assert!(!admits(Some(&wanted), shown));
         }
     }
 }

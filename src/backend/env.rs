@@ -8,6 +8,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::options::{Opt, Type};
 use crate::redact;
+use crate::settings::Settings;
 
 /// What the variable with the version before is called besides.
 const PREVIOUS: &str = "_PREVIOUS";
@@ -20,6 +21,17 @@ const OPTIONS: &[Opt] =
 
 pub const DESCRIPTOR: Descriptor =
     Descriptor { name: "env", title: "environment variables", options: OPTIONS, needs: &[], immediate: true, build };
+
+/// The variable that is asked for; `None` for a version that there can't be.
+pub fn variable(settings: &Settings, ask: &Ask) -> Option<String> {
+    let prefix = settings.text("prefix").unwrap_or_default();
+    let name = format!("{prefix}{}", ask.resource).to_ascii_uppercase().replace('-', "_");
+    match ask.version {
+        None | Some(1) => Some(name),
+        Some(2) => Some(name + PREVIOUS),
+        Some(_) => None,
+    }
+}
 
 struct Env {
     vault: String,

@@ -128,6 +128,9 @@ impl std::fmt::Debug for Descriptor {
 /// Every backend there is.
 pub const ALL: &[&Descriptor] = &[&env::DESCRIPTOR, &hcv::DESCRIPTOR, &aws::DESCRIPTOR];
 
+/// Variables of the environment, other than those of options, that hold credentials for vaults.
+pub const CREDENTIALS: &[&[&str]] = &[http::CREDENTIALS, iam::CREDENTIALS, hcv::CREDENTIALS];
+
 /// The backend of that name.
 pub fn find(name: &str) -> Option<&'static Descriptor> {
     ALL.iter().copied().find(|descriptor| descriptor.name == name)

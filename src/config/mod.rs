@@ -2,6 +2,7 @@
 //! environment, which wins over them as in Kong; for a vault entity, its own config instead of those two; and, where an
 //! option allows it, a reference's query.
 
+mod credentials;
 pub mod declarative;
 pub mod entity;
 mod needs;
@@ -23,6 +24,7 @@ use crate::options::OWN;
 use crate::reference::{Reference, is_reference};
 use crate::secret::Secret;
 use crate::settings::{Sealed, Settings};
+use credentials::Credentials;
 pub use declarative::LIMIT as LARGEST_FILE;
 pub use referred::Referred;
 pub use source::Source;
@@ -52,9 +54,11 @@ pub struct Config {
     pub idle_ttl: Duration,
     /// Where entities are kept that may change.
     pub data_dir: Option<String>,
-    /// What the Admin API wants to be shown; an error where that is a reference without a value: then nobody is heard.
+    /// What the Admin API wants to be shown; an error where that is empty, or a reference without a value: then nobody is
+    /// heard.
     pub admin_token: Result<Option<Secret>>,
     strict_compatibility: bool,
+    credentials: Credentials,
     vaults: Vaults,
     /// The first thing that is wrong anywhere.
     flaw: Option<Error>,
@@ -92,11 +96,14 @@ impl Config {
             let entry = |option| Written { option, value: value.map(Cow::Borrowed), source: *source };
             if let Some(opt) = OWN.iter().find(|opt| opt.is_called(key)) {
                 match written::put(&mut own, opt, "", &entry(key), referred) {
+                    // Nobody gets in, however weak the source: what else it stands in for is not known. The vaults are
+                    // usable.
+                    Err(error) if opt.guards => {
+                        tokens_flaw.get_or_insert_with(|| error.clone());
+                        flaw.get_or_insert(error);
+                    }
                     // Whoever loads this will know what it stands for, and load it again.
                     Err(error) if value.is_some_and(|value| is_reference(value.as_bytes())) => {
-                        if opt.name == "vault_admin_token" {
-                            tokens_flaw = Some(error.clone());
-                        }
                         flaw.get_or_insert(error);
                     }
                     put => put?,
@@ -118,6 +125,7 @@ impl Config {
             data_dir: own.text("vault_data_dir").map(str::to_owned),
             admin_token: tokens_flaw.map_or_else(|| Ok(own.secret("vault_admin_token").cloned()), Err),
             strict_compatibility: own.boolean("vault_strict_compatibility"),
+            credentials: Credentials::new(own.list("vault_env_allow_credentials")),
             vaults: Vaults::new(enabled(own.list("vaults"), &vaults_set_by, backends)?),
             flaw,
         };
@@ -129,6 +137,7 @@ impl Config {
         if let Some(path) = own.text("vault_declarative_config") {
             config.add_entities(path, backends, referred)?;
         }
+        config.note_credentials(referred);
         Ok(config)
     }
 

@@ -13,6 +13,7 @@ use crate::secret::Secret;
 pub struct Referred {
     known: BTreeMap<String, Result<Secret>>,
     wanted: Mutex<BTreeSet<String>>,
+    credentials: Mutex<BTreeSet<String>>,
 }
 
 impl fmt::Debug for Referred {
@@ -35,6 +36,16 @@ impl Referred {
                 Some(secret.as_str().ok_or_else(|| Error::new(Kind::Config, "its value is no UTF-8 text")))
             }
         }
+    }
+
+    /// Notes that a reference stands in the place of a credential.
+    pub fn note_credential(&self, reference: &str) {
+        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).insert(reference.to_owned());
+    }
+
+    /// The references that stand in the place of credentials.
+    pub fn credentials(&self) -> BTreeSet<String> {
+        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What was looked for and is not known, or has failed.

@@ -71,6 +71,9 @@ pub fn put(
 ) -> Result<()> {
     let invalid = || wrong::value(opt, backend, entry);
     let value = entry.value.as_deref().ok_or_else(invalid)?;
+    if opt.guards && value.trim().is_empty() {
+        return Err(wrong::blank(opt, backend, entry));
+    }
     let mut value = if entry.source.is_padded() { value.trim() } else { value };
     if value.is_empty() && opt.default.is_none() && !matches!(entry.source, Source::Reference) {
         settings.unset(opt.name);
@@ -79,6 +82,9 @@ pub fn put(
     if is_reference(value.as_bytes()) {
         if !takes_reference(opt, entry.source, value) {
             return Err(wrong::a_reference(opt, backend, entry));
+        }
+        if opt.sensitive {
+            referred.note_credential(value);
         }
         value = match referred.find(value) {
             None => return Err(wrong::unresolved(opt, backend, entry, None)),

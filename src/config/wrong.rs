@@ -46,6 +46,15 @@ pub fn value(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
     config(format!("value{shown} of {option}, set by {source}, is not accepted: it has to be {}", opt.accepts()))
 }
 
+/// For an empty value of what keeps people out: a template with a variable that is not set makes one.
+pub fn blank(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
+    let (option, source) = (option_of(opt, backend), set_by(backend, entry));
+    config(format!(
+        "value of {option}, set by {source}, is empty, which lets nobody in: give it a value ({}), or don't set it at all",
+        opt.accepts()
+    ))
+}
+
 pub fn a_reference(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));
     match entry.source {

@@ -7,7 +7,8 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{Native, or_error};
-use crate::admin::{Body, LIMIT, Request};
+use crate::admin::{Asker, Body, Hearing, LIMIT, Request};
+use crate::error::{Error, Kind};
 
 /// Adds functions to the module.
 pub fn functions(lua: &Lua, module: &Table) -> mlua::Result<()> {
@@ -28,13 +29,26 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
         Ok(this.0.resolver().is_ok_and(|resolver| resolver.is_known(&reference.as_bytes())))
     });
     methods.add_method("admin_limit", |_, _, ()| Ok(LIMIT));
-    methods.add_method("admits", |lua, this, token: Option<LuaString>| {
+    type Asking = (Option<LuaString>, Vec<LuaString>, Vec<LuaString>);
+    methods.add_method("hears", |lua, this, (token, hosts, headers): Asking| {
         let token = token.map(|it| Zeroizing::new(it.as_bytes().to_vec()));
-        let admits = this.0.resolver().and_then(|resolver| resolver.admits(token.as_ref().map(|it| it.as_slice())));
-        match admits {
-            Ok(admits) => admits.into_lua_multi(lua),
-            Err(error) => (Nil, error.to_string()).into_lua_multi(lua),
+        let bytes = |list: &[LuaString]| list.iter().map(|it| it.as_bytes().to_vec()).collect::<Vec<_>>();
+        let (hosts, headers) = (bytes(&hosts), bytes(&headers));
+        let asker = Asker {
+            token: token.as_ref().map(|it| it.as_slice()),
+            hosts: hosts.iter().map(Vec::as_slice).collect(),
+            headers: headers.iter().map(Vec::as_slice).collect(),
+        };
+        match this.0.vm.hears(&asker) {
+            Ok(Hearing::Heard) => true.into_lua_multi(lua),
+            Ok(Hearing::Unauthorized) => (false, 401, "Unauthorized").into_lua_multi(lua),
+            Ok(Hearing::Refused(why)) => (false, 403, why).into_lua_multi(lua),
+            Err(error) => (false, 503, error.to_string()).into_lua_multi(lua),
         }
+    });
+    methods.add_method("hear_nobody", |_, this, why: String| {
+        this.0.vm.hear_nobody(Error::new(Kind::Config, why));
+        Ok(())
     });
     type Asked = (String, LuaString, Option<LuaString>, Option<LuaString>, Option<PathBuf>);
     methods.add_method("administer", |lua, this, (method, target, content_type, body, file): Asked| {

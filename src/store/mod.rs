@@ -8,9 +8,10 @@
 //! Everything here blocks, and is for the engine's threads, or for a time at which nobody is served.
 
 pub mod beacon;
+mod ownership;
 pub mod record;
 
-use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -69,13 +70,11 @@ impl Store {
     /// Opens a folder, which has to be there.
     pub fn open(folder: &str) -> Result<Store> {
         let folder = PathBuf::from(folder);
-        let opened = std::fs::metadata(&folder).and_then(|metadata| match metadata.is_dir() {
-            false => Err(ErrorKind::NotADirectory.into()),
-            true => {
-                create(&folder, LOCK)?;
-                Beacon::map(&create(&folder, BEACON)?)
-            }
-        });
+        let open = || {
+            create(&folder, LOCK)?;
+            Beacon::map(&create(&folder, BEACON)?)
+        };
+        let opened = open();
         match opened {
             Ok(beacon) => Ok(Store { folder, beacon }),
             Err(err) => Err(unusable(&folder, "can't be used", &err)),
@@ -156,7 +155,12 @@ impl Store {
         }
         let path = self.folder.join(ENTITIES);
         let mut text = Zeroizing::new(Vec::new());
-        let read = File::open(&path).and_then(|file| {
+        let folder =
+            ownership::folder(&self.folder).map_err(|err| unusable(&self.folder, "can't be used any more", &err))?;
+        // A pipe would not be waited for, and a link not be followed.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
+        let read = OpenOptions::new().read(true).custom_flags(flags).open(&path).and_then(|file| {
+            ownership::check(&file, ENTITIES, &folder)?;
             // At once as large as it gets: growing would leave copies that nobody wipes.
             text.reserve_exact(usize::try_from(file.metadata()?.len().min(LIMIT)).unwrap_or_default() + 1);
             file.take(LIMIT + 1).read_to_end(&mut text)
@@ -210,10 +214,12 @@ impl Store {
 /// Opens a file for reading and writing, and makes it where it isn't there: for its owner alone, who is the folder's
 /// owner, also where nginx's master makes it, which is root.
 fn create(folder: &Path, name: &str) -> io::Result<File> {
+    let owner = ownership::folder(folder)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(folder.join(name))?;
-    let (owner, made): (Metadata, Metadata) = (std::fs::metadata(folder)?, file.metadata()?);
+    ownership::check(&file, name, &owner)?;
+    let made = file.metadata()?;
     // A second name would be another's file that somebody has linked here to have it given away.
     if !made.is_file() || made.nlink() != 1 {
         return Err(io::Error::other(format!("its {name} is no file of its own")));

@@ -47,6 +47,22 @@ local function token()
   return scheme and scheme:lower() == "bearer" and credentials or nil
 end
 
+-- The hosts that a request names, and the names of its headers. Each header counts, however many there are.
+local function origin()
+  local hosts, names = {}, {}
+  for name, value in pairs(ngx.req.get_headers(0)) do
+    names[#names + 1] = name
+    if name == "host" then
+      hosts = type(value) == "table" and value or { value }
+    end
+  end
+  -- The first line's, where that has one. nginx puts a name of the server's own in the place of none.
+  if #hosts > 0 then
+    hosts[#hosts + 1] = ngx.var.host
+  end
+  return hosts, names
+end
+
 -- The body, or the file that nginx wrote it to.
 local function body()
   ngx.req.read_body()
@@ -60,9 +76,9 @@ end
 --- Answers a request.
 -- Phases: content.
 function _M.serve()
-  local admitted, err = native.vm:admits(token())
-  if not admitted then
-    return say(err and 500 or 401, err or "Unauthorized")
+  local heard, refusal, err = native.vm:hears(token(), origin())
+  if not heard then
+    return say(refusal, err)
   end
   local method, data, file = ngx.req.get_method(), nil, nil
   if HAS_BODY[method] then

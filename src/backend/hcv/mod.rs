@@ -32,6 +32,9 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     build,
 };
 
+/// Variables that hold credentials: those of the vaults' own tools, and of Azure's managed identities.
+pub const CREDENTIALS: &[&str] = &["VAULT_TOKEN", "BAO_TOKEN", "IDENTITY_HEADER"];
+
 struct Hcv {
     api: Arc<Api>,
     mount: String,

@@ -29,6 +29,9 @@ use crate::secret::Secret;
 pub use client::Client;
 pub use pem::Pem;
 
+/// Variables that may hold credentials: a proxy's URL may have a password in it.
+pub const CREDENTIALS: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+
 /// The longest answer that is read, in bytes: far above any secret (AWS: 64 KiB), far below what could hurt a worker.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 

@@ -32,5 +32,16 @@ pub use region::{REGION, set};
 pub use sign::{signed, unsigned};
 pub use sts::{Role, SESSION, caller_identity};
 
+/// Variables that hold credentials of AWS's, by all names that its tools have for them.
+pub const CREDENTIALS: &[&str] = &[
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_ACCESS_KEY",
+    "AWS_SECRET_KEY",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+];
+
 /// How error texts call the first source.
 pub const ENVIRONMENT: &str = "the environment";

@@ -120,7 +120,10 @@ impl Checking<'_> {
                 Kind::Text { .. } => {
                     let Some(text) = tree.text(id) else { continue };
                     if is_reference(text.as_bytes()) {
-                        let found = Found { place: self.place(id), what: tree.path(id), reference: text.to_owned() };
+                        // Entities are the operator's.
+                        let (place, what) = (self.place(id), tree.path(id));
+                        let of_operator = what.starts_with("vaults[");
+                        let found = Found { place, what, reference: text.to_owned(), of_operator };
                         self.checked.references.push(found);
                     } else if let Some(why) = look_alike(text).filter(|_| !tree.is_key(id)) {
                         self.odd(id, tree.path(id), why);

@@ -54,7 +54,7 @@ impl Setting {
     }
 
     fn found(&self, reference: &str) -> Found {
-        Found { place: self.place.clone(), what: self.name.clone(), reference: reference.to_owned() }
+        Found { place: self.place.clone(), what: self.name.clone(), reference: reference.to_owned(), of_operator: true }
     }
 }
 

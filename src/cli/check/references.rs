@@ -21,6 +21,8 @@ pub struct Found {
     /// The key or field whose value it is.
     pub what: String,
     pub reference: String,
+    /// Whether it is the operator's own, who may name credentials of ours.
+    pub of_operator: bool,
 }
 
 /// With how many names an unknown one is compared.
@@ -63,8 +65,15 @@ pub fn judge(found: &[Found], settings: &Settings, entities: &Entities, whole: b
         fetch(&mut verdicts, settings, entities);
     }
     let (mut rows, mut mistakes) = (Vec::new(), Mistakes::default());
+    let unreadable = |it: &Found| {
+        let plan = Plan::of(it.reference.as_bytes(), &config).ok().filter(|_| !it.of_operator)?;
+        plan.origin.may_be_read(&config).err()
+    };
     let row = |it: &Found, say_more: bool| match &verdicts[it.reference.as_str()] {
-        Ok(()) => it.place.good(what(it)),
+        Ok(()) => match unreadable(it) {
+            Some(error) => it.place.wrong(what(it), error.to_string()),
+            None => it.place.good(what(it)),
+        },
         Err(error) if error.kind() == Kind::UnknownVault => {
             let name = parse(it.reference.as_bytes()).map(|parsed| parsed.name).unwrap_or_default();
             let more = say_more.then(|| unknown(&String::from_utf8_lossy(&name), entities)).flatten();
@@ -128,7 +137,10 @@ fn fetch(verdicts: &mut HashMap<&str, Result<()>>, settings: &Settings, entities
         Ok(config) => config,
         Err(error) => return wanted.into_iter().for_each(|it| drop(verdicts.insert(it, Err(error.clone())))),
     };
-    let resolver = Arc::new(Resolver::new(config, settings.environment().clone(), Arc::new(AtomicU32::new(0))));
+    let mut resolver = Resolver::new(config, settings.environment().clone(), Arc::new(AtomicU32::new(0)));
+    // What only the operator's may read has been judged.
+    resolver.trusted = true;
+    let resolver = Arc::new(resolver);
     resolver.replace_entities(listed(entities, true), "the file");
     let references: Vec<_> = wanted.iter().map(|it| it.as_bytes().to_vec()).collect();
     for (it, answer) in wanted.into_iter().zip(resolver.fetch_blocking(&references)) {

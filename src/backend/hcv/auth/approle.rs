@@ -34,6 +34,19 @@ pub struct AppRole {
     known: Mutex<Option<(Secret, Secret)>>,
 }
 
+/// Why a wrapping token was not opened.
+enum Closed {
+    /// Nobody can open it any more.
+    Spent(Error),
+    Refused(Error),
+}
+
+impl std::convert::From<Error> for Closed {
+    fn from(error: Error) -> Self {
+        Closed::Refused(error)
+    }
+}
+
 enum From {
     Value(Secret),
     File(PathBuf),
@@ -85,7 +98,7 @@ impl AppRole {
                 Ok(found)
             }
             // Another worker may have been faster.
-            Err(error) if error.kind() == Kind::Denied => {
+            Err(Closed::Spent(error)) => {
                 for _ in 0..LOOKS {
                     tokio::time::sleep(PAUSE).await;
                     if let Some(found) = self.opened(&given) {
@@ -94,7 +107,7 @@ impl AppRole {
                 }
                 Err(error)
             }
-            Err(error) => Err(error),
+            Err(Closed::Refused(error)) => Err(error),
         }
     }
 
@@ -110,8 +123,10 @@ impl AppRole {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn unwrap(&self, token: &Secret) -> Result<Secret> {
-        let refuse = |kind, text: &str| self.api.error(&self.api.base, kind, text).of_login();
+    async fn unwrap(&self, token: &Secret) -> std::result::Result<Secret, Closed> {
+        let error = |kind, text: &str| self.api.error(&self.api.base, kind, text).of_login();
+        let refuse = |kind, text: &str| Closed::Refused(error(kind, text));
+        let spent = |status| Closed::Spent(error(Kind::Denied, &spent(status)));
         let header = sensitive(token.as_bytes()).ok_or_else(|| {
             refuse(Kind::Config, "the wrapped secret id is no wrapping token, which is printable ASCII without spaces")
         })?;
@@ -137,7 +152,7 @@ impl AppRole {
                      is a vault, and that nothing on the way changes its answers (status 200)",
                 ));
             }
-            _ if matches!(status, 400 | 403 | 404) => return Err(refuse(Kind::Denied, &spent(status))),
+            _ if matches!(status, 400 | 403 | 404) => return Err(spent(status)),
             _ => {
                 return Err(refuse(
                     Kind::Unavailable,
@@ -152,7 +167,7 @@ impl AppRole {
             (200, None) => {
                 Err(refuse(Kind::Denied, "the wrapping token held no secret id: wrap the answer of `…/secret-id`"))
             }
-            (status @ (400 | 403 | 404), _) => Err(refuse(Kind::Denied, &spent(status))),
+            (status @ (400 | 403 | 404), _) => Err(spent(status)),
             (status, _) => {
                 Err(refuse(Kind::Unavailable, &format!("the secret id can't be unwrapped (status {status})")))
             }
@@ -163,7 +178,8 @@ impl AppRole {
 fn spent(status: u16) -> String {
     format!(
         "the wrapping token of the secret id is spent or has expired: give this node a new one; if nobody here spent it, \
-         treat the secret id as stolen (status {status})"
+         treat the secret id as stolen. Or it is no wrapping token at all: for a secret id as it is, set \
+         `approle_response_wrapping` to false (status {status})"
     )
 }
 
