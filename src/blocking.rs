@@ -1,15 +1,18 @@
 //! Fetches where waiting is allowed and no thread may be left: nginx's init phase, the command line, plain LuaJIT.
 
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, Kind, Result};
-use crate::fetch::{ATTEMPTS, Instances, Limits};
+use crate::fetch::{AT_ONCE, ATTEMPTS, Instances, Limits};
 use crate::flight::{Outcome, Watch};
-use crate::plan::Origin;
+use crate::plan::{InstanceKey, Origin};
 use crate::pool;
 use crate::resolver::{Lookup, Resolver, lock, pick};
 use crate::secret::Secret;
@@ -42,46 +45,59 @@ impl Resolver {
     /// time is over, are fetched side by side, each document once. No thread is left.
     pub fn fetch_blocking(self: &Arc<Self>, references: &[Vec<u8>]) -> Vec<Result<Arc<Secret>>> {
         let lookups: Vec<_> = references.iter().map(|reference| self.lookup_waiting(reference)).collect();
-        let mut wanted: Vec<Arc<Origin>> = Vec::new();
+        let (mut wanted, mut known) = (Vec::new(), HashSet::new());
         for lookup in &lookups {
             if let Ok(Lookup::Miss(plan)) = lookup
-                && !wanted.contains(&plan.origin)
+                && known.insert(Arc::clone(&plan.origin))
             {
                 wanted.push(Arc::clone(&plan.origin));
             }
         }
-        let outcomes = if wanted.is_empty() { Ok(Vec::new()) } else { self.fetch_all(wanted) };
+        let outcomes = if wanted.is_empty() { Ok(HashMap::new()) } else { self.fetch_all(wanted) };
         let resolve = |lookup: Result<Lookup>| match lookup? {
             Lookup::Value(value) => Ok(value.secret),
-            Lookup::Miss(plan) => {
-                match outcomes.as_ref().map_err(Clone::clone)?.iter().find(|(origin, _)| *origin == plan.origin) {
-                    Some((_, outcome)) => {
-                        pick(&plan, outcome.as_ref().map_err(Clone::clone)?, false).map(|value| value.secret)
-                    }
-                    None => Err(plan.origin.ended_early()),
-                }
-            }
+            Lookup::Miss(plan) => match outcomes.as_ref().map_err(Clone::clone)?.get(&plan.origin) {
+                Some(outcome) => pick(&plan, outcome.as_ref().map_err(Clone::clone)?, false).map(|value| value.secret),
+                None => Err(plan.origin.ended_early()),
+            },
         };
         lookups.into_iter().map(resolve).collect()
     }
 
-    fn fetch_all(self: &Arc<Self>, wanted: Vec<Arc<Origin>>) -> Result<Vec<(Arc<Origin>, Outcome)>> {
+    #[expect(clippy::mutable_key_type, reason = "an origin's cells are no part of what makes it equal")]
+    /// Each fetch has its whole deadline, from when it is its turn at its vault. Those that wait while the vault fails
+    /// others are refused.
+    fn fetch_all(self: &Arc<Self>, wanted: Vec<Arc<Origin>>) -> Result<HashMap<Arc<Origin>, Outcome>> {
         let resolver = Arc::clone(self);
         run(async move {
             // Connections belong to the runtime that made them, and this one ends with the call.
             let config = resolver.config();
             let limits = Limits { timeout: config.fetch_timeout, breaker_interval: config.breaker_interval };
             let instances = Arc::new(Instances::new(resolver.environment().clone(), limits, false));
+            let mut turns: HashMap<InstanceKey, Arc<Semaphore>> = HashMap::new();
             let mut fetches = JoinSet::new();
             for origin in wanted {
                 let (resolver, instances) = (Arc::clone(&resolver), Arc::clone(&instances));
+                let turns = turns.entry(origin.instance.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)));
+                let turns = Arc::clone(turns);
                 fetches.spawn(async move {
-                    resolver.metrics.fetches.inc();
-                    let outcome = resolver.keep(&origin, instances.fetch(&origin, ATTEMPTS, None).await).0;
+                    // The semaphore is never closed.
+                    let _turn = turns.acquire().await;
+                    let refusal = instances.known(&origin.instance).and_then(|vault| vault.breaker().refusal());
+                    let outcome = match refusal {
+                        Some(refusal) => {
+                            let now = Instant::now();
+                            resolver.keep_failure(&origin, refusal, now, now)
+                        }
+                        None => {
+                            resolver.metrics.fetches.inc();
+                            resolver.keep(&origin, instances.fetch(&origin, ATTEMPTS, None).await).0
+                        }
+                    };
                     (origin, outcome)
                 });
             }
-            let mut outcomes = Vec::new();
+            let mut outcomes = HashMap::new();
             while let Some(landed) = fetches.join_next().await {
                 outcomes.extend(landed);
             }

@@ -59,6 +59,15 @@ pub enum State {
 }
 
 impl State {
+    /// The number used in metrics: the more, the worse.
+    pub fn severity(self) -> i64 {
+        match self {
+            State::Closed => 0,
+            State::HalfOpen => 1,
+            State::Open => 2,
+        }
+    }
+
     /// The name used in `stats()`.
     pub fn name(self) -> &'static str {
         match self {

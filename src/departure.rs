@@ -229,7 +229,12 @@ impl Landing {
             let whole = self.left.unwrap_or(self.resolver.config().fetch_timeout);
             let start = Instant::now();
             let mut asking = Box::pin(ask(claim.address.clone(), Arc::clone(&self.origin), after));
-            match tokio::time::timeout(whole / 2, &mut asking).await {
+            let mut answer = tokio::time::timeout(whole / 2, &mut asking).await;
+            if answer.is_err() && !lock(&self.resolver.flights).is_awaited(self.ticket) {
+                // A renewal has time, and a vault that is silent is not to be asked once more.
+                answer = tokio::time::timeout(whole, &mut asking).await;
+            }
+            match answer {
                 Ok(Ok(parcel)) => {
                     self.resolver.metrics.adopted.inc();
                     self.outcome = Some((self.resolver.keep_parcel(&self.origin, parcel, self.is_probe()), None));
@@ -243,7 +248,7 @@ impl Landing {
                     tokio::spawn(tokio::time::timeout(whole, hearing));
                 }
             }
-            self.left = Some(whole.saturating_sub(start.elapsed()));
+            self.left = Some(whole.saturating_sub(start.elapsed()).max(whole / LEAST_PART));
             self.resolver.bell.attended(ATTENDANCE).await;
             if self.call_back(&claim.text) {
                 return;

@@ -12,6 +12,12 @@ use crate::plan::Origin;
 use crate::resolver::{Resolver, lock};
 use crate::wake::Event;
 
+/// How long a value stays for other workers after its `ttl`: long enough for an outage with a reload in it.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// How late the outcome of a probe may be.
+const STILL_BAD_GRACE: Duration = Duration::from_secs(5);
+
 impl Resolver {
     /// Tries to land a boarded flight with what the node's cache has, or with the refusal of its vault's breaker.
     /// Returns whether it has landed, and leaves it to the caller to wake its passengers; if not, it has to depart.
@@ -90,6 +96,24 @@ impl Resolver {
         true
     }
 
+    /// Has the other workers know for how long they need not tell of a vault that went bad: until the second probe from now.
+    /// Where nobody probes it any more, the next outage is another one.
+    pub(crate) fn still_bad(&self, origin: &Origin) {
+        let Some(probe_at) = self.probe_at(origin) else { return };
+        let until_probe = probe_at.saturating_duration_since(Instant::now());
+        let lasts = until_probe * 2 + self.config().fetch_timeout + STILL_BAD_GRACE;
+        self.bell.ring(Event::StillBad { vault: vault_name(origin), lasts });
+    }
+
+    /// Tells, once in this VM, that a vault answers: an outage may have ended with the VM that knew of it.
+    pub(crate) fn note_answer(&self, origin: &Origin) {
+        let Some(vault) = self.instances.known(&origin.instance).filter(|vault| !vault.answered()) else { return };
+        let text = format!("{} answers again", origin.label());
+        if self.bell.ring(Event::Answers { vault: vault_name(origin), news: name_of_news(origin), text }) {
+            vault.has_answered();
+        }
+    }
+
     /// `adopt`, and what waited for the flight's landing is sent.
     pub fn adopt_in_worker(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> bool {
         let origin = lock(&self.flights).key(ticket);
@@ -159,7 +183,11 @@ impl Resolver {
         };
         match keep {
             Some(keep) if keep.is_zero() => None,
-            keep => Some((node.seal(name, &parcel)?, keep.map_or(0.0, |keep| keep.as_secs_f64()))),
+            keep => {
+                // Whoever uses a value renews it, and each renewal lies here anew.
+                let keep = keep.map_or(0.0, |keep| keep.min(origin.terms.ttl.unwrap_or_default() + KEPT).as_secs_f64());
+                Some((node.seal(name, &parcel)?, keep))
+            }
         }
     }
 

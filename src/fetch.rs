@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use crate::pool;
 const INSTANCES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 /// How many requests one worker may have under way to one vault; the rest wait, within their deadlines.
-const AT_ONCE: usize = 128;
+pub const AT_ONCE: usize = 160;
 
 /// Attempts of a fetch that somebody waits for, and the pauses between them: chosen at random below a bound that doubles
 /// (full jitter).
@@ -42,6 +43,8 @@ pub struct Instance {
     backend: Arc<dyn Backend>,
     breaker: Mutex<Breaker>,
     slots: Semaphore,
+    /// Whether it has answered.
+    answered: AtomicBool,
 }
 
 /// Vaults by what they were built from. The lock is never held while one is built: that may read files.
@@ -109,7 +112,8 @@ impl Instances {
 
     fn add(&self, origin: &Origin, backend: Arc<dyn Backend>) -> Arc<Instance> {
         let breaker = Mutex::new(Breaker::new(self.limits.breaker_interval));
-        let instance = Arc::new(Instance { backend, breaker, slots: Semaphore::new(AT_ONCE) });
+        let instance =
+            Arc::new(Instance { backend, breaker, slots: Semaphore::new(AT_ONCE), answered: AtomicBool::new(false) });
         let evicted = {
             let mut known = lock(&self.known);
             // Somebody else may have been faster, and has logged in by now.
@@ -198,6 +202,15 @@ fn key(instance: &InstanceKey) -> Vec<u8> {
 }
 
 impl Instance {
+    /// Whether it has answered, as far as `has_answered` was told.
+    pub fn answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    pub fn has_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
     pub fn breaker(&self) -> MutexGuard<'_, Breaker> {
         lock(&self.breaker)
     }

@@ -169,10 +169,15 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
         Some(Some(departing))
     }
 
+    /// Whether anybody waits for a flight.
+    pub fn is_awaited(&self, ticket: u64) -> bool {
+        self.flights.get(&ticket).is_some_and(|flight| flight.passengers > 0)
+    }
+
     /// What is left of the time that a flight may take in all, where it was called back: who waits for it does so since
-    /// it was boarded. `None` where it has its whole time, or is unknown.
+    /// it was boarded. `None` where it has its whole time, or nobody waits.
     pub fn left(&self, ticket: u64, whole: Duration, now: Instant) -> Option<Duration> {
-        let flight = self.flights.get(&ticket).filter(|flight| flight.called_back)?;
+        let flight = self.flights.get(&ticket).filter(|flight| flight.called_back && flight.passengers > 0)?;
         Some(whole.saturating_sub(now.saturating_duration_since(flight.since)))
     }
 

@@ -13,11 +13,24 @@ impl Resolver {
         lock(&self.plans).iter().map(|(reference, _)| reference.len() + slot).sum()
     }
 
+    /// What the log is to be told of the cache, once.
+    pub fn notice(&self) -> Option<String> {
+        let size = self.config().cache_size;
+        lock(&self.cache).tell_crowded().then(|| {
+            format!(
+                "vault_cache_size ({size}) is less than the secrets in use: some are fetched again each time, set it higher"
+            )
+        })
+    }
+
     /// What can be read off now.
     pub fn levels(&self, front_hits: u64) -> Levels {
         let now = Instant::now();
         let breakers = self.instances.all().into_iter();
-        let breakers = breakers.map(|(key, vault)| (key.vault.to_string(), vault.breaker().state(now))).collect();
+        let mut breakers: Vec<_> =
+            breakers.map(|(key, vault)| (key.vault.to_string(), vault.breaker().state(now))).collect();
+        // Of several of one name the last one is seen: the worst.
+        breakers.sort_by_key(|(_, state)| state.severity());
         let plan_bytes = self.plan_bytes();
         let cache = lock(&self.cache);
         Levels {
@@ -27,6 +40,7 @@ impl Resolver {
             next_event: cache.next().map(|next| next.saturating_duration_since(now)),
             breakers,
             front_hits,
+            evictions: cache.evictions(),
         }
     }
 }

@@ -26,6 +26,9 @@ const READING: &[u8] = b"readings";
 /// After what time entities that can't be read are read again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// For how long after a try nobody has to tell anew of entities that can't be read.
+const TROUBLE_LASTS: Duration = Duration::from_secs(10);
+
 /// By which the Lua side sees, at each hit, whether the entities are what they were.
 #[derive(Debug)]
 pub struct Watch {
@@ -133,6 +136,10 @@ impl Resolver {
             let news =
                 text.clone().unwrap_or_else(|| "the vault entities of vault_data_dir can be read again".to_owned());
             self.bell.ring(Event::Health { vault: self.name_of_folder(), up: text.is_none(), text: news });
+        }
+        if text.is_some() {
+            // It is told again at each try; where this process is gone, the next trouble is another one.
+            self.bell.ring(Event::StillBad { vault: self.name_of_folder(), lasts: TROUBLE_LASTS });
         }
         if text.is_some()
             && let Ok(engine) = self.engine()

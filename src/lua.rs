@@ -119,6 +119,7 @@ impl UserData for Native {
             let away = this.0.resolver().ok().and_then(|resolver| resolver.away(ticket));
             Ok(away.map(|away| away.as_secs_f64()))
         });
+        methods.add_method("notice", |_, this, ()| Ok(this.0.resolver().ok().and_then(|resolver| resolver.notice())));
         methods.add_method("is_throwaway", |_, this, ()| Ok(this.0.vm.is_throwaway()));
         methods.add_method("cached", |lua, this, reference: LuaString| {
             let found =
@@ -193,6 +194,7 @@ fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table>
     ] {
         stats.set(name, counter.get())?;
     }
+    stats.set("evictions", levels.evictions)?;
     // Cumulative, as in Prometheus: how many fetches took at most so many seconds.
     let (durations, mut count) = (lua.create_table()?, 0);
     for (bound, fetches) in metrics.latency.buckets() {

@@ -87,6 +87,8 @@ pub struct Levels {
     pub breakers: Vec<(String, State)>,
     /// Look-ups that Lua's front table answered.
     pub front_hits: u64,
+    /// Documents that had to make room for others.
+    pub evictions: u64,
 }
 
 /// The counters of one resolver.
@@ -116,6 +118,7 @@ pub struct Metrics {
     pub latency: Latency,
     failures: Family<Failure, Counter>,
     front_hits: Counter,
+    evictions: Counter,
     entries: Gauge,
     bytes: Gauge,
     under_way: Gauge,
@@ -139,6 +142,7 @@ impl Default for Metrics {
             latency: Latency::default(),
             failures: Family::default(),
             front_hits: Counter::default(),
+            evictions: Counter::default(),
             entries: Gauge::default(),
             bytes: Gauge::default(),
             under_way: Gauge::default(),
@@ -165,6 +169,7 @@ impl Metrics {
         registry.register("fetches", "Fetches from vaults", self.fetches.clone());
         registry.register("failures", "Failed fetches by reason", self.failures.clone());
         registry.register("fetch_duration_seconds", "How long fetches took", self.latency.clone());
+        registry.register("evictions", "Documents that left a full cache for others", self.evictions.clone());
         registry.register("entries", "Documents in the worker's cache", self.entries.clone());
         registry.register("bytes", "Bytes of the worker's cache", self.bytes.clone());
         registry.register("fetches_under_way", "Documents being fetched", self.under_way.clone());
@@ -194,16 +199,16 @@ impl Metrics {
     /// All of it in Prometheus's text format.
     pub fn render(&self, levels: &Levels) -> String {
         self.front_hits.inner().store(levels.front_hits, Ordering::Relaxed);
+        self.evictions.inner().store(levels.evictions, Ordering::Relaxed);
         self.entries.set(levels.entries as i64);
         self.bytes.set(levels.bytes as i64);
         self.under_way.set(levels.under_way as i64);
+        // Those of vaults that are gone must not stay.
+        self.breakers.clear();
         for (vault, state) in &levels.breakers {
-            let value = match state {
-                State::Closed => 0,
-                State::HalfOpen => 1,
-                State::Open => 2,
-            };
-            self.breakers.get_or_create(&Vault { vault: vault.clone() }).set(value);
+            // References with options of their own make several of one vault: the worst is shown.
+            let breaker = self.breakers.get_or_create(&Vault { vault: vault.clone() });
+            breaker.set(breaker.get().max(state.severity()));
         }
         let mut text = String::new();
         // A String takes whatever is written.
@@ -236,5 +241,9 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert_eq!(metrics.failures(&["hcv", "aws"]), [("hcv", "denied", 1)]);
+        let other = [("other".to_owned(), State::Open), ("other".to_owned(), State::Closed)];
+        let text = metrics.render(&Levels { breakers: other.to_vec(), ..Levels::default() });
+        assert!(!text.contains("mine"), "a vault that is gone is still in\n{text}");
+        assert!(text.contains("kong_vault_breaker{vault=\"other\"} 2"), "{text}");
     }
 }

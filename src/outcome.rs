@@ -41,7 +41,7 @@ impl Resolver {
             return Kept { document: value.document, at: value.at, fresh: false };
         }
         let mut kept = Kept { document: Arc::clone(&value.document), at: value.at, fresh: false };
-        let (changed, next) = {
+        let (changed, next, crowded) = {
             let mut cache = lock(&self.cache);
             let Some(origin) = self.keeper(origin) else { return kept };
             let changed = cache.fetched(Arc::clone(&origin), value, &origin.terms, now, fastrand::f64());
@@ -51,9 +51,12 @@ impl Resolver {
                     (kept.document, kept.at) = (Arc::clone(&value.document), value.at);
                 }
             }
-            (changed, cache.next())
+            (changed, cache.next(), cache.is_crowded())
         };
         self.tell_of_success(origin);
+        if crowded {
+            self.bell.ring(Event::Notice);
+        }
         if changed {
             self.bump();
         }
@@ -115,6 +118,9 @@ impl Resolver {
             }
         };
         self.heed(origin, done.change);
+        if matches!(kept.1, Parcel::Value(_)) {
+            self.note_answer(origin);
+        }
         if let Some(news) = done.news {
             let vault = name_of_news(origin);
             self.bell.ring(Event::Health { vault, up: news.is_over, text: news.text });
@@ -132,6 +138,7 @@ impl Resolver {
                 {
                     self.bell.ring(Event::Health { vault: vault_name(origin), up: false, text: reason.to_string() });
                 }
+                self.still_bad(origin);
             }
             Change::Closed(after) => {
                 let text = format!("{} answers again, after {:.1} s", origin.label(), after.as_secs_f64());

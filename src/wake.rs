@@ -49,6 +49,12 @@ pub enum Event {
     Outdated,
     /// A vault went bad or came back; `text` is for nginx's log.
     Health { vault: Name, up: bool, text: String },
+    /// A vault that went bad still is: nobody is told anew for so long.
+    StillBad { vault: Name, lasts: Duration },
+    /// A vault answered this VM for the first time: what was told of it, or of its `news`, before is over.
+    Answers { vault: Name, news: Name, text: String },
+    /// The resolver has a notice for nginx's log.
+    Notice,
 }
 
 /// One VM's bell.

@@ -109,6 +109,28 @@ describe("many references at once", function()
     ends_well(server)
   end)
 
+  it("are all had where the cache is too small for them, which is told once", function()
+    local server = start({ env = { KONG_VAULT_CACHE_SIZE = "200" } })
+    for _ = 1, 2 do
+      local ok, err = server:eval(REFERENCES .. [[return require("kong.vault").warmup(references)]], "crowded-", 600)
+      assert.same({ true, nil }, { ok, err })
+    end
+    wait.eventually("it is told", function()
+      return server:log():find("vault_cache_size (200)", 1, true)
+    end)
+    assert.equal(1, select(2, server:log():gsub("vault_cache_size", "")))
+    local stats = server:stats()
+    assert.equal(200, stats.entries)
+    assert.is_true(stats.evictions >= 400, stats.evictions .. " evictions")
+    assert.matches(
+      "kong_vault_evictions_total " .. stats.evictions,
+      server:eval "return require('kong.vault').metrics()",
+      1,
+      true
+    )
+    ends_well(server)
+  end)
+
   it("fail only where their vault is away", function()
     local server = start({
       env = { KONG_VAULT_DECLARATIVE_CONFIG = "{{prefix}}/kong.yml" },

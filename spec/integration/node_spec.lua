@@ -199,6 +199,43 @@ describe("the workers of a node", function()
     ends_well(server)
   end)
 
+  it("share on when the dictionary has been filled with documents, and leave Kong's keys there", function()
+    local server = start({ http = "lua_shared_dict kong_secrets 256k;", workers = 2 })
+    server:eval [[
+      for i = 1, 20 do
+        assert(ngx.shared.kong_secrets:safe_set("Kongs." .. i, ("k"):rep(300)))
+      end
+    ]]
+    for round = 1, 3 do
+      assert.is_true(server:eval(
+        [[
+        local references = {}
+        for i = 1, 1000 do
+          references[i] = ("{vault://hcv/filling-%d-%d/value}"):format(..., i)
+        end
+        return require("kong.vault").warmup(references)
+      ]],
+        round
+      ))
+    end
+    crowd.gather(server, vault, "shared-on")
+    vault:open "shared-on"
+    assert.same({ "value of shared-on" }, ask_all(server, "{vault://hcv/shared-on/value}"))
+    assert.equal(1, vault:count "/v1/secret/shared-on")
+    assert.equal(0, occurrences(server:log(), "kong_secrets has no room"))
+    assert.equal(
+      20,
+      server:eval [[
+      local left = 0
+      for i = 1, 20 do
+        left = left + (ngx.shared.kong_secrets:get("Kongs." .. i) and 1 or 0)
+      end
+      return left
+    ]]
+    )
+    ends_well(server)
+  end)
+
   it("take over from one that was killed while it fetched, and only one does", function()
     local server = start({ http = DICTIONARY })
     local requests, owner = crowd.gather(server, vault, "orphan")

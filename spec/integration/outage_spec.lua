@@ -313,3 +313,64 @@ describe("a secret that", function()
     assert.same({}, apart:flaws())
   end)
 end)
+
+describe("an outage", function()
+  teardown(cleanup.run)
+
+  -- Lines of the log that tell of the vault, as "down" and "up".
+  local function told(server)
+    local found = {}
+    for line in server:log():gmatch "[^\n]+" do
+      if line:find("kong.vault: hcv vault (hcv)", 1, true) then
+        found[#found + 1] = line:find("answers again", 1, true) and "up" or "down"
+      end
+    end
+    return found
+  end
+
+  it("is told once on a node, also where a reload lies in the one before", function()
+    local vault = fake.start()
+    local server = nginx.start({
+      workers = 2,
+      init = [[require "kong.vault"]],
+      http = "lua_shared_dict kong_secrets 1m;",
+      env = {
+        KONG_VAULT_HCV_PORT = vault.port,
+        -- Nobody probes it in time: what the reload finds is what the outage left.
+        KONG_VAULT_BREAKER_INTERVAL = "60",
+        KONG_VAULT_HCV_NEG_TTL = "0",
+      },
+    })
+    local number, expected = 0, {}
+    local function ask()
+      number = number + 1
+      return server:value("{vault://hcv/told-" .. number .. "/value}")
+    end
+    for _ = 1, 3 do
+      vault:route("/v1/secret/*", { status = 500, body = "{}" })
+      expected[#expected + 1] = "down"
+      wait.eventually("the outage is told", function()
+        ask()
+        return #told(server) == #expected
+      end)
+      for _ = 1, 10 do
+        ask()
+      end
+      server:reload()
+      -- The same outage is no news for the new workers.
+      for _ = 1, 10 do
+        ask()
+      end
+      assert.same(expected, told(server))
+      server:reload()
+      vault:route("/v1/secret/*", nil)
+      expected[#expected + 1] = "up"
+      wait.eventually("it is over", function()
+        ask()
+        return #told(server) == #expected
+      end)
+      assert.same(expected, told(server))
+    end
+    assert.equal(0, server:stop("QUIT", 10))
+  end)
+end)

@@ -35,11 +35,16 @@ pub struct Cache<K: Hash + Eq + Clone> {
     agenda: Agenda<K>,
     /// What a key weighs, in bytes.
     weigh: fn(&K) -> usize,
+    /// How many entries had to make room for others.
+    evictions: u64,
+    /// Whether a value had to, and whether that was told.
+    crowded: bool,
+    told: bool,
 }
 
 impl<K: Hash + Eq + Clone> Cache<K> {
     pub fn new(size: NonZeroUsize, weigh: fn(&K) -> usize) -> Self {
-        Self { entries: LruCache::new(size), agenda: Agenda::new(), weigh }
+        Self { entries: LruCache::new(size), agenda: Agenda::new(), weigh, evictions: 0, crowded: false, told: false }
     }
 
     /// Looks a document up and marks it as used.
@@ -102,11 +107,16 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         if let Some(next) = entry.next() {
             self.agenda.add(next, key.clone());
         }
-        let evicted = self.entries.push(key, entry).is_some();
+        let evicted = self.entries.push(key, entry);
+        if let Some((_, lost)) = &evicted {
+            self.evictions += 1;
+            // What is not in use is dropped before long anyway; failures are anybody's to cause.
+            self.crowded |= lost.value().is_some();
+        }
         if self.agenda.len() > 64 + 4 * self.entries.len() {
             self.rewrite_agenda();
         }
-        evicted
+        evicted.is_some()
     }
 
     fn rewrite_agenda(&mut self) {
@@ -215,6 +225,23 @@ impl<K: Hash + Eq + Clone> Cache<K> {
             }
         }
         self.rewrite_agenda();
+    }
+
+    /// How many entries had to make room for others.
+    pub fn evictions(&self) -> u64 {
+        self.evictions
+    }
+
+    /// Whether it is to be told that the cache is too small for what is in use.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded && !self.told
+    }
+
+    /// The same, true once.
+    pub fn tell_crowded(&mut self) -> bool {
+        let tell = self.is_crowded();
+        self.told |= tell;
+        tell
     }
 
     pub fn len(&self) -> usize {

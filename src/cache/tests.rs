@@ -331,3 +331,22 @@ fn a_document_that_its_vault_wants_left_alone_is_and_says_so() {
     assert_eq!(shelf.fails("b", throttled(), &terms, 0), (false, false));
     assert_eq!((shelf.look("b", 29), shelf.look("b", 30)), ("!".into(), "-".into()));
 }
+
+#[test]
+fn evictions_are_counted_and_told_once_where_a_value_was_lost() {
+    let (mut shelf, terms) = (Shelf::new(2), terms(Some(60), 60, 0));
+    for key in ["a", "b", "c"] {
+        shelf.fails(key, down(), &terms, 0);
+    }
+    assert_eq!((shelf.cache.evictions(), shelf.cache.is_crowded()), (1, false), "anybody can cause failures");
+    for key in ["d", "e"] {
+        shelf.brings(key, "1", None, &terms, 1);
+    }
+    shelf.brings("e", "2", None, &terms, 2);
+    assert_eq!((shelf.cache.evictions(), shelf.cache.is_crowded()), (3, false), "a new value is no eviction");
+    shelf.brings("f", "1", None, &terms, 3);
+    assert_eq!((shelf.cache.evictions(), shelf.cache.is_crowded()), (4, true));
+    assert!(shelf.cache.tell_crowded());
+    shelf.brings("g", "1", None, &terms, 4);
+    assert_eq!((shelf.cache.tell_crowded(), shelf.cache.evictions()), (false, 5));
+}

@@ -176,6 +176,16 @@ impl Handle {
                 self.show(answer, Arc::new(Secret::new(hex(&name) + &hex(&vault))));
                 status::PROBING
             }
+            Some(Event::StillBad { vault, lasts }) => {
+                answer.seconds = lasts.as_secs_f64();
+                self.show(answer, Arc::new(Secret::new(hex(&vault))));
+                status::VAULT_STILL_BAD
+            }
+            Some(Event::Answers { vault, news, text }) => {
+                self.show(answer, Arc::new(Secret::new(hex(&vault) + &hex(&news) + &text)));
+                status::VAULT_ANSWERS
+            }
+            Some(Event::Notice) => status::NOTICE,
             Some(Event::Health { vault, up, text }) => {
                 self.show(answer, Arc::new(Secret::new(hex(&vault) + &text)));
                 if up { status::VAULT_UP } else { status::VAULT_DOWN }

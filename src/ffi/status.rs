@@ -31,3 +31,9 @@ pub const VAULT_UP: i32 = 19;
 pub const VAULT_DOWN: i32 = 20;
 /// Copies of values are outdated.
 pub const OUTDATED: i32 = 21;
+/// A vault still is bad. `data` is its name; `seconds`, for how long nobody is to be told anew.
+pub const VAULT_STILL_BAD: i32 = 22;
+/// A vault answered for the first time. `data` is its name, the name of its news, and a line for the log.
+pub const VAULT_ANSWERS: i32 = 23;
+/// There is a notice for the log.
+pub const NOTICE: i32 = 24;

@@ -9,9 +9,9 @@ local wait = require "kong.vault.wait"
 local ngx = ngx
 local BOARDED, PENDING, NOTHING = native.BOARDED, native.PENDING, native.NOTHING
 
--- How many fetches of one vault all such work of this worker has under way. Three quarters of what the engine has under way
--- for a vault (see src/fetch.rs).
-local WINDOW = 96
+-- How many fetches of one vault all such work of this worker has under way. The engine has some more under way for a vault
+-- (see src/fetch.rs), for requests.
+local WINDOW = 128
 
 local _M = {}
 

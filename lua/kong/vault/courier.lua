@@ -29,6 +29,14 @@ local function log_health(text, up)
   end
 end
 
+-- The resolver says a thing once.
+local function log_notice()
+  local notice = native.vm:notice()
+  if notice then
+    ngx.log(ngx.NOTICE, "kong.vault: ", notice)
+  end
+end
+
 local function drain()
   while true do
     local kind, ticket, text = native.event()
@@ -44,6 +52,15 @@ local function drain()
     elseif kind == native.OUTDATED then
       -- What was dropped is not to stay in memory as a copy.
       front.begin()
+    elseif kind == native.VAULT_STILL_BAD then
+      node_cache.still_bad(text, ticket)
+    elseif kind == native.VAULT_ANSWERS then
+      local line = node_cache.note_answer(text)
+      if line then
+        ngx.log(ngx.NOTICE, "kong.vault: ", line)
+      end
+    elseif kind == native.NOTICE then
+      log_notice()
     else
       log_health(text, kind == native.VAULT_UP)
     end
@@ -73,6 +90,7 @@ function _M.serve(is_done, seconds)
     ring, err = sock:receive(1)
     node_cache.sweep()
     parking.sweep()
+    log_notice()
   end
   while ring do
     drain()

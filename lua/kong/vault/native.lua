@@ -52,6 +52,9 @@ local _M = {
   VAULT_UP = 19,
   VAULT_DOWN = 20,
   OUTDATED = 21,
+  VAULT_STILL_BAD = 22,
+  VAULT_ANSWERS = 23,
+  NOTICE = 24,
 }
 
 local function load()
@@ -205,9 +208,11 @@ function _M.event()
     return kind, tonumber(answer[0].ticket)
   elseif kind == _M.BOARDING or kind == _M.PROBING then
     return kind, tonumber(answer[0].ticket), text()
-  elseif kind == _M.VAULT_UP or kind == _M.VAULT_DOWN then
+  elseif kind == _M.VAULT_UP or kind == _M.VAULT_DOWN or kind == _M.VAULT_ANSWERS then
     return kind, nil, text()
-  elseif kind == _M.OUTDATED then
+  elseif kind == _M.VAULT_STILL_BAD then
+    return kind, answer[0].seconds, text()
+  elseif kind == _M.NOTICE or kind == _M.OUTDATED then
     return kind
   end
 end

@@ -24,6 +24,16 @@ local NAME = 32
 -- found it back: an answer comes soon if it comes at all.
 local SECOND_LOOK = 0.3
 
+-- Seconds for which a key says that a vault went bad, unless its worker says how long that lasts.
+local BAD = 3600
+
+-- The part of the dictionary that is left free, for claims, and for Kong, which fails where its keys find no room. Where it
+-- is not, documents of ours make room that were not used for the longest time: so many at once, and at most so often for one
+-- that is to be kept.
+local RESERVE = 1 / 8
+local BATCH = 32
+local BATCHES = 8
+
 -- How often to look whose a claim is that is taken back each time before we can see.
 local LOOKS = 3
 
@@ -38,6 +48,14 @@ end
 -- is probed.
 local owned = {}
 
+-- Kong is shown its own keys alone (see kongs_keys.lua): this is the dictionary's own function, whose keys begin with the one
+-- that was not used for the longest time.
+local get_keys
+if dict then
+  local methods = getmetatable(dict).__index
+  get_keys = type(methods) == "table" and methods.get_keys or dict.get_keys
+end
+
 local address, lifetime, interval
 local full
 
@@ -49,6 +67,41 @@ local function own_address()
     interval = native.vm:breaker_interval() or 0
   end
   return address
+end
+
+local function is_document(key)
+  return #key == #DOCUMENT + NAME and sub(key, 1, #DOCUMENT) == DOCUMENT
+end
+
+-- Removes documents that were not used for the longest time, as far as they are among so many keys.
+local function evict(count)
+  for _, key in ipairs(get_keys(dict, count)) do
+    if is_document(key) then
+      dict:delete(key)
+    end
+  end
+end
+
+local function is_tight()
+  return dict.free_space and dict:free_space() < RESERVE * dict:capacity()
+end
+
+-- Keeps a document, where need be in the place of others.
+local function store(key, sealed, seconds)
+  local fits = not dict.capacity or #sealed < RESERVE * dict:capacity()
+  local batches = 0
+  -- What is near the end of the list may be Kong's, so each look goes further.
+  while fits and is_tight() and batches < BATCHES do
+    batches = batches + 1
+    evict(BATCH * batches)
+  end
+  local ok, err = dict:safe_set(key, sealed, seconds)
+  while fits and not ok and err == "no memory" and batches < BATCHES do
+    batches = batches + 1
+    evict(BATCH * batches)
+    ok, err = dict:safe_set(key, sealed, seconds)
+  end
+  return ok, err
 end
 
 -- Whether a claim is of this worker; who made it stands before the time.
@@ -183,7 +236,7 @@ function _M.publish(ticket)
   local document = DOCUMENT .. flight.name
   local sealed, seconds = native.parcel(ticket, dict:get(document))
   if sealed then
-    local ok, err = dict:safe_set(document, sealed, seconds)
+    local ok, err = store(document, sealed, seconds)
     if ok then
       full = false
     elseif not full then
@@ -216,7 +269,7 @@ function _M.note_health(text, up)
   end
   if not up then
     dict:delete(UP .. vault)
-    local added, err = dict:safe_add(DOWN .. vault, true)
+    local added, err = dict:safe_add(DOWN .. vault, true, BAD)
     return added or err ~= "exists", line
   end
   local news = dict:get(DOWN .. vault)
@@ -224,6 +277,28 @@ function _M.note_health(text, up)
   dict:safe_set(UP .. vault, true, interval)
   dict:delete(PROBE .. vault)
   return news ~= nil, line
+end
+
+-- Notes for how long a vault that went bad still is: nobody tells of it anew meanwhile.
+function _M.still_bad(vault, seconds)
+  if dict and own_address() then
+    -- Where it came back meanwhile, another worker has said so.
+    dict:replace(DOWN .. vault, true, seconds)
+  end
+end
+
+-- Notes that a vault answered a worker for the first time. Returns the line for the log, where it was said to be bad: the
+-- worker that said so may be gone.
+function _M.note_answer(text)
+  if not (dict and own_address()) then
+    return
+  end
+  local vault, news = sub(text, 1, NAME), sub(text, NAME + 1, 2 * NAME)
+  dict:delete(DOWN .. news)
+  if dict:get(DOWN .. vault) then
+    local is_news, line = _M.note_health(vault .. sub(text, 2 * NAME + 1), true)
+    return is_news and line or nil
+  end
 end
 
 return _M
