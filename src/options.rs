@@ -309,7 +309,7 @@ pub const OWN: &[Opt] = &[
     .sensitive()
     .guards(),
     Opt::new(
-        "vault_env_allow_credentials",
+        "vault_allow_env_credentials",
         Type::List,
         "environment variables that hold credentials of kong-vault's own, and that references may read all the same",
     ),

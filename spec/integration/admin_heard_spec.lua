@@ -169,7 +169,7 @@ describe("the Admin API", function()
     }) do
       local value, err = server:value(reference)
       assert.is_nil(value, reference)
-      assert.truthy(err:find("vault_env_allow_credentials", 1, true), err)
+      assert.truthy(err:find("vault_allow_env_credentials", 1, true), err)
     end
     assert.same({}, server:flaws({ TOKEN }))
   end)

@@ -8,7 +8,6 @@ use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::options::{Opt, Type};
 use crate::redact;
-use crate::settings::Settings;
 
 /// What the variable with the version before is called besides.
 const PREVIOUS: &str = "_PREVIOUS";
@@ -22,13 +21,31 @@ const OPTIONS: &[Opt] =
 pub const DESCRIPTOR: Descriptor =
     Descriptor { name: "env", title: "environment variables", options: OPTIONS, needs: &[], immediate: true, build };
 
+/// A variable that a reference asks for.
+pub struct Variable {
+    pub name: String,
+    /// The name as an error may show it.
+    pub shown: String,
+}
+
+impl Variable {
+    fn current(prefix: &str, resource: &str) -> Self {
+        let written = format!("{prefix}{resource}");
+        let name = written.to_ascii_uppercase().replace('-', "_");
+        Self { shown: redact::variable(&written, &name, LONGEST), name }
+    }
+
+    fn previous(prefix: &str, resource: &str) -> Self {
+        let current = Self::current(prefix, resource);
+        Self { name: current.name + PREVIOUS, shown: current.shown + PREVIOUS }
+    }
+}
+
 /// The variable that is asked for; `None` for a version that there can't be.
-pub fn variable(settings: &Settings, ask: &Ask) -> Option<String> {
-    let prefix = settings.text("prefix").unwrap_or_default();
-    let name = format!("{prefix}{}", ask.resource).to_ascii_uppercase().replace('-', "_");
+pub fn variable(prefix: &str, ask: &Ask) -> Option<Variable> {
     match ask.version {
-        None | Some(1) => Some(name),
-        Some(2) => Some(name + PREVIOUS),
+        None | Some(1) => Some(Variable::current(prefix, &ask.resource)),
+        Some(2) => Some(Variable::previous(prefix, &ask.resource)),
         Some(_) => None,
     }
 }
@@ -64,29 +81,21 @@ impl Backend for Env {
 
 impl Env {
     fn read(&self, ask: &Ask) -> Result<Fetched> {
-        let written = format!("{}{}", self.prefix, ask.resource);
-        let mut name = written.to_ascii_uppercase().replace('-', "_");
-        let shown = redact::variable(&written, &name, LONGEST);
-        let mut end = "";
-        match ask.version {
-            None | Some(1) => {}
-            Some(2) => {
-                name.push_str(PREVIOUS);
-                end = PREVIOUS;
-            }
-            Some(version) => {
-                return Err(Error::new(
-                    Kind::NotFound,
-                    format!("env vault ({}) has no version {version}: use #1, or #2 for {shown}_PREVIOUS", self.vault),
-                ));
-            }
-        }
+        let Some(Variable { name, shown }) = variable(&self.prefix, ask) else {
+            let text = format!(
+                "env vault ({}) has no version {}: use #1, or #2 for {}",
+                self.vault,
+                ask.version.unwrap_or_default(),
+                Variable::previous(&self.prefix, &ask.resource).shown
+            );
+            return Err(Error::new(Kind::NotFound, text));
+        };
         match self.environment.secret(name.as_bytes()) {
             Some(value) => Ok(Fetched { document: value.clone(), lease: None }),
             None => Err(Error::new(
                 Kind::NotFound,
                 format!(
-                    "env vault ({}) has no environment variable {shown}{end}: set it before nginx starts and load kong.vault in init_by_lua",
+                    "env vault ({}) has no environment variable {shown}: set it before nginx starts and load kong.vault in init_by_lua",
                     self.vault
                 ),
             )),

@@ -2,11 +2,13 @@
 //! the operator says so.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use super::{Config, Referred};
-use crate::backend::{Ask, CREDENTIALS, Descriptor, env};
-use crate::error::{Error, Kind, Result, quote};
+use crate::backend::env::{self, Variable};
+use crate::backend::{Ask, CREDENTIALS, Descriptor};
+use crate::error::{Error, Kind, Result};
 use crate::options::variable;
 use crate::reference;
 use crate::settings::Settings;
@@ -14,17 +16,21 @@ use crate::settings::Settings;
 /// What the `env` vault appends for a secret's version before.
 const PREVIOUS: &str = "_PREVIOUS";
 
-/// How much of a name an error shows, in characters.
-const SHOWN: usize = 96;
-
 /// Variables whose values are credentials because options refer to them, and those that the operator lets be read.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Credentials {
     allowed: BTreeSet<String>,
     /// Named by kong.conf, the environment and the declarative file.
     fixed: BTreeSet<String>,
     /// Named by entities that change.
     live: Mutex<BTreeSet<String>>,
+}
+
+impl fmt::Debug for Credentials {
+    /// What the operator gave for a name may be anything.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} allowed variables]", self.allowed.len())
+    }
 }
 
 impl Credentials {
@@ -48,13 +54,15 @@ impl Credentials {
 impl Config {
     /// Whether a reference may read what it names. Whoever writes one need not be allowed to see our credentials.
     pub fn admits_reading(&self, vault: &str, backend: &Descriptor, settings: &Settings, ask: &Ask) -> Result<()> {
-        let name = if is_env(backend) { env::variable(settings, ask) } else { None };
-        match name {
-            Some(name) if self.credentials.is_one(&name) && !self.credentials.allowed.contains(&name) => {
-                let name = quote(name.as_bytes(), SHOWN);
+        let prefix = settings.text("prefix").unwrap_or_default();
+        let variable = if is_env(backend) { env::variable(prefix, ask) } else { None };
+        match variable {
+            Some(Variable { name, shown })
+                if self.credentials.is_one(&name) && !self.credentials.allowed.contains(&name) =>
+            {
                 let text = format!(
-                    "env vault ({vault}) doesn't show {name} to references, as it holds a credential of kong-vault's own: \
-                     give the value to another variable, or let the operator name {name} in vault_env_allow_credentials"
+                    "env vault ({vault}) doesn't show {shown} to references, as it holds a credential of kong-vault's own: \
+                     give the value to another variable, or let the operator name {shown} in vault_allow_env_credentials"
                 );
                 Err(Error::new(Kind::Config, text))
             }
@@ -82,7 +90,8 @@ impl Config {
             let vault = self.vault(&reference.name).ok()?;
             let settings = self.settings(&vault, &reference).ok()?;
             let ask = Ask { resource: String::from_utf8(reference.resource).ok()?, version: reference.version };
-            env::variable(&settings, &ask).filter(|_| is_env(vault.backend))
+            let prefix = settings.text("prefix").unwrap_or_default();
+            is_env(vault.backend).then(|| env::variable(prefix, &ask)).flatten().map(|variable| variable.name)
         };
         referred.credentials().iter().filter_map(name).collect()
     }

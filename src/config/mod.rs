@@ -125,7 +125,7 @@ impl Config {
             data_dir: own.text("vault_data_dir").map(str::to_owned),
             admin_token: tokens_flaw.map_or_else(|| Ok(own.secret("vault_admin_token").cloned()), Err),
             strict_compatibility: own.boolean("vault_strict_compatibility"),
-            credentials: Credentials::new(own.list("vault_env_allow_credentials")),
+            credentials: Credentials::new(own.list("vault_allow_env_credentials")),
             vaults: Vaults::new(enabled(own.list("vaults"), &vaults_set_by, backends)?),
             flaw,
         };

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
-use kong_vault::config::Config;
+use kong_vault::bootstrap;
+use kong_vault::config::{Config, Source};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
 use kong_vault::reference;
+use kong_vault::resolver::Resolver;
 use kong_vault::settings::Sealed;
 use tempfile::TempDir;
 
@@ -67,4 +70,11 @@ impl File {
     pub fn load(&self, environment: Pairs<'_>) -> Result<Config> {
         load(&[("vault_declarative_config", &self.path)], environment)
     }
+}
+
+/// A resolver that these variables configure.
+pub fn resolver(environment: &[(&str, &str)]) -> Arc<Resolver> {
+    let environment = Environment::of(environment.iter().copied());
+    let config = bootstrap::load(&BTreeMap::new(), Source::Configure, &environment).unwrap();
+    Arc::new(Resolver::new(config, environment, Arc::new(AtomicU32::new(1))))
 }
