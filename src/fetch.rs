@@ -14,6 +14,7 @@ use crate::backend::{Backend, Farewell, Fetched, News, Setup};
 use crate::breaker::{Breaker, Change, Ended};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
+use crate::options::{Holds, Opt};
 use crate::plan::{InstanceKey, Origin};
 use crate::pool;
 
@@ -87,6 +88,9 @@ impl Instances {
     async fn get_soon(&self, origin: &Arc<Origin>, limit: Duration) -> Result<Arc<Instance>> {
         if let Some(instance) = self.known(&origin.instance) {
             return Ok(instance);
+        }
+        if !may_read_files(origin) {
+            return self.get(origin);
         }
         let building = async {
             let turn = pool::files().turn(&key(&origin.instance)).await?;
@@ -192,6 +196,18 @@ impl Instances {
 fn build(origin: &Origin, environment: &Environment, timeout: Duration, lasts: bool) -> Result<Arc<dyn Backend>> {
     let (vault, settings) = (&*origin.instance.vault, &origin.settings);
     (origin.descriptor.build)(&Setup { vault, settings, environment, timeout, lasts })
+}
+
+/// Whether the building of a vault may read files: those that its options name, and the system's certificates for TLS. Else
+/// it needs no thread of the pool.
+fn may_read_files(origin: &Origin) -> bool {
+    let settings = &origin.settings;
+    let names_file = |opt: &Opt| {
+        let default = opt.default.and_then(|text| opt.read(text));
+        matches!(opt.holds, Holds::File | Holds::Pem) && settings.get(opt.name) != default.as_ref()
+    };
+    let is_plain = settings.text("protocol") == Some("http");
+    !is_plain || origin.descriptor.options.iter().any(names_file)
 }
 
 /// By which the pool knows the building of a vault.

@@ -137,7 +137,7 @@ describe("faults", function()
     ["no-tls"] = "does not speak TLS",
     ["unknown-ca"] = "from a CA that is not trusted here",
     ["other-name"] = "certificate is for another name",
-    ["no-ca-file"] = "cannot read the CA file /nowhere/ca%.pem",
+    ["no-ca-file"] = "cannot read the CA file of `ca_cert` %(a value of 15 characters%)",
     ["bad-ca-file"] = "PEM certificate",
     ["bad-ca-text"] = "PEM certificate",
   }

@@ -11,8 +11,8 @@ use crate::signals::AllBlocked;
 /// How many jobs may wait for a thread.
 const LONGEST_QUEUE: usize = 1024;
 
-/// How long a thread waits for its next job.
-const IDLE: Duration = Duration::from_secs(10);
+/// How long a thread waits for its next job: work comes in bursts, and a worker at rest has no thread but the engine's.
+const IDLE: Duration = Duration::from_millis(200);
 
 /// A job that takes longer is taken for one that hangs, where all threads have one.
 const HANGS: Duration = Duration::from_secs(1);
