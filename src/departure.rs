@@ -265,6 +265,12 @@ impl Landing {
         let attempts = if serves || self.is_probe() { 1 } else { ATTEMPTS };
         resolver.metrics.fetches.inc();
         let done = resolver.instances.fetch(origin, attempts, self.left).await;
+        if resolver.keeper(origin).is_none() {
+            // The vault has other options by now: who was late must not bring back its connections and its logins.
+            for farewell in resolver.instances.forget(|key| *key == origin.instance) {
+                tokio::spawn(farewell);
+            }
+        }
         let (outcome, parcel) = resolver.keep(origin, done);
         self.outcome = Some((outcome, Some(parcel)));
     }
@@ -279,6 +285,9 @@ impl Landing {
         let Some(value) = value.filter(|_| self.purpose == Purpose::Miss) else { return false };
         let outcome = Ok(Arc::clone(&value.document));
         self.ended = self.resolver.land_served(self.ticket, &self.origin, outcome, Parcel::Value(value));
+        if self.ended {
+            self.resolver.send_next(&self.origin.instance);
+        }
         self.ended
     }
 

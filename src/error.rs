@@ -104,6 +104,10 @@ impl Error {
     }
 
     /// Notes that it is our login that failed: until that is mended, all secrets of the vault are out of reach.
+    pub fn is_of_login(&self) -> bool {
+        self.of_login
+    }
+
     pub fn of_login(mut self) -> Self {
         self.of_login = true;
         self

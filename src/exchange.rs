@@ -54,9 +54,8 @@ impl Resolver {
         }
         let held = {
             let cache = lock(&self.cache);
-            let held =
-                cache.peek(origin).and_then(|entry| Some((entry.left_alone(now)?.clone(), entry.value().cloned())));
-            held.map(|(error, value)| value.map(|value| value.document).ok_or(error))
+            let entry = cache.peek(origin);
+            entry.and_then(|entry| Some(entry.look(now).document().ok_or(entry.left_alone(now)?.clone())))
         };
         if let Some(outcome) = held {
             return self.land_unrung(ticket, origin, outcome, now);
@@ -199,7 +198,7 @@ impl Resolver {
 
     /// Ends a boarded probe, as another worker probes that vault: to be tried again after that time, or, with none, not
     /// at all, as the vault is back. Returns whether it has landed: where the vault is back, it is left to bring a value to
-    /// those who wait for one.
+    /// those who wait for one, and so is one that somebody joined meanwhile who wants a newer value.
     pub fn forgo(self: &Arc<Self>, ticket: u64, again: Option<Duration>) -> bool {
         let Some(Departing { key: origin, .. }) = lock(&self.flights).boarding(ticket) else { return true };
         let Some(vault) = self.instances.known(&origin.instance) else { return false };
@@ -212,14 +211,15 @@ impl Resolver {
             }
         };
         let waited_for = lock(&self.flights).has_passengers(ticket);
-        let lands = again.is_some() || !waited_for;
-        if lands {
+        let landed = (again.is_some() || !waited_for) && {
             let error = refusal.unwrap_or_else(|| origin.would_block());
-            let value = lock(&self.cache).value(&origin).map(|value| Arc::clone(&value.document));
-            self.land_unrung(ticket, &origin, value.ok_or(error), now);
+            self.land_unrung(ticket, &origin, self.peek(&origin).document().ok_or(error), now)
+        };
+        if landed {
+            self.send_next(&origin.instance);
         }
         self.heed(&origin, change);
-        lands
+        landed
     }
 }
 

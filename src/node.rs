@@ -55,6 +55,9 @@ pub struct Node {
 const VALUE: u8 = 0;
 const FAILURE: u8 = 1;
 
+/// Beside the kind of a failure: it is a login's, which says something about the vault as a whole.
+const OF_LOGIN: u8 = 0x80;
+
 impl Node {
     /// The node that this process belongs to; made by the first call.
     pub fn of_this_process() -> Option<&'static Node> {
@@ -115,7 +118,10 @@ impl Node {
         sealed.extend_from_slice(&self.clock(at).to_le_bytes());
         sealed.extend_from_slice(&lease.map_or(u64::MAX, nanoseconds).to_le_bytes());
         sealed.push(tag);
-        sealed.push(if let Parcel::Failure { error, .. } = parcel { error.kind().code() } else { 0 });
+        sealed.push(match parcel {
+            Parcel::Failure { error, .. } => error.kind().code() | if error.is_of_login() { OF_LOGIN } else { 0 },
+            Parcel::Value(_) => 0,
+        });
         sealed.extend_from_slice(content);
         let (_, plain) = sealed.split_at_mut(NONCE_LEN);
         let nonce = Nonce::assume_unique_for_key(nonce);
@@ -143,7 +149,8 @@ impl Node {
                 Some(Parcel::Value(Brought { document, at }))
             }
             FAILURE => {
-                let error = Error::new(Kind::from_code(*kind)?, String::from_utf8_lossy(content));
+                let error = Error::new(Kind::from_code(*kind & !OF_LOGIN)?, String::from_utf8_lossy(content));
+                let error = if *kind & OF_LOGIN != 0 { error.of_login() } else { error };
                 Some(Parcel::Failure { error: error.with_retry_after(lease), began, at })
             }
             _ => None,
@@ -191,13 +198,20 @@ mod tests {
     fn a_failure_comes_back_as_it_was() {
         let node = Node::new().unwrap();
         let name = node.name([&b"a"[..]]);
-        let error = Error::new(Kind::Throttled, "slow down").with_retry_after(Some(Duration::from_secs(3)));
-        let (began, at) = (node.start + Duration::from_secs(1), node.start + Duration::from_secs(2));
-        let sealed = node.seal(&name, &Parcel::Failure { error: error.clone(), began, at }).unwrap();
-        let Some(Parcel::Failure { error: opened, began: before, at: then }) = node.open(&name, &sealed) else {
-            panic!()
-        };
-        assert_eq!((opened, before, then), (error, began, at));
+        let wait = Some(Duration::from_secs(3));
+        for error in [
+            Error::new(Kind::Throttled, "slow down").with_retry_after(wait),
+            // One that looks like the answer of a vault that is well.
+            Error::new(Kind::Denied, "permission denied").of_login(),
+        ] {
+            let (began, at) = (node.start + Duration::from_secs(1), node.start + Duration::from_secs(2));
+            let sealed = node.seal(&name, &Parcel::Failure { error: error.clone(), began, at }).unwrap();
+            let Some(Parcel::Failure { error: opened, began: before, at: then }) = node.open(&name, &sealed) else {
+                panic!()
+            };
+            assert_eq!(opened.is_outage(), error.is_outage());
+            assert_eq!((opened, before, then), (error, began, at));
+        }
     }
 
     #[test]

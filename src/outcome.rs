@@ -37,12 +37,13 @@ impl Resolver {
     /// Keeps a value, unless a newer one is there.
     pub(crate) fn keep_value(&self, origin: &Arc<Origin>, value: Brought) -> Kept {
         let now = Instant::now();
-        if self.floor(origin).is_some_and(|floor| value.at <= floor) {
-            return Kept { document: value.document, at: value.at, fresh: false };
-        }
         let mut kept = Kept { document: Arc::clone(&value.document), at: value.at, fresh: false };
         let (changed, next, crowded) = {
             let mut cache = lock(&self.cache);
+            // Looked at under the lock: a flush sets it before it takes that to clear the cache.
+            if self.floor(origin).is_some_and(|floor| value.at <= floor) {
+                return kept;
+            }
             let Some(origin) = self.keeper(origin) else { return kept };
             let changed = cache.fetched(Arc::clone(&origin), value, &origin.terms, now, fastrand::f64());
             if let Some(entry) = cache.peek(&origin) {

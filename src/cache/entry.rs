@@ -80,6 +80,16 @@ pub enum Found {
     Nothing,
 }
 
+impl Found {
+    /// The value that may be served, fresh or not.
+    pub fn document(self) -> Option<Arc<Document>> {
+        match self {
+            Found::Fresh(document) | Found::Stale { document, .. } => Some(document),
+            Found::Failure(_) | Found::Nothing => None,
+        }
+    }
+}
+
 /// What is to be done about an entry when its time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {

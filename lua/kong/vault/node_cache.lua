@@ -209,8 +209,10 @@ function _M.probe(ticket, names)
     return has_landed
   end
   local left = dict:ttl(PROBE .. vault) or 0
-  native.vm:forgo(ticket, left > interval - SECOND_LOOK and left <= interval and SECOND_LOOK or left)
-  return landed(ticket)
+  if native.vm:forgo(ticket, left > interval - SECOND_LOOK and left <= interval and SECOND_LOOK or left) then
+    return landed(ticket)
+  end
+  return _M.send(ticket, name)
 end
 
 -- Sees a flight off that was called back, or that nobody waits for.

@@ -158,9 +158,12 @@ end
 
 -- What serves while a fetch is under way: another worker's value may be old, but it is one.
 local function meanwhile(reference)
-  local status, value = native.lookup(reference, false)
+  local status, value, name = native.lookup(reference, false)
   if status == VALUE or status == native.FLEETING then
     return status, value
+  elseif status == BOARDED then
+    -- The reference means another secret by now, or the fetch has ended just now: nobody else sees to this one.
+    node_cache.send(value, name)
   end
   return PENDING
 end
