@@ -79,8 +79,12 @@ pub fn is_path(text: &str) -> bool {
         && has(u8::is_ascii_lowercase)
         && has(u8::is_ascii_digit)
         && !text.contains(['.', '-', '_']);
-    let is_random =
-        |part: &str| part.len() >= 20 && is_mixed(part) && part.bytes().any(|byte| byte.is_ascii_uppercase());
+    // Folders made for a while end in some signs made at random, behind a word.
+    let is_random = |part: &str| {
+        let longest = part.split(['-', '_', '.']).map(str::len).max().unwrap_or_default();
+        let is_long = longest >= 20 || part.len() >= 32;
+        is_long && is_mixed(part) && part.bytes().any(|byte| byte.is_ascii_uppercase())
+    };
     !is_cut_at_random && !text.split('/').any(is_random)
 }
 

@@ -144,3 +144,15 @@ fn a_path_is_seen_where_there_is_something() {
     assert!(own_path(&there).ends_with("/a\\nb"));
     assert_eq!(own_path(Path::new("hunter2")), "(a value of 7 characters)");
 }
+
+#[test]
+fn a_folder_made_for_a_while_is_a_path_and_a_random_part_is_none() {
+    for path in ["/tmp/kong-vault-spec-aB3xYz/missing", "/var/lib/kong", "./data"] {
+        assert_eq!(likely(Path::new(path)).as_deref(), Some(path));
+    }
+    for secret in
+        ["/aB3xYz9Kd03mQp7Lr2Tn5", "/x/Ab3-Yz9Kd03mQp7Lr2Tn5vW8-cD4fG6hJ", "/x/hvs.CAESIJaB3xYz9Kd03mQp7Lr2Tn5"]
+    {
+        assert_eq!(likely(Path::new(secret)), None, "{secret}");
+    }
+}
