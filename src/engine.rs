@@ -14,9 +14,6 @@ use crate::error::{Error, Kind, Result};
 use crate::signals::AllBlocked;
 use crate::wake::Door;
 
-/// Threads that may resolve names at once: the C library's resolver blocks.
-const RESOLVER_THREADS: usize = 4;
-
 /// The running engine of this process.
 pub struct Engine {
     runtime: Handle,
@@ -45,7 +42,7 @@ impl Engine {
         let (ready, started) = mpsc::sync_channel(1);
         let masked = AllBlocked::new();
         let spawned = std::thread::Builder::new().name("kong-vault".into()).spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(RESOLVER_THREADS).build();
+            let runtime = Builder::new_current_thread().enable_all().build();
             let runtime = match runtime {
                 Ok(runtime) => runtime,
                 Err(err) => return drop(ready.send(Err(err))),
