@@ -167,8 +167,13 @@ describe("vault entities that change,", function()
       local waits = server:ask "{vault://mine/late/value}"
       one:await("late", 1)
       patch({ config = { port = other.port } })()
-      wait.eventually("the new one is there", function()
-        return server:value "{vault://mine/late/value}" == "new"
+      -- On a busy machine a worker may take its moment until it has read the change.
+      local workers = {}
+      wait.eventually("both workers have the new one", function()
+        local pid, value = server:eval "return ngx.worker.pid(), require('kong.vault').get '{vault://mine/late/value}'"
+        workers[pid] = value == "new" or nil
+        local first = next(workers)
+        return first and next(workers, first)
       end)
       one:open "late"
       assert.equal("old", (waits:read()))
