@@ -69,6 +69,7 @@ fn references_read_no_credential_of_ours_in_whatever_spelling() {
         "{vault://env/aws-session-token?ttl=5}",
         "{vault://env/aws-container-authorization-token}",
         "{vault://env/vault-token}",
+        "{vault://env/gcp-service-account/private_key}",
         "{vault://env/https-proxy}",
     ] {
         is_kept(&resolver, reference);

@@ -83,7 +83,7 @@ pub fn put(
         if !takes_reference(opt, entry.source, value) {
             return Err(wrong::a_reference(opt, backend, entry));
         }
-        if opt.sensitive {
+        if opt.may_hold_secret() {
             referred.note_credential(value);
         }
         value = match referred.find(value) {

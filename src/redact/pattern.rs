@@ -40,8 +40,13 @@ fn is_token(word: &str) -> bool {
         starts.filter_map(|start| word.as_bytes().get(start.len()..)).next().unwrap_or_default()
     };
     let (new, old) = (after(&TOKENS), after(&OLD_TOKENS));
-    new.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= TOKEN
-        || (old.len() >= OLD_TOKEN && old.iter().all(u8::is_ascii_alphanumeric))
+    new.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= TOKEN || is_old(old)
+}
+
+/// What follows the beginning of an older vault's token; behind a further dot may stand its namespace.
+fn is_old(rest: &[u8]) -> bool {
+    let token = rest.split(|byte| *byte == b'.').next().unwrap_or_default();
+    token.len() >= OLD_TOKEN && token.iter().all(u8::is_ascii_alphanumeric)
 }
 
 /// Whether it has both letters of both cases or digits, as no word has.
