@@ -249,7 +249,7 @@ const ANY_TIME: Type = Type::Seconds { min: 0.0 };
 
 /// The options that every backend has.
 pub const COMMON: &[Opt] = &[
-    Opt::new("ttl", ANY_TIME, "seconds a value is fresh; none: until it is flushed or evicted").overridable(),
+    Opt::new("ttl", ANY_TIME, "seconds a value is fresh; none or 0: until it is flushed or evicted").overridable(),
     Opt::new("neg_ttl", ANY_TIME, "seconds a failed look-up is remembered").default("0").overridable(),
     Opt::new(
         "resurrect_ttl",
@@ -261,7 +261,8 @@ pub const COMMON: &[Opt] = &[
     Opt::new("min_ttl", ANY_TIME, "the shortest time that a lease of the vault's own counts for")
         .default("0")
         .overridable(),
-    Opt::new("max_ttl", ANY_TIME, "the longest time that a lease of the vault's own counts for").overridable(),
+    Opt::new("max_ttl", ANY_TIME, "the longest time that a lease of the vault's own counts for; none or 0: no bound")
+        .overridable(),
     Opt::new("base64_decode", Type::Boolean, "decode the value, or the picked field, as base64")
         .default("false")
         .overridable()

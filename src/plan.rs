@@ -12,7 +12,7 @@ use crate::node::{Name, Node, hex};
 use crate::options::{COMMON, Opt};
 use crate::reference::{self, Reference};
 use crate::secret::Secret;
-use crate::settings::{Sealed, SettingsKey, Value, hash_once};
+use crate::settings::{Sealed, Settings, SettingsKey, Value, hash_once};
 
 /// A reference, understood and checked.
 #[derive(Debug, Clone)]
@@ -90,11 +90,11 @@ impl Origin {
             ask: Ask { resource, version: reference.version },
             options: options_of(reference),
             terms: Terms {
-                ttl: settings.seconds("ttl"),
+                ttl: bound(&settings, "ttl"),
                 neg_ttl: settings.seconds("neg_ttl").unwrap_or(Duration::ZERO),
                 resurrect_ttl: settings.seconds("resurrect_ttl").unwrap_or(Duration::ZERO),
                 min_ttl: settings.seconds("min_ttl").unwrap_or(Duration::ZERO),
-                max_ttl: settings.seconds("max_ttl"),
+                max_ttl: bound(&settings, "max_ttl"),
             },
             instance: InstanceKey { vault: vault.name.as_str().into(), settings: settings.instance_key.clone() },
             settings: Arc::clone(&settings),
@@ -222,6 +222,11 @@ impl Hash for Origin {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
     }
+}
+
+/// A time that 0 sets to none, as Kong documents it.
+fn bound(settings: &Settings, name: &str) -> Option<Duration> {
+    settings.seconds(name).filter(|seconds| !seconds.is_zero())
 }
 
 /// What a reference sets that says which document it is of; sorted, as their order says nothing.

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use kong_vault::config::entity;
 use kong_vault::config::{Config, Referred, Source};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind};
 use kong_vault::flight::{Boarding, Purpose};
 use kong_vault::resolver::{Lookup, Resolver};
+use serde_json::json;
+
 use puppet::{BACKENDS, STAGES, Worker, down};
 
 #[test]
@@ -84,6 +87,45 @@ fn a_value_nobody_asks_for_is_not_renewed_for_ever() {
     worker.until("the end", |worker| worker.resolver.levels(0).entries == 0);
     let asked = worker.asked("a");
     assert!(asked <= 4, "{asked}");
+}
+
+#[test]
+fn without_a_ttl_and_with_one_of_0_a_value_is_fetched_once() {
+    let once = |worker: &Worker, references: &[&str]| {
+        for reference in references {
+            worker.answers(Ok("one"));
+            assert_eq!(worker.get(reference).unwrap(), "one", "{reference}");
+            let asked = worker.asked("a");
+            worker.answers(Ok("two"));
+            let end = Instant::now() + Duration::from_millis(100);
+            worker.until("some time", |worker| {
+                assert_eq!(worker.get(reference).unwrap(), "one", "{reference}");
+                Instant::now() > end
+            });
+            assert_eq!(worker.asked("a"), asked, "{reference}");
+        }
+    };
+    let plain = "{vault://puppet/a}";
+    let short = &[("vault_puppet_ttl", "0.01"), ("vault_puppet_resurrect_ttl", "0")];
+    once(&Worker::new(&[]), &[plain, "{vault://puppet/a?ttl=0}", "{vault://puppet/a?ttl=0.0}"]);
+    once(&Worker::new(&[("vault_puppet_ttl", "0"), ("vault_puppet_resurrect_ttl", "0")]), &[plain]);
+    once(&Worker::new(short), &["{vault://puppet/a?ttl=0}"]);
+    let worker = Worker::new(short);
+    let settings = Arc::clone(&worker.resolver.plan(plain.as_bytes()).unwrap().origin.settings);
+    let config = json!({"stage": settings.text("stage"), "ttl": 0, "max_ttl": 0, "resurrect_ttl": 0});
+    let entity = json!({"prefix": "own", "name": "puppet", "config": config});
+    worker.resolver.replace_entities(vec![entity::listed(&entity, BACKENDS, "a test")], "a test");
+    once(&worker, &["{vault://own/a}"]);
+    // A lease is the vault's own word; it is bounded by nothing then.
+    let worker = Worker::new(&[("vault_puppet_ttl", "0"), ("vault_puppet_max_ttl", "0")]);
+    *worker.stage.lease.lock().unwrap() = Some(Duration::from_secs(60));
+    once(&worker, &[plain]);
+    let worker = Worker::new(&[("vault_puppet_ttl", "0")]);
+    *worker.stage.lease.lock().unwrap() = Some(Duration::from_millis(200));
+    worker.answers(Ok("one"));
+    assert_eq!(worker.get(plain).unwrap(), "one");
+    worker.answers(Ok("two"));
+    worker.until("the end of the lease", |worker| worker.get(plain).unwrap() == "two");
 }
 
 #[test]

@@ -134,7 +134,7 @@ describe("life", function()
     vault:route("/v1/secret/anew-*", { delay = 0.05 })
     local paths = {}
     for i = 1, 10 do
-      paths[i] = nginx.value_path("{vault://hcv/anew-" .. i .. "/value?ttl=0}")
+      paths[i] = nginx.value_path("{vault://hcv/anew-" .. i .. "/value?ttl=0.001&resurrect_ttl=0}")
     end
     local running = load.start(server, { paths = paths, rate = 200, connections = 20, close = true })
     for _ = 1, 5 do

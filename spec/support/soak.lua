@@ -26,7 +26,7 @@ local function paths()
     list[#list + 1] = nginx.value_path(("{vault://hcv/soak-%d/value}"):format(i))
   end
   for i = 1, 5 do
-    list[#list + 1] = nginx.value_path(("{vault://hcv/anew-%d/value?ttl=0}"):format(i))
+    list[#list + 1] = nginx.value_path(("{vault://hcv/anew-%d/value?ttl=0.001&resurrect_ttl=0}"):format(i))
   end
   return list
 end
