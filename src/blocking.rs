@@ -57,7 +57,8 @@ impl Resolver {
         let resolve = |lookup: Result<Lookup>| match lookup? {
             Lookup::Value(value) => Ok(value.secret),
             Lookup::Miss(plan) => match outcomes.as_ref().map_err(Clone::clone)?.get(&plan.origin) {
-                Some(outcome) => pick(&plan, outcome.as_ref().map_err(Clone::clone)?, false).map(|value| value.secret),
+                Some(Ok(document)) => pick(&plan, document, false).map(|value| value.secret),
+                Some(Err(error)) => Err(plan.explain(error.clone())),
                 None => Err(plan.origin.ended_early()),
             },
         };

@@ -1,17 +1,17 @@
 //! A secret as its vault keeps it: the whole document, its JSON fields read when first asked for.
 
-use std::collections::HashMap;
-use std::fmt;
+mod json;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, Kind, Result, quote};
 use crate::secret::Secret;
+use json::{Field, Fields, Flaw};
 
 /// Padding may be missing: that is how `ngx.decode_base64`, which Kong uses, reads it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -21,20 +21,16 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
+/// What is to be done where a part of a secret's name was taken for a field.
+pub const WHOLE: &str = "the last part of the reference names a field: for the whole secret, end it with a slash";
+
 /// The document that one fetch brought. All fields picked from it are of one version.
 #[derive(Debug)]
 pub struct Document {
     whole: Arc<Secret>,
     /// How long the vault itself says that it is good for.
     lease: Option<Duration>,
-    fields: OnceLock<Option<HashMap<String, Field>>>,
-}
-
-#[derive(Debug)]
-enum Field {
-    Text(Arc<Secret>),
-    /// Not a string; the name of its type, as Lua's users know it.
-    Other(&'static str),
+    fields: OnceLock<std::result::Result<Fields, Flaw>>,
 }
 
 impl Document {
@@ -53,9 +49,9 @@ impl Document {
 
     /// What the document weighs in the cache: its bytes, and those of its fields once they are read.
     pub fn bytes(&self) -> usize {
-        let fields = self.fields.get().and_then(Option::as_ref);
+        let fields = self.fields.get().and_then(|fields| fields.as_ref().ok());
         let fields = fields.map_or(0, |fields| {
-            let slot = std::mem::size_of::<(String, Field)>();
+            let slot = std::mem::size_of::<(Vec<u8>, Field)>();
             fields
                 .iter()
                 .map(|(name, field)| {
@@ -82,8 +78,7 @@ impl Document {
 
     /// Reads the fields now, so that no later `pick` has to.
     pub fn read_fields(&self) {
-        self.fields
-            .get_or_init(|| serde_json::from_slice::<Fields>(self.whole.as_bytes()).ok().map(|Fields(fields)| fields));
+        self.fields.get_or_init(|| json::fields(self.whole.as_bytes()));
     }
 
     /// The whole document, or the text field `key` of it, decoded if asked for.
@@ -97,20 +92,28 @@ impl Document {
 
     fn field(&self, key: &[u8]) -> Result<Arc<Secret>> {
         let shown = || quote(key, 100);
-        self.read_fields();
-        let Some(Some(fields)) = self.fields.get() else {
-            return Err(Error::new(
-                Kind::Invalid,
-                "unable to json decode value (the secret is no JSON object: leave the key out of the reference)",
-            ));
+        let fields = match self.fields.get_or_init(|| json::fields(self.whole.as_bytes())) {
+            Ok(fields) => fields,
+            Err(flaw @ Flaw::NoObject) => {
+                return Err(Error::new(Kind::Invalid, format!("unable to json decode value ({flaw}; {WHOLE})")));
+            }
+            Err(flaw) => {
+                return Err(Error::new(
+                    Kind::Invalid,
+                    format!("unable to json decode value ({flaw}; correct it there)"),
+                ));
+            }
         };
-        match std::str::from_utf8(key).ok().and_then(|key| fields.get(key)) {
+        match fields.get(key) {
             Some(Field::Text(text)) => Ok(Arc::clone(text)),
             Some(Field::Other(kind)) => Err(Error::new(
                 Kind::Invalid,
                 format!("unexpected {kind} value in JSON secret for subfield {}", shown()),
             )),
-            None => Err(Error::new(Kind::NotFound, format!("subfield {} not found in JSON secret", shown()))),
+            None => {
+                let text = format!("subfield {} not found in JSON secret ({WHOLE})", shown());
+                Err(Error::new(Kind::NotFound, text))
+            }
         }
     }
 }
@@ -124,71 +127,6 @@ fn decode(value: &Secret) -> Result<Secret> {
             Kind::Invalid,
             "unable to base64 decode value (switch base64_decode off, or mend the secret)",
         )),
-    }
-}
-
-/// The top level of a JSON object; nested values are passed over.
-struct Fields(HashMap<String, Field>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Fields, A::Error> {
-                let mut fields = HashMap::new();
-                while let Some((name, field)) = map.next_entry()? {
-                    fields.insert(name, field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
-impl<'de> Deserialize<'de> for Field {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Field;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
-            fn visit_str<E>(self, text: &str) -> std::result::Result<Field, E> {
-                Ok(Field::Text(Arc::new(Secret::new(text))))
-            }
-            fn visit_string<E>(self, text: String) -> std::result::Result<Field, E> {
-                Ok(Field::Text(Arc::new(Secret::new(text))))
-            }
-            fn visit_bool<E>(self, _: bool) -> std::result::Result<Field, E> {
-                Ok(Field::Other("boolean"))
-            }
-            fn visit_i64<E>(self, _: i64) -> std::result::Result<Field, E> {
-                Ok(Field::Other("number"))
-            }
-            fn visit_u64<E>(self, _: u64) -> std::result::Result<Field, E> {
-                Ok(Field::Other("number"))
-            }
-            fn visit_f64<E>(self, _: f64) -> std::result::Result<Field, E> {
-                Ok(Field::Other("number"))
-            }
-            fn visit_unit<E>(self) -> std::result::Result<Field, E> {
-                Ok(Field::Other("null"))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Field, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Field::Other("table"))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Field, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Field::Other("table"))
-            }
-        }
-        deserializer.deserialize_any(Any)
     }
 }
 
@@ -222,7 +160,10 @@ mod tests {
                 format!("unexpected {kind} value in JSON secret for subfield {key}")
             );
         }
-        assert_eq!(pick(secret, Some("x"), false).unwrap_err(), "subfield x not found in JSON secret");
+        assert_eq!(
+            pick(secret, Some("x"), false).unwrap_err(),
+            format!("subfield x not found in JSON secret ({WHOLE})")
+        );
         for secret in ["plain", "", "[1]", "\"text\"", r#"{"a":"#, r#"{"a":"1"} tail"#] {
             assert!(pick(secret, Some("a"), false).unwrap_err().starts_with("unable to json decode value"), "{secret}");
         }

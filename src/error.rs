@@ -113,6 +113,12 @@ impl Error {
         self
     }
 
+    /// Adds what else may be done about it.
+    pub fn with_advice(mut self, advice: &str) -> Self {
+        self.text = format!("{}; {advice}", self.text);
+        self
+    }
+
     /// The sentence itself, as `Display` shows it.
     pub fn text(&self) -> &str {
         &self.text

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::backend::{Ask, Descriptor};
 use crate::cache::Terms;
 use crate::config::Config;
+use crate::document::WHOLE;
 use crate::error::{Error, Kind, Result};
 use crate::node::{Name, Node, hex};
 use crate::options::{COMMON, Opt};
@@ -73,6 +74,15 @@ impl Plan {
         let reference = reference::parse(reference)?;
         let (origin, settings) = Origin::of(&reference, config)?;
         Ok(Self { origin: Arc::new(origin), key: reference.key, base64_decode: settings.boolean("base64_decode") })
+    }
+
+    /// What those hear of a failed fetch who asked by this reference: what isn't there may be the secret that they took a
+    /// part of its name from.
+    pub fn explain(&self, error: Error) -> Error {
+        match (&self.key, error.kind()) {
+            (Some(_), Kind::NotFound) => error.with_advice(WHOLE),
+            _ => error,
+        }
     }
 }
 

@@ -152,7 +152,7 @@ impl Resolver {
             }
             Found::Failure(error) => {
                 self.metrics.negative_hits.inc();
-                Err(error)
+                Err(plan.explain(error))
             }
             Found::Nothing => self.miss(plan),
         }
@@ -171,7 +171,7 @@ impl Resolver {
             }
             Found::Failure(error) => {
                 self.metrics.negative_hits.inc();
-                Err(error)
+                Err(plan.explain(error))
             }
             Found::Stale { .. } | Found::Nothing => self.miss(plan),
         }
@@ -182,7 +182,7 @@ impl Resolver {
         if !plan.origin.descriptor.immediate {
             return Ok(Lookup::Miss(plan));
         }
-        let document = self.fetch_immediate(&plan.origin)?;
+        let document = self.fetch_immediate(&plan.origin).map_err(|error| plan.explain(error))?;
         pick(&plan, &document, false).map(Lookup::Value)
     }
 
@@ -204,8 +204,13 @@ impl Resolver {
     /// What a flight brought, for one passenger; `None` where it is still under way. Ends the claim either way.
     pub fn claim(&self, ticket: u64, reference: &[u8]) -> Result<Option<Value>> {
         let Some(outcome) = lock(&self.flights).claim(ticket, Instant::now()) else { return Ok(None) };
-        let document = outcome?;
-        let plan = self.plan(reference)?;
+        let plan = self.plan(reference);
+        // Why there is no value is said, whatever has become of the reference meanwhile.
+        let document = outcome.map_err(|error| match &plan {
+            Ok(plan) => plan.explain(error),
+            Err(_) => error,
+        })?;
+        let plan = plan?;
         // Only what is known now will be known to be over: a newer one may have come since the landing.
         let kept = match self.look(&plan.origin) {
             Found::Fresh(known) | Found::Stale { document: known, .. } => known.is_same(&document),

@@ -63,7 +63,8 @@ fn a_field_is_picked_in_time_linear_to_its_document() {
             let picked = document.pick(Some(b"z"), false).is_ok();
             assert_eq!(
                 picked,
-                !matches!(*what, "no JSON" | "a deep list that is broken off" | "a long number"),
+                // As in Kong, a thousand levels are read, and a number of any length.
+                !matches!(*what, "no JSON" | "a deep list that is broken off" | "deep lists" | "deep objects"),
                 "{what}"
             );
             let _ = (document.pick(Some(b"z"), true), document.pick(None, true), document.bytes());
