@@ -86,6 +86,8 @@ pub struct Opt {
     pub overridable: bool,
     /// Other spellings that Kong's documentation uses.
     pub aliases: &'static [&'static str],
+    /// Whether Kong's own schema of the backend has a text where this is a list.
+    pub text_in_kong: bool,
     pub help: &'static str,
 }
 
@@ -104,6 +106,7 @@ impl Opt {
             guards: false,
             overridable: false,
             aliases: &[],
+            text_in_kong: false,
             help,
         }
     }
@@ -161,6 +164,16 @@ impl Opt {
     pub const fn aliases(mut self, names: &'static [&'static str]) -> Self {
         self.aliases = names;
         self
+    }
+
+    pub const fn text_in_kong(mut self) -> Self {
+        self.text_in_kong = true;
+        self
+    }
+
+    /// The name of its type in a schema of Kong.
+    pub fn type_in_kong(&self) -> &'static str {
+        if self.text_in_kong { Type::Text.name() } else { self.kind.name() }
     }
 
     /// Whether `name` is this option's, or another spelling of it.

@@ -85,7 +85,7 @@ fn option(lua: &Lua, opt: &Opt) -> mlua::Result<Table> {
     table.set("name", opt.name)?;
     table.set("aliases", opt.aliases.to_vec())?;
     table.set("help", opt.help)?;
-    table.set("type", opt.kind.name())?;
+    table.set("type", opt.type_in_kong())?;
     table.set("default", opt.default)?;
     table.set("required", opt.required)?;
     table.set("sensitive", opt.sensitive)?;

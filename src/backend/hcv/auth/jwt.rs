@@ -54,7 +54,7 @@ impl Jwt {
         Ok(Self {
             label: means.api.label.clone(),
             path: login_path(means, "jwt_auth_path")?,
-            role: role(means, "oauth2_role_name"),
+            role: role(means, "jwt_role"),
             source,
         })
     }
@@ -66,7 +66,7 @@ impl Method for Jwt {
     }
 
     fn remedy(&self) -> &'static str {
-        "check `oauth2_role_name`, and whether the role takes the JWT's issuer, audience, subject and signature, and its time"
+        "check `jwt_role`, and whether the role takes the JWT's issuer, audience, subject and signature, and its time"
     }
 
     fn prove(&self) -> Proving<'_> {

@@ -74,7 +74,7 @@ pub const OPTIONS: &[Opt] = &[
         .holds(Holds::Pem),
     secret("cert_auth_cert_key", "its key: a file's path, or PEM text; none: it stands in `cert_auth_cert`"),
     mount("jwt_auth_path", "jwt", "where the JWT method is mounted"),
-    text("oauth2_role_name", "the role to log in with; none: the method's own default").aliases(&["jwt_role"]),
+    text("jwt_role", "the role to log in with; none: the method's own default").aliases(&["oauth2_role_name"]),
     secret("jwt", "a JWT to log in with, where no identity provider is asked"),
     text("jwt_file", "a file with such a JWT; read for each login").holds(Holds::File),
     text("oauth2_token_endpoint", "where the identity provider gives tokens for client credentials").pattern(
@@ -84,7 +84,7 @@ pub const OPTIONS: &[Opt] = &[
     .holds(Holds::Url),
     text("oauth2_client_id", "our id at the identity provider"),
     secret("oauth2_client_secret", "our secret at the identity provider"),
-    Opt::new("oauth2_audiences", Type::List, "whom the JWT is for"),
+    Opt::new("oauth2_audiences", Type::List, "whom the JWT is for").text_in_kong(),
     Opt::new("oauth2_scopes", Type::List, "the scopes to ask the identity provider for"),
     text(
         "oauth2_ca_cert",
