@@ -89,6 +89,22 @@ describe("in Kong,", function()
       assert.matches("has no environment variable NOWHERE", err)
     end)
 
+    it("takes options from the environment while Kong reads kong.conf and hands none over", function()
+      local server = start(LOAD .. [[
+        kong = nil
+        in_init = { strategy.get({}, "by-the-environment") }
+      ]], {
+        env = {
+          KONG_VAULT_HCV_PORT = tostring(vault.port),
+          KONG_VAULT_HCV_MOUNT = "environment",
+          KONG_VAULT_HCV_TOKEN = "{vault://env/of-vault}",
+          OF_VAULT = TOKEN,
+        },
+      })
+      assert.matches("value of by-the-environment", (server:eval "return in_init[1], in_init[2]"), 1, true)
+      assert.equal(1, vault:count "/v1/environment/by-the-environment")
+    end)
+
     it("decodes base64 where Kong can't know which field is asked for", function()
       local server = start(LOAD)
       vault:route("/v1/secret/coded", { body = '{"data":{"a":"aGVsbG8=","b":"~"}}' })

@@ -94,7 +94,9 @@ function _M.new(conf, entities)
     },
     worker_events = {
       register = function(handler, source, event)
-        events[source .. "." .. event] = handler
+        local name = source .. "." .. event
+        events[name] = events[name] or {}
+        table.insert(events[name], handler)
       end,
       post = function(source, event)
         posted[#posted + 1] = source .. "." .. event
@@ -102,8 +104,10 @@ function _M.new(conf, entities)
       end,
     },
     -- Not Kong's: has an event come.
-    post = function(name)
-      events[name]({})
+    post = function(name, data)
+      for _, handler in ipairs(events[name]) do
+        handler(data or {})
+      end
     end,
   }
 end

@@ -1,5 +1,6 @@
 -- The vault entities of Kong: what its database or declarative configuration holds, and what changes there.
 
+local capabilities = require "kong.vault.gateway.capabilities"
 local native = require "kong.vault.native"
 local phase = require "kong.vault.phase"
 
@@ -127,14 +128,16 @@ local function read(dao)
   return entities
 end
 
+-- The hash of the declarative configuration that was there when entities were read last.
+local read_hash
+
 -- Coroutines that read: what Kong looks up meanwhile must not have them read again.
 local reading = setmetatable({}, { __mode = "k" })
 
 --- Reads all entities from Kong's database. Phases: those that may wait, and init_worker. An error is logged: what was
 -- known stays.
 function _M.refresh()
-  local db = host().db
-  local dao = db and db.vaults
+  local dao = capabilities.vaults(host())
   local me = coroutine.running() or reading
   if not dao or reading[me] then
     return
@@ -142,6 +145,7 @@ function _M.refresh()
   started = started + 1
   local turn = started
   reading[me] = true
+  local hash = capabilities.configuration_hash()
   local done, entities = pcall(read, dao)
   reading[me] = nil
   if not done then
@@ -157,7 +161,7 @@ function _M.refresh()
   end
   away = false
   if turn > taken then
-    taken = turn
+    taken, read_hash = turn, hash
     _M.take(entities)
   end
 end
@@ -186,10 +190,16 @@ end
 local SOON = 1
 local looked = 0
 
+-- Whether Kong has another declarative configuration: it may look references of it up before it tells of it.
+local function is_replaced()
+  local hash = capabilities.configuration_hash()
+  return hash ~= nil and hash ~= read_hash
+end
+
 --- Looks whether a vault that is asked for is a new entity, in phases that may wait, and not all the time.
 function _M.look_again()
   local now = ngx.now()
-  if now - looked >= SOON and phase.manner() ~= phase.NEVER then
+  if (now - looked >= SOON or is_replaced()) and phase.manner() ~= phase.NEVER then
     looked = now
     _M.refresh()
   end
@@ -207,6 +217,7 @@ end
 
 -- Kong tells the worker alone that changed an entity, which tells the others.
 local function follow_events(events)
+  local _, name = capabilities.vaults(host())
   events.register(function()
     _M.refresh()
   end, "kong-vault", "entities")
@@ -216,20 +227,25 @@ local function follow_events(events)
     if not ok then
       ngx.log(ngx.WARN, "kong.vault: other workers see a changed vault entity only when they look for it: ", err)
     end
-  end, "crud", "vaults")
+  end, "crud", name)
 end
 
 local following
 
 --- Has changes of entities seen to, in this worker. For init_worker; doing it twice does nothing. A declarative
--- configuration that is replaced is told of by `flush`; with a database, this node's changes are events of Kong's, and
--- those of others are looked for.
-function _M.follow()
+-- configuration that is replaced is told of by `flush`, where Kong `flushes`, else by an event; with a database, this
+-- node's changes are events of Kong's, and those of others are looked for.
+function _M.follow(flushes)
   if following then
     return
   end
   following = true
   local conf = host().configuration
+  if conf.database == "off" and not flushes then
+    for _, event in ipairs(capabilities.REPLACEMENTS) do
+      host().worker_events.register(_M.replaced, "declarative", event)
+    end
+  end
   -- A worker that takes a dead one's place inherits what was known when Kong started. A declarative configuration is in
   -- Kong's database only later.
   if conf.database ~= "off" then

@@ -1,6 +1,7 @@
 -- In Kong: our functions in place of `kong.vault`'s own, configured by what Kong has read from kong.conf and the
 -- environment.
 
+local capabilities = require "kong.vault.gateway.capabilities"
 local certificates = require "kong.vault.certificates"
 local entities = require "kong.vault.entities"
 local front = require "kong.vault.front"
@@ -14,6 +15,20 @@ local walk = require "kong.vault.walk"
 local ngx = ngx
 
 local _M = {}
+
+-- The names of all options in kong.conf, for a Kong whose configuration can't be iterated: there nobody sees what is misspelt.
+local function known_keys()
+  local keys = {}
+  for _, backend in ipairs(native.backends) do
+    for _, opt in ipairs(native.options(backend)) do
+      keys["vault_" .. backend .. "_" .. opt.name] = true
+      for _, alias in ipairs(opt.aliases) do
+        keys["vault_" .. backend .. "_" .. alias] = true
+      end
+    end
+  end
+  return keys
+end
 
 -- The options that Kong's configuration has, by their names in kong.conf: those of other vaults aren't for us, but one that
 -- is misspelt is. It can't be iterated, a copy for showing it can.
@@ -38,7 +53,7 @@ local function options_of(configuration)
     return false
   end
   local found = {}
-  for key in pairs(configuration.remove_sensitive()) do
+  for key in pairs(capabilities.configuration(configuration) or known_keys()) do
     if type(key) == "string" and key:sub(1, 6) == "vault_" and not is_others(key) then
       found[key] = settings.as_text(configuration[key])
     end
@@ -87,6 +102,16 @@ local function is_too_early()
   return ngx.get_phase() == "init" and rawget(_G, "kong").configuration.database == "off"
 end
 
+-- What Kong itself has cached, or an empty text.
+local function cached_by_kong(own, reference)
+  if own.update then
+    return own.update({ value = "", ["$refs"] = { value = reference } }).value
+  end
+  -- It may want to wait for what it has not, and not every phase lets it.
+  local done, value = pcall(own.get, reference)
+  return done and value or ""
+end
+
 -- What we know no vault for is of another's strategy, or new. Kong's functions may be given back while a call waits.
 local elsewhere = {
   get = function(reference)
@@ -108,7 +133,7 @@ local elsewhere = {
       local _, err = native.vm:cached(reference)
       return nil, err, false
     end
-    local value = originals.update({ value = "", ["$refs"] = { value = reference } }).value
+    local value = cached_by_kong(originals, reference)
     if value == "" then
       return nil, "could not find cached value", false
     end
@@ -124,12 +149,14 @@ local function warmup(input)
     entities.take(input.vaults)
   end
   local foreign, ours = split(walk.references(input))
-  originals.warmup(foreign)
+  if originals.warmup then
+    originals.warmup(foreign)
+  end
   return vault.warmup(ours)
 end
 
 local function try(callback, options)
-  if #split(walk.refs(options)) > 0 then
+  if originals.try and #split(walk.refs(options)) > 0 then
     return originals.try(callback, options)
   end
   return vault.try(callback, options)
@@ -140,14 +167,16 @@ end
 local function flush()
   local own = originals
   entities.replaced()
-  return own.flush()
+  return own.flush and own.flush()
 end
 
 -- Kong's own goes on rotating the values of others' vaults.
 local function init_worker()
   local own = originals
-  entities.follow()
-  own.init_worker()
+  entities.follow(own.flush ~= nil)
+  if own.init_worker then
+    own.init_worker()
+  end
   return vault.init_worker()
 end
 
@@ -163,6 +192,16 @@ local function warm_configuration(configuration)
   if not ok then
     ngx.log(ngx.WARN, "kong.vault: of kong.conf's own references ", err)
   end
+end
+
+local told
+
+local function tell_what_is_missing()
+  local missing = capabilities.missing(originals)
+  if #missing > 0 and not told then
+    ngx.log(ngx.NOTICE, "kong.vault: in this Kong ", table.concat(missing, "; "), ": see docs/kong-versions.md")
+  end
+  told = true
 end
 
 --- Puts our functions into `kong.vault`. Doing it twice does nothing. Returns whether it has done it.
@@ -185,7 +224,15 @@ function _M.install(kong)
     return not is_foreign(reference)
   end)
   warm_configuration(kong.configuration)
+  tell_what_is_missing()
   return true
+end
+
+--- Starts what runs in a worker, where Kong's own functions have no start and nobody calls ours.
+function _M.start()
+  if originals and not originals.init_worker then
+    init_worker()
+  end
 end
 
 -- Entities that hold references.
@@ -193,11 +240,19 @@ local HOLDERS = { "plugins", "certificates", "keys" }
 
 -- What entities refer to Kong's own functions have not looked up while ours did, and `update` never does.
 local function hand_over(kong, own)
+  local function warm(refs)
+    if own.warmup then
+      return own.warmup(refs)
+    end
+    for _, reference in ipairs(walk.references(refs)) do
+      own.get(reference)
+    end
+  end
   for _, name in ipairs(HOLDERS) do
     local dao = kong.db and kong.db[name]
     if dao then
       for entity in dao:each(nil, { workspace = ngx.null }) do
-        own.warmup(walk.refs(entity or {}))
+        warm(walk.refs(entity or {}))
       end
     end
   end

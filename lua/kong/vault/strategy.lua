@@ -2,7 +2,9 @@
 -- tables. Kong refuses to start with a strategy that can't be loaded, so a library that can't be is an error of the
 -- look-ups only.
 
+local capabilities = require "kong.vault.gateway.capabilities"
 local is_reference = require("kong.vault.walk").is_reference
+local option_types = require "kong.vault.gateway.option_types"
 local settings = require "kong.vault.settings"
 
 local ngx = ngx
@@ -77,53 +79,96 @@ local function field(backend, opt)
       return true
     end
   end
-  return { [opt.name] = spec }
+  return { [opt.name] = capabilities.field(spec) }
 end
 
--- Kong's checks between fields: what one makes necessary.
-local function checks(backend)
+-- Another spelling of an option: a field that stands for it, or, where Kong has no such fields, one of its own, which the
+-- library understands as well.
+local function other_spelling(opt, alias)
+  local spec = { type = TYPES[opt.type], len_min = opt.type == "text" and 0 or nil }
+  if opt.type == "list" then
+    spec.elements = { type = "string" }
+  end
+  if capabilities.takes_shorthands() then
+    spec.func = function(value)
+      return { [opt.name] = value }
+    end
+  else
+    spec.referenceable = opt.sensitive or nil
+    spec.encrypted = opt.may_hold_secret or nil
+  end
+  return { [alias] = capabilities.field(spec) }
+end
+
+-- Kong's checks between fields: what one makes necessary. `spelt`: other names of options, by option, where those are fields
+-- of their own: what is necessary may stand under any of them.
+local function checks(backend, spelt)
   local list = {}
-  for _, need in ipairs(native.needs(backend)) do
+  local function add(need, all, any)
     -- What has no value of its own to be compared with only has to be set.
-    local function match()
-      return need.value and { eq = need.value } or { required = true }
+    local match = need.value and { eq = need.value } or { required = true }
+    if #any == 0 then
+      list[#list + 1] = {
+        conditional = { if_field = need.option, if_match = match, then_field = all, then_match = { required = true } },
+      }
+    else
+      list[#list + 1] = {
+        conditional_at_least_one_of = { if_field = need.option, if_match = match, then_at_least_one_of = any },
+      }
     end
+  end
+  for _, need in ipairs(native.needs(backend)) do
     for _, name in ipairs(need.all) do
-      list[#list + 1] = {
-        conditional = {
-          if_field = need.option,
-          if_match = match(),
-          then_field = name,
-          then_match = { required = true },
-        },
-      }
+      add(need, name, spelt[name] and { name, unpack(spelt[name]) } or {})
     end
-    if #need.any > 0 then
-      list[#list + 1] = {
-        conditional_at_least_one_of = {
-          if_field = need.option,
-          if_match = match(),
-          then_at_least_one_of = need.any,
-        },
-      }
+    local any = {}
+    for _, name in ipairs(need.any) do
+      any[#any + 1] = name
+      for _, alias in ipairs(spelt[name] or {}) do
+        any[#any + 1] = alias
+      end
+    end
+    if #any > 0 then
+      add(need, nil, any)
     end
   end
   return #list > 0 and list or nil
 end
 
--- Takes any options, for entities that stand in Kong's configuration already: it starts without us.
-local ANY = { type = "json", json_schema = { inline = { type = "object" } }, fields = {} }
+-- Without the library: what the options are of, so that Kong starts with entities that stand in its configuration already.
+local function unchecked(backend)
+  local fields = {}
+  for name, type in pairs(option_types[backend] or {}) do
+    fields[#fields + 1] = { [name] = { type = type, elements = type == "array" and { type = "string" } or nil } }
+  end
+  table.sort(fields, function(one, two)
+    return next(one) < next(two)
+  end)
+  return { type = "record", fields = fields }
+end
 
 --- The schema of a backend's options in Kong's schema language.
 function _M.schema(backend)
   if not load() then
-    return { name = backend, fields = { { config = ANY } } }
+    return { name = backend, fields = { { config = unchecked(backend) } } }
   end
-  local fields = {}
-  for i, opt in ipairs(native.options(backend)) do
-    fields[i] = field(backend, opt)
+  local fields, shorthands, spelt = {}, {}, {}
+  for _, opt in ipairs(native.options(backend)) do
+    local spec = field(backend, opt)
+    fields[#fields + 1] = spec
+    for _, alias in ipairs(opt.aliases) do
+      if capabilities.takes_shorthands() then
+        shorthands[#shorthands + 1] = other_spelling(opt, alias)
+      else
+        -- A default would contradict what stands under the other name; the library has them all.
+        fields[#fields + 1] = other_spelling(opt, alias)
+        spec[opt.name].default = nil
+        spelt[opt.name] = opt.aliases
+      end
+    end
   end
-  local config = { type = "record", fields = fields, entity_checks = checks(backend) }
+  local config = { type = "record", fields = fields, entity_checks = checks(backend, spelt) }
+  config.shorthand_fields = #shorthands > 0 and shorthands or nil
   return { name = backend, fields = { { config = config } } }
 end
 
@@ -155,11 +200,32 @@ local function reference_of(backend, options, resource, version)
   return native.vm:reference_of_strategy(backend, options, resource, version, trusted)
 end
 
+-- While Kong reads kong.conf it hands over the options that its schema names, and the first Kongs none at all: the rest is
+-- taken from the environment.
+local function complete(backend, config)
+  local kong = rawget(_G, "kong")
+  if type(kong) == "table" and kong.db then
+    return config
+  end
+  local completed = {}
+  for name, value in pairs(config) do
+    completed[name] = value
+  end
+  for _, opt in ipairs(native.options(backend)) do
+    for _, name in ipairs({ opt.name, unpack(opt.aliases) }) do
+      if completed[opt.name] == nil then
+        completed[opt.name] = os.getenv(("KONG_VAULT_%s_%s"):format(backend, name):upper())
+      end
+    end
+  end
+  return completed
+end
+
 -- A strategy's configuration as the library takes it. What is a reference there Kong has not looked up yet: it is about to,
 -- while it reads kong.conf.
-local function options_of(config)
+local function options_of(backend, config)
   local options = {}
-  for name, value in pairs(config) do
+  for name, value in pairs(complete(backend, config)) do
     local text = settings.as_text(value)
     if text and is_reference(text) and not is_up() then
       local err
@@ -209,7 +275,7 @@ function _M.new(backend)
       return nil, unloadable
     end
     settle()
-    local options, err = options_of(config)
+    local options, err = options_of(backend, config)
     local reference = options
     if reference then
       reference, err = reference_of(backend, options, resource, version)
@@ -221,7 +287,7 @@ function _M.new(backend)
     if value == nil then
       return nil, settings.bare(ttl)
     end
-    if config.base64_decode then
+    if config.base64_decode or config.decode_base64 then
       local decoded
       decoded, err = decode(value)
       if not decoded then

@@ -1,10 +1,16 @@
--- In Kong's own Admin API: vault entities under the name that they had in the 2.8 beta, kept where Kong keeps them; and
--- what this worker's vaults are doing.
+-- In Kong's own Admin API: vault entities under both names that they have had, kept where Kong keeps them; and what this
+-- worker's vaults are doing.
 
 local endpoints = require "kong.api.endpoints"
 
+local capabilities = require "kong.vault.gateway.capabilities"
+
 local kong = kong
-local schema = kong.db.vaults.schema
+local dao, name = capabilities.vaults(kong)
+local schema = dao.schema
+
+-- The name that Kong's own routes don't have: that of the beta, or, in the beta, the later one.
+local path = name == "vaults" and "/vaults-beta" or "/vaults"
 
 local function vault()
   local loaded, err = require("kong.vault.strategy").library()
@@ -16,14 +22,15 @@ end
 
 -- Kong tells by any one of these, whichever comes first, how to read them: all of them name a schema.
 return {
-  ["/vaults-beta"] = {
+  [path] = {
     schema = schema,
     methods = {
       GET = endpoints.get_collection_endpoint(schema),
       POST = endpoints.post_collection_endpoint(schema),
     },
   },
-  ["/vaults-beta/:vaults"] = {
+  -- Kong finds what is asked for under its schema's name.
+  [path .. "/:" .. name] = {
     schema = schema,
     methods = {
       GET = endpoints.get_entity_endpoint(schema),

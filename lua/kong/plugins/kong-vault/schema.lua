@@ -1,3 +1,4 @@
+local capabilities = require "kong.vault.gateway.capabilities"
 local typedefs = require "kong.db.schema.typedefs"
 
 return {
@@ -12,12 +13,12 @@ return {
         type = "record",
         fields = {
           {
-            pdk = {
+            pdk = capabilities.field({
               type = "string",
               default = "on",
               one_of = { "on", "off" },
               description = "`off` gives Kong its own kong.vault functions back; the vaults themselves stay.",
-            },
+            }),
           },
         },
       },

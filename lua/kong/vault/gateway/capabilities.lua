@@ -1,0 +1,122 @@
+-- What the Kong around us has. Kongs from 2.8 on differ, and each is asked for it: by a function or a field that is there,
+-- or by having its schema code look at a trial. Nothing here goes by a version's number. docs/kong-versions.md has the
+-- table for users.
+
+local ngx = ngx
+
+local _M = {}
+
+-- Kong's own check of a vault's schema; nil outside Kong.
+local function schema_check()
+  local loaded, metaschema = pcall(require, "kong.db.schema.metaschema")
+  return loaded and metaschema.MetaSubSchema
+end
+
+local function is_taken(field)
+  local check = schema_check()
+  if not check then
+    return true
+  end
+  local trial = { name = "trial", fields = { { config = { type = "record", fields = { { trial = field } } } } } }
+  local done, taken = pcall(check.validate, check, trial)
+  return done and taken == true
+end
+
+-- Attributes of fields that not every Kong knows, each with a field that has it.
+local TRIALS = {
+  description = { type = "string", description = "a description of ten letters or more" },
+  encrypted = { type = "string", encrypted = true },
+  referenceable = { type = "string", referenceable = true },
+}
+
+local taken = {}
+
+--- Takes from a field's schema the attributes that this Kong's schema code refuses. Returns the same table.
+function _M.field(spec)
+  for name, trial in pairs(TRIALS) do
+    if spec[name] ~= nil then
+      if taken[name] == nil then
+        taken[name] = is_taken(trial)
+      end
+      spec[name] = taken[name] and spec[name] or nil
+    end
+  end
+  return spec
+end
+
+-- A record with a field that stands for another.
+local function with_shorthand()
+  local shorthand = { type = "boolean", func = function() end }
+  return { type = "record", fields = { { one = { type = "string" } } }, shorthand_fields = { { two = shorthand } } }
+end
+
+local shorthands
+
+--- Whether a record may have fields that stand for others, and Kong says so when one has the wrong type: some drop the
+-- whole record then, and keep the entity without it.
+function _M.takes_shorthands()
+  if shorthands == nil then
+    local schema = package.loaded["kong.db.schema"]
+    shorthands = is_taken(with_shorthand())
+    if shorthands and schema then
+      local trial = { name = "trial", fields = { { config = with_shorthand() } } }
+      local done, data = pcall(function()
+        return schema.new(trial):process_auto_fields({ config = { two = "no boolean" } }, "insert")
+      end)
+      shorthands = done and data == nil
+    end
+  end
+  return shorthands
+end
+
+--- Kong's configuration as a table that can be iterated, for its keys; nil where this Kong has none to give.
+function _M.configuration(configuration)
+  if type(configuration.remove_sensitive) == "function" then
+    return configuration.remove_sensitive()
+  end
+  local singletons = package.loaded["kong.singletons"]
+  return singletons and singletons.configuration or nil
+end
+
+-- What vault entities are called, newest first.
+local VAULTS = { "vaults", "vaults_beta" }
+
+--- Kong's access to its vault entities, and their name in its events and routes; nil before there is any.
+function _M.vaults(kong)
+  local db = kong and kong.db
+  for _, name in ipairs(VAULTS) do
+    if db and db[name] then
+      return db[name], name
+    end
+  end
+end
+
+--- The names of a vault entity's events, whichever this Kong has.
+_M.VAULTS = VAULTS
+
+--- Events by which a worker hears that its whole configuration was replaced, whichever this Kong has.
+_M.REPLACEMENTS = { "reconfigure", "flip_config" }
+
+--- The hash of a declarative configuration, by which a worker can tell that it was replaced; nil where there is none.
+function _M.configuration_hash()
+  local declarative = package.loaded["kong.db.declarative"]
+  if not declarative or type(declarative.get_current_hash) ~= "function" then
+    return nil
+  end
+  local read, hash = pcall(declarative.get_current_hash)
+  return read and hash or nil
+end
+
+--- What this Kong can't do, in words for the log; `own`: the functions of its own `kong.vault`.
+function _M.missing(own)
+  local list = {}
+  if not own.update then
+    list[#list + 1] = "fields of plugins have new values after a reload only"
+  end
+  if not ngx.shared.kong_secrets then
+    list[#list + 1] = "workers share no values (set nginx_http_lua_shared_dict = kong_secrets 5m)"
+  end
+  return list
+end
+
+return _M
