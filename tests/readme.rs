@@ -21,8 +21,8 @@ fn holds(document: &str, flag: &str) {
 }
 
 #[test]
-fn the_readme_holds_the_option_tables() {
-    holds("README.md", "--markdown");
+fn the_page_of_options_holds_the_tables() {
+    holds("docs/options.md", "--markdown");
 }
 
 #[test]

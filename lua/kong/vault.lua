@@ -1,6 +1,7 @@
 --- Secrets by reference: `{vault://env/name}`, `{vault://hcv/path/field}`, `{vault://aws/name/field}`.
 --
--- What fails in a vault is `nil, err`; misuse (a wrong type) raises. See README.md for phases and options.
+-- On failure, functions return `nil` and a message; an argument of a wrong type raises. See docs/functions.md for phases, and
+-- docs/options.md for options.
 
 local front = require "kong.vault.front"
 local native = require "kong.vault.native"

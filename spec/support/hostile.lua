@@ -24,11 +24,11 @@ end
 
 local _M = {}
 
---- One for each option, and each other spelling of it, that the README's tables keep from references.
+--- One for each option, and each other spelling of it, that the tables of docs/options.md keep from references.
 function _M.of_tables()
   local list, vault = {}, nil
-  local readme = files.read "README.md"
-  local tables = readme:match "<!%-%- options:begin %-%->(.*)<!%-%- options:end %-%->"
+  local page = files.read "docs/options.md"
+  local tables = page:match "<!%-%- options:begin %-%->(.*)<!%-%- options:end %-%->"
   for line in tables:gmatch "[^\n]+" do
     vault = line:match "^### `(%w+)`" or (not line:find "^###" and vault or nil)
     local name = line:match "^| `([%w_]+)` |"

@@ -74,7 +74,7 @@ enum Command {
     },
     /// List the vaults and their options
     Vaults {
-        /// As the tables of the README
+        /// As the tables of docs/options.md
         #[arg(long)]
         markdown: bool,
         /// Which option may be set from where, as the table of docs/options-policy.md

@@ -30,7 +30,7 @@ fn entry(out: &mut String, opt: &Opt, variable: &str) {
     let _ = writeln!(out, "      {}{default}{more}\n", opt.accepts());
 }
 
-/// For the README.
+/// For docs/options.md.
 pub fn markdown() -> String {
     let mut out = String::new();
     for backend in ALL {

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# The machine that the docs' readers have, inside namespaces of its own: nothing outside is changed or reached.
+#
+# machine.sh FOLDER PROJECT: FOLDER holds `page` (the script to run), `vault.pem`, `vault.key` and `ca.pem`.
+#
+# It has: an OpenBao at https://vault.internal:8200 with the engine KV v2 at `secret`, and its command logged in as root; an
+# AWS-API server, in AWS's place; nginx with Lua; sudo. Its working directory is the project's.
+set -eu
+folder=$1 project=$2
+
+mount -t tmpfs tmpfs /mnt
+# What the page writes is kept outside of what is laid over below.
+mkdir /mnt/out
+mount --bind "$folder/out" /mnt/out
+for place in etc root tmp usr/local var; do
+  # The scripts' folder may be below one of these.
+  [ -d "/$place" ] || continue
+  mkdir -p "/mnt/$place/upper" "/mnt/$place/work"
+  mount -t overlay overlay -o "lowerdir=/$place,upperdir=/mnt/$place/upper,workdir=/mnt/$place/work" "/$place"
+done
+ip link set lo up
+
+echo "127.0.0.1 localhost vault.internal" >/etc/hosts
+cp "$folder/ca.pem" /etc/ssl/vault-ca.pem
+printf '#!/bin/sh\nexec env "$@"\n' >/usr/local/bin/sudo
+chmod 755 /usr/local/bin/sudo
+ln -sf "$TEST_BAO" /usr/local/bin/bao
+rm -rf /usr/local/lib/lua/5.1/kong /usr/local/share/lua/5.1/kong
+
+cat >/mnt/bao.hcl <<END
+listener "tcp" {
+  address = "127.0.0.1:8200"
+  tls_cert_file = "$folder/vault.pem"
+  tls_key_file = "$folder/vault.key"
+}
+END
+bao server -dev -dev-no-store-token -dev-root-token-id=root -dev-listen-address=127.0.0.1:8199 -config=/mnt/bao.hcl \
+  >/mnt/bao.log 2>&1 &
+"$TEST_MOTO" -H 127.0.0.1 -p 8198 >/mnt/moto.log 2>&1 &
+
+export VAULT_ADDR=https://vault.internal:8200 VAULT_CACERT=/etc/ssl/vault-ca.pem VAULT_TOKEN=root
+export AWS_ENDPOINT_URL=http://127.0.0.1:8198
+until bao kv get -mount=secret none 2>&1 | grep -q 'No value' && curl -sf -o /dev/null 127.0.0.1:8198/moto-api/data.json; do
+  sleep 0.1
+done
+
+cd "$project"
+bash -e "$folder/page"

@@ -1,0 +1,117 @@
+-- A page of the docs as a script: its fenced blocks, in order.
+--
+--   sh        is run, in one shell for the whole page; each command has to succeed
+--   text      right below an `sh` block: what that block writes; `…` stands for any text, on a line of its own for any lines
+--   others    with a path of the file in a comment on the first line (`# /etc/kong/kong.conf`): written there
+--
+-- A mark behind `sh` says what a block needs that a machine for tests hasn't (`sh kong`), or how it ends (`sh fails`).
+
+local files = require "spec.support.files"
+
+local _M = {}
+
+-- The languages whose blocks are kept in files.
+local KEPT = { conf = true, hcl = true, json = true, lua = true, nginx = true, yaml = true }
+
+--- The marks of blocks that can't be run, each with the reason.
+_M.NEEDS = {
+  aws = "credentials of AWS itself",
+  cloud = "a machine of a cloud",
+  kong = "a Kong Gateway",
+  kubernetes = "a cluster",
+  ldap = "a directory",
+  source = "to build the project from nothing",
+}
+
+--- The fenced blocks of a page: `{ language, mark, line, text }`.
+function _M.blocks(text)
+  local found, open = {}, nil
+  local number = 0
+  for line in (text .. "\n"):gmatch "(.-)\n" do
+    number = number + 1
+    local language, mark = line:match "^```(%a*) ?(.*)$"
+    if open and line == "```" then
+      open.text = table.concat(open, "\n") .. "\n"
+      found[#found + 1] = open
+      open = nil
+    elseif open then
+      open[#open + 1] = line
+    elseif language then
+      open = { language = language, mark = mark, line = number, after = found[#found] }
+    elseif line:match "%S" then
+      -- What follows text does not show what came before it.
+      found[#found + 1] = { language = "", text = "", line = number }
+    end
+  end
+  assert(not open, "a block that has no end")
+  return found
+end
+
+local function quoted(text)
+  return "'" .. text:gsub("'", [['\'']]) .. "'"
+end
+
+--- What `blocks` do, as a script for bash that leaves the output of the block of line N in `folder`/N. Returns the
+-- script, what each block has to write, by line, and how many blocks it runs.
+function _M.script(blocks, folder)
+  local script, expected, runs = {}, {}, 0
+  local function add(format, ...)
+    script[#script + 1] = format:format(...)
+  end
+  for _, block in ipairs(blocks) do
+    local path = block.text:match "^[#/-]+ (/[^%s…]+)\n"
+    if block.language == "sh" and not _M.NEEDS[block.mark] then
+      assert(block.mark == "" or block.mark == "fails", ("line %d: an unknown mark, %s"):format(block.line, block.mark))
+      runs = runs + 1
+      add("echo %d > %s/at", block.line, folder)
+      if block.mark == "fails" then
+        add("set +e\n{\n%s} > %s/%d 2>&1\nset -e", block.text, folder, block.line)
+      else
+        add("{\n%s} > %s/%d 2>&1", block.text, folder, block.line)
+      end
+    elseif block.language == "text" and block.after and block.after.language == "sh" then
+      if not _M.NEEDS[block.after.mark] then
+        expected[block.after.line] = block.text
+      end
+    elseif KEPT[block.language] and path then
+      add("mkdir -p %s\nprintf %%s %s > %s", quoted(path:match "^(.*)/"), quoted(block.text), quoted(path))
+    end
+  end
+  return table.concat(script, "\n") .. "\n", expected, runs
+end
+
+-- A pattern for one line of expected output.
+local function pattern(line)
+  return "^" .. line:gsub("%p", "%%%0"):gsub("%%?\226%%?\128%%?\166", ".-") .. "$"
+end
+
+--- Whether `output` is what `expected` shows; else the first line that is not there.
+function _M.shows(output, expected)
+  local lines = {}
+  for line in output:gmatch "([^\n]*)\n?" do
+    lines[#lines + 1] = (line:gsub("%s+$", ""))
+  end
+  local at = 1
+  local any = false
+  for line in expected:gmatch "([^\n]*)\n" do
+    if line == "…" then
+      any = true
+    else
+      while any and lines[at] and not lines[at]:match(pattern(line)) do
+        at = at + 1
+      end
+      if not (lines[at] and lines[at]:match(pattern(line))) then
+        return false, line
+      end
+      at, any = at + 1, false
+    end
+  end
+  return true
+end
+
+--- A page's text.
+function _M.read(name)
+  return assert(files.read(files.root .. "/" .. name), name)
+end
+
+return _M
