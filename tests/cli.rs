@@ -134,8 +134,8 @@ fn a_kong_conf_configures_and_the_environment_is_stronger() {
     let conf = path(
         "kong.conf",
         &format!(
-            "# of Kong's\ndatabase = off\npg_password = hunter2\n\nvaults = bundled # all\nvault_env_prefix = \"CONF_\"\n\
-             vault_declarative_config = '{entities}'\n"
+            "# of Kong's\ndatabase = off\npg_password = hunter2\n\nvaults = bundled # all\nvault_env_prefix = CONF_\n\
+             vault_declarative_config = {entities}\n"
         ),
     );
     let environment = [("CONF_TEST", "of the file"), ("ENV_TEST", "of the environment"), ("ENT_TEST", "of an entity")];
@@ -161,7 +161,38 @@ fn a_kong_conf_configures_and_the_environment_is_stronger() {
         1,
         "Error: value \"0\" of option vault_fetch",
     );
-    fails(&run("env/test", &path("odd.conf", "a = b\nhunter2\n")), 2, "odd.conf: line 2 is not `key = value`");
+    fails(&run("env/test", &path("none.conf", "hunter2\n")), 2, "none.conf: no line of it is `key = value`");
+    fails(
+        &run("env/test", &path("fatal.conf", "a = b\n[\n")),
+        2,
+        "fatal.conf: line 2 begins with `[` and names no section",
+    );
+}
+
+#[test]
+fn a_kong_conf_is_read_as_by_kong_and_what_surprises_is_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kong.conf");
+    let get = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let environment = [("Q_TEST", "plain"), ("\"Q_\"TEST", "quoted"), ("7TEST", "seven"), ("Q7TEST", "continued")];
+        run(&["get", "env/test", "--conf", path.to_str().unwrap()], &environment)
+    };
+    for (text, value, warning) in [
+        ("vault_env_prefix = Q_\n", "plain", ""),
+        ("hunter2\nvault_env_prefix = Q_\n", "plain", "line 1 has no `=`"),
+        ("vault_env_prefix = \"Q_\"\n", "quoted", "line 1: vault_env_prefix has quotes"),
+        ("vault_env_prefix = 007\n", "seven", "line 1: vault_env_prefix is a number"),
+        ("vault_env_prefix = Q\\\n7\n", "continued", ""),
+        ("vault.env.prefix = Q_ # comment\r\n", "plain", ""),
+        ("vault_env_prefix = Q_\n[hunter2]\nvault_env_prefix = hunter2\n", "plain", "line 2 begins a section"),
+        ("vault_env_prefix = Q_\nvault_hcv_port =\nvault_cache_size =\n", "plain", ""),
+    ] {
+        let got = get(text);
+        assert_eq!((got.status, &got.stdout[..]), (Some(0), format!("{value}\n").as_bytes()), "{text:?}: {got:?}");
+        assert!(got.stderr.contains(warning) && got.stderr.is_empty() == warning.is_empty(), "{text:?}: {got:?}");
+        assert!(!got.stderr.contains("hunter2"), "{got:?}");
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>) -> Outcome
         Ok(opened) => opened,
         Err(outcome) => return outcome,
     };
+    opened.surprises.iter().for_each(get::warn);
     let config = opened.resolver.config();
     let asked = match asked(vault.as_bytes()) {
         Ok(asked) => asked,

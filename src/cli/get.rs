@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -26,17 +27,18 @@ pub fn run(reference: Option<&OsStr>, timeout: Option<&str>, conf: Option<&Path>
     let Some(reference) = reference else {
         return Outcome::Misuse("the 'get' command needs a <reference> argument".to_owned());
     };
-    let Opened { resolver, flaw } = match open(timeout, conf) {
+    let Opened { resolver, flaw, surprises } = match open(timeout, conf) {
         Ok(opened) => opened,
         Err(outcome) => return outcome,
     };
+    surprises.iter().for_each(warn);
     match fetch(&whole(reference.as_bytes()), &resolver) {
         Ok(secret) => {
-            warn(flaw);
+            flaw.iter().for_each(warn);
             Outcome::Done(Secret::new([secret.as_bytes(), b"\n"].concat()))
         }
         Err(error) => {
-            warn(flaw.filter(|flaw| *flaw != error));
+            flaw.iter().filter(|flaw| **flaw != error).for_each(warn);
             Outcome::NoValue(error.for_users())
         }
     }
@@ -46,6 +48,8 @@ pub fn run(reference: Option<&OsStr>, timeout: Option<&str>, conf: Option<&Path>
 pub struct Opened {
     pub resolver: Arc<Resolver>,
     pub flaw: Option<Error>,
+    /// What the file of `--conf` hardly means.
+    pub surprises: Vec<String>,
 }
 
 /// Reads a configuration as a worker would, and the file of `--conf` besides; with `--timeout`, within that time, whatever
@@ -67,10 +71,12 @@ pub fn open(timeout: Option<&str>, conf: Option<&Path>) -> std::result::Result<O
 }
 
 fn open_here(limit: Option<Duration>, conf: Option<&Path>) -> std::result::Result<Opened, Outcome> {
-    let (mut keys, mut written_in) = (BTreeMap::new(), String::new());
+    let (mut keys, mut written_in, mut surprises) = (BTreeMap::new(), String::new(), Vec::new());
     if let Some(path) = conf {
         written_in = path.display().to_string();
-        keys = conf_file::read(path).map_err(|why| Outcome::Misuse(format!("--conf {written_in}: {why}")))?;
+        let read = conf_file::read(path).map_err(|why| Outcome::Misuse(format!("--conf {written_in}: {why}")))?;
+        surprises = read.surprises.iter().map(|surprise| format!("--conf {written_in}: {surprise}")).collect();
+        keys = read.keys;
     }
     let loaded = bootstrap::load(&keys, Source::File(&written_in), Environment::captured());
     let mut config = loaded.map_err(|error| Outcome::NoValue(error.to_string()))?;
@@ -81,7 +87,7 @@ fn open_here(limit: Option<Duration>, conf: Option<&Path>) -> std::result::Resul
     let resolver = Arc::new(Resolver::new(config, Environment::captured().clone(), Arc::new(AtomicU32::new(0))));
     // Not everybody who may call this can read that folder.
     let unread = resolver.follow_entities(&Arc::default()).err();
-    Ok(Opened { resolver, flaw: flaw.or(unread) })
+    Ok(Opened { resolver, flaw: flaw.or(unread), surprises })
 }
 
 /// What `vault_fetch_timeout` accepts.
@@ -110,8 +116,6 @@ fn fetch(reference: &[u8], resolver: &Arc<Resolver>) -> Result<Arc<Secret>> {
 }
 
 /// What is wrong elsewhere in the configuration doesn't keep this vault from answering, as in a worker.
-fn warn(flaw: Option<Error>) {
-    if let Some(flaw) = flaw {
-        let _ = writeln!(std::io::stderr(), "Warning: {flaw}");
-    }
+pub fn warn(flaw: impl Display) {
+    let _ = writeln!(std::io::stderr(), "Warning: {flaw}");
 }

@@ -8,7 +8,7 @@ use super::source::Source;
 use super::wrong;
 use crate::backend::Descriptor;
 use crate::error::Result;
-use crate::options::{COMMON, Opt};
+use crate::options::{COMMON, Opt, Type};
 use crate::reference::is_reference;
 use crate::settings::Settings;
 
@@ -77,6 +77,12 @@ pub fn put(
     let mut value = if entry.source.is_padded() { value.trim() } else { value };
     if value.is_empty() && opt.default.is_none() && !matches!(entry.source, Source::Reference) {
         settings.unset(opt.name);
+        return Ok(());
+    }
+    // Kong takes a key of kong.conf without a value for none. A list may be empty.
+    let is_none = value.is_empty() && matches!(entry.source, Source::File(_)) && opt.kind != Type::List;
+    if let Some(default) = opt.default.filter(|_| is_none) {
+        settings.set(opt.name, opt.read(default).ok_or_else(invalid)?);
         return Ok(());
     }
     if is_reference(value.as_bytes()) {

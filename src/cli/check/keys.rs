@@ -6,11 +6,11 @@ use super::references::{Found, look_alike};
 use super::table::{Mistakes, Place, Row};
 use crate::backend::ALL;
 use crate::bootstrap;
-use crate::cli::conf_file;
-use crate::config::{Config, Referred, Source, is_kongs_own, options_of};
+use crate::cli::conf_file::{self, Line, option};
+use crate::config::{Config, Referred, Source, is_kongs_own};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::options::{OWN, Opt};
+use crate::options::OWN;
 use crate::reference::is_reference;
 use crate::secret::Secret;
 use crate::settings::Value;
@@ -93,15 +93,31 @@ pub fn judge(file: Option<(&str, &str)>, environment: &Environment, timeout: Opt
 fn of_file(name: &str, text: &str, mistakes: &mut Mistakes) -> Vec<Setting> {
     let mut settings: Vec<Setting> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
-    for line in conf_file::lines(text) {
+    let mut is_conf = None;
+    for line in conf_file::lines(text.as_bytes()) {
         let line = match line {
-            Ok(line) => line,
-            Err(number) => {
-                mistakes.push(Place::new(name, number).wrong("line", "is not `key = value`"));
+            Line::Key(line) => line,
+            Line::Skipped { number, key, why } => {
+                is_conf = Some(is_conf == Some(true) || key.is_some());
+                let what = key.unwrap_or_else(|| "line".to_owned());
+                mistakes.push(Place::new(name, number).odd(what, why));
+                continue;
+            }
+            Line::Fatal { number, why } => {
+                mistakes.push(Place::new(name, number).wrong("line", why));
                 continue;
             }
         };
+        is_conf = Some(true);
         let place = Place::new(name, line.number);
+        // Of Kong's own keys, only references are looked at.
+        if conf_file::is_ours(&line.key) || (line.is_cut && line.value.contains("{vault:")) {
+            if !conf_file::is_text(&line.value) {
+                mistakes.push(place.wrong(&line.key, "is no UTF-8 text"));
+                continue;
+            }
+            conf_file::surprises(&line).for_each(|why| mistakes.push(place.odd(&line.key, why)));
+        }
         let setting = Setting { place, key: line.key.clone(), name: line.key.clone(), value: Secret::new(line.value) };
         match known.get(&line.key) {
             None => {
@@ -117,6 +133,9 @@ fn of_file(name: &str, text: &str, mistakes: &mut Mistakes) -> Vec<Setting> {
                 settings[*index] = setting;
             }
         }
+    }
+    if is_conf == Some(false) {
+        mistakes.push(Place::new(name, 1).wrong("file", conf_file::NO_CONF));
     }
     settings
 }
@@ -218,15 +237,6 @@ fn load(origin: Origin<'_>, settings: &[&Setting]) -> (Result<()>, bool) {
     };
     let outcome = config.and_then(|config| config.check());
     (outcome, !referred.wanted().is_empty())
-}
-
-/// The option that a key sets.
-fn option(key: &str) -> Option<&'static Opt> {
-    let of_backends = ALL.iter().find_map(|backend| {
-        let option = key.strip_prefix("vault_")?.strip_prefix(backend.name)?.strip_prefix('_')?;
-        options_of(backend).find(|opt| opt.is_called(option))
-    });
-    OWN.iter().find(|opt| opt.is_called(key)).or(of_backends)
 }
 
 /// What is wrong with each of the names in `vaults`; `None` where none is wrong by itself.

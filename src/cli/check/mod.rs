@@ -137,20 +137,20 @@ impl Input {
 
     fn of(path: &Path, bytes: Vec<u8>, is_conf: Option<bool>) -> Input {
         let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let (text, not_text) = match String::from_utf8(bytes) {
+        let is_conf = is_conf.unwrap_or_else(|| is_conf_file(path, &String::from_utf8_lossy(&bytes)));
+        let limit = if is_conf { conf_file::LIMIT } else { LARGEST_FILE };
+        let is_too_large = bytes.len() as u64 > limit;
+        let (text, flaw) = match String::from_utf8(bytes) {
+            _ if is_too_large => (String::new(), Some((1, format!("is larger than {limit} bytes")))),
             Ok(text) => (text, None),
+            // Of a kong.conf, only the values are no text that hold the bytes.
+            Err(error) if is_conf => (String::from_utf8_lossy(error.as_bytes()).into_owned(), None),
             Err(error) => {
                 let until = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(&error.as_bytes()[..until]).into_owned();
                 let line = text.matches('\n').count() + 1;
                 (text, Some((line, "is no UTF-8 text; nothing from here on can be judged".to_owned())))
             }
-        };
-        let is_conf = is_conf.unwrap_or_else(|| is_conf_file(path, &text));
-        let limit = if is_conf { conf_file::LIMIT } else { LARGEST_FILE };
-        let (text, flaw) = match text.len() as u64 > limit {
-            true => (String::new(), Some((1, format!("is larger than {limit} bytes")))),
-            false => (text, not_text),
         };
         Input { name: path.display().to_string(), identity, is_conf, text, flaw }
     }

@@ -1,0 +1,37 @@
+//! What Kong makes of a value, and its writer hardly meant.
+
+use super::Setting;
+use crate::backend::ALL;
+use crate::config::options_of;
+use crate::options::{OWN, Opt, Type};
+
+/// The option that a key sets.
+pub fn option(key: &str) -> Option<&'static Opt> {
+    let of_backends = ALL.iter().find_map(|backend| {
+        let option = key.strip_prefix("vault_")?.strip_prefix(backend.name)?.strip_prefix('_')?;
+        options_of(backend).find(|opt| opt.is_called(option))
+    });
+    OWN.iter().find(|opt| opt.is_called(key)).or(of_backends)
+}
+
+/// Sentences without their beginning, the key. None shows a value.
+pub fn surprises(setting: &Setting) -> impl Iterator<Item = &'static str> {
+    let value = setting.value.as_str();
+    let quoted = value.starts_with(['"', '\'']);
+    // To an option that is a number, it is still one.
+    let is_number =
+        |opt: &Opt| matches!(opt.kind, Type::Integer { .. } | Type::Seconds { .. }) && opt.read(value).is_some();
+    let changed = setting.written.is_some() && !option(&setting.key).is_some_and(is_number);
+    [
+        (quoted, "has quotes that are part of its value, as in Kong: leave them out"),
+        (
+            changed,
+            "is a number to Kong, and loses digits, zeros or its notation: set it by the environment, where it stays as it is",
+        ),
+        (setting.is_cut, "ends where a `#` begins a comment: write `\\#` for one that belongs to the value"),
+        (value.contains("_blank_"), "holds `_blank_`, which Kong takes for the end of a list's item: set it by the environment"),
+    ]
+    .into_iter()
+    .filter(|(is_so, _)| *is_so)
+    .map(|(_, why)| why)
+}
