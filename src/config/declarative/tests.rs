@@ -145,3 +145,18 @@ fn a_file_may_end_in_the_middle_of_a_line() {
         assert!(tree.flaw.is_none_or(|flaw| flaw.why != "the parser gave up"), "{text:?}");
     }
 }
+
+#[test]
+fn what_the_parser_stumbles_over_is_told_with_its_line() {
+    for (text, line) in [
+        ("a: [!!str, b]\n", 1),
+        ("# one\nvaults:\n- {tags: [!x,\n  y]}\n", 3),
+        ("a: {b: !<tag:yaml.org,2002:str>, c: 1}\n", 1),
+        ("[!:i_nt !l:tA,", 1),
+        ("a: \"x, y\"\nb: [\"!z, w\", !!str, c]", 2),
+    ] {
+        let flaw = Tree::read("kong.yml", text).flaw.unwrap_or_else(|| panic!("{text:?}"));
+        assert_eq!((flaw.line, flaw.why.as_str()), (line, "a blank is missing between a tag and a comma"), "{text}");
+    }
+    assert!(Tree::read("kong.yml", "a: [!!str , b]\n").flaw.is_none());
+}

@@ -1,5 +1,6 @@
 //! YAML by the parser that Kong has, as steps for a tree.
 
+use std::cell::Cell;
 use std::io::{BufRead, Read, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,13 +16,22 @@ const CHUNK: usize = 4096;
 
 pub fn read(text: &str, builder: &mut Builder) -> std::result::Result<(), Flaw> {
     // The parser panics where it has a defect. A file must not be able to end whoever reads it.
-    catch_unwind(AssertUnwindSafe(|| steps(text, builder))).unwrap_or_else(|_| {
-        let why = "the parser gave up".to_owned();
-        Err(Flaw { line: 1, column: 0, why, is_syntax: true })
+    let lines_read = Cell::new(0);
+    catch_unwind(AssertUnwindSafe(|| steps(text, &lines_read, builder))).unwrap_or_else(|_| {
+        let line = lines_read.get().max(1);
+        let in_it = text.split_inclusive('\n').nth(line - 1).unwrap_or_default();
+        let why =
+            if has_tag_at_comma(in_it) { "a blank is missing between a tag and a comma" } else { "the parser gave up" };
+        Err(Flaw { line, column: 0, why: why.to_owned(), is_syntax: true })
     })
 }
 
-fn steps(text: &str, builder: &mut Builder) -> std::result::Result<(), Flaw> {
+/// Whether a tag is followed by a comma, which the parser doesn't take.
+fn has_tag_at_comma(line: &str) -> bool {
+    line.split_whitespace().any(|word| word.split_once('!').is_some_and(|(_, tag)| tag.contains(',')))
+}
+
+fn steps(text: &str, lines_read: &Cell<usize>, builder: &mut Builder) -> std::result::Result<(), Flaw> {
     let flaw = |line, why: &str, is_syntax| Flaw { line, column: 0, why: why.to_owned(), is_syntax };
     if text.lines().filter(|line| line.starts_with("%TAG")).nth(DIRECTIVES).is_some() {
         return Err(flaw(1, "it has too many `%TAG` lines", false));
@@ -29,7 +39,7 @@ fn steps(text: &str, builder: &mut Builder) -> std::result::Result<(), Flaw> {
     let mut parser = Parser::new();
     // It has such a defect where a block of lines ends in the middle of one.
     let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    parser.set_input(Lines(text.as_bytes()).chain(end.as_bytes()));
+    parser.set_input(Lines { rest: text.as_bytes(), read: lines_read, in_one: false }.chain(end.as_bytes()));
     let mut documents = 0;
     loop {
         let event = parser.parse().map_err(|error| unreadable(text, &error))?;
@@ -88,28 +98,37 @@ fn is_forbidden(c: char) -> bool {
 }
 
 /// A text line by line: what is wrong with a line is found when it is its turn.
-struct Lines<'a>(&'a [u8]);
+struct Lines<'a> {
+    rest: &'a [u8],
+    /// How many lines have been begun.
+    read: &'a Cell<usize>,
+    in_one: bool,
+}
 
 impl BufRead for Lines<'_> {
     fn fill_buf(&mut self) -> Result<&[u8]> {
-        let mut end = CHUNK.min(self.0.len());
+        let mut end = CHUNK.min(self.rest.len());
         // A chunk ends between two characters.
-        while self.0.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
+        while self.rest.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
             end -= 1;
         }
-        let chunk = &self.0[..end];
+        let chunk = &self.rest[..end];
         Ok(chunk.iter().position(|byte| *byte == b'\n').map_or(chunk, |at| &chunk[..=at]))
     }
 
     fn consume(&mut self, amount: usize) {
-        self.0 = self.0.get(amount..).unwrap_or_default();
+        let amount = amount.min(self.rest.len());
+        let (read, rest) = self.rest.split_at(amount);
+        self.read.set(self.read.get() + usize::from(!self.in_one && !read.is_empty()));
+        self.in_one = if read.is_empty() { self.in_one } else { !read.ends_with(b"\n") };
+        self.rest = rest;
     }
 }
 
 impl Read for Lines<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let count = self.fill_buf()?.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&self.0[..count]);
+        buffer[..count].copy_from_slice(&self.rest[..count]);
         self.consume(count);
         Ok(count)
     }
