@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::refusal::Refusal;
 use crate::backend::http::{Answer, Client, Transport};
 use crate::error::{Error, Kind, Result};
+use crate::redact;
 
 /// A part of the time that a fetch has: a source that does not answer has to be named before the fetch ends.
 const SHARE: f64 = 0.8;
@@ -81,10 +82,30 @@ pub fn address(uri: &http::Uri) -> String {
     format!("{}:{port}", uri.host().unwrap_or_default())
 }
 
-/// As much of a name as fits into an error, without what could forge a line of a log.
+/// As much of a name as fits into an error, without what could forge a line of a log. With an equals sign it is no name: a
+/// file's next line belongs to it by some mistake, and that may set a key.
 pub fn shown(name: &str) -> Cow<'_, str> {
+    if name.contains('=') {
+        return Cow::Owned(format!("({})", redact::length(name)));
+    }
     if name.len() <= 128 && !name.chars().any(char::is_control) {
         return Cow::Borrowed(name);
     }
     Cow::Owned(crate::error::quote(name.as_bytes(), 128))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_holds_an_assignment_is_not_shown() {
+        for name in ["base aws_secret_access_key = hunter2", "base aws_secret_access_key=hunter2", "a=hunter2"] {
+            assert_eq!(shown(name), format!("(a value of {} characters)", name.len()));
+        }
+        for name in ["base", "123456789012_AdministratorAccess", "arn:aws:iam::123456789012:role/a"] {
+            assert_eq!(shown(name), name);
+        }
+        assert_eq!(shown("a\nb").lines().count(), 1);
+    }
 }
