@@ -275,9 +275,12 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
         })
     }
 
-    /// What a flight brought, for whoever let it depart as `owned`: once it landed, to be handed on.
+    /// What a flight brought, for whoever let it depart as `owned`: once it landed, to be handed on, and once only, as
+    /// the other seats are others'.
     pub fn parcel(&mut self, ticket: u64) -> Option<(K, Option<Parcel>)> {
-        let flight = self.flights.get_mut(&ticket).filter(|flight| flight.owned)?;
+        let has_landed = |flight: &&mut Flight<K, G>| matches!(flight.stage, Stage::Landed { .. });
+        let flight = self.flights.get_mut(&ticket).filter(|flight| flight.owned).filter(has_landed)?;
+        flight.owned = false;
         let key = flight.key.clone();
         let parcel = self.leave(ticket, |stage| match stage {
             Stage::Landed { parcel, .. } => Some(parcel.clone()),

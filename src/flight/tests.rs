@@ -83,6 +83,22 @@ fn its_owner_takes_the_parcel_on() {
 }
 
 #[test]
+fn who_takes_the_parcel_on_takes_it_once_and_no_seat_of_others() {
+    let mut flights = Flights::default();
+    let ticket = boarded(&mut flights, "a", true);
+    flights.depart(ticket, true, Instant::now());
+    assert!(flights.parcel(ticket).is_none(), "it has not landed");
+    assert!(flights.call_back(ticket, Instant::now()));
+    flights.depart(ticket, true, Instant::now());
+    let landed = flights.land(ticket, Ok(document()), Some(failure(Instant::now())), Instant::now());
+    assert_eq!(landed.passengers, 2);
+    assert!(flights.parcel(ticket).is_some());
+    assert!(flights.parcel(ticket).is_none());
+    assert!(flights.claim(ticket, Instant::now()).is_some(), "it is still there for who waits");
+    assert!(flights.flights.is_empty());
+}
+
+#[test]
 fn a_flight_may_be_called_back_and_one_nobody_attends_to_is_handed_to_the_next() {
     let (mut flights, now) = (Flights::default(), Instant::now());
     let Boarding::Boarded(ticket) = flights.board(&"a", &0, Purpose::Miss, None, true, now).unwrap() else { panic!() };
