@@ -1,16 +1,22 @@
 //! What the targets share: a marker in the places of secrets, a limit on time, and inputs made of a fuzzer's bytes.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 /// It stands where a secret would. No error, table or `Debug` may show it.
 pub const MARKER: &str = "m4rk3r-0f-a-s3cr3t";
 
-/// Fails where a text shows the marker, or its base64 (all of it that doesn't depend on what stands before).
+/// By which it is recognised: a part of it, and its base64 (all of it that doesn't depend on what stands before).
+const TRACES: [&[u8]; 3] = [b"s3cr3t", b"czNjcjN0", b"bTRyazNy"];
+
+/// Whether a text shows the marker or a part of it.
+pub fn shows(text: &[u8]) -> bool {
+    TRACES.iter().any(|trace| text.windows(trace.len()).any(|part| part == *trace))
+}
+
+/// Fails where a text does.
 #[track_caller]
 pub fn hides(text: &str) {
-    for shown in [MARKER, "bTRyazNyLTBmLWEtczNjcjN0", "czNjcjN0", "s3cr3t"] {
-        assert!(!text.contains(shown), "it shows a secret: {text}");
-    }
+    assert!(!shows(text.as_bytes()), "it shows a secret: {text}");
 }
 
 /// How long any input may take, and how much more for each of its KB. Far above what is needed, as the machine may be busy
@@ -21,11 +27,22 @@ const PER_KB: Duration = Duration::from_millis(20);
 /// Does something with an input of that length, which must not take long.
 #[track_caller]
 pub fn bounded<T>(length: usize, work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
+    // A target may set the other clock.
+    let start = SystemTime::now();
     let done = work();
-    let (took, allowed) = (start.elapsed(), AT_LEAST + PER_KB * (length / 1024) as u32);
+    let (took, allowed) = (start.elapsed().unwrap_or_default(), AT_LEAST + PER_KB * (length / 1024) as u32);
     assert!(took <= allowed, "{length} bytes took {took:?}");
     done
+}
+
+/// Has panics in one crate pass that whoever calls it catches: fuzzing ends with any other.
+pub fn tolerate_panics_of(crate_name: &'static str) {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.location().is_some_and(|location| location.file().contains(crate_name)) {
+            others(panic);
+        }
+    }));
 }
 
 /// A fuzzer's bytes, taken one after the other; zeros where there are no more.
@@ -68,19 +85,16 @@ impl<'a> Bytes<'a> {
             match self.byte() % 4 {
                 0 if at < part.len() => part[at] = self.byte(),
                 1 if at < part.len() => drop(part.remove(at)),
-                2 => {
-                    let more = self.piece();
-                    // The fuzzer learns the marker, and would put it elsewhere.
-                    if more.windows(3).any(|it| it == b"s3c" || it == b"m4r" || it == b"r3t") {
-                        continue;
-                    }
-                    drop(part.splice(at..at, more.iter().copied()));
-                }
+                2 => drop(part.splice(at..at, self.piece().iter().copied())),
                 _ => {
                     let more = part[at..part.len().min(at + 64)].to_vec();
                     drop(part.splice(at..at, more));
                 }
             }
+        }
+        // The fuzzer learns the marker, and puts it where no secret stands.
+        if parts.iter().any(|part| shows(part)) {
+            return template.as_bytes().to_vec();
         }
         parts.join(MARKER.as_bytes())
     }

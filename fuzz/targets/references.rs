@@ -29,7 +29,8 @@ fuzz_target!(|data: &[u8]| {
         let reference = bytes.edited(&template);
         let text = String::from_utf8_lossy(&reference);
         // Where its name is still that.
-        if text.contains(&format!("&{option}={MARKER}")) && text.find('?') < text.find(MARKER) {
+        let query = text.split_once('?').map_or("", |(_, query)| query);
+        if query.contains(&format!("&{option}={MARKER}")) {
             hides(&quote(&reference));
             if let Err(error) = Plan::of(&reference, &CONFIG) {
                 hides(&format!("{error} {error:?} {}", error.for_users()));
