@@ -254,3 +254,71 @@ fn entities_of_the_admin_api_are_known() {
     assert_eq!((run.status, run.stdout.as_slice()), (Some(0), &b"a secret\n"[..]));
     assert!(run.stderr.contains("vault_data_dir"), "{run:?}");
 }
+
+/// `kong.conf` in a folder with other files; in `{dir}` the folder's path is put.
+fn with_conf(conf: &str, files: &[(&str, &str)]) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for (name, text) in files {
+        std::fs::write(path(name), text).unwrap();
+    }
+    std::fs::write(path("kong.conf"), conf.replace("{dir}", folder.path().to_str().unwrap())).unwrap();
+    let conf = path("kong.conf");
+    (folder, conf)
+}
+
+#[test]
+fn entities_of_kongs_own_declarative_file_are_found() {
+    let kongs = "_format_version: '3.0'\nvaults:\n- {prefix: team, name: env, config: {prefix: T_}}\n- {prefix: both, name: env}\n\
+                 - {prefix: theirs, name: gcp}\nservices: [{name: a, url: http://a}]\n";
+    let ours = "vaults:\n- {prefix: both, name: env, config: {prefix: OURS_}}\n- {prefix: bad, name: nope}\n";
+    let files = [("kong.yml", kongs), ("ours.yml", ours)];
+    let environment = [("T_A", "1"), ("A", "2"), ("OURS_A", "3")];
+    let (_folder, conf) = with_conf("database = off\ndeclarative_config = {dir}/kong.yml\n", &files);
+    let asked = |conf: &str, reference: &str| run(&["get", reference, "--conf", conf], &environment);
+    prints(&asked(&conf, "team/a"), b"1\n");
+    prints(&asked(&conf, "both/a"), b"2\n");
+    fails(&asked(&conf, "theirs/a"), 1, "could not find vault (theirs): its strategy gcp is none of ours");
+    let doctor = run(&["doctor", "team", "--conf", &conf], &environment);
+    assert_eq!(doctor.status, Some(0), "{doctor:?}");
+    // The environment is stronger, and is heard without a file as well.
+    let (other, _) = with_conf("", &[("other.yml", "vaults: [{prefix: other, name: env}]")]);
+    let other = other.path().join("other.yml");
+    let environment = [("A", "2"), ("KONG_DECLARATIVE_CONFIG", other.to_str().unwrap())];
+    prints(&run(&["get", "other/a", "--conf", &conf], &environment), b"2\n");
+    prints(&run(&["get", "other/a"], &environment), b"2\n");
+    fails(&run(&["get", "team/a", "--conf", &conf], &environment), 1, "could not find vault (team)");
+    // Of what both files hold, ours counts.
+    let both = "declarative_config = {dir}/kong.yml\nvault_declarative_config = {dir}/ours.yml\n";
+    let (_folder, conf) = with_conf(both, &files);
+    let run = asked(&conf, "both/a");
+    assert_eq!((run.stdout.as_slice(), run.status), (&b"3\n"[..], Some(0)), "{run:?}");
+    assert!(run.stderr.contains("Warning: vault_declarative_config") && run.stderr.contains("\"nope\""), "{run:?}");
+    assert_eq!(asked(&conf, "team/a").stdout, b"1\n");
+    // A file that is gone keeps no other vault from answering.
+    let (_folder, conf) = with_conf("declarative_config = {dir}/gone.yml\n", &files);
+    let run = asked(&conf, "env/a");
+    assert_eq!((run.stdout.as_slice(), run.status), (&b"2\n"[..], Some(0)), "{run:?}");
+    assert!(run.stderr.contains("Warning: declarative_config") && run.stderr.contains("can't be read"), "{run:?}");
+}
+
+#[test]
+fn vaults_of_others_keep_ours_from_nothing() {
+    let yaml = "vaults:\n- {prefix: mine, name: my-own, config: {url: x}}\n- {prefix: ee, name: env}\n";
+    let conf = "vaults = bundled,aws,hcv,my-own\nvault_my_own_url = x\nvault_declarative_config = {dir}/v.yml\n";
+    let (_folder, conf) = with_conf(conf, &[("v.yml", yaml)]);
+    let asked = |reference: &str| run(&["get", reference, "--conf", &conf], &[("A", "1")]);
+    prints(&asked("env/a"), b"1\n");
+    prints(&asked("ee/a"), b"1\n");
+    fails(&asked("mine/a"), 1, "could not find vault (mine): its strategy my-own is none of ours, and left to Kong");
+    fails(&asked("my-own/a"), 1, "could not find vault (my-own)");
+    prints(&run(&["get", "env/a"], &[("A", "1"), ("KONG_VAULTS", "env,my-own"), ("KONG_VAULT_MY_OWN_X", "y")]), b"1\n");
+    fails(&run(&["get", "env/a"], &[("A", "1"), ("KONG_VAULTS", "env,hvc")]), 1, "did you mean hcv?");
+}
+
+#[test]
+fn advice_is_for_the_command_line() {
+    let run = get("env/nope", &[]);
+    fails(&run, 1, "has no environment variable NOPE: export it");
+    assert!(!run.stderr.contains("nginx") && !run.stderr.contains("init_by_lua"), "{run:?}");
+}

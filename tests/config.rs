@@ -178,7 +178,8 @@ fn an_unknown_option_is_named_with_its_source_and_what_was_meant() {
             "unknown option regoin",
             "environment variable KONG_VAULT_AWS_REGOIN",
             "did you mean region?",
-            "endpoint_url",
+            "accepted are region,",
+            "and others, which `kong-vault vaults` lists",
         ],
     );
     says(

@@ -9,6 +9,7 @@ use super::body::Fields;
 use super::key::is_uuid;
 use super::mask;
 use crate::backend::Descriptor;
+use crate::config::accepted;
 use crate::config::entity::{self, FIELDS, FLAWS, Flaw};
 use crate::config::options_of;
 use crate::error::quote;
@@ -149,7 +150,7 @@ impl Draft<'_> {
             let Some(backend) = known else { continue };
             let Some(opt) = options_of(backend).find(|opt| opt.is_called(name)) else {
                 let names: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
-                flaws.push(flaw(&path, &format!("unknown field: accepted are {}", names.join(", "))));
+                flaws.push(flaw(&path, &format!("unknown field{}", accepted(name, &names))));
                 continue;
             };
             if seen.contains(&opt.name) {

@@ -18,6 +18,13 @@ const LONGEST: usize = 256;
 const OPTIONS: &[Opt] =
     &[Opt::new("prefix", Type::Text, "what is put before each name, such as `SECRET_`").default("").overridable()];
 
+/// What is usually missed where a variable is not there; the command line is no nginx.
+const ADVICE: &str = if cfg!(feature = "cli") {
+    "export it where this command is called"
+} else {
+    "set it before nginx starts and load kong.vault in init_by_lua"
+};
+
 pub const DESCRIPTOR: Descriptor =
     Descriptor { name: "env", title: "environment variables", options: OPTIONS, needs: &[], immediate: true, build };
 
@@ -94,10 +101,7 @@ impl Env {
             Some(value) => Ok(Fetched { document: value.clone(), lease: None }),
             None => Err(Error::new(
                 Kind::NotFound,
-                format!(
-                    "env vault ({}) has no environment variable {shown}: set it before nginx starts and load kong.vault in init_by_lua",
-                    self.vault
-                ),
+                format!("env vault ({}) has no environment variable {shown}: {ADVICE}", self.vault),
             )),
         }
     }

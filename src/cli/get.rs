@@ -13,10 +13,10 @@ use std::time::Duration;
 use super::{Outcome, conf_file};
 use crate::blocking;
 use crate::bootstrap;
-use crate::config::Source;
+use crate::config::{KONGS_FILE, Source};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::options::OWN;
+use crate::options::{OWN, variable};
 use crate::pool;
 use crate::reference::is_reference;
 use crate::resolver::Resolver;
@@ -77,6 +77,10 @@ fn open_here(limit: Option<Duration>, conf: Option<&Path>) -> std::result::Resul
         let read = conf_file::read(path).map_err(|why| Outcome::Misuse(format!("--conf {written_in}: {why}")))?;
         surprises = read.surprises.iter().map(|surprise| format!("--conf {written_in}: {surprise}")).collect();
         keys = read.keys;
+    }
+    // As in Kong, the environment is stronger.
+    if let Some(path) = Environment::captured().text(&variable(KONGS_FILE)) {
+        keys.insert(KONGS_FILE.to_owned(), path.to_owned());
     }
     let loaded = bootstrap::load(&keys, Source::File(&written_in), Environment::captured());
     let mut config = loaded.map_err(|error| Outcome::NoValue(error.to_string()))?;

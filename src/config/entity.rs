@@ -65,8 +65,8 @@ pub fn read(written: &Value, backends: &[&'static Descriptor], most: usize) -> R
     let mut flaws = Vec::new();
     let prefix = prefix(fields, backends).map_err(|flaw| flaws.push(flaw)).unwrap_or_default();
     for field in fields.keys().filter(|field| !FIELDS.contains(&field.as_str())).take(most) {
-        let (shown, meant) = (quote(field.as_bytes(), 64), wrong::did_you_mean(field, &FIELDS));
-        flaws.push(Flaw::new(field, format!("unknown field \"{shown}\"{meant}: accepted are {}", FIELDS.join(", "))));
+        let (shown, accepted) = (quote(field.as_bytes(), 64), wrong::accepted(field, &FIELDS));
+        flaws.push(Flaw::new(field, format!("unknown field \"{shown}\"{accepted}")));
     }
     let backend = backend(fields, backends).map_err(|flaw| flaws.push(flaw)).ok();
     let config = config(fields, &mut flaws, most);
@@ -112,9 +112,7 @@ pub fn option_flaws(entity: &Entity, most: usize) -> Vec<Flaw> {
         let path = format!("config.{name}");
         let Some(opt) = find(backend, name) else {
             let known: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
-            let meant = wrong::did_you_mean(name, &known);
-            let what = format!("unknown field{meant}: accepted are {}", known.join(", "));
-            flaws.push(Flaw::new(path, what));
+            flaws.push(Flaw::new(path, format!("unknown field{}", wrong::accepted(name, &known))));
             continue;
         };
         let left_out = value.is_empty() && opt.default.is_none();
@@ -160,7 +158,11 @@ const ABOUT: [About; 5] = [
         ALLOWED.as_ref().is_some_and(|allowed| allowed.is_match(text))
     }),
     ("description", "a text", Value::is_string),
-    ("tags", "a list of texts", |value| value.as_array().is_some_and(|tags| tags.iter().all(Value::is_string))),
+    ("tags", "a list of texts", |value| match value {
+        Value::Array(tags) => tags.iter().all(Value::is_string),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }),
     ("created_at", "a time in seconds", |value| value.as_f64().is_some_and(|seconds| seconds >= 0.0)),
     ("updated_at", "a time in seconds", |value| value.as_f64().is_some_and(|seconds| seconds >= 0.0)),
 ];
@@ -208,6 +210,8 @@ fn config(fields: &Map<String, Value>, flaws: &mut Vec<Flaw>, most: usize) -> BT
                 }
             }
         }
+        // Lua, and so Kong, knows no difference between a list and a mapping that are empty.
+        Some(Value::Array(items)) if items.is_empty() => {}
         Some(_) => flaws.push(Flaw::new("config", "its config has to be options and their values")),
     }
     config
@@ -223,6 +227,7 @@ fn text(value: &Value) -> Result<Option<String>, &'static str> {
         Value::Array(items) if items.iter().all(Value::is_string) => {
             Some(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","))
         }
+        Value::Object(fields) if fields.is_empty() => Some(String::new()),
         _ => return Err("no text, number, boolean or list of texts"),
     })
 }

@@ -13,26 +13,27 @@ mod written;
 mod wrong;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{ALL, Descriptor};
 use crate::environment::Environment;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::options::OWN;
 use crate::reference::{Reference, is_reference};
 use crate::secret::Secret;
 use crate::settings::{Sealed, Settings};
 use credentials::Credentials;
 pub use declarative::LIMIT as LARGEST_FILE;
+use declarative::Reading;
 pub use referred::Referred;
 pub use source::Source;
 use vaults::Vaults;
 pub use vaults::{Fate, Listed, Next, Vault};
 use written::Written;
 pub use written::options_of;
-pub use wrong::did_you_mean;
+pub use wrong::{accepted, did_you_mean};
 
 /// Backends that Kong documents and that are not here yet: no vault entity may take their names.
 const LATER: [&str; 4] = ["gcp", "azure", "conjur", "fs"];
@@ -40,9 +41,41 @@ const LATER: [&str; 4] = ["gcp", "azure", "conjur", "fs"];
 /// What else Kong's own configuration holds: in one that it shares with us, those keys are nobody's mistake.
 const KONGS_OWN: [&str; 5] = ["vault_gcp_", "vault_azure_", "vault_conjur_", "vault_fs_", "vault_rotation_interval"];
 
+/// Kong's own key for its declarative file: in a kong.conf, the vault entities of that file are meant as well.
+pub const KONGS_FILE: &str = "declarative_config";
+
 /// Whether a key is one of those.
 pub fn is_kongs_own(key: &str) -> bool {
     KONGS_OWN.iter().any(|known| key.starts_with(known))
+}
+
+/// Strategies of others that Kong has beside ours: those that it brings, and those that option `vaults` names. Their options
+/// and entities are Kong's business.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Others(Vec<String>);
+
+impl Others {
+    pub fn has(&self, strategy: &str) -> bool {
+        LATER.contains(&strategy) || self.named().any(|name| name == strategy)
+    }
+
+    /// Those that option `vaults` names.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Whether a key of kong.conf is an option of one of those.
+    pub fn have_key(&self, key: &str) -> bool {
+        let rest = key.strip_prefix("vault_").unwrap_or_default();
+        let is_of = |name: &str| rest.strip_prefix(&name.replace('-', "_")).is_some_and(|rest| rest.starts_with('_'));
+        self.named().any(is_of)
+    }
+
+    /// Adds what else is known to be there.
+    pub fn extend(&mut self, others: &Others) {
+        let new: Vec<_> = others.0.iter().filter(|name| !self.0.contains(name)).cloned().collect();
+        self.0.extend(new);
+    }
 }
 
 /// kong-vault's own options and all vaults.
@@ -60,6 +93,7 @@ pub struct Config {
     strict_compatibility: bool,
     credentials: Credentials,
     vaults: Vaults,
+    others: Others,
     /// The first thing that is wrong anywhere.
     flaw: Option<Error>,
 }
@@ -91,7 +125,8 @@ impl Config {
         let mut own = written::defaults(OWN);
         let (mut flaw, mut tokens_flaw) = (None, None);
         let mut of_backends: BTreeMap<&str, Vec<Written<'_>>> = BTreeMap::new();
-        let mut vaults_set_by = String::new();
+        let (mut vaults_set_by, mut kongs_file) = (None, None);
+        let mut unknown: Vec<Written<'_>> = Vec::new();
         for (key, value, source) in &keys {
             let entry = |option| Written { option, value: value.map(Cow::Borrowed), source: *source };
             if let Some(opt) = OWN.iter().find(|opt| opt.is_called(key)) {
@@ -109,13 +144,19 @@ impl Config {
                     put => put?,
                 }
                 if opt.name == "vaults" {
-                    vaults_set_by = source.name(key);
+                    vaults_set_by = Some(*source);
                 }
             } else if let Some((backend, option)) = of_backend(key, backends) {
                 of_backends.entry(backend).or_default().push(entry(option));
+            } else if key == KONGS_FILE && matches!(source, Source::File(_)) {
+                kongs_file = value.map(str::trim).filter(|path| !path.is_empty());
             } else if !is_kongs_own(key) {
-                flaw.get_or_insert_with(|| wrong::unknown_key(&entry(key), backends));
+                unknown.push(entry(key));
             }
+        }
+        let (enabled, others) = enabled(own.list("vaults"), vaults_set_by.unwrap_or(Source::Configure), backends)?;
+        if let Some(entry) = unknown.iter().find(|entry| !others.have_key(entry.option)) {
+            flaw.get_or_insert_with(|| wrong::unknown_key(entry, backends));
         }
         let mut config = Config {
             cache_size: own.integer("vault_cache_size").and_then(|size| size.try_into().ok()).unwrap_or(1),
@@ -126,7 +167,8 @@ impl Config {
             admin_token: tokens_flaw.map_or_else(|| Ok(own.secret("vault_admin_token").cloned()), Err),
             strict_compatibility: own.boolean("vault_strict_compatibility"),
             credentials: Credentials::new(own.list("vault_allow_env_credentials")),
-            vaults: Vaults::new(enabled(own.list("vaults"), &vaults_set_by, backends)?),
+            vaults: Vaults::new(enabled),
+            others,
             flaw,
         };
         for backend in backends {
@@ -135,22 +177,37 @@ impl Config {
             config.note(added);
         }
         if let Some(path) = own.text("vault_declarative_config") {
-            config.add_entities(path, backends, referred)?;
+            config.add_entities("vault_declarative_config", path, backends, referred)?;
+        }
+        if let Some(path) = kongs_file.filter(|path| Some(*path) != own.text("vault_declarative_config")) {
+            let added = config.add_entities(KONGS_FILE, path, backends, referred);
+            config.note(added);
         }
         config.note_credentials(referred);
         Ok(config)
     }
 
-    fn add_entities(&mut self, path: &str, backends: &[&'static Descriptor], referred: &Referred) -> Result<()> {
-        let file = declarative::read(path, backends)?;
-        for entity in &file.entities {
+    /// Adds the entities of a file that `key` names. Where two files have the same, the first one's counts.
+    fn add_entities(
+        &mut self,
+        key: &str,
+        path: &str,
+        backends: &[&'static Descriptor],
+        referred: &Referred,
+    ) -> Result<()> {
+        let file = declarative::read(Reading { key, path, backends, others: &self.others })?;
+        let known: BTreeSet<_> = self.vaults.names_of_fixed().map(str::to_owned).collect();
+        for entity in file.entities.iter().filter(|entity| !known.contains(&entity.prefix)) {
             let settings = vaults::of_entity(entity, path, referred);
             let added = self.vaults.add(&entity.prefix, entity.backend, settings);
             self.note(added);
         }
         for (prefix, error) in file.broken {
-            self.note(Err(error.clone()));
-            if let Some(prefix) = prefix {
+            // What is Kong's business is nobody's mistake.
+            if error.kind() != Kind::UnknownVault {
+                self.note(Err(error.clone()));
+            }
+            if let Some(prefix) = prefix.filter(|prefix| !known.contains(prefix)) {
                 self.vaults.add_broken(prefix, error);
             }
         }
@@ -166,6 +223,11 @@ impl Config {
     /// The first thing that is wrong, in whichever vault.
     pub fn check(&self) -> Result<()> {
         self.flaw.clone().map_or(Ok(()), Err)
+    }
+
+    /// The strategies of others that Kong has.
+    pub fn others(&self) -> &Others {
+        &self.others
     }
 
     /// The vault that a reference names.
@@ -257,17 +319,35 @@ fn is_service_link(key: &str) -> bool {
         || numbered()
 }
 
-/// The names of the backends that are on.
-fn enabled(wanted: &[String], set_by: &str, backends: &[&'static Descriptor]) -> Result<Vec<&'static str>> {
-    let mut enabled = Vec::new();
+/// The names of the backends that are on, and those of others' strategies. In what Kong reads as well, a name that nobody
+/// here knows is that of such a one, unless it is near to one of ours: then it is misspelt.
+fn enabled(
+    wanted: &[String],
+    set_by: Source<'_>,
+    backends: &[&'static Descriptor],
+) -> Result<(Vec<&'static str>, Others)> {
+    let (mut enabled, mut others, mut unknown) = (Vec::new(), Others::default(), None);
+    let wrong = |name: &str| wrong::unknown_vault(name, &set_by.name("vaults"), backends);
+    let is_kongs_too = !matches!(set_by, Source::Configure);
+    let known: Vec<_> = wrong::names(backends).into_iter().chain(["bundled", "off"]).collect();
     for name in wanted {
         match (name.as_str(), backends.iter().find(|backend| backend.name == name)) {
             ("off", _) if wanted.len() == 1 => {}
             ("bundled", _) => enabled = wrong::names(backends),
             (_, Some(backend)) if enabled.contains(&backend.name) => {}
             (_, Some(backend)) => enabled.push(backend.name),
-            (name, None) => return Err(wrong::unknown_vault(name, set_by, backends)),
+            (name, None) if LATER.contains(&name) => others.0.push(name.to_owned()),
+            (name, None) if is_kongs_too && name != "off" && did_you_mean(name, &known).is_empty() => {
+                unknown.get_or_insert_with(|| wrong(name));
+                others.0.push(name.to_owned());
+            }
+            (name, None) => return Err(wrong(name)),
         }
     }
-    if wanted.is_empty() { Err(wrong::no_vaults(backends)) } else { Ok(enabled) }
+    match unknown {
+        _ if wanted.is_empty() => Err(wrong::no_vaults(backends)),
+        // Then it is no Kong with vaults of ours.
+        Some(error) if enabled.is_empty() => Err(error),
+        _ => Ok((enabled, others)),
+    }
 }

@@ -116,6 +116,11 @@ impl Vaults {
         self.fixed.contains_key(name)
     }
 
+    /// The names that are taken by vaults that stay.
+    pub fn names_of_fixed(&self) -> impl Iterator<Item = &str> {
+        self.fixed.keys().map(String::as_str)
+    }
+
     /// Reads entities; `place` is where they stand, for error texts. Nothing changes yet.
     pub fn read(&self, entities: Vec<Listed>, place: &str, referred: &Referred) -> Next {
         let mut next = ByName::new();

@@ -104,26 +104,23 @@ pub fn unknown_option(backend: &Descriptor, entry: &Written<'_>) -> Error {
     let names: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
     let option = quote(entry.option.as_bytes(), SHOWN);
     config(format!(
-        "unknown option {option} of the {} vault, set by {}{}: accepted are {}",
+        "unknown option {option} of the {} vault, set by {}{}",
         backend.name,
         set_by(backend.name, entry),
-        did_you_mean(entry.option, &names),
-        names.join(", ")
+        accepted(entry.option, &names)
     ))
 }
 
 pub fn unknown_key(entry: &Written<'_>, backends: &[&'static Descriptor]) -> Error {
-    let own: Vec<_> = OWN.iter().map(|opt| opt.name.to_owned()).collect();
     let vaults: Vec<_> = backends.iter().map(|backend| format!("vault_{}_…", backend.name)).collect();
     let of_backends = backends.iter().flat_map(|backend| options_of(backend).map(|opt| opt.key(backend.name)));
-    let known: Vec<_> = own.iter().cloned().chain(of_backends).collect();
+    let known: Vec<_> = OWN.iter().map(|opt| opt.name.to_owned()).chain(of_backends).collect();
     let known: Vec<_> = known.iter().map(String::as_str).collect();
     config(format!(
-        "unknown option {}, set by {}{}: accepted are {}, {}",
+        "unknown option {}, set by {}{}: accepted are vaults, {} and what else `kong-vault vaults` lists",
         quote(entry.option.as_bytes(), SHOWN),
         set_by("", entry),
         did_you_mean(entry.option, &known),
-        own.join(", "),
         vaults.join(", ")
     ))
 }
@@ -193,6 +190,25 @@ pub fn unknown_vault(name: &str, source: &str, backends: &[&'static Descriptor])
         did_you_mean(name, &names),
         names.join(", ")
     ))
+}
+
+/// How many names an error lists.
+const LISTED: usize = 8;
+
+/// How many of more than those.
+const NEAREST: usize = 3;
+
+/// What to say after an unknown name: which known one was meant, if one is near, and which there are; of many, the nearest.
+pub fn accepted(name: &str, known: &[&str]) -> String {
+    let meant = did_you_mean(name, known);
+    if known.len() <= LISTED {
+        return format!("{meant}: accepted are {}", known.join(", "));
+    }
+    let name: String = name.chars().take(SHOWN).collect();
+    let mut nearest: Vec<_> = known.iter().map(|known| (strsim::jaro_winkler(&name, known), *known)).collect();
+    nearest.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let nearest: Vec<_> = nearest.iter().take(NEAREST).map(|(_, known)| *known).collect();
+    format!("{meant}: accepted are {} and others, which `kong-vault vaults` lists", nearest.join(", "))
 }
 
 /// The nearest of the known names, where somebody may have meant it.

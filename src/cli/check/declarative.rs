@@ -1,14 +1,12 @@
 //! A declarative file: its vault entities, and what looks like a reference anywhere in it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-
-use serde::de::IgnoredAny;
+use std::collections::{HashMap, HashSet};
 
 use super::entities;
-use super::references::{Found, look_alike};
+use super::references::{Entities, Found, look_alike};
 use super::table::{Mistakes, Place, Row};
+use crate::config::Others;
 use crate::config::declarative::{Flaw, Id, Kind, Tree};
-use crate::config::entity::Entity;
 use crate::error::quote;
 use crate::reference::is_reference;
 
@@ -17,8 +15,7 @@ use crate::reference::is_reference;
 pub struct Checked {
     pub rows: Vec<Row>,
     pub references: Vec<Found>,
-    /// The prefixes of vault entities, with the entity where it is right.
-    pub entities: BTreeMap<String, Option<Entity>>,
+    pub entities: Entities,
     /// Whether the file was read to its end.
     pub whole: bool,
 }
@@ -27,16 +24,18 @@ pub struct Checked {
 pub struct Checking<'a> {
     pub tree: &'a Tree,
     pub name: &'a str,
+    /// The strategies that others bring.
+    pub others: &'a Others,
     pub checked: Checked,
     /// Values about which everything is said.
     pub told: HashSet<Id>,
     pub mistakes: Mistakes,
 }
 
-pub fn check(name: &str, text: &str) -> Checked {
+pub fn check(name: &str, text: &str, others: &Others) -> Checked {
     let tree = Tree::read(name, text);
     let (checked, told) = (Checked { whole: tree.flaw.is_none(), ..Checked::default() }, HashSet::new());
-    let mut checking = Checking { tree: &tree, name, checked, told, mistakes: Mistakes::default() };
+    let mut checking = Checking { tree: &tree, name, others, checked, told, mistakes: Mistakes::default() };
     match tree.vaults() {
         Ok(Some(list)) => checking.vaults(list),
         Ok(None) if tree.flaw.is_none() && tree.root.is_none_or(|root| tree.kind(root) != Kind::Map) => {
@@ -56,10 +55,13 @@ pub fn check(name: &str, text: &str) -> Checked {
     checked.rows.extend(mistakes.finish());
     if let Some(flaw) = &tree.flaw {
         checked.rows.push(Place::new(name, flaw.line).wrong("syntax", unreadable(flaw)));
-    } else if name.ends_with(".json") && tree.merges {
-        let line = serde_json::from_str::<IgnoredAny>(text).map_or_else(|error| error.line(), |_| 1);
-        let why = "is YAML, but no JSON, which Kong expects in a file of this name";
-        checked.rows.push(Place::new(name, line).odd("syntax", why));
+    } else if let Some(flaw) = &tree.no_json {
+        let why = format!("is YAML, but no JSON, which Kong expects in a file of this name ({})", flaw.why);
+        checked.rows.push(Place::new(name, flaw.line).odd("syntax", why));
+    }
+    if let Some(line) = tree.further.filter(|_| tree.flaw.is_none()) {
+        let why = "a further document begins here: the first one counts, in Kong as well";
+        checked.rows.push(Place::new(name, line).odd("file", why));
     }
     checked
 }
@@ -76,6 +78,11 @@ impl Checking<'_> {
 
     pub fn wrong(&mut self, id: Id, what: impl Into<String>, why: impl Into<String>) {
         let row = self.place(id).wrong(what, why);
+        self.mistakes.push(row);
+    }
+
+    pub fn note(&mut self, id: Id, what: impl Into<String>, why: impl Into<String>) {
+        let row = self.place(id).note(what, why);
         self.mistakes.push(row);
     }
 
@@ -96,7 +103,8 @@ impl Checking<'_> {
         let tree = self.tree;
         for id in tree.ids() {
             let mut lines = HashMap::new();
-            for (key, _) in tree.pairs(id) {
+            // Each `<<` counts.
+            for (key, _) in tree.pairs(id).filter(|(key, _)| !tree.is_merge(*key)) {
                 let Some(text) = tree.text(key) else { continue };
                 let line = tree.place(key).line;
                 let Some(first) = lines.insert(text, line) else { continue };

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::declarative::Checking;
+use super::references::{Known, noted};
 use crate::backend::{ALL, find};
-use crate::config::declarative::{Id, Tree, value};
+use crate::config::declarative::{self, Id, Tree, kongs, of_others};
 use crate::config::entity::{self, FLAWS, Flaw};
 use crate::error::quote;
+use crate::redact::word;
 use crate::reference::{is_reference, parse};
 
 /// Says all that is wrong with an entity. `lines` are those of the prefixes before it.
@@ -24,7 +26,14 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Ha
         "" => format!("vaults[{index}]"),
         prefix => format!("vault {}", quote(prefix.as_bytes(), 64)),
     };
-    let value = match value(tree, item) {
+    if let Some((prefix, strategy)) = of_others(tree, item, checking.others) {
+        let why = format!("is of the strategy {}, which is none of ours: left to Kong", word(&strategy, 64));
+        let row = checking.place(item).note(label, why);
+        checking.checked.rows.push(row);
+        checking.checked.entities.entry(prefix).or_insert(Known::Others(strategy));
+        return;
+    }
+    let value = match declarative::entity(tree, item) {
         Ok(value) => value,
         Err((id, why)) => return checking.wrong(id, label, why),
     };
@@ -37,11 +46,18 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Ha
             (flaws, None)
         }
     };
-    let line = tree.line(item);
+    let text_of = |flaw: &Flaw| place(tree, entity, &flaw.path).and_then(|(_, value)| tree.text(value));
+    let is_usable = flaws.iter().all(|flaw| text_of(flaw).and_then(noted).is_some());
+    let backend = value.get("name").and_then(Value::as_str).and_then(find);
+    let of_kong = kongs::flaws(tree, entity, backend, most).into_iter();
+    let new: Vec<_> = of_kong.filter(|flaw| !flaws.iter().any(|known| known.path == flaw.path)).collect();
+    flaws.extend(new);
+    let (line, mut is_repeated) = (tree.line(item), false);
     if !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty()) {
         if let Some(first) = lines.get(prefix) {
             let what = format!("this prefix is there twice: the entity in line {first} has it too");
             flaws.insert(0, Flaw { path: "prefix".to_owned(), what });
+            is_repeated = true;
         } else {
             lines.insert(prefix.to_owned(), line);
         }
@@ -60,6 +76,7 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Ha
             Some(Err(error)) => error.to_string(),
             _ => flaw.what.clone(),
         };
+        let note = text_of(flaw).and_then(noted);
         checking.told.extend(written.filter(|_| reference.is_some()));
         // Of what is merged in from elsewhere, the line there says more.
         let id = match at {
@@ -68,17 +85,23 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Ha
             Some((key, _)) => key,
             None => nearest(tree, entity, &flaw.path).unwrap_or(item),
         };
-        checking.wrong(id, what, why);
+        match note {
+            Some(note) => checking.note(id, what, note),
+            None => checking.wrong(id, what, why),
+        }
     }
-    if !flaws.is_empty() {
+    // What only Kong refuses is of use elsewhere.
+    if !is_usable || is_repeated {
         good = None;
     }
-    if good.is_some() {
+    if good.is_some() && flaws.is_empty() {
         let row = checking.place(item).good(label);
         checking.checked.rows.push(row);
     }
-    let known = checking.checked.entities.entry(prefix.to_owned()).or_default();
-    *known = known.take().or(good);
+    let known = checking.checked.entities.entry(prefix.to_owned()).or_insert(Known::Wrong);
+    if let (Known::Wrong, Some(good)) = (&*known, good) {
+        *known = Known::Right(good);
+    }
 }
 
 /// What is wrong with the options of an entity whose fields are wrong as well.

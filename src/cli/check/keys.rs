@@ -7,15 +7,16 @@ use super::table::{Mistakes, Place, Row};
 use crate::backend::ALL;
 use crate::bootstrap;
 use crate::cli::conf_file::{self, Line, option};
-use crate::config::{Config, Referred, Source, is_kongs_own};
+use crate::config::{Config, KONGS_FILE, Others, Referred, Source, is_kongs_own};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::options::OWN;
+use crate::redact;
 use crate::reference::is_reference;
 use crate::secret::Secret;
 use crate::settings::Value;
 
-const DECLARED: &str = "vault_declarative_config";
+pub const DECLARED: &str = "vault_declarative_config";
 const TIMEOUT: &str = "vault_fetch_timeout";
 
 /// The keys of a kong.conf and of the environment that are right, so that what they configure can be judged.
@@ -26,8 +27,10 @@ pub struct Settings {
     environment: Environment,
     /// Of both, the names of those whose values are references.
     referring: Vec<String>,
-    /// The declarative file that they name, and where.
-    pub declared: Option<(Place, String)>,
+    /// The strategies of others that they name.
+    pub others: Others,
+    /// The declarative files that they name: ours, and Kong's own.
+    pub declared: BTreeMap<&'static str, (Place, String)>,
 }
 
 /// What keys came to.
@@ -154,17 +157,26 @@ impl Keys {
     fn take<'a>(&mut self, origin: Origin<'_>, settings: &'a [Setting], shown: bool) -> Vec<&'a Setting> {
         // Those of them that have a say in what others mean: each is judged together with all before it.
         let (mut right, mut together): (Vec<&Setting>, Vec<&Setting>) = (Vec::new(), Vec::new());
+        for vaults in settings.iter().filter(|it| it.key == "vaults" && !it.is_reference()) {
+            if let Ok(config) = loaded(origin, &[vaults], &Referred::default()) {
+                self.settings.others.extend(config.others());
+            }
+        }
         for setting in settings {
             let text = setting.value.as_str().unwrap_or_default().trim();
-            if !conf_file::is_ours(&setting.key) {
-                self.take_other(setting, text);
+            if let Some(key) =
+                [DECLARED, KONGS_FILE].into_iter().find(|key| *key == setting.key && !setting.is_reference())
+            {
+                if text.is_empty() {
+                    self.settings.declared.remove(key);
+                } else {
+                    self.settings.declared.insert(key, (setting.place.clone(), text.to_owned()));
+                }
+                right.extend(Some(setting).filter(|_| key == DECLARED));
                 continue;
             }
-            if setting.key == DECLARED && !setting.is_reference() {
-                if !text.is_empty() {
-                    self.settings.declared = Some((setting.place.clone(), text.to_owned()));
-                }
-                right.push(setting);
+            if !conf_file::is_ours(&setting.key) {
+                self.take_other(setting, text);
                 continue;
             }
             let is_known = option(&setting.key).is_some();
@@ -172,7 +184,8 @@ impl Keys {
                 self.mistakes.push(setting.place.wrong(&setting.name, "unknown option"));
                 continue;
             }
-            let (alone, wanted) = match is_known || !is_kongs_own(&setting.key) {
+            let is_others = !is_known && self.settings.others.have_key(&setting.key);
+            let (alone, wanted) = match is_known || !(is_others || is_kongs_own(&setting.key)) {
                 true => load(origin, &[setting]),
                 false => (Ok(()), false),
             };
@@ -200,11 +213,26 @@ impl Keys {
             together.extend(Some(setting).filter(|_| is_known));
             match look_alike(text) {
                 Some(why) => self.mistakes.push(setting.place.odd(&setting.name, why)),
+                None if is_others => {
+                    let why = "is an option of a strategy that is none of ours: left to Kong";
+                    self.rows.push(setting.place.note(&setting.name, why));
+                }
+                None if setting.key == "vaults" && self.settings.others.named().next().is_some() => {
+                    self.note_others(origin, setting);
+                }
                 None if shown => self.rows.push(setting.place.good(&setting.name)),
                 None => {}
             }
         }
         right
+    }
+
+    fn note_others(&mut self, origin: Origin<'_>, vaults: &Setting) {
+        let Ok(config) = loaded(origin, &[vaults], &Referred::default()) else { return };
+        for name in config.others().named() {
+            let why = format!("{} is none of ours: left to Kong", redact::word(name, 64));
+            self.rows.push(vaults.place.note(&vaults.name, why));
+        }
     }
 
     /// A key of Kong's own may be a reference, or a list of them.
@@ -223,20 +251,23 @@ impl Keys {
 /// What is wrong with these alone, and whether a reference among them has a place there.
 fn load(origin: Origin<'_>, settings: &[&Setting]) -> (Result<()>, bool) {
     let referred = Referred::default();
+    let outcome = loaded(origin, settings, &referred).and_then(|config| config.check());
+    (outcome, !referred.wanted().is_empty())
+}
+
+fn loaded(origin: Origin<'_>, settings: &[&Setting], referred: &Referred) -> Result<Config> {
     let plain = settings.iter().filter(|it| settings.len() == 1 || (!it.is_reference() && it.key != DECLARED));
-    let config = match origin {
+    match origin {
         Origin::File(name) => {
             let text = |it: &&Setting| (it.key.clone(), it.value.as_str().unwrap_or_default().to_owned());
             let conf = plain.map(text).collect();
-            Config::load_with(&conf, Source::File(name), &Environment::default(), ALL, &referred)
+            Config::load_with(&conf, Source::File(name), &Environment::default(), ALL, referred)
         }
         Origin::Environment => {
             let environment = Environment::of(plain.map(|it| (it.name.as_str(), it.value.as_bytes())));
-            Config::load_with(&BTreeMap::new(), Source::Configure, &environment, ALL, &referred)
+            Config::load_with(&BTreeMap::new(), Source::Configure, &environment, ALL, referred)
         }
-    };
-    let outcome = config.and_then(|config| config.check());
-    (outcome, !referred.wanted().is_empty())
+    }
 }
 
 /// What is wrong with each of the names in `vaults`; `None` where none is wrong by itself.
@@ -245,7 +276,9 @@ fn names(origin: Origin<'_>, vaults: &Setting) -> Option<Vec<Error>> {
     let Some(Value::List(names)) = opt.read(vaults.value.as_str()?) else { return None };
     let alone = |name: &String| {
         let (place, key, written) = (vaults.place.clone(), vaults.key.clone(), vaults.name.clone());
-        let one = Setting { place, key, name: written, value: Secret::new(name.as_str()) };
+        // Beside one that is right, as one alone that is another's is wrong.
+        let value = Secret::new(format!("{},{name}", ALL.first().map_or("", |backend| backend.name)));
+        let one = Setting { place, key, name: written, value };
         load(origin, &[&one]).0.err()
     };
     Some(names.iter().filter_map(alone).collect()).filter(|flaws: &Vec<_>| !flaws.is_empty())

@@ -15,11 +15,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{Outcome, conf_file, get};
-use crate::config::LARGEST_FILE;
+use crate::config::{LARGEST_FILE, Others};
 use crate::environment::Environment;
 use crate::secret::Secret;
 use declarative::Checked;
-use keys::Keys;
+use keys::{DECLARED, Keys};
 use references::Entities;
 use table::{Place, Row};
 
@@ -80,41 +80,54 @@ fn check(inputs: &[Input], conf: Option<&Input>, resolve: bool, timeout: Option<
     let keys: Vec<Keys> = std::iter::once(judge(conf)).chain(confs.map(|input| judge(Some(input)))).collect();
     let mut files: Vec<Declarative> = Vec::new();
     for input in inputs.iter().filter(|input| !input.is_conf) {
-        files.push(input.declarative(0));
+        files.push(input.declarative(0, &keys[0].settings.others));
     }
-    // What goes with each of the keys: the file that they name, if they do.
-    let (none, unknown) = (Checked { whole: true, ..Checked::default() }, Checked::default());
-    let mut declared: Vec<Result<usize, &Checked>> = Vec::new();
+    // What goes with each of the keys: the files that they name, if they do; `None` for one that can't be read.
+    let mut declared: Vec<Vec<Option<usize>>> = Vec::new();
     for (index, keys) in keys.iter().enumerate() {
-        let Some((place, path)) = &keys.settings.declared else {
-            declared.push(Err(&none));
-            continue;
-        };
-        let read = Input::read(Path::new(path), Some(false));
-        rows.push(match &read {
-            Ok(_) => place.good("vault_declarative_config"),
-            Err(why) => place.wrong("vault_declarative_config", why),
-        });
-        declared.push(read.map_err(|_| &unknown).map(|input| {
-            files.iter().position(|file| file.identity == input.identity).unwrap_or_else(|| {
-                order.push(input.name.clone());
-                rows.extend(input.row());
-                files.push(input.declarative(index));
-                files.len() - 1
-            })
-        }));
+        let mut known = Vec::new();
+        // Of an entity that both hold, ours counts.
+        for (key, (place, path)) in keys.settings.declared.iter().rev() {
+            let read = Input::read(Path::new(path), Some(false));
+            rows.push(match &read {
+                Ok(_) => place.good(*key),
+                Err(why) if *key == DECLARED => place.wrong(*key, why),
+                // It may be there where Kong is.
+                Err(why) => place.odd(*key, why),
+            });
+            known.push(read.ok().map(|input| {
+                files.iter().position(|file| file.identity == input.identity).unwrap_or_else(|| {
+                    order.push(input.name.clone());
+                    rows.extend(input.row());
+                    files.push(input.declarative(index, &keys.settings.others));
+                    files.len() - 1
+                })
+            }));
+        }
+        declared.push(known);
     }
-    let context = |keys: usize| declared[keys].map_or_else(|known| known, |file| &files[file].checked);
-    for (index, keys) in keys.iter().enumerate() {
-        let context = context(index);
-        let judged = references::judge(&keys.references, &keys.settings, &context.entities, context.whole, resolve);
+    // Entities, and whether they are all that there are.
+    let context = |keys: usize| {
+        let (mut entities, mut whole) = (Entities::new(), true);
+        for file in &declared[keys] {
+            let file = file.map(|file| &files[file].checked);
+            whole &= file.is_some_and(|file| file.whole);
+            for (prefix, known) in file.iter().flat_map(|file| &file.entities) {
+                entities.entry(prefix.clone()).or_insert_with(|| known.clone());
+            }
+        }
+        (entities, whole)
+    };
+    let contexts: Vec<_> = (0..keys.len()).map(context).collect();
+    for (keys, (entities, whole)) in keys.iter().zip(&contexts) {
+        let judged = references::judge(&keys.references, &keys.settings, entities, *whole, resolve);
         rows.extend(keys.rows.iter().cloned().chain(judged));
     }
     for file in &files {
-        let (context, own, settings) = (context(file.keys), &file.checked, &keys[file.keys].settings);
-        let mut entities: Entities = context.entities.clone();
+        let ((entities, whole), own, settings) = (&contexts[file.keys], &file.checked, &keys[file.keys].settings);
+        let mut entities = entities.clone();
         entities.extend(own.entities.clone());
-        let whole = context.whole && own.whole;
+        let whole = *whole && own.whole;
         let judged = references::judge(&own.references, settings, &entities, whole, resolve);
         rows.extend(own.rows.iter().cloned().chain(judged));
     }
@@ -159,11 +172,11 @@ impl Input {
         self.flaw.as_ref().map(|(line, why)| Place::new(&self.name, *line).wrong("file", why))
     }
 
-    fn declarative(&self, keys: usize) -> Declarative {
+    fn declarative(&self, keys: usize, others: &Others) -> Declarative {
         let mut checked = Checked::default();
         // Of a file that is cut off, each parser would say so in its own way.
         if self.flaw.is_none() {
-            checked = declarative::check(&self.name, &self.text);
+            checked = declarative::check(&self.name, &self.text, others);
         }
         Declarative { identity: self.identity.clone(), keys, checked }
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use super::keys::Settings;
 use super::table::{Mistakes, Place, Row, Verdict};
 use crate::backend::ALL;
+use crate::config::declarative::kongs_business;
 use crate::config::entity::Entity;
 use crate::config::{Listed, Referred, did_you_mean};
 use crate::error::{Error, Kind, Result, quote};
@@ -28,8 +29,26 @@ pub struct Found {
 /// With how many names an unknown one is compared.
 const COMPARED: usize = 200;
 
-/// Entities by prefix; those that are wrong by themselves are `None`.
-pub type Entities = BTreeMap<String, Option<Entity>>;
+/// What is known of a vault entity.
+#[derive(Debug, Clone)]
+pub enum Known {
+    Right(Entity),
+    Wrong,
+    /// It is of a strategy of others, which this is.
+    Others(String),
+}
+
+/// Entities by prefix.
+pub type Entities = BTreeMap<String, Known>;
+
+/// What sanitized dumps have in the place of a value.
+const REDACTED: &str = "{vault://redacted";
+
+/// Why a reference is to be noted and not judged.
+pub fn noted(reference: &str) -> Option<&'static str> {
+    let is_redacted = reference.starts_with(REDACTED) && parse(reference.as_bytes()).is_err();
+    is_redacted.then_some("stands for a value that was left out of this dump")
+}
 
 /// Why a text that is no reference is probably meant to be one. It may hold a secret, so it is not shown.
 pub fn look_alike(text: &str) -> Option<&'static str> {
@@ -40,13 +59,22 @@ pub fn look_alike(text: &str) -> Option<&'static str> {
     let bare = lower.trim_matches([' ', '\t', '\r', '\n', '{', '}', '"', '\'']);
     if is_reference(text.trim().as_bytes()) {
         Some("looks like a reference, but for the white space around it, and will be taken as it stands")
-    } else if lower.contains("{vault:/") || lower.contains("{vault//") || bare.starts_with("vault:/") {
+    } else if is_mentioned(&lower) || bare.starts_with("vault:/") {
         Some(
             "looks like a reference, and is none, so it will be taken as it stands: one is {vault://…}, and nothing else",
         )
     } else {
         None
     }
+}
+
+/// Whether a text holds what may be meant for a reference. Code and templates hold some as well, in quotes of their own or in
+/// several lines: they look them up by themselves.
+fn is_mentioned(text: &str) -> bool {
+    let line_breaks = text.trim_end().contains(['\n', '\r']);
+    let is_quoted = |before: &str| before.ends_with(['"', '\'', '`', '[', '=']);
+    let mut mentions = ["{vault:/", "{vault//"].iter().flat_map(|mention| text.match_indices(mention));
+    mentions.any(|(at, _)| at == 0 || !(line_breaks || is_quoted(&text[..at])))
 }
 
 /// One row for each reference. `whole`: whether all entities are known.
@@ -76,17 +104,24 @@ pub fn judge(found: &[Found], settings: &Settings, entities: &Entities, whole: b
         },
         Err(error) if error.kind() == Kind::UnknownVault => {
             let name = parse(it.reference.as_bytes()).map(|parsed| parsed.name).unwrap_or_default();
-            let more = say_more.then(|| unknown(&String::from_utf8_lossy(&name), entities)).flatten();
+            let name = String::from_utf8_lossy(&name);
+            if matches!(entities.get(&*name), Some(Known::Others(_))) || config.others().has(&name) {
+                return it.place.note(what(it), "its vault is none of ours: left to Kong");
+            }
+            let more = say_more.then(|| unknown(&name, entities)).flatten();
             match more {
                 None if !whole => it.place.odd(what(it), "not judged: its vault may be in what can't be read"),
                 more => it.place.wrong(what(it), format!("{error}{}", more.unwrap_or_default())),
             }
         }
-        Err(error) => it.place.wrong(what(it), error.to_string()),
+        Err(error) => match noted(&it.reference) {
+            Some(why) => it.place.note(what(it), why),
+            None => it.place.wrong(what(it), error.to_string()),
+        },
     };
     for it in found {
         match row(it, !mistakes.is_full()) {
-            row if row.verdict == Verdict::Good => rows.push(row),
+            row if matches!(row.verdict, Verdict::Good | Verdict::Noted(_)) => rows.push(row),
             row => mistakes.push(row),
         }
     }
@@ -102,7 +137,10 @@ fn what(it: &Found) -> String {
 fn unknown(name: &str, entities: &Entities) -> Option<String> {
     let backends = ALL.iter().map(|backend| backend.name);
     let needs = backends.clone().find(|backend| *backend == name);
-    let needs = needs.or_else(|| Some(entities.get(name)?.as_ref()?.backend.name));
+    let needs = needs.or_else(|| match entities.get(name)? {
+        Known::Right(entity) => Some(entity.backend.name),
+        Known::Wrong | Known::Others(_) => None,
+    });
     if let Some(needs) = needs {
         return Some(format!(": it is switched off, since option vaults doesn't name {needs}"));
     }
@@ -112,13 +150,14 @@ fn unknown(name: &str, entities: &Entities) -> Option<String> {
 
 /// As the resolver wants them. Without `credentials`, values that are references are left out, as they have none here.
 fn listed(entities: &Entities, credentials: bool) -> Vec<Listed> {
-    let list = |(prefix, entity): (&String, &Option<Entity>)| match entity {
-        Some(entity) => {
+    let list = |(prefix, known): (&String, &Known)| match known {
+        Known::Right(entity) => {
             let mut entity = entity.clone();
             entity.config.retain(|_, value| credentials || !is_reference(value.as_bytes()));
             Ok(entity)
         }
-        None => {
+        Known::Others(strategy) => Err((Some(prefix.clone()), kongs_business(prefix, strategy))),
+        Known::Wrong => {
             let text = format!("vault entity {} is wrong itself", quote(prefix.as_bytes(), 64));
             Err((Some(prefix.clone()), Error::new(Kind::Config, text)))
         }

@@ -16,6 +16,8 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
     Good,
+    /// It is right as far as can be said: it is somebody else's.
+    Noted(String),
     /// It may be meant, and works, but probably isn't.
     Odd(String),
     Wrong(String),
@@ -71,6 +73,10 @@ impl Place {
         Row { place: self.clone(), what: what.into(), verdict: Verdict::Good }
     }
 
+    pub fn note(&self, what: impl Into<String>, why: impl Into<String>) -> Row {
+        Row { place: self.clone(), what: what.into(), verdict: Verdict::Noted(why.into()) }
+    }
+
     pub fn odd(&self, what: impl Into<String>, why: impl Into<String>) -> Row {
         Row { place: self.clone(), what: what.into(), verdict: Verdict::Odd(why.into()) }
     }
@@ -100,6 +106,7 @@ pub fn render(rows: &[Row]) -> (String, usize) {
         .map(|row| {
             let verdict = match &row.verdict {
                 Verdict::Good => "ok".to_owned(),
+                Verdict::Noted(why) => format!("note: {}", line(why.as_bytes(), LONGEST)),
                 Verdict::Odd(why) => format!("warning: {}", line(why.as_bytes(), LONGEST)),
                 Verdict::Wrong(why) => format!("error: {}", line(why.as_bytes(), LONGEST)),
             };

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+use crate::config::KONGS_FILE;
 pub use surprise::{option, surprises};
 
 /// Far above any kong.conf.
@@ -86,7 +87,7 @@ fn parse(bytes: &[u8]) -> Result<Conf, String> {
             }
             Line::Key(setting) => {
                 is_conf = true;
-                if !is_ours(&setting.key) {
+                if !is_ours(&setting.key) && setting.key != KONGS_FILE {
                     continue;
                 }
                 if !is_text(&setting.value) {

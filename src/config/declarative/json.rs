@@ -1,4 +1,7 @@
-//! JSON as steps for a tree. Texts and numbers are read by `serde_json`; here is only what finds them, without recursion.
+//! JSON as steps for a tree. Texts and numbers are read by `serde_json`; here is only what finds them, without recursion,
+//! and what Kong's reader of JSON takes besides: line breaks and tabs in texts, and numbers as C writes them.
+
+use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
@@ -35,7 +38,7 @@ pub fn read(text: &str, builder: &mut Builder) -> Result<(), Flaw> {
         reader.skip_blanks();
         let Some(first) = reader.rest.bytes().next() else {
             let is_done = state == State::After && reader.open.is_empty();
-            return if is_done { Ok(()) } else { Err(reader.flaw()) };
+            return if is_done { Ok(()) } else { Err(reader.flaw("it ends too early")) };
         };
         state = match (state, first) {
             (State::Value | State::FirstItem, b'{') => reader.start(builder, Event::Map)?,
@@ -47,13 +50,25 @@ pub fn read(text: &str, builder: &mut Builder) -> Result<(), Flaw> {
             (State::After, b',') => match reader.open.last() {
                 Some(true) => reader.pass(State::Key),
                 Some(false) => reader.pass(State::Value),
-                None => return Err(reader.flaw()),
+                None => return Err(reader.flaw(state.wants())),
             },
             (State::After, b']') if reader.open.last() == Some(&false) => reader.end(builder)?,
             (State::After, b'}') if reader.open.last() == Some(&true) => reader.end(builder)?,
             (State::Value | State::FirstItem, _) => reader.word(builder)?,
-            _ => return Err(reader.flaw()),
+            _ => return Err(reader.flaw(state.wants())),
         };
+    }
+}
+
+impl State {
+    /// What has to stand there, for people.
+    fn wants(self) -> &'static str {
+        match self {
+            State::Value | State::FirstItem => "a value has to stand here",
+            State::Key | State::FirstKey => "a name in double quotes has to stand here",
+            State::Colon => "a colon has to stand here",
+            State::After => "a comma or an end has to stand here",
+        }
     }
 }
 
@@ -62,9 +77,9 @@ impl Reader<'_> {
         Place { line: self.line, column: self.left - self.rest.len() + 1 }
     }
 
-    fn flaw(&self) -> Flaw {
+    fn flaw(&self, why: &str) -> Flaw {
         let Place { line, column } = self.place();
-        Flaw { line, column, why: "no JSON".to_owned(), is_syntax: true }
+        Flaw { line, column, why: format!("as JSON: {why}"), is_syntax: true }
     }
 
     fn skip_blanks(&mut self) {
@@ -96,15 +111,24 @@ impl Reader<'_> {
     }
 
     fn text(&mut self, builder: &mut Builder, next: State) -> Result<State, Flaw> {
-        let mut escaped = false;
+        let (mut escaped, mut is_raw, mut is_wrong) = (false, false, false);
         let end = self.rest.bytes().skip(1).position(|byte| {
             let ends = byte == b'"' && !escaped;
+            is_raw |= byte < b' ';
+            is_wrong |= byte < b' ' && escaped;
             escaped = byte == b'\\' && !escaped;
             ends
         });
-        let (written, rest) = self.rest.split_at(end.ok_or_else(|| self.flaw())? + 2);
-        let text: String = serde_json::from_str(written).map_err(|_| self.flaw())?;
+        let end = end.ok_or_else(|| self.flaw("a text begins here and has no end"))?;
+        let (written, rest) = self.rest.split_at(end + 2);
+        let strict = if is_raw { escaped_controls(written) } else { Cow::Borrowed(written) };
+        let text: Option<String> = serde_json::from_str(&strict).ok().filter(|_| !is_wrong);
+        let text = text.ok_or_else(|| self.flaw("the text that begins here has an escape that is none"))?;
         builder.take(Event::Text { text: &text, plain: false }, self.place())?;
+        if is_raw {
+            self.line += written.matches('\n').count();
+            self.left = written.rfind('\n').map_or(self.left, |last| self.rest.len() - last - 1);
+        }
         self.rest = rest;
         Ok(next)
     }
@@ -114,11 +138,49 @@ impl Reader<'_> {
         let is_over = |c: char| matches!(c, ',' | ']' | '}' | ' ' | '\t' | '\n' | '\r');
         let (word, rest) = self.rest.split_at(self.rest.find(is_over).unwrap_or(self.rest.len()));
         let is_word = word.starts_with(|c: char| c == '-' || c.is_ascii_alphanumeric());
-        if !is_word || serde_json::from_str::<IgnoredAny>(word).is_err() {
-            return Err(self.flaw());
-        }
-        builder.take(Event::Text { text: word, plain: true }, self.place())?;
+        let is_strict = is_word && serde_json::from_str::<IgnoredAny>(word).is_ok();
+        let number = if is_strict { Some(Cow::Borrowed(word)) } else { number(word).map(Cow::Owned) };
+        let text = number.ok_or_else(|| self.flaw(State::Value.wants()))?;
+        builder.take(Event::Text { text: &text, plain: true }, self.place())?;
         self.rest = rest;
         Ok(State::After)
+    }
+}
+
+/// A text whose control characters are written as JSON wants them.
+fn escaped_controls(text: &str) -> Cow<'_, str> {
+    let mut strict = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\0'..='\x1f' => strict.push_str(&format!("\\u{:04x}", c as u32)),
+            c => strict.push(c),
+        }
+    }
+    Cow::Owned(strict)
+}
+
+/// What Kong's reader of JSON takes for a number and JSON doesn't: `+1`, `012`, `2.`, `0x1`, `NaN`, `-Infinity`.
+fn number(word: &str) -> Option<String> {
+    let digits = word.strip_prefix(['+', '-']).unwrap_or(word);
+    let minus = if word.starts_with('-') { "-" } else { "" };
+    let small = digits.to_ascii_lowercase();
+    if small == "nan" {
+        return Some(".nan".to_owned());
+    }
+    if matches!(small.as_str(), "inf" | "infinity") {
+        return Some(format!("{minus}.inf"));
+    }
+    if let Some(hex) = small.strip_prefix("0x") {
+        let is_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        return u64::from_str_radix(hex, 16).ok().filter(|_| is_hex).map(|number| format!("{minus}{number}"));
+    }
+    let is_number = small.starts_with(|c: char| c.is_ascii_digit() || (c == '.' && digits.len() < word.len()));
+    let whole = small.trim_start_matches('0');
+    match small.parse::<f64>().ok().filter(|_| is_number)? {
+        number if !number.is_finite() => Some(format!("{minus}.inf")),
+        _ if small.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(format!("{minus}{}", if whole.is_empty() { "0" } else { whole }))
+        }
+        number => Some(format!("{minus}{number:?}")),
     }
 }

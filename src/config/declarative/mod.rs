@@ -2,6 +2,8 @@
 //! sees it as the same tree.
 
 mod json;
+pub mod kongs;
+mod plain;
 mod tree;
 mod value;
 mod yaml;
@@ -10,12 +12,13 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::Path;
 
-use super::entity::{self, Entity};
+use super::Others;
+use super::entity::{Entity, read as read_entity};
 use crate::backend::Descriptor;
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::redact;
 pub use tree::{Flaw, Id, Kind, Tree};
-pub use value::read as value;
+pub use value::{entity, read as value};
 
 /// The largest file that is read, in bytes. Kong's own files hold services and routes too, and can be large.
 pub const LIMIT: u64 = 16 * 1024 * 1024;
@@ -27,7 +30,8 @@ pub const MOST: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Entities {
     pub entities: Vec<Entity>,
-    /// What is no entity, and why; under its prefix, if it has one that a reference can name.
+    /// What is no entity, and why; under its prefix, if it has one that a reference can name. One of another's strategy is
+    /// among them, as a vault that is unknown here.
     pub broken: Vec<(Option<String>, Error)>,
 }
 
@@ -70,65 +74,101 @@ impl Tree {
     }
 }
 
+/// What a file is read for.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    /// The option that names it.
+    pub key: &'a str,
+    pub path: &'a str,
+    pub backends: &'a [&'static Descriptor],
+    pub others: &'a Others,
+}
+
 /// Reads all entities of a file. Called at load, never while requests are served: it blocks. An error here is the whole
 /// file's.
-pub fn read(path: &str, backends: &[&'static Descriptor]) -> Result<Entities> {
-    let wrong = |what: String| wrong(path, &what);
+pub fn read(reading: Reading<'_>) -> Result<Entities> {
+    let (path, wrong) = (reading.path, |what: String| reading.wrong(&what));
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_string(&mut text));
     read.map_err(|err| wrong(format!("can't be read ({err})")))?;
     if text.len() as u64 > LIMIT {
         return Err(wrong(format!("is larger than {LIMIT} bytes")));
     }
-    of_text(path, &text, backends)
+    reading.entities_of(&text)
 }
 
-/// What is wrong with the file of that path.
-fn wrong(path: &str, what: &str) -> Error {
-    let path = redact::own_path(Path::new(path));
-    Error::new(ErrorKind::Config, format!("vault_declarative_config {path}: {what}"))
-}
-
-/// `read` for a text.
+/// `read` for a text, where there are no strategies of others but Kong's own.
 pub fn of_text(path: &str, text: &str, backends: &[&'static Descriptor]) -> Result<Entities> {
-    let tree = Tree::read(path, text);
-    // A value may be a token: only the place is told.
-    if let Some(flaw) = &tree.flaw {
-        let place = match flaw.column {
-            0 => format!("line {}", flaw.line),
-            column => format!("line {} column {column}", flaw.line),
-        };
-        let what = if flaw.is_syntax { "is no YAML or JSON" } else { "is more than is read" };
-        return Err(wrong(path, &format!("{place}: {what} ({})", flaw.why)));
+    Reading { key: "vault_declarative_config", path, backends, others: &Others::default() }.entities_of(text)
+}
+
+impl Reading<'_> {
+    /// What is wrong with the file.
+    fn wrong(&self, what: &str) -> Error {
+        let path = redact::own_path(Path::new(self.path));
+        Error::new(ErrorKind::Config, format!("{} {path}: {what}", self.key))
     }
-    let list = tree.vaults().map_err(|(id, why)| {
-        let at = tree.place(id);
-        let place = format!("line {} column {}", at.line, at.column);
-        wrong(path, &format!("{place}: is no YAML or JSON in Kong's format, with a list `vaults` ({why})"))
-    })?;
-    let (mut found, mut prefixes, mut lost) = (Entities::default(), HashSet::new(), HashMap::new());
-    for (index, item) in list.into_iter().flat_map(|list| tree.items(list)).enumerate() {
-        let entry = index + 1;
-        match read_one(&tree, item, backends) {
-            Err((prefix, what)) => {
-                let wrong = || {
-                    let shown = prefix.as_ref().map_or(String::new(), |prefix| format!(" ({prefix})"));
-                    wrong(path, &format!("entry {entry} of vaults{shown}: {what}"))
-                };
-                lost.entry(prefix.clone()).or_insert_with(|| (index, wrong()));
-            }
-            Ok(entity) if !prefixes.insert(entity.prefix.clone()) => {
-                let what = format!("entry {entry} of vaults ({}): this prefix is there twice", entity.prefix);
-                lost.entry(Some(entity.prefix)).or_insert_with(|| (index, wrong(path, &what)));
-            }
-            Ok(entity) => found.entities.push(entity),
+
+    fn entities_of(&self, text: &str) -> Result<Entities> {
+        let tree = Tree::read(self.path, text);
+        // A value may be a token: only the place is told.
+        if let Some(flaw) = &tree.flaw {
+            let place = match flaw.column {
+                0 => format!("line {}", flaw.line),
+                column => format!("line {} column {column}", flaw.line),
+            };
+            let what = if flaw.is_syntax { "is no YAML or JSON" } else { "is more than is read" };
+            return Err(self.wrong(&format!("{place}: {what} ({})", flaw.why)));
         }
+        let list = tree.vaults().map_err(|(id, why)| {
+            let at = tree.place(id);
+            let place = format!("line {} column {}", at.line, at.column);
+            self.wrong(&format!("{place}: is no YAML or JSON in Kong's format, with a list `vaults` ({why})"))
+        })?;
+        let (mut found, mut prefixes, mut lost) = (Entities::default(), HashSet::new(), HashMap::new());
+        for (index, item) in list.into_iter().flat_map(|list| tree.items(list)).enumerate() {
+            let entry = index + 1;
+            if let Some((prefix, strategy)) = of_others(&tree, item, self.others) {
+                let error = || kongs_business(&prefix, &strategy);
+                lost.entry(Some(prefix.clone())).or_insert_with(|| (index, error()));
+                continue;
+            }
+            match read_one(&tree, item, self.backends) {
+                Err((prefix, what)) => {
+                    let wrong = || {
+                        let shown = prefix.as_ref().map_or(String::new(), |prefix| format!(" ({prefix})"));
+                        self.wrong(&format!("entry {entry} of vaults{shown}: {what}"))
+                    };
+                    lost.entry(prefix.clone()).or_insert_with(|| (index, wrong()));
+                }
+                Ok(entity) if !prefixes.insert(entity.prefix.clone()) => {
+                    let what = format!("entry {entry} of vaults ({}): this prefix is there twice", entity.prefix);
+                    lost.entry(Some(entity.prefix)).or_insert_with(|| (index, self.wrong(&what)));
+                }
+                Ok(entity) => found.entities.push(entity),
+            }
+        }
+        // The first mistake is the one that is told.
+        let mut lost: Vec<_> = lost.into_iter().collect();
+        lost.sort_by_key(|(_, (index, _))| *index);
+        found.broken = lost.into_iter().map(|(prefix, (_, error))| (prefix, error)).collect();
+        Ok(found)
     }
-    // The first mistake is the one that is told.
-    let mut lost: Vec<_> = lost.into_iter().collect();
-    lost.sort_by_key(|(_, (index, _))| *index);
-    found.broken = lost.into_iter().map(|(prefix, (_, error))| (prefix, error)).collect();
-    Ok(found)
+}
+
+/// Prefix and strategy of an entity that is another's.
+pub fn of_others(tree: &Tree, item: Id, others: &Others) -> Option<(String, String)> {
+    let map = tree.meant(item)?;
+    let text = |name| tree.find(map, name).and_then(|(_, value)| tree.text(value));
+    let strategy = text("name").filter(|name| others.has(name))?;
+    Some((text("prefix")?.to_owned(), strategy.to_owned()))
+}
+
+/// What there is to say of a reference to such a one.
+pub fn kongs_business(prefix: &str, strategy: &str) -> Error {
+    let (prefix, strategy) = (redact::vault(prefix.as_bytes(), 64), redact::word(strategy, 64));
+    let text = format!("could not find vault ({prefix}): its strategy {strategy} is none of ours, and left to Kong");
+    Error::new(ErrorKind::UnknownVault, text)
 }
 
 /// An entity, or its prefix and the first thing that is wrong with it.
@@ -137,8 +177,8 @@ fn read_one(
     item: Id,
     backends: &[&'static Descriptor],
 ) -> std::result::Result<Entity, (Option<String>, String)> {
-    let written = value::read(tree, item).map_err(|(_, why)| (None, format!("is no vault entity: {why}")))?;
-    entity::read(&written, backends, 1).map_err(|flaws| {
+    let written = value::entity(tree, item).map_err(|(_, why)| (None, format!("is no vault entity: {why}")))?;
+    read_entity(&written, backends, 1).map_err(|flaws| {
         let named = !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty());
         let prefix = written.get("prefix").and_then(serde_json::Value::as_str).filter(|_| named);
         (prefix.map(str::to_owned), flaws.into_iter().next().map(|flaw| flaw.what).unwrap_or_default())

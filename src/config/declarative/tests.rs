@@ -94,19 +94,9 @@ fn json_is_read_as_json_wherever_it_is_some() {
         let (key, value) = tree.find(root, "c").unwrap();
         assert_eq!((tree.place(key).line, tree.place(key).column, tree.path(value)), (2, 2, "c".to_owned()));
     }
-    for no_json in [
-        "{a: 1}",
-        "{\"a\": 1,}",
-        "{\"a\": 01}",
-        "{\"a\": [1 2]}",
-        "{\"a\": nil}",
-        "{\"a\" 1}",
-        "{]",
-        "{} {}",
-        "{\"a\"}",
-    ] {
+    for no_json in ["{a: 1}", "{\"a\": 1,}", "{\"a\": [1 2]}", "{\"a\": nil}", "{\"a\" 1}", "{]", "{} {}", "{\"a\"}"] {
         let tree = Tree::read("kong.json", no_json);
-        assert!(tree.merges, "{no_json} is left to YAML");
+        assert!(tree.no_json.is_some() || tree.flaw.is_some(), "{no_json} is left to YAML");
     }
 }
 
@@ -159,4 +149,92 @@ fn what_the_parser_stumbles_over_is_told_with_its_line() {
         assert_eq!((flaw.line, flaw.why.as_str()), (line, "a blank is missing between a tag and a comma"), "{text}");
     }
     assert!(Tree::read("kong.yml", "a: [!!str , b]\n").flaw.is_none());
+}
+
+#[test]
+fn json_is_read_as_kong_reads_it() {
+    let read = |name: &str, text: &str| {
+        let tree = Tree::read(name, text);
+        assert_eq!((&tree.flaw, tree.merges), (&None, false), "{text}");
+        super::value(&tree, tree.root.unwrap()).unwrap()
+    };
+    for name in ["kong.json", "kong.yml"] {
+        let text = "{\"a\": \"x\n  y\tz \u{7f} \u{ffff} \\ud83d\\udd10\\/\",\n \"b\": [01, +1, 2., 0x1F, -007, 1e3, NaN, -inf, 00]}";
+        let expected = serde_json::json!({
+            "a": "x\n  y\tz \u{7f} \u{ffff} \u{1f510}/",
+            "b": [1, 1, 2.0, 31, -7, 1000.0, null, null, 0],
+        });
+        assert_eq!(read(name, text), expected);
+        let tree = Tree::read(name, text);
+        let (key, _) = tree.find(tree.root.unwrap(), "b").unwrap();
+        assert_eq!((tree.place(key).line, tree.place(key).column), (3, 2));
+    }
+    // What is no JSON for Kong either.
+    for (text, line, column, why) in [
+        ("{\"a\": \"\u{ffff}\",\n \"b\" 1}", 2, 6, "a colon"),
+        ("{\"a\": \"\\ud83d\\udd10\",\n \"b\": [1 2]}", 2, 10, "a comma or an end"),
+        ("{\"a\": \"\u{7f}\", b: 1}", 1, 12, "a name in double quotes"),
+        ("{\"a\": \"\u{7f}\",\n}", 2, 1, "a name in double quotes"),
+        ("{\"a\": \"\u{7f}\", \"b\": ,}", 1, 17, "a value"),
+        ("{\"a\": \"\u{7f}\", \"b\": \"\\ud83d\"}", 1, 17, "an escape that is none"),
+        ("{\"a\": \"\u{7f}\", \"b\": \"\\\n\"}", 1, 17, "an escape that is none"),
+        ("{\"a\": \"\u{7f}\", \"b\": \"c}", 1, 17, "has no end"),
+        ("{\"a\": \"\u{7f}\"", 1, 10, "too early"),
+        ("{\"a\": \"\u{7f}\", \"b\": 0x}", 1, 17, "a value"),
+        ("{\"a\": \"\u{7f}\", \"b\": 1x}", 1, 17, "a value"),
+        ("{\"a\": \"\u{7f}\", \"b\": .5}", 1, 17, "a value"),
+    ] {
+        let flaw = Tree::read("kong.json", text).flaw.unwrap();
+        assert_eq!((flaw.line, flaw.column), (line, column), "{text}: {}", flaw.why);
+        assert!(flaw.why.starts_with("as JSON: ") && flaw.why.contains(why), "{text}: {}", flaw.why);
+    }
+}
+
+#[test]
+fn the_first_document_counts_as_in_kong() {
+    let tree = Tree::read("kong.yml", "a: 1\n---\nb: *none\n---\nc: 3\n");
+    assert_eq!((tree.flaw.as_ref(), tree.further), (None, Some(2)));
+    assert_eq!(super::value(&tree, tree.root.unwrap()).unwrap(), serde_json::json!({"a": 1}));
+    assert_eq!(Tree::read("kong.yml", "---\na: 1\n...\n").further, None);
+    assert!(Tree::read("kong.yml", "a: 1\n---\nb: [\n").flaw.is_some());
+}
+
+#[test]
+fn every_merge_of_a_mapping_counts() {
+    assert_eq!(
+        ours("a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: *a, <<: [*b], z: 3}\nd: {<<: *b, <<: *a, <<: {w: 4}}\n"),
+        Some(serde_json::json!({
+            "a": {"x": 1, "y": 1},
+            "b": {"y": 2, "z": 2},
+            "c": {"x": 1, "y": 1, "z": 3},
+            "d": {"x": 1, "y": 2, "z": 2, "w": 4},
+        }))
+    );
+    let tree = Tree::read("kong.yml", "a: {<<: {x: 1}, <<: {y: 2}}\n");
+    let (_, map) = tree.find(tree.root.unwrap(), "a").unwrap();
+    assert!(tree.find(map, "x").is_some() && tree.find(map, "y").is_some());
+}
+
+#[test]
+fn a_flaw_is_in_a_line_that_there_is() {
+    for text in [
+        "a: [",
+        "a:\n  - b\n c: \"",
+        "a: 1\r\nb: [\r\n1",
+        "a: 1\rb: [",
+        "a: 1\u{2028}b: [",
+        "a: {b: 1",
+        "# x\r\u{1}",
+        "a\n\n\n: [",
+        "a: *b",
+    ] {
+        for end in ["", "\n", "\r\n"] {
+            let text = format!("{text}{end}");
+            let flaw = Tree::read("kong.yml", &text).flaw.unwrap();
+            let lines = text.trim_end_matches(BREAKS).replace("\r\n", "\n").split(BREAKS).count();
+            let most = lines + usize::from(!end.is_empty());
+            assert!((1..=most).contains(&flaw.line), "{text:?}: {flaw:?}");
+            assert!(flaw.line >= lines || text.starts_with("a\n"), "{text:?}: {flaw:?}");
+        }
+    }
 }

@@ -72,6 +72,10 @@ pub struct Tree {
     pub flaw: Option<Flaw>,
     /// Whether `<<` merges one map into another.
     pub merges: bool,
+    /// The line in which a second document begins, which is nobody's.
+    pub further: Option<usize>,
+    /// Where a file that is named as JSON, and was read as YAML, is no JSON.
+    pub no_json: Option<Flaw>,
     /// How much aliases may add.
     allowance: u64,
 }
@@ -91,19 +95,25 @@ impl Tree {
     /// Reads a file: as JSON, where it is named so or begins with a brace and is some; as YAML else. The work is linear
     /// in its length, whatever stands in it.
     pub fn read(name: &str, text: &str) -> Self {
-        if name.ends_with(".json") || text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
+        let (is_named, mut no_json) = (name.ends_with(".json"), None);
+        if is_named || text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
             let mut builder = Builder::new(text, false);
             match json::read(text, &mut builder) {
                 Ok(()) => return builder.tree,
                 // What is too much is that as YAML, too.
                 Err(flaw) if !flaw.is_syntax => return builder.stopped(flaw),
-                Err(_) => {}
+                Err(flaw) => no_json = Some((builder, flaw)),
             }
         }
         let mut builder = Builder::new(text, true);
-        match yaml::read(text, &mut builder) {
-            Ok(()) => builder.tree,
-            Err(flaw) => builder.stopped(flaw),
+        match (yaml::read(text, &mut builder), no_json) {
+            (Ok(()), no_json) => {
+                builder.tree.no_json = no_json.map(|(_, flaw)| flaw).filter(|_| is_named);
+                builder.tree
+            }
+            // It is neither, and was meant to be what its name says, or what it is for longer.
+            (Err(as_yaml), Some((read, as_json))) if is_named || as_json.line > as_yaml.line => read.stopped(as_json),
+            (Err(flaw), _) => builder.stopped(flaw),
         }
     }
 
@@ -192,7 +202,11 @@ impl Tree {
 
     /// The maps that a map merges in, the strongest first.
     pub fn merged(&self, map: Id) -> Vec<Id> {
-        let Some((_, value)) = self.merge(map) else { return Vec::new() };
+        self.merging(map).flat_map(|(_, value)| self.merged_by(value)).collect()
+    }
+
+    /// Those that the value of one `<<` stands for.
+    pub fn merged_by(&self, value: Id) -> Vec<Id> {
         match self.meaning(value) {
             Some((map, Kind::Map)) => vec![map],
             Some((list, Kind::List)) => self.items(list).filter_map(|item| self.meant(item)).collect(),
@@ -200,9 +214,10 @@ impl Tree {
         }
     }
 
-    /// The key that merges other maps in, and those.
-    pub fn merge(&self, map: Id) -> Option<(Id, Id)> {
-        self.merges.then(|| self.pairs(self.meant(map)?).find(|(key, _)| self.is_merge(*key))).flatten()
+    /// Each `<<` of a map, and what it merges in: all of them count.
+    pub fn merging(&self, map: Id) -> impl Iterator<Item = (Id, Id)> + '_ {
+        let map = self.meant(map).filter(|_| self.merges);
+        map.into_iter().flat_map(|map| self.pairs(map)).filter(|(key, _)| self.is_merge(*key))
     }
 
     pub fn is_merge(&self, key: Id) -> bool {

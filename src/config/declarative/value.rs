@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::kongs;
 use super::tree::{Id, Kind, Tree};
 
 pub const ENDLESS: &str = "its alias (`*name`) stands within what it means";
@@ -11,6 +12,19 @@ const TOO_LARGE: &str = "it has a number that is too large to be read";
 
 /// What is wrong, and where.
 pub type Refused = (Id, &'static str);
+
+/// What may stand in every entity of Kong's format, for people: it means nothing.
+pub const ANNOTATIONS: [&str; 2] = ["_comment", "_ignore"];
+
+/// Reads a vault entity, as `read` does; what is to be a number or a boolean is the one that it is in Kong.
+pub fn entity(tree: &Tree, id: Id) -> Result<Value, Refused> {
+    let mut value = read(tree, id)?;
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|name, _| !ANNOTATIONS.contains(&name.as_str()));
+        kongs::settle(tree, id, fields);
+    }
+    Ok(value)
+}
 
 /// Reads one value. It has to be one that is neither endless nor too large (`Tree::vaults`).
 pub fn read(tree: &Tree, id: Id) -> Result<Value, Refused> {
@@ -35,16 +49,15 @@ fn map(tree: &Tree, id: Id) -> Result<Map<String, Value>, Refused> {
         };
         fields.insert(name, read(tree, written)?);
     }
-    if let Some((key, value)) = tree.merge(id) {
-        let is_right = matches!(tree.meaning(value), Some((_, Kind::Map | Kind::List)));
-        for map in tree.merged(id) {
+    for (key, value) in tree.merging(id) {
+        if !matches!(tree.meaning(value), Some((_, Kind::Map | Kind::List))) {
+            return Err((key, MERGES_NO_MAP));
+        }
+        for map in tree.merged_by(value) {
             let Value::Object(merged) = read(tree, map)? else { return Err((key, MERGES_NO_MAP)) };
             for (name, value) in merged {
                 fields.entry(name).or_insert(value);
             }
-        }
-        if !is_right {
-            return Err((key, MERGES_NO_MAP));
         }
     }
     Ok(fields)

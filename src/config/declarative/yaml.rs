@@ -43,14 +43,18 @@ fn steps(text: &str, lines_read: &Cell<usize>, builder: &mut Builder) -> std::re
     let mut documents = 0;
     loop {
         let event = parser.parse().map_err(|error| unreadable(text, &error))?;
+        if documents > 1 && !matches!(event.data, EventData::StreamEnd) {
+            continue;
+        }
         let line = event.start_mark.line as usize + 1;
         let at = Place { line, column: event.start_mark.column as usize + 1 };
         let (event, anchor, tag) = match event.data {
             EventData::StreamEnd => return Ok(()),
             EventData::DocumentStart { .. } => {
                 documents += 1;
+                // As in Kong, the first counts, and what is wrong with another one's syntax is wrong with the file.
                 if documents > 1 {
-                    return Err(flaw(line, "a second document begins here: there has to be one", true));
+                    builder.tree.further = Some(line);
                 }
                 continue;
             }
@@ -80,16 +84,21 @@ fn unreadable(text: &str, error: &Error) -> Flaw {
         Some(mark) => (line, column) = (mark.line as usize + 1, mark.column as usize + 1),
         // It is a character that may not stand in YAML.
         None => {
-            let forbidden = text.lines().position(|line| line.contains(is_forbidden));
-            line = line.max(forbidden.map_or(1, |line| line + 1));
+            let forbidden = text.find(is_forbidden).unwrap_or_default();
+            line = line.max(breaks(&text[..forbidden]) + 1);
         }
     }
     // What is missing at the end of a file is not missing in a line after it.
-    let last = text.matches('\n').count() + 1;
+    let last = breaks(text) + 1;
     if line > last {
         (line, column) = (last, 0);
     }
     Flaw { line, column, why, is_syntax: true }
+}
+
+/// How often the parser says that a line ends.
+fn breaks(text: &str) -> usize {
+    text.matches(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() - text.matches("\r\n").count()
 }
 
 /// Whether the parser refuses a character wherever it stands.

@@ -1,0 +1,305 @@
+//! `kong-vault check` on what Kong reads otherwise than we do, and on what is Kong's own business; and that it passes no file
+//! that a loader refuses.
+
+mod support;
+
+use kong_vault::backend::ALL;
+use kong_vault::cli::check::look_at;
+use kong_vault::config::declarative;
+use proptest::prelude::*;
+use support::check::Files;
+
+#[test]
+fn values_of_a_type_that_kong_refuses_are_told() {
+    let yaml = "vaults:\n- prefix: hv\n  name: hcv\n  config:\n    port: \"8200\"\n    ssl_verify: \"true\"\n    token: 5\n    \
+                no_proxy: \"a,b\"\n    tls_min_version: 1.2\n- prefix: ee\n  name: env\n  config:\n    prefix: 5\n    ttl: 5\n    \
+                base64_decode: true\n- {prefix: ok, name: hcv, config: {port: 8200.0, ssl_verify: yes, token: '5'}}\n\
+                a: ['{vault://hv/a/b}', '{vault://ee/a}']\n";
+    let files = Files::of(&[("kong.yml", yaml)]);
+    let run = files.check(&["kong.yml"], &[]);
+    run.finds(&[
+        ("kong.yml:5", "vault hv: config.port", "error: is a text, where Kong's schema wants a whole number: write it"),
+        (
+            "kong.yml:6",
+            "vault hv: config.ssl_verify",
+            "error: is a text, where Kong's schema wants a boolean: write true",
+        ),
+        (
+            "kong.yml:7",
+            "vault hv: config.token",
+            "error: is a number, where Kong's schema wants a text: put it in quotes",
+        ),
+        ("kong.yml:8", "vault hv: config.no_proxy", "error: is a text, where Kong's schema wants a list: write [a, b]"),
+        ("kong.yml:9", "vault hv: config.tls_min_version", "error: is a number, where Kong's schema wants a text"),
+        ("kong.yml:13", "vault ee: config.prefix", "error: is a number, where Kong's schema wants a text"),
+        ("kong.yml:14", "vault ee: config.ttl", "error: is no option of env in Kong 3.9, whose own that vault is"),
+        ("kong.yml:15", "vault ee: config.base64_decode", "error: is no option of env in Kong 3.9"),
+    ]);
+    // Whoever loads it minds none of that.
+    run.holds("kong.yml:17 a[0] {vault://hv/a/b} ok");
+    run.holds("kong.yml:17 a[1] {vault://ee/a} ok");
+    let loaded = declarative::of_text("kong.yml", yaml, ALL).unwrap();
+    assert_eq!((loaded.entities.len(), loaded.broken.len()), (3, 0));
+}
+
+#[test]
+fn what_kongs_format_allows_everywhere_costs_no_entity() {
+    let yaml = "_comment: x\nvaults:\n- {prefix: aa, name: env, _comment: hi, _ignore: [1, {a: b}]}\n\
+                - {prefix: bb, name: env, config: []}\n- {prefix: cc, name: hcv, name: env}\n\
+                - {prefix: dd, name: env, config: {prefix: a, prefix: B_}}\n- {prefix: xx, prefix: ee, name: env, tags: {}}\n\
+                - {prefix: ff, name: hcv, config: {no_proxy: {}, redirect_hosts: []}}\n";
+    let json = "{\"vaults\":[{\"prefix\":\"aa\",\"name\":\"env\",\"_comment\":\"x\",\"_ignore\":[]},\
+                {\"prefix\":\"bb\",\"name\":\"env\",\"config\":[]},\n{\"prefix\":\"cc\",\"name\":\"hcv\",\"name\":\"env\"},\
+                {\"prefix\":\"dd\",\"name\":\"env\",\"config\":{},\"config\":{\"prefix\":\"B_\"}}]}";
+    let files = Files::of(&[("kong.yml", yaml), ("kong.json", json)]);
+    let twice = |what| move |line| (line, what, "warning: this key is there twice: this line counts");
+    files.check(&["kong.yml"], &[]).finds(&[
+        twice("vaults[2].name")("kong.yml:5"),
+        twice("vaults[3].config.prefix")("kong.yml:6"),
+        twice("vaults[4].prefix")("kong.yml:7"),
+    ]);
+    files
+        .check(&["kong.json"], &[])
+        .finds(&[twice("vaults[2].name")("kong.json:2"), twice("vaults[3].config")("kong.json:2")]);
+    let prefixes = |name: &str, text: &str| {
+        let loaded = declarative::of_text(name, text, ALL).unwrap();
+        assert_eq!(loaded.broken.len(), 0, "{:?}", loaded.broken);
+        let entities = loaded.entities.into_iter();
+        entities
+            .map(|entity| format!("{}={}", entity.prefix, entity.config.get("prefix").map_or("", |it| it)))
+            .collect()
+    };
+    let found: Vec<String> = prefixes("kong.yml", yaml);
+    assert_eq!(found, ["aa=", "bb=", "cc=", "dd=B_", "ee=", "ff="]);
+    let found: Vec<String> = prefixes("kong.json", json);
+    assert_eq!(found, ["aa=", "bb=", "cc=", "dd=B_"]);
+    let bad = "vaults:\n- {prefix: aa, name: env, _comment: 5, _ignore: x}\n- {prefix: bb, name: env, _coment: x}\n";
+    Files::of(&[("kong.yml", bad)]).check(&["kong.yml"], &[]).finds(&[
+        ("kong.yml:2", "vault aa: _comment", "error: is a number, where Kong's schema wants a text"),
+        ("kong.yml:2", "vault aa: _ignore", "error: has to be a list in Kong"),
+        ("kong.yml:3", "vault bb: _coment", "error: unknown field"),
+    ]);
+}
+
+#[test]
+fn strategies_of_others_are_left_to_kong() {
+    let conf = "vaults = bundled,aws,hcv,my-own,other\nvault_my_own_url = http://x\nvault_other_a_b = 1\n\
+                vault_mine_url = x\nvault_declarative_config = kong.yml\npg_password = {vault://my-own/a}\n";
+    let yaml = "vaults:\n- {prefix: mine, name: my-own, config: {anything: [{goes: here}]}}\n- {prefix: gg, name: gcp}\n\
+                - {prefix: ee, name: env}\n- {prefix: bad, name: mine}\n\
+                a: ['{vault://mine/a}', '{vault://gg/a/b}', '{vault://my-own/a}',\n '{vault://azure/a}', '{vault://ee/a}', \
+                '{vault://nope/a}']\n";
+    let files = Files::of(&[("kong.conf", conf), ("kong.yml", yaml)]);
+    let left = "note: its vault is none of ours: left to Kong";
+    files.check(&["kong.conf"], &[]).finds(&[
+        ("kong.conf:1", "vaults", "note: my-own is none of ours: left to Kong"),
+        ("kong.conf:1", "vaults", "note: other is none of ours: left to Kong"),
+        ("kong.conf:2", "vault_my_own_url", "note: is an option of a strategy that is none of ours: left to Kong"),
+        ("kong.conf:3", "vault_other_a_b", "note: is an option of a strategy that is none of ours"),
+        ("kong.conf:4", "vault_mine_url", "error: unknown option vault_mine_url"),
+        ("kong.conf:6", "pg_password {vault://my-own/a}", left),
+        ("kong.yml:2", "vault mine", "note: is of the strategy my-own, which is none of ours: left to Kong"),
+        ("kong.yml:3", "vault gg", "note: is of the strategy gcp, which is none of ours"),
+        ("kong.yml:5", "vault bad: name", "error: name \"mine\" is that of no backend"),
+        ("kong.yml:6", "a[0] {vault://mine/a}", left),
+        ("kong.yml:6", "a[1] {vault://gg/a/b}", left),
+        ("kong.yml:6", "a[2] {vault://my-own/a}", left),
+        ("kong.yml:7", "a[3] {vault://azure/a}", left),
+        ("kong.yml:7", "a[5] {vault://nope/a}", "error: could not find vault (nope)"),
+    ]);
+    // The environment's say is the same.
+    let files = Files::of(&[("kong.yml", "vaults: [{prefix: mine, name: my-own}]\na: '{vault://mine/a}'\n")]);
+    let environment = [("KONG_VAULTS", "bundled,my-own"), ("KONG_VAULT_MY_OWN_URL", "x")];
+    files.check(&["kong.yml"], &environment).finds(&[
+        ("kong.yml:1", "vault mine", "note: is of the strategy my-own"),
+        ("kong.yml:2", "a {vault://mine/a}", left),
+        ("environment", "KONG_VAULTS", "note: my-own is none of ours: left to Kong"),
+        ("environment", "KONG_VAULT_MY_OWN_URL", "note: is an option of a strategy that is none of ours"),
+    ]);
+    files.check(&["kong.yml"], &[("KONG_VAULTS", "env,hvc")]).finds(&[
+        ("kong.yml:1", "vault mine: name", "error: name \"my-own\" is that of no backend"),
+        ("kong.yml:2", "a {vault://mine/a}", "error: vault entity mine is wrong itself"),
+        ("environment", "KONG_VAULTS", "error: \"hvc\" in option vaults"),
+    ]);
+}
+
+#[test]
+fn kongs_own_declarative_file_goes_with_its_conf() {
+    let files = Files::of(&[
+        (
+            "kong.conf",
+            "declarative_config = kong.yml
+pg_password = {vault://team/a}
+",
+        ),
+        (
+            "both.conf",
+            "declarative_config = kong.yml
+vault_declarative_config = more.yml
+pg_password = {vault://more/a}
+",
+        ),
+        (
+            "gone.conf",
+            "declarative_config = gone.yml
+pg_password = {vault://team/a}
+",
+        ),
+        ("kong.yml", "vaults: [{prefix: team, name: env}]\na: ['{vault://team/a}',\n '{vault://more/a}']\n"),
+        ("more.yml", "vaults: [{prefix: more, name: env}]\n"),
+        ("other.yml", "a: '{vault://team/a}'\n"),
+    ]);
+    let more = ("kong.yml:3", "a[1] {vault://more/a}", "error: could not find vault (more)");
+    files.check(&["kong.conf"], &[]).finds(&[more]);
+    files.check(&["kong.yml", "kong.conf"], &[]).finds(&[more]);
+    files.check(&["both.conf"], &[]).finds(&[]);
+    files.check(&["other.yml", "--conf", "kong.conf"], &[]).finds(&[more]);
+    files.check(&["other.yml"], &[("KONG_DECLARATIVE_CONFIG", "kong.yml")]).finds(&[more]);
+    files.check(&["gone.conf"], &[]).finds(&[
+        ("gone.conf:1", "declarative_config", "warning: can't be read"),
+        ("gone.conf:2", "pg_password {vault://team/a}", "warning: not judged"),
+    ]);
+}
+
+#[test]
+fn what_a_dump_left_out_is_a_note() {
+    let yaml = "vaults:\n- prefix: hv\n  name: hcv\n  config: {token: '{vault://redacted-value}'}\na:\n- '{vault://redacted-value}'\n\
+                - '{vault://hv/a/b}'\n- '{vault://redacted}'\n- '{vault://redact}'\n";
+    let files = Files::of(&[("kong.yml", yaml)]);
+    let left_out = "note: stands for a value that was left out of this dump";
+    let run = files.check(&["kong.yml"], &[]);
+    run.finds(&[
+        ("kong.yml:4", "vault hv: config.token", left_out),
+        ("kong.yml:6", "a[0] {vault://redacted-value}", left_out),
+        ("kong.yml:8", "a[2] {vault://redacted}", left_out),
+        ("kong.yml:9", "a[3] {vault://redact}", "error: reference url is missing path"),
+    ]);
+    run.holds("kong.yml:7 a[1] {vault://hv/a/b} ok");
+}
+
+#[test]
+fn code_that_looks_references_up_is_no_reference() {
+    let yaml = r#"plugins:
+- name: post-function
+  config:
+    access:
+    - |
+      local v = kong.vault.get("{vault://env/a}")
+      -- {vault://env/b}
+    - return kong.vault.get('{vault://env/a}')
+    - return kong.vault.get([[{vault://env/a}]])
+    - "local t = {a=\"{vault://env/a}\"}"
+- name: request-transformer
+  config:
+    add:
+      headers:
+      - "x-key:{vault://env/a}"
+      - "Bearer {vault://env/a}"
+      - "$((function() return kong.vault.get('{vault://env/a}') end)())"
+"#;
+    let files = Files::of(&[("kong.yml", yaml)]);
+    let taken = "warning: looks like a reference, and is none";
+    files.check(&["kong.yml"], &[]).finds(&[
+        ("kong.yml:15", "plugins[1].config.add.headers[0]", taken),
+        ("kong.yml:16", "plugins[1].config.add.headers[1]", taken),
+    ]);
+}
+
+#[test]
+fn a_misspelt_option_is_answered_with_the_nearest_names() {
+    let yaml = "vaults:\n- {prefix: hv, name: hcv, config: {tokn: a, address: b}}\n- {prefix: aa, name: aws, config: {regoin: c}}\n\
+                a: '{vault://hcv/a/b?zzz=1}'\n";
+    let files = Files::of(&[("kong.yml", yaml), ("kong.conf", "vault_hcv_tokn = x\nvault_zzz = y\n")]);
+    let run = files.check(&["kong.yml", "kong.conf"], &[]);
+    let rows: Vec<_> = run.stdout.lines().filter(|row| row.contains("unknown")).collect();
+    assert_eq!(rows.len(), 6, "{}", run.stdout);
+    for row in rows {
+        let names = row.split_once("accepted are").map_or(0, |(_, names)| names.split(", ").count());
+        assert!((1..=5).contains(&names) && row.contains("`kong-vault vaults` lists"), "{row}");
+    }
+    assert!(run.stdout.contains("did you mean region?"), "{}", run.stdout);
+}
+
+#[test]
+fn a_file_named_as_json_is_told_what_is_wrong_with_it_as_json() {
+    let files = Files::of(&[
+        ("good.json", "{\"a\": \"\\ud83d\\udd10 \u{7f} \u{ffff}\tx\ny\", \"vaults\": []}"),
+        ("good.yml", "{\"a\": \"\\ud83d\\udd10 \u{7f} \u{ffff}\", \"vaults\": []}"),
+        ("bad.json", "{\"a\": \"\\ud83d\\udd10\",\n \"vaults\": [1 2]}"),
+        ("bad.yml", "{\"a\": \"\\ud83d\\udd10\",\n \"vaults\": [1 2]}"),
+    ]);
+    files.check(&["good.json", "good.yml"], &[]).finds(&[]);
+    let wrong = "error: is no YAML or JSON (as JSON: a comma or an end has to stand here)";
+    files
+        .check(&["bad.json", "bad.yml"], &[])
+        .finds(&[("bad.json:2", "syntax", wrong), ("bad.yml:2", "syntax", wrong)]);
+}
+
+/// Whether `check` and a loader agree about a file as a whole, and about each entity.
+#[track_caller]
+fn agree(name: &str, text: &str) {
+    let (table, _) = look_at(name, text.as_bytes().to_vec());
+    let is_whole = |row: &str| matches!(row.split_whitespace().nth(1), Some("syntax" | "file" | "vaults"));
+    let whole = |row: &&str| row.contains(" error: ") && is_whole(row);
+    match declarative::of_text(name, text, ALL) {
+        Err(error) => assert!(table.lines().any(|row| whole(&row)), "{text:?}: {error}\n{table}"),
+        Ok(loaded) => {
+            assert!(!table.lines().any(|row| whole(&row)), "{text:?}\n{table}");
+            let told = table.lines().filter(|row| row.contains("vault") && row.contains(" error: ")).count();
+            assert!(loaded.broken.is_empty() || told > 0, "{text:?}: {:?}\n{table}", loaded.broken);
+        }
+    }
+}
+
+#[test]
+fn check_passes_no_file_that_a_loader_refuses() {
+    for text in [
+        "{\"vaults\":,[{\"prefix\":\"aa\",\"name\":\"env\"}]}",
+        "? [c]\n: 1\nvaults: []\n",
+        "? {a: b}\n: 1\n",
+        "x: &x {vaults: [{prefix: aa, name: env}]}\n<<: *x\n",
+        "x: &x {vaults: [{prefix: aa, name: awz}]}\n<<: [*x]\n",
+        "<<: {vaults: 1}\n",
+        "<<: 1\nvaults: []\n",
+        "# a\u{1}b\n",
+        "# a\u{1}b",
+        "# a\u{7f}",
+        "\u{1}",
+        "vaults: [",
+        "vaults:\n- {prefix: aa",
+        "vaults: \"",
+        "vaults: []\n---\n[",
+        "vaults: []\n---\nvaults: {}\n",
+        "---\n---\nvaults: {}\n",
+        "vaults: !x []\n",
+        "!x {vaults: []}\n",
+        "vaults: !!map []\n",
+        "vaults: &a [*a]\n",
+        "vaults: null\n",
+        "vaults: ''\n",
+        "vaults: 'null'\n",
+        "5\n",
+        "",
+        "\u{feff}",
+        "1: x\nvaults: [{prefix: aa, name: env}]\n",
+        "vaults: [{? [a] : b}]\n",
+        "vaults: [{prefix: aa, name: env, <<: 1}]\n",
+    ] {
+        for name in ["kong.yml", "kong.json", "kong"] {
+            if name != "kong" || !text.is_empty() {
+                agree(name, text);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn check_and_loader_agree_about_every_file(
+        name in prop_oneof![Just("f.yml"), Just("f.json")],
+        text in "([-?:,\\[\\]{}&*!|>'\"%@`#a-c0 \n\t\r=\u{1}\u{7f}\u{ffff}\u{85}\u{2028}]|vaults: |vaults:\n- |\"vaults\":|prefix: aa|name: env|<<: |&a |\\*a|\n---\n|!!str |\\\\u){0,24}"
+    ) {
+        agree(name, &text);
+    }
+}
