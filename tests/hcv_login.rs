@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use kong_vault::backend::Backend;
 use kong_vault::error::Kind;
+use support::Fake;
 use support::bao::{Bao, ROOT, binary};
 use support::certs;
-use support::login::{self, Signer};
+use support::login::{self, By, Signer};
 use support::vault::{build, fails_with, reads};
 
 const VALUE: &str = r#"{"foo":"bar"}"#;
@@ -101,6 +102,39 @@ async fn approle_with_a_secret_id_as_value_in_a_file_and_wrapped() {
 }
 
 #[tokio::test]
+async fn approle_without_a_secret_id_where_the_role_wants_none() {
+    let Some(bao) = start().await else { return };
+    login::mount(&bao, "approle").await;
+    let (wants, secret) = login::approle(&bao, "wants", "").await;
+    let free = r#"{"bind_secret_id":false,"token_bound_cidrs":"127.0.0.1/32","token_policies":"reader"}"#;
+    bao.write("auth/approle/role/free", free).await;
+    let role = login::text(&bao.read("auth/approle/role/free/role-id").await["data"]["role_id"]);
+    let approle = |role: &str, more: &[(&str, &str)]| {
+        let mut options = vec![("auth_method", "approle"), ("approle_role_id", role)];
+        options.extend(more);
+        vault(&bao, &options)
+    };
+    assert_eq!(reads(&approle(&role, &[]), "hello").await, VALUE);
+    assert_eq!(reads(&approle(&role, &[("approle_secret_id", "")]), "hello").await, VALUE);
+    let parts =
+        ["login by approle at", "set `approle_secret_id` or `approle_secret_id_file`", "`bind_secret_id=false`"];
+    fails_with(&approle(&wants, &[]), Kind::Denied, &parts).await;
+    // Its content has to come from somewhere.
+    let wrapped = ("approle_response_wrapping", "true");
+    let parts = ["`approle_response_wrapping` is on", "set `approle_secret_id` or"];
+    let port = bao.port.to_string();
+    let nothing = [("port", port.as_str()), ("auth_method", "approle"), ("approle_role_id", role.as_str()), wrapped];
+    let error = build(&nothing).err().expect("an error");
+    assert!(error.kind() == Kind::Config && parts.iter().all(|part| error.to_string().contains(part)), "{error}");
+    let as_it_is = ["it is no wrapping token at all", "set `approle_response_wrapping` to false"];
+    fails_with(&approle(&wants, &[wrapped, ("approle_secret_id", &secret)]), Kind::Denied, &as_it_is).await;
+    for custom in ["a custom secret id", "p\u{e4}ss"] {
+        let parts = ["no wrapping token", "set `approle_response_wrapping` to false"];
+        fails_with(&approle(&wants, &[wrapped, ("approle_secret_id", custom)]), Kind::Config, &parts).await;
+    }
+}
+
+#[tokio::test]
 async fn a_login_in_one_namespace_for_secrets_in_another() {
     let Some(bao) = start().await else { return };
     let send =
@@ -187,6 +221,50 @@ async fn jwt_as_it_is_in_a_file_and_from_an_identity_provider() {
     fails_with(&client("wrong", "vault", "jwt"), Kind::Denied, &wrong).await;
     fails_with(&client("cl1ent-s3cret&=", "other", "jwt"), Kind::Denied, &["login by jwt at", "audience"]).await;
     fails_with(&client("cl1ent-s3cret&=", "opaque", "jwt"), Kind::Denied, &["opaque token"]).await;
+}
+
+#[tokio::test]
+async fn an_identity_provider_that_takes_basic_alone_or_the_form_alone() {
+    if !certs::available() {
+        support::skip("there is no openssl command");
+        return;
+    }
+    let Some(bao) = start().await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let signer = Signer::new(directory.path());
+    login::jwt(&bao, &signer, "").await;
+    // As RFC 6749 has it: both encoded as in a form, then joined.
+    let known = "Z2F0ZSUzQXdheStvbmU6Y2wxZW50LXMzY3JldCUyNiUzRA==";
+    let signer = Arc::new(signer);
+    let basic = login::provider_by(Arc::clone(&signer), By::Basic(known)).await;
+    let form = login::provider_by(signer, By::Form).await;
+    let client = |provider: &Fake, id: &str, secret: &str, auth: &str| {
+        vault(
+            &bao,
+            &[
+                ("auth_method", "oauth2"),
+                ("oauth2_role_name", "gateway"),
+                ("oauth2_token_endpoint", &format!("http://{}/oauth2/token", provider.address)),
+                ("oauth2_client_id", id),
+                ("oauth2_client_secret", secret),
+                ("oauth2_audiences", "vault"),
+                ("oauth2_client_auth", auth),
+            ],
+        )
+    };
+    let (odd, secret) = ("gate:way one", "cl1ent-s3cret&=");
+    for auth in ["", "client_secret_basic"] {
+        let vault = client(&basic, odd, secret, auth);
+        assert_eq!(reads(&vault, "hello").await, VALUE, "{auth}");
+        fails_with(&client(&basic, odd, "wr0ng", auth), Kind::Denied, &["(invalid_client)", "(status 401)"]).await;
+    }
+    for auth in ["", "client_secret_post"] {
+        assert_eq!(reads(&client(&form, "gateway", secret, auth), "hello").await, VALUE, "{auth}");
+        fails_with(&client(&form, "gateway", "wr0ng", auth), Kind::Denied, &["(invalid_client)"]).await;
+    }
+    let refused = ["it refused the client credentials (invalid_client)", "`oauth2_client_auth`"];
+    fails_with(&client(&basic, odd, secret, "client_secret_post"), Kind::Denied, &refused).await;
+    fails_with(&client(&form, "gateway", secret, "client_secret_basic"), Kind::Denied, &refused).await;
 }
 
 #[tokio::test]

@@ -131,19 +131,36 @@ for mode, dictionary in pairs({
       assert.equal(table.concat(expected, ","), (request.read()))
     end)
 
-    it("who can't yield though his phase could hears of it, and the fetch goes on", function()
-      vault:route("/v1/secret/c-boundary", { gate = "c-boundary" })
-      local value, err = server:eval [[
-      local value, err
-      string.gsub("x", "x", function() value, err = require("kong.vault").get "{vault://hcv/c-boundary/value}" end)
-      return value, err
-    ]]
-      assert.is_nil(value)
-      assert.matches("^could not get value from external vault", err)
-      vault:open "c-boundary"
-      assert.equal("value of c-boundary", (server:value "{vault://hcv/c-boundary/value}"))
-      assert.equal(1, vault:count "/v1/secret/c-boundary")
-    end)
+    -- Where a C function lies between the call and the event loop.
+    local WITHIN_C = {
+      gsub = [[ string.gsub("x", "x", get) ]],
+      sort = [[ table.sort({ 2, 1 }, function(a, b) get() return a < b end) ]],
+      module = [[
+        package.preload["spec.top-of-a-module"] = function() get() return true end
+        require "spec.top-of-a-module"
+        package.loaded["spec.top-of-a-module"] = nil
+      ]],
+      load = [[ load(function() get() end) ]],
+    }
+    for what, lua in pairs(WITHIN_C) do
+      it("who can't yield though his phase could hears what to do, and the fetch goes on: " .. what, function()
+        local path = "/v1/secret/within-" .. what
+        vault:route(path, { gate = what })
+        local value, err = server:eval(([[
+          local value, err
+          local function get() value, err = require("kong.vault").get "{vault://hcv/within-%s/value}" end
+          %s
+          return value, err
+        ]]):format(what, lua))
+        assert.is_nil(value)
+        assert.matches("^could not get value from external vault", err)
+        assert.matches("inside a C function, such as string.gsub, table.sort, or require", err, 1, true)
+        assert.is_nil(err:find("attempt to yield", 1, true))
+        vault:open(what)
+        assert.equal("value of within-" .. what, (server:value("{vault://hcv/within-" .. what .. "/value}")))
+        assert.equal(1, vault:count(path))
+      end)
+    end
 
     it("it takes no more than one thread, and descriptors are given back", function()
       local worker = server:worker()

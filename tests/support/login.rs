@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -115,6 +116,19 @@ pub async fn jwt(bao: &Bao, signer: &Signer, terms: &str) {
 
 /// An identity provider: gives a JWT for the right client's credentials and audience, and refuses everything else.
 pub async fn provider(signer: Signer) -> Fake {
+    provider_by(Arc::new(signer), By::Form).await
+}
+
+/// How a provider wants to be told who asks; in no other way.
+#[derive(Clone, Copy)]
+pub enum By {
+    Form,
+    /// With these credentials.
+    Basic(&'static str),
+}
+
+/// `provider` that is told in that way.
+pub async fn provider_by(signer: Arc<Signer>, by: By) -> Fake {
     Fake::start(move |request| {
         let (head, body) = request.split_once("\r\n\r\n").unwrap_or_default();
         let form: Vec<(String, String)> = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
@@ -122,7 +136,17 @@ pub async fn provider(signer: Signer) -> Fake {
         if !head.starts_with("POST /oauth2/token HTTP/1.1") || !head.contains("application/x-www-form-urlencoded") {
             return answer("404 Not Found", "", "no s3cret here");
         }
-        if !has("client_id", "gateway") || !has("client_secret", "cl1ent-s3cret&=") {
+        let is_known = match by {
+            By::Form => has("client_id", "gateway") && has("client_secret", "cl1ent-s3cret&="),
+            By::Basic(known) => {
+                let shown = head.lines().any(|line| {
+                    let (name, value) = line.split_once(": ").unwrap_or_default();
+                    name.eq_ignore_ascii_case("authorization") && value.strip_prefix("Basic ") == Some(known)
+                });
+                shown && !form.iter().any(|(name, _)| name == "client_secret")
+            }
+        };
+        if !is_known {
             return answer("401 Unauthorized", "", r#"{"error":"invalid_client","error_description":"s3cret"}"#);
         }
         if !has("grant_type", "client_credentials") {

@@ -24,7 +24,7 @@ function _M.set_elsewhere(functions)
 end
 
 -- Loaded where they are first needed: plain LuaJIT has no event loop.
-local bulk, courier, node_cache, wait
+local bulk, courier, node_cache, wait, NO_YIELD
 local timeout, renewal_timeout
 local process
 
@@ -35,7 +35,8 @@ local function enter(pid)
   bulk = require "kong.vault.bulk"
   courier = require "kong.vault.courier"
   node_cache = require "kong.vault.node_cache"
-  wait = require("kong.vault.wait").wait
+  local waiting = require "kong.vault.wait"
+  wait, NO_YIELD = waiting.wait, waiting.NO_YIELD
   timeout = (native.vm:fetch_timeout() or 0) + GRACE
   -- A fetch that began too early may have to end first.
   renewal_timeout = 2 * timeout
@@ -114,6 +115,11 @@ end
 
 -- What those hear whose wait ended early.
 local function out_of_time(err)
+  if tostring(err):find(NO_YIELD, 1, true) then
+    return "could not get value from external vault (no value found (this call can't wait for the fetch, as it is made "
+      .. "inside a C function, such as string.gsub, table.sort, or require while it loads a module: get the value before "
+      .. "that and use it there, or warm it up in init_worker_by_lua; the fetch goes on, and later calls have its value))"
+  end
   local why = "no value found (the fetch is still under way but this call can't wait any longer: "
   return "could not get value from external vault (" .. why .. tostring(err) .. "))"
 end

@@ -9,7 +9,10 @@ local pcall = pcall
 -- Seconds. A semaphore that is waited for less returns at once, and the clock of nginx stands meanwhile.
 local MILLISECOND = 0.001
 
-local _M = {}
+local _M = {
+  -- Why a wait ended that can't begin: a C function lies between here and the event loop.
+  NO_YIELD = "attempt to yield across C-call boundary",
+}
 
 -- Parks in `record`, again and again, until `is_done()`.
 local function park(record, is_done, seconds)

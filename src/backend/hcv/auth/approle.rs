@@ -50,6 +50,8 @@ impl std::convert::From<Error> for Closed {
 enum From {
     Value(Secret),
     File(PathBuf),
+    /// The role's id says enough.
+    Nowhere,
 }
 
 impl AppRole {
@@ -57,21 +59,32 @@ impl AppRole {
         let secret_id =
             match (secret(means.settings, "approle_secret_id"), text(means.settings, "approle_secret_id_file")) {
                 (Some(value), _) => From::Value(value),
-                (None, file) => From::File(PathBuf::from(file.unwrap_or_default())),
+                (None, Some(file)) => From::File(PathBuf::from(file)),
+                (None, None) => From::Nowhere,
             };
+        let wrapped = means.settings.boolean("approle_response_wrapping");
+        if wrapped && matches!(secret_id, From::Nowhere) {
+            let text = format!(
+                "{}: `approle_response_wrapping` is on, but there is no wrapping token: set `approle_secret_id` or \
+                 `approle_secret_id_file`",
+                means.api.label
+            );
+            return Err(Error::new(Kind::Config, text));
+        }
         Ok(Self {
             api: Arc::clone(means.api),
             namespace: means.namespace.clone(),
             path: login_path(means, "approle_auth_path")?,
             role_id: secret(means.settings, "approle_role_id").unwrap_or_default(),
             secret_id,
-            wrapped: means.settings.boolean("approle_response_wrapping"),
+            wrapped,
             known: Mutex::default(),
         })
     }
 
-    async fn secret_id(&self) -> Result<Secret> {
+    async fn secret_id(&self) -> Result<Option<Secret>> {
         let given = match &self.secret_id {
+            From::Nowhere => return Ok(None),
             From::Value(value) => value.clone(),
             From::File(path) => {
                 let read = files::read(path).await;
@@ -82,9 +95,11 @@ impl AppRole {
                 text
             }
         };
-        if !self.wrapped {
-            return Ok(given);
-        }
+        if self.wrapped { self.content(given).await.map(Some) } else { Ok(Some(given)) }
+    }
+
+    /// What a wrapping token holds.
+    async fn content(&self, given: Secret) -> Result<Secret> {
         if let Some(found) = self.opened(&given) {
             return Ok(found);
         }
@@ -128,7 +143,11 @@ impl AppRole {
         let refuse = |kind, text: &str| Closed::Refused(error(kind, text));
         let spent = |status| Closed::Spent(error(Kind::Denied, &spent(status)));
         let header = sensitive(token.as_bytes()).ok_or_else(|| {
-            refuse(Kind::Config, "the wrapped secret id is no wrapping token, which is printable ASCII without spaces")
+            refuse(
+                Kind::Config,
+                "what is given is no wrapping token, which is printable ASCII without spaces: for a secret id as it is, set \
+                 `approle_response_wrapping` to false",
+            )
         })?;
         // A wrapping token that somebody put in the place of ours was made elsewhere.
         let body = object(&[("token", token.as_str().unwrap_or_default())]);
@@ -229,16 +248,19 @@ impl Method for AppRole {
     }
 
     fn remedy(&self) -> &'static str {
+        if matches!(self.secret_id, From::Nowhere) {
+            return "check `approle_role_id`, and set `approle_secret_id` or `approle_secret_id_file`, which only a role with \
+                    `bind_secret_id=false` does without";
+        }
         "check `approle_role_id`, and whether the secret id has expired, is used up or may not come from this address"
     }
 
     fn prove(&self) -> Proving<'_> {
         Box::pin(async {
             let secret_id = self.secret_id().await?;
-            let text = |secret: &Secret| secret.as_str().unwrap_or_default().to_owned();
-            let (role_id, secret_id) =
-                (zeroize::Zeroizing::new(text(&self.role_id)), zeroize::Zeroizing::new(text(&secret_id)));
-            Ok(Proof { path: self.path.clone(), body: object(&[("role_id", &role_id), ("secret_id", &secret_id)]) })
+            let mut fields = vec![("role_id", self.role_id.as_str().unwrap_or_default())];
+            fields.extend(secret_id.as_ref().map(|secret_id| ("secret_id", secret_id.as_str().unwrap_or_default())));
+            Ok(Proof { path: self.path.clone(), body: object(&fields) })
         })
     }
 }

@@ -2,11 +2,14 @@
 //! and wrote down.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::http::Method as Verb;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use url::Url;
-use url::form_urlencoded::Serializer;
+use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::Zeroizing;
 
 use super::json::Text;
@@ -39,6 +42,18 @@ struct Provider {
     secret: Secret,
     audiences: Vec<String>,
     scopes: Vec<String>,
+    auth: ClientAuth,
+    /// Whether HTTP Basic was taken where the form was refused.
+    takes_basic: AtomicBool,
+}
+
+/// How the identity provider learns the client's id and secret (RFC 6749, 2.3.1).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ClientAuth {
+    Post,
+    Basic,
+    /// As it is refused or not.
+    Either,
 }
 
 impl Jwt {
@@ -113,20 +128,53 @@ impl Provider {
             secret: secret(settings, "oauth2_client_secret").unwrap_or_default(),
             audiences: settings.list("oauth2_audiences").to_vec(),
             scopes: settings.list("oauth2_scopes").to_vec(),
+            auth: match text(settings, "oauth2_client_auth") {
+                Some("client_secret_basic") => ClientAuth::Basic,
+                Some(_) => ClientAuth::Post,
+                None => ClientAuth::Either,
+            },
+            takes_basic: AtomicBool::new(false),
         })
     }
 
     async fn jwt(&self) -> Result<Secret> {
-        let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")];
-        let answer = self.outside.send(Verb::POST, &self.endpoint, &headers, &self.form()).await?;
+        let basic = self.auth == ClientAuth::Basic || self.takes_basic.load(Ordering::Relaxed);
+        let answer = self.ask(basic).await?;
+        if basic || self.auth != ClientAuth::Either || !is_invalid_client(&answer) {
+            return self.read(&answer);
+        }
+        let by_basic = self.ask(true).await?;
+        if by_basic.status == 200 {
+            self.takes_basic.store(true, Ordering::Relaxed);
+            return self.read(&by_basic);
+        }
         self.read(&answer)
     }
 
-    fn form(&self) -> Zeroizing<Vec<u8>> {
+    async fn ask(&self, basic: bool) -> Result<Answer> {
+        let mut headers = vec![("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")];
+        let credentials = Zeroizing::new(if basic { self.basic() } else { String::new() });
+        if basic {
+            headers.push(("authorization", &credentials));
+        }
+        self.outside.send(Verb::POST, &self.endpoint, &headers, &self.form(basic)).await
+    }
+
+    /// Both are encoded as in a form before they are joined, so that a colon in the id is none.
+    fn basic(&self) -> String {
+        let encoded = |text: &str| Zeroizing::new(byte_serialize(text.as_bytes()).collect::<String>());
+        let (id, secret) = (encoded(&self.id), encoded(self.secret.as_str().unwrap_or_default()));
+        let pair = Zeroizing::new(format!("{}:{}", *id, *secret));
+        format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes()))
+    }
+
+    fn form(&self, basic: bool) -> Zeroizing<Vec<u8>> {
         let mut form = Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
-        form.append_pair("client_id", &self.id);
-        form.append_pair("client_secret", self.secret.as_str().unwrap_or_default());
+        if !basic {
+            form.append_pair("client_id", &self.id);
+            form.append_pair("client_secret", self.secret.as_str().unwrap_or_default());
+        }
         for audience in &self.audiences {
             form.append_pair("audience", audience);
         }
@@ -141,7 +189,8 @@ impl Provider {
         if answer.status != 200 {
             let code = given.and_then(|given| given.error).and_then(|code| known(&code));
             let refused = format!(
-                "it refused the client credentials{}: check `oauth2_client_id`, `oauth2_client_secret` and `oauth2_audiences`",
+                "it refused the client credentials{}: check `oauth2_client_id`, `oauth2_client_secret`, \
+                 `oauth2_client_auth` and `oauth2_audiences`",
                 code.map(|code| format!(" ({code})")).unwrap_or_default()
             );
             return Err(self.outside.refusal(&self.endpoint, answer, &refused));
@@ -155,6 +204,13 @@ impl Provider {
         };
         Err(self.outside.error(&self.endpoint, kind, reason))
     }
+}
+
+/// Whether an identity provider doesn't know the client, or wants to be told of it otherwise.
+fn is_invalid_client(answer: &Answer) -> bool {
+    let given: Option<Given<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
+    let code = given.and_then(|given| given.error);
+    matches!(answer.status, 400 | 401) && code.is_some_and(|code| *code == *"invalid_client")
 }
 
 #[derive(Deserialize)]

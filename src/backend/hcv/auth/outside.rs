@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderName, Method, Request};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -79,7 +79,10 @@ impl Outside {
     ) -> Result<Answer> {
         let mut request = Request::builder().method(method).uri(url.as_str());
         for (name, value) in headers {
-            request = request.header(HeaderName::from_static(name), *value);
+            let mut value =
+                HeaderValue::from_str(value).map_err(|_| self.error(url, Kind::Config, "no request can be made"))?;
+            value.set_sensitive(*name == "authorization");
+            request = request.header(HeaderName::from_static(name), value);
         }
         let request =
             request.body(body.to_vec()).map_err(|_| self.error(url, Kind::Config, "no request can be made"))?;

@@ -20,6 +20,9 @@ const METHODS: &[&str] = &[
     "ldap",
 ];
 
+/// By the names that OpenID Connect has for them.
+const CLIENT_AUTH: &[&str] = &["client_secret_post", "client_secret_basic"];
+
 /// What becomes a header.
 const PRINTABLE: (&str, &str) = (r"[\x21-\x7e]+", "printable ASCII without spaces");
 
@@ -59,7 +62,7 @@ pub const OPTIONS: &[Opt] = &[
         .holds(Holds::File),
     mount("approle_auth_path", "approle", "where the AppRole method is mounted"),
     secret("approle_role_id", "the role's id"),
-    secret("approle_secret_id", "the secret id, or the token that wraps it"),
+    secret("approle_secret_id", "the secret id, or the token that wraps it; none where the role has `bind_secret_id=false`"),
     text("approle_secret_id_file", "a file with the secret id, or with the token that wraps it; read for each login")
         .holds(Holds::File),
     Opt::new(
@@ -84,6 +87,12 @@ pub const OPTIONS: &[Opt] = &[
     .holds(Holds::Url),
     text("oauth2_client_id", "our id at the identity provider"),
     secret("oauth2_client_secret", "our secret at the identity provider"),
+    text(
+        "oauth2_client_auth",
+        "how the identity provider is shown id and secret; none: in the form, and as HTTP Basic where that is refused as \
+         `invalid_client`",
+    )
+    .one_of(CLIENT_AUTH),
     Opt::new("oauth2_audiences", Type::List, "whom the JWT is for").text_in_kong(),
     Opt::new("oauth2_scopes", Type::List, "the scopes to ask the identity provider for"),
     text(
@@ -149,7 +158,7 @@ const fn is(method: &'static str, all: &'static [&'static str], any: &'static [&
 /// `token` needs nothing: an agent in front of the vault may add its own.
 pub const NEEDS: &[Needs] = &[
     is("kubernetes", &["kube_role"], &[]),
-    is("approle", &["approle_role_id"], &["approle_secret_id", "approle_secret_id_file"]),
+    is("approle", &["approle_role_id"], &[]),
     is("cert", &[], &["cert_auth_cert", "client_cert"]),
     is("jwt", &[], &["oauth2_token_endpoint", "jwt", "jwt_file"]),
     is("oauth2", &["oauth2_token_endpoint"], &[]),
