@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::flight::next_ticket;
-use crate::pool;
+use crate::pool::{self, Refusal};
 use crate::wake::{Bell, Event};
 
 /// How many jobs may wait or be under way.
@@ -49,18 +49,20 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
     ) -> Result<u64> {
         let (ticket, first) = lock(&self.state).add(question)?;
         if first {
-            self.run(engine, Arc::clone(bell), serve);
+            self.run(engine, Arc::clone(bell), serve, |_| {});
         }
         Ok(ticket)
     }
 
-    /// Joins a question that waits already, whose answer will be as new, or asks it.
+    /// Joins a question that waits already, whose answer will be as new, or asks it. `refused` is told where no thread may
+    /// answer it, as one hangs.
     pub fn join(
         &self,
         engine: &Engine,
         bell: &Arc<Bell>,
         question: Q,
         serve: impl FnOnce(Vec<Q>) -> Vec<A> + Send + 'static,
+        refused: impl FnOnce(Refusal) + Send + 'static,
     ) -> Result<u64> {
         let ticket = {
             let mut state = lock(&self.state);
@@ -69,11 +71,17 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
             }
             state.add(question)?.0
         };
-        self.run(engine, Arc::clone(bell), serve);
+        self.run(engine, Arc::clone(bell), serve, refused);
         Ok(ticket)
     }
 
-    fn run(&self, engine: &Engine, bell: Arc<Bell>, serve: impl FnOnce(Vec<Q>) -> Vec<A> + Send + 'static) {
+    fn run(
+        &self,
+        engine: &Engine,
+        bell: Arc<Bell>,
+        serve: impl FnOnce(Vec<Q>) -> Vec<A> + Send + 'static,
+        refused: impl FnOnce(Refusal) + Send + 'static,
+    ) {
         let (kind, state) = (self.kind, Arc::clone(&self.state));
         engine.spawn(async move {
             let turn = pool::entities().turn(kind).await;
@@ -81,7 +89,10 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
             // A panic brings nothing, and nobody waits for more.
             let answers = match turn {
                 Ok(turn) => turn.run(move || serve(questions)).await.map(|(answers, _)| answers).unwrap_or_default(),
-                Err(_) => Vec::new(),
+                Err(refusal) => {
+                    refused(refusal);
+                    Vec::new()
+                }
             };
             let mut answers = answers.into_iter();
             for ticket in tickets {

@@ -1,7 +1,8 @@
 //! The entities of `vault_data_dir`, as they change: by requests of the Admin API here, and by other processes.
 
+use std::path::Path;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -10,13 +11,15 @@ use serde_json::Value;
 use crate::admin::{Answer, Api, Asker, Hearing, Request, admits, hears};
 use crate::backend::ALL;
 use crate::config::{Listed, entity};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::jobs::Jobs;
 use crate::node::{Name, Node};
+use crate::pool::{self, Refusal};
+use crate::redact;
 use crate::resolver::{Resolver, lock};
 use crate::store::beacon::STILL;
 use crate::store::record::wipe;
-use crate::store::{Record, Store};
+use crate::store::{Record, Snapshot, Store};
 use crate::wake::Event;
 
 /// Requests are answered by one thread at a time, and entities read by another.
@@ -54,12 +57,56 @@ impl Watch {
     }
 }
 
+/// The folder whose entities are followed. A file system may hang, so it may be opened later than it is known.
+struct Followed {
+    folder: String,
+    watch: Arc<Watch>,
+    store: OnceLock<Store>,
+}
+
+impl Followed {
+    /// It blocks, for as long as the file system does.
+    fn store(&self) -> Result<&Store> {
+        match self.store.get() {
+            Some(store) => Ok(store),
+            None => {
+                let opened = Store::open(&self.folder)?;
+                Ok(self.store.get_or_init(|| opened))
+            }
+        }
+    }
+
+    /// The entities as they are now. It blocks, for as long as the file system does; a writer at work is waited for a little
+    /// less long than `patience`, so that he is what the error tells of.
+    fn read(&self, patience: Duration) -> Result<Snapshot> {
+        self.store()?.read_within(patience * 9 / 10)
+    }
+
+    /// What changes are known by.
+    fn counter(&self) -> &AtomicU32 {
+        self.store.get().map_or(&STILL, |store| store.beacon().counter())
+    }
+
+    /// Why nobody could read it, which has `patience`.
+    fn refused(&self, refusal: Refusal, patience: Duration) -> Error {
+        let folder = redact::likely_path(Path::new(&self.folder));
+        let why = match refusal {
+            Refusal::Hangs => format!("within {} s: its file system does not answer", patience.as_secs_f64()),
+            refusal => format!("({refusal})"),
+        };
+        Error::new(Kind::Timeout, format!("vault_data_dir {folder} can't be read {why}"))
+    }
+}
+
 /// What a resolver has of them.
 pub struct Live {
-    followed: OnceLock<(Store, Arc<Watch>)>,
+    followed: OnceLock<Arc<Followed>>,
     requests: Jobs<Request, Answer>,
     readings: Jobs<(), ()>,
-    reading: Mutex<()>,
+    /// What the counter was when the entities were read that are in use.
+    applied: Mutex<Option<u32>>,
+    /// The reading that is looked after, by its ticket: whether it hangs.
+    looked_after: AtomicU64,
     /// What was last told of entities that can't be read.
     trouble: Mutex<Option<String>>,
 }
@@ -70,7 +117,8 @@ impl Default for Live {
             followed: OnceLock::new(),
             requests: Jobs::new(WRITING),
             readings: Jobs::new(READING),
-            reading: Mutex::default(),
+            applied: Mutex::default(),
+            looked_after: AtomicU64::new(0),
             trouble: Mutex::default(),
         }
     }
@@ -78,59 +126,134 @@ impl Default for Live {
 
 impl Resolver {
     /// Reads the entities of `vault_data_dir`, if there is one, and follows their changes from then on. Called at load: it
-    /// blocks.
+    /// blocks, for at most `vault_fetch_timeout`. What can't be read then is read by the workers.
     pub fn follow_entities(self: &Arc<Self>, watch: &Arc<Watch>) -> Result<()> {
-        let Some(folder) = &self.config().data_dir else { return Ok(()) };
-        let store = Store::open(folder)?;
-        let counter = ptr::from_ref(store.beacon().counter()).cast_mut();
-        if self.live.followed.set((store, Arc::clone(watch))).is_ok() {
-            watch.beacon.store(counter, Ordering::Release);
+        let Some(folder) = self.config().data_dir.clone() else { return Ok(()) };
+        let followed = Followed { folder, watch: Arc::clone(watch), store: OnceLock::new() };
+        if self.live.followed.set(Arc::new(followed)).is_err() {
+            return Ok(());
         }
-        self.catch_up()
+        self.catch_up_on_the_spot()
     }
 
-    /// Reads the entities as they are now. It blocks.
+    /// Reads the entities as they are now. It blocks, for as long as their file system does.
     pub fn catch_up(self: &Arc<Self>) -> Result<()> {
-        let Some((store, watch)) = self.live.followed.get() else { return Ok(()) };
-        let _turn = lock(&self.live.reading);
-        let before = store.beacon().now();
-        let snapshot = match store.read() {
-            Ok(snapshot) => snapshot,
+        let Some(followed) = self.live.followed.get() else { return Ok(()) };
+        let before = followed.counter().load(Ordering::Acquire);
+        let read = followed.read(self.config().fetch_timeout);
+        self.show_counter(followed);
+        match read {
+            Ok(snapshot) => {
+                self.apply(followed, snapshot);
+                Ok(())
+            }
             Err(error) => {
                 // The old ones serve on, without a further try at each look-up.
-                watch.seen.store(before, Ordering::Release);
-                return Err(error);
+                followed.watch.seen.store(before, Ordering::Release);
+                Err(error)
             }
-        };
-        let place = store.path();
-        let entities = snapshot.vaults.iter().map(|vault| listed(vault, &place)).collect();
-        self.replace_entities(entities, &place);
-        // After the generation was bumped: whoever finds this to be the counter's value finds the copies outdated.
-        watch.seen.store(snapshot.mark, Ordering::Release);
-        Ok(())
+        }
     }
 
-    /// `catch_up` where nobody is served yet. What can't be read is read again later, where this process lives on.
+    /// Reads the entities on this thread's time, at most `vault_fetch_timeout`, where nobody is served yet. What can't be read
+    /// is read again by the next look-up, and later where this process lives on.
     pub fn catch_up_on_the_spot(self: &Arc<Self>) -> Result<()> {
-        let outcome = self.catch_up();
+        let Some(followed) = self.live.followed.get() else { return Ok(()) };
+        let patience = self.config().fetch_timeout;
+        let job = Arc::clone(followed);
+        // The thread may hang while nginx forks: it only reads.
+        let read = pool::entities().wait(READING, patience, move || job.read(patience));
+        self.show_counter(followed);
+        let outcome = match read {
+            Ok(Ok(snapshot)) => {
+                self.apply(followed, snapshot);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error),
+            Err(refusal) => Err(followed.refused(refusal, patience)),
+        };
+        if outcome.is_err() {
+            // Not what it is: whoever looks has it read.
+            let unlike = followed.counter().load(Ordering::Acquire).wrapping_sub(1);
+            followed.watch.seen.store(unlike, Ordering::Release);
+        }
         if self.rotation.runs() {
             self.tell(outcome.clone());
         }
         outcome
     }
 
+    /// Has Lua look at the folder's counter, once that can be.
+    fn show_counter(&self, followed: &Followed) {
+        let counter = ptr::from_ref(followed.counter()).cast_mut();
+        if followed.watch.beacon.swap(counter, Ordering::AcqRel) != counter {
+            // Whoever keeps copies has to learn of it.
+            self.bump();
+        }
+    }
+
+    /// Puts entities that were read in their place, unless newer ones are there: two may have read at the same time.
+    fn apply(self: &Arc<Self>, followed: &Followed, snapshot: Snapshot) {
+        let mut applied = lock(&self.live.applied);
+        if applied.is_some_and(|last| snapshot.mark.wrapping_sub(last) > u32::MAX / 2) {
+            return;
+        }
+        let place = followed.store.get().map_or_else(String::new, Store::path);
+        let entities = snapshot.vaults.iter().map(|vault| listed(vault, &place)).collect();
+        self.replace_entities(entities, &place);
+        // After the generation was bumped: whoever finds this to be the counter's value finds the copies outdated.
+        followed.watch.seen.store(snapshot.mark, Ordering::Release);
+        *applied = Some(snapshot.mark);
+    }
+
     /// Has the engine read the entities. The reading that the ticket is of has not begun yet.
     pub fn catch_up_soon(self: &Arc<Self>) -> Result<u64> {
-        let resolver = Arc::clone(self);
-        self.live.readings.join(self.engine()?, &self.bell, (), move |_| {
+        let (resolver, again, engine) = (Arc::clone(self), Arc::clone(self), self.engine()?);
+        let serve = move |_| {
             resolver.tell(resolver.catch_up());
             Vec::new()
-        })
+        };
+        let refused = move |refusal| {
+            if let Some(followed) = again.live.followed.get() {
+                // The old ones serve on, as after any try that fails.
+                followed.watch.seen.store(followed.counter().load(Ordering::Acquire), Ordering::Release);
+                again.tell(Err(followed.refused(refusal, again.config().fetch_timeout)));
+            }
+        };
+        let ticket = self.live.readings.join(engine, &self.bell, (), serve, refused)?;
+        if self.live.looked_after.swap(ticket, Ordering::Relaxed) != ticket {
+            let (resolver, patience) = (Arc::downgrade(self), self.config().fetch_timeout);
+            engine.spawn(async move {
+                tokio::time::sleep(patience).await;
+                if let Some(resolver) = resolver.upgrade()
+                    && resolver.live.readings.is_under_way(ticket)
+                    && let Some(followed) = resolver.live.followed.get()
+                {
+                    // It goes on, or the ones that wait for it do: nothing is to be tried again.
+                    resolver.note_trouble(Some(followed.refused(Refusal::Hangs, patience).text().to_owned()));
+                }
+            });
+        }
+        Ok(ticket)
     }
 
     /// Has the log told of entities that can't be read, or can again, and tries once more where they can't.
     fn tell(self: &Arc<Self>, outcome: Result<()>) {
-        let text = outcome.err().map(|error| error.text().to_owned());
+        let is_bad = outcome.is_err();
+        self.note_trouble(outcome.err().map(|error| error.text().to_owned()));
+        if is_bad && let Ok(engine) = self.engine() {
+            let resolver = Arc::downgrade(self);
+            engine.spawn(async move {
+                tokio::time::sleep(AGAIN).await;
+                if let Some(resolver) = resolver.upgrade() {
+                    // An error means that too much is under way: somebody's look-up will have it tried again.
+                    let _ = resolver.catch_up_soon();
+                }
+            });
+        }
+    }
+
+    fn note_trouble(&self, text: Option<String>) {
         let known = std::mem::replace(&mut *lock(&self.live.trouble), text.clone());
         if text != known {
             let news =
@@ -140,18 +263,6 @@ impl Resolver {
         if text.is_some() {
             // It is told again at each try; where this process is gone, the next trouble is another one.
             self.bell.ring(Event::StillBad { vault: self.name_of_folder(), lasts: TROUBLE_LASTS });
-        }
-        if text.is_some()
-            && let Ok(engine) = self.engine()
-        {
-            let resolver = Arc::downgrade(self);
-            engine.spawn(async move {
-                tokio::time::sleep(AGAIN).await;
-                if let Some(resolver) = resolver.upgrade() {
-                    // An error means that too much is under way: somebody's look-up will have it tried again.
-                    let _ = resolver.catch_up_soon();
-                }
-            });
         }
     }
 
@@ -175,8 +286,10 @@ impl Resolver {
 
     /// Answers requests of the Admin API, in their order and at once. It blocks.
     pub fn administer(self: &Arc<Self>, requests: &[Request]) -> Vec<Answer> {
-        let Some((store, _)) = self.live.followed.get() else {
-            return requests.iter().map(|_| self.without_store()).collect();
+        let store = match self.live.followed.get().map(|followed| followed.store()) {
+            Some(Ok(store)) => store,
+            Some(Err(error)) => return requests.iter().map(|_| Answer::failed(&error)).collect(),
+            None => return requests.iter().map(|_| without_store()).collect(),
         };
         let is_fixed = |prefix: &str| self.config().is_fixed(prefix);
         let answers = Api { store, backends: ALL, is_fixed: &is_fixed }.serve(requests);
@@ -184,15 +297,6 @@ impl Resolver {
             self.tell(self.catch_up());
         }
         answers
-    }
-
-    fn without_store(&self) -> Answer {
-        // Why a folder that is configured can't be used, `configure` has said; it may be better by now.
-        match self.config().data_dir.as_deref().map(Store::open) {
-            Some(Err(error)) => Answer::failed(&error),
-            Some(Ok(_)) => Answer::message(503, "vault_data_dir can be used only now: reload nginx"),
-            None => Answer::message(503, "the Admin API has no store: set vault_data_dir to a folder of its own"),
-        }
     }
 
     /// Has the engine answer a request; the ticket is for `answer`.
@@ -209,6 +313,10 @@ impl Resolver {
     pub(crate) fn has_ended(&self, ticket: u64) -> bool {
         !self.live.requests.is_under_way(ticket) && !self.live.readings.is_under_way(ticket)
     }
+}
+
+fn without_store() -> Answer {
+    Answer::message(503, "the Admin API has no store: set vault_data_dir to a folder of its own")
 }
 
 /// An entity as the configuration takes it, or what is wrong with it.

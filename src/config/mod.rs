@@ -195,7 +195,7 @@ impl Config {
         backends: &[&'static Descriptor],
         referred: &Referred,
     ) -> Result<()> {
-        let file = declarative::read(Reading { key, path, backends, others: &self.others })?;
+        let file = declarative::read(Reading { key, path, backends, others: &self.others }, self.fetch_timeout)?;
         let known: BTreeSet<_> = self.vaults.names_of_fixed().map(str::to_owned).collect();
         for entity in file.entities.iter().filter(|entity| !known.contains(&entity.prefix)) {
             let settings = vaults::of_entity(entity, path, referred);

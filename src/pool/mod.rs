@@ -14,7 +14,11 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -140,6 +144,19 @@ impl Pool {
         Ok(self.turn(key).await?.run(job).await?.0)
     }
 
+    /// `run` for a thread that may block, and does for at most `limit`: a job that takes longer hangs. No idle thread is left,
+    /// since the process may be about to fork.
+    pub fn wait<T: Send + 'static>(
+        &self,
+        key: &[u8],
+        limit: Duration,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let done = block_on(self.run(key, job), limit);
+        end_idle_threads();
+        done.unwrap_or(Err(Refusal::Hangs))
+    }
+
     #[cfg(test)]
     pub fn runs(&self, key: &[u8]) -> bool {
         lock(&self.keys).get(key).is_some_and(|(_, key)| lock(&key.state).runs)
@@ -251,6 +268,28 @@ impl<T> Drop for Waiting<T> {
         if !self.is_over && state.runs {
             state.hangs = true;
         }
+    }
+}
+
+/// Polls a future on this thread until it is ready, or for `limit`. The future needs no runtime.
+fn block_on<T>(future: impl Future<Output = T>, limit: Duration) -> Option<T> {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let (start, mut future) = (Instant::now(), pin!(future));
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(done);
+        }
+        let left = limit.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return None;
+        }
+        std::thread::park_timeout(left);
     }
 }
 

@@ -29,17 +29,25 @@ impl Beacon {
     /// its end: Lua has a pointer to it.
     pub fn map(file: &File) -> io::Result<Beacon> {
         static MAPPED: Mutex<Vec<Beacon>> = Mutex::new(Vec::new());
-        let (metadata, mut mapped) = (file.metadata()?, MAPPED.lock().unwrap_or_else(PoisonError::into_inner));
+        let metadata = file.metadata()?;
         let identity = (metadata.dev(), metadata.ino());
-        if let Some(known) = mapped.iter().find(|beacon| beacon.file == identity) {
-            return Ok(*known);
+        let known = |mapped: &[Beacon]| mapped.iter().find(|beacon| beacon.file == identity).copied();
+        let mapped = || MAPPED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known(&mapped()) {
+            return Ok(known);
         }
+        // Not under the lock: the file system may hang, and nginx may fork meanwhile.
         if metadata.len() < SIZE {
             // Written, so that it has its place on the disk: a store into a hole of a full one would end the process.
             // Behind the counter, which others may use already.
             file.write_all_at(&[0; 4], SIZE - 4)?;
         }
         let beacon = Beacon { counter: counter_in(file)?, file: identity };
+        let mut mapped = mapped();
+        if let Some(known) = known(&mapped) {
+            // Another thread was quicker. This mapping is of the same memory, and a page of addresses is all it takes.
+            return Ok(known);
+        }
         mapped.push(beacon);
         Ok(beacon)
     }

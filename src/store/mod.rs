@@ -92,6 +92,11 @@ impl Store {
 
     /// All entities as they are now.
     pub fn read(&self) -> Result<Snapshot> {
+        self.read_within(PATIENCE)
+    }
+
+    /// `read` that waits no longer than `patience` for a writer at work, who may have been stopped.
+    pub fn read_within(&self, patience: Duration) -> Result<Snapshot> {
         for _ in 0..READS {
             let mark = self.beacon.now();
             if !is_steady(mark) {
@@ -102,7 +107,7 @@ impl Store {
                 return Ok(Snapshot { vaults, mark });
             }
         }
-        let _lock = self.lock(File::try_lock_shared)?;
+        let _lock = self.lock(File::try_lock_shared, patience)?;
         // Nobody is at work, whatever it shows.
         let mark = self.beacon.now();
         Ok(Snapshot { vaults: self.load()?, mark })
@@ -110,7 +115,7 @@ impl Store {
 
     /// Changes the entities. Once this returns, the change is on the disk, and all processes know of it.
     pub fn change<T>(&self, edit: impl FnOnce(&mut Vec<Record>) -> Edit<T>) -> Result<T> {
-        let _lock = self.lock(File::try_lock)?;
+        let _lock = self.lock(File::try_lock, PATIENCE)?;
         let mut vaults = self.load()?;
         let outcome = match edit(&mut vaults) {
             Edit::Unchanged(outcome) => return Ok(outcome),
@@ -186,10 +191,10 @@ impl Store {
 
     /// Waits for a lock, which ends with the returned file. A process that is stopped while it has it must not hold up
     /// ours for ever, so this asks again and again.
-    fn lock(&self, lock: fn(&File) -> std::result::Result<(), TryLockError>) -> Result<File> {
+    fn lock(&self, lock: fn(&File) -> std::result::Result<(), TryLockError>, patience: Duration) -> Result<File> {
         let failed = |err: &io::Error| unusable(&self.folder, "can't be locked", err);
         let file = create(&self.folder, LOCK).map_err(|err| failed(&err))?;
-        let (deadline, mut pause) = (Instant::now() + PATIENCE, PAUSES.0);
+        let (deadline, mut pause) = (Instant::now() + patience, PAUSES.0);
         loop {
             match lock(&file) {
                 Ok(()) => return Ok(file),
@@ -198,7 +203,7 @@ impl Store {
                     let text = format!(
                         "vault_data_dir {} has been locked by another process for {} s: try again later",
                         shown(&self.folder),
-                        PATIENCE.as_secs()
+                        patience.as_secs_f64()
                     );
                     return Err(Error::new(Kind::Timeout, text));
                 }

@@ -41,11 +41,12 @@ function _M.moved()
   return (beacon[0] - seen) * 0x100000000 + (generation[0] - copied)
 end
 
--- Notes that the entities are those that were read last.
+-- Notes that the entities are those that were read last. Where their folder could be opened late, the counter has another
+-- place than before.
 function _M.saw()
-  local now = native.seen[0]
-  if now ~= seen or not is_settled then
-    is_settled, beacon, seen = true, native.beacon[0], now
+  local place, now = native.beacon[0], native.seen[0]
+  if now ~= seen or place ~= beacon or not is_settled then
+    is_settled, beacon, seen = true, place, now
   end
 end
 

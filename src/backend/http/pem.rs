@@ -76,6 +76,10 @@ impl Source {
         Some(Stamp { file: (found.dev(), found.ino()), size: found.size(), changed })
     }
 
+    pub fn option(&self) -> &'static str {
+        self.option
+    }
+
     pub fn path(&self) -> Option<&OsStr> {
         match &self.holder {
             Holder::Text(_) => None,

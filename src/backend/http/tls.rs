@@ -13,7 +13,7 @@ use super::roots::{self, Locations};
 use super::verify::{Anyone, Pinned};
 use super::{Pem, Transport};
 use crate::backend::News;
-use crate::backend::file;
+use crate::backend::file::{self, Flaw};
 use crate::error::{Error, Kind, Result};
 
 /// How often new connections may have the files looked at.
@@ -37,6 +37,8 @@ struct Identity {
 /// What TLS is configured from, and the configuration that was made of it.
 pub(super) struct Tls {
     label: String,
+    /// What a connection may take in all.
+    timeout: Duration,
     trust: Trust,
     identity: Option<Identity>,
     versions: &'static [&'static SupportedProtocolVersion],
@@ -51,8 +53,10 @@ struct Made {
     looked: Instant,
     /// What is wrong with what the files hold now.
     flaw: Option<String>,
-    /// Whether anybody was told of that, or of its end.
-    is_told: bool,
+    /// That they can't be looked at at the moment.
+    hang: Option<String>,
+    /// What was last told of these.
+    told: Option<String>,
 }
 
 impl Tls {
@@ -84,6 +88,7 @@ impl Tls {
         };
         Self {
             label: transport.label.clone(),
+            timeout: transport.timeout,
             trust,
             identity,
             versions: if transport.tls_1_3 { NEWEST } else { rustls::DEFAULT_VERSIONS },
@@ -112,13 +117,30 @@ impl Tls {
             return Ok(config);
         }
         let before = self.made().as_ref().map(|made| made.config.clone());
-        let patience = if before.is_some() { file::PATIENCE_FOR_RENEWAL } else { file::PATIENCE };
+        let patience = if before.is_some() { file::patience_for_renewal(self.timeout) } else { file::PATIENCE };
         let this = Arc::clone(&self);
         match (file::on_a_thread(&self.places(), patience, move || this.renew()).await, before) {
             (Ok(made), _) => made,
             // What was read of files that don't answer serves on.
-            (Err(_), Some(config)) => Ok(config),
+            (Err(flaw), Some(config)) => {
+                self.note_hang(flaw);
+                Ok(config)
+            }
             (Err(flaw), None) => Err(refusal(&self.label, format!("a file with certificates {flaw}"))),
+        }
+    }
+
+    fn note_hang(&self, flaw: Flaw) {
+        let mut options: Vec<_> = self.sources().filter(|source| source.path().is_some()).map(Source::option).collect();
+        options.dedup();
+        let what = match options.as_slice() {
+            [] => "the system's roots".to_owned(),
+            [option] => format!("the file of `{option}`"),
+            several => format!("one of the files of `{}`", several.join("`, `")),
+        };
+        if let Some(made) = self.made().as_mut() {
+            // Later attempts are refused because of the first one.
+            made.hang.get_or_insert_with(|| format!("{what} {flaw}"));
         }
     }
 
@@ -144,7 +166,7 @@ impl Tls {
         if let Some(made) = self.made().as_mut()
             && made.of == stamps
         {
-            made.looked = Instant::now();
+            (made.looked, made.hang) = (Instant::now(), None);
             return Ok(made.config.clone());
         }
         let config = self.make();
@@ -155,28 +177,26 @@ impl Tls {
             (Err(reason), Some(made)) => (made.config.clone(), Some(reason)),
             (Err(reason), None) => return Err(refusal(&self.label, reason)),
         };
-        let is_told = match (before, &flaw) {
-            (None, _) => true,
-            (Some(before), flaw) if before.flaw == *flaw => before.is_told,
-            (Some(_), Some(_)) => false,
-            // The end of what nobody heard of is no news.
-            (Some(before), None) => !before.is_told,
-        };
-        *made = Some(Made { config: config.clone(), of: stamps, looked: Instant::now(), flaw, is_told });
+        let told = made.as_mut().and_then(|before| before.told.take());
+        *made = Some(Made { config: config.clone(), of: stamps, looked: Instant::now(), flaw, hang: None, told });
         Ok(config)
     }
 
     /// What has come to light since this was last asked, if anything has.
     pub fn news(&self) -> Option<News> {
         let mut made = self.made();
-        let made = made.as_mut().filter(|made| !made.is_told)?;
-        made.is_told = true;
-        let label = &self.label;
-        Some(match &made.flaw {
-            Some(flaw) => {
+        let made = made.as_mut()?;
+        let trouble = made.hang.as_ref().or(made.flaw.as_ref());
+        if made.told.as_ref() == trouble {
+            return None;
+        }
+        let (label, before) = (&self.label, made.told.take());
+        made.told = trouble.cloned();
+        Some(match (trouble, before) {
+            (Some(flaw), _) => {
                 News { is_over: false, text: format!("{label}: {flaw} (new connections use what was there before)") }
             }
-            None => News { is_over: true, text: format!("{label}: the changed certificates can be used again") },
+            (None, _) => News { is_over: true, text: format!("{label}: the changed certificates can be used again") },
         })
     }
 

@@ -9,13 +9,15 @@ mod value;
 mod yaml;
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Others;
 use super::entity::{Entity, read as read_entity};
 use crate::backend::Descriptor;
+use crate::backend::file::{self, Flaw as FileFlaw};
 use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::pool::{self, Refusal};
 use crate::redact;
 pub use tree::{Flaw, Id, Kind, Tree};
 pub use value::{entity, read as value};
@@ -84,17 +86,24 @@ pub struct Reading<'a> {
     pub others: &'a Others,
 }
 
-/// Reads all entities of a file. Called at load, never while requests are served: it blocks. An error here is the whole
-/// file's.
-pub fn read(reading: Reading<'_>) -> Result<Entities> {
-    let (path, wrong) = (reading.path, |what: String| reading.wrong(&what));
-    let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_string(&mut text));
-    read.map_err(|err| wrong(format!("can't be read ({err})")))?;
-    if text.len() as u64 > LIMIT {
-        return Err(wrong(format!("is larger than {LIMIT} bytes")));
-    }
-    reading.entities_of(&text)
+/// Reads all entities of a file, which has `patience` to come. Called at load, never while requests are served: it blocks. An
+/// error here is the whole file's.
+pub fn read(reading: Reading<'_>, patience: Duration) -> Result<Entities> {
+    let owned = PathBuf::from(reading.path);
+    // Even to open it may hang, and nginx must start or say why it doesn't.
+    let read = pool::files().wait(reading.path.as_bytes(), patience, move || file::read(&owned, LIMIT));
+    let why = match read {
+        Ok(Ok((bytes, _))) => match std::str::from_utf8(&bytes) {
+            Ok(text) => return reading.entities_of(text),
+            Err(_) => "(it is no UTF-8 text)".to_owned(),
+        },
+        Ok(Err(FileFlaw::TooLarge)) => return Err(reading.wrong(&format!("is larger than {LIMIT} bytes"))),
+        Ok(Err(FileFlaw::Missing)) => "(No such file or directory)".to_owned(),
+        Ok(Err(FileFlaw::NotRegular)) => "(it is a directory, a pipe or the like: give a regular file)".to_owned(),
+        Ok(Err(flaw)) => format!("(it {flaw})"),
+        Err(refusal) => return Err(reading.out_of_reach(patience, refusal)),
+    };
+    Err(reading.wrong(&format!("can't be read {why}")))
 }
 
 /// `read` for a text, where there are no strategies of others but Kong's own.
@@ -103,6 +112,16 @@ pub fn of_text(path: &str, text: &str, backends: &[&'static Descriptor]) -> Resu
 }
 
 impl Reading<'_> {
+    /// Why the file can't be read, where nobody may ask its file system any more.
+    fn out_of_reach(&self, patience: Duration, refusal: Refusal) -> Error {
+        let why = match refusal {
+            Refusal::Hangs => format!("within {} s: its file system does not answer", patience.as_secs_f64()),
+            refusal => format!("({refusal})"),
+        };
+        let path = redact::likely_path(Path::new(self.path));
+        Error::new(ErrorKind::Config, format!("{} {path}: can't be read {why}", self.key))
+    }
+
     /// What is wrong with the file.
     fn wrong(&self, what: &str) -> Error {
         let path = redact::own_path(Path::new(self.path));

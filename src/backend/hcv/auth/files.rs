@@ -24,8 +24,8 @@ pub struct Stamp {
 
 impl Stamp {
     /// The stamp of a file whose last content can stand in; `None` where there is no file. Fails where that can't be told.
-    pub async fn of(path: &Path) -> Result<Option<Self>, Flaw> {
-        match file::status(path, file::PATIENCE_FOR_RENEWAL).await {
+    pub async fn of(path: &Path, patience: Duration) -> Result<Option<Self>, Flaw> {
+        match file::status(path, patience).await {
             Ok(status) => Ok(Some(Self::from(&status))),
             Err(flaw @ (Flaw::Hangs | Flaw::Busy(_))) => Err(flaw),
             Err(_) => Ok(None),

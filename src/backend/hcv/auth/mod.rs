@@ -92,7 +92,7 @@ impl Auth {
             return Ok(Auth::Session(Session::new(Way::Method(method), means)));
         }
         if let Some(path) = methods::text(means.settings, "token_file") {
-            return Ok(Auth::Sink(Sink::new(&means.api.label, path)));
+            return Ok(Auth::Sink(Sink::new(&means.api.label, path, means.timeout)));
         }
         let fixed = Fixed::new(means.settings, &means.api.label)?;
         // In init it is used once, and whoever comes after looks after it.

@@ -1,7 +1,7 @@
 //! `token`: one that the operator gives, as it is or in a file that an agent rewrites.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::http::HeaderValue;
 use tokio::sync::Mutex;
@@ -38,6 +38,8 @@ impl Fixed {
 pub struct Sink {
     label: String,
     path: PathBuf,
+    /// For how long the file is waited for where its last token can stand in.
+    patience: Duration,
     known: Mutex<Known>,
 }
 
@@ -51,8 +53,10 @@ struct Known {
 }
 
 impl Sink {
-    pub fn new(label: &str, path: &str) -> Self {
-        Self { label: label.to_owned(), path: PathBuf::from(path), known: Mutex::default() }
+    /// For somebody who has `timeout` for a fetch.
+    pub fn new(label: &str, path: &str, timeout: Duration) -> Self {
+        let patience = file::patience_for_renewal(timeout);
+        Self { label: label.to_owned(), path: PathBuf::from(path), patience, known: Mutex::default() }
     }
 
     /// The token that is in the file now: its status is asked each time, its content where that changed. Where the file
@@ -65,7 +69,7 @@ impl Sink {
         } else if known.looked.is_none_or(|looked| looked < asked) {
             // Those who waited meanwhile need not look again.
             known.looked = Some(Instant::now());
-            match Stamp::of(&self.path).await {
+            match Stamp::of(&self.path, self.patience).await {
                 Ok(stamp) if stamp != known.stamp => self.read(&mut known).await?,
                 _ => {}
             }
@@ -84,7 +88,7 @@ impl Sink {
     }
 
     async fn read(&self, known: &mut Known) -> Result<()> {
-        let patience = if known.token.is_some() { file::PATIENCE_FOR_RENEWAL } else { file::PATIENCE };
+        let patience = if known.token.is_some() { self.patience } else { file::PATIENCE };
         let read = files::read_within(&self.path, patience).await.and_then(|(text, stamp)| {
             let token = sensitive(text.as_bytes());
             let what = "holds no token, which is printable ASCII without spaces: have the agent write it as it is";
@@ -107,12 +111,12 @@ impl Sink {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::pool;
     use crate::secret::Secret;
     use crate::settings::Value;
+
+    const TIMEOUT: Duration = Duration::from_secs(5);
 
     fn fixed(token: &str) -> Result<Fixed> {
         let mut settings = Settings::default();
@@ -132,7 +136,7 @@ mod tests {
     async fn a_file_is_read_again_when_it_changes_and_its_old_token_serves_while_it_is_away() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sink");
-        let sink = Sink::new("hcv vault (mine)", path.to_str().unwrap());
+        let sink = Sink::new("hcv vault (mine)", path.to_str().unwrap(), TIMEOUT);
         assert!(sink.pass().await.unwrap_err().to_string().contains("`token_file` "));
         std::fs::write(&path, "hvs.one\n").unwrap();
         let one = sink.pass().await.unwrap();
@@ -152,7 +156,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, other) = (directory.path().join("sink"), directory.path().join("other"));
         let key = path.as_os_str().as_encoded_bytes();
-        let sink = Sink::new("hcv vault (mine)", path.to_str().unwrap());
+        let sink = Sink::new("hcv vault (mine)", path.to_str().unwrap(), TIMEOUT);
         std::fs::write(&path, "hvs.one").unwrap();
         assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.one"));
         // As a file system that hangs, and somebody whose time was over.
@@ -163,10 +167,10 @@ mod tests {
         std::fs::write(&other, "hvs.other").unwrap();
         for _ in 0..40 {
             assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.one"));
-            let sink = Sink::new("hcv vault (other)", other.to_str().unwrap());
+            let sink = Sink::new("hcv vault (other)", other.to_str().unwrap(), TIMEOUT);
             assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.other"));
         }
-        let unread = Sink::new("hcv vault (third)", path.to_str().unwrap()).pass().await.unwrap_err();
+        let unread = Sink::new("hcv vault (third)", path.to_str().unwrap(), TIMEOUT).pass().await.unwrap_err();
         assert!(unread.to_string().contains("its file system does not answer"), "{unread}");
         drop(end);
         while sink.pass().await.unwrap().token != sensitive(b"hvs.second") {
