@@ -323,6 +323,28 @@ describe("in Kong,", function()
       assert.equal(1, vault:count "/v1/meanwhile/x")
     end)
 
+    it("hands over with Kong's own look-up, as Kong looks the credentials of vault entities up meanwhile", function()
+      local server = start("kongs_get = kong.vault.get\n" .. LOAD, { init_worker = WORKER })
+      assert.same(
+        { true, "{vault://mine/x/value}" },
+        server:eval [[
+        local seen = {}
+        kong.db.plugins = { each = function()
+          local rows = { { config = { ["$refs"] = { key = "{vault://mine/x/value}" } } } }
+          return function() return table.remove(rows) end
+        end }
+        handler:configure({ { pdk = "off" } })
+        kong.vault.warmup = function(refs)
+          seen[1], seen[2] = kong.vault.get == kongs_get, refs[1]
+        end
+        -- The functions that are handed over to are those that were there when ours came.
+        handler:configure(nil)
+        handler:configure({ { pdk = "off" } })
+        return seen
+      ]]
+      )
+    end)
+
     it("gives them back under calls that wait", function()
       local server = serving()
       assert.same(
