@@ -312,6 +312,37 @@ describe("in Kong,", function()
       )
     end)
 
+    it("has each worker's Kong look up itself what it is to serve, and keeps what it had where that fails", function()
+      local server = serving({ http = "lua_shared_dict kong_secrets 1m;" })
+      assert.same(
+        { true, "kept", "theirs", "get {vault://custom/x}" },
+        server:eval [[
+        local dict, hash = ngx.shared.kong_secrets, ("h"):rep(22) .. "."
+        local found, lost, custom = "{vault://hcv/shared/value}", "{vault://hcv/lost/value}", "{vault://custom/x}"
+        dict:set(hash .. found, "of before", 100)
+        dict:set(hash .. lost, "kept", 100)
+        dict:set(hash .. custom, "theirs", 100)
+        local refs = { { config = { ["$refs"] = { found, lost }, deeper = { ["$refs"] = { a = { custom } } } } } }
+        kong.db.plugins = { each = function() return function() return table.remove(refs) end end }
+        local had_none
+        kong.finds = setmetatable({}, { __index = function(_, reference)
+          if reference == found then
+            had_none = dict:get(hash .. found) == nil
+            return "new"
+          end
+        end })
+        handler:configure({ { pdk = "off" } })
+        local left = dict:ttl(hash .. lost)
+        assert(left > 90 and left <= 100)
+        local calls = {}
+        for _, call in ipairs(kong.calls) do
+          calls[call] = call
+        end
+        return { had_none, dict:get(hash .. lost), dict:get(hash .. custom), calls["get " .. custom] }
+      ]]
+      )
+    end)
+
     it("reads entities when it takes them again: nobody told of what was replaced meanwhile", function()
       local server = serving()
       server:eval [[
@@ -333,12 +364,9 @@ describe("in Kong,", function()
           local rows = { { config = { ["$refs"] = { key = "{vault://mine/x/value}" } } } }
           return function() return table.remove(rows) end
         end }
-        handler:configure({ { pdk = "off" } })
-        kong.vault.warmup = function(refs)
-          seen[1], seen[2] = kong.vault.get == kongs_get, refs[1]
-        end
-        -- The functions that are handed over to are those that were there when ours came.
-        handler:configure(nil)
+        kong.finds = setmetatable({}, { __index = function(_, reference)
+          seen[1], seen[2] = kong.vault.get == kongs_get, reference
+        end })
         handler:configure({ { pdk = "off" } })
         return seen
       ]]

@@ -137,7 +137,7 @@ describe("in Kong,", function()
           local name, spec = next(field)
           local refusal
           if spec.custom_validator then
-            refusal = { select(2, spec.custom_validator("a b\n")) }
+            refusal = { select(2, spec.custom_validator("a b\n")), (spec.custom_validator "") or false }
             spec.custom_validator = nil
           end
           found[backend .. "." .. name] = { spec = spec, refusal = refusal }
@@ -153,7 +153,11 @@ describe("in Kong,", function()
       assert.same({ true, nil }, { spec.encrypted, spec.referenceable }, name)
     end
     assert.is_nil(fields["hcv.host"].spec.encrypted)
-    assert.same({ "has to be printable ASCII without spaces" }, token.refusal)
+    assert.same({ "has to be printable ASCII without spaces", true }, token.refusal)
+    -- What can't be a reference isn't empty because of one.
+    assert.is_false(fields["hcv.host"].refusal[2] or fields["hcv.mount"].refusal[2])
+    -- With `ttl` beside it, Kong's own functions read no newer value for both together.
+    assert.is_nil(fields["hcv.resurrect_ttl"].spec.default)
     assert.same({ "integer", 8200, { 1, 65535 } }, { port.type, port.default, port.between })
     assert.same({ "v1", "v2" }, fields["hcv.kv"].spec.one_of)
     assert.same({ "boolean", true }, { fields["aws.ssl_verify"].spec.type, fields["aws.ssl_verify"].spec.default })
@@ -166,14 +170,19 @@ describe("in Kong,", function()
       assert.is_string(field.spec.description, name)
     end
     assert.same(
-      { if_match = { eq = "approle" }, then_match = { required = true } },
+      {
+        approle_role_id = { if_match = { eq = "approle" }, then_match = { required = true } },
+        kube_role = { if_match = { eq = "kubernetes" }, then_match = { required = true, len_min = 1 } },
+      },
       server:eval [[
+        local found = {}
         for _, check in ipairs(require("kong.vaults.hcv.schema").fields[1].config.entity_checks) do
           local it = check.conditional
-          if it and it.if_field == "auth_method" and it.then_field == "approle_role_id" then
-            return { if_match = it.if_match, then_match = it.then_match }
+          if it and it.if_field == "auth_method" and (it.then_field == "approle_role_id" or it.then_field == "kube_role") then
+            found[it.then_field] = { if_match = it.if_match, then_match = it.then_match }
           end
         end
+        return found
       ]]
     )
   end)

@@ -25,13 +25,20 @@ local function is_shown(key)
   return not (is_hidden and is_hidden(key:sub(HASH + 2)))
 end
 
+local function dictionary()
+  return ngx and ngx.shared and ngx.shared.kong_secrets
+end
+
+-- The dictionary's own `get_keys`.
+local get_keys
+
 --- Once for each VM.
 function _M.guard()
-  local dict = ngx and ngx.shared and ngx.shared.kong_secrets
+  local dict = dictionary()
   if not dict or rawget(dict, "get_keys") then
     return
   end
-  local get_keys = dict.get_keys
+  get_keys = dict.get_keys
   rawset(dict, "get_keys", function(self, count)
     local keys = {}
     for _, key in ipairs(get_keys(self, count)) do
@@ -41,6 +48,36 @@ function _M.guard()
     end
     return keys
   end)
+end
+
+--- The keys of Kong's own entries: lists, by reference.
+function _M.by_reference()
+  local found = {}
+  for _, key in ipairs(get_keys and get_keys(dictionary(), 0) or {}) do
+    if key:sub(1, #OURS) ~= OURS then
+      local reference = key:sub(HASH + 2)
+      found[reference] = found[reference] or {}
+      table.insert(found[reference], key)
+    end
+  end
+  return found
+end
+
+--- Takes entries out of the dictionary. Returns a function that puts them back, for the time that they had left.
+function _M.take(keys)
+  local dict, taken = dictionary(), {}
+  for _, key in ipairs(keys) do
+    local value, left = dict:get(key), dict:ttl(key)
+    if value ~= nil then
+      taken[#taken + 1] = { key, value, left or 0 }
+      dict:delete(key)
+    end
+  end
+  return function()
+    for _, entry in ipairs(taken) do
+      dict:set(unpack(entry))
+    end
+  end
 end
 
 return _M

@@ -5,6 +5,7 @@ local capabilities = require "kong.vault.gateway.capabilities"
 local certificates = require "kong.vault.certificates"
 local entities = require "kong.vault.entities"
 local front = require "kong.vault.front"
+local hand_over = require "kong.vault.gateway.hand_over"
 local kongs_keys = require "kong.vault.kongs_keys"
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
@@ -235,29 +236,6 @@ function _M.start()
   end
 end
 
--- Entities that hold references.
-local HOLDERS = { "plugins", "certificates", "keys" }
-
--- What entities refer to Kong's own functions have not looked up while ours did, and `update` never does.
-local function hand_over(kong, own)
-  local function warm(refs)
-    if own.warmup then
-      return own.warmup(refs)
-    end
-    for _, reference in ipairs(walk.references(refs)) do
-      own.get(reference)
-    end
-  end
-  for _, name in ipairs(HOLDERS) do
-    local dao = kong.db and kong.db[name]
-    if dao then
-      for entity in dao:each(nil, { workspace = ngx.null }) do
-        warm(walk.refs(entity or {}))
-      end
-    end
-  end
-end
-
 --- Gives Kong's own functions back. Phases: those that may wait, and init_worker.
 function _M.uninstall(kong)
   local own = originals
@@ -266,7 +244,9 @@ function _M.uninstall(kong)
   end
   -- Reading vault entities has Kong look their credentials up: as its own function does, which shows any variable.
   kong.vault.get = own.get
-  hand_over(kong, own)
+  hand_over.run(kong, own, function(reference)
+    return not is_foreign(reference)
+  end)
   -- Meanwhile another call may have done it.
   if originals ~= own then
     return

@@ -36,8 +36,14 @@ _M.library = load
 -- Kong's schema type of an option's type.
 local TYPES = { text = "string", boolean = "boolean", integer = "integer", seconds = "number", list = "array" }
 
+-- Kong's own functions keep a value in a worker for `ttl` and `resurrect_ttl` together where both are set, and read no newer
+-- one meanwhile: to them the library's default would be for ever.
+local UNSET = { resurrect_ttl = true }
+
 local function default(opt)
-  if opt.type == "boolean" then
+  if UNSET[opt.name] then
+    return nil
+  elseif opt.type == "boolean" then
     return opt.default and opt.default == "true"
   elseif opt.type == "integer" or opt.type == "seconds" then
     return tonumber(opt.default)
@@ -69,7 +75,7 @@ local function field(backend, opt)
   if opt.type == "text" and not opt.one_of then
     spec.len_min = 0
     spec.custom_validator = function(value)
-      if value == "" then
+      if value == "" and opt.sensitive then
         return true
       end
       local refusal = native.refusal(backend, opt.name, value)
@@ -103,13 +109,19 @@ end
 -- Kong's checks between fields: what one makes necessary. `spelt`: other names of options, by option, where those are fields
 -- of their own: what is necessary may stand under any of them.
 local function checks(backend, spelt)
-  local list = {}
+  local list, options = {}, {}
+  for _, opt in ipairs(native.options(backend)) do
+    options[opt.name] = opt
+  end
   local function add(need, all, any)
     -- What has no value of its own to be compared with only has to be set.
     local match = need.value and { eq = need.value } or { required = true }
     if #any == 0 then
+      -- To the library an empty text is none.
+      local needed =
+        { required = true, len_min = TYPES[options[all].type] == "string" and not options[all].sensitive and 1 or nil }
       list[#list + 1] = {
-        conditional = { if_field = need.option, if_match = match, then_field = all, then_match = { required = true } },
+        conditional = { if_field = need.option, if_match = match, then_field = all, then_match = needed },
       }
     else
       list[#list + 1] = {

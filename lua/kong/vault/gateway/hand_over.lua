@@ -1,0 +1,48 @@
+-- What Kong's own functions need before they serve again: Kong's `update` only reads what has been looked up.
+
+local kongs_keys = require "kong.vault.kongs_keys"
+local walk = require "kong.vault.walk"
+
+local ngx = ngx
+
+local _M = {}
+
+-- Entities that hold references.
+local HOLDERS = { "plugins", "certificates", "keys" }
+
+-- All references of Kong's entities.
+local function references_of(kong)
+  local refs = {}
+  for _, name in ipairs(HOLDERS) do
+    local dao = kong.db and kong.db[name]
+    if dao then
+      for entity in dao:each(nil, { workspace = ngx.null }) do
+        refs[#refs + 1] = walk.refs(entity or {})
+      end
+    end
+  end
+  return walk.references(refs)
+end
+
+-- Kong's `get` keeps in the worker what it has fetched itself, but not what it finds in the dictionary when that is past its
+-- time, as it is after a while in which we renewed values and Kong didn't. For each request it would work the entry's key
+-- out then, in a buffer that another request may take over half way. So each worker has Kong fetch.
+local function fetch(own, reference, keys)
+  local put_back = kongs_keys.take(keys or {})
+  local value = own.get(reference)
+  if value == nil then
+    put_back()
+  end
+end
+
+--- Has Kong's own functions look up what Kong's entities refer to. `own`: Kong's functions; `is_ours`: whether a reference is
+--- one that we have renewed. Phases: those that may wait, and init_worker, where Kong puts look-ups off.
+function _M.run(kong, own, is_ours)
+  local references = references_of(kong)
+  local keys = ngx.get_phase() == "init_worker" and {} or kongs_keys.by_reference()
+  for _, reference in ipairs(references) do
+    fetch(own, reference, is_ours(reference) and keys[reference])
+  end
+end
+
+return _M
