@@ -166,7 +166,9 @@ describe("in Kong,", function()
         kong.vault.flush()
       ]]
       assert.equal("value of x", (server:value "{vault://new/x/value}"))
-      assert.equal(1, vault:count "/v1/newer/x")
+      wait.eventually("the changed entity is asked", function()
+        return vault:count "/v1/newer/x" == 1
+      end)
       assert.equal("flush", server:eval "return kong.calls[#kong.calls]")
     end)
 
