@@ -129,6 +129,23 @@ fn without_a_ttl_and_with_one_of_0_a_value_is_fetched_once() {
 }
 
 #[test]
+fn a_strategy_of_kongs_is_given_a_new_value_each_time() {
+    let worker = Worker::new(&[]);
+    let settings = Arc::clone(&worker.resolver.plan(b"{vault://puppet/a}").unwrap().origin.settings);
+    for (index, resource) in ["a", "a", "b;c/d@e", "a", "b;c/d@e"].into_iter().enumerate() {
+        let options = ["0", "60"].map(|ttl| BTreeMap::from([("stage", settings.text("stage").unwrap()), ("ttl", ttl)]));
+        let options =
+            options[index % 2].iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let asked = worker.asked(resource);
+        let reference =
+            worker.resolver.reference_of_strategy(BACKENDS[0], &options, resource.as_bytes(), None, true).unwrap();
+        let answer = worker.resolver.fetch_blocking(&[reference]).pop().unwrap().unwrap();
+        assert!(answer.as_str().unwrap().contains(resource), "{resource}");
+        assert_eq!(worker.asked(resource), asked + 1, "{resource}");
+    }
+}
+
+#[test]
 fn an_outage_costs_those_nothing_who_have_a_value_and_is_probed_in_the_background() {
     let options = [("vault_puppet_ttl", "0.1"), ("vault_breaker_interval", "0.2")];
     let worker = Worker::new(&options);

@@ -22,6 +22,9 @@ use crate::settings::{Sealed, Settings, Value, hash_once};
 /// How many configurations of Kong's strategies are known at a time; references can make new ones.
 const STRATEGIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
+/// How long a value is fresh that is wanted anew each time: 0 would be for ever.
+const AT_ONCE: Duration = Duration::from_nanos(1);
+
 /// One vault that references can name: a backend by its own name, or an entity by its prefix.
 #[derive(Debug)]
 pub struct Vault {
@@ -182,7 +185,8 @@ impl Vaults {
         if !trusted && !self.has_one_at(backend, &settings) {
             return Err(wrong::not_named(backend));
         }
-        for name in ["ttl", "neg_ttl", "resurrect_ttl"] {
+        settings.set("ttl", Value::Seconds(AT_ONCE));
+        for name in ["neg_ttl", "resurrect_ttl"] {
             settings.set(name, Value::Seconds(Duration::ZERO));
         }
         settings.unset("base64_decode");
