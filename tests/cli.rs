@@ -81,12 +81,44 @@ fn no_value_is_status_1_and_says_why_on_standard_error() {
     fails(&get("env/test", &[("KONG_VAULTS", "off"), ("TEST", "hunter2")]), 1, "could not find vault (env)");
     fails(&get("env/test?ttl=soon", &[("TEST", "hunter2")]), 1, "option ttl of the env vault, set by the reference");
     fails(&get("{vault://env/}", &[]), 1, "Error: reference url has empty path [{vault://env/}]\n");
-    fails(&get("{vault://env/test", &[]), 1, "Error: not a reference [{vault://env/test]\n");
-    fails(&get("", &[]), 1, "not a reference");
+    fails(&get("{vault://env/test", &[]), 1, "Error: not a reference [{vault://env/test]; write it");
+    fails(&get("", &[]), 1, "reference url is missing host [{vault://}]");
     fails(&get("hcv/a/b", &[("KONG_VAULT_HCV_TOKN", "hunter2")]), 1, "KONG_VAULT_HCV_TOKN (did you mean token?)");
     fails(&get("env/test", &[("KONG_VAULT_CACHE_SIZE", "no")]), 1, "Error: value \"no\" of option vault_cache_size");
     let reference = OsStr::from_bytes(b"env/\xff");
     fails(&run(&[OsStr::new("get"), reference], &[("A", "a")]), 1, "utf-8");
+}
+
+#[test]
+fn the_braces_of_a_reference_are_put_or_asked_for() {
+    let get = |reference: &str| run(&["get", reference], &[("TEST", "value"), ("TEST_JSON", r#"{"a":"value"}"#)]);
+    for reference in
+        ["env/test", "vault://env/test", "{vault://env/test}", "vault://env/test?prefix=", "vault://env/test-json/a"]
+    {
+        prints(&get(reference), b"value\n");
+    }
+    for reference in ["{vault://env/test", "vault://env/test}", "{env/test}", "{vault:/env/test}", "env/test}"] {
+        let failed = get(reference);
+        fails(&failed, 1, "not a reference");
+        fails(&failed, 1, "write it in both braces, as {vault://env/name}, or without any");
+    }
+    for (reference, why) in [
+        ("vault://", "reference url is missing host [{vault://}]"),
+        ("/a", "reference url is missing host [{vault:///a}]"),
+        ("vault://env", "reference url is missing path [{vault://env}]"),
+    ] {
+        fails(&get(reference), 1, why);
+    }
+    // What was taken for a field may be a part of the name.
+    for reference in ["env/prod/db-password", "env/test/db-password", "env/test-json/db-password"] {
+        fails(&get(reference), 1, "for the whole secret, end it with a slash");
+    }
+    let absent = get("env/absent");
+    fails(&absent, 1, "no environment variable ABSENT");
+    assert!(!absent.stderr.contains("slash"), "{absent:?}");
+    let doctor = run(&["doctor", "vault://env/prod/db-password"], &[("TEST", "value")]);
+    let text = String::from_utf8(doctor.stdout).unwrap();
+    assert!(doctor.status == Some(1) && text.contains("for the whole secret, end it with a slash"), "{text}");
 }
 
 #[test]

@@ -25,12 +25,144 @@ fn errors_quote_the_reference() {
         ("{vault://env/a#+1}", "reference url has invalid version [{vault://env/a#+1}]"),
         ("{vault://env/a#0x1}", "reference url has invalid version [{vault://env/a#0x1}]"),
         ("{vault://env/a#4294967296}", "reference url has invalid version [{vault://env/a#4294967296}]"),
-        ("{vault:///a}", "not a reference [{vault:///a}]"),
+        ("{vault:///a}", "reference url is missing host [{vault:///a}]"),
         ("{vault:/x/y}", "not a reference [{vault:/x/y}]"),
         ("{vault://env/a", "not a reference [{vault://env/a]"),
         ("", "not a reference []"),
     ] {
         assert_eq!(refused(text), expected);
+    }
+}
+
+/// What `parse_reference` of Kong 3.9.1 makes of each, run with the URL parser that it has, luasocket 3.0-rc1; the first rows are
+/// those of its own spec, `spec/01-unit/23-vaults_spec.lua` (Apache-2.0, © Kong Inc.). Name, resource, key and version, or
+/// the error's beginning.
+type Row = (&'static str, Result<(&'static str, &'static str, Option<&'static str>, Option<u32>), &'static str>);
+
+#[rustfmt::skip]
+const KONG: &[Row] = &[
+    ("{vault://env/test}", Ok(("env", "test", None, None))),
+    ("{vault://env}", Err("reference url is missing path")),
+    ("{vault://env/}", Err("reference url has empty path")),
+    ("{vault://env/////}", Err("reference url has invalid path")),
+    ("{vault://env/test-secret/test-key}", Ok(("env", "test-secret", Some("test-key"), None))),
+    ("{vault://env/test%3Asecret/test%3Akey}", Ok(("env", "test:secret", Some("test:key"), None))),
+    ("{vault://env//////test-secret//////test-key}", Ok(("env", "test-secret", Some("test-key"), None))),
+    ("{vault://env/test-secret/test-key/}", Ok(("env", "test-secret/test-key", None, None))),
+    ("{vault://env//////test-secret//////test-key//////}", Ok(("env", "test-secret/test-key", None, None))),
+    ("{vault://env/test?opt1=val1&opt2=val2}", Ok(("env", "test", None, None))),
+    ("{vault://env/test#1}", Ok(("env", "test", None, Some(1)))),
+    ("{vault://;/xx-x}", Ok((";", "xx-x", None, None))),
+    ("{vault://x/x}", Ok(("x", "x", None, None))),
+    ("{vault://}", Err("reference url is missing host")),
+    ("{vault:///a}", Err("reference url is missing host")),
+    ("{vault:///a/b}", Err("reference url is missing host")),
+    ("{vault:////}", Err("reference url is missing host")),
+    ("{vault:///env/a}", Err("reference url is missing host")),
+    ("{vault://#1}", Err("reference url is missing host")),
+    ("{vault://#x}", Err("reference url is missing host")),
+    ("{vault://user@/a}", Err("reference url is missing host")),
+    ("{vault://:80/a}", Err("reference url is missing host")),
+    ("{vault://@:80/a}", Err("reference url is missing host")),
+    ("{vault://@}", Err("reference url is missing host")),
+    ("{vault://?}", Err("reference url is missing path")),
+    ("{vault://?a=b}", Err("reference url is missing path")),
+    ("{vault://env?a=b}", Err("reference url is missing path")),
+    ("{vault://env#1}", Err("reference url is missing path")),
+    ("{vault://env#1/a}", Err("reference url is missing path")),
+    ("{vault://env:80}", Err("reference url is missing path")),
+    ("{vault://env/?a=b}", Err("reference url has empty path")),
+    ("{vault://env/#1}", Err("reference url has empty path")),
+    ("{vault://env/#x}", Err("reference url has empty path")),
+    ("{vault://env//#x}", Err("reference url has invalid version")),
+    ("{vault://env//#1}", Err("reference url has invalid path")),
+    ("{vault://env//?x=y}", Err("reference url has invalid path")),
+    ("{vault://env/a#}", Err("reference url has invalid version")),
+    ("{vault://env/a#x}", Err("reference url has invalid version")),
+    ("{vault://env/a#latest}", Err("reference url has invalid version")),
+    ("{vault://env/a##1}", Err("reference url has invalid version")),
+    ("{vault://env/a#1#2}", Err("reference url has invalid version")),
+    ("{vault://env/a#1?x=y}", Err("reference url has invalid version")),
+    ("{vault://env/a#1/b}", Err("reference url has invalid version")),
+    ("{vault://env/a#0}", Ok(("env", "a", None, Some(0)))),
+    ("{vault://env/a#02}", Ok(("env", "a", None, Some(2)))),
+    ("{vault://env/a?#1}", Ok(("env", "a", None, Some(1)))),
+    ("{vault://env/a?x=/b/c}", Ok(("env", "a", None, None))),
+    ("{vault://env/a?x=1/}", Ok(("env", "a", None, None))),
+    ("{vault://env/a/b/?x=1#2}", Ok(("env", "a/b", None, Some(2)))),
+    ("{vault://env/a%3Bb/c}", Ok(("env", "a;b", Some("c"), None))),
+    ("{vault://env/a?x=;y}", Ok(("env", "a", None, None))),
+    ("{vault://[]/a}", Ok(("[]", "a", None, None))),
+    ("{vault://env/a@b}", Ok(("env", "a@b", None, None))),
+    ("{vault://env/a:b}", Ok(("env", "a:b", None, None))),
+    ("{vault://ENV/a}", Ok(("ENV", "a", None, None))),
+    ("{vault://en%76/a}", Ok(("en%76", "a", None, None))),
+    ("{vault://my_vault.x/a}", Ok(("my_vault.x", "a", None, None))),
+    ("{vault://env/../a}", Ok(("env", "..", Some("a"), None))),
+    ("{vault://env/a/./b/}", Ok(("env", "a/./b", None, None))),
+    ("{vault://env/%2F}", Ok(("env", "/", None, None))),
+    ("{vault://env/a%2Fb/c}", Ok(("env", "a/b", Some("c"), None))),
+    ("{vault://env/%}", Ok(("env", "%", None, None))),
+    ("{vault://env/%zz}", Ok(("env", "%zz", None, None))),
+    ("{vault://env/a%3Fb%23c}", Ok(("env", "a?b#c", None, None))),
+    ("{vault://env/a b}", Ok(("env", "a b", None, None))),
+    ("{vault://env/}}", Ok(("env", "}", None, None))),
+    ("{vault://}}", Err("reference url is missing path")),
+    ("{vault://env/a}{vault://env/b}", Ok(("env", "a}{vault:/env", Some("b"), None))),
+    ("{vault:/env/a}", Err("not a reference")),
+    ("{vault:/}", Err("not a reference")),
+    ("{vault//env/a}", Err("not a reference")),
+    ("{VAULT://env/a}", Err("not a reference")),
+    ("{vaults://env/a}", Err("not a reference")),
+    ("vault://env/a", Err("not a reference")),
+    ("{vault://env/a", Err("not a reference")),
+    ("vault://env/a}", Err("not a reference")),
+    (" {vault://env/a}", Err("not a reference")),
+    ("{vault://env/a} ", Err("not a reference")),
+    ("{{vault://env/a}}", Err("not a reference")),
+    ("{ vault://env/a}", Err("not a reference")),
+    ("{}", Err("not a reference")),
+];
+
+#[test]
+fn a_reference_is_read_as_kong_reads_it() {
+    for (text, expected) in KONG {
+        match (parse(text.as_bytes()), expected) {
+            (Ok(parsed), Ok((name, resource, key, version))) => {
+                let found = (&parsed.name[..], &parsed.resource[..], parsed.key.as_deref(), parsed.version);
+                let expected = (name.as_bytes(), resource.as_bytes(), key.map(str::as_bytes), *version);
+                assert_eq!(found, expected, "{text}");
+            }
+            (Err(error), Err(expected)) => {
+                // A user may be a credential.
+                let quoted = if text.contains('@') { "".to_owned() } else { format!(" [{text}]") };
+                assert!(error.to_string().starts_with(&format!("{expected}{quoted}")), "{text}: {error}");
+            }
+            (found, _) => panic!("{text}: {found:?}"),
+        }
+        assert_eq!(is_reference(text.as_bytes()), !matches!(expected, Err("not a reference")), "{text}");
+    }
+}
+
+/// Where Kong is followed in what its documentation says of references, and not in what its parser makes of them.
+#[test]
+fn what_differs_from_kongs_parser_on_purpose() {
+    // Its parser decodes twice, and takes a plus for a blank, as in a form: such names could not be written at all.
+    assert_eq!(parts("{vault://aws/a+b/c+d}"), ("aws".into(), "a+b".into(), Some("c+d".into())));
+    assert_eq!(parts("{vault://aws/a%2Bb%252F}"), ("aws".into(), "a+b%2F".into(), None));
+    // A query before the path belongs to the name there, and would be shown as the name of a vault.
+    assert!(
+        refused("{vault://hcv?token=hunter2/a}").starts_with("reference url is missing path [{vault://hcv?token=***")
+    );
+    // A user, a port, brackets and what follows a `;` are passed over there. No vault has such a name, and what somebody wrote as a
+    // server's is not to be lost.
+    for name in ["user@env", "user:pass@env", "@env", "env:80", "env:", "[env]", "[::1]"] {
+        assert_eq!(parts(&format!("{{vault://{name}/a}}")), (name.into(), "a".into(), None));
+    }
+    assert_eq!(parts("{vault://env/a;b/c;d}"), ("env".into(), "a;b".into(), Some("c;d".into())));
+    // Any number of Lua is a version there.
+    for version in ["-1", "+1", "1.5", "1e3", "0x10", " 1", "4294967296"] {
+        assert!(refused(&format!("{{vault://env/a#{version}}}")).starts_with("reference url has invalid version"));
     }
 }
 

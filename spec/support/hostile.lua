@@ -104,7 +104,7 @@ _M.NAMES = {
   { "{vault://hcv\0/hello/foo}", OTHER_VAULTS },
   { "{vault://hcv\r\nHost: evil/hello/foo}", OTHER_VAULTS },
   { "{vault://hcv@0123456789abcdef-0/hello/foo}", OTHER_VAULTS },
-  { "{vault:////" .. EVIL .. "/hello/foo}", "not a reference" },
+  { "{vault:////" .. EVIL .. "/hello/foo}", "missing host" },
   { "{vault://hcv?host=" .. EVIL .. "}", NO_REFERENCE },
   { "{vault://hcv#" .. EVIL .. "/hello/foo}", NO_REFERENCE },
 }

@@ -11,6 +11,7 @@ use crate::backend::finding::{Finding, Findings, Verdict};
 use crate::backend::{Ask, Backend, Setup};
 use crate::blocking;
 use crate::config::{Config, Vault};
+use crate::document::WHOLE;
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::reference::{self, Reference};
@@ -36,17 +37,23 @@ pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>) -> Outcome
         Err(error) if error.kind() == Kind::UnknownVault => return Outcome::Misuse(error.to_string()),
         Err(error) => return report(&title(&asked), &[wrong(&error)]),
     };
-    let findings = match diagnose(config, &vault, &asked) {
+    let mut findings = match diagnose(config, &vault, &asked) {
         Ok(findings) => findings.0,
         Err(error) => vec![wrong(&error)],
     };
+    // The secret may be another one than was meant.
+    let is_unread = findings.last().is_some_and(|last| last.step == "read" && last.verdict == Verdict::Bad);
+    if is_unread && asked.key.is_some() {
+        findings.push(Finding { step: "reference", verdict: Verdict::Doubtful, text: WHOLE.to_owned() });
+    }
     report(&format!("{} vault ({})", vault.backend.name, vault.name), &findings)
 }
 
 /// A vault's name, alone or with a secret's as in a reference, which may be whole.
 fn asked(text: &[u8]) -> Result<Reference, Error> {
     if reference::is_reference(text) || text.contains(&b'/') {
-        return reference::parse(&get::whole(text));
+        let whole = get::whole(text);
+        return reference::parse(&whole).map_err(|error| get::explain(&whole, error));
     }
     // What the name would be in a reference; there is nothing else in it.
     let whole = [b"{vault://", text, b"/-}"].concat();

@@ -32,7 +32,8 @@ pub fn run(reference: Option<&OsStr>, timeout: Option<&str>, conf: Option<&Path>
         Err(outcome) => return outcome,
     };
     surprises.iter().for_each(warn);
-    match fetch(&whole(reference.as_bytes()), &resolver) {
+    let reference = whole(reference.as_bytes());
+    match fetch(&reference, &resolver).map_err(|error| explain(&reference, error)) {
         Ok(secret) => {
             flaw.iter().for_each(warn);
             Outcome::Done(Secret::new([secret.as_bytes(), b"\n"].concat()))
@@ -103,12 +104,20 @@ pub fn seconds(text: &str) -> std::result::Result<Duration, String> {
     }
 }
 
-/// `env/name` is short for `{vault://env/name}`.
+/// `env/name` is short for `{vault://env/name}`, and so is `vault://env/name`.
 pub fn whole(reference: &[u8]) -> Vec<u8> {
-    if is_reference(reference) || reference.starts_with(b"{") {
-        reference.to_vec()
-    } else {
-        [b"{vault://", reference, b"}"].concat()
+    if is_reference(reference) || reference.starts_with(b"{") || reference.ends_with(b"}") {
+        return reference.to_vec();
+    }
+    let short = reference.strip_prefix(b"vault://").unwrap_or(reference);
+    [b"{vault://", short, b"}"].concat()
+}
+
+/// Says how a reference is written, where one is none.
+pub fn explain(reference: &[u8], error: Error) -> Error {
+    match is_reference(reference) {
+        false => error.with_advice("write it in both braces, as {vault://env/name}, or without any, as env/name"),
+        true => error,
     }
 }
 
