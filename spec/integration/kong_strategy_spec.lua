@@ -93,16 +93,19 @@ describe("in Kong,", function()
       local server = start(LOAD .. [[
         kong = nil
         in_init = { strategy.get({}, "by-the-environment") }
+        spelt = { strategy.get({ tls_verify = false }, "spelt-otherwise") }
       ]], {
         env = {
           KONG_VAULT_HCV_PORT = tostring(vault.port),
           KONG_VAULT_HCV_MOUNT = "environment",
+          KONG_VAULT_HCV_TLS_VERIFY = "false",
           KONG_VAULT_HCV_TOKEN = "{vault://env/of-vault}",
           OF_VAULT = TOKEN,
         },
       })
       assert.matches("value of by-the-environment", (server:eval "return in_init[1], in_init[2]"), 1, true)
       assert.equal(1, vault:count "/v1/environment/by-the-environment")
+      assert.matches("value of spelt-otherwise", (server:eval "return spelt[1], spelt[2]"), 1, true)
     end)
 
     it("decodes base64 where Kong can't know which field is asked for", function()

@@ -15,11 +15,14 @@ describe("in Kong", function()
 
   teardown(cleanup.run)
 
-  local MAKE = [[
+  local ROWS = [[
     rows = { plugins = {}, certificates = {
       { id = "one", cert = "{vault://hcv/%s-cert/count?ttl=1}", key = "a key" },
       { id = "two", cert = "a certificate", key = "a key" },
     } }
+  ]]
+
+  local MAKE = [[
     versions = require "spec.support.kong_versions"
     versions.make(kong, "%s", rows)
     before = kong.vault
@@ -51,9 +54,10 @@ describe("in Kong", function()
     end
   ]]
 
+  -- `init`: Lua that runs before the host is made.
   local function serving(name, init)
     local dictionary = kong_versions.FACTS[name].dictionary
-    return in_kong.start(vault, MAKE:format(name, name) .. (init or "") .. LOAD, {
+    return in_kong.start(vault, ROWS:format(name) .. (init or "") .. MAKE:format(name) .. LOAD, {
       init_worker = WORKER,
       http = dictionary and "lua_shared_dict kong_secrets 1m;" or "",
     })
@@ -198,6 +202,8 @@ describe("in Kong", function()
         end
         switch "off"
         whose "kongs_get"
+        -- What was read while ours looked credentials up has none, but where the cache is the database it stays.
+        assert.equal(not facts.remembers, server:eval "return kong.forgotten['vaults:mine'] ~= nil")
         assert.equal(facts.pdk.update or false, server:eval "return kong.vault.update ~= nil")
         switch "on"
         whose "require('kong.vault').get"
@@ -212,6 +218,17 @@ describe("in Kong", function()
         local _, fields = log:gsub("fields of plugins have new values after a reload only", "")
         local _, dictionary = log:gsub("lua_shared_dict = kong_secrets", "")
         assert.same({ facts.pdk.update and 0 or 1, facts.dictionary and 0 or 1 }, { fields, dictionary })
+      end)
+
+      it("an entity that is changed in Kong's database is another at once", function()
+        local postgres = serving(name, 'rows.database = "postgres"')
+        assert.equal("value of x", (postgres:value "{vault://mine/x/value}"))
+        postgres:eval [[
+          entities[1].prefix = "renamed"
+          kong.post("crud." .. (kong.facts.vaults or "vaults"))
+        ]]
+        assert.equal("value of x", (postgres:value "{vault://renamed/x/value}"))
+        assert.same({ nil, "could not find vault (mine)" }, { postgres:value "{vault://mine/x/value}" })
       end)
 
       it("with the library missing Kong starts, takes its entities and says so in one line", function()

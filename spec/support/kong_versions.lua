@@ -144,7 +144,10 @@ local function certificates(kong, facts, rows)
     end,
     invalidate_local = function(_, key)
       shared[key], own[key] = nil, nil
+      kong.forgotten[key] = true
     end,
+    -- Its pages take turns as Kong's database, where a configuration is replaced.
+    flip = facts.remembers and function() end or nil,
     safe_set = function(_, key, row)
       shared[key] = require("cjson").encode(row)
       return true
@@ -192,10 +195,12 @@ local function certificates(kong, facts, rows)
   }
 end
 
---- `rows`: `{ certificates, plugins }`, which a spec may change.
+--- `rows`: `{ certificates, plugins }`, which a spec may change, and `database`, without which Kong has none.
 function _M.make(kong, name, rows)
   local facts = FACTS[name]
   kong.facts = facts
+  kong.forgotten = {}
+  getmetatable(kong.configuration).__index.database = rows.database or "off"
   for function_name in pairs(kong.vault) do
     kong.vault[function_name] = facts.pdk[function_name] and kong.vault[function_name] or nil
   end
@@ -205,6 +210,9 @@ function _M.make(kong, name, rows)
   end
   if facts.vaults then
     kong.db.vaults, kong.db[facts.vaults] = nil, kong.db.vaults
+  end
+  kong.db[facts.vaults or "vaults"].cache_key = function(_, prefix)
+    return "vaults:" .. prefix
   end
   kong.db.plugins = {
     cache_key = function(_, plugin)

@@ -205,6 +205,15 @@ function _M.look_again()
   end
 end
 
+--- The prefixes of our entities, as they were taken last.
+function _M.prefixes()
+  local list = {}
+  for prefix in pairs(current) do
+    list[#list + 1] = prefix
+  end
+  return list
+end
+
 --- Whether a name is that of a vault which only Kong's own functions know.
 function _M.is_foreign(name)
   if foreign[name] then

@@ -236,6 +236,18 @@ function _M.start()
   end
 end
 
+-- What Kong has cached of our entities it may have read while ours was the function that looks credentials up, which shows
+-- none.
+local function forget_entities(kong)
+  local cache, dao = kong.core_cache, capabilities.vaults(kong)
+  -- A cache with pages holds the database itself.
+  if cache and dao and not cache.flip then
+    for _, prefix in ipairs(entities.prefixes()) do
+      cache:invalidate_local(dao:cache_key(prefix))
+    end
+  end
+end
+
 --- Gives Kong's own functions back. Phases: those that may wait, and init_worker.
 function _M.uninstall(kong)
   local own = originals
@@ -244,6 +256,7 @@ function _M.uninstall(kong)
   end
   -- Reading vault entities has Kong look their credentials up: as its own function does, which shows any variable.
   kong.vault.get = own.get
+  forget_entities(kong)
   hand_over.run(kong, own, function(reference)
     return not is_foreign(reference)
   end)

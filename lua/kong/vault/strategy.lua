@@ -224,10 +224,13 @@ local function complete(backend, config)
     completed[name] = value
   end
   for _, opt in ipairs(native.options(backend)) do
+    local is_set, found = false, nil
     for _, name in ipairs({ opt.name, unpack(opt.aliases) }) do
-      if completed[opt.name] == nil then
-        completed[opt.name] = os.getenv(("KONG_VAULT_%s_%s"):format(backend, name):upper())
-      end
+      is_set = is_set or completed[name] ~= nil
+      found = found or os.getenv(("KONG_VAULT_%s_%s"):format(backend, name):upper())
+    end
+    if not is_set then
+      completed[opt.name] = found
     end
   end
   return completed

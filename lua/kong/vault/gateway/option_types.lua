@@ -58,6 +58,7 @@ return {
     no_proxy = "array",
     oauth2_audiences = "string",
     oauth2_ca_cert = "string",
+    oauth2_client_auth = "string",
     oauth2_client_id = "string",
     oauth2_client_secret = "string",
     oauth2_role_name = "string",
