@@ -43,6 +43,21 @@ fn values_of_a_type_that_kong_refuses_are_told() {
 }
 
 #[test]
+fn an_id_is_there_once() {
+    let entity = |prefix: &str, id: &str| format!("- {{prefix: {prefix}, name: env, id: {id}}}\n");
+    let (one, other) = ("5f1f9f7c-6c1a-4c55-9d58-3d2c7f3d2b11", "5f1f9f7c-6c1a-4c55-9d58-3d2c7f3d2b12");
+    let yaml =
+        format!("vaults:\n{}{}{}a: '{{vault://cc/a}}'\n", entity("aa", one), entity("bb", other), entity("cc", one));
+    let run = Files::of(&[("kong.yml", &yaml)]).check(&["kong.yml"], &[]);
+    run.finds(&[(
+        "kong.yml:4",
+        "vault cc: id",
+        "error: this id is there twice, which Kong refuses: the entity in line 2",
+    )]);
+    run.holds("kong.yml:5 a {vault://cc/a} ok");
+}
+
+#[test]
 fn what_kongs_format_allows_everywhere_costs_no_entity() {
     let yaml = "_comment: x\nvaults:\n- {prefix: aa, name: env, _comment: hi, _ignore: [1, {a: b}]}\n\
                 - {prefix: bb, name: env, config: []}\n- {prefix: cc, name: hcv, name: env}\n\
@@ -276,6 +291,8 @@ fn check_passes_no_file_that_a_loader_refuses() {
         "vaults: !!map []\n",
         "vaults: &a [*a]\n",
         "vaults: null\n",
+        "vaults: {}\n",
+        "vaults: {a: b}\n",
         "vaults: ''\n",
         "vaults: 'null'\n",
         "5\n",

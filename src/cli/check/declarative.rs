@@ -6,7 +6,7 @@ use super::entities;
 use super::references::{Entities, Found, look_alike};
 use super::table::{Mistakes, Place, Row};
 use crate::config::Others;
-use crate::config::declarative::{Flaw, Id, Kind, Tree};
+use crate::config::declarative::{Flaw, Id, Kind, Tree, kongs};
 use crate::error::quote;
 use crate::reference::is_reference;
 
@@ -48,6 +48,10 @@ pub fn check(name: &str, text: &str, others: &Others) -> Checked {
             let is_list = tree.key(id).is_some();
             checking.wrong(id, if is_list { "vaults" } else { "file" }, why);
         }
+    }
+    if let Some(id) = kongs::version(&tree).filter(|_| tree.flaw.is_none()) {
+        let why = "is no version that Kong 3.9 takes: write \"3.0\", \"2.1\" or \"1.1\", in quotes";
+        checking.odd(id, "_format_version", why);
     }
     checking.duplicates();
     checking.references();
@@ -92,7 +96,7 @@ impl Checking<'_> {
     }
 
     fn vaults(&mut self, list: Id) {
-        let (tree, mut lines) = (self.tree, HashMap::new());
+        let (tree, mut lines) = (self.tree, entities::Lines::default());
         for (index, item) in tree.items(list).enumerate() {
             entities::check(self, index, item, &mut lines);
         }

@@ -13,8 +13,15 @@ use crate::error::quote;
 use crate::redact::word;
 use crate::reference::{is_reference, parse};
 
-/// Says all that is wrong with an entity. `lines` are those of the prefixes before it.
-pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut HashMap<String, usize>) {
+/// In which lines entities stand: by prefix, and by id.
+#[derive(Default)]
+pub struct Lines {
+    prefixes: HashMap<String, usize>,
+    ids: HashMap<String, usize>,
+}
+
+/// Says all that is wrong with an entity. `lines` are those of the entities before it.
+pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Lines) {
     let tree = checking.tree;
     let entity = tree.meant(item).unwrap_or(item);
     // What is broken off is not wrong by itself.
@@ -54,12 +61,21 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Ha
     flaws.extend(new);
     let (line, mut is_repeated) = (tree.line(item), false);
     if !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty()) {
-        if let Some(first) = lines.get(prefix) {
+        if let Some(first) = lines.prefixes.get(prefix) {
             let what = format!("this prefix is there twice: the entity in line {first} has it too");
             flaws.insert(0, Flaw { path: "prefix".to_owned(), what });
             is_repeated = true;
         } else {
-            lines.insert(prefix.to_owned(), line);
+            lines.prefixes.insert(prefix.to_owned(), line);
+        }
+    }
+    if let Some(id) = value.get("id").and_then(Value::as_str).filter(|_| !is_repeated) {
+        match lines.ids.get(id) {
+            Some(first) => {
+                let what = format!("this id is there twice, which Kong refuses: the entity in line {first} has it too");
+                flaws.push(Flaw { path: "id".to_owned(), what });
+            }
+            None => drop(lines.ids.insert(id.to_owned(), line)),
         }
     }
     for flaw in &flaws {

@@ -60,6 +60,8 @@ impl Tree {
             }
             Some((meant, Kind::List)) => Ok(Some(meant)),
             Some((meant, Kind::Text { plain: true })) if self.is_null(meant) => Ok(None),
+            // To Lua, and so to Kong, an empty mapping is an empty list.
+            Some((meant, Kind::Map)) if self.items(meant).next().is_none() => Ok(None),
             _ => Err((list, "has to be a list of vault entities")),
         }
     }
