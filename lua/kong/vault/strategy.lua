@@ -24,7 +24,7 @@ local function load()
       native = module
     else
       unloadable = UNLOADABLE
-      ngx.log(ngx.ERR, "kong.vault is off, and Kong starts without it: ", tostring(module))
+      ngx.log(ngx.ERR, "kong.vault is off: ", tostring(module))
     end
   end
   return native, unloadable
