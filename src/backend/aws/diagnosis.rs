@@ -3,7 +3,7 @@
 use super::{Aws, CURRENT, Question, failure};
 use crate::backend::Ask;
 use crate::backend::finding::Findings;
-use crate::backend::iam::Refusal;
+use crate::backend::iam::{Located, Refusal};
 use crate::error::Kind;
 
 /// A name that nobody gave a secret. Asking for it shows whether AWS takes what we sign.
@@ -19,10 +19,20 @@ impl Aws {
     async fn steps(&self, ask: Option<&Ask>, findings: &mut Findings) -> Option<()> {
         let stand = self.chain.stand().await;
         let stand = findings.or_bad("region", stand)?;
+        match stand.profile() {
+            Some((text, true)) => {
+                findings.doubtful("profile", format!("{text}: have nginx's workers read it, if it is to be heeded"));
+            }
+            Some((text, false)) => findings.good("profile", text),
+            None => {}
+        }
         let region = &*stand.region;
-        let url = self.endpoint.url(&self.label, region, stand.variant);
-        let url = findings.or_bad("region", url)?;
-        findings.good("region", format!("{region}, so that {} is asked", url.split('?').next().unwrap_or_default()));
+        let located = stand.locate(&self.endpoint);
+        let Located { url, origin } = findings.or_bad("region", located)?;
+        let shown = url.split('?').next().unwrap_or_default();
+        let of = origin.map(|origin| format!(", address from {origin}")).unwrap_or_default();
+        findings
+            .good("region", format!("{region}, so that {shown} is asked (region from {}{of})", stand.region_origin));
         if !self.client.probe(&url, findings).await {
             return None;
         }

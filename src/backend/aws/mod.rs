@@ -63,6 +63,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
     let wanted = Wanted {
         transport: &transport,
         region: text("region"),
+        region_option: "the option region (vault_aws_region, KONG_VAULT_AWS_REGION or ?region= in the reference)",
         keys: None,
         role: text("assume_role_arn").map(|arn| role(arn, settings)),
         sts: option("sts_endpoint_url"),
@@ -71,7 +72,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         metadata_v1: flag(settings, "metadata_v1"),
     };
     Ok(Arc::new(Aws {
-        endpoint: Endpoint::choose(&label, &SECRETS_MANAGER, option("endpoint_url"), setup.environment)?,
+        endpoint: Endpoint::choose(&transport, &SECRETS_MANAGER, option("endpoint_url"))?,
         chain: Chain::new(wanted, clock.clone())?,
         client: Client::new(&transport)?,
         clock,
@@ -116,12 +117,7 @@ impl Aws {
         self.check_name(&ask.resource)?;
         let stand = self.chain.stand().await?;
         let region = &*stand.region;
-        let question = Question {
-            url: self.endpoint.url(&self.label, region, stand.variant)?,
-            region,
-            secret: &ask.resource,
-            stage,
-        };
+        let question = Question { url: stand.locate(&self.endpoint)?.url, region, secret: &ask.resource, stage };
         let mut login = stand.login().await?;
         let mut answer = self.ask(&question, &login).await?;
         // Credentials may end, or be replaced, before their time.

@@ -20,7 +20,9 @@ struct Written {
     #[serde(rename = "Token", alias = "SessionToken")]
     token: Option<Wiped>,
     #[serde(rename = "Expiration")]
-    expiration: Option<String>,
+    expiration: Option<serde_json::Value>,
+    #[serde(rename = "Version")]
+    version: Option<serde_json::Value>,
 }
 
 /// A text that is wiped also where the rest turns out to be malformed.
@@ -41,7 +43,24 @@ impl Serialize for Wiped {
 
 /// The credentials, or a clause that says what is wrong. The parser's own error stays here: it may quote.
 pub fn keys(json: &[u8]) -> Result<Keys, &'static str> {
-    let written: Written = serde_json::from_slice(json).map_err(|_| "what it gives is not the JSON of credentials")?;
+    taken(written(json)?)
+}
+
+/// The same, of a program: what it writes says by which version of its protocol.
+pub fn keys_of_program(json: &[u8]) -> Result<Keys, &'static str> {
+    let written = written(json)?;
+    match &written.version {
+        Some(version) if version.as_f64() == Some(1.0) => taken(written),
+        Some(_) => Err("what it gives is not of Version 1, the only one that is known"),
+        None => Err("what it gives has no Version: have it write \"Version\": 1"),
+    }
+}
+
+fn written(json: &[u8]) -> Result<Written, &'static str> {
+    serde_json::from_slice(json).map_err(|_| "what it gives is not the JSON of credentials")
+}
+
+fn taken(written: Written) -> Result<Keys, &'static str> {
     if written.code.is_some_and(|code| code != "Success") {
         return Err("it has no credentials at the moment");
     }
@@ -49,17 +68,32 @@ pub fn keys(json: &[u8]) -> Result<Keys, &'static str> {
         return Err("what it gives has no AccessKeyId and SecretAccessKey");
     };
     let token = written.token.map(|Wiped(token)| token).filter(|token| !token.is_empty());
-    let expiry = match written.expiration.as_deref() {
-        None | Some("") => None,
-        Some(text) => Some(time(text).ok_or("what it gives has an Expiration that is no time (RFC 3339)")?),
+    let no_time = "what it gives has an Expiration that is no time: write it as 2015-08-30T12:36:00Z (RFC 3339)";
+    let expiry = match written.expiration {
+        None | Some(serde_json::Value::Null) => None,
+        Some(serde_json::Value::String(text)) if text.is_empty() => None,
+        Some(serde_json::Value::String(text)) => Some(time(&text).ok_or(no_time)?),
+        Some(serde_json::Value::Number(_)) => {
+            return Err("what it gives has a number as Expiration: write it as 2015-08-30T12:36:00Z (RFC 3339)");
+        }
+        Some(_) => return Err(no_time),
     };
     Ok(Keys { id, key, token, expiry })
 }
 
-/// A time as RFC 3339 writes it.
+/// A date, a time and a zone, as RFC 3339 has them and as programs are known to write them.
+const TIME: &str = r"^(\d{4})-?(\d\d)-?(\d\d)(?:[Tt]|\s+)(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9})\d*)?)?\s*(?:([Zz]|UTC|GMT)|([+-]\d\d)(?::?(\d\d))?)$";
+
+/// A time as RFC 3339 writes it, or as AWS's own clients would understand it. Without a zone, it is none.
 pub fn time(text: &str) -> Option<SystemTime> {
-    // A cached token of older command lines has its zone as a name.
-    let text = text.strip_suffix("UTC").map_or(text.to_owned(), |bare| format!("{bare}Z"));
+    let parts = regex_lite::Regex::new(TIME).ok()?.captures(text.trim())?;
+    let part = |index, usual| parts.get(index).map_or(usual, |part: regex_lite::Match<'_>| part.as_str());
+    let zone = match parts.get(9) {
+        Some(hours) => format!("{}:{}", hours.as_str(), part(10, "00")),
+        None => "Z".to_owned(),
+    };
+    let date = format!("{}-{}-{}T", part(1, ""), part(2, ""), part(3, ""));
+    let text = format!("{date}{}:{}:{}.{}{zone}", part(4, ""), part(5, ""), part(6, "00"), part(7, "0"));
     SystemTime::try_from(DateTime::from_str(&text, Format::DateTimeWithOffset).ok()?).ok()
 }
 
@@ -85,7 +119,47 @@ mod tests {
         assert_eq!(process.expiry, metadata.expiry);
         let endless = keys_of(r#"{"AccessKeyId":"A","SecretAccessKey":"B","SessionToken":""}"#);
         assert!(endless.token.is_none() && endless.expiry.is_none());
-        assert_eq!(time("2015-08-30T12:36:00UTC"), metadata.expiry);
+        for text in [
+            "2015-08-30T12:36:00UTC",
+            "2015-08-30T12:36:00+00:00",
+            "2015-08-30T12:36:00+0000",
+            "2015-08-30T12:36:00+00",
+            "2015-08-30T12:36:00-0000",
+            "2015-08-30T14:36:00+0200",
+            "2015-08-30T07:06:00-0530",
+            "2015-08-30 12:36:00Z",
+            "2015-08-30 12:36:00 +0000",
+            "2015-08-30  12:36:00 GMT",
+            "2015-08-30t12:36:00z",
+            "2015-08-30T12:36:00.000000Z",
+            "2015-08-30T12:36:00.000000000000+00:00",
+            "2015-08-30T12:36Z",
+            "20150830T123600Z",
+            " 2015-08-30T12:36:00Z\n",
+        ] {
+            assert_eq!(time(text), metadata.expiry, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_program_says_by_which_version_it_writes() {
+        let of = |version: &str| {
+            let json = format!(r#"{{{version}"AccessKeyId":"A","SecretAccessKey":"hunter2"}}"#);
+            keys_of_program(json.as_bytes())
+        };
+        for good in [r#""Version":1,"#, r#""Version":1.0,"#] {
+            assert!(of(good).is_ok(), "{good}");
+        }
+        for (bad, part) in [
+            (r#""Version":2,"#, "not of Version 1"),
+            (r#""Version":0,"#, "not of Version 1"),
+            (r#""Version":"1","#, "not of Version 1"),
+            (r#""Version":null,"#, "no Version"),
+            ("", "no Version"),
+        ] {
+            let reason = of(bad).err().unwrap();
+            assert!(reason.contains(part) && !reason.contains("hunter2"), "{bad}: {reason}");
+        }
     }
 
     #[test]
@@ -94,7 +168,15 @@ mod tests {
             ("hunter2", "not the JSON"),
             (r#"{"Code":"hunter2"}"#, "no credentials at the moment"),
             (r#"{"AccessKeyId":"hunter2"}"#, "no AccessKeyId and SecretAccessKey"),
-            (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":"hunter2"}"#, "no time (RFC 3339)"),
+            (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":"hunter2"}"#, "no time: write it as"),
+            (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":"2015-08-30T12:36:00"}"#, "no time: write it as"),
+            (
+                r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":"2015-13-30T12:36:00Z"}"#,
+                "no time: write it as",
+            ),
+            (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":true}"#, "no time: write it as"),
+            (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":1440938160}"#, "a number as Expiration"),
+            (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":1440938160.5}"#, "a number as Expiration"),
             (r#"{"AccessKeyId":"A","SecretAccessKey":7}"#, "not the JSON"),
         ] {
             let reason = keys(json.as_bytes()).err().unwrap();

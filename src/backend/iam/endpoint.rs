@@ -3,8 +3,9 @@
 
 use url::Url;
 
-use super::region::{flag, set};
-use crate::environment::Environment;
+use super::profile::Profile;
+use super::region::{flag, set, truth};
+use crate::backend::http::Transport;
 use crate::error::{Error, Kind, Result};
 
 /// A part of AWS's world: its regions' prefix, its domain, and its domain for IPv6 beside IPv4.
@@ -29,16 +30,21 @@ const PARTITIONS: [Partition; 7] = [
     partition("", "amazonaws.com", "api.aws"),
 ];
 
-/// A service of AWS: its host's first part, and the variable that says where it is.
+/// A service of AWS: its host's first part, and the variable and the key of a profile's `services` that say where it is.
 pub struct Service {
     host: &'static str,
     variable: &'static str,
+    key: &'static str,
 }
 
-pub const SECRETS_MANAGER: Service = Service { host: "secretsmanager", variable: "AWS_ENDPOINT_URL_SECRETS_MANAGER" };
-pub const STS: Service = Service { host: "sts", variable: "AWS_ENDPOINT_URL_STS" };
-pub const SSO: Service = Service { host: "portal.sso", variable: "AWS_ENDPOINT_URL_SSO" };
-pub const SSO_OIDC: Service = Service { host: "oidc", variable: "AWS_ENDPOINT_URL_SSO_OIDC" };
+const fn service(host: &'static str, variable: &'static str, key: &'static str) -> Service {
+    Service { host, variable, key }
+}
+
+pub const SECRETS_MANAGER: Service = service("secretsmanager", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "secrets_manager");
+pub const STS: Service = service("sts", "AWS_ENDPOINT_URL_STS", "sts");
+pub const SSO: Service = service("portal.sso", "AWS_ENDPOINT_URL_SSO", "sso");
+pub const SSO_OIDC: Service = service("oidc", "AWS_ENDPOINT_URL_SSO_OIDC", "sso_oidc");
 
 /// Which of a service's public endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,58 +53,106 @@ pub struct Variant {
     pub dualstack: bool,
 }
 
-/// A fixed address and who set it, or the public one of whichever region.
+/// A fixed address and who set it, or what the profile says, or the public one of whichever region.
 pub struct Endpoint {
+    label: String,
     service: &'static Service,
-    fixed: Option<(&'static str, String)>,
+    option: Option<Fixed>,
+    variable: Option<Fixed>,
+    /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`; none: the profile says it.
+    ignores: Option<bool>,
+    /// Whether a CA bundle is set, or none is needed. Else a profile's would be.
+    trusts: bool,
+}
+
+type Fixed = (&'static str, String);
+
+/// Where a service is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Located {
+    /// With a slash at its end.
+    pub url: String,
+    /// What says so, where it is not the region.
+    pub origin: Option<String>,
 }
 
 impl Endpoint {
-    /// The option, then the variables that AWS's own clients know.
+    /// The option, then the variables that AWS's own clients know. Then, with each question, the profile.
     pub fn choose(
-        label: &str,
+        transport: &Transport<'_>,
         service: &'static Service,
         option: Option<(&'static str, &str)>,
-        environment: &Environment,
     ) -> Result<Self> {
-        let variable = |name: &'static str| Some((name, set(environment, name)?));
-        let variables = || {
-            if flag(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == Some(true) {
-                return None;
+        let (label, environment) = (&transport.label, transport.environment);
+        let fixed = |(origin, text)| match parse(text) {
+            Some(url) => Ok((origin, url)),
+            None => Err(no_url(label, origin)),
+        };
+        let named = |name: &'static str| Some((name, set(environment, name)?));
+        let ignores = flag(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+        let variable = named(service.variable).or_else(|| named("AWS_ENDPOINT_URL"));
+        let variable = variable.filter(|_| option.is_none() && ignores != Some(true));
+        Ok(Self {
+            label: label.clone(),
+            service,
+            option: option.map(fixed).transpose()?,
+            variable: variable.map(fixed).transpose()?,
+            ignores,
+            trusts: transport.ca_cert.is_some() || !transport.verify,
+        })
+    }
+
+    pub fn locate(&self, region: &str, variant: Variant, profile: &Profile) -> Result<Located> {
+        let refused = |reason: String| Error::new(Kind::Config, format!("{}: {reason}", self.label));
+        let located = match self.fixed(profile)? {
+            // Whether an address is a FIPS endpoint's can't be seen, and must not be guessed.
+            Some((origin, _)) if variant.fips => {
+                return Err(refused(format!(
+                    "FIPS endpoints are asked for, and {origin} sets another: leave out use_fips \
+                     (AWS_USE_FIPS_ENDPOINT, use_fips_endpoint in the profile) and give a FIPS endpoint's URL, or leave \
+                     out the URL"
+                )));
             }
-            variable(service.variable).or_else(|| variable("AWS_ENDPOINT_URL"))
+            Some((origin, url)) => Located { url, origin: Some(origin) },
+            None => Located { url: self.service.public(region, variant), origin: None },
         };
-        let Some((origin, text)) = option.or_else(variables) else {
-            return Ok(Self { service, fixed: None });
-        };
-        match parse(text) {
-            Some(url) => Ok(Self { service, fixed: Some((origin, url)) }),
-            None => Err(Error::new(
-                Kind::Config,
-                format!(
-                    "{label}: {origin} is no URL of a server: give it as `https://host` or `http://host:port`, without \
-                     user, query and fragment"
-                ),
-            )),
+        match profile.setting("ca_bundle") {
+            Some((_, origin)) if !self.trusts && located.url.starts_with("https:") => Err(refused(format!(
+                "{origin} is not used: name that file in AWS_CA_BUNDLE or ca_cert, or leave ca_bundle out"
+            ))),
+            _ => Ok(located),
         }
     }
 
-    /// The URL, with a slash at its end.
-    pub fn url(&self, label: &str, region: &str, variant: Variant) -> Result<String> {
-        match &self.fixed {
-            // Whether an address is a FIPS endpoint's can't be seen, and must not be guessed.
-            Some((origin, _)) if variant.fips => Err(Error::new(
-                Kind::Config,
-                format!(
-                    "{label}: FIPS endpoints are asked for, and {origin} sets another: leave out use_fips \
-                     (AWS_USE_FIPS_ENDPOINT, use_fips_endpoint in the profile) and give a FIPS endpoint's URL, or leave \
-                     out the URL"
-                ),
-            )),
-            Some((_, url)) => Ok(url.clone()),
-            None => Ok(self.service.public(region, variant)),
+    fn fixed(&self, profile: &Profile) -> Result<Option<(String, String)>> {
+        if let Some((origin, url)) = &self.option {
+            return Ok(Some(((*origin).to_owned(), url.clone())));
         }
+        let of_profile = || truth(profile.property("ignore_configured_endpoint_urls")?);
+        if self.ignores.or_else(of_profile) == Some(true) {
+            return Ok(None);
+        }
+        if let Some((origin, url)) = &self.variable {
+            return Ok(Some(((*origin).to_owned(), url.clone())));
+        }
+        let own = profile.endpoint(self.service.key);
+        let own = own.map_err(|reason| Error::new(Kind::Config, format!("{}: {reason}", self.label)))?;
+        own.map(|(text, origin)| match parse(text) {
+            Some(url) => Ok((origin.to_owned(), url)),
+            None => Err(no_url(&self.label, origin)),
+        })
+        .transpose()
     }
+}
+
+fn no_url(label: &str, origin: &str) -> Error {
+    Error::new(
+        Kind::Config,
+        format!(
+            "{label}: {origin} is no URL of a server: give it as `https://host` or `http://host:port`, without user, query \
+             and fragment"
+        ),
+    )
 }
 
 impl Service {
@@ -128,12 +182,14 @@ fn parse(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::Environment;
 
     fn url(option: Option<&str>, environment: &[(&str, &str)], variant: Variant) -> Result<String> {
         let environment = Environment::of(environment.iter().copied());
+        let transport = Transport::new("aws vault (mine)".to_owned(), &environment, std::time::Duration::from_secs(1));
         let option = option.map(|url| ("endpoint_url", url));
-        let endpoint = Endpoint::choose("aws vault (mine)", &SECRETS_MANAGER, option, &environment)?;
-        endpoint.url("aws vault (mine)", "eu-central-1", variant)
+        let endpoint = Endpoint::choose(&transport, &SECRETS_MANAGER, option)?;
+        Ok(endpoint.locate("eu-central-1", variant, &Profile::default())?.url)
     }
 
     fn usual(option: Option<&str>, environment: &[(&str, &str)]) -> String {

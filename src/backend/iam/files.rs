@@ -15,8 +15,19 @@ const SIZE_LIMIT: u64 = 1024 * 1024;
 #[derive(Debug)]
 pub struct Unread {
     pub clause: String,
+    pub state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// There is no such file.
+    Missing,
+    /// This process may not read it, or can't.
+    Closed,
+    /// It can be read, and is not what it should be.
+    Unfit,
     /// It does not answer: what it holds, nobody knows.
-    pub at_the_moment: bool,
+    Silent,
 }
 
 impl fmt::Display for Unread {
@@ -30,14 +41,21 @@ pub async fn read(path: &Path) -> Result<Zeroizing<String>, Unread> {
     let read = file::read_soon(path, SIZE_LIMIT, file::PATIENCE).await;
     let (mut bytes, _) = read.map_err(|flaw| Unread {
         clause: format!("{} {flaw}", redact::likely_path(path)),
-        at_the_moment: matches!(flaw, Flaw::Hangs | Flaw::Busy(_)),
+        state: match flaw {
+            Flaw::Missing | Flaw::NotRegular => State::Missing,
+            Flaw::Forbidden | Flaw::Other(_) => State::Closed,
+            Flaw::TooLarge => State::Unfit,
+            Flaw::Hangs | Flaw::Busy(_) => State::Silent,
+        },
     })?;
     match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Ok(Zeroizing::new(text)),
         Err(error) => {
-            drop(Zeroizing::new(error.into_bytes()));
-            let clause = format!("{} is no UTF-8 text", redact::known_path(path));
-            Err(Unread { clause, at_the_moment: false })
+            let good = error.utf8_error().valid_up_to();
+            let bytes = Zeroizing::new(error.into_bytes());
+            let line = bytes.iter().take(good).filter(|byte| **byte == b'\n').count() + 1;
+            let clause = format!("{} is no UTF-8 text (line {line})", redact::known_path(path));
+            Err(Unread { clause, state: State::Unfit })
         }
     }
 }

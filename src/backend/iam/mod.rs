@@ -1,8 +1,8 @@
 //! Who we are to AWS: credentials from wherever AWS's own clients look for them, in their order, and what they are used
 //! for: signatures, and roles that are assumed with them. A room of its own, as more than one vault proves itself by it.
 //!
-//! What is here is written on our own HTTP client. `aws-config` parses the profile files and signs nothing; its
-//! providers ask the process environment, which nginx wipes, and can't be told otherwise from outside their crate.
+//! What is here is written on our own HTTP client. AWS's own providers ask the process environment, which nginx wipes, and
+//! can't be told otherwise from outside their crate.
 
 mod answer;
 mod asker;
@@ -19,13 +19,14 @@ mod profile;
 mod refusal;
 mod region;
 mod sign;
+mod sources;
 mod sso;
 mod sts;
 
 pub use asker::{address, send_in_time, shown};
 pub use chain::{Chain, Stand, Wanted};
 pub use clock::Clock;
-pub use endpoint::{Endpoint, SECRETS_MANAGER};
+pub use endpoint::{Endpoint, Located, SECRETS_MANAGER};
 pub use login::{Keys, Login};
 pub use refusal::{Refusal, throttled, unavailable};
 pub use region::{REGION, set};

@@ -68,7 +68,7 @@ pub async fn keys(command: &str, environment: &Environment) -> Result<Keys, (Kin
             return Err((Kind::Unavailable, format!("the program failed with status {number}")));
         }
     }
-    answer::keys(json.as_bytes()).map_err(|reason| (Kind::Invalid, reason.to_owned()))
+    answer::keys_of_program(json.as_bytes()).map_err(|reason| (Kind::Invalid, reason.to_owned()))
 }
 
 fn start(command: &str, environment: &Environment) -> std::io::Result<(Running, Receiver)> {

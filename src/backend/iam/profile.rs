@@ -1,9 +1,10 @@
-//! AWS's shared profile files, and the profile chosen in them. The files are read here, so that an error can say which of
-//! them this worker may not read; what is in them is aws-config's to parse.
+//! AWS's shared profile files, and the profile chosen in them. What keeps a profile from being known for certain refuses
+//! all requests: it could have named another server, or other credentials.
 
+mod ini;
 mod recipe;
+mod set;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -11,34 +12,47 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
-use aws_types::os_shim_internal::{Env, Fs};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::files::{self, Unread};
-use super::region::set;
+use super::asker::shown;
+use super::files::{self, State, Unread};
+use super::region::set as set_to;
 use crate::backend::file::{self, Flaw};
 use crate::environment::Environment;
+use crate::error::Kind;
 use crate::redact;
+use ini::Malformed;
+use set::Set;
 
 pub use recipe::{Base, Named, Recipe, SignOn, WebIdentity};
 
 /// What a profile may say beside credentials, and what is asked for here.
-const PROPERTIES: [&str; 6] = [
+const PROPERTIES: [&str; 11] = [
     "region",
     "use_fips_endpoint",
     "use_dualstack_endpoint",
     "ec2_metadata_service_endpoint",
     "ec2_metadata_service_endpoint_mode",
     "ec2_metadata_v1_disabled",
+    "endpoint_url",
+    "services",
+    "ignore_configured_endpoint_urls",
+    "ca_bundle",
+    "sts_regional_endpoints",
 ];
+
+/// The services whose addresses a section of `services` may say.
+const SERVICES: [&str; 4] = ["secrets_manager", "sts", "sso", "sso_oidc"];
+
+/// The variables that choose a profile, as AWS's command line orders them.
+const CHOOSERS: [&str; 2] = ["AWS_DEFAULT_PROFILE", "AWS_PROFILE"];
 
 /// The files of one vault and the profile chosen in them.
 pub struct Profiles {
     name: String,
-    /// Whether the environment names it: then it has to be there.
-    named: bool,
+    /// The variable that names it: then it has to be there.
+    chosen_by: Option<&'static str>,
     /// The credentials file wins over the config file.
     files: [Place; 2],
     known: Mutex<Option<(Stamps, Arc<Profile>)>>,
@@ -48,8 +62,37 @@ pub struct Profiles {
 pub struct Profile {
     /// Where a region could be set, for error texts.
     pub origin: String,
-    properties: HashMap<&'static str, String>,
+    /// What keeps the files, or the profile, from being found: clauses.
+    pub remarks: Vec<String>,
+    /// Whether a file is there that this process may not read.
+    pub is_closed: bool,
+    /// Whether a file says anything of the profile.
+    pub is_found: bool,
+    /// Why nothing is to be asked for.
+    pub refusal: Option<(Kind, String)>,
+    settings: HashMap<&'static str, Setting>,
+    endpoints: HashMap<&'static str, Setting>,
+    /// A section of `services` that the profile names and that is not there.
+    no_services: Option<String>,
+    /// Whether the profile is a role that others' credentials assume.
+    pub assumes: bool,
+    /// What it says of a web identity.
+    pub web: Web,
     pub recipe: Result<Recipe, Unfit>,
+}
+
+/// What there is of a web identity: the environment may say the rest.
+#[derive(Default)]
+pub struct Web {
+    pub token_file: Option<PathBuf>,
+    pub role_arn: Option<String>,
+    pub session: Option<String>,
+}
+
+struct Setting {
+    text: String,
+    /// `endpoint_url of profile prod (/x/config, line 3)`.
+    origin: String,
 }
 
 /// Why a profile gives no credentials: a clause.
@@ -61,15 +104,52 @@ pub enum Unfit {
     Broken(String),
 }
 
+impl Default for Profile {
+    /// Says nothing.
+    fn default() -> Self {
+        Self {
+            origin: String::new(),
+            remarks: Vec::new(),
+            is_closed: false,
+            is_found: false,
+            refusal: None,
+            settings: HashMap::new(),
+            endpoints: HashMap::new(),
+            no_services: None,
+            assumes: false,
+            web: Web::default(),
+            recipe: Err(Unfit::Absent(String::new())),
+        }
+    }
+}
+
 impl Profile {
     /// What it says of a matter other than credentials.
     pub fn property(&self, name: &str) -> Option<&str> {
-        self.properties.get(name).map(String::as_str)
+        self.setting(name).map(|(text, _)| text)
+    }
+
+    /// The same, and where it says so.
+    pub fn setting(&self, name: &str) -> Option<(&str, &str)> {
+        self.settings.get(name).map(|setting| (setting.text.as_str(), setting.origin.as_str()))
+    }
+
+    /// Where a service is, and where that is said; or a clause.
+    pub fn endpoint(&self, service: &str) -> Result<Option<(&str, &str)>, &str> {
+        if let Some(reason) = &self.no_services {
+            return Err(reason);
+        }
+        let own = self.endpoints.get(service).map(|setting| (setting.text.as_str(), setting.origin.as_str()));
+        Ok(own.or_else(|| self.setting("endpoint_url")))
+    }
+
+    fn refuse(&mut self, kind: Kind, reason: String) {
+        self.recipe = Err(Unfit::Broken(reason.clone()));
+        self.refusal.get_or_insert((kind, reason));
     }
 }
 
 struct Place {
-    kind: EnvConfigFileKind,
     /// None where there is neither the variable nor a home.
     path: Option<PathBuf>,
     variable: &'static str,
@@ -86,10 +166,9 @@ type Stamps = [Stamp; 2];
 
 impl Profiles {
     pub fn new(environment: &Environment) -> Self {
-        let home = set(environment, "HOME").map(Path::new);
-        let place = |kind, variable, usual: &str| Place {
-            kind,
-            path: match set(environment, variable) {
+        let home = set_to(environment, "HOME").map(Path::new);
+        let place = |variable, usual: &str| Place {
+            path: match set_to(environment, variable) {
                 Some(path) => match (path.strip_prefix("~/"), home) {
                     (Some(rest), Some(home)) => Some(home.join(rest)),
                     _ => Some(PathBuf::from(path)),
@@ -98,14 +177,11 @@ impl Profiles {
             },
             variable,
         };
-        let name = set(environment, "AWS_PROFILE");
+        let chosen = CHOOSERS.into_iter().find_map(|variable| Some((variable, set_to(environment, variable)?)));
         Self {
-            name: name.unwrap_or("default").to_owned(),
-            named: name.is_some(),
-            files: [
-                place(EnvConfigFileKind::Credentials, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
-                place(EnvConfigFileKind::Config, "AWS_CONFIG_FILE", ".aws/config"),
-            ],
+            name: chosen.map_or("default", |(_, name)| name).to_owned(),
+            chosen_by: chosen.map(|(variable, _)| variable),
+            files: [place("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), place("AWS_CONFIG_FILE", ".aws/config")],
             known: Mutex::new(None),
         }
     }
@@ -132,60 +208,126 @@ impl Profiles {
             (Ok(loaded), _) => known.insert(loaded).1.clone(),
             (Err(_), Some((_, profile))) => profile.clone(),
             // Whoever else there is, is somebody else.
-            (Err(clause), None) => Arc::new(Profile { recipe: Err(Unfit::Broken(clause)), ..self.nothing() }),
+            (Err(clause), None) => {
+                let mut nothing = self.nothing();
+                nothing.refuse(Kind::Unavailable, format!("{clause}: try again"));
+                Arc::new(nothing)
+            }
         }
     }
 
     fn nothing(&self) -> Profile {
-        let origin = format!("profile {} in {}", self.name, self.files[1].name());
-        Profile { origin, properties: HashMap::new(), recipe: Err(Unfit::Absent(String::new())) }
+        let origin = format!("profile {} in {}", shown(&self.name), self.file(set::CONFIG));
+        Profile { origin, ..Profile::default() }
     }
 
     /// Fails, with a clause, where a file does not answer.
     async fn load(&self) -> Result<Profile, String> {
         let mut profile = self.nothing();
-        let mut builder = EnvConfigFiles::builder();
-        let mut remarks = Vec::new();
-        // The parser lets the later file win.
-        for place in self.files.iter().rev() {
-            let mut text = Zeroizing::new(String::new());
+        let mut read = [Vec::new(), Vec::new()];
+        for (place, sections) in self.files.iter().zip(&mut read) {
             match place.read().await {
-                Ok(content) => text = content,
-                Err(unread) if unread.at_the_moment => return Err(unread.clause),
-                Err(unread) => remarks.insert(0, unread.clause),
+                Ok(text) => match ini::parse(&text) {
+                    Ok(parsed) => *sections = parsed,
+                    Err(Malformed { line, what }) => {
+                        let reason = format!("{} is malformed: line {line} {what}: correct it", place.name());
+                        profile.refuse(Kind::Config, reason);
+                    }
+                },
+                Err(Unread { clause, state: State::Silent }) => return Err(clause),
+                Err(Unread { clause, state: State::Unfit }) => {
+                    profile.refuse(Kind::Config, format!("{clause}: correct it"))
+                }
+                Err(Unread { clause, state }) => {
+                    profile.is_closed |= state == State::Closed;
+                    profile.remarks.push(clause);
+                }
             }
-            builder = builder.with_contents(place.kind, std::mem::take(&mut *text));
         }
-        let name = Cow::Owned(self.name.clone());
-        let parsed =
-            aws_config::profile::load(&Fs::from_slice(&[]), &Env::from_slice(&[]), &builder.build(), Some(name)).await;
-        // The parser's reason is left out: it may quote the line.
-        let Ok(profiles) = parsed else {
-            let names = self.files.each_ref().map(Place::name).join(" or ");
-            profile.recipe = Err(Unfit::Broken(format!("a line of {names} is malformed")));
-            return Ok(profile);
+        if profile.refusal.is_none() {
+            let [credentials, config] = read;
+            self.choose(&Set::new(credentials, config), &mut profile);
+        }
+        Ok(profile)
+    }
+
+    /// Takes from the files what the profile says.
+    fn choose(&self, all: &Set, profile: &mut Profile) {
+        let Some(chosen) = all.profile(&self.name) else {
+            let instead = all.instead_of(&self.name);
+            let instead = instead.map(|(file, line, what)| format!("{}, line {line}, {what}", self.file(file)));
+            let remarks = instead.into_iter().chain(profile.remarks.drain(..));
+            profile.remarks = remarks.collect();
+            return match self.chosen_by {
+                Some(variable) => {
+                    let files = self.files.each_ref().map(Place::name).join(" and ");
+                    let found = if profile.remarks.is_empty() { files } else { profile.remarks.join(", ") };
+                    let name = shown(&self.name);
+                    let text =
+                        format!("profile {name} ({variable}) is not found ({found}): correct {variable} or the file");
+                    profile.refuse(Kind::Config, text);
+                }
+                None => profile.recipe = Err(absent("not found", &profile.remarks)),
+            };
         };
         for name in PROPERTIES {
-            let text = profiles.get(name).filter(|text| !recipe::goes_on(text));
-            if let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) {
-                profile.properties.insert(name, text.to_owned());
+            let Some((file, entry)) = chosen.entry(name) else { continue };
+            let place = format!("{name} of profile {} ({}, line {})", shown(&self.name), self.file(file), entry.line);
+            if recipe::goes_on(&entry.value) {
+                let reason = format!("{place} goes on in an indented line: begin each of its lines without spaces");
+                return profile.refuse(Kind::Config, reason);
+            }
+            let text = entry.value.trim();
+            if !text.is_empty() {
+                profile.settings.insert(name, Setting { text: text.to_owned(), origin: place });
             }
         }
-        profile.recipe = recipe::of(&profiles, &self.name).map_err(|unfit| match unfit {
-            Unfit::Absent(reason) => {
-                remarks.insert(0, reason);
-                let reason = remarks.join(", ");
-                // Who names a profile does not mean whoever else there is.
-                if self.named { Unfit::Broken(reason) } else { Unfit::Absent(reason) }
+        if let Some((section, origin)) = profile.setting("services") {
+            let (section, origin) = (section.to_owned(), origin.to_owned());
+            for service in SERVICES {
+                match all.endpoint_url(&section, service) {
+                    None => {
+                        let reason = format!(
+                            "{origin} names a section of services that is not there: add [services {}]",
+                            shown(&section)
+                        );
+                        profile.no_services = Some(reason);
+                    }
+                    Some(Some((line, url))) if !url.is_empty() => {
+                        let name = format!("endpoint_url of {service} in services {}", shown(&section));
+                        let origin = format!("{name} ({}, line {line})", self.file(set::CONFIG));
+                        profile.endpoints.insert(service, Setting { text: url.to_owned(), origin });
+                    }
+                    Some(_) => {}
+                }
             }
+        }
+        profile.assumes = recipe::assumes(chosen);
+        profile.is_found = true;
+        let own = |name| recipe::property(chosen, name).filter(|text| !recipe::goes_on(text)).map(str::to_owned);
+        profile.web = Web {
+            token_file: own("web_identity_token_file").map(PathBuf::from),
+            role_arn: own("role_arn"),
+            session: own("role_session_name"),
+        };
+        profile.recipe = recipe::of(all, chosen).map_err(|unfit| match unfit {
+            Unfit::Absent(reason) => absent(&reason, &profile.remarks),
             broken => broken,
         });
-        Ok(profile)
     }
 
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    fn file(&self, index: usize) -> String {
+        self.files.get(index).map(Place::name).unwrap_or_default()
+    }
+}
+
+fn absent(reason: &str, remarks: &[String]) -> Unfit {
+    let clauses: Vec<_> = std::iter::once(reason).chain(remarks.iter().map(String::as_str)).collect();
+    Unfit::Absent(clauses.join(", "))
 }
 
 impl Place {
@@ -212,7 +354,7 @@ impl Place {
             Some(path) => files::read(path).await,
             None => {
                 let clause = format!("no file, as neither HOME nor {} is set", self.variable);
-                Err(Unread { clause, at_the_moment: false })
+                Err(Unread { clause, state: State::Missing })
             }
         }
     }

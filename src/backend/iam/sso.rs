@@ -17,7 +17,7 @@ use super::asker::{Asker, address};
 use super::endpoint::{Endpoint, Variant};
 use super::files;
 use super::login::{Keys, Login};
-use super::profile::SignOn;
+use super::profile::{Profile, SignOn};
 use super::refusal::Refusal;
 use super::region::check_region;
 use crate::backend::file;
@@ -97,12 +97,19 @@ impl Center {
         Self { portal, oidc, home, renewed: Mutex::default() }
     }
 
-    pub async fn login(&self, asker: &Asker, sign_on: &SignOn, origin: &str, variant: Variant) -> Result<Login> {
+    pub async fn login(
+        &self,
+        asker: &Asker,
+        sign_on: &SignOn,
+        origin: &str,
+        profile: &Profile,
+        variant: Variant,
+    ) -> Result<Login> {
         check_region(origin, "sso_region", &sign_on.region)?;
-        let token = self.token(asker, sign_on, origin, variant).await?;
+        let token = self.token(asker, sign_on, origin, profile, variant).await?;
         let pairs = [("role_name", &sign_on.role), ("account_id", &sign_on.account)];
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let url = self.portal.url(origin, &sign_on.region, variant)?;
+        let url = self.portal.locate(&sign_on.region, variant, profile)?.url;
         let mut request = Request::new(Vec::new());
         let no_request = |what: &str| asker.error(Kind::Config, format!("{origin}: {what}"));
         *request.uri_mut() = format!("{url}federation/credentials?{}", query)
@@ -131,7 +138,14 @@ impl Center {
     }
 
     /// A token that is good now.
-    async fn token(&self, asker: &Asker, sign_on: &SignOn, origin: &str, variant: Variant) -> Result<Token> {
+    async fn token(
+        &self,
+        asker: &Asker,
+        sign_on: &SignOn,
+        origin: &str,
+        profile: &Profile,
+        variant: Variant,
+    ) -> Result<Token> {
         let path = self.path(sign_on).ok_or_else(|| {
             asker.error(Kind::Config, format!("{origin}: no cached token of IAM Identity Center, as HOME is not set"))
         })?;
@@ -154,7 +168,7 @@ impl Center {
             return Ok(token);
         }
         if token.is_renewable(now) {
-            match self.renew(asker, sign_on, &token, origin, variant).await {
+            match self.renew(asker, sign_on, &token, origin, profile, variant).await {
                 Ok(renewed) => {
                     self.keep(&path, text, &renewed).await;
                     return Ok(renewed);
@@ -183,6 +197,7 @@ impl Center {
         sign_on: &SignOn,
         token: &Token,
         origin: &str,
+        profile: &Profile,
         variant: Variant,
     ) -> Result<Token> {
         let secret = |text: &Option<Wiped>| text.as_ref().map(|Wiped(text)| text.clone()).unwrap_or_default();
@@ -194,7 +209,7 @@ impl Center {
         });
         let mut request = Request::new(body.to_string().into_bytes());
         *request.method_mut() = Method::POST;
-        let url = self.oidc.url(origin, &sign_on.region, variant)?;
+        let url = self.oidc.locate(&sign_on.region, variant, profile)?.url;
         *request.uri_mut() = format!("{url}token")
             .parse()
             .map_err(|_| asker.error(Kind::Config, format!("{origin}: its region cannot be sent")))?;

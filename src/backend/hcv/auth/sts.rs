@@ -9,17 +9,15 @@ use super::{Means, Method, Proof, Proving};
 use crate::backend::hcv::api::object;
 use crate::backend::http::Transport;
 use crate::backend::iam::{Chain, Clock, Keys, Role, SESSION, Wanted, caller_identity};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 
 /// By this header, the vault knows that the question was meant for it and not for another.
 const SERVER: &str = "x-vault-aws-iam-server-id";
 
 pub struct CallerIdentity {
-    label: String,
     path: String,
     role: String,
     server: Option<String>,
-    has_region: bool,
     chain: Chain,
     clock: Clock,
 }
@@ -27,7 +25,6 @@ pub struct CallerIdentity {
 impl CallerIdentity {
     pub fn new(means: &Means<'_>) -> Result<Self> {
         let (settings, doors) = (means.settings, means.doors);
-        let label = &means.api.label;
         let transport = Transport { ca_cert: doors.variable("AWS_CA_BUNDLE"), ..doors.usual.clone() };
         let (id, key) = (secret(settings, "aws_access_key_id"), secret(settings, "aws_secret_access_key"));
         let keys =
@@ -36,6 +33,7 @@ impl CallerIdentity {
         let wanted = Wanted {
             transport: &transport,
             region: text(settings, "aws_auth_region"),
+            region_option: "`aws_auth_region`",
             keys,
             role: text(settings, "aws_assume_role_arn").map(|arn| Role {
                 arn: arn.to_owned(),
@@ -49,26 +47,18 @@ impl CallerIdentity {
             metadata_v1: None,
         };
         Ok(Self {
-            label: label.clone(),
             path: login_path(means, "aws_login_path")?,
             role: role(means, "aws_auth_role"),
             server: text(settings, "aws_iam_server_id").map(str::to_owned),
-            has_region: wanted.region.is_some(),
             chain: Chain::new(wanted, clock.clone())?,
             clock,
         })
     }
 
     async fn question(&self) -> Result<Proof> {
-        let region = match self.chain.region().await {
-            Err(error) if error.kind() == Kind::Config && !self.has_region => {
-                let text = "no AWS region: set `aws_auth_region`, or AWS_REGION before nginx starts";
-                return Err(Error::new(Kind::Config, format!("{}: {text}", self.label)));
-            }
-            region => region?,
-        };
+        let region = self.chain.region().await?;
         let login = self.chain.login(&region).await?;
-        let url = self.chain.sts_url(&region).await?;
+        let (url, region) = self.chain.sts(&region).await?;
         let server = self.server.as_ref().map(|server| (SERVER, server.as_str()));
         let more: Vec<_> = server.into_iter().collect();
         let request = caller_identity(&url, &region, &login, &more, self.clock.now())?;

@@ -1,6 +1,7 @@
 use aws_credential_types::Credentials;
 
 use super::*;
+use crate::environment::Environment;
 
 /// No metadata service is looked for where nothing else is found.
 fn chain(variables: &[(&str, &str)]) -> Result<Chain> {
@@ -10,6 +11,7 @@ fn chain(variables: &[(&str, &str)]) -> Result<Chain> {
     let wanted = Wanted {
         transport: &transport,
         region: None,
+        region_option: "the option region",
         keys: None,
         role: None,
         sts: None,
@@ -86,7 +88,7 @@ async fn without_credentials_the_error_names_every_place_looked_at() {
 #[tokio::test]
 async fn a_source_that_is_set_up_and_fails_ends_the_search() {
     let named = login(&[("AWS_PROFILE", "prod"), ("HOME", "/nonexistent")]).await.unwrap_err().to_string();
-    assert!(named.starts_with("aws vault (mine): no AWS credentials from profile prod: not found, "), "{named}");
+    assert!(named.starts_with("aws vault (mine): profile prod (AWS_PROFILE) is not found (/nonexistent/"), "{named}");
     let container = login(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://elsewhere.example/")]).await.unwrap_err();
     assert!(container.to_string().contains("leads without TLS to a host that is neither this machine"), "{container}");
     let token = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent/token"), ("AWS_ROLE_ARN", "arn:aws:iam::1:role/x")];
@@ -101,7 +103,7 @@ async fn fips_and_dual_stack_come_from_the_environment_or_the_profile() {
     assert_eq!(variant(chain(&[region])).await, off);
     let both = [region, ("AWS_USE_FIPS_ENDPOINT", "True"), ("AWS_USE_DUALSTACK_ENDPOINT", "true")];
     assert_eq!(variant(chain(&both)).await, Variant { fips: true, dualstack: true });
-    let sts = chain(&both).unwrap().sts_url("us-east-1").await.unwrap();
+    let (sts, _) = chain(&both).unwrap().sts("us-east-1").await.unwrap();
     assert_eq!(sts, "https://sts-fips.us-east-1.api.aws/");
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config");

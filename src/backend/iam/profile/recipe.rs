@@ -1,10 +1,11 @@
 //! How a profile's credentials come about: whose they are at first, and which roles are assumed on top, one by the other.
 
-use aws_config::profile::{Profile, ProfileSet};
 use std::path::PathBuf;
+
 use zeroize::Zeroizing;
 
 use super::Unfit;
+use super::set::{CONFIG, CREDENTIALS, Profile, Set};
 use crate::backend::iam::asker::shown;
 use crate::backend::iam::login::{Keys, Login};
 use crate::backend::iam::sts::{Role, SESSION};
@@ -90,10 +91,12 @@ fn check_lines(profile: &Profile) -> Result<(), String> {
     }
 }
 
-pub fn of(profiles: &ProfileSet, name: &str) -> Result<Recipe, Unfit> {
-    let Some(mut profile) = profiles.get_profile(name) else {
-        return Err(Unfit::Absent("not found".to_owned()));
-    };
+/// Whether a profile is a role that other credentials assume. Nothing but the environment's keys goes before that.
+pub fn assumes(profile: &Profile) -> bool {
+    property(profile, "role_arn").is_some() && property(profile, "web_identity_token_file").is_none()
+}
+
+pub fn of<'a>(profiles: &'a Set, mut profile: &'a Profile) -> Result<Recipe, Unfit> {
     let mut roles = Vec::new();
     let mut visited: Vec<&str> = Vec::new();
     loop {
@@ -104,22 +107,17 @@ pub fn of(profiles: &ProfileSet, name: &str) -> Result<Recipe, Unfit> {
         };
         check_lines(profile).map_err(wrong)?;
         let origin = format!("profile {}", shown(name));
-        let sourced = visited.len();
+        let sourced = !visited.is_empty();
         // A source's own keys come before the role that it might assume.
-        if sourced > 0
-            && let Some(login) = keys(profile, &origin).map_err(wrong)?
-        {
-            return Ok(recipe(Base::Keys(login), origin, roles));
-        }
-        let Some(role) = role(profile).map_err(wrong)? else {
+        if !assumes(profile) || sourced && has_keys(profile) {
             let base = base(profiles, profile, &origin).map_err(wrong)?;
             return match base {
                 Some(base) => Ok(recipe(base, origin, roles)),
-                None if sourced > 0 => Err(wrong("it has no credentials".to_owned())),
+                None if sourced => Err(wrong("it has no credentials".to_owned())),
                 None => Err(Unfit::Absent("it has no credentials".to_owned())),
             };
-        };
-        roles.push(role);
+        }
+        roles.push(role(profile).map_err(wrong)?);
         match (property(profile, "source_profile"), property(profile, "credential_source")) {
             (Some(_), Some(_)) => return Err(wrong("it has both source_profile and credential_source".to_owned())),
             (None, None) => {
@@ -127,13 +125,13 @@ pub fn of(profiles: &ProfileSet, name: &str) -> Result<Recipe, Unfit> {
             }
             (None, Some(source)) => return Ok(recipe(Base::Named(named(source).map_err(wrong)?), origin, roles)),
             (Some(source), None) if source == name => {
-                return match keys(profile, &origin).map_err(wrong)? {
-                    Some(login) => Ok(recipe(Base::Keys(login), origin, roles)),
-                    None => Err(wrong("it is its own source_profile, and has no keys".to_owned())),
+                return match base(profiles, profile, &origin).map_err(wrong)? {
+                    Some(base) if has_keys(profile) => Ok(recipe(base, origin, roles)),
+                    _ => Err(wrong("it is its own source_profile, and has no keys".to_owned())),
                 };
             }
             (Some(source), None) => {
-                let next = profiles.get_profile(source);
+                let next = profiles.profile(source);
                 let next = next.ok_or_else(|| wrong(format!("its source_profile {} is not found", shown(source))))?;
                 visited.push(name);
                 if visited.contains(&next.name()) || visited.len() > DEPTH {
@@ -150,26 +148,22 @@ fn recipe(base: Base, origin: String, mut roles: Vec<Role>) -> Recipe {
     Recipe { base, origin, roles }
 }
 
-fn property<'a>(profile: &'a Profile, name: &str) -> Option<&'a str> {
+pub fn property<'a>(profile: &'a Profile, name: &str) -> Option<&'a str> {
     profile.get(name).map(str::trim).filter(|value| !value.is_empty())
 }
 
 /// A role to assume with other credentials.
-fn role(profile: &Profile) -> Result<Option<Role>, String> {
-    let Some(arn) = property(profile, "role_arn") else { return Ok(None) };
-    if property(profile, "web_identity_token_file").is_some() {
-        return Ok(None);
-    }
+fn role(profile: &Profile) -> Result<Role, String> {
     if property(profile, "mfa_serial").is_some() {
         return Err("it has mfa_serial, and nobody is here to type a code".to_owned());
     }
     let seconds = |text: &str| text.parse().map_err(|_| "its duration_seconds is no number".to_owned());
-    Ok(Some(Role {
-        arn: arn.to_owned(),
+    Ok(Role {
+        arn: property(profile, "role_arn").unwrap_or_default().to_owned(),
         session: session(profile),
         external_id: property(profile, "external_id").map(str::to_owned),
         duration: property(profile, "duration_seconds").map(seconds).transpose()?,
-    }))
+    })
 }
 
 fn session(profile: &Profile) -> String {
@@ -177,7 +171,7 @@ fn session(profile: &Profile) -> String {
 }
 
 /// What a profile has by itself, in the order of AWS's command line.
-fn base(profiles: &ProfileSet, profile: &Profile, origin: &str) -> Result<Option<Base>, String> {
+fn base(profiles: &Set, profile: &Profile, origin: &str) -> Result<Option<Base>, String> {
     if let Some(token_file) = property(profile, "web_identity_token_file") {
         let Some(arn) = property(profile, "role_arn") else {
             return Err("it has web_identity_token_file and no role_arn".to_owned());
@@ -185,33 +179,44 @@ fn base(profiles: &ProfileSet, profile: &Profile, origin: &str) -> Result<Option
         let role = Role { arn: arn.to_owned(), session: session(profile), external_id: None, duration: None };
         return Ok(Some(Base::WebIdentity(WebIdentity { token_file: PathBuf::from(token_file), role })));
     }
-    if let Some(source) = property(profile, "credential_source") {
+    if let Some(source) = property(profile, "credential_source").filter(|_| !assumes(profile)) {
         return named(source).map(|named| Some(Base::Named(named)));
     }
     if let Some(sign_on) = sign_on(profiles, profile)? {
         return Ok(Some(Base::SignOn(sign_on)));
     }
-    if let Some(login) = keys(profile, origin)? {
+    if let Some(login) = keys(profile, CREDENTIALS, origin)? {
         return Ok(Some(Base::Keys(login)));
+    }
+    if property(profile, "login_session").is_some() {
+        return Err("it uses login_session, which is not supported".to_owned());
     }
     if let Some(command) = property(profile, "credential_process") {
         return Ok(Some(Base::Process(Zeroizing::new(command.to_owned()))));
     }
-    match property(profile, "login_session") {
-        Some(_) => Err("it uses login_session, which is not supported".to_owned()),
+    if let Some(login) = keys(profile, CONFIG, origin)? {
+        return Ok(Some(Base::Keys(login)));
+    }
+    match property(profile, "aws_secret_access_key") {
+        Some(_) => Err("it has no aws_access_key_id beside its aws_secret_access_key".to_owned()),
         None => Ok(None),
     }
 }
 
-fn keys(profile: &Profile, origin: &str) -> Result<Option<Login>, String> {
-    match (property(profile, "aws_access_key_id"), property(profile, "aws_secret_access_key")) {
+fn has_keys(profile: &Profile) -> bool {
+    ["aws_access_key_id", "aws_secret_access_key"].iter().any(|name| property(profile, name).is_some())
+}
+
+/// The keys that one file gives: half of a pair is not looked for in the other.
+fn keys(profile: &Profile, file: usize, origin: &str) -> Result<Option<Login>, String> {
+    let own = |name| profile.get_in(file, name).map(str::trim).filter(|value| !value.is_empty());
+    match (own("aws_access_key_id"), own("aws_secret_access_key")) {
         (Some(id), Some(key)) => {
-            let keys = Keys::of(id, key, property(profile, "aws_session_token"));
-            Login::new(origin, &keys).map(Some)
+            let token = own("aws_session_token").or_else(|| own("aws_security_token"));
+            Login::new(origin, &Keys::of(id, key, token)).map(Some)
         }
-        (Some(_), None) => Err("it has no aws_secret_access_key".to_owned()),
-        (None, Some(_)) => Err("it has no aws_access_key_id".to_owned()),
-        (None, None) => Ok(None),
+        (Some(_), None) => Err("it has no aws_secret_access_key beside its aws_access_key_id".to_owned()),
+        (None, _) => Ok(None),
     }
 }
 
@@ -224,32 +229,36 @@ fn named(source: &str) -> Result<Named, String> {
     }
 }
 
-fn sign_on(profiles: &ProfileSet, profile: &Profile) -> Result<Option<SignOn>, String> {
+fn sign_on(profiles: &Set, profile: &Profile) -> Result<Option<SignOn>, String> {
     let own = |name| property(profile, name);
-    let session = own("sso_session");
-    if session.is_none() && own("sso_start_url").is_none() && own("sso_account_id").is_none() {
+    // The rest alone is for who signs on by other tools.
+    if own("sso_account_id").is_none() && own("sso_role_name").is_none() {
         return Ok(None);
     }
     let missing = |name: &str| format!("it signs on by IAM Identity Center and has no {name}");
-    let (name, region) = match session {
+    let (name, region) = match own("sso_session") {
         Some(name) => {
-            let found = profiles.sso_session(name);
-            let section = found.ok_or_else(|| format!("its sso_session {} is not found", shown(name)))?;
-            let region = section.get("sso_region");
-            if region.is_some_and(goes_on) {
-                return Err(format!(
-                    "the sso_region of its sso_session {} goes on in an indented line: begin each line without spaces",
-                    shown(name)
-                ));
+            let missing = || format!("its sso_session {} is not found", shown(name));
+            let section = |key| profiles.in_session(name, key).ok_or_else(missing);
+            for key in ["sso_region", "sso_start_url"] {
+                if section(key)?.is_some_and(goes_on) {
+                    return Err(format!(
+                        "the {key} of its sso_session {} goes on in an indented line: begin each line without spaces",
+                        shown(name)
+                    ));
+                }
+                if own(key).is_some_and(|own| section(key).ok().flatten().is_some_and(|other| other.trim() != own)) {
+                    return Err(format!("its {key} is not that of its sso_session {}: leave it out", shown(name)));
+                }
             }
-            (name, region.map(str::trim))
+            (name, section("sso_region")?.map(|region| region.trim().to_owned()))
         }
-        None => (own("sso_start_url").ok_or_else(|| missing("sso_start_url"))?, own("sso_region")),
+        None => (own("sso_start_url").ok_or_else(|| missing("sso_start_url"))?, own("sso_region").map(str::to_owned)),
     };
     let text = |name| own(name).map(str::to_owned).ok_or_else(|| missing(name));
     Ok(Some(SignOn {
         session: name.to_owned(),
-        region: region.filter(|region| !region.is_empty()).ok_or_else(|| missing("sso_region"))?.to_owned(),
+        region: region.filter(|region| !region.is_empty()).ok_or_else(|| missing("sso_region"))?,
         account: text("sso_account_id")?,
         role: text("sso_role_name")?,
     }))

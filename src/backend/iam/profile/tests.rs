@@ -89,6 +89,13 @@ async fn unfit(profiles: &Profiles) -> Unfit {
     unfit.expect("no credentials")
 }
 
+/// Why nothing is asked for at all.
+async fn refusal(profiles: &Profiles) -> String {
+    let profile = profiles.current().await;
+    assert!(matches!(&profile.recipe, Err(Unfit::Broken(_))));
+    profile.refusal.as_ref().map(|(_, reason)| reason.clone()).expect("a refusal")
+}
+
 async fn absence(profiles: &Profiles) -> String {
     match unfit(profiles).await {
         Unfit::Absent(reason) => reason,
@@ -101,8 +108,10 @@ async fn a_profile_without_credentials_leaves_it_to_the_next_source_unless_it_is
     for credentials in ["", "[other]\naws_access_key_id=A\naws_secret_access_key=s\n"] {
         let home = Home::new(credentials, "");
         assert!(absence(&home.profiles(&[])).await.contains("not found"));
-        let named = unfit(&home.profiles(&[("AWS_PROFILE", "prod")])).await;
-        assert!(matches!(&named, Unfit::Broken(reason) if reason.contains("not found")), "{named:?}");
+        for variable in ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"] {
+            let named = refusal(&home.profiles(&[(variable, "prod")])).await;
+            assert!(named.contains(&format!("profile prod ({variable}) is not found")), "{named}");
+        }
     }
     let region = Home::new("", "[default]\nregion=eu-west-1\n");
     assert!(absence(&region.profiles(&[])).await.contains("it has no credentials"));
@@ -111,9 +120,9 @@ async fn a_profile_without_credentials_leaves_it_to_the_next_source_unless_it_is
 #[tokio::test]
 async fn what_is_malformed_ends_the_search_and_is_not_quoted() {
     for credentials in ["[default\naws_secret_access_key=hunter2\n", "[default]\nhunter2\n"] {
-        let unfit = unfit(&Home::new(credentials, "").profiles(&[])).await;
-        assert!(matches!(&unfit, Unfit::Broken(reason) if reason.contains("is malformed")), "{unfit:?}");
-        assert!(!format!("{unfit:?}").contains("hunter2"));
+        let reason = refusal(&Home::new(credentials, "").profiles(&[])).await;
+        assert!(reason.contains("/.aws/credentials is malformed: line "), "{reason}");
+        assert!(!reason.contains("hunter2"));
     }
 }
 
@@ -124,14 +133,16 @@ async fn a_file_that_is_none_is_told_apart_from_a_missing_one() {
     let reason = async || absence(&home.profiles(&[])).await;
 
     fs::write(&path, b"[default]\n\xff").unwrap();
-    assert!(reason().await.contains("/.aws/credentials is no UTF-8 text"));
+    let unreadable = refusal(&home.profiles(&[])).await;
+    assert!(unreadable.contains("/.aws/credentials is no UTF-8 text (line 2)"), "{unreadable}");
     fs::remove_file(&path).unwrap();
     assert!(reason().await.contains("/.aws/credentials does not exist"));
     fs::create_dir(&path).unwrap();
     assert!(reason().await.contains("/.aws/credentials is no regular file"));
     fs::remove_dir(&path).unwrap();
     fs::File::create(&path).unwrap().set_len(1024 * 1024 + 1).unwrap();
-    assert!(reason().await.contains("/.aws/credentials is too large"));
+    let large = refusal(&home.profiles(&[])).await;
+    assert!(large.contains("/.aws/credentials is too large"), "{large}");
 }
 
 #[tokio::test]

@@ -1,14 +1,11 @@
-use aws_credential_types::Credentials;
-use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
-use aws_types::os_shim_internal::{Env, Fs};
-
 use super::*;
+use crate::backend::iam::profile::ini;
+use aws_credential_types::Credentials;
 
 async fn recipe_of(config: &str, name: &'static str) -> Result<Recipe, Unfit> {
-    let files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, config).build();
-    let profiles =
-        aws_config::profile::load(&Fs::from_slice(&[]), &Env::from_slice(&[]), &files, Some(name.into())).await;
-    of(&profiles.unwrap(), name)
+    let sections = ini::parse(config).unwrap_or_else(|malformed| panic!("{malformed:?}"));
+    let profiles = Set::new(Vec::new(), sections);
+    of(&profiles, profiles.profile(name).unwrap())
 }
 
 async fn cooked(config: &str) -> Recipe {
@@ -67,8 +64,11 @@ async fn each_way_to_begin() {
     assert!(token.roles.is_empty());
     let process = cooked("[profile a]\ncredential_process = /bin/x --y \"z\"\n").await;
     assert!(matches!(&process.base, Base::Process(command) if **command == "/bin/x --y \"z\""));
-    let keys = cooked(&format!("[profile a]\ncredential_process = /bin/x\n{KEYS}")).await;
-    assert_eq!(id(&keys), "AKID", "keys come before a process");
+    // As AWS's command line: the credentials file's keys, a program, the config file's keys.
+    let both = format!("credential_process = /bin/x\n{KEYS}");
+    assert!(matches!(cooked(&format!("[profile a]\n{both}")).await.base, Base::Process(_)));
+    let profiles = Set::new(ini::parse(&format!("[a]\n{both}")).unwrap(), Vec::new());
+    assert_eq!(id(&of(&profiles, profiles.profile("a").unwrap()).ok().unwrap()), "AKID");
 }
 
 #[tokio::test]

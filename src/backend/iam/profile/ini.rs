@@ -1,0 +1,177 @@
+//! The syntax of AWS's profile files, as AWS's command line reads it: sections and keys, `=` or `:` between key and value,
+//! and values that go on in lines which are indented further than their key. All keys of a section may be indented.
+//!
+//! One thing is read as AWS's SDKs do: a comment behind a value, after a blank. A command keeps it, as the shell knows
+//! comments itself. Errors have a line's number and never quote it: it may hold a secret.
+
+use std::collections::{HashMap, HashSet};
+
+use zeroize::Zeroizing;
+
+/// What stands here is said of every section.
+const DEFAULTS: &str = "DEFAULT";
+
+/// The key whose value is for the shell.
+const COMMAND: &str = "credential_process";
+
+pub struct Section {
+    pub name: String,
+    pub line: usize,
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Clone)]
+pub struct Entry {
+    /// In small letters.
+    pub key: String,
+    /// The lines of a value that goes on are joined by line breaks.
+    pub value: Zeroizing<String>,
+    pub line: usize,
+}
+
+/// Where a file is wrong, and how: the rest of a sentence that begins with the line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Malformed {
+    pub line: usize,
+    pub what: String,
+}
+
+pub fn parse(text: &str) -> Result<Vec<Section>, Malformed> {
+    let mut reader = Reader::default();
+    // Windows' editors begin a file so.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines = text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
+    for (index, line) in lines.enumerate() {
+        reader.read(index + 1, line).map_err(|what| Malformed { line: index + 1, what })?;
+    }
+    Ok(reader.end())
+}
+
+#[derive(Default)]
+struct Reader {
+    sections: Vec<Section>,
+    /// The lines of sections, and of the last section's keys: both stand once.
+    begun: HashMap<String, usize>,
+    set: HashMap<String, usize>,
+    /// How far the last section or key is indented.
+    depth: usize,
+}
+
+impl Reader {
+    fn read(&mut self, number: usize, line: &str) -> Result<(), String> {
+        let text = line.trim();
+        if text.is_empty() || text.starts_with(['#', ';']) {
+            return Ok(());
+        }
+        let depth = line.chars().take_while(|character| character.is_whitespace()).count();
+        if depth > self.depth
+            && let Some(entry) = self.sections.last_mut().and_then(|section| section.entries.last_mut())
+        {
+            return go_on(entry, text);
+        }
+        self.depth = depth;
+        if let Some((name, _)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']'))
+            && !name.is_empty()
+        {
+            return self.begin(number, name);
+        }
+        let Some(section) = self.sections.last_mut() else {
+            return Err(match text.strip_prefix('[') {
+                Some(_) => "begins a section whose name has no `]` at its end".to_owned(),
+                None => "stands before the first section, such as `[default]`".to_owned(),
+            });
+        };
+        let (key, value) = text.split_once(['=', ':']).ok_or("has no `=` between a key and its value")?;
+        let key = key.trim().to_lowercase();
+        if key.is_empty() {
+            return Err("has no key before its `=`".to_owned());
+        }
+        if let Some(before) = self.set.insert(key.clone(), number) {
+            return Err(format!("sets again what line {before} sets"));
+        }
+        let value = if key == COMMAND { value } else { bare(value) };
+        section.entries.push(Entry { key, value: Zeroizing::new(value.trim().to_owned()), line: number });
+        Ok(())
+    }
+
+    fn begin(&mut self, number: usize, name: &str) -> Result<(), String> {
+        let name = name.trim().to_owned();
+        if let Some(before) = self.begun.insert(name.clone(), number) {
+            return Err(format!("begins again the section of line {before}: join the two"));
+        }
+        self.set.clear();
+        self.sections.push(Section { name, line: number, entries: Vec::new() });
+        Ok(())
+    }
+
+    fn end(mut self) -> Vec<Section> {
+        let defaults = self.sections.iter().position(|section| section.name == DEFAULTS);
+        if let Some(defaults) = defaults.map(|index| self.sections.remove(index).entries) {
+            for section in &mut self.sections {
+                let own: HashSet<String> = section.entries.iter().map(|entry| entry.key.clone()).collect();
+                section.entries.extend(defaults.iter().filter(|entry| !own.contains(&entry.key)).cloned());
+            }
+        }
+        self.sections
+    }
+}
+
+/// A further line of a value. Below a key without a value of its own, each line is a key with a value.
+fn go_on(entry: &mut Entry, text: &str) -> Result<(), String> {
+    let is_nested = entry.value.is_empty() || entry.value.starts_with('\n');
+    if is_nested && !text.contains('=') {
+        return Err(format!("is indented below the key of line {}, and has no `=`", entry.line));
+    }
+    let text = bare(text).trim_end();
+    // With room for both nothing is left behind where the value stood before.
+    let mut longer = Zeroizing::new(String::with_capacity(2 * (entry.value.len() + text.len() + 1)));
+    longer.push_str(&entry.value);
+    longer.push('\n');
+    longer.push_str(text);
+    entry.value = longer;
+    Ok(())
+}
+
+/// A value without the comment behind it.
+fn bare(value: &str) -> &str {
+    let begins = |(index, _): &(usize, &str)| {
+        value.get(..*index).and_then(|before| before.chars().next_back()).is_some_and(char::is_whitespace)
+    };
+    match value.match_indices(['#', ';']).find(begins) {
+        Some((index, _)) => value.get(..index).unwrap_or(value),
+        None => value,
+    }
+}
+
+/// The words of a section's name, with quotes as the shell has them. None where a quote does not end.
+pub fn words(name: &str) -> Option<Vec<String>> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut rest = name.chars();
+    while let Some(character) = rest.next() {
+        match (quote, character) {
+            (Some(open), _) if character == open => quote = None,
+            (Some('\''), _) => word.get_or_insert_default().push(character),
+            (_, '\\') => {
+                let next = rest.next()?;
+                if quote.is_some() && next != '"' && next != '\\' {
+                    word.get_or_insert_default().push('\\');
+                }
+                word.get_or_insert_default().push(next);
+            }
+            (Some(_), _) => word.get_or_insert_default().push(character),
+            (None, '"' | '\'') => {
+                word.get_or_insert_default();
+                quote = Some(character);
+            }
+            (None, _) if character.is_whitespace() => words.extend(word.take()),
+            (None, _) => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
+/// The keys below a key without a value of its own, such as `secrets_manager` in a section of `services`.
+pub fn nested(value: &str) -> impl Iterator<Item = (&str, &str)> {
+    value.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim(), value.trim()))
+}
