@@ -148,7 +148,7 @@ async fn profiles(moto: &Moto) {
     let prod = of_a_profile.with(&[("AWS_PROFILE", "prod")]);
     assert_eq!(prod.reads("{vault://aws/db/user}").await, "kong");
     let nobody = of_a_profile.with(&[("AWS_PROFILE", "nobody"), ("AWS_REGION", REGION)]);
-    nobody.fails("{vault://aws/db/user}", Kind::Config, "profile nobody: not found").await;
+    nobody.fails("{vault://aws/db/user}", Kind::Config, "profile nobody (AWS_PROFILE) is not found").await;
 }
 
 const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":"*"}]}"#;

@@ -86,6 +86,9 @@ const TIME: &str = r"^(\d{4})-?(\d\d)-?(\d\d)(?:[Tt]|\s+)(\d\d):?(\d\d)(?::?(\d\
 
 /// A time as RFC 3339 writes it, or as AWS's own clients would understand it. Without a zone, it is none.
 pub fn time(text: &str) -> Option<SystemTime> {
+    if let Ok(date) = DateTime::from_str(text.trim(), Format::HttpDate) {
+        return SystemTime::try_from(date).ok();
+    }
     let parts = regex_lite::Regex::new(TIME).ok()?.captures(text.trim())?;
     let part = |index, usual| parts.get(index).map_or(usual, |part: regex_lite::Match<'_>| part.as_str());
     let zone = match parts.get(9) {
@@ -135,6 +138,7 @@ mod tests {
             "2015-08-30T12:36:00.000000000000+00:00",
             "2015-08-30T12:36Z",
             "20150830T123600Z",
+            "Sun, 30 Aug 2015 12:36:00 GMT",
             " 2015-08-30T12:36:00Z\n",
         ] {
             assert_eq!(time(text), metadata.expiry, "{text}");

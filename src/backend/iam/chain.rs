@@ -230,4 +230,6 @@ impl Chain {
 }
 
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;

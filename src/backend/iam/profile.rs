@@ -23,7 +23,7 @@ use crate::environment::Environment;
 use crate::error::Kind;
 use crate::redact;
 use ini::Malformed;
-use set::Set;
+use set::{Amiss, Set};
 
 pub use recipe::{Base, Named, Recipe, SignOn, WebIdentity};
 
@@ -72,7 +72,7 @@ pub struct Profile {
     pub refusal: Option<(Kind, String)>,
     settings: HashMap<&'static str, Setting>,
     endpoints: HashMap<&'static str, Setting>,
-    /// A section of `services` that the profile names and that is not there.
+    /// What is wrong with the section of `services` that the profile names.
     no_services: Option<String>,
     /// Whether the profile is a role that others' credentials assume.
     pub assumes: bool,
@@ -285,20 +285,24 @@ impl Profiles {
         if let Some((section, origin)) = profile.setting("services") {
             let (section, origin) = (section.to_owned(), origin.to_owned());
             for service in SERVICES {
+                let name = format!("endpoint_url of {service} in services {}", shown(&section));
                 match all.endpoint_url(&section, service) {
-                    None => {
-                        let reason = format!(
-                            "{origin} names a section of services that is not there: add [services {}]",
-                            shown(&section)
-                        );
-                        profile.no_services = Some(reason);
-                    }
-                    Some(Some((line, url))) if !url.is_empty() => {
-                        let name = format!("endpoint_url of {service} in services {}", shown(&section));
+                    Ok(Some((line, url))) => {
                         let origin = format!("{name} ({}, line {line})", self.file(set::CONFIG));
                         profile.endpoints.insert(service, Setting { text: url.to_owned(), origin });
                     }
-                    Some(_) => {}
+                    Ok(None) => {}
+                    Err(Amiss::Missing) => {
+                        let section = shown(&section);
+                        let reason = format!("{origin} names what is not there: add a section [services {section}]");
+                        profile.no_services = Some(reason);
+                    }
+                    Err(Amiss::Flat(line)) => {
+                        let place = format!("{}, line {line}", self.file(set::CONFIG));
+                        let reason =
+                            format!("{place}: {service} has a value: put endpoint_url into a line below, indented");
+                        profile.no_services = Some(reason);
+                    }
                 }
             }
         }

@@ -165,6 +165,10 @@ impl Sources {
                 let failed =
                     |(kind, reason)| self.asker.error(kind, format!("credential_process of {origin}: {reason}"));
                 let keys = process::keys(command, &self.environment).await.map_err(failed)?;
+                if keys.expiry.is_some_and(|end| end <= self.asker.clock.now()) {
+                    let reason = "what it gives has expired already: have it renew what it gives";
+                    return Err(failed((Kind::Invalid, reason.to_owned())));
+                }
                 let login = Login::new(format!("credential_process of {origin}"), &keys);
                 login.map_err(|reason| failed((Kind::Invalid, reason)))?
             }

@@ -8,8 +8,12 @@ fn chain(variables: &[(&str, &str)]) -> Result<Chain> {
     let off = [("AWS_EC2_METADATA_DISABLED", "true")];
     let environment = Environment::of(off.into_iter().chain(variables.iter().copied()));
     let transport = Transport::new("aws vault (mine)".to_owned(), &environment, Duration::from_secs(5));
-    let wanted = Wanted {
-        transport: &transport,
+    Chain::new(wanted(&transport), Clock::default())
+}
+
+pub fn wanted<'a>(transport: &'a Transport<'a>) -> Wanted<'a> {
+    Wanted {
+        transport,
         region: None,
         region_option: "the option region",
         keys: None,
@@ -18,8 +22,7 @@ fn chain(variables: &[(&str, &str)]) -> Result<Chain> {
         fips: None,
         dualstack: None,
         metadata_v1: None,
-    };
-    Chain::new(wanted, Clock::default())
+    }
 }
 
 async fn login(variables: &[(&str, &str)]) -> Result<Login> {

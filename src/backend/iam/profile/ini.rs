@@ -95,7 +95,7 @@ impl Reader {
     }
 
     fn begin(&mut self, number: usize, name: &str) -> Result<(), String> {
-        let name = name.trim().to_owned();
+        let name = name.to_owned();
         if let Some(before) = self.begun.insert(name.clone(), number) {
             return Err(format!("begins again the section of line {before}: join the two"));
         }
@@ -171,7 +171,7 @@ pub fn words(name: &str) -> Option<Vec<String>> {
     quote.is_none().then_some(words)
 }
 
-/// The keys below a key without a value of its own, such as `secrets_manager` in a section of `services`.
+/// The keys and values below a key without a value of its own, such as `secrets_manager` in a section of `services`.
 pub fn nested(value: &str) -> impl Iterator<Item = (&str, &str)> {
     value.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim(), value.trim()))
 }

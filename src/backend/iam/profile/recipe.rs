@@ -229,36 +229,43 @@ fn named(source: &str) -> Result<Named, String> {
     }
 }
 
+/// The region of a section that has to be there, and to agree with the profile.
+fn region_of_session<'a>(profiles: &'a Set, profile: &Profile, name: &str) -> Result<&'a str, String> {
+    let section = || format!("its sso_session {}", shown(name));
+    let of_section = |key| profiles.in_session(name, key).ok_or_else(|| format!("{} is not found", section()));
+    for key in ["sso_region", "sso_start_url"] {
+        let Some(value) = of_section(key)? else { continue };
+        if goes_on(value) {
+            let section = section();
+            return Err(format!("the {key} of {section} goes on in an indented line: begin each line without spaces"));
+        }
+        if property(profile, key).is_some_and(|own| own != value.trim()) {
+            return Err(format!("its {key} is not that of {}: leave it out", section()));
+        }
+    }
+    let region = of_section("sso_region")?.map(str::trim).filter(|region| !region.is_empty());
+    region.ok_or_else(|| format!("{} has no sso_region", section()))
+}
+
 fn sign_on(profiles: &Set, profile: &Profile) -> Result<Option<SignOn>, String> {
     let own = |name| property(profile, name);
-    // The rest alone is for who signs on by other tools.
+    let missing = |name: &str| format!("it signs on by IAM Identity Center and has no {name}");
+    let of_session = own("sso_session").map(|name| region_of_session(profiles, profile, name)).transpose()?;
+    // The rest alone is for tools that ask for tokens.
     if own("sso_account_id").is_none() && own("sso_role_name").is_none() {
         return Ok(None);
     }
-    let missing = |name: &str| format!("it signs on by IAM Identity Center and has no {name}");
-    let (name, region) = match own("sso_session") {
-        Some(name) => {
-            let missing = || format!("its sso_session {} is not found", shown(name));
-            let section = |key| profiles.in_session(name, key).ok_or_else(missing);
-            for key in ["sso_region", "sso_start_url"] {
-                if section(key)?.is_some_and(goes_on) {
-                    return Err(format!(
-                        "the {key} of its sso_session {} goes on in an indented line: begin each line without spaces",
-                        shown(name)
-                    ));
-                }
-                if own(key).is_some_and(|own| section(key).ok().flatten().is_some_and(|other| other.trim() != own)) {
-                    return Err(format!("its {key} is not that of its sso_session {}: leave it out", shown(name)));
-                }
-            }
-            (name, section("sso_region")?.map(|region| region.trim().to_owned()))
+    let (name, region) = match own("sso_session").zip(of_session) {
+        Some(of_session) => of_session,
+        None => {
+            let url = own("sso_start_url").ok_or_else(|| missing("sso_start_url"))?;
+            (url, own("sso_region").ok_or_else(|| missing("sso_region"))?)
         }
-        None => (own("sso_start_url").ok_or_else(|| missing("sso_start_url"))?, own("sso_region").map(str::to_owned)),
     };
     let text = |name| own(name).map(str::to_owned).ok_or_else(|| missing(name));
     Ok(Some(SignOn {
         session: name.to_owned(),
-        region: region.filter(|region| !region.is_empty()).ok_or_else(|| missing("sso_region"))?,
+        region: region.to_owned(),
         account: text("sso_account_id")?,
         role: text("sso_role_name")?,
     }))

@@ -41,6 +41,13 @@ impl Profile {
     }
 }
 
+/// What is wrong with a section of `services`.
+pub enum Amiss {
+    Missing,
+    /// A service has a value of its own, on that line, where keys have to stand below it.
+    Flat(usize),
+}
+
 #[derive(Default)]
 pub struct Set {
     profiles: HashMap<String, Profile>,
@@ -96,18 +103,20 @@ impl Set {
         Some(entries.get(key).map(|entry| entry.value.as_str()))
     }
 
-    /// Where a `services` section puts a service, and the line. None: there is no such section.
-    pub fn endpoint_url(&self, section: &str, service: &str) -> Option<Option<(usize, &str)>> {
-        let of_service = self.services.get(section)?.get(service);
-        Some(of_service.and_then(|entry| {
-            let (_, url) = nested(&entry.value).find(|(key, _)| *key == "endpoint_url")?;
-            Some((entry.line, url))
-        }))
+    /// Where a `services` section puts a service, and the line; or what is wrong with that.
+    pub fn endpoint_url(&self, section: &str, service: &str) -> Result<Option<(usize, &str)>, Amiss> {
+        let Some(entry) = self.services.get(section).ok_or(Amiss::Missing)?.get(service) else { return Ok(None) };
+        if !entry.value.is_empty() && !entry.value.starts_with('\n') {
+            return Err(Amiss::Flat(entry.line));
+        }
+        let url = nested(&entry.value).find(|(key, _)| *key == "endpoint_url");
+        Ok(url.map(|(_, url)| (entry.line, url)).filter(|(_, url)| !url.is_empty()))
     }
 
     /// What is there where a profile is not: the file, the line, and a clause.
     pub fn instead_of(&self, name: &str) -> Option<(usize, usize, String)> {
         let unquoted = format!("profile {name}");
+        let reads = |section: &str| words(section).is_some_and(|words| words == ["profile", name] || words == [name]);
         for (file, section, line) in &self.sections {
             let (file, line) = (*file, *line);
             match file {
@@ -123,6 +132,12 @@ impl Set {
                         line,
                         format!("has [{}], which has to be [{}] there", shown(section), shown(name)),
                     ));
+                }
+                _ if section.starts_with(char::is_whitespace) && reads(section) => {
+                    return Some((file, line, "has the name behind a blank, which has to go".to_owned()));
+                }
+                CREDENTIALS if section.trim() == name => {
+                    return Some((file, line, "has the name with a blank behind it, which has to go".to_owned()));
                 }
                 _ => {}
             }
