@@ -94,7 +94,7 @@ fn below(folder: &str, endings: &[&str]) -> Vec<String> {
 }
 
 fn sources() -> Vec<File> {
-    let is_test = |path: &String| path.ends_with("/tests.rs");
+    let is_test = |path: &String| path.ends_with("/tests.rs") || path.contains("/tests/");
     let code = |path: &str| {
         let text = text(path);
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();

@@ -159,11 +159,26 @@ async fn a_program_that_writes_them() {
     // The captured environment is its environment, and nothing else of this process is.
     let env = format!("test \"$KONG_VAULT_AWS_REGION\" = {REGION} && test -z \"$CARGO_MANIFEST_DIR\" && cat {path}");
     assert_eq!(run(&env).reads(SECRET).await, "kong");
+    let odd = format!("sed 's/Expiration\":.*}}/Expiration\":\"2099-08-30 12:36:00+0000\"}}/' {path}");
+    assert_eq!(run(&odd).reads(SECRET).await, "kong");
     for (command, kind, part) in [
         ("echo hunter2 >&2; exit 3", Kind::Unavailable, "the program failed with status 3"),
         ("/nonexistent/program", Kind::Config, "is not found or may not be run (status 127)"),
         ("echo hunter2", Kind::Invalid, "not the JSON of credentials"),
-        ("echo '{}'", Kind::Invalid, "no AccessKeyId and SecretAccessKey"),
+        ("echo '{\"Version\":1}'", Kind::Invalid, "no AccessKeyId and SecretAccessKey"),
+        ("echo '{}'", Kind::Invalid, "no Version"),
+        (&format!("sed 's/\"Version\":1/\"Version\":2/' {path}"), Kind::Invalid, "not of Version 1"),
+        (&format!("sed 's/\"Version\":1,//' {path}"), Kind::Invalid, "no Version"),
+        (
+            &format!("sed 's/Expiration\":.*}}/Expiration\":4070908800}}/' {path}"),
+            Kind::Invalid,
+            "a number as Expiration",
+        ),
+        (
+            &format!("sed 's/Expiration\":.*}}/Expiration\":\"2015-08-30 12:36:00+0000\"}}/' {path}"),
+            Kind::Invalid,
+            "has expired already",
+        ),
         ("kill -9 $$", Kind::Unavailable, "status 137"),
         ("head -c 200000 /dev/zero", Kind::Invalid, "too long"),
     ] {

@@ -23,7 +23,7 @@ pub const OPTIONS: &[Opt] = &[
         "endpoint_url",
         Type::Text,
         "where Secrets Manager is, such as a VPC endpoint; none: `AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL`, \
-         then the region's public endpoint",
+         the profile's `services` and `endpoint_url`, then the region's public endpoint",
     )
     .holds(Holds::Url)
     .pattern(URL, URL_MEANS),
@@ -41,8 +41,8 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new(
         "sts_endpoint_url",
         Type::Text,
-        "where STS is, which gives roles' credentials; none: `AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL`, then the region's \
-         public endpoint",
+        "where STS is, which gives roles' credentials; none: `AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL`, the profile's \
+         `services` and `endpoint_url`, then the region's public endpoint",
     )
     .holds(Holds::Url)
     .pattern(URL, URL_MEANS),

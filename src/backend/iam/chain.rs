@@ -230,6 +230,4 @@ impl Chain {
 }
 
 #[cfg(test)]
-mod table;
-#[cfg(test)]
 mod tests;

@@ -98,10 +98,10 @@ impl Sources {
             }
             None => {}
         }
-        let name = self.profiles.name();
+        let name = shown(self.profiles.name());
         match &profile.recipe {
             Ok(recipe) => return self.cook(recipe, stage, profile, region).await,
-            Err(Unfit::Absent(reason)) => absences.push(format!("profile {}: {reason}", shown(name))),
+            Err(Unfit::Absent(reason)) => absences.push(format!("profile {name}: {reason}")),
             Err(Unfit::Broken(reason)) => {
                 let text = format!("{}: no AWS credentials from profile {name}: {reason}", self.label);
                 return Err(Error::new(Kind::Config, text));

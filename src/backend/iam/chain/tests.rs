@@ -1,3 +1,5 @@
+mod table;
+
 use aws_credential_types::Credentials;
 
 use super::*;

@@ -149,7 +149,7 @@ impl Set {
                 return None;
             }
             let distance = strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase());
-            (distance <= 2 && distance < name.len()).then(|| (distance, *file, *line, found))
+            (distance <= 2 && distance < name.len()).then_some((distance, *file, *line, found))
         });
         let (_, file, line, found) = near.min_by_key(|(distance, ..)| *distance)?;
         Some((file, line, format!("has {}", shown(found))))

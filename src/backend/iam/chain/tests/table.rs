@@ -6,8 +6,6 @@
 use super::*;
 use crate::backend::iam::SECRETS_MANAGER;
 use crate::backend::iam::profile::{Base, Recipe, Unfit};
-use crate::environment::Environment;
-use aws_credential_types::Credentials;
 
 struct Files {
     home: tempfile::TempDir,
@@ -38,7 +36,7 @@ impl Files {
 
     async fn request(&self, transport: &Transport<'_>) -> Result<String> {
         let secrets = Endpoint::choose(transport, &SECRETS_MANAGER, None)?;
-        let chain = Chain::new(super::tests::wanted(transport), Clock::default())?;
+        let chain = Chain::new(wanted(transport), Clock::default())?;
         let stand = chain.stand().await?;
         let url = stand.locate(&secrets)?.url;
         let host = url.split('/').nth(2).unwrap_or_default();
