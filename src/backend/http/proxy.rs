@@ -1,11 +1,12 @@
 //! Which proxy a request goes by, if any: the vault's options, or the variables that curl and Go know.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::HeaderValue;
 use http::{Uri, uri::Scheme};
 use hyper_util::client::proxy::matcher::Matcher;
-use url::Url;
+use url::{Host, Url};
 
 use super::Transport;
 use crate::environment::Environment;
@@ -53,12 +54,16 @@ impl Proxies {
             list => list.join(","),
         };
         let (mut whole, mut of_ports) = (LOCAL.to_owned(), Vec::new());
-        for entry in listed.split([',', ' ', '\t']).filter(|entry| !entry.is_empty()) {
+        for entry in listed.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty()) {
             match with_port(entry) {
-                Some((host, port)) => of_ports.push((port, rules(host))),
+                Some((host, port)) => of_ports.push((port, rules(&host))),
                 None => {
                     whole.push(',');
-                    whole.push_str(host(entry));
+                    // The matcher's `*` stands for names alone.
+                    match entry {
+                        "*" => whole.push_str("*,0.0.0.0/0,::/0"),
+                        entry => whole.push_str(&host(entry)),
+                    }
                 }
             }
         }
@@ -71,6 +76,7 @@ impl Proxies {
         let choice = if is_secure { &self.https } else { &self.http };
         let Some(choice) = choice else { return Ok(None) };
         let port = destination.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+        let destination = &without_dots(destination);
         let is_direct = self.rules.intercept(destination).is_none()
             || self.of_ports.iter().any(|(own, rules)| *own == port && rules.intercept(destination).is_none());
         if is_direct {
@@ -91,16 +97,31 @@ fn rules(list: &str) -> Matcher {
     Matcher::builder().all("http://any").no(list).build()
 }
 
-/// An entry as the matcher knows it: `*.example.com` is what it calls `.example.com`, and addresses have no brackets.
-fn host(entry: &str) -> &str {
-    match entry.strip_prefix("*.") {
-        Some(_) => &entry[1..],
-        None => entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry),
+/// A destination without dots at its name's end, which only say that the name is whole.
+fn without_dots(destination: &Uri) -> Uri {
+    let Some(name) = destination.host().filter(|host| host.ends_with('.')) else { return destination.clone() };
+    let mut parts = destination.clone().into_parts();
+    parts.authority = name.trim_end_matches('.').parse().ok();
+    Uri::from_parts(parts).unwrap_or_else(|_| destination.clone())
+}
+
+/// An entry as the matcher knows it: `*.example.com` is what it calls `.example.com`, addresses have no brackets, names no
+/// dots at their end and no letters but ASCII's.
+fn host(entry: &str) -> Cow<'_, str> {
+    let entry = entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry);
+    let entry = entry.trim_end_matches('.');
+    if let Some(address) = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')) {
+        return address.into();
+    }
+    let name = entry.trim_start_matches('.');
+    match Host::parse(name) {
+        Ok(Host::Domain(ascii)) if !name.is_ascii() => (entry[..entry.len() - name.len()].to_owned() + &ascii).into(),
+        _ => entry.into(),
     }
 }
 
 /// `host:port`, as Go has it. What else holds a colon is an IPv6 address.
-fn with_port(entry: &str) -> Option<(&str, u16)> {
+fn with_port(entry: &str) -> Option<(Cow<'_, str>, u16)> {
     let (name, port) = entry.rsplit_once(':')?;
     let is_whole = !name.contains(':') || (name.starts_with('[') && name.ends_with(']'));
     Some((host(name), port.parse().ok().filter(|_| is_whole)?))
@@ -120,7 +141,8 @@ fn of_environment(environment: &Environment, names: &[&'static str]) -> Choice {
 }
 
 fn first<'a>(environment: &'a Environment, names: &[&'static str]) -> Option<(&'static str, &'a str)> {
-    names.iter().find_map(|name| Some((*name, environment.text(name)?.trim()))).filter(|(_, text)| !text.is_empty())
+    // One without a value is none, so that the next has its say.
+    names.iter().find_map(|name| Some((*name, environment.text(name)?.trim())).filter(|(_, text)| !text.is_empty()))
 }
 
 /// Never quotes what it reads: it may hold a password.

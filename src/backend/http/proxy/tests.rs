@@ -139,3 +139,141 @@ fn a_password_is_sent_and_never_shown() {
         assert_eq!(way(&proxies, "http://vault"), "direct");
     }
 }
+
+/// A list, and who is connected to directly (`true`) or by a proxy under it.
+type Table = &'static [(&'static str, &'static [(&'static str, bool)])];
+
+/// Facts of curl's `tests/unit/unit1614.c` (curl's licence, © Daniel Stenberg).
+const CURL: Table = &[
+    (
+        "localhost,.example.com,.example.de",
+        &[("www.example.com", true), ("www.example.com.", true), ("example.com", true), ("example.com.", true)],
+    ),
+    ("localhost,.example.com.,.example.de", &[("www.example.com", true)]),
+    ("localhost,www.example.com.,.example.de", &[("www.example.com", true), ("example.com", false)]),
+    ("localhost,example.com,.example.de", &[("example.com", true), ("example.com.", true)]),
+    ("127.0.0.1/28,localhost,", &[("127.0.0.1", true)]),
+    ("barfoo", &[("foobar", false), ("192.168.0.1", false)]),
+    ("foobar", &[("foobar", true)]),
+    ("192.168.0.0/16", &[("192.168.0.1", true), ("192.168.1.1", true)]),
+    ("192.168.0.0/24", &[("192.168.0.1", true), ("192.168.1.1", false)]),
+    ("192.168.0.0/32", &[("192.168.0.1", false)]),
+    ("192.168.0.0", &[("192.168.0.1", false)]),
+    ("foo, bar, 192.168.0.0/16", &[("192.168.1.1", true), ("[2001:db8::1]", false)]),
+    ("foo, bar, 2001:db8::1/64", &[("[2001:db8::2]", true), ("bar", true), ("BAr", true)]),
+    ("foo,,,,,              bar, ::1/64", &[("BAr", true)]),
+    ("www2.example.com, .example.net", &[("www.example.com", false)]),
+    (".example.com, .example.net", &[("example.com", true), ("nonexample.com", false)]),
+];
+
+/// Facts of Go's `golang.org/x/net/http/httpproxy` (BSD-3-Clause, © The Go Authors), in `proxy_test.go`. Where it differs, curl is
+/// followed: with a dot before it, a name stands for itself as well.
+const GO: Table = &[
+    (
+        "foobar.com, .barbaz.net, *.wildcard.io, 192.168.1.1, 192.168.1.2:81, 192.168.1.3:80, 10.0.0.0/30, \
+         2001:db8::52:0:1, [2001:db8::52:0:2]:443, [2001:db8::52:0:3]:80, 2002:db8:a::45/64",
+        &[
+            ("localhost", true),
+            ("127.0.0.2", true),
+            ("[::1]", true),
+            ("[::2]", false),
+            ("192.168.1.1", true),
+            ("192.168.1.2", false),
+            ("192.168.1.3", true),
+            ("192.168.1.4", false),
+            ("10.0.0.2", true),
+            ("[2001:db8::52:0:1]", true),
+            ("[2001:db8::52:0:2]", false),
+            ("[2001:db8::52:0:3]", true),
+            ("[2002:db8:a::123]", true),
+            ("www.barbaz.net", true),
+            ("foobar.com", true),
+            ("www.foobar.com", true),
+            ("foofoobar.com", false),
+            ("baz.com", false),
+            ("localhost.net", false),
+            ("barbarbaz.net", false),
+            ("nested.wildcard.io", true),
+            ("awildcard.io", false),
+        ],
+    ),
+    ("ample.com", &[("example.com", false)]),
+    (".foo.com", &[("example.com", false)]),
+    (":1", &[("example.com", false)]),
+    ("*", &[("example.com", true), ("192.168.1.4", true), ("[2001:db8::52:0:2]", true)]),
+    (".示例.com", &[("www.xn--fsq092h.com", true)]),
+    ("示例.com", &[("www.xn--fsq092h.com", true), ("xn--fsq092h.com", true)]),
+    ("xn--fsq092h.com", &[("www.xn--fsq092h.com", true)]),
+];
+
+/// Facts of CPython's `Lib/test/test_urllib.py` (PSF-2.0, © Python Software Foundation).
+const PYTHON: Table = &[
+    (
+        "localhost, anotherdomain.com, newdomain.com:1234, .d.o.t",
+        &[
+            ("localhost", true),
+            ("LocalHost", true),
+            ("LOCALHOST", true),
+            ("newdomain.com:1234", true),
+            ("foo.d.o.t", true),
+            ("d.o.t", true),
+            ("anotherdomain.com:8888", true),
+            ("www.newdomain.com:1234", true),
+            ("prelocalhost", false),
+            ("newdomain.com", false),
+            ("newdomain.com:1235", false),
+        ],
+    ),
+    ("*", &[("newdomain.com", true), ("newdomain.com:1234", true)]),
+];
+
+/// Ours: dots at a name's end, and what separates entries.
+const OWN: Table = &[
+    ("vault.example.com.", &[("vault.example.com", true), ("vault.example.com.", true), ("example.com", false)]),
+    ("vault.example.com", &[("vault.example.com.:8200", true), ("a.vault.example.com.", true)]),
+    (".example.com..", &[("vault.example.com", true), ("vault.example.com.evil", false)]),
+    ("*.example.com.", &[("vault.example.com.", true), ("vaultexample.com", false)]),
+    (
+        "example.com.:8200",
+        &[("vault.example.com:8200", true), ("example.com.:8200", true), ("example.com:8201", false)],
+    ),
+    ("a.example\nb.example\r\n\tc.example", &[("a.example", true), ("b.example", true), ("c.example", true)]),
+    (".", &[("example.com", false)]),
+    ("..,:,:80,[],[]:80,*.", &[("example.com", false), ("example.com.", false)]),
+];
+
+#[test]
+fn lists_mean_what_curl_go_and_python_take_them_for() {
+    for (list, hosts) in [CURL, GO, PYTHON, OWN].into_iter().flatten() {
+        let of_environment = proxies(|_| {}, &[("HTTP_PROXY", "p:1"), ("NO_PROXY", list)]);
+        let environment = Environment::default();
+        let mut transport = Transport::new("hcv vault (test)".to_owned(), &environment, Duration::from_secs(1));
+        let entries: Vec<_> = list.split(',').map(str::to_owned).collect();
+        (transport.proxy, transport.no_proxy) = (Some("p:1"), &entries);
+        let of_option = Proxies::new(&transport);
+        for (host, is_direct) in *hosts {
+            let expected = if *is_direct { "direct" } else { "p:1" };
+            let url = format!("http://{host}");
+            assert_eq!(way(&of_environment, &url), expected, "{host} under {list}");
+            assert_eq!(way(&of_option, &url), expected, "{host} under the option {list}");
+        }
+    }
+}
+
+#[test]
+fn a_variable_without_a_value_is_none() {
+    let of = |environment: &[(&str, &str)], url| way(&proxies(|_| {}, environment), url);
+    for empty in ["", " ", "\t\n"] {
+        let https = [("HTTPS_PROXY", empty), ("https_proxy", "low:1")];
+        assert_eq!(of(&https, "https://vault"), "low:1");
+        assert_eq!(of(&[("https_proxy", empty), ("ALL_PROXY", "all:1")], "https://vault"), "all:1");
+        assert_eq!(of(&[("HTTP_PROXY", empty), ("http_proxy", "low:1")], "http://vault"), "low:1");
+        assert_eq!(
+            of(&[("HTTP_PROXY", empty), ("http_proxy", empty), ("all_proxy", "all:1")], "http://vault"),
+            "all:1"
+        );
+        let list = [("HTTP_PROXY", "p:1"), ("NO_PROXY", empty), ("no_proxy", "vault")];
+        assert_eq!(of(&list, "http://vault"), "direct");
+        assert_eq!(of(&[("HTTPS_PROXY", empty)], "https://vault"), "direct");
+    }
+}
