@@ -52,49 +52,47 @@ local function is_kept(id)
   end
 end
 
--- Kong's key of what it keeps, and the row that it was made from. Where the key is the certificate's alone, the other one
--- leads to the database itself.
-local function kept(kong, id)
+-- Whether a row is the database's own: it holds the references themselves.
+local function is_as_written(row, fields)
+  for name in pairs(fields) do
+    if walk.is_reference(row[name]) then
+      return true
+    end
+  end
+  return false
+end
+
+-- Kong's key of what it keeps of a certificate, and the row that it was made from; nil where it keeps nothing.
+local function kept(kong, certificate)
+  local id = certificate.id
   for _, key in ipairs({ "certificates:" .. id, kong.db.certificates:cache_key(id) }) do
     local _, _, row = kong.core_cache:probe(key)
-    if type(row) == "table" then
+    if type(row) == "table" and not is_as_written(row, certificate.fields) then
       return key, row
     end
   end
 end
 
--- The fields' values, where all can be had.
-local function values_of(fields)
-  local values = {}
+-- Puts the fields' values into a row. Returns whether it had others; false where one can't be had.
+local function renew(row, fields)
+  local values, is_other = {}, false
   for name, reference in pairs(fields) do
     values[name] = native.vm:cached(reference)
     if values[name] == nil then
-      return nil
-    end
-  end
-  return values
-end
-
--- Whether a row has other values; never for one that holds references, as it is the database's own.
-local function differs(row, values)
-  local is_other = false
-  for name, value in pairs(values) do
-    if walk.is_reference(row[name]) then
       return false
     end
-    is_other = is_other or row[name] ~= value
+    is_other = is_other or row[name] ~= values[name]
+  end
+  for name, value in pairs(values) do
+    row[name] = value
   end
   return is_other
 end
 
 local function put_right(kong, certificate)
-  local key, row = kept(kong, certificate.id)
-  local values = key and values_of(certificate.fields)
-  if not values or not differs(row, values) then
+  local key, row = kept(kong, certificate)
+  if not key or not renew(row, certificate.fields) then
     return
-  end
-  for name, value in pairs(values) do
-    row[name] = value
   end
   local cache = kong.core_cache
   cache:invalidate_local(key)
@@ -102,7 +100,7 @@ local function put_right(kong, certificate)
   -- its own, is not asked.
   if cache.safe_set and cache:safe_set(key, row) then
     local _, _, found = cache:probe(key)
-    if type(found) ~= "table" or differs(found, values) then
+    if type(found) ~= "table" or renew(found, certificate.fields) then
       cache:invalidate_local(key)
     end
   end
@@ -123,7 +121,7 @@ local function compare(kong)
   end
   local references = {}
   for _, certificate in ipairs(watched) do
-    for _, reference in pairs(certificate.fields) do
+    for _, reference in pairs(kept(kong, certificate) and certificate.fields or {}) do
       references[#references + 1] = reference
     end
   end
