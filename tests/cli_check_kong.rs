@@ -131,6 +131,12 @@ fn strategies_of_others_are_left_to_kong() {
         ("environment", "KONG_VAULTS", "note: my-own is none of ours: left to Kong"),
         ("environment", "KONG_VAULT_MY_OWN_URL", "note: is an option of a strategy that is none of ours"),
     ]);
+    let named = Files::of(&[("kong.yml", "vaults: [{prefix: my-own, name: env}]\n")]);
+    let choose =
+        ("kong.yml:1", "vault my-own: prefix", "error: prefix my-own is the name of a strategy: choose another");
+    let noted = ("environment", "KONG_VAULTS", "note: my-own is none of ours");
+    named.check(&["kong.yml"], &[("KONG_VAULTS", "bundled,my-own")]).finds(&[choose, noted]);
+    named.check(&["kong.yml"], &[]).finds(&[]);
     files.check(&["kong.yml"], &[("KONG_VAULTS", "env,hvc")]).finds(&[
         ("kong.yml:1", "vault mine: name", "error: name \"my-own\" is that of no backend"),
         ("kong.yml:2", "a {vault://mine/a}", "error: vault entity mine is wrong itself"),

@@ -37,7 +37,7 @@ enum Command {
         /// The longest that the fetch may take, in place of vault_fetch_timeout
         #[arg(long, value_name = "S")]
         timeout: Option<String>,
-        /// A kong.conf to take `vaults` and `vault_…` from; its other keys don't matter
+        /// A kong.conf to take `vaults`, `vault_…` and `declarative_config` from; its other keys don't matter
         #[arg(short, long, value_name = "FILE")]
         conf: Option<PathBuf>,
     },
@@ -68,7 +68,7 @@ enum Command {
         /// The longest that each step may take, in place of vault_fetch_timeout
         #[arg(long, value_name = "S")]
         timeout: Option<String>,
-        /// A kong.conf to take `vaults` and `vault_…` from; its other keys don't matter
+        /// A kong.conf to take `vaults`, `vault_…` and `declarative_config` from; its other keys don't matter
         #[arg(short, long, value_name = "FILE")]
         conf: Option<PathBuf>,
     },

@@ -69,6 +69,10 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
             lines.prefixes.insert(prefix.to_owned(), line);
         }
     }
+    if checking.others.named().any(|name| name == prefix) {
+        let what = format!("prefix {prefix} is the name of a strategy: choose another");
+        flaws.push(Flaw { path: "prefix".to_owned(), what });
+    }
     if let Some(id) = value.get("id").and_then(Value::as_str).filter(|_| !is_repeated) {
         match lines.ids.get(id) {
             Some(first) => {

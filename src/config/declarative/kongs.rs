@@ -144,7 +144,7 @@ fn option(tree: &Tree, backend: &'static Descriptor, name: &str, value: Id) -> O
         return is_null.then(|| format!("unknown field{}", accepted(name, &known)));
     };
     if backend.name != "env" {
-        return misfit(tree, value, opt.kind);
+        return misfit(tree, value, if opt.text_in_kong { Type::Text } else { opt.kind });
     }
     let Some(opt) = OF_KONGS_ENV.iter().find(|opt| opt.name == name) else {
         let known: Vec<_> = OF_KONGS_ENV.iter().map(|opt| opt.name).collect();
