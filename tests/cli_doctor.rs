@@ -3,6 +3,7 @@
 mod support;
 
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
 use http::Method;
 use support::bao::{self, Bao, ROOT};
@@ -277,6 +278,47 @@ async fn secrets_manager_is_gone_to_step_by_step() {
     let told = doctor("aws", &of_aws(&url)).await;
     assert_eq!(told.status, 1, "{}", told.text);
     told.says("WRONG", "login", "the access key or session token from the environment is not known");
+}
+
+#[tokio::test]
+async fn what_a_profile_says_is_told_with_its_file_and_line() {
+    let asked = Arc::new(Mutex::new(String::new()));
+    let record = asked.clone();
+    let aws = Fake::lasting("127.0.0.1:0", move |request| {
+        record.lock().unwrap().push_str(request);
+        answer("400 Bad Request", "", r#"{"__type":"ResourceNotFoundException","message":"no"}"#)
+    });
+    let host = format!("127.0.0.1:{}", aws.await.unwrap().port());
+    let home = tempfile::tempdir().unwrap();
+    let config = home.path().join("config");
+    let path = config.to_str().unwrap();
+    let keys = "  aws_access_key_id = AKIDOFPROFILE\n  aws_secret_access_key: hunter2\n";
+    let good = format!("[profile \"prod\"] # ours\n  region = eu-west-1\n  endpoint_url = http://{host}\n{keys}");
+    let told = async |text: &str, name: &str| {
+        std::fs::write(&config, text).unwrap();
+        let told = doctor("aws", &[("AWS_CONFIG_FILE", path), ("AWS_PROFILE", name)]).await;
+        assert!(!told.text.contains("hunter2"), "{}", told.text);
+        told
+    };
+    let well = told(&good, "prod").await;
+    assert_eq!(well.status, 0, "{}", well.text);
+    well.says("ok", "profile", &format!("profile prod in {path}"));
+    let by = format!("by region of profile prod ({path}, line 2) and endpoint_url of profile prod ({path}, line 3)");
+    well.says("ok", "region", &format!("eu-west-1, so that http://{host}/ is asked, {by}"));
+    well.says("ok", "credentials", "from profile prod");
+    let asked = asked.lock().unwrap().to_lowercase();
+    assert!(asked.contains(&format!("host: {host}")) && asked.contains("credential=akidofprofile/"), "{asked}");
+
+    for (text, name, part) in [
+        (good.as_str(), "prd", format!("profile prd (AWS_PROFILE) is not found ({path}, line 1, has prod")),
+        ("[profile prod]\nhunter2\n", "prod", format!("{path} is malformed: line 2 has no `=`")),
+        ("[profile prod]\noutput = json\n", "prod", format!("or region for profile prod in {path}")),
+        ("[profile prod]\nregion = nowhere\n", "prod", format!("region of profile prod ({path}, line 2)")),
+    ] {
+        let ill = told(text, name).await;
+        assert_eq!(ill.status, 1, "{}", ill.text);
+        ill.says("WRONG", "region", &part);
+    }
 }
 
 #[tokio::test]

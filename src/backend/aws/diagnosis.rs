@@ -30,9 +30,8 @@ impl Aws {
         let located = stand.locate(&self.endpoint);
         let Located { url, origin } = findings.or_bad("region", located)?;
         let shown = url.split('?').next().unwrap_or_default();
-        let of = origin.map(|origin| format!(", address from {origin}")).unwrap_or_default();
-        findings
-            .good("region", format!("{region}, so that {shown} is asked (region from {}{of})", stand.region_origin));
+        let of = origin.map(|origin| format!(" and {origin}")).unwrap_or_default();
+        findings.good("region", format!("{region}, so that {shown} is asked, by {}{of}", stand.region_origin));
         if !self.client.probe(&url, findings).await {
             return None;
         }
