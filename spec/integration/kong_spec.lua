@@ -317,7 +317,7 @@ describe("in Kong,", function()
     it("has each worker's Kong look up itself what it is to serve, and keeps what it had where that fails", function()
       local server = serving({ http = "lua_shared_dict kong_secrets 1m;" })
       assert.same(
-        { true, "kept", "theirs", "get {vault://custom/x}" },
+        { true, "of before", "kept", "theirs", "get {vault://custom/x}" },
         server:eval [[
         local dict, hash = ngx.shared.kong_secrets, ("h"):rep(22) .. "."
         local found, lost, custom = "{vault://hcv/shared/value}", "{vault://hcv/lost/value}", "{vault://custom/x}"
@@ -329,6 +329,7 @@ describe("in Kong,", function()
         local had_none
         kong.finds = setmetatable({}, { __index = function(_, reference)
           if reference == found then
+            -- From the worker's own cache.
             had_none = dict:get(hash .. found) == nil
             return "new"
           end
@@ -340,7 +341,7 @@ describe("in Kong,", function()
         for _, call in ipairs(kong.calls) do
           calls[call] = call
         end
-        return { had_none, dict:get(hash .. lost), dict:get(hash .. custom), calls["get " .. custom] }
+        return { had_none, dict:get(hash .. found), dict:get(hash .. lost), dict:get(hash .. custom), calls["get " .. custom] }
       ]]
       )
     end)

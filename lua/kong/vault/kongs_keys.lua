@@ -63,7 +63,8 @@ function _M.by_reference()
   return found
 end
 
---- Takes entries out of the dictionary. Returns a function that puts them back, for the time that they had left.
+--- Takes entries out of the dictionary. Returns a function that puts those back that are not there again, for the time that
+--- they had left; `over`: all of them.
 function _M.take(keys)
   local dict, taken = dictionary(), {}
   for _, key in ipairs(keys) do
@@ -73,9 +74,10 @@ function _M.take(keys)
       dict:delete(key)
     end
   end
-  return function()
+  return function(over)
     for _, entry in ipairs(taken) do
-      dict:set(unpack(entry))
+      local put = over and dict.set or dict.add
+      put(dict, unpack(entry))
     end
   end
 end

@@ -29,16 +29,18 @@ end
 -- out then, in a buffer that another request may take over half way. So each worker has Kong fetch.
 local function fetch(own, reference, keys)
   local put_back = kongs_keys.take(keys or {})
-  local value = own.get(reference)
-  if value == nil then
-    put_back()
-  end
+  -- Where the worker had it all the same, others may need the entry.
+  put_back(own.get(reference) == nil)
 end
 
 --- Has Kong's own functions look up what Kong's entities refer to. `own`: Kong's functions; `is_ours`: whether a reference is
 --- one that we have renewed. Phases: those that may wait, and init_worker, where Kong puts look-ups off.
 function _M.run(kong, own, is_ours)
   local references = references_of(kong)
+  -- What the worker has from an earlier time would end earlier.
+  if own.flush then
+    own.flush()
+  end
   local keys = ngx.get_phase() == "init_worker" and {} or kongs_keys.by_reference()
   for _, reference in ipairs(references) do
     fetch(own, reference, is_ours(reference) and keys[reference])
