@@ -157,8 +157,9 @@ describe("in Kong,", function()
     end
     assert.is_nil(fields["hcv.host"].spec.encrypted)
     assert.same({ "has to be printable ASCII without spaces", true }, token.refusal)
-    -- What can't be a reference isn't empty because of one.
+    -- What can't be a reference isn't empty because of one; where there is no default, an empty text is none.
     assert.is_false(fields["hcv.host"].refusal[2] or fields["hcv.mount"].refusal[2])
+    assert.is_true(fields["hcv.namespace"].refusal[2] and fields["aws.region"].refusal[2])
     -- With `ttl` beside it, Kong's own functions read no newer value for both together.
     assert.is_nil(fields["hcv.resurrect_ttl"].spec.default)
     assert.same({ "integer", 8200, { 1, 65535 } }, { port.type, port.default, port.between })

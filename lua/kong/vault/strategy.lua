@@ -71,11 +71,11 @@ local function field(backend, opt)
     spec.encrypted = true
   end
   -- What else an option asks of a text. A credential may be empty: that is what Kong makes of a reference that has no
-  -- value yet.
+  -- value yet. To what has no default an empty text is none.
   if opt.type == "text" and not opt.one_of then
     spec.len_min = 0
     spec.custom_validator = function(value)
-      if value == "" and opt.sensitive then
+      if value == "" and (opt.sensitive or not opt.default) then
         return true
       end
       local refusal = native.refusal(backend, opt.name, value)
