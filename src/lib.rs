@@ -44,6 +44,7 @@ pub mod exchange;
 pub mod gauges;
 pub mod live;
 pub mod outcome;
+pub mod previous;
 pub mod resolver;
 pub mod rotation;
 pub mod succession;

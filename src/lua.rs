@@ -115,6 +115,12 @@ impl UserData for Native {
             let again = again.map(|again| Duration::try_from_secs_f64(again).unwrap_or_default());
             Ok(this.0.resolver().is_ok_and(|resolver| resolver.forgo(ticket, again)))
         });
+        methods.add_method("previous_name", |_, this, ticket: u64| {
+            Ok(this.0.resolver().ok().and_then(|resolver| resolver.previous_name(ticket)))
+        });
+        methods.add_method("inherit_previous", |_, this, (ticket, sealed): (u64, LuaString)| {
+            Ok(this.0.resolver().is_ok_and(|resolver| resolver.inherit_previous(ticket, &sealed.as_bytes())))
+        });
         methods.add_method("away", |_, this, ticket: u64| {
             let away = this.0.resolver().ok().and_then(|resolver| resolver.away(ticket));
             Ok(away.map(|away| away.as_secs_f64()))

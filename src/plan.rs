@@ -1,19 +1,20 @@
 //! What a reference means under a configuration: which document of which vault, and which part of it.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::backend::{Ask, Descriptor};
 use crate::cache::Terms;
-use crate::config::Config;
+use crate::config::{Config, options_of};
 use crate::document::WHOLE;
 use crate::error::{Error, Kind, Result};
 use crate::node::{Name, Node, hex};
 use crate::options::{COMMON, Opt};
 use crate::reference::{self, Reference};
 use crate::secret::Secret;
-use crate::settings::{Sealed, Settings, SettingsKey, Value, hash_once};
+use crate::settings::{Digests, Sealed, Settings, SettingsKey, Value, hash_once};
 
 /// A reference, understood and checked.
 #[derive(Debug, Clone)]
@@ -68,6 +69,23 @@ impl InstanceKey {
     }
 }
 
+/// Where a vault is and which client asks it, by digests that tell nothing: what names of its documents are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    kind: &'static str,
+    digests: Digests,
+}
+
+impl Place {
+    pub fn of(descriptor: &'static Descriptor, settings: &Sealed, node: &Node) -> Self {
+        Self { kind: descriptor.name, digests: digests(&settings.instance_key, node) }
+    }
+}
+
+fn digests(settings: &SettingsKey, node: &Node) -> Digests {
+    Arc::clone(settings.digests(|value| node.name([&b"option"[..], value])))
+}
+
 impl Plan {
     /// What `reference` means.
     pub fn of(reference: &[u8], config: &Config) -> Result<Self> {
@@ -98,7 +116,7 @@ impl Origin {
         let mut origin = Origin {
             descriptor: vault.backend,
             ask: Ask { resource, version: reference.version },
-            options: options_of(reference),
+            options: set_by(reference),
             terms: Terms {
                 ttl: bound(&settings, "ttl"),
                 neg_ttl: settings.seconds("neg_ttl").unwrap_or(Duration::ZERO),
@@ -155,7 +173,7 @@ impl Origin {
         *self.instance.vault.as_bytes() == *reference.name
             && self.ask.resource.as_bytes() == reference.resource
             && self.ask.version == reference.version
-            && self.options == options_of(reference)
+            && self.options == set_by(reference)
     }
 
     /// By which a vault's breaker tells documents apart.
@@ -191,11 +209,39 @@ impl Origin {
     /// By which the workers of a node call it. How long it serves is each worker's affair, as each knows its date.
     pub fn name(&self, node: &Node) -> &Name {
         self.name.get_or_init(|| {
-            let version = self.ask.version.map_or(0, u64::from).to_le_bytes();
-            let settings = self.instance.settings.to_bytes();
-            let (kind, vault) = (self.descriptor.name.as_bytes(), self.instance.vault.as_bytes());
-            node.name([kind, vault, self.ask.resource.as_bytes(), &version, &settings])
+            let digests = digests(&self.instance.settings, node);
+            self.name_of(self.descriptor.name, digests.iter().copied(), node)
         })
+    }
+
+    /// The name that it has where its vault is at that place, with what its reference itself sets; `None` where that means
+    /// nothing there.
+    pub fn name_at(&self, place: &Place, node: &Node) -> Option<Name> {
+        let own = digests(&self.instance.settings, node);
+        let mut digests: BTreeMap<_, _> = place.digests.iter().copied().collect();
+        for (name, _) in self.options.iter() {
+            let name = std::str::from_utf8(name).ok()?;
+            let opt = options_of(self.descriptor).find(|opt| opt.is_called(name))?;
+            match own.iter().find(|(name, _)| *name == opt.name) {
+                Some(_) if place.kind != self.descriptor.name => return None,
+                Some((name, digest)) => drop(digests.insert(name, *digest)),
+                // It says how long a value serves.
+                None => {}
+            }
+        }
+        Some(self.name_of(place.kind, digests.into_iter(), node))
+    }
+
+    fn name_of(&self, kind: &str, digests: impl Iterator<Item = (&'static str, [u8; 16])>, node: &Node) -> Name {
+        let version = self.ask.version.map_or(0, u64::from).to_le_bytes();
+        let mut settings = Vec::new();
+        for (name, digest) in digests {
+            settings.extend_from_slice(name.as_bytes());
+            settings.push(0);
+            settings.extend_from_slice(&digest);
+        }
+        let (vault, resource) = (self.instance.vault.as_bytes(), self.ask.resource.as_bytes());
+        node.name([kind.as_bytes(), vault, resource, &version, &settings])
     }
 
     /// The same as text, as Lua has it for the shared dictionary's keys.
@@ -240,7 +286,7 @@ fn bound(settings: &Settings, name: &str) -> Option<Duration> {
 }
 
 /// What a reference sets that says which document it is of; sorted, as their order says nothing.
-fn options_of(reference: &Reference) -> Options {
+fn set_by(reference: &Reference) -> Options {
     let mut options: Vec<_> = reference.options.iter().filter(|(name, _)| !is_decoding(name)).cloned().collect();
     options.sort();
     options.into()

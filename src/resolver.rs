@@ -24,6 +24,7 @@ use crate::flight::{Boarding, Flights, Outcome, Purpose};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::plan::{InstanceKey, Origin, Plan};
+use crate::previous::Previous;
 use crate::rotation::Rotation;
 use crate::secret::Secret;
 use crate::succession::Succession;
@@ -72,6 +73,8 @@ pub struct Resolver {
     pub metrics: Metrics,
     pub(crate) live: Live,
     pub(crate) succession: Succession,
+    /// Where vaults were before the reload that this belongs to.
+    pub(crate) previous: Previous,
     /// When the configuration was loaded that this belongs to, where the node's cache may have values from before.
     pub(crate) loaded: Option<Loaded>,
     /// When all values were flushed last.
@@ -96,6 +99,7 @@ impl Resolver {
             metrics: Metrics::default(),
             live: Live::default(),
             succession: Succession::default(),
+            previous: Previous::default(),
             loaded: None,
             flushed_at: Mutex::default(),
             config,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::ops::Deref;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -21,6 +21,26 @@ pub enum Value {
     Integer(i64),
     Seconds(Duration),
     List(Vec<String>),
+}
+
+impl Value {
+    /// Bytes in which different values differ.
+    fn add_to(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Value::Text(text) => add_part(bytes, 1, text.as_bytes()),
+            Value::Secret(secret) => add_part(bytes, 2, secret.as_bytes()),
+            Value::Boolean(flag) => add_part(bytes, 3, &[u8::from(*flag)]),
+            Value::Integer(number) => add_part(bytes, 4, &number.to_le_bytes()),
+            Value::Seconds(seconds) => add_part(bytes, 5, &seconds.as_nanos().to_le_bytes()),
+            Value::List(items) => items.iter().for_each(|item| add_part(bytes, 6, item.as_bytes())),
+        }
+    }
+}
+
+fn add_part(bytes: &mut Vec<u8>, kind: u8, part: &[u8]) {
+    bytes.push(kind);
+    bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(part);
 }
 
 impl fmt::Debug for Value {
@@ -67,7 +87,11 @@ impl Deref for Sealed {
 pub struct SettingsKey {
     values: Arc<[(&'static str, Value)]>,
     hash: u64,
+    digests: Arc<OnceLock<Digests>>,
 }
+
+/// Options by name, each with a digest of its value; in the order of the names.
+pub type Digests = Arc<[(&'static str, [u8; 16])]>;
 
 impl PartialEq for SettingsKey {
     fn eq(&self, other: &Self) -> bool {
@@ -87,23 +111,21 @@ impl SettingsKey {
     /// All that it compares, as bytes in which different keys differ. Credentials are among them: they are wiped.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Vec::new();
-        let mut part = |kind: u8, part: &[u8]| {
-            bytes.push(kind);
-            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(part);
-        };
         for (name, value) in self.values.iter() {
-            part(0, name.as_bytes());
-            match value {
-                Value::Text(text) => part(1, text.as_bytes()),
-                Value::Secret(secret) => part(2, secret.as_bytes()),
-                Value::Boolean(flag) => part(3, &[u8::from(*flag)]),
-                Value::Integer(number) => part(4, &number.to_le_bytes()),
-                Value::Seconds(seconds) => part(5, &seconds.as_nanos().to_le_bytes()),
-                Value::List(items) => items.iter().for_each(|item| part(6, item.as_bytes())),
-            }
+            add_part(&mut bytes, 0, name.as_bytes());
+            value.add_to(&mut bytes);
         }
         Zeroizing::new(bytes)
+    }
+
+    /// Each option with what `digest` makes of its value. Clones share what is made once.
+    pub fn digests(&self, digest: impl Fn(&[u8]) -> [u8; 16]) -> &Digests {
+        let of = |value: &Value| {
+            let mut bytes = Zeroizing::new(Vec::new());
+            value.add_to(&mut bytes);
+            digest(&bytes)
+        };
+        self.digests.get_or_init(|| self.values.iter().map(|(name, value)| (*name, of(value))).collect())
     }
 }
 
@@ -173,7 +195,7 @@ impl Settings {
     fn key_without(&self, left_out: impl Fn(&str) -> bool) -> SettingsKey {
         let kept = self.values.iter().filter(|(name, _)| !left_out(name));
         let values: Arc<[_]> = kept.map(|(name, value)| (*name, value.clone())).collect();
-        SettingsKey { hash: hash_once(&values), values }
+        SettingsKey { hash: hash_once(&values), values, digests: Arc::default() }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::config::Source;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::live::Watch;
+use crate::previous::Previous;
 use crate::resolver::Resolver;
 
 /// The state behind `require "kong.vault"`. A reload of nginx makes a new VM, and with it a new one of these.
@@ -158,6 +159,9 @@ impl Vm {
         let config = bootstrap::load(conf, written_in, &self.environment)?;
         let mut resolver = Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation));
         resolver.loaded = Some(self.loaded);
+        if !matches!(written_in, Source::Kong) {
+            resolver.previous = Previous::note(resolver.config());
+        }
         let resolver = Arc::new(resolver);
         // Kong has entities of its own, and an Admin API.
         let followed = match written_in {

@@ -29,6 +29,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "gauges",
             "live",
             "outcome",
+            "previous",
             "resolver",
             "rotation",
             "succession",

@@ -276,40 +276,142 @@ describe("vault entities that change,", function()
     end)
   end)
 
-  it("by `configure` at a reload, serve on in workers that know nothing yet, where only times changed", function()
-    local function options(ttl)
+  describe("at a reload, in workers that know nothing yet,", function()
+    -- By `configure`, and by a file of entities that the next reload reads.
+    local WAYS = {
+      configure = {
+        init = [[
+          local conf = { vault_hcv_token = "{{token}}" }
+          for name, value in pairs({{conf}}) do conf["vault_hcv_" .. name] = value end
+          assert(require("kong.vault").configure(conf))
+        ]],
+        vault = "hcv",
+      },
+      ["a file of entities"] = {
+        init = [[
+          local conf = { token = "{{token}}" }
+          for name, value in pairs({{conf}}) do conf[name] = value end
+          local text = require("cjson").encode({ vaults = { { prefix = "mine", name = "hcv", config = conf } } })
+          local file = assert(io.open("{{prefix}}/vaults.json", "w"))
+          assert(file:write(text))
+          file:close()
+          assert(require("kong.vault").configure({ vault_declarative_config = "{{prefix}}/vaults.json" }))
+        ]],
+        vault = "mine",
+      },
+    }
+
+    local function options(way, conf)
+      local texts = {}
+      for name, value in pairs(conf) do
+        texts[#texts + 1] = ("%s = %q"):format(name, tostring(value))
+      end
+      local named = "vault://" .. WAYS[way].vault .. "/"
       return {
-        vars = { vault = one.port, token = TOKEN, ttl = ttl },
+        vars = { token = TOKEN },
         workers = 2,
         http = "lua_shared_dict kong_secrets 1m;",
-        server = SERVER,
-        init = ([[
-          assert(require("kong.vault").configure({
-            vault_hcv_port = "{{vault}}", vault_hcv_token = "{{token}}", vault_hcv_ttl = %d,
-          }))
-        ]]):format(ttl),
-        init_worker = CONFIG:gsub("vault://mine", "vault://hcv") .. [[ require("kong.vault").init_worker() ]],
+        server = SERVER:gsub("vault://mine/", named),
+        init = WAYS[way].init:gsub("{{conf}}", function()
+          return "{" .. table.concat(texts, ",") .. "}"
+        end),
+        init_worker = CONFIG:gsub("vault://mine/", named) .. [[ require("kong.vault").init_worker() ]],
       }
     end
-    local server = nginx.start(options(30))
-    local function has_fields()
-      for _ = 1, 20 do
-        if server:get("/update").status ~= 200 then
-          return false
-        end
+
+    -- Reloads in turn while requests come on new connections.
+    local function reload_under_load(server, way, confs)
+      for _, conf in ipairs(confs) do
+        -- Past the shortest of these: what the others left is stale then.
+        wait.pass(1.2)
+        local requests =
+          load.start(server, { paths = { "/update", "/get" }, connections = 4, rate = 200, close = true })
+        server:reload(options(way, conf))
+        wait.pass(0.5)
+        assert.same({}, requests:stop():failures())
       end
-      return true
     end
-    wait.eventually("all workers have them", has_fields)
-    for _, ttl in ipairs({ 31, 1, 30 }) do
-      -- Past the shortest of these: what the others left is stale then.
-      wait.pass(1.2)
-      local requests = load.start(server, { paths = { "/update" }, connections = 4, rate = 200, close = true })
-      server:reload(options(ttl))
-      wait.pass(0.5)
-      assert.same({}, requests:stop():failures())
+
+    it("serve on where only times changed", function()
+      local server = nginx.start(options("configure", { port = one.port, ttl = 30 }))
+      warm(server)
+      reload_under_load(server, "configure", {
+        { port = one.port, ttl = 31 },
+        { port = one.port, ttl = 1 },
+        { port = one.port, ttl = 30 },
+      })
+      assert.same({}, server:flaws({ TOKEN }))
+    end)
+
+    local CHANGES = {
+      configure = {
+        { port = "other", ttl = 30 },
+        { port = "other", token = OTHER, ttl = 30, resurrect_ttl = 0 },
+        { port = "other", token = OTHER, ttl = 1, mount = "mount" },
+        -- As it was at first, which is a change as well.
+        { port = "one", neg_ttl = 5 },
+        { port = "other", host = "localhost", ttl = 30 },
+      },
+      ["a file of entities"] = {
+        { port = "one", mount = "mount", ttl = 30 },
+        { port = "other", token = OTHER, ttl = 30, resurrect_ttl = 0 },
+      },
+    }
+
+    for way, changes in pairs(CHANGES) do
+      it("serve on until the first value under the new options is there: " .. way, function()
+        local server = nginx.start(options(way, { port = one.port, ttl = 30 }))
+        warm(server)
+        for _, conf in ipairs(changes) do
+          conf.port = conf.port == "one" and one.port or other.port
+        end
+        reload_under_load(server, way, changes)
+        serves(server, "one of " .. other.port)
+        assert.same({}, server:flaws({ TOKEN, OTHER }))
+      end)
     end
-    assert.same({}, server:flaws({ TOKEN }))
+
+    it("serve on after a failure under the new options, as long as they may, with a line in the log", function()
+      for _, mount in ipairs({ "denied", "gone" }) do
+        one:route(("/v1/%s/*"):format(mount), { status = 403, body = '{"errors":["permission denied"]}' })
+      end
+      local server = nginx.start(options("configure", { port = one.port, ttl = 30 }))
+      warm(server)
+      reload_under_load(server, "configure", { { port = one.port, mount = "denied", ttl = 30 } })
+      serves(server, "one of " .. one.port)
+      wait.eventually("the log tells of it", function()
+        return server
+          :log()
+          :find("hcv vault (hcv) can't be asked with its changed options, its values of before", 1, true)
+      end)
+      -- Until the first outcome, where none may serve longer.
+      server:reload(options("configure", { port = one.port, mount = "gone", ttl = 30, resurrect_ttl = 0 }))
+      wait.eventually("none serves on after an outcome where none may", function()
+        return server:get("/get").status == 502 and server:get("/update").status == 500
+      end)
+      for _ = 1, 20 do
+        assert.equal(502, server:get("/get").status)
+      end
+      assert.same({}, server:flaws({ TOKEN }))
+    end)
+
+    it("wait for the new value where it is waited for on purpose, and never have one of before a flush", function()
+      local server = nginx.start(options("configure", { port = one.port, ttl = 30 }))
+      warm(server)
+      local again = options("configure", { port = other.port, ttl = 30 })
+      again.init_worker = [[
+        local vault = require "kong.vault"
+        assert(vault.warmup({ "{vault://hcv/one/value}" }))
+        warmed = vault.get "{vault://hcv/one/value}"
+        vault.flush()
+      ]] .. again.init_worker
+      server:reload(again)
+      for _ = 1, 10 do
+        assert.equal("one of " .. other.port, (server:eval "return warmed"))
+        assert.equal("two of " .. other.port, (server:value "{vault://hcv/two/value}"))
+      end
+      assert.same({}, server:flaws({ TOKEN }))
+    end)
   end)
 
   describe("in Kong,", function()

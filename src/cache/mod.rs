@@ -103,6 +103,12 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         }
     }
 
+    /// Keeps an entry that was made elsewhere. Returns what `fetched` does.
+    #[must_use]
+    pub fn add(&mut self, key: K, entry: Entry) -> bool {
+        self.put(key, entry)
+    }
+
     fn put(&mut self, key: K, entry: Entry) -> bool {
         if let Some(next) = entry.next() {
             self.agenda.add(next, key.clone());

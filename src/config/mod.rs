@@ -235,6 +235,11 @@ impl Config {
         self.vaults.find(name)
     }
 
+    /// The vaults that stay and whose options can be used: backends, and entities of the declarative file.
+    pub fn fixed_vaults(&self) -> impl Iterator<Item = (&str, &'static Descriptor, &Sealed)> {
+        self.vaults.fixed()
+    }
+
     /// Whether a name is taken by a backend or by an entity of the declarative file.
     pub fn is_fixed(&self, name: &str) -> bool {
         self.vaults.is_fixed(name)

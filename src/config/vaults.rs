@@ -114,6 +114,14 @@ impl Vaults {
         })
     }
 
+    /// Those that stay and whose options can be used.
+    pub fn fixed(&self) -> impl Iterator<Item = (&str, &'static Descriptor, &Sealed)> {
+        self.fixed.iter().filter_map(|(name, vault)| {
+            let vault = vault.as_ref().ok()?;
+            Some((name.as_str(), vault.backend, &**vault.settings.as_ref().ok()?))
+        })
+    }
+
     /// Whether a name is taken by a vault that stays.
     pub fn is_fixed(&self, name: &str) -> bool {
         self.fixed.contains_key(name)

@@ -171,13 +171,8 @@ local function claim(ticket, name, key)
   return own(ticket, name, nil)
 end
 
--- Sees a boarded flight off. `dead`: the claim of a worker that does not have the document. Returns true where it has
--- landed already.
-function _M.send(ticket, name, dead)
-  local document = dict and dict:get(DOCUMENT .. name)
-  if native.adopt(ticket, document) then
-    return landed(ticket)
-  end
+-- Has the fetch begin. Returns true where the flight has landed.
+local function depart(ticket, name, dead)
   if not (dict and own_address()) then
     native.depart(ticket, nil, false)
   elseif dead then
@@ -185,6 +180,24 @@ function _M.send(ticket, name, dead)
   else
     return claim(ticket, name, CLAIM .. name)
   end
+end
+
+-- After a reload with other options: takes what was there under those of before, to serve until the flight has landed.
+local function inherit_previous(ticket)
+  local previous = native.vm:previous_name(ticket)
+  local document = previous and dict:get(DOCUMENT .. previous)
+  return document ~= nil and native.vm:inherit_previous(ticket, document)
+end
+
+-- Sees a boarded flight off. `dead`: the claim of a worker that does not have the document. Returns true where it has
+-- landed already, else false, and whether an older value serves meanwhile that was not there before.
+function _M.send(ticket, name, dead)
+  local document = dict and dict:get(DOCUMENT .. name)
+  if native.adopt(ticket, document) then
+    return landed(ticket)
+  end
+  local serves = dict and inherit_previous(ticket) or false
+  return depart(ticket, name, dead) or false, serves
 end
 
 -- Sees a flight off that probes whether a vault is back, if no other worker does.

@@ -227,9 +227,16 @@ end
 
 -- What a native answer comes to: a value at once, or what the flight brings that it is a ticket of.
 local function finish(reference, how, seconds, status, value, name)
-  local landed
+  local landed, serves
   if status == BOARDED then
-    landed = node_cache.send(value, name)
+    landed, serves = node_cache.send(value, name)
+    if serves then
+      local known, found = meanwhile(reference)
+      if known ~= PENDING then
+        leave(reference, value)
+        return settle(reference, known, found)
+      end
+    end
   elseif status ~= PENDING then
     return settle(reference, status, value)
   end

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Entry, Terms};
+use super::{Brought, Entry, RENEWAL_PATIENCE, Terms};
 use crate::error::Error;
 
 /// How long a value is held at the most until the first outcome under new options: far longer than a fetch takes.
@@ -31,6 +31,20 @@ impl Entry {
             new.held_until = now.checked_add(HOLD);
         }
         Some(new)
+    }
+
+    /// A value of another place that was served until `over`, when the options changed; its renewal is under way. `None`: it
+    /// does not serve any more.
+    pub fn of_before(value: Brought, terms: &Terms, over: Instant, now: Instant, chance: f64) -> Option<Self> {
+        let mut new = Self::fetched(value, terms, now, chance);
+        let end = new.fresh_until.map_or(over, |fresh| fresh.min(over));
+        new.inherited = Some(end);
+        new.fresh_until = Some(end);
+        new.serves_until = end.checked_add(terms.resurrect_ttl);
+        new.held_until = over.checked_add(HOLD);
+        new.renew_at = now.checked_add(RENEWAL_PATIENCE);
+        new.renewing = true;
+        new.serves(now).then_some(new)
     }
 
     /// The entry where the new options are no usable ones: its value serves as after a renewal that failed, and none is

@@ -228,3 +228,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_served_before_a_reload_does_so_until_the_first_outcome() {
+    let start = Instant::now();
+    let over = start + 20 * SECOND;
+    let of_before = |terms: &Terms, now: Instant| {
+        let value = Brought { document: Arc::new(Document::new(Secret::new("old"))), at: start };
+        Entry::of_before(value, terms, over, now, 0.5)
+    };
+    let is_stale = |entry: &Entry, now| matches!(entry.look(now), Found::Stale { due: false, .. });
+    for ttl in [None, Some(0), Some(1), Some(3600)] {
+        // Where none may serve longer, none does after an outcome, or where none comes.
+        let short = terms(ttl, 0);
+        let now = over + SECOND;
+        let entry = of_before(&short, now).unwrap();
+        assert!(entry.is_inherited() && is_stale(&entry, now), "{ttl:?}");
+        assert!(Entry::failed(Some(entry), down(), &short, now, 0.5).is_none(), "{ttl:?}");
+        assert!(of_before(&short, over + HOLD).is_none(), "{ttl:?}");
+        // The time counts from the change, or from the end of the value's own.
+        let long = terms(ttl, 100);
+        let end = ttl.map_or(over, |ttl| over.min(start + Duration::from_secs(ttl))) + 100 * SECOND;
+        let entry = of_before(&long, end - SECOND).unwrap();
+        assert!(is_stale(&entry, end - SECOND), "{ttl:?}");
+        assert!(of_before(&long, end.max(over + HOLD)).is_none(), "{ttl:?}");
+        let failed = Entry::failed(Some(entry), down(), &long, end - SECOND, 0.5).unwrap();
+        assert!(matches!(failed.look(end - SECOND), Found::Stale { .. }), "{ttl:?}");
+        assert!(matches!(failed.look(end), Found::Nothing), "{ttl:?}");
+    }
+}
