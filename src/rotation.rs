@@ -2,20 +2,21 @@
 //! dropped, vaults that failed are probed. One task of the engine for each resolver.
 
 mod alarm;
+mod probes;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::cache::{Due, Entry};
+use crate::cache::Due;
 use crate::error::Result;
 use crate::flight::Purpose;
 use crate::plan::{InstanceKey, Origin};
 use crate::resolver::{Resolver, lock};
 use alarm::Alarm;
+use probes::{AWAY, Probes, renew_all, renew_one};
 
 /// What `alarm` locks with; its test gives it another.
 mod sync {
@@ -29,9 +30,6 @@ const IDLE_PARTS: u32 = 8;
 /// Over which time the renewals after an outage are spread.
 const RETURN_SPREAD: Duration = Duration::from_millis(200);
 
-/// When values of a vault that is away are looked at again, if nothing brings news of it before.
-const AWAY: Duration = Duration::from_secs(60);
-
 /// The time table of one resolver.
 pub struct Rotation {
     /// The process in which it runs, by pid, or 0; a fork has to start its own. Asking the system for the pid at each look-up
@@ -41,8 +39,7 @@ pub struct Rotation {
     left: AtomicBool,
     alarm: Alarm,
     bell: Notify,
-    /// Vaults that failed, each with a document by which it is probed, and when.
-    probes: Mutex<HashMap<InstanceKey, (Instant, Arc<Origin>)>>,
+    probes: Mutex<Probes<InstanceKey, Arc<Origin>>>,
 }
 
 impl Default for Rotation {
@@ -94,20 +91,16 @@ impl Rotation {
     /// Has a vault probed when its breaker allows it: somebody wants something of it.
     pub fn want_probe(&self, origin: &Arc<Origin>, at: impl Fn() -> Option<Instant>) {
         let Some(at) = at() else { return };
-        lock(&self.probes).insert(origin.instance.clone(), (at, Arc::clone(origin)));
+        lock(&self.probes).want(origin.instance.clone(), at, Arc::clone(origin));
         self.expect(Some(at));
     }
 
     /// Has all values renewed that could not be while their vault was away.
     pub(crate) fn came_back(&self, resolver: &Resolver, vault: &InstanceKey) {
-        lock(&self.probes).remove(vault);
-        let now = Instant::now();
+        lock(&self.probes).forget(vault);
         let next = {
             let mut cache = lock(&resolver.cache);
-            let waiting = cache.resurrected().into_iter().filter(|origin| origin.instance == *vault);
-            for origin in waiting.collect::<Vec<_>>() {
-                cache.renew_at(&origin, now + RETURN_SPREAD.mul_f64(fastrand::f64()));
-            }
+            renew_all(&mut cache, |origin| origin.instance == *vault, soon);
             cache.next()
         };
         self.expect(next);
@@ -122,9 +115,7 @@ impl Rotation {
         }
         let next = {
             let mut cache = lock(&resolver.cache);
-            if cache.peek(origin).is_some_and(Entry::is_resurrected) {
-                cache.renew_at(origin, Instant::now() + RETURN_SPREAD.mul_f64(fastrand::f64()));
-            }
+            renew_one(&mut cache, origin, soon());
             cache.next()
         };
         self.expect(next);
@@ -132,14 +123,17 @@ impl Rotation {
 
     /// Takes out a vault that has to be probed now.
     fn probe(&self, now: Instant) -> Option<Arc<Origin>> {
-        let mut probes = lock(&self.probes);
-        let vault = probes.iter().find(|(_, (at, _))| *at <= now).map(|(vault, _)| vault.clone())?;
-        probes.remove(&vault).map(|(_, origin)| origin)
+        lock(&self.probes).take(now)
     }
 
     fn next_probe(&self) -> Option<Instant> {
-        lock(&self.probes).values().map(|(at, _)| *at).min()
+        lock(&self.probes).next()
     }
+}
+
+/// When a value is renewed whose vault is back.
+fn soon() -> Instant {
+    Instant::now() + RETURN_SPREAD.mul_f64(fastrand::f64())
 }
 
 impl Resolver {
