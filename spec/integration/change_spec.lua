@@ -4,85 +4,29 @@ local cjson = require "cjson"
 local socket = require "socket"
 
 local admin = require "spec.support.admin"
+local changing = require "spec.support.change"
 local cleanup = require "spec.support.cleanup"
-local fake = require "spec.support.fake"
 local in_kong = require "spec.support.in_kong"
 local load = require "spec.support.load"
-local nginx = require "spec.support.nginx"
 local process = require "spec.support.process"
 local wait = require "spec.support.wait"
 
+local SERVER, CONFIG, serves, warm = changing.SERVER, changing.CONFIG, changing.serves, changing.warm
+
 local TOKEN, OTHER = "t0ken-of-before", "t0ken-of-after"
-
--- How far away the vaults are, in seconds.
-local AWAY = 0.2
-
--- Each worker's own configuration, as plugins have theirs, with fields of several documents.
-local SERVER = [[
-  location = /update {
-    content_by_lua_block {
-      local config = require("spec.support.inside").config
-      require("kong.vault").update(config)
-      for name in pairs(config["$refs"]) do
-        if config[name] == "" then
-          return ngx.exit(500)
-        end
-      end
-      ngx.header.content_length = #config.one
-      ngx.print(config.one)
-    }
-  }
-  location = /get {
-    content_by_lua_block {
-      local value, err = require("kong.vault").get "{vault://mine/one/value}"
-      if not value then
-        ngx.status, value = 502, err
-      end
-      ngx.header.content_length = #value
-      ngx.print(value)
-    }
-  }
-]]
-
-local CONFIG = [[
-  require("spec.support.inside").config = {
-    one = "", two = "", long = "", ["$refs"] = {
-      one = "{vault://mine/one/value}", two = "{vault://mine/two/value?ttl=20}", long = "{vault://mine/two/count}",
-    },
-  }
-]]
 
 describe("vault entities that change,", function()
   local one, other
 
   setup(function()
-    one, other = fake.start(), fake.start()
+    one, other = changing.vaults()
   end)
 
   before_each(function()
-    for _, vault in ipairs({ one, other }) do
-      for _, mount in ipairs({ "secret", "mount" }) do
-        for _, name in ipairs({ "one", "two" }) do
-          local body = cjson.encode({ data = { value = ("%s of %s"):format(name, vault.port), count = "1" } })
-          vault:route(("/v1/%s/%s"):format(mount, name), { status = 200, body = body, delay = AWAY })
-        end
-      end
-    end
+    changing.route({ one, other })
   end)
 
   teardown(cleanup.run)
-
-  -- Until every worker has both documents.
-  local function warm(server)
-    wait.eventually("all workers have them", function()
-      for _ = 1, 20 do
-        if server:get("/update").status ~= 200 then
-          return false
-        end
-      end
-      return server:get("/get").status == 200
-    end)
-  end
 
   -- Changes in turn while requests come; each has time for an outcome, or has none.
   local function under_load(server, changes, seconds)
@@ -95,17 +39,6 @@ describe("vault entities that change,", function()
     assert.truthy(#samples > 100, #samples)
     assert.same({}, samples:failures())
     return samples
-  end
-
-  local function serves(server, text)
-    wait.eventually("what is asked for now is served", function()
-      for _ = 1, 10 do
-        if server:get("/update").body ~= text or server:get("/get").body ~= text then
-          return false
-        end
-      end
-      return true
-    end)
   end
 
   local function entity(vault, more)
@@ -273,144 +206,6 @@ describe("vault entities that change,", function()
         end,
       })
       serves(server, "one of " .. other.port)
-    end)
-  end)
-
-  describe("at a reload, in workers that know nothing yet,", function()
-    -- By `configure`, and by a file of entities that the next reload reads.
-    local WAYS = {
-      configure = {
-        init = [[
-          local conf = { vault_hcv_token = "{{token}}" }
-          for name, value in pairs({{conf}}) do conf["vault_hcv_" .. name] = value end
-          assert(require("kong.vault").configure(conf))
-        ]],
-        vault = "hcv",
-      },
-      ["a file of entities"] = {
-        init = [[
-          local conf = { token = "{{token}}" }
-          for name, value in pairs({{conf}}) do conf[name] = value end
-          local text = require("cjson").encode({ vaults = { { prefix = "mine", name = "hcv", config = conf } } })
-          local file = assert(io.open("{{prefix}}/vaults.json", "w"))
-          assert(file:write(text))
-          file:close()
-          assert(require("kong.vault").configure({ vault_declarative_config = "{{prefix}}/vaults.json" }))
-        ]],
-        vault = "mine",
-      },
-    }
-
-    local function options(way, conf)
-      local texts = {}
-      for name, value in pairs(conf) do
-        texts[#texts + 1] = ("%s = %q"):format(name, tostring(value))
-      end
-      local named = "vault://" .. WAYS[way].vault .. "/"
-      return {
-        vars = { token = TOKEN },
-        workers = 2,
-        http = "lua_shared_dict kong_secrets 1m;",
-        server = SERVER:gsub("vault://mine/", named),
-        init = WAYS[way].init:gsub("{{conf}}", function()
-          return "{" .. table.concat(texts, ",") .. "}"
-        end),
-        init_worker = CONFIG:gsub("vault://mine/", named) .. [[ require("kong.vault").init_worker() ]],
-      }
-    end
-
-    -- Reloads in turn while requests come on new connections.
-    local function reload_under_load(server, way, confs)
-      for _, conf in ipairs(confs) do
-        -- Past the shortest of these: what the others left is stale then.
-        wait.pass(1.2)
-        local requests =
-          load.start(server, { paths = { "/update", "/get" }, connections = 4, rate = 200, close = true })
-        server:reload(options(way, conf))
-        wait.pass(0.5)
-        assert.same({}, requests:stop():failures())
-      end
-    end
-
-    it("serve on where only times changed", function()
-      local server = nginx.start(options("configure", { port = one.port, ttl = 30 }))
-      warm(server)
-      reload_under_load(server, "configure", {
-        { port = one.port, ttl = 31 },
-        { port = one.port, ttl = 1 },
-        { port = one.port, ttl = 30 },
-      })
-      assert.same({}, server:flaws({ TOKEN }))
-    end)
-
-    local CHANGES = {
-      configure = {
-        { port = "other", ttl = 30 },
-        { port = "other", token = OTHER, ttl = 30, resurrect_ttl = 0 },
-        { port = "other", token = OTHER, ttl = 1, mount = "mount" },
-        -- As it was at first, which is a change as well.
-        { port = "one", neg_ttl = 5 },
-        { port = "other", host = "localhost", ttl = 30 },
-      },
-      ["a file of entities"] = {
-        { port = "one", mount = "mount", ttl = 30 },
-        { port = "other", token = OTHER, ttl = 30, resurrect_ttl = 0 },
-      },
-    }
-
-    for way, changes in pairs(CHANGES) do
-      it("serve on until the first value under the new options is there: " .. way, function()
-        local server = nginx.start(options(way, { port = one.port, ttl = 30 }))
-        warm(server)
-        for _, conf in ipairs(changes) do
-          conf.port = conf.port == "one" and one.port or other.port
-        end
-        reload_under_load(server, way, changes)
-        serves(server, "one of " .. other.port)
-        assert.same({}, server:flaws({ TOKEN, OTHER }))
-      end)
-    end
-
-    it("serve on after a failure under the new options, as long as they may, with a line in the log", function()
-      for _, mount in ipairs({ "denied", "gone" }) do
-        one:route(("/v1/%s/*"):format(mount), { status = 403, body = '{"errors":["permission denied"]}' })
-      end
-      local server = nginx.start(options("configure", { port = one.port, ttl = 30 }))
-      warm(server)
-      reload_under_load(server, "configure", { { port = one.port, mount = "denied", ttl = 30 } })
-      serves(server, "one of " .. one.port)
-      wait.eventually("the log tells of it", function()
-        return server
-          :log()
-          :find("hcv vault (hcv) can't be asked with its changed options, its values of before", 1, true)
-      end)
-      -- Until the first outcome, where none may serve longer.
-      server:reload(options("configure", { port = one.port, mount = "gone", ttl = 30, resurrect_ttl = 0 }))
-      wait.eventually("none serves on after an outcome where none may", function()
-        return server:get("/get").status == 502 and server:get("/update").status == 500
-      end)
-      for _ = 1, 20 do
-        assert.equal(502, server:get("/get").status)
-      end
-      assert.same({}, server:flaws({ TOKEN }))
-    end)
-
-    it("wait for the new value where it is waited for on purpose, and never have one of before a flush", function()
-      local server = nginx.start(options("configure", { port = one.port, ttl = 30 }))
-      warm(server)
-      local again = options("configure", { port = other.port, ttl = 30 })
-      again.init_worker = [[
-        local vault = require "kong.vault"
-        assert(vault.warmup({ "{vault://hcv/one/value}" }))
-        warmed = vault.get "{vault://hcv/one/value}"
-        vault.flush()
-      ]] .. again.init_worker
-      server:reload(again)
-      for _ = 1, 10 do
-        assert.equal("one of " .. other.port, (server:eval "return warmed"))
-        assert.equal("two of " .. other.port, (server:value "{vault://hcv/two/value}"))
-      end
-      assert.same({}, server:flaws({ TOKEN }))
     end)
   end)
 

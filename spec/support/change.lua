@@ -1,0 +1,89 @@
+-- What specs of options that change have in common: two vaults, and a server whose fields hold several of their secrets.
+
+local cjson = require "cjson"
+
+local fake = require "spec.support.fake"
+local wait = require "spec.support.wait"
+
+local _M = {}
+
+-- How far away the vaults are, in seconds.
+local AWAY = 0.2
+
+-- Each worker's own configuration, as plugins have theirs, with fields of several documents.
+_M.SERVER = [[
+  location = /update {
+    content_by_lua_block {
+      local config = require("spec.support.inside").config
+      require("kong.vault").update(config)
+      for name in pairs(config["$refs"]) do
+        if config[name] == "" then
+          return ngx.exit(500)
+        end
+      end
+      ngx.header.content_length = #config.one
+      ngx.print(config.one)
+    }
+  }
+  location = /get {
+    content_by_lua_block {
+      local value, err = require("kong.vault").get "{vault://mine/one/value}"
+      if not value then
+        ngx.status, value = 502, err
+      end
+      ngx.header.content_length = #value
+      ngx.print(value)
+    }
+  }
+]]
+
+_M.CONFIG = [[
+  require("spec.support.inside").config = {
+    one = "", two = "", long = "", ["$refs"] = {
+      one = "{vault://mine/one/value}", two = "{vault://mine/two/value?ttl=20}", long = "{vault://mine/two/count}",
+    },
+  }
+]]
+
+--- Has vaults answer for the secrets of those fields.
+function _M.route(vaults)
+  for _, vault in ipairs(vaults) do
+    for _, mount in ipairs({ "secret", "mount" }) do
+      for _, name in ipairs({ "one", "two" }) do
+        local body = cjson.encode({ data = { value = ("%s of %s"):format(name, vault.port), count = "1" } })
+        vault:route(("/v1/%s/%s"):format(mount, name), { status = 200, body = body, delay = AWAY })
+      end
+    end
+  end
+end
+
+--- Waits until every worker has all of them.
+function _M.warm(server)
+  wait.eventually("all workers have them", function()
+    for _ = 1, 20 do
+      if server:get("/update").status ~= 200 then
+        return false
+      end
+    end
+    return server:get("/get").status == 200
+  end)
+end
+
+--- Waits until every worker serves a text.
+function _M.serves(server, text)
+  wait.eventually("what is asked for now is served", function()
+    for _ = 1, 10 do
+      if server:get("/update").body ~= text or server:get("/get").body ~= text then
+        return false
+      end
+    end
+    return true
+  end)
+end
+
+--- The two vaults.
+function _M.vaults()
+  return fake.start(), fake.start()
+end
+
+return _M
