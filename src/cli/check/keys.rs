@@ -114,7 +114,7 @@ fn of_file(name: &str, text: &str, mistakes: &mut Mistakes) -> Vec<Setting> {
         is_conf = Some(true);
         let place = Place::new(name, line.number);
         // Of Kong's own keys, only references are looked at.
-        if conf_file::is_ours(&line.key) || (line.is_cut && line.value.contains("{vault:")) {
+        if conf_file::is_ours(&line.key) || line.swallows || (line.is_cut && line.value.contains("{vault:")) {
             if !conf_file::is_text(&line.value) {
                 mistakes.push(place.wrong(&line.key, "is no UTF-8 text"));
                 continue;

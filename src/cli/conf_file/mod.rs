@@ -55,6 +55,8 @@ pub struct Setting {
     pub written: Option<String>,
     /// Whether a comment begins in the middle of a word.
     pub is_cut: bool,
+    /// Whether a line that is joined to it sets a key of ours.
+    pub swallows: bool,
 }
 
 /// A kong.conf's keys of ours, and what about them may surprise.
@@ -87,15 +89,18 @@ fn parse(bytes: &[u8]) -> Result<Conf, String> {
             }
             Line::Key(setting) => {
                 is_conf = true;
-                if !is_ours(&setting.key) && setting.key != KONGS_FILE {
+                let is_read = is_ours(&setting.key) || setting.key == KONGS_FILE;
+                if !is_read && !setting.swallows {
                     continue;
                 }
-                if !is_text(&setting.value) {
+                if is_read && !is_text(&setting.value) {
                     return Err(format!("line {}: {} is no UTF-8 text", setting.number, setting.key));
                 }
                 let surprises = surprises(&setting);
                 told.extend(surprises.map(|why| (setting.number, Some(setting.key.clone()), why)));
-                keys.insert(setting.key, setting.value);
+                if is_read {
+                    keys.insert(setting.key, setting.value);
+                }
             }
         }
     }
@@ -127,7 +132,7 @@ pub fn is_text(value: &str) -> bool {
 /// All lines that are neither empty nor a comment.
 pub fn lines(bytes: &[u8]) -> impl Iterator<Item = Line> {
     let mut section = false;
-    joined(bytes).filter_map(move |(number, line)| {
+    joined(bytes).filter_map(move |Joined { number, line, swallows }| {
         let Some(line) = line else {
             let why = "ends with a `\\`, and no line follows, so Kong skips it: remove the `\\`";
             return Some(Line::Skipped { number, key: None, why });
@@ -167,30 +172,43 @@ pub fn lines(bytes: &[u8]) -> impl Iterator<Item = Line> {
             let why = "is not known to Kong, which skips it: write the key in lower case, as `vault_hcv_host`";
             return skipped(meant, why);
         }
-        Some(Line::Key(setting(number, key, value)))
+        Some(Line::Key(Setting { swallows, ..setting(number, key, value) }))
     })
 }
 
-/// The lines that say something, each with those that a `\` joins to it; none for one that is joined to the file's end.
-fn joined(bytes: &[u8]) -> impl Iterator<Item = (usize, Option<Vec<u8>>)> {
+/// A line with those that a `\` joins to it.
+struct Joined {
+    number: usize,
+    /// None where it is joined to the file's end.
+    line: Option<Vec<u8>>,
+    swallows: bool,
+}
+
+/// The lines that say something.
+fn joined(bytes: &[u8]) -> impl Iterator<Item = Joined> {
     let mut physical = bytes.split(|byte| *byte == b'\n').zip(1..);
     std::iter::from_fn(move || {
-        let mut begun: Option<(usize, Vec<u8>)> = None;
+        let (mut begun, mut swallows): (Option<(usize, Vec<u8>)>, bool) = (None, false);
         for (line, number) in physical.by_ref() {
             let dense = trim(line);
             if dense.is_empty() || dense.starts_with(b"#") || dense.starts_with(b";") {
                 continue;
             }
-            let (first, text) = begun.get_or_insert_with(|| (number, Vec::new()));
+            if begun.is_some()
+                && let Some(at) = dense.iter().position(|byte| *byte == b'=')
+            {
+                swallows |= is_ours(&key(trim(&dense[..at])));
+            }
+            let (number, text) = begun.get_or_insert_with(|| (number, Vec::new()));
             match trim_end(line).strip_suffix(b"\\") {
                 Some(before) => text.extend_from_slice(before),
                 None => {
                     text.extend_from_slice(line);
-                    return Some((*first, Some(std::mem::take(text))));
+                    return Some(Joined { number: *number, line: Some(std::mem::take(text)), swallows });
                 }
             }
         }
-        begun.map(|(first, _)| (first, None))
+        begun.map(|(number, _)| Joined { number, line: None, swallows })
     })
 }
 
@@ -219,7 +237,7 @@ fn setting(number: usize, key: String, value: &[u8]) -> Setting {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if let Some(read) = number::read(value) {
         let written = Some(text(trim(value))).filter(|written| *written != read);
-        return Setting { number, key, value: read, written, is_cut: false };
+        return Setting { number, key, value: read, written, is_cut: false, swallows: false };
     }
     let without_unit;
     let mut value = value;
@@ -231,7 +249,7 @@ fn setting(number: usize, key: String, value: &[u8]) -> Setting {
     let end = (0..value.len()).find(|at| value[*at] == b'#' && (*at == 0 || value[at - 1] != b'\\'));
     let is_cut = end.is_some_and(|end| end > 0 && !is_space(value[end - 1]));
     let value = trim_end(&value[..end.unwrap_or(value.len())]);
-    Setting { number, key, value: text(trim(value)).replace(r"\#", "#"), written: None, is_cut }
+    Setting { number, key, value: text(trim(value)).replace(r"\#", "#"), written: None, is_cut, swallows: false }
 }
 
 /// White space as C has it, and Lua's patterns.

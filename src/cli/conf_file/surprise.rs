@@ -28,6 +28,7 @@ pub fn surprises(setting: &Setting) -> impl Iterator<Item = &'static str> {
             changed,
             "is a number to Kong, and loses digits, zeros or its notation: set it by the environment, where it stays as it is",
         ),
+        (setting.swallows, "ends with a `\\`, which joins the next line to it, a key of its own: remove the `\\`"),
         (setting.is_cut, "ends where a `#` begins a comment: write `\\#` for one that belongs to the value"),
         (value.contains("_blank_"), "holds `_blank_`, which Kong takes for the end of a list's item: set it by the environment"),
     ]

@@ -266,6 +266,8 @@ fn what_will_surprise_is_told_with_its_line_and_without_the_value() {
         ("export vault_hcv_token = hunter2", &["line 1: vault_hcv_token is not known to Kong"]),
         ("KONG_VAULT_HCV_TOKEN=hunter2", &["line 1: vault_hcv_token is not known to Kong"]),
         ("Vault_HCV_Token=hunter2", &["line 1: vault_hcv_token is not known to Kong"]),
+        ("vaults = env\\\nvault_hcv_token = hunter2", &["line 1: vaults ends with a `\\`, which joins"]),
+        ("pg_user = hunter2 \\\n# c\nvault_hcv_token = hunter2", &["line 1: pg_user ends with a `\\`, which joins"]),
         // These are what they seem.
         ("vault_hcv_port = 08200\nvault_hcv_ttl = 300.0\nvault_fetch_timeout = 1e1\nvault_cache_size = 0x10", &[]),
         ("vault_hcv_token = a\\#b # c\nvault_env_prefix = A'B\nvault_hcv_namespace = 12", &[]),
