@@ -238,3 +238,14 @@ fn a_flaw_is_in_a_line_that_there_is() {
         }
     }
 }
+
+#[test]
+fn directives_are_few_and_short_wherever_a_line_begins() {
+    let flaw = |text: &str| Tree::read("kong.yml", text).flaw.map(|flaw| flaw.why).unwrap_or_default();
+    let long = format!("%TAG !a! {}", "b".repeat(128));
+    for start in ["", "\u{feff}", "%YAML 1.1\n", "%YAML 1.1\r", "%A\u{2028}", "# a\u{85}"] {
+        assert_eq!(flaw(&format!("{start}{long}\n---\na: !a!b 1\n")), "a `%TAG` line is too long", "{start:?}");
+    }
+    assert_eq!(flaw(&format!("{}---\na: 1\n", "%TAG !a! b\r".repeat(65))), "it has too many `%TAG` lines");
+    assert_eq!(flaw("%TAG !y! tag:yaml.org,2002:\n---\na: !y!str 1\n"), "");
+}

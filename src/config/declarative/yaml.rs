@@ -8,8 +8,13 @@ use libyaml_safer::{Error, EventData, Parser, ScalarStyle};
 
 use super::tree::{Builder, Event, Flaw, Place};
 
-/// How many `%TAG` lines a file may have: the parser compares each with all others.
+/// How many `%TAG` lines a file may have: the parser compares each with all others. And how long one may be, in bytes: each
+/// tag that uses it is made as long.
 const DIRECTIVES: usize = 64;
+const LONGEST_DIRECTIVE: usize = 128;
+
+/// What ends a line for the parser.
+const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
 /// How many bytes the parser is given at a time.
 const CHUNK: usize = 4096;
@@ -33,8 +38,14 @@ fn has_tag_at_comma(line: &str) -> bool {
 
 fn steps(text: &str, lines_read: &Cell<usize>, builder: &mut Builder) -> std::result::Result<(), Flaw> {
     let flaw = |line, why: &str, is_syntax| Flaw { line, column: 0, why: why.to_owned(), is_syntax };
-    if text.lines().filter(|line| line.starts_with("%TAG")).nth(DIRECTIVES).is_some() {
-        return Err(flaw(1, "it has too many `%TAG` lines", false));
+    let lines = text.split(BREAKS).map(|line| line.trim_start_matches('\u{feff}'));
+    for (count, line) in lines.filter(|line| line.starts_with("%TAG")).enumerate() {
+        if count >= DIRECTIVES {
+            return Err(flaw(1, "it has too many `%TAG` lines", false));
+        }
+        if line.len() > LONGEST_DIRECTIVE {
+            return Err(flaw(1, "a `%TAG` line is too long", false));
+        }
     }
     let mut parser = Parser::new();
     // It has such a defect where a block of lines ends in the middle of one.
