@@ -131,6 +131,60 @@ pub const FILES: &[(&str, Made)] = &[
     ("NUL at the end", |size| format!("{}\0", many(size, "k#: 1\n"))),
     ("other line breaks", |size| "\u{2028}".repeat(size / 3)),
     ("marks of byte order", |size| "\u{feff}".repeat(size / 3)),
+    ("a large tag again and again", |size| {
+        format!("%TAG !a! {}\n---\nvaults: [{}]\n", "b".repeat(size / 2), many(size / 2, "!a!b 1,"))
+    }),
+    ("a large tag of directives", |size| {
+        let directives: String = (0..60).map(|at| format!("%TAG !a{at}! {}\n", "b".repeat(size / 128))).collect();
+        format!("{directives}---\nvaults: [{}]\n", many(size / 2, "!a1!b 1,"))
+    }),
+    ("a ladder of merges", |size| {
+        let mut made = String::from("a0: &a0 {k: v}\n");
+        for number in 1.. {
+            if made.len() >= size {
+                break;
+            }
+            made += &format!("a{number}: &a{number} {{<<: *a{}, k{number}: v}}\n", number - 1);
+        }
+        made + "vaults: []\n"
+    }),
+    ("an anchor defined again and again", |size| format!("vaults: [{}]", many(size, "&a #,*a,"))),
+    ("an anchor that grows", |size| format!("a: &a [x]\nb:\n{}vaults: []\n", many(size, "- &a [*a, *a]\n"))),
+    ("aliases as keys", |size| format!("a: &a k\nb:\n{}", many(size, "  *a : #\n"))),
+    ("words", |size| format!("a: {}\n", "x ".repeat(size / 2))),
+    ("lines of a plain text", |size| format!("a: x\n{}", many(size, "  x\n"))),
+    ("empty lines of a plain text", |size| format!("a: x\n{}  x\n", "\n".repeat(size))),
+    ("empty lines of a quoted text", |size| format!("a: \"x{}x\"\n", " \n".repeat(size / 2))),
+    ("escaped line breaks", |size| format!("a: \"{}\"\n", many(size, "x\\\n"))),
+    ("blocks of some indentation", |size| many(size, "k#: |2+\n    x\n\n")),
+    ("blocks of no lines", |size| many(size, "- >9-\n")),
+    ("indented blanks", |size| format!("a: |\n{}", many(size, "          \n"))),
+    ("flow in block", |size| many(size, "- {a: [b, {c: d}], [e]: {f: }}\n")),
+    ("flow over lines", |size| format!("vaults: [\n{}\n]\n", many(size, "  a:\n b,\n"))),
+    ("complex keys", |size| many(size, "? [a#, {b: c}]\n: [d]\n")),
+    ("keys without values", |size| many(size, "? k#\n")),
+    ("keys of a flow", |size| format!("{{{}}}", many(size, "? k#,"))),
+    ("up and down", |size| many(size, "k#:\n a:\n  a:\n   a:\n    - b\n")),
+    ("tabs between", |size| many(size, "k#:\t\t\tb\t\n")),
+    ("versions of YAML", |size| format!("{}---\nvaults: []\n", many(size, "%YAML 1.1\n"))),
+    ("documents with something in them", |size| many(size, "---\nvaults: [{prefix: a#}]\n...\n")),
+    ("a mark of byte order and NULs", |size| format!("\u{feff}{}", "a\0".repeat(size / 2))),
+    ("json in an option", |size| {
+        format!("vaults: [{{prefix: a1, name: hcv, config: {{token: '{}'}}}}]", many(size, "{\"a\":["))
+    }),
+    ("a deep option", |size| {
+        let deep = format!("{}{}", "[".repeat(size / 2), "]".repeat(size / 2));
+        format!("vaults: [{{prefix: a1, name: hcv, config: {{redirect_hosts: {deep}}}}}]")
+    }),
+    ("numbers of all kinds", |size| many(size, "- [0x#f, 0o#7, #e#, -.#, 1_#_0, #:59:59, .inf, 2001-01-01]\n")),
+    ("a long hexadecimal number", |size| format!("a: 0x{}\n", "f".repeat(size))),
+    ("a long time", |size| format!("a: 1{}\n", ":59".repeat(size / 3))),
+    ("a long fraction", |size| format!("vaults: [{{prefix: a1, name: hcv, config: {{ttl: 0.{}}}}}]", "1".repeat(size))),
+    ("escapes in a reference", |size| format!("a: \"{{vault://env/{}}}\"\n", "%41".repeat(size / 3))),
+    ("signs of percent in references", |size| many(size, "- \"{vault://env/%%%#}\"\n")),
+    ("users in a reference", |size| format!("a: \"{{vault://{}}}\"\n", "a@".repeat(size / 2))),
+    ("json escapes", |size| format!("{{\"a\":\"{}\"}}", "\\ud83d\\u0041\\/".repeat(size / 14))),
+    ("json numbers", |size| format!("{{\"a\":[{}1]}}", many(size, "1e#,-0.#,"))),
     ("json that ends in the middle", |size| format!("{{\"vaults\": [{}", many(size, "{\"prefix\": \"a#\"},"))),
 ];
 
@@ -183,6 +237,21 @@ pub const BODIES: &[(&str, Made)] = &[
     ("a long description", |size| format!("{{\"name\":\"env\",\"description\":\"{}\"}}", "\\u00e4".repeat(size / 6))),
     ("a long id", |size| format!("{{\"name\":\"env\",\"id\":\"{}\"}}", "a".repeat(size))),
     ("a long number", |size| format!("{{\"name\":\"hcv\",\"config\":{{\"port\":{}}}}}", "1".repeat(size))),
+    ("one field", |size| format!("{{{}\"name\":\"env\"}}", many(size, "\"name\":\"hcv\","))),
+    ("objects in an option", |size| {
+        format!("{{\"name\":\"hcv\",\"config\":{{\"token\":{}1{}}}}}", "{\"a\":".repeat(size / 6), "}".repeat(size / 6))
+    }),
+    ("json in an option", |size| {
+        format!("{{\"name\":\"hcv\",\"config\":{{\"token\":\"{}\"}}}}", "{\\\"a\\\":".repeat(size / 7))
+    }),
+    ("escapes of no character", |size| {
+        format!("{{\"name\":\"env\",\"description\":\"{}\"}}", "\\ud800".repeat(size / 6))
+    }),
+    ("NULs", |size| format!("{{\"name\":\"env\",\"description\":\"{}\"}}", "\\u0000".repeat(size / 6))),
+    ("large numbers", |size| format!("{{\"name\":\"hcv\",\"config\":{{{}\"ttl\":1}}}}", many(size, "\"ttl\":1e30#,"))),
+    ("a reference in an option", |size| {
+        format!("{{\"name\":\"hcv\",\"config\":{{\"token\":\"{{vault://env/{}}}\"}}}}", "%41".repeat(size / 3))
+    }),
     ("numbers", |size| format!("{{\"name\":\"env\",\"tags\":[{}1]}}", many(size, "1,"))),
     ("blanks", |size| " ".repeat(size)),
 ];
@@ -197,6 +266,15 @@ pub const FORMS: &[(&str, Made)] = &[
     ("brackets", |size| format!("a{}=1", "[".repeat(size))),
     ("escapes", |size| format!("description={}", "%C3%A4".repeat(size / 6))),
     ("ampersands", |size| "&".repeat(size)),
+    ("parts of an option", |size| format!("name=hcv&config{}=1", many(size, "[k#]"))),
+    ("fields of many parts", |size| many(size, &format!("config{}[k#]=1&", "[a]".repeat(40)))),
+    ("one field", |size| many(size, "name=hcv&")),
+    ("a field and its parts", |size| many(size, "config=1&config[a]=1&config.a.b=1&")),
+    ("places of a list", |size| format!("name=env&{}", many(size, "tags[#]=t&"))),
+    ("far places of a list", |size| format!("name=env&{}", many(size, "tags[9999#]=t&"))),
+    ("signs of percent", |size| format!("description={}", "%".repeat(size))),
+    ("escapes in names", |size| format!("{}=1", "%5B%5D".repeat(size / 6))),
+    ("equals signs", |size| "=".repeat(size)),
     ("a list", |size| format!("name=hcv&config.redirect_hosts={}", many(size, "a#,"))),
 ];
 
@@ -227,6 +305,14 @@ pub const REFERENCES: &[(&str, Made)] = &[
     ("bare options", |size| format!("{{vault://hcv/a/b?{}}}", "&".repeat(size))),
     ("a long option", |size| format!("{{vault://hcv/a/b?{}=1}}", "k".repeat(size))),
     ("a long value", |size| format!("{{vault://hcv/a/b?ttl={}}}", "1".repeat(size))),
+    ("signs of percent", |size| format!("{{vault://hcv/a/{}}}", "%".repeat(size))),
+    ("no escapes", |size| format!("{{vault://hcv/a/{}}}", "%zz".repeat(size / 3))),
+    ("users", |size| format!("{{vault://{}hcv/a}}", "a@".repeat(size / 2))),
+    ("URLs", |size| format!("{{vault://{}}}", "a://".repeat(size / 4))),
+    ("question marks", |size| format!("{{vault://hcv/a{}}}", "?".repeat(size))),
+    ("options without names", |size| format!("{{vault://hcv/a?{}}}", "=&".repeat(size / 2))),
+    ("escaped options", |size| format!("{{vault://hcv/a?{}}}", "%74tl=1+&".repeat(size / 9))),
+    ("a wrong text", |size| format!("{{vault://hcv/a?auth_method={}}}", "a ".repeat(size / 2))),
     ("a version", |size| format!("{{vault://hcv/a/b#{}}}", "1".repeat(size))),
     ("versions", |size| format!("{{vault://hcv/a/b{}}}", "#1".repeat(size / 2))),
     ("braces", |size| "{".repeat(size)),
