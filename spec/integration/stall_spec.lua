@@ -46,6 +46,16 @@ local CONFIGURE = [[
   configured = { ok = ok, err = err, took = now() - began }
 ]]
 
+-- In the phases that are held up by waiting.
+local EARLY = [[ early = { require("kong.vault").get "{vault://hcv/a/value}" } ]]
+local FIRST = [[
+  ngx.update_time()
+  local began = ngx.now()
+  first = { require("kong.vault").get "{vault://hcv/b/value}" }
+  ngx.update_time()
+  first_took = ngx.now() - began
+]]
+
 describe("what hangs", function()
   local vault, mounts
 
@@ -86,6 +96,23 @@ describe("what hangs", function()
 
   local function within(took, seconds)
     assert.is_true(took < wait.bound(seconds + SLACK), took)
+  end
+
+  local function phases_were_served(server)
+    assert.same({ "value of a" }, server:eval "return early")
+    assert.same({ "value of b" }, server:eval "return first")
+    within(server:eval "return first_took", TIMEOUT)
+  end
+
+  local function have_entities(server)
+    wait.eventually("the workers have the entities that are there", function()
+      for _ = 1, 10 do
+        if not server:value "{vault://mine/c/value}" then
+          return false
+        end
+      end
+      return true
+    end)
   end
 
   -- A writer that has the lock of a folder and is stopped, as by SIGSTOP or a disk that hangs, after it has said that it is at
@@ -145,24 +172,15 @@ describe("what hangs", function()
     local mount = silent()
     local server = start({
       data_dir = mount.folder,
-      -- In all phases that are held up by waiting.
-      init = [[ early = { require("kong.vault").get "{vault://hcv/a/value}" } ]],
-      init_worker = [[
-        ngx.update_time()
-        local began = ngx.now()
-        first = { require("kong.vault").get "{vault://hcv/b/value}" }
-        ngx.update_time()
-        first_took = ngx.now() - began
-      ]],
+      init = EARLY,
+      init_worker = FIRST,
     })
     local ok, err, took = configured(server)
     assert.is_nil(ok)
     local why = "vault_data_dir %s can't be read within 1 s: its file system does not answer"
     assert.matches(why:format(mount.folder), err, 1, true)
     within(took, TIMEOUT)
-    assert.same({ "value of a" }, server:eval "return early")
-    assert.same({ "value of b" }, server:eval "return first")
-    within(server:eval "return first_took", TIMEOUT)
+    phases_were_served(server)
     for i = 1, 20 do
       local began = socket.gettime()
       assert.equal("value of a", (server:value "{vault://hcv/a/value}"))
@@ -181,14 +199,7 @@ describe("what hangs", function()
     mount:unmount()
     process.run({ command = { "rmdir", mount.folder } })
     link(folder, mount.folder)
-    wait.eventually("the workers have its entities", function()
-      for _ = 1, 10 do
-        if not server:value "{vault://mine/c/value}" then
-          return false
-        end
-      end
-      return true
-    end)
+    have_entities(server)
     assert.equal(0, server:stop("QUIT", 15))
     assert.same({}, server:flaws({ "t0ken" }))
   end)
@@ -198,32 +209,17 @@ describe("what hangs", function()
     local go_on = stopped_writer(folder)
     local server = start({
       data_dir = folder,
-      init = [[ early = { require("kong.vault").get "{vault://hcv/a/value}" } ]],
-      init_worker = [[
-        ngx.update_time()
-        local began = ngx.now()
-        first = { require("kong.vault").get "{vault://hcv/b/value}" }
-        ngx.update_time()
-        first_took = ngx.now() - began
-      ]],
+      init = EARLY,
+      init_worker = FIRST,
     })
     local ok, err, took = configured(server)
     assert.is_nil(ok)
     assert.matches("has been locked by another process for 0.9 s: try again later", err, 1, true)
     within(took, TIMEOUT)
-    assert.same({ "value of a" }, server:eval "return early")
-    assert.same({ "value of b" }, server:eval "return first")
-    within(server:eval "return first_took", TIMEOUT)
+    phases_were_served(server)
     assert.matches("mine", select(2, server:value "{vault://mine/c/value}"), 1, true)
     go_on()
-    wait.eventually("the workers have what is there", function()
-      for _ = 1, 10 do
-        if not server:value "{vault://mine/c/value}" then
-          return false
-        end
-      end
-      return true
-    end)
+    have_entities(server)
 
     -- In workers that have read them, and one that is forked while he is stopped.
     go_on = stopped_writer(folder)
@@ -232,14 +228,7 @@ describe("what hangs", function()
     within(socket.gettime() - began, 3 * TIMEOUT)
     assert.equal("value of a", (server:value "{vault://hcv/a/value}"))
     go_on()
-    wait.eventually("the new workers have what is there", function()
-      for _ = 1, 10 do
-        if not server:value "{vault://mine/c/value}" then
-          return false
-        end
-      end
-      return true
-    end)
+    have_entities(server)
     assert.equal(0, server:stop("QUIT", 15))
     assert.same({}, server:flaws({ "t0ken" }))
   end)
