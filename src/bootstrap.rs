@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use crate::backend::ALL;
-use crate::config::{Config, Referred, Source};
+use crate::config::{Config, Referred, Source, note_written};
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::resolver::Resolver;
@@ -17,7 +17,29 @@ const LONGEST_CHAIN: usize = 4;
 /// `Config::load_with`, and what its values stand for that are references. Those are fetched on this thread, which blocks,
 /// within `vault_fetch_timeout`; a value that can't be had is an error of the vault that needs it.
 pub fn load(conf: &BTreeMap<String, String>, written_in: Source<'_>, environment: &Environment) -> Result<Config> {
-    let mut referred = Referred::default();
+    load_with(conf, written_in, environment, Referred::default())
+}
+
+/// `load` for Kong, which has put values in the place of references; `references` are those, with the keys that they stand
+/// at.
+pub fn load_by_kong(
+    conf: &BTreeMap<String, String>,
+    references: &[(String, String)],
+    environment: &Environment,
+) -> Result<Config> {
+    let referred = Referred::default();
+    for (key, reference) in references {
+        note_written(key, reference, ALL, &referred);
+    }
+    load_with(conf, Source::Kong, environment, referred)
+}
+
+fn load_with(
+    conf: &BTreeMap<String, String>,
+    written_in: Source<'_>,
+    environment: &Environment,
+    mut referred: Referred,
+) -> Result<Config> {
     let mut config = Config::load_with(conf, written_in, environment, ALL, &referred)?;
     for _ in 0..LONGEST_CHAIN {
         let wanted = referred.wanted();

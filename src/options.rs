@@ -80,7 +80,7 @@ pub struct Opt {
     pub holds: Holds,
     /// It says where something goes, though it may hold a credential.
     pub leads: bool,
-    /// It keeps people out: a value that is empty isn't the same as none, but a mistake.
+    /// It keeps somebody out, or says whom alone to trust: a value that is empty isn't the same as none, but a mistake.
     pub guards: bool,
     /// Whether a reference's query may set it. Never for what says where the vault is or who we are.
     pub overridable: bool,
@@ -317,7 +317,7 @@ pub const OWN: &[Opt] = &[
     Opt::new(
         "vault_admin_token",
         Type::Text,
-        "what the standalone Admin API wants to be shown; none: it hears everybody on this machine but browsers",
+        "what the standalone Admin API wants to be shown; none: it hears programs on this machine alone, and no browser",
     )
     .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces")
     .sensitive()

@@ -8,14 +8,17 @@ use percent_encoding::percent_decode;
 
 use crate::backend::ALL;
 use crate::error::{Error, Kind, Result};
-use crate::options::COMMON;
+use crate::options::{COMMON, OWN, Opt};
 use crate::redact;
 
 /// How much of a reference an error quotes, in characters.
 const QUOTED: usize = 256;
 
-/// How long a value may be that an error quotes of an option that nobody knows: a misspelt one may hold a token.
-const SHORT: usize = 3;
+/// The same of an option's name.
+const OPTION: usize = 64;
+
+/// How many options of a query are looked at by name; more are quoted of none.
+const LOOKED_AT: usize = 32;
 
 /// A parsed reference. `Debug` shows no option's value.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,7 +36,8 @@ pub struct Reference {
 impl fmt::Debug for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |bytes: &[u8]| redact::quote(bytes, QUOTED);
-        let options: Vec<_> = self.options.iter().map(|(name, _)| text(name)).collect();
+        let option = |name: &Vec<u8>| option(&String::from_utf8_lossy(name));
+        let options: Vec<_> = self.options.iter().take(LOOKED_AT).map(|(name, _)| option(name)).collect();
         let (name, resource, key) =
             (redact::vault(&self.name, QUOTED), text(&self.resource), self.key.as_deref().map(text));
         write!(f, "Reference({name}, {resource}, {key:?}, {options:?}, {:?})", self.version)
@@ -124,15 +128,44 @@ pub fn quote(text: &[u8]) -> String {
     let mut shown = without_user(shown);
     for (index, pair) in query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&')).enumerate() {
         let (name, value) = cut(pair, b'=');
-        let may_be_shown = value.is_none_or(|value| is_shown(name, value));
         shown.push(if index == 0 { b'?' } else { b'&' });
-        shown.extend_from_slice(if may_be_shown { pair } else { name });
-        if !may_be_shown {
-            shown.extend_from_slice(b"=");
-            shown.extend_from_slice(redact::HIDDEN.as_bytes());
+        // The last one ends with the version and the brace, which are no part of it.
+        let bare = form_decode(cut(name.strip_suffix(b"}").unwrap_or(name), b'#').0);
+        match value {
+            _ if index >= LOOKED_AT || !std::str::from_utf8(&bare).is_ok_and(names_option) => {
+                shown.extend_from_slice(redact::HIDDEN.as_bytes())
+            }
+            Some(value) if !is_shown(name, value) => {
+                shown.extend_from_slice(&[name, b"=", redact::HIDDEN.as_bytes()].concat());
+            }
+            _ => shown.extend_from_slice(pair),
         }
     }
-    redact::quote(&shown, QUOTED)
+    quoted(&shown)
+}
+
+/// What is left to be shown, unless it is a secret once it is decoded.
+fn quoted(shown: &[u8]) -> String {
+    let decoded = decode(shown);
+    redact::quote(if redact::is_secret(&decoded) { &decoded } else { shown }, QUOTED)
+}
+
+/// The name of an option as a reference has it. What is near none may be the end of a value with an `&` in it.
+pub fn option(name: &str) -> String {
+    if names_option(name) { redact::quote(name.as_bytes(), OPTION) } else { format!("({})", redact::length(name)) }
+}
+
+/// Whether it is the name of an option of any backend, or near one; as in kong.conf or in an entity, too.
+fn names_option(name: &str) -> bool {
+    let of_backend =
+        |key: &str| ALL.iter().find_map(|it| key.strip_prefix(it.name)?.strip_prefix('_').map(str::to_owned));
+    let in_conf = || name.strip_prefix("vault_").and_then(of_backend);
+    let whole = name.strip_prefix("config.").map(str::to_owned).or_else(in_conf);
+    redact::is_option(whole.as_deref().unwrap_or(name), options_of_all()) || redact::is_option(name, OWN)
+}
+
+fn options_of_all() -> impl Iterator<Item = &'static Opt> {
+    ALL.iter().flat_map(|backend| backend.options).chain(COMMON)
 }
 
 /// A reference for a log, which needs none of its options to name it.
@@ -140,7 +173,7 @@ pub fn name(text: &[u8]) -> String {
     let (shown, query) = cut(text, b'?');
     let mut shown = without_user(shown);
     shown.extend_from_slice(if query.is_some() { "?…}".as_bytes() } else { b"" });
-    redact::quote(&shown, QUOTED)
+    quoted(&shown)
 }
 
 /// Whether a query's value may be seen, as the options' tables have it. A name may be an entity's, whose backend nobody
@@ -150,10 +183,10 @@ fn is_shown(name: &[u8], value: &[u8]) -> bool {
     let value = cut(value, b'#').0;
     let (name, value) = (form_decode(name), form_decode(value.strip_suffix(b"}").unwrap_or(value)));
     let (Ok(name), Ok(value)) = (std::str::from_utf8(&name), std::str::from_utf8(&value)) else { return false };
-    let options = ALL.iter().flat_map(|backend| backend.options).chain(COMMON);
-    let mut known = options.filter(|opt| opt.is_called(name)).peekable();
+    let mut known = options_of_all().filter(|opt| opt.is_called(name)).peekable();
+    // A misspelt one may hold a token.
     if known.peek().is_none() {
-        return value.chars().count() <= SHORT;
+        return value.chars().count() <= redact::SHORT;
     }
     known.all(|opt| match opt.read(value) {
         Some(_) => redact::answer(Some(opt), value) == value,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::admin::{Asker, Hearing};
 use crate::bootstrap;
-use crate::config::Source;
+use crate::config::{Config, Source};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::live::Watch;
@@ -90,10 +90,22 @@ impl Vm {
     /// Settles the configuration; allowed once, before the first secret is asked for. An error in the options of one
     /// vault, or in `vault_data_dir`, is returned, but leaves the other vaults usable.
     pub fn configure(&self, conf: &BTreeMap<String, String>, written_in: Source<'_>) -> Result<()> {
+        self.settle(conf, || self.load(conf, written_in))
+    }
+
+    /// The same for what Kong has read; `references` are those in the places of which it has put values, with their keys.
+    pub fn configure_by_kong(&self, conf: &BTreeMap<String, String>, references: &[(String, String)]) -> Result<()> {
+        // Kong has entities of its own, and an Admin API.
+        self.settle(conf, || {
+            Ok(Arc::new(self.resolver_of(bootstrap::load_by_kong(conf, references, &self.environment)?)))
+        })
+    }
+
+    fn settle(&self, conf: &BTreeMap<String, String>, load: impl FnOnce() -> Result<Arc<Resolver>>) -> Result<()> {
         let mut late = true;
         let settled = self.resolver.get_or_init(|| {
             late = false;
-            self.load(conf, written_in)
+            load()
         });
         if late {
             let text = "kong.vault is configured already: call configure once, in init_by_lua, before the first secret is asked for";
@@ -156,23 +168,20 @@ impl Vm {
     }
 
     fn load(&self, conf: &BTreeMap<String, String>, written_in: Source<'_>) -> Result<Arc<Resolver>> {
-        let config = bootstrap::load(conf, written_in, &self.environment)?;
-        let mut resolver = Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation));
-        resolver.loaded = Some(self.loaded);
-        if !matches!(written_in, Source::Kong) {
-            resolver.previous = Previous::note(resolver.config());
-        }
+        let mut resolver = self.resolver_of(bootstrap::load(conf, written_in, &self.environment)?);
+        resolver.previous = Previous::note(resolver.config());
         let resolver = Arc::new(resolver);
-        // Kong has entities of its own, and an Admin API.
-        let followed = match written_in {
-            Source::Kong => Ok(()),
-            _ => resolver.follow_entities(&self.watch),
-        };
-        if let Err(error) = followed {
+        if let Err(error) = resolver.follow_entities(&self.watch) {
             // There is but one loading.
             let _ = self.unfollowed.set(error);
         }
         Ok(resolver)
+    }
+
+    fn resolver_of(&self, config: Config) -> Resolver {
+        let mut resolver = Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation));
+        resolver.loaded = Some(self.loaded);
+        resolver
     }
 }
 

@@ -257,7 +257,8 @@ fn strict_compatibility_lets_a_reference_set_everything() {
     assert_eq!(settings.secret("token").unwrap().as_str(), Some("hvs.x"));
     let text = refused(&config, "{vault://hcv/a/b?token=hunter2%20}");
     says(&text, &["value of option token of the hcv vault, set by the reference"]);
-    says(&refused(&config, "{vault://hcv/a/b?nope=1}"), &["unknown option nope"]);
+    says(&refused(&config, "{vault://hcv/a/b?hots=1}"), &["unknown option hots"]);
+    says(&refused(&config, "{vault://hcv/a/b?nope=1}"), &["unknown option (a value of 4 characters)"]);
 }
 
 #[test]
@@ -347,5 +348,39 @@ fn a_strategys_options_lead_nowhere_that_no_vault_does() {
     }
     for other in [("host", "evil"), ("auth_method", "cert"), ("kube_role", "admin"), ("gcp_service_account", "a@b")] {
         asked(&[ours[0], ours[1], other]).unwrap_err();
+    }
+}
+
+#[test]
+fn an_empty_value_of_what_guards_is_a_mistake_wherever_it_stands() {
+    let guarding = ALL.iter().flat_map(|backend| backend.options.iter().map(move |opt| (backend.name, opt)));
+    let guarding: Vec<_> = guarding.filter(|(_, opt)| opt.guards).collect();
+    let names: Vec<_> = guarding.iter().map(|(backend, opt)| format!("{backend}.{}", opt.name)).collect();
+    assert_eq!(names, ["hcv.ca_cert", "hcv.oauth2_ca_cert", "hcv.aws_iam_server_id", "aws.ca_cert"]);
+    for (backend, opt) in guarding {
+        let more = if backend == "aws" { [("vault_aws_region", "eu-west-1")] } else { [("vault_hcv_kv", "v1")] };
+        for name in std::iter::once(opt.name).chain(opt.aliases.iter().copied()) {
+            for blank in ["", " ", "\t\n"] {
+                let (key, reference) = (format!("vault_{backend}_{name}"), format!("{{vault://{backend}/a/b}}"));
+                let variable = format!("KONG_{}", key.to_uppercase());
+                let conf = [more[0], (&key, blank)];
+                for (conf, environment) in [(&conf[..], &[][..]), (&more[..], &[(variable.as_str(), blank)][..])] {
+                    says(&flaw(conf, environment), &[opt.name, "is empty"]);
+                    says(&refused(&load(conf, environment).unwrap(), &reference), &[opt.name, "is empty"]);
+                }
+                // What a stronger source leaves empty is not taken from a weaker one either.
+                says(&flaw(&[more[0], (&key, "/etc/ca.pem")], &[(&variable, blank)]), &["is empty"]);
+                let entity = serde_json::json!({"prefix": "mine", "name": backend, "config": {name: blank}});
+                let flaws = kong_vault::config::entity::check(&entity, ALL).unwrap_err();
+                let path = format!("config.{name}");
+                assert!(flaws.iter().any(|flaw| flaw.path == path && flaw.what.contains("is empty")), "{flaws:?}");
+                let entity = kong_vault::config::entity::listed(&entity, ALL, "the file");
+                let config = load(&[], &[]).unwrap();
+                config.replace_entities(config.read_entities(vec![entity], "the file", &Referred::default()));
+                says(&refused(&config, "{vault://mine/a/b}"), &[opt.name, "is empty"]);
+            }
+        }
+        let unset = [("KONG_VAULT_HCV_NAMESPACE", ""), ("KONG_VAULT_AWS_ENDPOINT_URL", "")];
+        load(&more, &unset).unwrap().check().unwrap();
     }
 }

@@ -152,3 +152,181 @@ fn an_entity_of_the_environment_reads_no_credential_of_ours() {
         is_kept(&resolver, &format!("{{vault://mine/{name}}}"));
     }
 }
+
+/// A configuration by the environment, with whatever is wrong with it.
+fn flawed(conf: &[(&str, &str)], variables: &[(&str, &str)]) -> Arc<Resolver> {
+    let environment = Environment::of([variables, &[("MINE", "hunter2"), ("MINE_PREVIOUS", "hunter2")]].concat());
+    let config = bootstrap::load(&support::config::map(conf), Source::Configure, &environment).unwrap();
+    Arc::new(Resolver::new(config, environment, Arc::new(AtomicU32::new(1))))
+}
+
+const MINE: &str = "{vault://env/mine}";
+
+#[test]
+fn what_is_wrong_with_the_configuration_beside_lets_nobody_read_a_credentials_variable() {
+    for flaw in [
+        ("vault_hcv_port", "x"),
+        ("vault_hcv_tokn", "x"),
+        ("vault_hcv_auth_method", "x"),
+        ("vault_hcv_ssl_verify", "perhaps"),
+        ("vault_hcv_host", "{vault://aws/nowhere}"),
+        ("vault_nope", "x"),
+        ("vaults", "env"),
+        ("vault_ca", "x"),
+    ] {
+        is_kept(&flawed(&[flaw], &[("KONG_VAULT_HCV_TOKEN", MINE)]), MINE);
+        is_kept(&flawed(&[flaw, ("vault_hcv_token", MINE)], &[]), "{vault://env/mine#2}");
+    }
+    // The option's own name, value or source; a whole vault, or option, that nobody knows.
+    for (name, value) in [
+        ("KONG_VAULT_HCV_TOKN", MINE),
+        ("KONG_VAULT_HVC_TOKEN", MINE),
+        ("KONG_VAULT_GCP_SERVICE_ACCOUNT", MINE),
+        ("KONG_VAULT_ADMIN_TOKN", MINE),
+        ("KONG_VAULT_ADMIN_TOKEN", MINE),
+        ("KONG_VAULT_HCV_TOKEN", " {vault://env/mine} "),
+        ("KONG_VAULT_HCV_TOKEN", "{vault://env/mine?ttl=x}"),
+        ("KONG_VAULT_HCV_TOKEN", "{vault://env/mine?nope}"),
+        ("KONG_VAULT_HCV_TOKEN", "{vault://env/mine#x}"),
+        ("KONG_VAULT_HCV_TOKEN", "{vault://env/mine#7}"),
+        ("KONG_VAULT_HCV_TOKEN", "{vault://env/mine/no-such-field}"),
+        ("KONG_VAULT_HCV_TOKEN", "{vault://env/ne?prefix=mi}"),
+        ("KONG_VAULT_HCV_CLIENT_CERT", MINE),
+        ("KONG_VAULT_HCV_OAUTH2_TOKEN_ENDPOINT", MINE),
+        ("KONG_VAULT_AWS_PROXY", MINE),
+    ] {
+        is_kept(&flawed(&[], &[(name, value)]), MINE);
+    }
+    let of_others = ALL.iter().filter(|backend| backend.name != "env");
+    for (backend, opt) in of_others.flat_map(|backend| backend.options.iter().map(move |opt| (backend, opt))) {
+        let variable = opt.variable(backend.name);
+        let resolver = flawed(&[("vault_hcv_port", "x"), ("vault_aws_region", "x y")], &[(&variable, MINE)]);
+        match opt.may_hold_secret() {
+            true => is_kept(&resolver, MINE),
+            false => assert_eq!(read(&resolver, MINE).as_deref(), Ok("hunter2"), "{}", opt.name),
+        }
+    }
+}
+
+#[test]
+fn a_broken_vault_of_the_environment_tells_of_its_variables_all_the_same() {
+    let token = ("KONG_VAULT_HCV_TOKEN", "{vault://env/ne}");
+    for flaw in [("KONG_VAULT_ENV_TTL", "x"), ("KONG_VAULT_ENV_NOPE", "x")] {
+        let resolver = flawed(&[], &[token, flaw, ("KONG_VAULT_ENV_PREFIX", "MI")]);
+        let entity = json!({"prefix": "sly", "name": "env"});
+        resolver.replace_entities(vec![entity::listed(&entity, ALL, "a test")], "a test");
+        is_kept(&resolver, "{vault://sly/mine}");
+    }
+    let file =
+        |vaults: serde_json::Value| support::config::File::new("kong.json", &json!({"vaults": vaults}).to_string());
+    for entity in [
+        json!({"prefix": "theirs", "name": "env", "config": {"prefix": "MI"}}),
+        json!({"prefix": "theirs", "name": "env", "config": {"prefix": "MI", "ttl": "x"}}),
+        json!({"prefix": "theirs", "name": "env", "config": {"prefix": "MI"}, "nope": 1}),
+        json!({"prefix": "theirs", "name": "evn", "config": {"prefix": "MI"}}),
+    ] {
+        let file = file(json!([entity]));
+        let conf = [("vault_declarative_config", file.path.as_str()), ("vault_hcv_token", "{vault://theirs/ne}")];
+        is_kept(&flawed(&conf, &[]), MINE);
+    }
+}
+
+/// An entity with a credential in a variable, and the ways in which it can be wrong otherwise.
+fn broken_entities() -> Vec<serde_json::Value> {
+    let of = |more: serde_json::Value| {
+        let mut entity = json!({"prefix": "mine", "name": "hcv", "config": {"host": "vault.example", "token": MINE}});
+        for (name, value) in more.as_object().unwrap() {
+            match (name.split_once('.'), value.is_null()) {
+                (Some((_, option)), _) => entity["config"][option] = value.clone(),
+                (None, true) => drop(entity.as_object_mut().unwrap().remove(name)),
+                (None, false) => entity[name] = value.clone(),
+            }
+        }
+        entity
+    };
+    vec![
+        of(json!({})),
+        of(json!({"config.port": "x"})),
+        of(json!({"config.nope": "x"})),
+        of(json!({"config.auth_method": "nope"})),
+        of(json!({"config.kube_role": {"a": "b"}})),
+        of(json!({"config.token_file": [1]})),
+        of(json!({"config.host": MINE})),
+        of(json!({"nope": 1})),
+        of(json!({"name": "hvc"})),
+        of(json!({"name": null})),
+        of(json!({"prefix": "No Prefix"})),
+        of(json!({"prefix": "env"})),
+        of(json!({"prefix": null})),
+        of(json!({"id": "x"})),
+        of(json!({"tags": "x"})),
+        of(json!({"config": {"tokn": MINE}})),
+        of(json!({"config": {"token": {"deep": [MINE]}}})),
+        of(json!({"config": [MINE]})),
+        of(json!({"config": MINE})),
+        of(json!({"config": null, "confg": {"token": MINE}})),
+        of(json!({"config.token": "{vault://env/mine?ttl=x}"})),
+        of(json!({"config.token": " {vault://env/mine}"})),
+        json!([MINE]),
+        json!(MINE),
+    ]
+}
+
+#[test]
+fn an_entity_that_is_broken_otherwise_lets_nobody_read_its_credentials_variable() {
+    for on in ["bundled", "env"] {
+        let resolver = flawed(&[("vaults", on)], &[]);
+        assert_eq!(read(&resolver, MINE).as_deref(), Ok("hunter2"), "it is nobody's credential yet");
+        for entity in broken_entities() {
+            // From right to wrong, as an edit makes it.
+            resolver.replace_entities(vec![entity::listed(&entity, ALL, "a test")], "a test");
+            is_kept(&resolver, MINE);
+        }
+        resolver.replace_entities(vec![], "a test");
+        assert_eq!(read(&resolver, MINE).as_deref(), Ok("hunter2"), "the entity is gone");
+    }
+}
+
+#[test]
+fn the_same_holds_in_a_declarative_file() {
+    for entity in broken_entities() {
+        for twin in [false, true] {
+            let good = json!({"prefix": "mine", "name": "hcv", "config": {"host": "a"}});
+            let vaults = if twin { json!([good, entity]) } else { json!([entity]) };
+            let file = support::config::File::new("kong.json", &json!({ "vaults": vaults }).to_string());
+            is_kept(&flawed(&[("vault_declarative_config", &file.path)], &[]), MINE);
+        }
+    }
+    for yaml in [
+        "vaults: [{prefix: mine, name: hcv, config: {token: !secret '{vault://env/mine}'}}]",
+        "vaults: [{prefix: mine, name: hcv, config: {[a]: 1, token: '{vault://env/mine}'}}]",
+        "a: &a '{vault://env/mine}'\nvaults: [{prefix: mine, name: hcv, config: {x: !b 1, token: *a}}]",
+    ] {
+        let file = support::config::File::new("kong.yml", yaml);
+        is_kept(&flawed(&[("vault_declarative_config", &file.path)], &[]), MINE);
+    }
+}
+
+#[test]
+fn what_kong_has_resolved_is_kept_from_references_by_what_it_resolved() {
+    let load = |conf: &[(&str, &str)], references: &[(&str, &str)], variables: &[(&str, &str)]| {
+        let environment = Environment::of([variables, &[("MINE", "hunter2")]].concat());
+        let references: Vec<_> = references.iter().map(|(key, it)| ((*key).to_owned(), (*it).to_owned())).collect();
+        let config = bootstrap::load_by_kong(&support::config::map(conf), &references, &environment).unwrap();
+        Arc::new(Resolver::new(config, environment, Arc::new(AtomicU32::new(1))))
+    };
+    let token = ("vault_hcv_token", "hunter2");
+    for conf in [&[token][..], &[token, ("vault_hcv_port", "x")], &[("vaults", "env"), token], &[]] {
+        for key in
+            ["vault_hcv_token", "vault_hcv_tokn", "vault_aws_proxy", "vault_gcp_service_account", "vault_admin_token"]
+        {
+            is_kept(&load(conf, &[(key, MINE)], &[]), MINE);
+        }
+        // Also where Kong tells of no references.
+        is_kept(&load(conf, &[], &[("KONG_VAULT_HCV_TOKEN", MINE)]), MINE);
+        let plain = load(conf, &[("vault_hcv_host", MINE)], &[]);
+        assert_eq!(read(&plain, MINE).as_deref(), Ok("hunter2"), "a host is no credential");
+    }
+    let prefixed = load(&[("vault_env_prefix", "MI")], &[("vault_hcv_token", "{vault://env/ne}")], &[]);
+    is_kept(&prefixed, "{vault://env/mine?prefix=}");
+}

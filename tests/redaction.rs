@@ -20,6 +20,7 @@ use support::admin::{Bed, Called};
 use support::certs;
 use support::check::Files;
 use support::config::File;
+use support::given::{all_options, config_of};
 use tokio::task::JoinSet;
 
 /// Part of every secret. A text is looked at whatever its case.
@@ -74,46 +75,6 @@ fn all_ways() -> Vec<Given> {
         Given::of("an address with a user", format!("user:{MARKER}@idp.example.com:8080")),
         Given::of("a URL's query", format!("https://idp.example.com/token?sig={MARKER}")),
     ]
-}
-
-fn all_options() -> impl Iterator<Item = (&'static Descriptor, &'static Opt)> {
-    ALL.iter().flat_map(|backend| options_of(backend).map(move |opt| (*backend, opt)))
-}
-
-/// What keeps an option from being judged by itself.
-fn needed(opt: &Opt) -> BTreeMap<&'static str, &'static str> {
-    let method = match opt.name {
-        name if name.starts_with("cert_auth") => "cert",
-        name if name.starts_with("oauth2") || name.starts_with("jwt") => "jwt",
-        name if name.starts_with("approle") => "approle",
-        name if name.starts_with("kube") => "kubernetes",
-        name if name.starts_with("gcp") => "gcp_iam",
-        name if name.starts_with("azure") => "azure",
-        name if name.starts_with("aws_") => "aws_ec2",
-        _ => "token",
-    };
-    let mut all = BTreeMap::from([("auth_method", method)]);
-    if method == "jwt" {
-        all.extend([("oauth2_client_id", "a"), ("oauth2_client_secret", "b"), ("oauth2_token_endpoint", "http://a/b")]);
-    }
-    all.extend([("kube_role", "a"), ("approle_role_id", "a"), ("approle_secret_id_file", "/dev/null")]);
-    all.extend([("aws_auth_role", "a"), ("aws_auth_nonce", "a"), ("gcp_auth_role", "a")]);
-    if opt.name == "jwt_file" {
-        all.retain(|name, _| !name.starts_with("oauth2"));
-    }
-    all
-}
-
-/// A vault's options as an entity's: this one, and those that it needs.
-fn config_of(backend: &Descriptor, opt: &Opt, value: &str) -> BTreeMap<String, String> {
-    let mut config: BTreeMap<_, _> = BTreeMap::new();
-    if backend.name == "hcv" {
-        config.extend(needed(opt).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
-    } else if backend.name == "aws" {
-        config.insert("region".to_owned(), "eu-west-1".to_owned());
-    }
-    config.insert(opt.name.to_owned(), value.to_owned());
-    config
 }
 
 fn json_of(backend: &Descriptor, opt: &Opt, value: &str) -> Value {
@@ -299,6 +260,21 @@ fn what_a_reference_holds_is_told_by_no_error() {
             }
         }
         for text in [format!("{{vault://{}@env/a}}", given.value), given.value.clone()] {
+            given.is_hidden_in(&format!("{:?}", kong_vault::reference::parse(text.as_bytes())), &text);
+        }
+    }
+    // The end of a value with an `&` in it, which nobody has encoded.
+    let ends = ["", "ss-", "a=", "TOKEN_", "%2d"].map(|start| format!("{start}{MARKER}"));
+    for (backend, opt) in all_options().filter(|(_, opt)| opt.sensitive) {
+        for end in ends.iter().flat_map(|end| [end.clone(), format!("{end}&q"), format!("{end}=x"), format!("{end}#x")])
+        {
+            let text = format!("{{vault://{}/a/b?{}=p&{end}}}", backend.name, opt.name);
+            let given = Given::of("the end of a value", MARKER.to_owned());
+            for config in [&usual, &strict] {
+                given.is_hidden_in(&format!("{:?}", Plan::of(text.as_bytes(), config)), &text);
+            }
+            given.is_hidden_in(&kong_vault::reference::quote(text.as_bytes()), &text);
+            given.is_hidden_in(&kong_vault::reference::name(text.as_bytes()), &text);
             given.is_hidden_in(&format!("{:?}", kong_vault::reference::parse(text.as_bytes())), &text);
         }
     }

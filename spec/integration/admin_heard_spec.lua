@@ -119,6 +119,51 @@ describe("the Admin API", function()
     assert.equal(401, (raw({ "Host: localhost" })))
   end)
 
+  it("without a token hears programs on this machine alone, whatever host they name", function()
+    -- nginx is told by a header from where a connection comes: what a client says so never makes it nearer.
+    local server = admin.start(admin.folder(), {
+      env = ENV,
+      http = "set_real_ip_from 127.0.0.1; real_ip_header X-From;",
+      server = "listen unix:{{prefix}}/api.sock; listen 0.0.0.0:{{everywhere}};",
+      ports = { "everywhere", "spread" },
+    })
+    local function status(connection, lines)
+      connection:settimeout(30)
+      lines[#lines + 1] = "Connection: close"
+      assert(
+        connection:send("GET /vaults HTTP/1.1\r\nHost: localhost\r\n" .. table.concat(lines, "\r\n") .. "\r\n\r\n")
+      )
+      local text = assert(connection:receive "*a")
+      connection:close()
+      return tonumber(text:match "^HTTP/%S+ (%d+)"), text
+    end
+    local function over(host, port, lines)
+      return status(assert(socket.connect(host, port)), lines or {})
+    end
+    assert.equal(200, (over("127.0.0.1", server.port)))
+    for _, from in ipairs({ "192.0.2.7", "10.0.0.1", "2001:db8::1", "::ffff:192.0.2.7" }) do
+      local refused, text = over("127.0.0.1", server.port, { "X-From: " .. from })
+      assert.equal(403, refused, from)
+      assert.truthy(text:find("vault_admin_token", 1, true), text)
+      assert.falsy(text:find(from, 1, true), text)
+    end
+    for _, from in ipairs({ "127.0.0.2", "::1" }) do
+      assert.equal(200, (over("127.0.0.1", server.port, { "X-From: " .. from })), from)
+    end
+    local connection = require("socket.unix").stream()
+    assert(connection:connect(server.prefix .. "/api.sock"))
+    assert.equal(200, (status(connection, {})))
+    -- This machine's own address on a network, where it has one, is none by which only programs on it come.
+    local probe = socket.udp()
+    local address = probe:setpeername("192.0.2.1", 9) and probe:getsockname()
+    probe:close()
+    if address and not address:find "^127%." and address ~= "0.0.0.0" then
+      for _, lines in ipairs({ {}, { "X-From: 127.0.0.1" }, { "X-Forwarded-For: 127.0.0.1" } }) do
+        assert.equal(403, (over(address, server.vars.everywhere, lines)))
+      end
+    end
+  end)
+
   it("takes no folder that others may write to, and no entities that others have put there", function()
     local folder = files.folder()
     files.chmod(folder, 511) -- 0777

@@ -1,7 +1,7 @@
 //! Who is heard by the Admin API: whoever shows its token; and where it has none, programs on this machine, but no browser,
-//! which would ask on behalf of any page that it shows.
+//! which would ask on behalf of any page that it shows. A proxy is a program, too: for whom it asks can't be told.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ring::hmac;
 use ring::rand::SystemRandom;
@@ -12,6 +12,8 @@ use crate::secret::Secret;
 #[derive(Debug, Default)]
 pub struct Asker<'a> {
     pub token: Option<&'a [u8]>,
+    /// All addresses that the connection is said to come from: its own, and where nginx was told of another, that as well.
+    pub peers: Vec<&'a [u8]>,
     /// All hosts that it names: by its headers `Host`, and in its first line.
     pub hosts: Vec<&'a [u8]>,
     /// The names of all of its headers.
@@ -31,6 +33,9 @@ pub enum Hearing {
 const BROWSER: &str = "without vault_admin_token the Admin API refuses browsers (this request has the header Origin, or one \
                        of Sec-Fetch-…): set vault_admin_token, or ask with a command-line client";
 
+const PEER: &str = "without vault_admin_token the Admin API hears programs on this machine alone (this connection comes from \
+                    another one): set vault_admin_token, or ask over a loopback address or a Unix-domain socket";
+
 const HOST: &str = "without vault_admin_token the Admin API takes requests for this machine alone: send one header Host \
                     with localhost, 127.0.0.1 or [::1], or set vault_admin_token";
 
@@ -39,6 +44,9 @@ pub fn hears(wanted: Option<&Secret>, asker: &Asker<'_>) -> Hearing {
     match wanted {
         _ if !admits(wanted, asker.token) => Hearing::Unauthorized,
         Some(_) => Hearing::Heard,
+        None if asker.peers.is_empty() || !asker.peers.iter().all(|peer| is_on_this_machine(peer)) => {
+            Hearing::Refused(PEER)
+        }
         None if asker.headers.iter().any(|name| is_of_browser(name)) => Hearing::Refused(BROWSER),
         // A name that leads here may be anybody's: what a page of that name asks would be of the same origin.
         None if asker.hosts.is_empty() || !asker.hosts.iter().all(|host| is_loopback(host)) => Hearing::Refused(HOST),
@@ -58,6 +66,12 @@ pub fn admits(wanted: Option<&Secret>, shown: Option<&[u8]>) -> bool {
 fn is_of_browser(header: &[u8]) -> bool {
     let name = header.to_ascii_lowercase();
     name == b"origin" || name.starts_with(b"sec-fetch-")
+}
+
+/// Whether a connection comes from this machine, by nginx's word: an address without a port, or `unix:`.
+fn is_on_this_machine(peer: &[u8]) -> bool {
+    let address = std::str::from_utf8(peer).ok().and_then(|peer| peer.parse().ok());
+    peer == b"unix:" || address.is_some_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
 /// Whether a host, with or without a port, is this machine's own by its very name.
@@ -81,7 +95,53 @@ mod tests {
 
     fn asking(hosts: &[&'static str], headers: &[&'static str]) -> Hearing {
         let bytes = |texts: &[&'static str]| texts.iter().map(|text| text.as_bytes()).collect();
-        hears(None, &Asker { token: Some(b"any"), hosts: bytes(hosts), headers: bytes(headers) })
+        hears(
+            None,
+            &Asker { token: Some(b"any"), peers: vec![b"127.0.0.1"], hosts: bytes(hosts), headers: bytes(headers) },
+        )
+    }
+
+    #[test]
+    fn without_a_token_only_connections_from_this_machine_are_heard() {
+        let from = |peers: &[&'static str]| {
+            let peers = peers.iter().map(|peer| peer.as_bytes()).collect();
+            hears(None, &Asker { peers, hosts: vec![b"localhost"], ..Asker::default() })
+        };
+        for peer in ["127.0.0.1", "127.9.8.7", "::1", "::ffff:127.0.0.1", "unix:"] {
+            assert_eq!(from(&[peer]), Hearing::Heard, "{peer}");
+            assert_eq!(from(&[peer, "127.0.0.1"]), Hearing::Heard, "{peer}");
+            assert_eq!(from(&[peer, "192.0.2.7"]), Hearing::Refused(PEER), "{peer}");
+            assert_eq!(from(&["192.0.2.7", peer]), Hearing::Refused(PEER), "{peer}");
+        }
+        for peer in [
+            "",
+            "192.0.2.7",
+            "10.0.0.1",
+            "0.0.0.0",
+            "128.0.0.1",
+            "126.255.255.255",
+            "::",
+            "::2",
+            "fe80::1",
+            "2001:db8::1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "127.0.0.1:80",
+            "127.0.0.1, 192.0.2.7",
+            "127.0.0.1 ",
+            "[::1]",
+            "127.1",
+            "localhost",
+            "unix",
+            "unix:/run/a.sock",
+            "unixes:",
+        ] {
+            assert_eq!(from(&[peer]), Hearing::Refused(PEER), "{peer:?}");
+        }
+        assert_eq!(from(&[]), Hearing::Refused(PEER), "nobody knows from where");
+        let wanted = Secret::new("hunter2");
+        let shown = Asker { token: Some(b"hunter2"), peers: vec![b"192.0.2.7"], ..Asker::default() };
+        assert_eq!(hears(Some(&wanted), &shown), Hearing::Heard);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Variable {
     fn current(prefix: &str, resource: &str) -> Self {
         let written = format!("{prefix}{resource}");
         let name = written.to_ascii_uppercase().replace('-', "_");
-        Self { shown: redact::variable(&written, &name, LONGEST), name }
+        Self { shown: redact::variable(&[&written, prefix, resource], &name, LONGEST), name }
     }
 
     fn previous(prefix: &str, resource: &str) -> Self {

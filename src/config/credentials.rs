@@ -1,11 +1,12 @@
 //! Which variables of the environment hold credentials of ours: references don't read them through the `env` vault, unless
 //! the operator says so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Config, Referred};
+use super::written::Written;
+use super::{Config, Listed, Referred};
 use crate::backend::env::{self, Variable};
 use crate::backend::{Ask, CREDENTIALS, Descriptor};
 use crate::error::{Error, Kind, Result};
@@ -16,6 +17,9 @@ use crate::settings::Settings;
 /// What the `env` vault appends for a secret's version before.
 const PREVIOUS: &str = "_PREVIOUS";
 
+/// The option of that vault which says what stands before the names of variables.
+const PREFIX: &str = "prefix";
+
 /// Variables whose values are credentials because options refer to them, and those that the operator lets be read.
 #[derive(Default)]
 pub struct Credentials {
@@ -24,6 +28,9 @@ pub struct Credentials {
     fixed: BTreeSet<String>,
     /// Named by entities that change.
     live: Mutex<BTreeSet<String>>,
+    /// The vaults of the environment that the configuration's own references may name, and what each puts before the names
+    /// of variables: as it was written, even where the vault can't be used.
+    prefixes: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl fmt::Debug for Credentials {
@@ -36,6 +43,29 @@ impl fmt::Debug for Credentials {
 impl Credentials {
     pub fn new(allowed: &[String]) -> Self {
         Self { allowed: allowed.iter().cloned().collect(), ..Self::default() }
+    }
+
+    /// Notes what is written down for the `env` vault itself.
+    pub(super) fn note_prefixes<'a>(&mut self, written: impl Iterator<Item = &'a Written<'a>>) {
+        let written = written.filter(|entry| entry.option == PREFIX).filter_map(|entry| entry.value.as_deref());
+        // Kong's users may have white space around it, which is not meant.
+        let mut prefixes: BTreeSet<_> = written.flat_map(|value| [value, value.trim()]).map(str::to_owned).collect();
+        if prefixes.is_empty() {
+            prefixes.insert(String::new());
+        }
+        self.prefixes.insert(env::DESCRIPTOR.name.to_owned(), prefixes);
+    }
+
+    /// The same for an entity of the declarative file; one that is broken may have been meant for one of the environment.
+    pub(super) fn note_entity(&mut self, listed: &Listed) {
+        let (name, prefix) = match listed {
+            Ok(entity) if is_env(entity.backend) => (Some(&entity.prefix), entity.config.get(PREFIX)),
+            Ok(_) => return,
+            Err(broken) => (broken.prefix.as_ref(), broken.variables_begin.as_ref()),
+        };
+        if let Some(name) = name {
+            self.prefixes.entry(name.clone()).or_default().insert(prefix.cloned().unwrap_or_default());
+        }
     }
 
     fn is_one(&self, name: &str) -> bool {
@@ -54,7 +84,7 @@ impl Credentials {
 impl Config {
     /// Whether a reference may read what it names. Whoever writes one need not be allowed to see our credentials.
     pub fn admits_reading(&self, vault: &str, backend: &Descriptor, settings: &Settings, ask: &Ask) -> Result<()> {
-        let prefix = settings.text("prefix").unwrap_or_default();
+        let prefix = settings.text(PREFIX).unwrap_or_default();
         let variable = if is_env(backend) { env::variable(prefix, ask) } else { None };
         match variable {
             Some(Variable { name, shown })
@@ -85,15 +115,36 @@ impl Config {
     }
 
     fn variables(&self, referred: &Referred) -> BTreeSet<String> {
-        let name = |text: &String| {
-            let reference = reference::parse(text.as_bytes()).ok()?;
-            let vault = self.vault(&reference.name).ok()?;
-            let settings = self.settings(&vault, &reference).ok()?;
-            let ask = Ask { resource: String::from_utf8(reference.resource).ok()?, version: reference.version };
-            let prefix = settings.text("prefix").unwrap_or_default();
-            is_env(vault.backend).then(|| env::variable(prefix, &ask)).flatten().map(|variable| variable.name)
-        };
-        referred.credentials().iter().filter_map(name).collect()
+        referred.credentials().iter().flat_map(|text| self.variables_of(text)).collect()
+    }
+
+    /// The variables that a reference may mean, also where something is wrong with it, or with the vault that it names.
+    fn variables_of(&self, text: &str) -> Vec<String> {
+        let without_version = || text.split_once('#').map(|(text, _)| format!("{text}}}"));
+        let parsed = reference::parse(text.as_bytes());
+        let parsed = parsed.ok().or_else(|| reference::parse(without_version()?.as_bytes()).ok());
+        let Some(parsed) = parsed else { return Vec::new() };
+        let Ok(resource) = String::from_utf8(parsed.resource) else { return Vec::new() };
+        let name = String::from_utf8_lossy(&parsed.name);
+        let of_query = parsed
+            .options
+            .iter()
+            .filter(|(name, _)| name == PREFIX.as_bytes())
+            .filter_map(|(_, value)| String::from_utf8(value.clone().unwrap_or_default()).ok());
+        let mut prefixes: BTreeSet<String> = of_query.collect();
+        if prefixes.is_empty() {
+            prefixes = self.credentials.prefixes.get(&*name).cloned().unwrap_or_default();
+            // What is in force, where it was a reference itself.
+            let vault = self.vault(&parsed.name).ok().filter(|vault| is_env(vault.backend));
+            let in_force = vault.and_then(|vault| Some(vault.settings.as_ref().ok()?.text(PREFIX)?.to_owned()));
+            prefixes.extend(in_force);
+        } else if !self.credentials.prefixes.contains_key(&*name) {
+            return Vec::new();
+        }
+        // Of another version there is no variable; then it is the mistake.
+        let version = parsed.version.filter(|version| *version == 2);
+        let ask = Ask { resource, version };
+        prefixes.iter().filter_map(|prefix| env::variable(prefix, &ask)).map(|variable| variable.name).collect()
     }
 }
 

@@ -84,15 +84,80 @@ pub fn read(written: &Value, backends: &[&'static Descriptor], most: usize) -> R
     }
 }
 
-/// An entity, or its prefix and the first thing that is wrong with it; `place` is where it stands, for error texts.
+/// An entity, or what is wrong with it; `place` is where it stands, for error texts.
 pub fn listed(written: &Value, backends: &[&'static Descriptor], place: &str) -> Listed {
     read(written, backends, 1).map_err(|flaws| {
-        let named = !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty());
-        let prefix = written.get("prefix").and_then(Value::as_str).filter(|_| named);
-        let shown = prefix.map_or(String::new(), |prefix| format!(" {prefix}"));
-        let what = flaws.into_iter().next().map(|flaw| flaw.what).unwrap_or_default();
-        (prefix.map(str::to_owned), Error::new(Kind::Config, format!("vault entity{shown} in {place}: {what}")))
+        Broken::of(written, flaws, |prefix, what| {
+            let shown = prefix.map_or(String::new(), |prefix| format!(" {prefix}"));
+            Error::new(Kind::Config, format!("vault entity{shown} in {place}: {what}"))
+        })
     })
+}
+
+/// What was written as an entity and is none. `Debug` shows no reference of it.
+#[derive(Clone)]
+pub struct Broken {
+    /// The prefix, where it has one that a reference can name.
+    pub prefix: Option<String>,
+    /// The first thing that is wrong with it.
+    pub error: Error,
+    /// All texts in it that are references, wherever they stand: which of them are credentials is not known.
+    pub references: Vec<String>,
+    /// What it would put before the names of variables, if it were an entity of the environment.
+    pub variables_begin: Option<String>,
+}
+
+impl fmt::Debug for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Broken({}, {:?})",
+            redact::quote(self.prefix.as_deref().unwrap_or_default().as_bytes(), 64),
+            self.error
+        )
+    }
+}
+
+impl Broken {
+    /// `error` makes an error of the prefix and the first flaw.
+    pub fn of(written: &Value, flaws: Vec<Flaw>, error: impl FnOnce(Option<&str>, String) -> Error) -> Self {
+        let named = !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty());
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let prefix = text(written.get("prefix")).filter(|_| named);
+        let error = error(prefix.as_deref(), flaws.into_iter().next().map(|flaw| flaw.what).unwrap_or_default());
+        let variables_begin = text(written.pointer("/config/prefix"));
+        Self { prefix, error, references: references(written), variables_begin }
+    }
+
+    /// One of which nothing but its prefix counts here.
+    pub fn known_only(prefix: &str, error: Error) -> Self {
+        Self { prefix: Some(prefix.to_owned()), error, references: Vec::new(), variables_begin: None }
+    }
+
+    /// An entity whose prefix another one has.
+    pub fn twin(entity: Entity, error: impl FnOnce(Option<&str>) -> Error) -> Self {
+        let references =
+            entity.config.values().map(|value| value.trim()).filter(|value| is_reference(value.as_bytes()));
+        let references = references.map(str::to_owned).collect();
+        let variables_begin = entity.config.get("prefix").cloned();
+        Self { error: error(Some(&entity.prefix)), references, variables_begin, prefix: Some(entity.prefix) }
+    }
+}
+
+/// All texts in a value that are references, at any depth, whatever white space is around them.
+fn references(written: &Value) -> Vec<String> {
+    let (mut found, mut rest) = (Vec::new(), vec![written]);
+    while let Some(value) = rest.pop() {
+        match value {
+            Value::String(text) => {
+                found.extend(Some(text.trim()).filter(|text| is_reference(text.as_bytes())).map(str::to_owned))
+            }
+            Value::Array(items) => rest.extend(items),
+            Value::Object(fields) => rest.extend(fields.values()),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// `read` and `option_flaws` in one.
@@ -115,13 +180,18 @@ pub fn option_flaws(entity: &Entity, most: usize) -> Vec<Flaw> {
             flaws.push(Flaw::new(path, format!("unknown field{}", wrong::accepted(name, &known))));
             continue;
         };
-        let left_out = value.is_empty() && opt.default.is_none();
+        let left_out = value.is_empty() && opt.default.is_none() && !opt.guards;
         if seen.contains(&opt.name) {
             flaws.push(Flaw::new(path, format!("is another spelling of {}, which is set too: keep one", opt.name)));
         } else if is_reference(value.as_bytes()) {
             if !opt.sensitive || !is_of_environment(value) {
                 flaws.push(Flaw::new(path, wrong::ENTITIES_TAKE));
             }
+        } else if opt.guards && value.trim().is_empty() {
+            flaws.push(Flaw::new(
+                path,
+                format!("is empty, which is not the same as not set here: it has to be {}", opt.accepts()),
+            ));
         } else if !left_out && opt.read(value).is_none() {
             flaws.push(Flaw::new(path, format!("has to be {}", opt.accepts())));
         }

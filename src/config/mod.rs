@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{ALL, Descriptor};
+use crate::backend::{ALL, Descriptor, env};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::options::OWN;
@@ -27,6 +27,7 @@ use crate::settings::{Sealed, Settings};
 use credentials::Credentials;
 pub use declarative::LIMIT as LARGEST_FILE;
 use declarative::Reading;
+use entity::Broken;
 pub use referred::Referred;
 pub use source::Source;
 use vaults::Vaults;
@@ -116,18 +117,23 @@ impl Config {
         let keys: Vec<(String, Option<&str>, Source<'_>)> = conf
             .iter()
             .map(|(key, value)| (key.clone(), Some(value.as_str()), written_in))
-            .chain(environment.iter().filter(|_| !matches!(written_in, Source::Kong)).filter_map(|(name, value)| {
+            .chain(environment.iter().filter_map(|(name, value)| {
                 let key = name.strip_prefix("KONG_")?.to_ascii_lowercase();
                 let ours = key == "vaults" || key.starts_with("vault_");
                 (ours && !is_service_link(&key)).then_some((key, value.as_str(), Source::Environment(name)))
             }))
             .collect();
+        // First of all, and whatever else is wrong. Kong hands over what its references stand for, not them.
+        for (key, value, _) in &keys {
+            note_written(key, value.unwrap_or_default(), backends, referred);
+        }
+        let is_read = |source: &Source<'_>| !matches!((written_in, source), (Source::Kong, Source::Environment(_)));
         let mut own = written::defaults(OWN);
         let (mut flaw, mut tokens_flaw) = (None, None);
         let mut of_backends: BTreeMap<&str, Vec<Written<'_>>> = BTreeMap::new();
         let (mut vaults_set_by, mut kongs_file) = (None, None);
         let mut unknown: Vec<Written<'_>> = Vec::new();
-        for (key, value, source) in &keys {
+        for (key, value, source) in keys.iter().filter(|(.., source)| is_read(source)) {
             let entry = |option| Written { option, value: value.map(Cow::Borrowed), source: *source };
             if let Some(opt) = OWN.iter().find(|opt| opt.is_called(key)) {
                 match written::put(&mut own, opt, "", &entry(key), referred) {
@@ -171,6 +177,7 @@ impl Config {
             others,
             flaw,
         };
+        config.credentials.note_prefixes(of_backends.get(env::DESCRIPTOR.name).into_iter().flatten());
         for backend in backends {
             let written = of_backends.get(backend.name).map_or(&[][..], Vec::as_slice);
             let added = config.vaults.add(backend.name, backend, written::settings(backend, written, referred));
@@ -197,12 +204,16 @@ impl Config {
     ) -> Result<()> {
         let file = declarative::read(Reading { key, path, backends, others: &self.others }, self.fetch_timeout)?;
         let known: BTreeSet<_> = self.vaults.names_of_fixed().map(str::to_owned).collect();
+        for entity in file.entities.iter().cloned().map(Ok).chain(file.broken.iter().cloned().map(Err)) {
+            referred.note_entity(&entity);
+            self.credentials.note_entity(&entity);
+        }
         for entity in file.entities.iter().filter(|entity| !known.contains(&entity.prefix)) {
             let settings = vaults::of_entity(entity, path, referred);
             let added = self.vaults.add(&entity.prefix, entity.backend, settings);
             self.note(added);
         }
-        for (prefix, error) in file.broken {
+        for Broken { prefix, error, .. } in file.broken {
             // What is Kong's business is nobody's mistake.
             if error.kind() != Kind::UnknownVault {
                 self.note(Err(error.clone()));
@@ -305,6 +316,16 @@ impl Config {
         }
         Ok(settings)
     }
+}
+
+/// Notes the value of a key of kong.conf, if it is a reference that may stand for a credential.
+pub fn note_written(key: &str, value: &str, backends: &[&'static Descriptor], referred: &Referred) {
+    let own = OWN.iter().find(|opt| opt.is_called(key));
+    let of_backend = || {
+        let (name, option) = of_backend(key, backends)?;
+        written::find(backends.iter().find(|backend| backend.name == name)?, option)
+    };
+    referred.note_written(own.or_else(of_backend), value);
 }
 
 /// Splits `vault_<backend>_<option>`.

@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use super::Listed;
+use super::written::find;
 use crate::error::{Error, Kind, Result};
+use crate::options::Opt;
+use crate::reference::is_reference;
 use crate::secret::Secret;
 
 /// What references in the place of options stand for. Who loads a configuration resolves those that it wants, and loads
@@ -38,9 +42,29 @@ impl Referred {
         }
     }
 
-    /// Notes that a reference stands in the place of a credential.
-    pub fn note_credential(&self, reference: &str) {
-        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).insert(reference.to_owned());
+    /// Notes an option's value, if it is a reference in the place of a credential; or of what no option is known for, which
+    /// may be a credential whose name is misspelt. Nothing else has to be right for that.
+    pub fn note_written(&self, opt: Option<&Opt>, value: &str) {
+        if opt.is_none_or(Opt::may_hold_secret) {
+            self.note_credential(value.trim());
+        }
+    }
+
+    /// The same for all of an entity's; in one that is broken, any may be a credential.
+    pub fn note_entity(&self, listed: &Listed) {
+        match listed {
+            Ok(entity) => {
+                let options = entity.config.iter();
+                options.for_each(|(name, value)| self.note_written(find(entity.backend, name), value));
+            }
+            Err(broken) => broken.references.iter().for_each(|text| self.note_credential(text)),
+        }
+    }
+
+    fn note_credential(&self, text: &str) {
+        if is_reference(text.as_bytes()) {
+            self.credentials.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned());
+        }
     }
 
     /// The references that stand in the place of credentials.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use super::entity::Entity;
+use super::entity::{Broken, Entity};
 use super::referred::Referred;
 use super::source::Source;
 use super::written::{self, Written, options_of};
@@ -69,8 +69,8 @@ pub enum Fate {
     Place,
 }
 
-/// An entity, or what is wrong with it; with its prefix, where it has one that a reference can name.
-pub type Listed = std::result::Result<Entity, (Option<String>, Error)>;
+/// An entity, or what is wrong with it.
+pub type Listed = std::result::Result<Entity, Broken>;
 
 /// All vaults by name; an entity that can't be one has what is wrong with it in its place.
 #[derive(Debug)]
@@ -136,6 +136,8 @@ impl Vaults {
     pub fn read(&self, entities: Vec<Listed>, place: &str, referred: &Referred) -> Next {
         let mut next = ByName::new();
         for listed in entities {
+            // Whatever is wrong with it, or with its backend: it may be right again at any time.
+            referred.note_entity(&listed);
             match listed {
                 Ok(entity) if !self.enabled.contains(&entity.backend.name) => {}
                 Ok(entity) => {
@@ -143,8 +145,8 @@ impl Vaults {
                     let vault = Arc::new(vault(&entity.prefix, entity.backend, settings));
                     next.insert(entity.prefix, Ok(vault));
                 }
-                Err((Some(prefix), error)) => drop(next.insert(prefix, Err(error))),
-                Err((None, _)) => {}
+                Err(Broken { prefix: Some(prefix), error, .. }) => drop(next.insert(prefix, Err(error))),
+                Err(Broken { prefix: None, .. }) => {}
             }
         }
         Next(next)

@@ -89,13 +89,13 @@ pub fn put(
         if !takes_reference(opt, entry.source, value) {
             return Err(wrong::a_reference(opt, backend, entry));
         }
-        if opt.may_hold_secret() {
-            referred.note_credential(value);
-        }
         value = match referred.find(value) {
             None => return Err(wrong::unresolved(opt, backend, entry, None)),
             Some(found) => found.map_err(|why| wrong::unresolved(opt, backend, entry, Some(&why)))?,
         };
+        if opt.guards && value.trim().is_empty() {
+            return Err(wrong::blank(opt, backend, entry));
+        }
         // What it stands for may be a secret, whatever the option is.
         let wrong = || wrong::referred(opt, backend, entry);
         settings.set(opt.name, opt.read(value).ok_or_else(wrong)?);

@@ -8,6 +8,7 @@ use crate::backend::{Descriptor, When};
 use crate::error::{Error, Kind, quote};
 use crate::options::{OWN, Opt, variable};
 use crate::redact;
+use crate::reference;
 
 /// How much of what somebody wrote an error shows, in characters.
 const SHOWN: usize = 64;
@@ -46,11 +47,12 @@ pub fn value(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
     config(format!("value{shown} of {option}, set by {source}, is not accepted: it has to be {}", opt.accepts()))
 }
 
-/// For an empty value of what keeps people out: a template with a variable that is not set makes one.
+/// For an empty value of what keeps somebody out, or says whom alone to trust: a template with a variable that is not set
+/// makes one.
 pub fn blank(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));
     config(format!(
-        "value of {option}, set by {source}, is empty, which lets nobody in: give it a value ({}), or don't set it at all",
+        "value of {option}, set by {source}, is empty, which is not the same as not set, as it keeps somebody out: give it a value ({}), or don't set it at all",
         opt.accepts()
     ))
 }
@@ -102,7 +104,11 @@ pub fn twice(backend: &Descriptor, opt: &Opt, first: &Written<'_>, second: &Writ
 
 pub fn unknown_option(backend: &Descriptor, entry: &Written<'_>) -> Error {
     let names: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
-    let option = quote(entry.option.as_bytes(), SHOWN);
+    let option = match entry.source {
+        // What a reference holds may be the rest of a value that has an `&` in it; Kong hands such options over, too.
+        Source::Reference | Source::Kong => reference::option(entry.option),
+        _ => quote(entry.option.as_bytes(), SHOWN),
+    };
     config(format!(
         "unknown option {option} of the {} vault, set by {}{}",
         backend.name,
@@ -213,15 +219,8 @@ pub fn accepted(name: &str, known: &[&str]) -> String {
 
 /// The nearest of the known names, where somebody may have meant it.
 pub fn did_you_mean(name: &str, known: &[&str]) -> String {
-    let length = name.chars().count();
-    if length > SHOWN {
-        return String::new();
-    }
-    // The distance is no less than the difference of the lengths, and takes long to compute.
-    let near = known.iter().filter(|known| known.len().abs_diff(length) <= 2 || !known.is_ascii());
-    let nearest = near.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
-    match nearest {
-        Some((distance, known)) if distance <= 2 && distance * 2 <= length => format!(" (did you mean {known}?)"),
-        _ => String::new(),
+    match redact::nearest(name, known.iter().copied()) {
+        Some(known) => format!(" (did you mean {known}?)"),
+        None => String::new(),
     }
 }

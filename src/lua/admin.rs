@@ -29,13 +29,14 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
         Ok(this.0.resolver().is_ok_and(|resolver| resolver.is_known(&reference.as_bytes())))
     });
     methods.add_method("admin_limit", |_, _, ()| Ok(LIMIT));
-    type Asking = (Option<LuaString>, Vec<LuaString>, Vec<LuaString>);
-    methods.add_method("hears", |lua, this, (token, hosts, headers): Asking| {
+    type Asking = (Option<LuaString>, Vec<LuaString>, Vec<LuaString>, Vec<LuaString>);
+    methods.add_method("hears", |lua, this, (token, peers, hosts, headers): Asking| {
         let token = token.map(|it| Zeroizing::new(it.as_bytes().to_vec()));
         let bytes = |list: &[LuaString]| list.iter().map(|it| it.as_bytes().to_vec()).collect::<Vec<_>>();
-        let (hosts, headers) = (bytes(&hosts), bytes(&headers));
+        let (peers, hosts, headers) = (bytes(&peers), bytes(&hosts), bytes(&headers));
         let asker = Asker {
             token: token.as_ref().map(|it| it.as_slice()),
+            peers: peers.iter().map(Vec::as_slice).collect(),
             hosts: hosts.iter().map(Vec::as_slice).collect(),
             headers: headers.iter().map(Vec::as_slice).collect(),
         };

@@ -6,7 +6,7 @@ use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, UserDataMethods
 
 use super::{Native, or_error};
 use crate::backend::{ALL, Descriptor, When, find};
-use crate::config::{Source, entity, options_of};
+use crate::config::{entity, options_of};
 use crate::error::{Error, Kind, Result};
 use crate::options::{LONGEST, Opt, Type};
 
@@ -30,8 +30,10 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
             Err(error) => (Nil, error.for_users()).into_lua_multi(lua),
         }
     });
-    methods.add_method("configure_by_kong", |lua, this, conf: BTreeMap<String, String>| {
-        or_error(lua, this.0.vm.configure(&conf, Source::Kong).map(|()| true))
+    methods.add_method("configure_by_kong", |lua, this, (conf, references): (BTreeMap<String, String>, Vec<Table>)| {
+        let references = references.iter().map(|pair| Ok((pair.get("key")?, pair.get("reference")?)));
+        let references: Vec<_> = references.collect::<mlua::Result<_>>()?;
+        or_error(lua, this.0.vm.configure_by_kong(&conf, &references).map(|()| true))
     });
     methods.add_method("names_no_vault", |_, this, reference: LuaString| {
         let plan = this.0.resolver().and_then(|resolver| resolver.plan(&reference.as_bytes()));
@@ -91,6 +93,7 @@ fn option(lua: &Lua, opt: &Opt) -> mlua::Result<Table> {
     table.set("sensitive", opt.sensitive)?;
     table.set("may_hold_secret", opt.may_hold_secret())?;
     table.set("overridable", opt.overridable)?;
+    table.set("guards", opt.guards)?;
     if !opt.one_of.is_empty() {
         table.set("one_of", opt.one_of.to_vec())?;
     }

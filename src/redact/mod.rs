@@ -1,6 +1,7 @@
 //! What of somebody's text may be shown: in errors and logs, in what `doctor` and `check` print, and in the Admin API's
 //! answers. Whoever shows an option's value, a path, a URL or a name asks here.
 
+mod near;
 mod pattern;
 pub mod pem;
 
@@ -8,6 +9,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::options::{Holds, Opt, Type};
+pub use near::nearest;
 
 /// What answers show in the place of a secret. What is sent back so stands for what is stored.
 pub const MASK: &str = "********";
@@ -24,6 +26,9 @@ const LONGEST_LABEL: usize = 63;
 
 /// Above this, what somebody gave by mistake may be a credential, and a quotation helps nobody to find it.
 const LONGEST_MISTAKE: usize = 32;
+
+/// How long a part of a text may be, in characters, that is shown whatever it is of.
+pub const SHORT: usize = 3;
 
 /// An option's value for an answer. Of what is no option here, as it is of a backend of another version, nothing is shown.
 pub fn answer<'a>(opt: Option<&Opt>, text: &'a str) -> Cow<'a, str> {
@@ -64,7 +69,7 @@ fn visible<'a>(opt: &Opt, text: &'a str, mask: &str) -> Option<Cow<'a, str>> {
 
 /// A URL without its user, query and fragment. It may be malformed: a password may hold any sign.
 pub fn url<'a>(text: &'a str, mask: &str) -> Cow<'a, str> {
-    let start = text.find("://").map_or(0, |at| at + "://".len());
+    let start = text.find("://").filter(|at| pattern::is_scheme(&text[..*at])).map_or(0, |at| at + "://".len());
     let (scheme, rest) = text.split_at(start);
     let (user, rest) = match rest.rfind('@') {
         Some(at) => (mask, &rest[at..]),
@@ -121,17 +126,37 @@ pub fn quote(text: &[u8], limit: usize) -> String {
     if pattern::is_key(&whole) { format!("({})", length(&whole)) } else { line(text, limit) }
 }
 
-/// The name of a variable that was made of what an option and a reference hold; what that looks like counts.
-pub fn variable(made_of: &str, name: &str, limit: usize) -> String {
-    let is_secret = pattern::is_key(made_of) || pattern::has_user(made_of) || made_of.contains("://");
-    if is_secret { format!("({})", length(name)) } else { line(name.as_bytes(), limit) }
+/// Whether there is a key or a token in it.
+pub fn is_secret(text: &[u8]) -> bool {
+    pattern::is_key(&String::from_utf8_lossy(text))
 }
 
-/// A vault's name as a reference has it. None has an `@`: what stands before one is a user, as in a URL.
+/// Whether a name is that of an option, or so near to one that somebody meant it; or so short that it tells nothing.
+pub fn is_option<'a>(name: &str, options: impl IntoIterator<Item = &'a Opt>) -> bool {
+    if name.chars().count() <= SHORT {
+        return true;
+    }
+    let names = options.into_iter().flat_map(|opt| std::iter::once(opt.name).chain(opt.aliases.iter().copied()));
+    nearest(&near::folded(name), names).is_some()
+}
+
+/// The name of a variable that was made of what an option and a reference hold; what those look like counts, together and
+/// each by itself.
+pub fn variable(made_of: &[&str], name: &str, limit: usize) -> String {
+    let is_secret = |text: &&str| pattern::is_key(text) || pattern::has_user(text) || text.contains(':');
+    if made_of.iter().any(is_secret) { format!("({})", length(name)) } else { line(name.as_bytes(), limit) }
+}
+
+/// A vault's name as a reference has it. None has an `@`: what stands before one is a user, as in a URL; nor a `:`, behind
+/// which a password may stand, unless a scheme stands before it.
 pub fn vault(name: &[u8], limit: usize) -> String {
     match name.iter().rposition(|byte| *byte == b'@') {
         Some(at) => format!("{HIDDEN}{}", quote(&name[at..], limit)),
-        None => quote(name, limit),
+        None => {
+            let text = String::from_utf8_lossy(name);
+            let is_user = text.split_once(':').is_some_and(|(before, _)| !pattern::is_scheme(before));
+            if is_user { format!("({})", length(&text)) } else { quote(name, limit) }
+        }
     }
 }
 

@@ -11,9 +11,15 @@ const TOKEN: usize = 16;
 const OLD_TOKENS: [&str; 2] = ["s.", "b."];
 const OLD_TOKEN: usize = 24;
 
+/// How much of what follows a token's beginning is looked at, in bytes: a text may hold many beginnings.
+const LONGEST_LOOK: usize = 64;
+
 /// How keys in DER begin as base64, and how long they are at least.
 const DER: &str = "MI";
 const SHORTEST_DER: usize = 64;
+
+/// The schemes of the URLs that somebody may give.
+const SCHEMES: [&str; 8] = ["http", "https", "unix", "vault", "ftp", "socks5", "socks5h", "socks4"];
 
 /// Whether there is a key or a token in it by all appearances: PEM, as text or as base64, a JWT, a vault's token.
 pub fn is_key(text: &str) -> bool {
@@ -23,7 +29,7 @@ pub fn is_key(text: &str) -> bool {
         || words(text).any(is_token)
         || text.split(|c: char| !is_base64(c)).any(|run| {
             let run = run.trim_start_matches('/');
-            run.starts_with(DER) && run.len() >= SHORTEST_DER && is_mixed(run)
+            run.starts_with(DER) && run.len() >= SHORTEST_DER && is_mixed(run.as_bytes())
         })
 }
 
@@ -32,26 +38,68 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
 }
 
+/// Whether a token stands in it, with whatever before it: a prefix may end in no sign of its own. The less a token stands
+/// by itself, the more what follows has to look like one.
 fn is_token(word: &str) -> bool {
-    let after = |starts: &[&str]| {
-        let starts = starts
-            .iter()
-            .filter(|start| word.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start)));
-        starts.filter_map(|start| word.as_bytes().get(start.len()..)).next().unwrap_or_default()
-    };
-    let (new, old) = (after(&TOKENS), after(&OLD_TOKENS));
-    new.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= TOKEN || is_old(old)
+    let may_begin = |byte: u8| matches!(byte.to_ascii_lowercase(), b'h' | b'e' | b's' | b'b');
+    (0..word.len()).filter(|at| may_begin(word.as_bytes()[*at])).any(|at| {
+        let (before, rest) = word.as_bytes().split_at(at);
+        let stands = match before.last() {
+            None => Stands::First,
+            Some(byte) if !byte.is_ascii_alphanumeric() => Stands::Apart,
+            Some(_) => Stands::Within,
+        };
+        let after = |starts: &[&str]| {
+            let is_begun = |start: &&str| {
+                let begin = rest.get(..start.len());
+                begin.is_some_and(|begin| match stands {
+                    Stands::Within => begin == start.as_bytes(),
+                    _ => begin.eq_ignore_ascii_case(start.as_bytes()),
+                })
+            };
+            let rest = starts.iter().copied().find(is_begun).map_or(&b""[..], |start| &rest[start.len()..]);
+            &rest[..rest.len().min(LONGEST_LOOK)]
+        };
+        is_new(after(&TOKENS), stands) || is_old(after(&OLD_TOKENS), stands)
+    })
+}
+
+/// Where in a word something stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Stands {
+    First,
+    /// Behind a sign that is neither letter nor digit.
+    Apart,
+    Within,
+}
+
+/// What follows the beginning of a token.
+fn is_new(rest: &[u8], stands: Stands) -> bool {
+    let is_long = rest.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= TOKEN;
+    is_long && (stands != Stands::Within || is_made_at_random(rest))
 }
 
 /// What follows the beginning of an older vault's token; behind a further dot may stand its namespace.
-fn is_old(rest: &[u8]) -> bool {
+fn is_old(rest: &[u8], stands: Stands) -> bool {
     let token = rest.split(|byte| *byte == b'.').next().unwrap_or_default();
-    token.len() >= OLD_TOKEN && token.iter().all(u8::is_ascii_alphanumeric)
+    let is_long = token.len() >= OLD_TOKEN && token.iter().all(u8::is_ascii_alphanumeric);
+    is_long
+        && match stands {
+            Stands::First => true,
+            Stands::Apart => is_mixed(token),
+            Stands::Within => is_made_at_random(token),
+        }
+}
+
+/// Whether it has letters of both cases and digits.
+fn is_made_at_random(text: &[u8]) -> bool {
+    let has = |is: fn(&u8) -> bool| text.iter().any(is);
+    has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit)
 }
 
 /// Whether it has both letters of both cases or digits, as no word has.
-fn is_mixed(text: &str) -> bool {
-    let has = |is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
+fn is_mixed(text: &[u8]) -> bool {
+    let has = |is: fn(&u8) -> bool| text.iter().any(is);
     has(u8::is_ascii_alphabetic)
         && (has(u8::is_ascii_digit) || (has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)))
 }
@@ -62,12 +110,17 @@ fn is_base64(c: char) -> bool {
 
 /// Whether it may be something made at random: long, of letters and digits.
 pub fn is_random(text: &str) -> bool {
-    is_key(text) || words(text).any(|word| word.len() >= TOKEN && is_mixed(word))
+    is_key(text) || words(text).any(|word| word.len() >= TOKEN && is_mixed(word.as_bytes()))
 }
 
 /// Whether a user, with a password, stands before a host.
 pub fn has_user(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(before, _)| before.contains(':'))
+    text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'))
+}
+
+/// Whether it is a URL's scheme: one that options take, as a password may have the form of any.
+pub fn is_scheme(text: &str) -> bool {
+    SCHEMES.iter().any(|scheme| text.eq_ignore_ascii_case(scheme))
 }
 
 /// Whether it is the path of a file by all appearances. A key may begin with a slash, too, and so has no dots.
@@ -88,7 +141,7 @@ pub fn is_path(text: &str) -> bool {
     let is_random = |part: &str| {
         let longest = part.split(['-', '_', '.']).map(str::len).max().unwrap_or_default();
         let is_long = longest >= 20 || part.len() >= 32;
-        is_long && is_mixed(part) && part.bytes().any(|byte| byte.is_ascii_uppercase())
+        is_long && is_mixed(part.as_bytes()) && part.bytes().any(|byte| byte.is_ascii_uppercase())
     };
     !is_cut_at_random && !text.split('/').any(is_random)
 }

@@ -108,6 +108,100 @@ fn a_urls_user_query_and_fragment_are_not_seen() {
 }
 
 #[test]
+fn nothing_that_stands_before_a_host_is_seen() {
+    let list = Opt::new("list", Type::List, "");
+    for text in [
+        "u:hunter2@proxy,http://other",
+        "u:hun://ter2hunter2@proxy",
+        "hunter2://u@proxy",
+        "u:hunter2://x@proxy",
+        "http://ok,u:hunter2@proxy",
+        "a@b,u:hunter2@proxy",
+        "a,b,hunter2:hunter2@proxy,c",
+        "u:hun,ter2hunter2,@proxy",
+        "http://u:hunter2@a,http://u:hunter2@b",
+        "http://u:hunter2@a,b",
+        "//u:hunter2@a",
+        "u:hunter2@a://b",
+        "https://a/?k=hunter2,http://b",
+        "a.example,https://b?hunter2",
+        "https://a#hunter2,b",
+        "1http://u:hunter2@b",
+        "ht tp://hunter2@b",
+    ] {
+        for opt in [PLAIN, URL, list, list.holds(Holds::Url)] {
+            let shown = answer(Some(&opt), text);
+            assert!(!shown.contains("unter2") && !shown.contains("hun"), "{opt:?}: {shown}");
+            let shown = value(&opt, text, 256).unwrap_or_default();
+            assert!(!shown.contains("unter2") && !shown.contains("hun"), "{opt:?}: {shown}");
+            assert!(!mistake(&opt, text, 256).unwrap_or_default().contains("hun"), "{opt:?}");
+        }
+        assert!(!url(text, HIDDEN).contains("hun"), "{text}");
+    }
+    for plain in ["a.example,10.0.0.0/8,b:8080,*", "https://a.example,http://b:1", "HTTPS://a", "socks5h://a:1080"] {
+        assert_eq!(answer(Some(&list), plain), plain);
+    }
+}
+
+#[test]
+fn a_token_is_none_to_be_seen_behind_whatever_prefix() {
+    const OLD: &str = "s.Hunter2Hunter2Hunter2HUNT";
+    for token in
+        [TOKEN, JWT, OLD, "b.Hunter2Hunter2Hunter2HUNT", "hvb.AAAAAQHunter2Hunter2Hunter2", "hvr.Hunter2Hunter2Hunter2"]
+    {
+        for prefix in
+            ["", "SECRET_", "my_", "x-", "a.b.", "SECRET", "my", "0", "Bearer ", "X-Vault-Token:", "team/", "__"]
+        {
+            let text = format!("{prefix}{token}");
+            assert_eq!(quote(text.as_bytes(), 256), format!("({})", length(&text)));
+            assert_eq!(answer(Some(&PLAIN), &text), MASK);
+            assert_eq!(vault(text.as_bytes(), 256), format!("({})", length(&text)));
+            // Of variables, the name is in large letters.
+            let name = text.to_uppercase();
+            let shown = |made_of: &[&str]| variable(made_of, &name, 256);
+            assert_eq!(shown(&[&text]), format!("({})", length(&text)));
+            assert_eq!(shown(&["nothing", prefix, token]), format!("({})", length(&text)));
+        }
+    }
+    for name in [
+        "monkeyjungle-production-database-1",
+        "journeyjournalproductiondatabase",
+        "archvs.internal.example.company",
+        "SECRET_hvs.short",
+        "apps.s.eu-central-1.amazonaws.com",
+        "tools.productionclusterofthenorth.example",
+        "db.productionclusterofthenorth.example",
+        "a.s.productionclusterofthenorth.example",
+    ] {
+        assert_eq!(quote(name.as_bytes(), 256), name);
+    }
+    // However many beginnings there are, each is looked at within bounds: eight times the text takes no 64 times as long.
+    for part in ["aeyJ", "hvs.", "s.a", "xs.", "eyJ-"] {
+        let took = |times: usize| {
+            let text = part.repeat(times);
+            let began = std::time::Instant::now();
+            quote(text.as_bytes(), 256);
+            began.elapsed()
+        };
+        let (short, long) = (took(4_000), took(32_000));
+        assert!(long < short * 24 + std::time::Duration::from_millis(50), "{part}: {short:?}, then {long:?}");
+    }
+}
+
+#[test]
+fn an_options_name_is_seen_where_somebody_meant_it() {
+    let options = [Opt::new("token", Type::Text, ""), Opt::new("ca_cert", Type::Text, "").aliases(&["ca_bundle"])];
+    for name in
+        ["token", "tokn", "TOKEN", "tokens", "ca_cert", "ca-cert", "ca_bundel", "ａｂ", "ＴＯＫＥＮ", "t", "abc", ""]
+    {
+        assert!(is_option(name, &options), "{name}");
+    }
+    for secret in ["hunter2", "ss-hunter2", "ss_hunter", "tokenhunter2", &"token".repeat(20), "word"] {
+        assert!(!is_option(secret, &options), "{secret}");
+    }
+}
+
+#[test]
 fn names_are_quoted_as_they_are() {
     for name in [
         "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf",

@@ -11,6 +11,7 @@ pub mod clouds;
 pub mod config;
 pub mod cost;
 pub mod forward;
+pub mod given;
 pub mod heavy;
 pub mod login;
 pub mod moto;

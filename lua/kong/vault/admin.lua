@@ -47,6 +47,11 @@ local function token()
   return scheme and scheme:lower() == "bearer" and credentials or nil
 end
 
+-- Where the connection comes from. A header may have told nginx's realip module of another address: then both count.
+local function peers()
+  return { ngx.var.remote_addr, ngx.var.realip_remote_addr }
+end
+
 -- The hosts that a request names, and the names of its headers. Each header counts, however many there are.
 local function origin()
   local hosts, names = {}, {}
@@ -76,7 +81,7 @@ end
 --- Answers a request.
 -- Phases: content.
 function _M.serve()
-  local heard, refusal, err = native.vm:hears(token(), origin())
+  local heard, refusal, err = native.vm:hears(token(), peers(), origin())
   if not heard then
     return say(refusal, err)
   end

@@ -63,6 +63,20 @@ local function options_of(configuration)
   return found
 end
 
+-- The references in the places of which Kong has put values, with the options that they stand at.
+local function references_of(configuration)
+  local refs = configuration["$refs"]
+  local found = {}
+  for key, references in pairs(type(refs) == "table" and refs or {}) do
+    if type(key) == "string" and key:sub(1, 6) == "vault_" then
+      for _, reference in ipairs(walk.references({ references })) do
+        found[#found + 1] = { key = key, reference = reference }
+      end
+    end
+  end
+  return found
+end
+
 local settled
 
 --- Hands Kong's configuration to the library, once. What is wrong with it is logged: the other vaults work.
@@ -74,7 +88,11 @@ function _M.settle()
   kongs_keys.guard()
   local kong = rawget(_G, "kong")
   local configuration = type(kong) == "table" and kong.configuration
-  local ok, err = native.vm:configure_by_kong(configuration and options_of(configuration) or {})
+  local conf, references = {}, {}
+  if configuration then
+    conf, references = options_of(configuration), references_of(configuration)
+  end
+  local ok, err = native.vm:configure_by_kong(conf, references)
   if not ok then
     ngx.log(ngx.ERR, "kong.vault: ", settings.bare(err))
   end

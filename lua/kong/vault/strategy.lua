@@ -71,10 +71,13 @@ local function field(backend, opt)
     spec.encrypted = true
   end
   -- What else an option asks of a text. A credential may be empty: that is what Kong makes of a reference that has no
-  -- value yet. To what has no default an empty text is none.
+  -- value yet. To what has no default an empty text is none, unless it keeps somebody out.
   if opt.type == "text" and not opt.one_of then
     spec.len_min = 0
     spec.custom_validator = function(value)
+      if not value:find "%S" and opt.guards and not opt.sensitive then
+        return nil, "is empty, which is not the same as not set here"
+      end
       if value == "" and (opt.sensitive or not opt.default) then
         return true
       end

@@ -70,6 +70,7 @@ pub const OPTIONS: &[Opt] = &[
         "a CA bundle in place of the system's: a file's path, or PEM text; none: `AWS_CA_BUNDLE`, then the system's",
     )
     .holds(Holds::Pem)
+    .guards()
     .aliases(&["ca_bundle"]),
     CLIENT_CERT,
     CLIENT_KEY,

@@ -8,7 +8,7 @@ use super::keys::Settings;
 use super::table::{Mistakes, Place, Row, Verdict};
 use crate::backend::ALL;
 use crate::config::declarative::kongs_business;
-use crate::config::entity::Entity;
+use crate::config::entity::{Broken, Entity};
 use crate::config::{Listed, Referred, did_you_mean};
 use crate::error::{Error, Kind, Result, quote};
 use crate::plan::Plan;
@@ -156,10 +156,10 @@ fn listed(entities: &Entities, credentials: bool) -> Vec<Listed> {
             entity.config.retain(|_, value| credentials || !is_reference(value.as_bytes()));
             Ok(entity)
         }
-        Known::Others(strategy) => Err((Some(prefix.clone()), kongs_business(prefix, strategy))),
+        Known::Others(strategy) => Err(Broken::known_only(prefix, kongs_business(prefix, strategy))),
         Known::Wrong => {
             let text = format!("vault entity {} is wrong itself", quote(prefix.as_bytes(), 64));
-            Err((Some(prefix.clone()), Error::new(Kind::Config, text)))
+            Err(Broken::known_only(prefix, Error::new(Kind::Config, text)))
         }
     };
     entities.iter().map(list).collect()

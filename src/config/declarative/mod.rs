@@ -8,17 +8,19 @@ mod tree;
 mod value;
 mod yaml;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Others;
-use super::entity::{Entity, read as read_entity};
+use super::entity::{Broken, Entity, read as read_entity};
 use crate::backend::Descriptor;
 use crate::backend::file::{self, Flaw as FileFlaw};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::pool::{self, Refusal};
 use crate::redact;
+use crate::reference::is_reference;
 pub use tree::{Flaw, Id, Kind, Tree};
 pub use value::{entity, read as value};
 
@@ -32,9 +34,8 @@ pub const MOST: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Entities {
     pub entities: Vec<Entity>,
-    /// What is no entity, and why; under its prefix, if it has one that a reference can name. One of another's strategy is
-    /// among them, as a vault that is unknown here.
-    pub broken: Vec<(Option<String>, Error)>,
+    /// What is no entity; one for each prefix. One of another's strategy is among them, as a vault that is unknown here.
+    pub broken: Vec<Broken>,
 }
 
 impl Tree {
@@ -148,31 +149,34 @@ impl Reading<'_> {
         })?;
         let (mut found, mut prefixes, mut lost) = (Entities::default(), HashSet::new(), HashMap::new());
         for (index, item) in list.into_iter().flat_map(|list| tree.items(list)).enumerate() {
-            let entry = index + 1;
-            if let Some((prefix, strategy)) = of_others(&tree, item, self.others) {
-                let error = || kongs_business(&prefix, &strategy);
-                lost.entry(Some(prefix.clone())).or_insert_with(|| (index, error()));
-                continue;
-            }
-            match read_one(&tree, item, self.backends) {
-                Err((prefix, what)) => {
-                    let wrong = || {
-                        let shown = prefix.as_ref().map_or(String::new(), |prefix| format!(" ({prefix})"));
-                        self.wrong(&format!("entry {entry} of vaults{shown}: {what}"))
-                    };
-                    lost.entry(prefix.clone()).or_insert_with(|| (index, wrong()));
-                }
-                Ok(entity) if !prefixes.insert(entity.prefix.clone()) => {
-                    let what = format!("entry {entry} of vaults ({}): this prefix is there twice", entity.prefix);
-                    lost.entry(Some(entity.prefix)).or_insert_with(|| (index, self.wrong(&what)));
-                }
-                Ok(entity) => found.entities.push(entity),
+            let at = |prefix: Option<&str>, what: String| {
+                let shown = prefix.map_or(String::new(), |prefix| format!(" ({prefix})"));
+                self.wrong(&format!("entry {} of vaults{shown}: {what}", index + 1))
+            };
+            let broken = match of_others(&tree, item, self.others) {
+                // Its references are Kong's to read.
+                Some((prefix, strategy)) => Broken::known_only(&prefix, kongs_business(&prefix, &strategy)),
+                None => match read_one(&tree, item, self.backends, at) {
+                    Err(broken) => broken,
+                    Ok(entity) if prefixes.contains(&entity.prefix) => {
+                        Broken::twin(entity, |prefix| at(prefix, "this prefix is there twice".to_owned()))
+                    }
+                    Ok(entity) => {
+                        prefixes.insert(entity.prefix.clone());
+                        found.entities.push(entity);
+                        continue;
+                    }
+                },
+            };
+            match lost.entry(broken.prefix.clone()) {
+                Entry::Vacant(place) => drop(place.insert((index, broken))),
+                // The first mistake is the one that is told; what is referred to counts all the same.
+                Entry::Occupied(mut place) => place.get_mut().1.references.extend(broken.references),
             }
         }
-        // The first mistake is the one that is told.
-        let mut lost: Vec<_> = lost.into_iter().collect();
-        lost.sort_by_key(|(_, (index, _))| *index);
-        found.broken = lost.into_iter().map(|(prefix, (_, error))| (prefix, error)).collect();
+        let mut lost: Vec<_> = lost.into_values().collect();
+        lost.sort_by_key(|(index, _)| *index);
+        found.broken = lost.into_iter().map(|(_, broken)| broken).collect();
         Ok(found)
     }
 }
@@ -192,18 +196,35 @@ pub fn kongs_business(prefix: &str, strategy: &str) -> Error {
     Error::new(ErrorKind::UnknownVault, text)
 }
 
-/// An entity, or its prefix and the first thing that is wrong with it.
+/// An entity, or what is wrong with it.
 fn read_one(
     tree: &Tree,
     item: Id,
     backends: &[&'static Descriptor],
-) -> std::result::Result<Entity, (Option<String>, String)> {
-    let written = value::entity(tree, item).map_err(|(_, why)| (None, format!("is no vault entity: {why}")))?;
-    read_entity(&written, backends, 1).map_err(|flaws| {
-        let named = !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty());
-        let prefix = written.get("prefix").and_then(serde_json::Value::as_str).filter(|_| named);
-        (prefix.map(str::to_owned), flaws.into_iter().next().map(|flaw| flaw.what).unwrap_or_default())
-    })
+    at: impl FnOnce(Option<&str>, String) -> Error,
+) -> std::result::Result<Entity, Broken> {
+    match value::entity(tree, item) {
+        Err((_, why)) => Err(Broken {
+            prefix: None,
+            error: at(None, format!("is no vault entity: {why}")),
+            references: references(tree, item),
+            variables_begin: None,
+        }),
+        Ok(written) => read_entity(&written, backends, 1).map_err(|flaws| Broken::of(&written, flaws, at)),
+    }
+}
+
+/// All texts below a value that are references; each value is looked at once, however many aliases it has.
+fn references(tree: &Tree, item: Id) -> Vec<String> {
+    let (mut found, mut seen, mut rest) = (Vec::new(), HashSet::new(), vec![item]);
+    while let Some(id) = rest.pop() {
+        if let Some(id) = tree.meant(id).filter(|id| seen.insert(*id)) {
+            rest.extend(tree.items(id));
+            let text = tree.text(id).map(str::trim).filter(|text| is_reference(text.as_bytes()));
+            found.extend(text.map(str::to_owned));
+        }
+    }
+    found
 }
 
 #[cfg(test)]

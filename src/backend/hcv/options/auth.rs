@@ -99,7 +99,8 @@ pub const OPTIONS: &[Opt] = &[
         "oauth2_ca_cert",
         "a CA bundle for the identity provider in place of the system's: a file's path, or PEM text",
     )
-    .holds(Holds::Pem),
+    .holds(Holds::Pem)
+    .guards(),
     text("aws_auth_role", "the role to log in with, for `aws_iam` and `aws_ec2`"),
     mount("aws_login_path", "/v1/auth/aws/login", "where the AWS method logs in"),
     text(
@@ -124,7 +125,8 @@ pub const OPTIONS: &[Opt] = &[
         )
         .holds(Holds::Url),
     text("aws_iam_server_id", "what the vault expects in the header X-Vault-AWS-IAM-Server-ID, where it does")
-        .pattern(PRINTABLE.0, PRINTABLE.1),
+        .pattern(PRINTABLE.0, PRINTABLE.1)
+        .guards(),
     secret("aws_auth_nonce", "the nonce of this instance's logins, for `aws_ec2`"),
     text("gcp_auth_role", "the role to log in with, for `gcp_iam` and `gcp_gce`"),
     mount("gcp_login_path", "/v1/auth/gcp/login", "where the Google Cloud method logs in"),

@@ -53,6 +53,7 @@ const OWN: &[Opt] = &[
         .aliases(&["skip_verify"]),
     Opt::new("ca_cert", Type::Text, "a CA bundle in place of the system's: a file's path, or PEM text")
         .holds(Holds::Pem)
+        .guards()
         .aliases(&["cacert", "ssl_ca_cert", "tls_ca_cert"]),
     Opt::new("tls_server_name", Type::Text, "the name that the vault's certificate carries, where it isn't `host`")
         .pattern(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a host name, without a port")

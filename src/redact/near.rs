@@ -1,0 +1,25 @@
+//! Names that are near a known one, so that they are a misspelling of it, and nothing that somebody put there by accident.
+
+/// Above this, in characters, a name is near nothing; the distance takes long to compute.
+const LONGEST: usize = 64;
+
+/// A name in small letters, also where it has them in the width of an ideograph.
+pub fn folded(name: &str) -> String {
+    let narrow = |c: char| match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
+        c => c,
+    };
+    name.chars().map(narrow).flat_map(char::to_lowercase).collect()
+}
+
+/// The nearest of the known names, where somebody may have meant it.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let length = name.chars().count();
+    if length > LONGEST {
+        return None;
+    }
+    // The distance is no less than the difference of the lengths.
+    let near = known.into_iter().filter(|known| known.len().abs_diff(length) <= 2 || !known.is_ascii());
+    let nearest = near.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+    nearest.filter(|(distance, _)| *distance <= 2 && distance * 2 <= length).map(|(_, known)| known)
+}
