@@ -32,15 +32,14 @@ enum Means {
 const OF_KONGS_ENV: &[Opt] = &[Opt::new("prefix", Type::Text, "")
     .pattern("[A-Za-z_-][A-Za-z0-9_-]*", "letters, digits, _ and -, with no digit at the beginning")];
 
-/// The fields beside `config`, by the types of Kong's schema.
-const FIELDS: [(&str, Type); 8] = [
+/// The fields beside `config`, by the types of Kong's schema. `updated_at` it sets by itself, whatever stands there.
+const FIELDS: [(&str, Type); 7] = [
     ("prefix", Type::Text),
     ("name", Type::Text),
     ("id", Type::Text),
     ("description", Type::Text),
     ("tags", Type::List),
     ("created_at", WHOLE),
-    ("updated_at", WHOLE),
     ("_comment", Type::Text),
 ];
 
@@ -139,12 +138,17 @@ fn options(tree: &Tree, map: Id) -> Vec<(&str, Id)> {
 fn option(tree: &Tree, backend: &'static Descriptor, name: &str, value: Id) -> Option<String> {
     let Some(opt) = options_of(backend).find(|opt| opt.is_called(name)) else {
         // Whoever loads it takes it for an option that is not set.
-        let is_null = means(tree, value) == Some(Means::Null);
+        let is_endless = || tree.text(value).and_then(number).is_some_and(|number| !number.is_finite());
+        let is_null = means(tree, value) == Some(Means::Null) || is_endless();
         let known: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
         return is_null.then(|| format!("unknown field{}", accepted(name, &known)));
     };
     if backend.name != "env" {
-        return misfit(tree, value, if opt.text_in_kong { Type::Text } else { opt.kind });
+        let kind = if opt.text_in_kong { Type::Text } else { opt.kind };
+        // A template leaves something out so, and whoever loads it takes it for that. Kong takes it of a credential: that is
+        // what it makes of a reference without a value.
+        let is_refused = kind == Type::Text && !opt.sensitive && opt.read("").is_none();
+        return misfit(tree, value, kind).or_else(|| blank(tree, value).filter(|_| is_refused));
     }
     let Some(opt) = OF_KONGS_ENV.iter().find(|opt| opt.name == name) else {
         let known: Vec<_> = OF_KONGS_ENV.iter().map(|opt| opt.name).collect();

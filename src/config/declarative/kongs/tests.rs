@@ -66,6 +66,8 @@ fn what_is_of_another_type_than_kongs_schema_wants_is_told() {
         "no_proxy: [a, '']",
         "no_proxy: {a: b}",
         "redirect_hosts: a",
+        "namespace: ''",
+        "tls_server_name: ''",
         "oauth2_audiences: [a]",
         "tls_min_version: 1.2",
         "ttl: '5'",
@@ -97,6 +99,8 @@ fn what_is_of_another_type_than_kongs_schema_wants_is_told() {
         "tls_min_version: '1.2'",
         "ttl: 5.5",
         "nope: 5",
+        "kube_role: ''",
+        "proxy: ''",
         "oauth2_audiences: a,b",
     ] {
         assert_eq!(paths(&format!("name: hcv\nconfig:\n  {right}\n")), [""; 0], "{right}");
