@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::plan::Plan;
 use crate::reference::is_reference;
 use crate::resolver::{Lookup, Resolver, lock, pick};
+use crate::secret::Secret;
 
 impl Resolver {
     /// Puts these in the place of all entities that are not from the declarative file; `place` is where they stand, for
@@ -41,6 +42,15 @@ impl Resolver {
         match self.look(&plan.origin) {
             Found::Fresh(document) => pick(&plan, &document, false).map(Lookup::Value),
             _ => self.miss(plan),
+        }
+    }
+
+    /// The value of a reference of the operator's, which may name credentials of ours; `None` where its vault can't be asked
+    /// on the spot.
+    pub fn operators_value(self: &Arc<Self>, reference: &[u8]) -> Result<Option<Arc<Secret>>> {
+        match self.lookup_trusted(reference)? {
+            Lookup::Value(value) => Ok(Some(value.secret)),
+            Lookup::Miss(_) => Ok(None),
         }
     }
 

@@ -35,6 +35,13 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
         let references: Vec<_> = references.collect::<mlua::Result<_>>()?;
         or_error(lua, this.0.vm.configure_by_kong(&conf, &references).map(|()| true))
     });
+    methods.add_method("operators_value", |lua, this, reference: LuaString| {
+        match this.0.resolver().and_then(|resolver| resolver.operators_value(&reference.as_bytes())) {
+            Ok(Some(secret)) => super::copied(lua, &secret)?.into_lua_multi(lua),
+            Ok(None) => Nil.into_lua_multi(lua),
+            Err(error) => (Nil, error.for_users()).into_lua_multi(lua),
+        }
+    });
     methods.add_method("names_no_vault", |_, this, reference: LuaString| {
         let plan = this.0.resolver().and_then(|resolver| resolver.plan(&reference.as_bytes()));
         Ok(plan.is_err_and(|error| error.kind() == Kind::UnknownVault))

@@ -239,6 +239,15 @@ local function complete(backend, config)
   return completed
 end
 
+-- What a reference in the operator's own configuration stands for: it may be a variable that no other reference may read.
+local function operators_value(reference)
+  local value, err = native.vm:operators_value(reference)
+  if value or err then
+    return value, err
+  end
+  return require("kong.vault.resolve").one(reference)
+end
+
 -- A strategy's configuration as the library takes it. What is a reference there Kong has not looked up yet: it is about to,
 -- while it reads kong.conf.
 local function options_of(backend, config)
@@ -246,11 +255,11 @@ local function options_of(backend, config)
   for name, value in pairs(complete(backend, config)) do
     local text = settings.as_text(value)
     if text and is_reference(text) and not is_up() then
-      local err
-      text, err = require("kong.vault.resolve").one(text)
-      if not text then
+      local resolved, err = operators_value(text)
+      if not resolved then
         return nil, err
       end
+      text = resolved
     end
     options[name] = text
   end
