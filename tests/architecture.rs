@@ -253,6 +253,8 @@ fn what_somebody_wrote_goes_into_no_text_past_redact() {
         ("src/cli/check/mod.rs", "path.display()"),
         // A key of kong.conf, which `check` names in each row.
         ("src/cli/conf_file/mod.rs", "setting.key"),
+        // The name of the option that names the file, which is one of ours.
+        ("src/config/declarative/mod.rs", "self.key"),
         // Only compared with names.
         ("src/config/wrong.rs", "did_you_mean(entry.option"),
         // A prefix is checked before it is stored.
