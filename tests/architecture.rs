@@ -257,6 +257,7 @@ fn what_somebody_wrote_goes_into_no_text_past_redact() {
         ("src/config/declarative/mod.rs", "self.key"),
         // Only compared with names.
         ("src/config/wrong.rs", "did_you_mean(entry.option"),
+        ("src/config/wrong.rs", "accepted(entry.option"),
         // A prefix is checked before it is stored.
         ("src/store/record.rs", "self.text(\"prefix\")"),
     ];
