@@ -330,7 +330,7 @@ async fn a_request_goes_where_the_profile_says() {
     }
     let role = "role_arn=A\nsource_profile=b\n[profile b]\naws_access_key_id=AKID\naws_secret_access_key=s\nendpoint_url=https://unheeded.example\n";
     for (lines, variables, expected) in [
-        ("services = mine\n", &[][..], format!("AKID, A by sts.example at narrow.example")),
+        ("services = mine\n", &[][..], "AKID, A by sts.example at narrow.example".to_string()),
         ("endpoint_url = https://wide.example\n", &[], "AKID, A by wide.example at wide.example".to_owned()),
         ("sts_regional_endpoints = legacy\n", &[], format!("AKID, A by sts.amazonaws.com at {public}")),
         (
@@ -374,7 +374,7 @@ async fn a_region_that_is_lost_is_missed_with_its_reason() {
     .await;
     let closed = Files::new(b"[default]\nregion = us-west-2\n", b"");
     let file = closed.home.path().join(".aws/config");
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o0)).unwrap();
     // Root may read it all the same.
     if std::fs::read(&file).is_err() {
         let shown = closed.shows(&[]).await;
