@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::redact;
 use crate::secret::Secret;
 
 #[derive(Parser)]
@@ -102,6 +103,13 @@ pub fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help and version are no errors, and go to standard output; clap knows which is which.
+        // An error quotes the command line, where a secret may stand by mistake.
+        Err(error) if redact::is_secret(error.render().to_string().as_bytes()) => {
+            return fail(
+                2,
+                "the command line is wrong: see `kong-vault help`; it is not quoted, as it may hold a secret",
+            );
+        }
         Err(error) => {
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
