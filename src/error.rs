@@ -115,7 +115,9 @@ impl Error {
 
     /// Adds what else may be done about it.
     pub fn with_advice(mut self, advice: &str) -> Self {
-        self.text = format!("{}; {advice}", self.text);
+        // The status ends the sentence.
+        let at = self.text.rfind(" (status ").unwrap_or(self.text.len());
+        self.text.insert_str(at, &format!("; {advice}"));
         self
     }
 

@@ -36,7 +36,7 @@ pub struct Reference {
 impl fmt::Debug for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |bytes: &[u8]| redact::quote(bytes, QUOTED);
-        let option = |name: &Vec<u8>| option(&String::from_utf8_lossy(name));
+        let option = |name: &Vec<u8>| option(&String::from_utf8_lossy(name), true);
         let options: Vec<_> = self.options.iter().take(LOOKED_AT).map(|(name, _)| option(name)).collect();
         let (name, resource, key) =
             (redact::vault(&self.name, QUOTED), text(&self.resource), self.key.as_deref().map(text));
@@ -126,13 +126,14 @@ fn options(query: &[u8]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
 pub fn quote(text: &[u8]) -> String {
     let (shown, query) = cut(text, b'?');
     let mut shown = without_user(shown);
+    let mut follows_secret = false;
     for (index, pair) in query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&')).enumerate() {
         let (name, value) = cut(pair, b'=');
         shown.push(if index == 0 { b'?' } else { b'&' });
         // The last one ends with the version and the brace, which are no part of it.
         let bare = form_decode(cut(name.strip_suffix(b"}").unwrap_or(name), b'#').0);
         match value {
-            _ if index >= LOOKED_AT || !std::str::from_utf8(&bare).is_ok_and(names_option) => {
+            _ if index >= LOOKED_AT || !std::str::from_utf8(&bare).is_ok_and(|name| may_name(name, follows_secret)) => {
                 shown.extend_from_slice(redact::HIDDEN.as_bytes())
             }
             Some(value) if !is_shown(name, value) => {
@@ -140,6 +141,7 @@ pub fn quote(text: &[u8]) -> String {
             }
             _ => shown.extend_from_slice(pair),
         }
+        follows_secret |= std::str::from_utf8(&bare).map_or(true, may_take_secret);
     }
     quoted(&shown)
 }
@@ -150,9 +152,29 @@ fn quoted(shown: &[u8]) -> String {
     redact::quote(if redact::is_secret(&decoded) { &decoded } else { shown }, QUOTED)
 }
 
-/// The name of an option as a reference has it. What is near none may be the end of a value with an `&` in it.
-pub fn option(name: &str) -> String {
-    if names_option(name) { redact::quote(name.as_bytes(), OPTION) } else { format!("({})", redact::length(name)) }
+/// The name of an option as a reference has it. `follows_secret`: it stands behind an option that may hold a secret, so
+/// what is near no option's name may be the end of a value with an `&` in it.
+pub fn option(name: &str, follows_secret: bool) -> String {
+    if may_name(name, follows_secret) {
+        redact::quote(name.as_bytes(), OPTION)
+    } else {
+        format!("({})", redact::length(name))
+    }
+}
+
+/// Whether what stands in the place of an option's name may be shown.
+fn may_name(name: &str, follows_secret: bool) -> bool {
+    let is_word = !name.is_empty()
+        && name.len() <= OPTION
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        && !redact::is_secret(name.as_bytes());
+    names_option(name) || (is_word && !follows_secret)
+}
+
+/// Whether a secret may be the value of what is called so: of an option for one, and of what is none.
+fn may_take_secret(name: &str) -> bool {
+    let mut known = options_of_all().filter(|opt| opt.is_called(name)).peekable();
+    known.peek().is_none() || known.any(|opt| opt.may_hold_secret())
 }
 
 /// Whether it is the name of an option of any backend, or near one; as in kong.conf or in an entity, too.

@@ -73,8 +73,8 @@ _M.OPTIONS = {
   { "{vault://hcv/hello/foo?ttl=1%26host=127.0.0.2}", 'value "1&host=127.0.0.2" of option ttl' },
   { "{vault://hcv/hello/foo?ttl=1%0d%0aX-Vault-Token:%20a}", "of option ttl" },
   { "{vault://hcv/hello/foo?base64_decode=true%0d%0aHost:%20evil}", "of option base64_decode" },
-  { "{vault://hcv/hello/foo?socket=/tmp/evil.sock}", "unknown option %(a value of 6 characters%)" },
-  { "{vault://hcv/hello/foo?http_proxy=http://" .. EVIL .. "}", "unknown option %(a value of 10 characters%)" },
+  { "{vault://hcv/hello/foo?socket=/tmp/evil.sock}", "unknown option socket" },
+  { "{vault://hcv/hello/foo?http_proxy=http://" .. EVIL .. "}", "unknown option http_proxy" },
   { "{vault://hcv/hello/foo?config.host=127.0.0.2}", "unknown option config.host" },
   { "{vault://hcv/hello/foo?vault_hcv_host=127.0.0.2}", "unknown option vault_hcv_host" },
   {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::backend::{ALL, Descriptor, env};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
-use crate::options::OWN;
+use crate::options::{OWN, Opt};
 use crate::reference::{Reference, is_reference};
 use crate::secret::Secret;
 use crate::settings::{Sealed, Settings};
@@ -297,21 +297,23 @@ impl Config {
 
     fn overridden(&self, vault: &Vault, base: &Settings, reference: &Reference) -> Result<Settings> {
         let (mut settings, backend) = (base.clone(), vault.backend);
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen: Vec<&Opt> = Vec::new();
         for (name, value) in &reference.options {
             let name = String::from_utf8_lossy(name);
             // A bare name switches on.
             let value = value.as_deref().unwrap_or(b"true");
             let value = std::str::from_utf8(value).ok().map(Cow::Borrowed);
             let entry = Written { option: &name, value, source: Source::Reference };
-            let opt = written::find(backend, &name).ok_or_else(|| wrong::unknown_option(backend, &entry))?;
+            let follows_secret = || seen.iter().any(|opt| opt.may_hold_secret());
+            let opt = written::find(backend, &name)
+                .ok_or_else(|| wrong::unknown_option(backend, &entry, follows_secret()))?;
             if !opt.overridable && !self.strict_compatibility {
                 return Err(wrong::not_overridable(vault, opt));
             }
-            if seen.contains(&opt.name) {
+            if seen.iter().any(|earlier| earlier.name == opt.name) {
                 return Err(wrong::twice(backend, opt, &entry, &entry));
             }
-            seen.push(opt.name);
+            seen.push(opt);
             written::put(&mut settings, opt, backend.name, &entry, &Referred::default())?;
         }
         Ok(settings)

@@ -48,7 +48,7 @@ pub fn settings(backend: &'static Descriptor, written: &[Written<'_>], referred:
     let mut settings = defaults(options_of(backend));
     let mut set: Vec<(&'static str, &Written<'_>)> = Vec::new();
     for entry in written {
-        let opt = find(backend, entry.option).ok_or_else(|| wrong::unknown_option(backend, entry))?;
+        let opt = find(backend, entry.option).ok_or_else(|| wrong::unknown_option(backend, entry, true))?;
         let twice =
             |(name, other): &&(&str, &Written<'_>)| *name == opt.name && other.source.is_as_strong_as(&entry.source);
         if let Some((_, other)) = set.iter().find(twice) {

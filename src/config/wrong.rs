@@ -102,11 +102,13 @@ pub fn twice(backend: &Descriptor, opt: &Opt, first: &Written<'_>, second: &Writ
     config(format!("{} is set twice by {places}: keep one", option_of(opt, backend.name)))
 }
 
-pub fn unknown_option(backend: &Descriptor, entry: &Written<'_>) -> Error {
+/// `follows_secret`: it stands in a reference, behind an option that may hold a secret.
+pub fn unknown_option(backend: &Descriptor, entry: &Written<'_>, follows_secret: bool) -> Error {
     let names: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
     let option = match entry.source {
-        // What a reference holds may be the rest of a value that has an `&` in it; Kong hands such options over, too.
-        Source::Reference | Source::Kong => reference::option(entry.option),
+        Source::Reference => reference::option(entry.option, follows_secret),
+        // Kong hands over a reference's options among its own, in no order.
+        Source::Kong => reference::option(entry.option, true),
         _ => quote(entry.option.as_bytes(), SHOWN),
     };
     config(format!(
