@@ -1,6 +1,8 @@
 //! `kong-vault check` on what Kong reads otherwise than we do, and on what is Kong's own business; and that it passes no file
 //! that a loader refuses.
 
+#![cfg(feature = "cli")]
+
 mod support;
 
 use kong_vault::backend::ALL;

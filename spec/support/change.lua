@@ -2,6 +2,7 @@
 
 local cjson = require "cjson"
 
+local at_worker = require "spec.support.at_worker"
 local fake = require "spec.support.fake"
 local wait = require "spec.support.wait"
 
@@ -11,7 +12,7 @@ local _M = {}
 local AWAY = 0.2
 
 -- Each worker's own configuration, as plugins have theirs, with fields of several documents.
-_M.SERVER = [[
+_M.SERVER = at_worker.LOCATION .. [[
   location = /update {
     content_by_lua_block {
       local config = require("spec.support.inside").config
@@ -60,12 +61,13 @@ end
 --- Waits until every worker has all of them.
 function _M.warm(server)
   wait.eventually("all workers have them", function()
-    for _ = 1, 20 do
-      if server:get("/update").status ~= 200 then
+    for _, pid in ipairs(server:workers()) do
+      local answers = at_worker.ask(server, pid, "/update") .. at_worker.ask(server, pid, "/get")
+      if not answers:match "^one of %d+one of %d+$" then
         return false
       end
     end
-    return server:get("/get").status == 200
+    return true
   end)
 end
 
