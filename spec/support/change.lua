@@ -12,14 +12,18 @@ local _M = {}
 local AWAY = 0.2
 
 -- Each worker's own configuration, as plugins have theirs, with fields of several documents.
-_M.SERVER = at_worker.LOCATION .. [[
+_M.SERVER = at_worker.LOCATION
+  .. [[
   location = /update {
     content_by_lua_block {
       local config = require("spec.support.inside").config
       require("kong.vault").update(config)
       for name in pairs(config["$refs"]) do
         if config[name] == "" then
-          return ngx.exit(500)
+          -- Not by `exit`, which would close the connection.
+          ngx.status = 500
+          ngx.header.content_length = 5
+          return ngx.print "empty"
         end
       end
       ngx.header.content_length = #config.one
