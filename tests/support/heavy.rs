@@ -205,6 +205,12 @@ pub const CONFS: &[(&str, Made)] = &[
     ("a long value", |size| format!("vault_hcv_token = {}\n", "x".repeat(size))),
     ("names of vaults", |size| format!("vaults = {}\n", many(size, "env,"))),
     ("names of no vaults", |size| format!("vaults = {}\n", many(size, "a#,"))),
+    ("other names of no vaults", |size| {
+        format!("vaults = {}\n", (0..size / 8).map(|at| format!("a{at:06},")).collect::<String>())
+    }),
+    ("other names of misspelt vaults", |size| {
+        format!("vaults = {}\n", (0..size / 5).map(|at| format!("hc{},", at % 90 + 10)).collect::<String>())
+    }),
     ("a long list", |size| format!("vault_hcv_redirect_hosts = {}\n", many(size, "a#,"))),
     ("quotes", |size| format!("vault_hcv_token = {}\n", "\" ".repeat(size / 2))),
     ("escapes", |size| format!("vault_hcv_token = {}\n", "\\#".repeat(size / 2))),

@@ -18,6 +18,8 @@ use crate::settings::Value;
 
 pub const DECLARED: &str = "vault_declarative_config";
 const TIMEOUT: &str = "vault_fetch_timeout";
+/// How many names of `vaults` are judged one by one; Kong itself has some ten.
+const NAMES: usize = 1000;
 
 /// The keys of a kong.conf and of the environment that are right, so that what they configure can be judged.
 #[derive(Default)]
@@ -270,7 +272,7 @@ fn loaded(origin: Origin<'_>, settings: &[&Setting], referred: &Referred) -> Res
     }
 }
 
-/// What is wrong with each of the names in `vaults`; `None` where none is wrong by itself.
+/// What is wrong with each of the names in `vaults`, once for a name; `None` where none is wrong by itself.
 fn names(origin: Origin<'_>, vaults: &Setting) -> Option<Vec<Error>> {
     let opt = OWN.iter().find(|opt| opt.name == "vaults")?;
     let Some(Value::List(names)) = opt.read(vaults.value.as_str()?) else { return None };
@@ -281,7 +283,9 @@ fn names(origin: Origin<'_>, vaults: &Setting) -> Option<Vec<Error>> {
         let one = Setting { place, key, name: written, value };
         load(origin, &[&one]).0.err()
     };
-    Some(names.iter().filter_map(alone).collect()).filter(|flaws: &Vec<_>| !flaws.is_empty())
+    let mut seen = HashSet::new();
+    let once = names.iter().filter(|name| seen.insert(name.as_str())).take(NAMES);
+    Some(once.filter_map(alone).collect()).filter(|flaws: &Vec<_>| !flaws.is_empty())
 }
 
 impl Settings {
