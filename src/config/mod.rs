@@ -28,6 +28,7 @@ use credentials::Credentials;
 pub use declarative::LIMIT as LARGEST_FILE;
 use declarative::Reading;
 use entity::Broken;
+pub use needs::Incomplete;
 pub use referred::Referred;
 pub use source::Source;
 use vaults::Vaults;
@@ -95,8 +96,9 @@ pub struct Config {
     credentials: Credentials,
     vaults: Vaults,
     others: Others,
-    /// The first thing that is wrong anywhere.
+    /// The first thing that is wrong anywhere, but for what is missing of backends' options.
     flaw: Option<Error>,
+    incomplete: Vec<Incomplete>,
 }
 
 impl Config {
@@ -176,12 +178,18 @@ impl Config {
             vaults: Vaults::new(enabled),
             others,
             flaw,
+            incomplete: Vec::new(),
         };
         config.credentials.note_prefixes(of_backends.get(env::DESCRIPTOR.name).into_iter().flatten());
         for backend in backends {
             let written = of_backends.get(backend.name).map_or(&[][..], Vec::as_slice);
-            let added = config.vaults.add(backend.name, backend, written::settings(backend, written, referred));
-            config.note(added);
+            let settings = written::settings(backend, written, referred);
+            let incomplete = settings.as_ref().map_or_else(|_| Vec::new(), |it| Incomplete::of(backend, it));
+            let added = config.vaults.add(backend.name, backend, settings);
+            if incomplete.is_empty() {
+                config.note(added);
+            }
+            config.incomplete.extend(incomplete);
         }
         if let Some(path) = own.text("vault_declarative_config") {
             config.add_entities("vault_declarative_config", path, backends, referred)?;
@@ -233,7 +241,17 @@ impl Config {
 
     /// The first thing that is wrong, in whichever vault.
     pub fn check(&self) -> Result<()> {
+        self.check_apart().and(self.incomplete.first().map_or(Ok(()), |incomplete| Err(incomplete.error.clone())))
+    }
+
+    /// `check` for some options of several that are looked at apart, so that others which they need are no matter.
+    pub fn check_apart(&self) -> Result<()> {
         self.flaw.clone().map_or(Ok(()), Err)
+    }
+
+    /// What is missing of the backends' options.
+    pub fn incomplete(&self) -> &[Incomplete] {
+        &self.incomplete
     }
 
     /// The strategies of others that Kong has.

@@ -1,7 +1,9 @@
 //! Options that others make necessary: which are missing.
 
 use super::written::find;
+use super::wrong;
 use crate::backend::{Descriptor, Needs, When};
+use crate::error::Error;
 use crate::settings::{Settings, Value};
 
 /// A need that is not met.
@@ -16,6 +18,36 @@ pub struct Unmet {
 pub enum Missing {
     This(&'static str),
     OneOf(&'static [&'static str]),
+}
+
+/// An option of a backend, or one of several, that another makes necessary and that neither kong.conf nor the environment sets.
+#[derive(Debug, Clone)]
+pub struct Incomplete {
+    pub backend: &'static Descriptor,
+    unmet: Unmet,
+    pub error: Error,
+}
+
+impl Incomplete {
+    pub fn of(backend: &'static Descriptor, settings: &Settings) -> Vec<Self> {
+        let error = |unmet| wrong::unmet(backend, backend.name, &unmet);
+        of_settings(backend, settings).into_iter().map(|unmet| Self { backend, unmet, error: error(unmet) }).collect()
+    }
+
+    /// The option that makes it necessary.
+    pub fn cause(&self) -> &'static str {
+        match self.unmet.when {
+            When::Is(option, _) | When::Set(option) => option,
+        }
+    }
+
+    /// What would do, each by itself.
+    pub fn missing(&self) -> Vec<&'static str> {
+        match self.unmet.missing {
+            Missing::This(name) => vec![name],
+            Missing::OneOf(names) => names.to_vec(),
+        }
+    }
 }
 
 /// All needs that are not met; `text`: the value of an option, of whichever type, where it is set to something.

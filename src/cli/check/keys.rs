@@ -7,7 +7,7 @@ use super::table::{Mistakes, Place, Row};
 use crate::backend::ALL;
 use crate::bootstrap;
 use crate::cli::conf_file::{self, Line, option};
-use crate::config::{Config, KONGS_FILE, Others, Referred, Source, is_kongs_own};
+use crate::config::{Config, KONGS_FILE, Others, Referred, Source, is_kongs_own, options_of};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::options::OWN;
@@ -72,13 +72,14 @@ enum Origin<'a> {
 /// Judges a kong.conf, by name and text, and the environment. `timeout` stands in place of what they say of it.
 pub fn judge(file: Option<(&str, &str)>, environment: &Environment, timeout: Option<&str>) -> Keys {
     let mut keys = Keys::default();
+    let mut settings = Vec::new();
     if let Some((name, text)) = file {
         keys.settings.file = name.to_owned();
-        let settings = of_file(name, text, &mut keys.mistakes);
-        let right = keys.take(Origin::File(name), &settings, true);
-        let right = right.into_iter().map(|it| (it.key.clone(), it.value.as_str().unwrap_or_default().to_owned()));
-        keys.settings.conf = right.collect();
+        settings = of_file(name, text, &mut keys.mistakes);
     }
+    let of_conf = keys.take(Origin::File(file.map_or("", |(name, _)| name)), &settings, true);
+    let conf = of_conf.iter().map(|it| (it.key.clone(), it.value.as_str().unwrap_or_default().to_owned()));
+    keys.settings.conf = conf.collect();
     let settings = of_environment(environment);
     let right = keys.take(Origin::Environment, &settings, false);
     let good: HashSet<_> = right.iter().map(|good| good.name.as_str()).collect();
@@ -89,6 +90,7 @@ pub fn judge(file: Option<(&str, &str)>, environment: &Environment, timeout: Opt
         keys.settings.conf.insert(TIMEOUT.to_owned(), timeout.to_owned());
     }
     keys.settings.environment = environment.without(&gone);
+    keys.complete(&[of_conf, right].concat());
     let mistakes = std::mem::take(&mut keys.mistakes);
     keys.rows.extend(mistakes.finish());
     keys
@@ -229,6 +231,28 @@ impl Keys {
         right
     }
 
+    /// Says which options are missing that others of these need, of which the last of a key counts. What a reference stands
+    /// for is not known here, but it is set.
+    fn complete(&mut self, settings: &[&Setting]) {
+        let Ok(config) = self.settings.plain() else { return };
+        for incomplete in config.incomplete() {
+            let sets = |setting: &Setting, name: &str| {
+                let option =
+                    setting.key.strip_prefix("vault_").and_then(|key| key.strip_prefix(incomplete.backend.name));
+                let option = option.and_then(|option| option.strip_prefix('_'));
+                options_of(incomplete.backend).any(|opt| opt.name == name && option.is_some_and(|it| opt.is_called(it)))
+            };
+            let is_there = |name: &&str| settings.iter().any(|it| it.is_reference() && sets(it, name));
+            if incomplete.missing().iter().any(is_there) {
+                continue;
+            }
+            if let Some(setting) = settings.iter().rev().find(|it| sets(it, incomplete.cause())) {
+                self.rows.retain(|row| row.place != setting.place || row.what != setting.name);
+                self.mistakes.push(setting.place.wrong(&setting.name, incomplete.error.to_string()));
+            }
+        }
+    }
+
     fn note_others(&mut self, origin: Origin<'_>, vaults: &Setting) {
         let Ok(config) = loaded(origin, &[vaults], &Referred::default()) else { return };
         for name in config.others().named() {
@@ -253,7 +277,7 @@ impl Keys {
 /// What is wrong with these alone, and whether a reference among them has a place there.
 fn load(origin: Origin<'_>, settings: &[&Setting]) -> (Result<()>, bool) {
     let referred = Referred::default();
-    let outcome = loaded(origin, settings, &referred).and_then(|config| config.check());
+    let outcome = loaded(origin, settings, &referred).and_then(|config| config.check_apart());
     (outcome, !referred.wanted().is_empty())
 }
 
