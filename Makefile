@@ -25,7 +25,7 @@ demo-vaults: ## the same from a real OpenBao and from an AWS-API server
 	@scripts/build
 	@scripts/demo-vaults
 
-build: ## the release artefacts, into build/; needs Rust alone
+build: ## the release artefacts, into build/; needs Rust and a C compiler
 	@scripts/setup rust
 	@scripts/build
 

@@ -1,4 +1,4 @@
--- `make install` and `luarocks make`: the files of CONTRACT's places, and a module that works from there alone.
+-- `make install` and `luarocks make`: the files where the README says, and a module that works from there alone.
 
 local lfs = require "lfs"
 
