@@ -93,7 +93,7 @@ impl Resolver {
                 return None;
             }
             let entry = Entry::of_before(value, &origin.terms, *changed_at, now, fastrand::f64())?;
-            (cache.add(origin, entry), cache.next())
+            (cache.put(origin, entry), cache.next())
         };
         if evicted {
             self.bump();

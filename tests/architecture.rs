@@ -203,7 +203,6 @@ fn what_is_dangerous_stays_in_its_room() {
             // What runs before there is an engine, while it starts, or without one.
             "src/admin/body.rs",
             "src/cli/",
-            "src/config/",
             "src/locker.rs",
             "src/wake.rs",
         ],

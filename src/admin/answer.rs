@@ -66,10 +66,6 @@ impl Answer {
         Self { status, body: Some(body), allow: None, changed: false }
     }
 
-    pub fn unauthorized() -> Self {
-        Self::message(401, "Unauthorized")
-    }
-
     pub fn not_found() -> Self {
         Self::message(404, "Not found")
     }

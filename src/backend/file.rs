@@ -17,7 +17,7 @@ use crate::redact;
 /// How long a file is waited for that nothing stands in for.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a file is waited for whose last content can stand in; see `patience_for_renewal`.
-pub const PATIENCE_FOR_RENEWAL: Duration = Duration::from_secs(1);
+const PATIENCE_FOR_RENEWAL: Duration = Duration::from_secs(1);
 
 /// How long somebody waits for a file whose last content can stand in, who has `timeout` for all that is to be done: what
 /// stands in is of use only within that.

@@ -103,13 +103,9 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         }
     }
 
-    /// Keeps an entry that was made elsewhere. Returns what `fetched` does.
+    /// Keeps an entry, which may have been made elsewhere. Returns whether another was evicted.
     #[must_use]
-    pub fn add(&mut self, key: K, entry: Entry) -> bool {
-        self.put(key, entry)
-    }
-
-    fn put(&mut self, key: K, entry: Entry) -> bool {
+    pub fn put(&mut self, key: K, entry: Entry) -> bool {
         if let Some(next) = entry.next() {
             self.agenda.add(next, key.clone());
         }

@@ -102,7 +102,6 @@ enum Outcome {
 pub fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        // Help and version are no errors, and go to standard output; clap knows which is which.
         // An error quotes the command line, where a secret may stand by mistake.
         Err(error) if redact::is_secret(error.render().to_string().as_bytes()) => {
             return fail(
@@ -110,6 +109,7 @@ pub fn run() -> ExitCode {
                 "the command line is wrong: see `kong-vault help`; it is not quoted, as it may hold a secret",
             );
         }
+        // Help and version are no errors, and go to standard output; clap knows which is which.
         Err(error) => {
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };

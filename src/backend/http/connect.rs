@@ -48,7 +48,7 @@ impl Connector {
 }
 
 fn tcp(timeout: Duration) -> HttpConnector<System> {
-    let mut tcp = HttpConnector::new_with_resolver(System::new());
+    let mut tcp = HttpConnector::new_with_resolver(System::new(timeout));
     // What the scheme asks for is seen to above it.
     tcp.enforce_http(false);
     // It is divided among a host's addresses, so that one that is dead doesn't take the time of the others.

@@ -60,7 +60,7 @@ impl Client {
         } else {
             let error = |why: &dyn Display| place.error(Kind::Unavailable, format!("cannot resolve {shown}: {why}"));
             let name = host.parse::<Name>().map_err(|_| error(&Unresolved::Unknown))?;
-            let looked = tokio::time::timeout(self.timeout, System::new().call(name)).await;
+            let looked = tokio::time::timeout(self.timeout, System::new(self.timeout).call(name)).await;
             let seconds = self.timeout.as_secs_f64();
             let silent = format!("no answer within {seconds} seconds: check the name servers in /etc/resolv.conf");
             let addresses = looked.map_err(|_| error(&silent))?.map_err(|why| error(&why))?;

@@ -26,7 +26,7 @@ const KEPT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 /// How old addresses may be that stand in while a look-up hangs.
 const OLDEST: Duration = Duration::from_secs(300);
 
-/// How long a look-up is waited for where older addresses could stand in.
+/// The longest that a look-up is waited for where older addresses could stand in.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The outcomes of the last look-ups. The threads that look names up never lock it, so that a fork finds it open.
@@ -45,6 +45,7 @@ struct Last {
 #[derive(Clone)]
 pub(super) struct System {
     look_up: fn(&str) -> io::Result<Vec<SocketAddr>>,
+    patience: Duration,
 }
 
 /// The resolver knows no address of a name, or can't be asked.
@@ -76,15 +77,17 @@ impl fmt::Display for Unresolved {
 impl std::error::Error for Unresolved {}
 
 impl System {
-    pub fn new() -> Self {
+    /// `timeout`: for all that the address is wanted for. Older addresses are of use only within it.
+    pub fn new(timeout: Duration) -> Self {
         // The port is the connector's to set.
-        Self { look_up: |name| (name, 0).to_socket_addrs().map(Iterator::collect) }
+        let look_up = |name: &str| (name, 0).to_socket_addrs().map(Iterator::collect);
+        Self { look_up, patience: PATIENCE.min(timeout / 4) }
     }
 
     async fn addresses(self, name: Name) -> Outcome {
         let name = name.as_str();
         let Some(known) = last_good(name) else { return self.ask(name).await };
-        match tokio::time::timeout(PATIENCE, self.ask(name)).await {
+        match tokio::time::timeout(self.patience, self.ask(name)).await {
             Ok(Err(Unresolved::Refused(_))) | Err(_) => Ok(known),
             Ok(outcome) => outcome,
         }
@@ -159,7 +162,7 @@ mod tests {
     use super::*;
 
     async fn addresses(look_up: fn(&str) -> io::Result<Vec<SocketAddr>>, name: &str) -> Outcome {
-        System { look_up }.addresses(name.parse().unwrap()).await
+        System { look_up, patience: PATIENCE }.addresses(name.parse().unwrap()).await
     }
 
     fn one() -> Vec<SocketAddr> {
@@ -173,7 +176,7 @@ mod tests {
     }
 
     async fn give_up(name: &'static str) {
-        let asking = tokio::spawn(async move { System { look_up: silent }.ask(name).await });
+        let asking = tokio::spawn(async move { System { look_up: silent, patience: PATIENCE }.ask(name).await });
         while !pool::names().runs(name.as_bytes()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

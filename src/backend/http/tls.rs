@@ -190,13 +190,13 @@ impl Tls {
         if made.told.as_ref() == trouble {
             return None;
         }
-        let (label, before) = (&self.label, made.told.take());
+        let label = &self.label;
         made.told = trouble.cloned();
-        Some(match (trouble, before) {
-            (Some(flaw), _) => {
+        Some(match &made.told {
+            Some(flaw) => {
                 News { is_over: false, text: format!("{label}: {flaw} (new connections use what was there before)") }
             }
-            (None, _) => News { is_over: true, text: format!("{label}: the changed certificates can be used again") },
+            None => News { is_over: true, text: format!("{label}: the changed certificates can be used again") },
         })
     }
 

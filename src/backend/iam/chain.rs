@@ -42,19 +42,6 @@ pub struct Wanted<'a> {
     pub metadata_v1: Option<bool>,
 }
 
-/// Why a source gives nothing.
-pub enum Missing {
-    /// It is not set up: a clause.
-    Absent(String),
-    Failed(Error),
-}
-
-impl From<Error> for Missing {
-    fn from(error: Error) -> Self {
-        Missing::Failed(error)
-    }
-}
-
 /// The credentials of one vault, kept and renewed.
 pub struct Chain {
     sources: Arc<Sources>,
@@ -131,10 +118,10 @@ impl Chain {
             environment: environment.clone(),
             given,
             in_environment,
-            profiles: Profiles::new(environment),
+            profiles: Profiles::new(environment, wanted.transport.timeout),
             container: Container::of(environment),
             metadata: Metadata::of(environment, wanted.metadata_v1),
-            center: Center::new(endpoint(&SSO, None)?, endpoint(&SSO_OIDC, None)?, home),
+            center: Center::new(endpoint(&SSO, None)?, endpoint(&SSO_OIDC, None)?, home, wanted.transport.timeout),
             sts: endpoint(&STS, wanted.sts)?,
             role: wanted.role,
             fips: wanted.fips.or_else(|| flag(environment, "AWS_USE_FIPS_ENDPOINT")),

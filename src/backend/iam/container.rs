@@ -11,9 +11,8 @@ use zeroize::Zeroizing;
 
 use super::answer;
 use super::asker::{Asker, address};
-use super::chain::Missing;
 use super::files;
-use super::login::Login;
+use super::login::{Login, Missing};
 use super::region::set;
 use crate::environment::Environment;
 use crate::error::Kind;

@@ -20,7 +20,7 @@ pub struct Unread {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// There is no such file.
+    /// There is no such file, or it is no regular one.
     Missing,
     /// This process may not read it, or can't.
     Closed,

@@ -1,4 +1,4 @@
-//! An identity to sign with, and where it came from.
+//! An identity to sign with and where it came from, or why there is none.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::identity::Identity;
 use zeroize::Zeroizing;
+
+use crate::error::Error;
 
 /// Credentials that can be signed with. Clones are cheap.
 #[derive(Clone, Debug)]
@@ -61,5 +63,18 @@ impl Login {
             }
             _ => false,
         }
+    }
+}
+
+/// Why a source gives nothing.
+pub enum Missing {
+    /// It is not set up: a clause.
+    Absent(String),
+    Failed(Error),
+}
+
+impl From<Error> for Missing {
+    fn from(error: Error) -> Self {
+        Missing::Failed(error)
     }
 }

@@ -9,8 +9,7 @@ use url::Url;
 
 use super::answer;
 use super::asker::{Asker, address};
-use super::chain::Missing;
-use super::login::Login;
+use super::login::{Login, Missing};
 use super::profile::Profile;
 use super::region::{flag, set, truth};
 use crate::backend::http::Answer;

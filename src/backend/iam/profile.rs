@@ -55,6 +55,8 @@ pub struct Profiles {
     chosen_by: Option<&'static str>,
     /// The credentials file wins over the config file.
     files: [Place; 2],
+    /// For the whole fetch that a profile is read for.
+    timeout: Duration,
     known: Mutex<Option<(Stamps, Arc<Profile>)>>,
 }
 
@@ -165,7 +167,7 @@ enum Stamp {
 type Stamps = [Stamp; 2];
 
 impl Profiles {
-    pub fn new(environment: &Environment) -> Self {
+    pub fn new(environment: &Environment, timeout: Duration) -> Self {
         let home = set_to(environment, "HOME").map(Path::new);
         let place = |variable, usual: &str| Place {
             path: match set_to(environment, variable) {
@@ -182,6 +184,7 @@ impl Profiles {
             name: chosen.map_or("default", |(_, name)| name).to_owned(),
             chosen_by: chosen.map(|(variable, _)| variable),
             files: [place("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), place("AWS_CONFIG_FILE", ".aws/config")],
+            timeout,
             known: Mutex::new(None),
         }
     }
@@ -190,7 +193,7 @@ impl Profiles {
     /// read again only where it changed.
     pub async fn current(&self) -> Arc<Profile> {
         let mut known = self.known.lock().await;
-        let patience = if known.is_some() { file::PATIENCE_FOR_RENEWAL } else { file::PATIENCE };
+        let patience = if known.is_some() { file::patience_for_renewal(self.timeout) } else { file::PATIENCE };
         let [credentials, config] = &self.files;
         let (credentials, config) = tokio::join!(credentials.stamp(patience), config.stamp(patience));
         let stamps = credentials.and_then(|credentials| Ok([credentials, config?]));

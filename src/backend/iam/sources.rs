@@ -7,12 +7,11 @@ use std::path::PathBuf;
 
 use super::ENVIRONMENT;
 use super::asker::{Asker, shown};
-use super::chain::Missing;
 use super::container::Container;
 use super::endpoint::{Endpoint, Variant};
 use super::files;
 use super::keeper::Stage;
-use super::login::{Keys, Login};
+use super::login::{Keys, Login, Missing};
 use super::metadata::Metadata;
 use super::process;
 use super::profile::{Base, Named, Profile, Profiles, Recipe, Unfit, WebIdentity};
@@ -174,7 +173,7 @@ impl Sources {
             }
         };
         for role in &recipe.roles {
-            stage.asks(format!("STS (role_arn of profile {})", self.profiles.name()));
+            stage.asks(format!("STS (role_arn of profile {})", shown(self.profiles.name())));
             login = self.assume(&login, role, profile, region).await?;
         }
         Ok(login)

@@ -35,6 +35,8 @@ pub struct Center {
     pub portal: Endpoint,
     pub oidc: Endpoint,
     pub home: Option<PathBuf>,
+    /// For the whole fetch that a token is renewed for.
+    timeout: Duration,
     /// A token that was renewed, where its file could not be written: the file's text then, and what came.
     renewed: Mutex<Option<(Zeroizing<String>, Token)>>,
 }
@@ -93,8 +95,8 @@ impl Token {
 }
 
 impl Center {
-    pub fn new(portal: Endpoint, oidc: Endpoint, home: Option<PathBuf>) -> Self {
-        Self { portal, oidc, home, renewed: Mutex::default() }
+    pub fn new(portal: Endpoint, oidc: Endpoint, home: Option<PathBuf>, timeout: Duration) -> Self {
+        Self { portal, oidc, home, timeout, renewed: Mutex::default() }
     }
 
     pub async fn login(
@@ -239,7 +241,9 @@ impl Center {
     async fn keep(&self, path: &std::path::Path, before: Zeroizing<String>, token: &Token) {
         let (owned, written) = (path.to_owned(), token.clone());
         let key = path.as_os_str().as_encoded_bytes();
-        let done = file::on_a_thread(key, file::PATIENCE_FOR_RENEWAL, move || write(&owned, &written).is_ok()).await;
+        let done =
+            file::on_a_thread(key, file::patience_for_renewal(self.timeout), move || write(&owned, &written).is_ok())
+                .await;
         if done != Ok(true)
             && let Ok(mut renewed) = self.renewed.lock()
         {

@@ -121,7 +121,7 @@ impl Reader<'_> {
         });
         let end = end.ok_or_else(|| self.flaw("a text begins here and has no end"))?;
         let (written, rest) = self.rest.split_at(end + 2);
-        let strict = if is_raw { escaped_controls(written) } else { Cow::Borrowed(written) };
+        let strict = if is_raw { Cow::Owned(escaped_controls(written)) } else { Cow::Borrowed(written) };
         let text: Option<String> = serde_json::from_str(&strict).ok().filter(|_| !is_wrong);
         let text = text.ok_or_else(|| self.flaw("the text that begins here has an escape that is none"))?;
         builder.take(Event::Text { text: &text, plain: false }, self.place())?;
@@ -148,7 +148,7 @@ impl Reader<'_> {
 }
 
 /// A text whose control characters are written as JSON wants them.
-fn escaped_controls(text: &str) -> Cow<'_, str> {
+fn escaped_controls(text: &str) -> String {
     let mut strict = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -156,7 +156,7 @@ fn escaped_controls(text: &str) -> Cow<'_, str> {
             c => strict.push(c),
         }
     }
-    Cow::Owned(strict)
+    strict
 }
 
 /// What Kong's reader of JSON takes for a number and JSON doesn't: `+1`, `012`, `2.`, `0x1`, `NaN`, `-Infinity`.

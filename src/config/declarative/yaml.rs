@@ -109,7 +109,7 @@ fn unreadable(text: &str, error: &Error) -> Flaw {
 
 /// How often the parser says that a line ends.
 fn breaks(text: &str) -> usize {
-    text.matches(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() - text.matches("\r\n").count()
+    text.matches(BREAKS).count() - text.matches("\r\n").count()
 }
 
 /// Whether the parser refuses a character wherever it stands.

@@ -91,9 +91,6 @@ function _M.vaults(kong)
   end
 end
 
---- The names of a vault entity's events, whichever this Kong has.
-_M.VAULTS = VAULTS
-
 --- Events by which a worker hears that its whole configuration was replaced, whichever this Kong has.
 _M.REPLACEMENTS = { "reconfigure", "flip_config" }
 

@@ -1,9 +1,13 @@
 use std::fs;
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use tempfile::TempDir;
 
 use super::*;
+
+/// For a whole fetch.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 struct Home(TempDir);
 
@@ -22,7 +26,7 @@ impl Home {
 
     fn profiles(&self, more: &[(&str, &str)]) -> Profiles {
         let home = [("HOME", self.0.path().to_str().unwrap())];
-        Profiles::new(&Environment::of(home.into_iter().chain(more.iter().copied())))
+        Profiles::new(&Environment::of(home.into_iter().chain(more.iter().copied())), TIMEOUT)
     }
 }
 
@@ -147,6 +151,6 @@ async fn a_file_that_is_none_is_told_apart_from_a_missing_one() {
 
 #[tokio::test]
 async fn without_a_home_the_error_says_so() {
-    let reason = absence(&Profiles::new(&Environment::default())).await;
+    let reason = absence(&Profiles::new(&Environment::default(), TIMEOUT)).await;
     assert!(reason.contains("neither HOME nor AWS_SHARED_CREDENTIALS_FILE is set"), "{reason}");
 }
