@@ -83,10 +83,23 @@ describe("in Kong,", function()
     it("looks up what is a reference in kong.conf itself, and trusts who runs Kong's command line", function()
       local server = start(LOAD .. [[ ngx.IS_CLI = true ]], { main = "env OF_VAULT;", env = { OF_VAULT = TOKEN } })
       local options = ("{ port = %d, mount = 'cli', token = '{vault://env/of-vault}' }"):format(vault.port)
+      server:eval [[ database, kong.db = kong.db, nil ]]
       assert.matches("value of x", (get(server, options, "x")))
       assert.equal(1, vault:count "/v1/cli/x")
       local _, err = get(server, options:gsub("of%-vault", "nowhere"), "x")
       assert.matches("has no environment variable NOWHERE", err)
+      -- With kong.conf read and a database, a reference may be a file's that somebody else wrote.
+      server:eval [[ kong.db = database ]]
+      local value = get(server, options:gsub("'cli'", "'foreign'"), "x")
+      assert.is_nil(value)
+      assert.equal(0, vault:count "/v1/foreign/x")
+    end)
+
+    it("reads no variable for what serves, however its options come", function()
+      local server = start(LOAD, { main = "env OF_VAULT;", env = { OF_VAULT = TOKEN } })
+      local options = ("{ port = %d, mount = 'mine', token = '{vault://env/of-vault}' }"):format(vault.port)
+      assert.is_nil((get(server, options, "served")))
+      assert.equal(0, vault:count "/v1/mine/served")
     end)
 
     it("takes options from the environment while Kong reads kong.conf and hands none over", function()

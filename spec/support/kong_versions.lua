@@ -27,26 +27,22 @@ local V35 = with(V34, "warmup")
 -- `remembers`: entities' references are resolved by functions that nobody can replace, and once.
 local FACTS = {
   ["2.8.5"] = { pdk = OLD, vaults = "vaults_beta", event = "flip_config", remembers = true, drops = true, keeps = true },
-  ["3.0.2"] = { pdk = V30, event = "reconfigure", drops = true, keeps = true, safe = true },
-  ["3.3.1"] = { pdk = V33, event = "reconfigure", keeps = true, safe = true },
-  ["3.4.2"] = { pdk = V34, event = "reconfigure", keeps = true, safe = true, description = true, dictionary = true },
+  ["3.0.2"] = { pdk = V30, event = "reconfigure", drops = true, keeps = true },
+  ["3.3.1"] = { pdk = V33, event = "reconfigure", keeps = true },
+  ["3.4.2"] = { pdk = V34, event = "reconfigure", keeps = true, description = true, dictionary = true },
   ["3.5.0"] = {
     pdk = V35,
     event = "reconfigure",
     keeps = true,
-    safe = true,
     description = true,
     dictionary = true,
-    json = true,
     configure = true,
   },
   ["3.9.1"] = {
     pdk = V35,
     event = "reconfigure",
-    safe = true,
     description = true,
     dictionary = true,
-    json = true,
     configure = true,
   },
 }
@@ -92,7 +88,7 @@ local function is_known(field, known)
 end
 
 local function schema_code(facts)
-  local known = { description = facts.description, json_schema = facts.json, ["type json"] = facts.json }
+  local known = { description = facts.description }
   for _, name in ipairs(ATTRIBUTES) do
     known[name] = true
   end

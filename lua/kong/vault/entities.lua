@@ -3,6 +3,7 @@
 local capabilities = require "kong.vault.gateway.capabilities"
 local native = require "kong.vault.native"
 local phase = require "kong.vault.phase"
+local rows = require "kong.vault.gateway.rows"
 
 local ngx = ngx
 
@@ -113,22 +114,7 @@ local started, taken = 0, 0
 -- Whether the database could not be read the last time: said once.
 local away = false
 
--- Asked for nulls, Kong leaves references as they are; otherwise it would look each entity's credentials up, by its own
--- rules and for good.
-local AS_WRITTEN = { workspace = ngx.null, nulls = true }
-
-local function read(dao)
-  local entities = {}
-  for entity, err in dao:each(nil, AS_WRITTEN) do
-    if not entity then
-      error(err, 0)
-    end
-    entities[#entities + 1] = entity
-  end
-  return entities
-end
-
--- The hash of the declarative configuration that was there when entities were read last.
+-- The hash of the declarative configuration that was there when entities were read last, or could not be read.
 local read_hash
 
 -- Coroutines that read: what Kong looks up meanwhile must not have them read again.
@@ -146,8 +132,11 @@ function _M.refresh()
   local turn = started
   reading[me] = true
   local hash = capabilities.configuration_hash()
-  local done, entities = pcall(read, dao)
+  local done, entities = pcall(rows.all, dao)
   reading[me] = nil
+  if turn > taken then
+    read_hash = hash
+  end
   if not done then
     if not away then
       ngx.log(
@@ -161,7 +150,7 @@ function _M.refresh()
   end
   away = false
   if turn > taken then
-    taken, read_hash = turn, hash
+    taken = turn
     _M.take(entities)
   end
 end

@@ -63,21 +63,35 @@ function _M.by_reference()
   return found
 end
 
---- Takes entries out of the dictionary. Returns a function that puts those back that are not there again, for the time that
---- they had left; `over`: all of them.
+-- What Kong keeps for a look-up that failed.
+local FAILED = "\0"
+
+-- Where an entry is kept that somebody has taken out: several workers do so at the same time, and one of them that finds
+-- nothing and fails would leave a failure in its place. In seconds, how long; longer than a hand-over takes.
+local BEFORE, KEPT = OURS .. "before:", 600
+
+--- Takes entries out of the dictionary. Returns a function that puts those back in whose place there is nothing, or a
+--- failure, for the time that they had left.
 function _M.take(keys)
-  local dict, taken = dictionary(), {}
+  local dict = dictionary()
   for _, key in ipairs(keys) do
     local value, left = dict:get(key), dict:ttl(key)
-    if value ~= nil then
-      taken[#taken + 1] = { key, value, left or 0 }
-      dict:delete(key)
+    if value ~= nil and value ~= FAILED then
+      -- Its flags are the seconds that the entry had left; none: it has no end.
+      local seconds = left and left > 0 and math.ceil(left) or 0
+      dict:set(BEFORE .. key, value, seconds > 0 and math.min(seconds, KEPT) or KEPT, seconds)
     end
+    dict:delete(key)
   end
-  return function(over)
-    for _, entry in ipairs(taken) do
-      local put = over and dict.set or dict.add
-      put(dict, unpack(entry))
+  return function()
+    for _, key in ipairs(keys) do
+      local value = dict:get(key)
+      if value == nil or value == FAILED then
+        local before, flags = dict:get(BEFORE .. key)
+        if before ~= nil then
+          dict:set(key, before, flags or 0)
+        end
+      end
     end
   end
 end

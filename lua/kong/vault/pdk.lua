@@ -161,22 +161,29 @@ local elsewhere = {
   lacks = certificates.note,
 }
 
+-- Kong's own functions. A plugin may have kept one of ours from before they were given back: then there is nothing to add.
+local function own_functions()
+  return originals or {}
+end
+
 -- Kong reads its declarative configuration in init, and then has all references in it resolved: the vaults among it are
 -- not in its database yet.
 local function warmup(input)
   if type(input) == "table" and type(input.vaults) == "table" and ngx.get_phase() == "init" then
     entities.take(input.vaults)
   end
+  local own = own_functions()
   local foreign, ours = split(walk.references(input))
-  if originals.warmup then
-    originals.warmup(foreign)
+  if own.warmup then
+    own.warmup(foreign)
   end
   return vault.warmup(ours)
 end
 
 local function try(callback, options)
-  if originals.try and #split(walk.refs(options)) > 0 then
-    return originals.try(callback, options)
+  local own = own_functions()
+  if own.try and #split(walk.refs(options)) > 0 then
+    return own.try(callback, options)
   end
   return vault.try(callback, options)
 end
@@ -184,14 +191,14 @@ end
 -- Kong calls this whenever a declarative configuration was replaced, entities and all. Values have their time; those of
 -- vaults that changed are forgotten.
 local function flush()
-  local own = originals
+  local own = own_functions()
   entities.replaced()
   return own.flush and own.flush()
 end
 
 -- Kong's own goes on rotating the values of others' vaults.
 local function init_worker()
-  local own = originals
+  local own = own_functions()
   entities.follow(own.flush ~= nil)
   if own.init_worker then
     own.init_worker()
@@ -266,7 +273,8 @@ local function forget_entities(kong)
   end
 end
 
---- Gives Kong's own functions back. Phases: those that may wait, and init_worker.
+--- Gives Kong's own functions back. Not by two at a time. Raises where Kong's entities can't be read; ours serve on then.
+-- Phases: those that may wait, and init_worker.
 function _M.uninstall(kong)
   local own = originals
   if not own then
@@ -274,15 +282,17 @@ function _M.uninstall(kong)
   end
   -- Reading vault entities has Kong look their credentials up: as its own function does, which shows any variable.
   kong.vault.get = own.get
-  forget_entities(kong)
-  hand_over.run(kong, own, function(reference)
-    return not is_foreign(reference)
+  local done, err = pcall(function()
+    forget_entities(kong)
+    hand_over.run(kong, own, function(reference)
+      return not is_foreign(reference)
+    end)
   end)
-  -- Meanwhile another call may have done it.
-  if originals ~= own then
-    return
-  end
   local pdk = kong.vault
+  if not done then
+    pdk.get = vault.get
+    error(err, 0)
+  end
   for name in pairs(pdk) do
     pdk[name] = nil
   end

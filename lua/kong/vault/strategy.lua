@@ -197,11 +197,15 @@ local function settle()
   end
 end
 
--- Whether Kong is up: before that, while it reads kong.conf, and in its command line only the operator's own references are
--- looked up.
-local function is_up()
+-- Whether Kong has read kong.conf: until then only the operator's own references are looked up.
+local function has_configuration()
   local kong = rawget(_G, "kong")
-  return not rawget(ngx, "IS_CLI") and type(kong) == "table" and kong.configuration ~= nil and kong.db ~= nil
+  return type(kong) == "table" and kong.configuration ~= nil and kong.db ~= nil
+end
+
+-- Whether Kong serves: its command line looks up what the operator asks it for.
+local function is_up()
+  return has_configuration() and not rawget(ngx, "IS_CLI")
 end
 
 local function reference_of(backend, options, resource, version)
@@ -218,8 +222,7 @@ end
 -- While Kong reads kong.conf it hands over the options that its schema names, and the first Kongs none at all: the rest is
 -- taken from the environment.
 local function complete(backend, config)
-  local kong = rawget(_G, "kong")
-  if type(kong) == "table" and kong.db then
+  if has_configuration() then
     return config
   end
   local completed = {}
@@ -254,7 +257,7 @@ local function options_of(backend, config)
   local options = {}
   for name, value in pairs(complete(backend, config)) do
     local text = settings.as_text(value)
-    if text and is_reference(text) and not is_up() then
+    if text and is_reference(text) and not has_configuration() then
       local resolved, err = operators_value(text)
       if not resolved then
         return nil, err

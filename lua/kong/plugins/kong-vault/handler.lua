@@ -23,16 +23,43 @@ local KongVault = {
   PRIORITY = 1,
 }
 
-local function configure(configs)
-  for _, config in ipairs(configs or {}) do
-    if config.pdk == "off" then
-      return pdk.uninstall(kong)
-    end
-  end
-  -- Nobody told us of a declarative configuration that was replaced meanwhile.
-  if install() then
+-- Whose functions are wanted, and whether somebody is seeing to it.
+local wanted, is_switching = "on", false
+
+local function switch()
+  if wanted == "off" then
+    pdk.uninstall(kong)
+  elseif install() then
     pdk.start()
+    -- Nobody told us of a declarative configuration that was replaced meanwhile.
     require("kong.vault.entities").refresh()
+  end
+end
+
+-- Goes on until what is wanted is so: it may change while Kong's functions are handed over to, which takes a while.
+local function switch_all(premature)
+  if premature or is_switching then
+    return
+  end
+  is_switching = true
+  repeat
+    local mode = wanted
+    local done, err = pcall(switch)
+    if not done then
+      ngx.log(ngx.ERR, "kong.vault: pdk = ", mode, " has no effect until the next change of plugins: ", err)
+    end
+  until wanted == mode
+  is_switching = false
+end
+
+local function configure(configs)
+  wanted = "on"
+  for _, config in ipairs(configs or {}) do
+    wanted = config.pdk == "off" and "off" or wanted
+  end
+  -- Kong waits for this, with its configuration half replaced; the look-ups of a hand-over take their time.
+  if ngx.get_phase() == "init_worker" or not ngx.timer.at(0, switch_all) then
+    switch_all()
   end
 end
 

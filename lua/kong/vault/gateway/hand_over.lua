@@ -1,6 +1,7 @@
 -- What Kong's own functions need before they serve again: Kong's `update` only reads what has been looked up.
 
 local kongs_keys = require "kong.vault.kongs_keys"
+local rows = require "kong.vault.gateway.rows"
 local walk = require "kong.vault.walk"
 
 local ngx = ngx
@@ -10,18 +11,16 @@ local _M = {}
 -- Entities that hold references.
 local HOLDERS = { "plugins", "certificates", "keys" }
 
--- All references of Kong's entities.
+-- All references of Kong's entities. Raises where those can't be read.
 local function references_of(kong)
-  local refs = {}
+  local found = {}
   for _, name in ipairs(HOLDERS) do
     local dao = kong.db and kong.db[name]
     if dao then
-      for entity in dao:each(nil, { workspace = ngx.null }) do
-        refs[#refs + 1] = walk.refs(entity or {})
-      end
+      found[#found + 1] = rows.all(dao)
     end
   end
-  return walk.references(refs)
+  return walk.references(found)
 end
 
 -- Kong's `get` keeps in the worker what it has fetched itself, but not what it finds in the dictionary when that is past its
@@ -29,8 +28,13 @@ end
 -- out then, in a buffer that another request may take over half way. So each worker has Kong fetch.
 local function fetch(own, reference, keys)
   local put_back = kongs_keys.take(keys or {})
+  local done, value, err = pcall(own.get, reference)
   -- Where the worker had it all the same, others may need the entry.
-  put_back(own.get(reference) == nil)
+  put_back()
+  if not done then
+    value, err = nil, value
+  end
+  return value ~= nil, err
 end
 
 --- Has Kong's own functions look up what Kong's entities refer to. `own`: Kong's functions; `is_ours`: whether a reference is
@@ -42,8 +46,16 @@ function _M.run(kong, own, is_ours)
     own.flush()
   end
   local keys = ngx.get_phase() == "init_worker" and {} or kongs_keys.by_reference()
+  local failed, reason = 0, nil
   for _, reference in ipairs(references) do
-    fetch(own, reference, is_ours(reference) and keys[reference])
+    local found, err = fetch(own, reference, is_ours(reference) and keys[reference])
+    if not found then
+      failed, reason = failed + 1, reason or err
+    end
+  end
+  if failed > 0 and ngx.get_phase() ~= "init_worker" then
+    local text = "kong.vault: Kong's own functions serve what they had before, or nothing, for "
+    ngx.log(ngx.WARN, text, failed, " of ", #references, " references, the first: ", tostring(reason))
   end
 end
 

@@ -4,6 +4,7 @@
 local capabilities = require "kong.vault.gateway.capabilities"
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
+local rows = require "kong.vault.gateway.rows"
 local timer = require "kong.vault.timer"
 local walk = require "kong.vault.walk"
 
@@ -13,7 +14,8 @@ local ngx = ngx
 -- and while none does.
 local SOON, LATE, LATER = 1, 60, 300
 
-local AS_WRITTEN = { workspace = ngx.null, nulls = true }
+-- How many certificates are looked at before requests have a turn.
+local AT_ONCE = 50
 
 local _M = {}
 
@@ -21,13 +23,13 @@ local _M = {}
 -- it made of one, once that is known; and which one was asked last to find that out.
 local watched, read_at, keeps, asked = {}, nil, nil, 0
 
+-- Seconds to the next comparison: longer and longer while no certificate can be had.
+local pause = SOON
+
 -- Reads which certificates hold references to vaults of ours.
 local function read(kong)
   local list = {}
-  for row, err in kong.db.certificates:each(nil, AS_WRITTEN) do
-    if not row then
-      error(err, 0)
-    end
+  for _, row in ipairs(rows.all(kong.db.certificates)) do
     local fields = {}
     for name, value in pairs(row) do
       if walk.is_reference(value) and not native.vm:names_no_vault(value) then
@@ -73,61 +75,105 @@ local function kept(kong, certificate)
   end
 end
 
--- Puts the fields' values into a row. Returns whether it had others; false where one can't be had.
-local function renew(row, fields)
-  local values, is_other = {}, false
+-- What the fields of a certificate have now, or nil where one can't be had.
+local function values_of(fields)
+  local values = {}
   for name, reference in pairs(fields) do
     values[name] = native.vm:cached(reference)
     if values[name] == nil then
-      return false
+      return nil
     end
-    is_other = is_other or row[name] ~= values[name]
   end
-  for name, value in pairs(values) do
-    row[name] = value
-  end
-  return is_other
+  return values
 end
 
-local function put_right(kong, certificate)
-  local key, row = kept(kong, certificate)
-  if not key or not renew(row, certificate.fields) then
-    return
-  end
-  local cache = kong.core_cache
-  cache:invalidate_local(key)
-  -- With the row in place no handshake has to wait for the database, and Kong's own look-up, which may have a memory of
-  -- its own, is not asked.
-  if cache.safe_set and cache:safe_set(key, row) then
-    local _, _, found = cache:probe(key)
-    if type(found) ~= "table" or renew(found, certificate.fields) then
-      cache:invalidate_local(key)
+local function differs(row, values)
+  for name, value in pairs(values) do
+    if row[name] ~= value then
+      return true
     end
   end
+  return false
+end
+
+-- Those of the watched certificates that Kong keeps, `{ certificate, key, row }`, and all their references.
+local function all_kept(kong)
+  local list, references = {}, {}
+  for i, certificate in ipairs(watched) do
+    local key, row = kept(kong, certificate)
+    if key then
+      list[#list + 1] = { certificate = certificate, key = key, row = row }
+      for _, reference in pairs(certificate.fields) do
+        references[#references + 1] = reference
+      end
+    end
+    if i % AT_ONCE == 0 then
+      ngx.sleep(0)
+    end
+  end
+  return list, references
+end
+
+local function put_right(kong, entry)
+  local values = values_of(entry.certificate.fields)
+  if not values or not differs(entry.row, values) then
+    return
+  end
+  for name, value in pairs(values) do
+    entry.row[name] = value
+  end
+  local cache = kong.core_cache
+  cache:invalidate_local(entry.key)
+  -- With the row in place no handshake has to wait for the database, and Kong's own look-up, which may have a memory of
+  -- its own, is not asked.
+  if cache:safe_set(entry.key, entry.row) then
+    local _, _, found = cache:probe(entry.key)
+    if type(found) ~= "table" or differs(found, values) then
+      cache:invalidate_local(entry.key)
+    end
+  end
+end
+
+-- Those whose row differs from what this worker has. The row is all workers', and another one may have newer values, so
+-- theirs are fetched anew; a row is replaced by what was fetched after it was seen.
+local function renewed(list)
+  local since, other, references = resolve.clock(), {}, {}
+  for _, entry in ipairs(list) do
+    local values = values_of(entry.certificate.fields)
+    if values and differs(entry.row, values) then
+      other[#other + 1] = entry
+      for _, reference in pairs(entry.certificate.fields) do
+        references[#references + 1] = reference
+      end
+    end
+  end
+  return #other > 0 and resolve.renew(references, since) == 0 and other or {}
 end
 
 local function compare(kong)
   if not read_at or ngx.now() - read_at >= (#watched > 0 and LATE or LATER) then
-    watched = read(kong)
+    -- What is told while they are read may not be among them.
     read_at = ngx.now()
+    local done, found = pcall(read, kong)
+    if not done then
+      read_at = nil
+      error(found, 0)
+    end
+    watched = found
   end
   -- One at a time: each that can't be had costs Kong a query.
   if keeps == nil and #watched > 0 then
     asked = asked % #watched + 1
     keeps = is_kept(watched[asked].id)
+    pause = keeps == nil and math.min(2 * pause, LATE) or SOON
   end
   if not keeps then
     return
   end
-  local references = {}
-  for _, certificate in ipairs(watched) do
-    for _, reference in pairs(kept(kong, certificate) and certificate.fields or {}) do
-      references[#references + 1] = reference
-    end
-  end
+  local list, references = all_kept(kong)
   resolve.all(references)
-  for _, certificate in ipairs(watched) do
-    put_right(kong, certificate)
+  for _, entry in ipairs(renewed(list)) do
+    put_right(kong, entry)
   end
 end
 
@@ -145,7 +191,7 @@ look_later = timer.new(function(premature)
   end
   failed = not done
   if keeps ~= false then
-    look_later(SOON)
+    look_later(pause)
   end
 end)
 
@@ -154,8 +200,12 @@ function _M.follow(kong)
   if not (kong.core_cache and kong.db and kong.db.certificates) then
     return
   end
+  -- Also where nginx has dropped the timer.
   local function forget()
-    read_at = nil
+    read_at, pause = nil, SOON
+    if keeps ~= false then
+      look_later(SOON)
+    end
   end
   kong.worker_events.register(forget, "crud", "certificates")
   for _, event in ipairs(capabilities.REPLACEMENTS) do
