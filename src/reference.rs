@@ -216,6 +216,13 @@ fn is_shown(name: &[u8], value: &[u8]) -> bool {
     })
 }
 
+/// Whether a colon in the place of a vault's name begins something else than a port.
+fn holds_password(rest: &[u8]) -> bool {
+    let name = rest.split(|byte| b"/}".contains(byte)).next().unwrap_or_default();
+    let after = cut(name, b':').1.unwrap_or_default();
+    !name.starts_with(b"[") && !after.iter().all(u8::is_ascii_digit)
+}
+
 /// A reference without what stands before an `@` where a vault's name should be: a user, as in a URL, or a whole URL that
 /// somebody put there. The names of secrets may have an `@`.
 fn without_user(text: &[u8]) -> Vec<u8> {
@@ -227,6 +234,10 @@ fn without_user(text: &[u8]) -> Vec<u8> {
             [before, redact::HIDDEN.as_bytes(), &rest[at..]].concat()
         }
         _ if slashes(rest).is_some() => [before, redact::HIDDEN.as_bytes()].concat(),
+        _ if holds_password(rest) => {
+            let end = rest.iter().position(|byte| b"/}".contains(byte)).unwrap_or(rest.len());
+            [before, redact::HIDDEN.as_bytes(), &rest[end..]].concat()
+        }
         _ => text.to_vec(),
     }
 }

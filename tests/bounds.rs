@@ -6,13 +6,16 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use kong_vault::backend::ALL;
 use kong_vault::cli::check;
-use kong_vault::config::{Config, declarative};
+use kong_vault::config::{Config, declarative, entity};
 use kong_vault::document::Document;
 use kong_vault::environment::Environment;
 use kong_vault::plan::Plan;
+use kong_vault::resolver::Resolver;
 use kong_vault::secret::Secret;
 use support::cost::{self, Counting};
 use support::{admin, heavy};
@@ -80,6 +83,23 @@ fn a_reference_is_understood_in_time_linear_to_its_length() {
             if let Err(error) = Plan::of(text.as_bytes(), &config) {
                 assert!(error.to_string().len() < 4096, "{what}: {error}");
             }
+        });
+    }
+}
+
+#[test]
+fn an_entity_is_taken_in_time_linear_to_its_reference() {
+    let prefixes: (&str, fn(usize) -> String) = ("prefixes", |size| {
+        let prefixes: String = (0..size / 24).map(|at| format!("prefix=a{at:06}&")).collect();
+        format!("{{vault://env/{}?{prefixes}ttl=1}}", "R".repeat(size / 3))
+    });
+    for (what, make) in heavy::REFERENCES.iter().chain([&prefixes]) {
+        cost::is_linear(what, *make, |text| {
+            let config = Config::load(&BTreeMap::new(), &Environment::default()).unwrap();
+            let entity = serde_json::json!({"prefix": "mine", "name": "hcv", "config": {"token": text}});
+            let engine = Arc::new(AtomicU32::new(0));
+            let resolver = Arc::new(Resolver::new(config, Environment::default(), engine));
+            resolver.replace_entities(vec![entity::listed(&entity, ALL, "a test")], "a test");
         });
     }
 }

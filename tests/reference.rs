@@ -1,6 +1,6 @@
 //! The grammar, from outside: the table of what Kong's users know, and properties.
 
-use kong_vault::reference::{Reference, is_reference, parse};
+use kong_vault::reference::{Reference, is_reference, name, parse};
 use proptest::prelude::*;
 
 fn refused(text: &str) -> String {
@@ -123,6 +123,21 @@ const KONG: &[Row] = &[
     ("{ vault://env/a}", Err("not a reference")),
     ("{}", Err("not a reference")),
 ];
+
+#[test]
+fn no_password_in_the_place_of_a_vaults_name_is_shown() {
+    for (reference, shown) in [
+        ("{vault://deploy:hunter2/db/password#x}", "{vault://***/db/password#x}"),
+        ("{vault://deploy:hunter2#x}", "{vault://***}"),
+        ("{vault://deploy:12hunter2/a#x}", "{vault://***/a#x}"),
+        ("{vault://:hunter2/a#x}", "{vault://***/a#x}"),
+        ("{vault://env:80/a#x}", "{vault://env:80/a#x}"),
+    ] {
+        let error = parse(reference.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(shown) && !error.contains("hunter2"), "{error}");
+        assert!(!name(reference.as_bytes()).contains("hunter2"));
+    }
+}
 
 #[test]
 fn a_reference_is_read_as_kong_reads_it() {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use super::check::shown;
 use super::{Outcome, conf_file};
 use crate::blocking;
 use crate::bootstrap;
@@ -58,7 +59,8 @@ pub struct Opened {
 pub fn open(timeout: Option<&str>, conf: Option<&Path>) -> std::result::Result<Opened, Outcome> {
     let Some(limit) = timeout.map(seconds).transpose().map_err(Outcome::Misuse)? else { return open_here(None, conf) };
     let conf = conf.map(Path::to_owned);
-    let opening = pool::files().run(b"configuration", move || open_here(Some(limit), conf.as_deref()));
+    // A key that is no path.
+    let opening = pool::files().run(b"\0configuration", move || open_here(Some(limit), conf.as_deref()));
     let opened = blocking::run(async { tokio::time::timeout(limit, opening).await });
     match opened.map_err(|error| Outcome::NoValue(error.to_string()))? {
         Ok(Ok(opened)) => opened,
@@ -74,7 +76,7 @@ pub fn open(timeout: Option<&str>, conf: Option<&Path>) -> std::result::Result<O
 fn open_here(limit: Option<Duration>, conf: Option<&Path>) -> std::result::Result<Opened, Outcome> {
     let (mut keys, mut written_in, mut surprises) = (BTreeMap::new(), String::new(), Vec::new());
     if let Some(path) = conf {
-        written_in = path.display().to_string();
+        written_in = shown(path);
         let read = conf_file::read(path).map_err(|why| Outcome::Misuse(format!("--conf {written_in}: {why}")))?;
         surprises = read.surprises.iter().map(|surprise| format!("--conf {written_in}: {surprise}")).collect();
         keys = read.keys;

@@ -20,6 +20,10 @@ const PREVIOUS: &str = "_PREVIOUS";
 /// The option of that vault which says what stands before the names of variables.
 const PREFIX: &str = "prefix";
 
+/// The longest part of a variable's name, in bytes, and the most prefixes, that are looked at in a reference.
+const LONGEST: usize = 4096;
+const PREFIXES: usize = 8;
+
 /// Variables whose values are credentials because options refer to them, and those that the operator lets be read.
 #[derive(Default)]
 pub struct Credentials {
@@ -124,13 +128,19 @@ impl Config {
         let parsed = reference::parse(text.as_bytes());
         let parsed = parsed.ok().or_else(|| reference::parse(without_version()?.as_bytes()).ok());
         let Some(parsed) = parsed else { return Vec::new() };
+        // No variable has such a name, and what an entity says is kept as long as the entity is.
+        if parsed.resource.len() > LONGEST {
+            return Vec::new();
+        }
         let Ok(resource) = String::from_utf8(parsed.resource) else { return Vec::new() };
         let name = String::from_utf8_lossy(&parsed.name);
         let of_query = parsed
             .options
             .iter()
             .filter(|(name, _)| name == PREFIX.as_bytes())
-            .filter_map(|(_, value)| String::from_utf8(value.clone().unwrap_or_default()).ok());
+            .filter_map(|(_, value)| String::from_utf8(value.clone().unwrap_or_default()).ok())
+            .filter(|prefix| prefix.len() <= LONGEST)
+            .take(PREFIXES);
         let mut prefixes: BTreeSet<String> = of_query.collect();
         if prefixes.is_empty() {
             prefixes = self.credentials.prefixes.get(&*name).cloned().unwrap_or_default();

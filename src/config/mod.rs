@@ -6,6 +6,7 @@ mod credentials;
 pub mod declarative;
 pub mod entity;
 mod needs;
+mod others;
 mod referred;
 mod source;
 mod vaults;
@@ -29,6 +30,8 @@ pub use declarative::LIMIT as LARGEST_FILE;
 use declarative::Reading;
 use entity::Broken;
 pub use needs::Incomplete;
+use others::LATER;
+pub use others::Others;
 pub use referred::Referred;
 pub use source::Source;
 use vaults::Vaults;
@@ -36,9 +39,6 @@ pub use vaults::{Fate, Listed, Next, Vault};
 use written::Written;
 pub use written::options_of;
 pub use wrong::{accepted, did_you_mean};
-
-/// Backends that Kong documents and that are not here yet: no vault entity may take their names.
-const LATER: [&str; 4] = ["gcp", "azure", "conjur", "fs"];
 
 /// What else Kong's own configuration holds: in one that it shares with us, those keys are nobody's mistake.
 const KONGS_OWN: [&str; 5] = ["vault_gcp_", "vault_azure_", "vault_conjur_", "vault_fs_", "vault_rotation_interval"];
@@ -49,35 +49,6 @@ pub const KONGS_FILE: &str = "declarative_config";
 /// Whether a key is one of those.
 pub fn is_kongs_own(key: &str) -> bool {
     KONGS_OWN.iter().any(|known| key.starts_with(known))
-}
-
-/// Strategies of others that Kong has beside ours: those that it brings, and those that option `vaults` names. Their options
-/// and entities are Kong's business.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Others(Vec<String>);
-
-impl Others {
-    pub fn has(&self, strategy: &str) -> bool {
-        LATER.contains(&strategy) || self.named().any(|name| name == strategy)
-    }
-
-    /// Those that option `vaults` names.
-    pub fn named(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-
-    /// Whether a key of kong.conf is an option of one of those.
-    pub fn have_key(&self, key: &str) -> bool {
-        let rest = key.strip_prefix("vault_").unwrap_or_default();
-        let is_of = |name: &str| rest.strip_prefix(&name.replace('-', "_")).is_some_and(|rest| rest.starts_with('_'));
-        self.named().any(is_of)
-    }
-
-    /// Adds what else is known to be there.
-    pub fn extend(&mut self, others: &Others) {
-        let new: Vec<_> = others.0.iter().filter(|name| !self.0.contains(name)).cloned().collect();
-        self.0.extend(new);
-    }
 }
 
 /// kong-vault's own options and all vaults.
@@ -382,10 +353,10 @@ fn enabled(
             ("bundled", _) => enabled = wrong::names(backends),
             (_, Some(backend)) if enabled.contains(&backend.name) => {}
             (_, Some(backend)) => enabled.push(backend.name),
-            (name, None) if LATER.contains(&name) => others.0.push(name.to_owned()),
+            (name, None) if LATER.contains(&name) => others.add(name),
             (name, None) if is_kongs_too && name != "off" && did_you_mean(name, &known).is_empty() => {
                 unknown.get_or_insert_with(|| wrong(name));
-                others.0.push(name.to_owned());
+                others.add(name);
             }
             (name, None) => return Err(wrong(name)),
         }

@@ -205,6 +205,11 @@ pub const CONFS: &[(&str, Made)] = &[
     ("a long value", |size| format!("vault_hcv_token = {}\n", "x".repeat(size))),
     ("names of vaults", |size| format!("vaults = {}\n", many(size, "env,"))),
     ("names of no vaults", |size| format!("vaults = {}\n", many(size, "a#,"))),
+    ("names of no vaults and their keys", |size| {
+        let names = (0..size / 16).map(|at| format!("a{at:06},")).collect::<String>();
+        let keys = (0..size / 36).map(|at| format!("vault_zz_k{at:06} = 1\n")).collect::<String>();
+        format!("vaults = env,{names}zz\n{keys}")
+    }),
     ("other names of no vaults", |size| {
         format!("vaults = {}\n", (0..size / 8).map(|at| format!("a{at:06},")).collect::<String>())
     }),

@@ -207,13 +207,19 @@ local function init_worker()
 end
 
 -- What stands in kong.conf as a reference Kong looks up before us, but for its database it asks for it again in each worker's
--- start, from what is cached.
+-- start, from what is cached. It does not for vaults' options, whose variables references may not read.
 local function warm_configuration(configuration)
   local refs = configuration and configuration["$refs"]
   if type(refs) ~= "table" or ngx.get_phase() ~= "init" then
     return
   end
-  local _, ours = split(walk.references(refs))
+  local asked_again = {}
+  for option, reference in pairs(refs) do
+    if type(option) == "string" and option:sub(1, #"vault_") ~= "vault_" then
+      asked_again[option] = reference
+    end
+  end
+  local _, ours = split(walk.references(asked_again))
   local ok, err = vault.warmup(ours)
   if not ok then
     ngx.log(ngx.WARN, "kong.vault: of kong.conf's own references ", err)

@@ -82,10 +82,11 @@ pub fn address(uri: &http::Uri) -> String {
     format!("{}:{port}", uri.host().unwrap_or_default())
 }
 
-/// As much of a name as fits into an error, without what could forge a line of a log. With an equals sign it is no name: a
-/// file's next line belongs to it by some mistake, and that may set a key.
+/// As much of a name as fits into an error, without what could forge a line of a log. Where it sets something it is no
+/// name: a file's next line belongs to it by some mistake, and that may set a key.
 pub fn shown(name: &str) -> Cow<'_, str> {
-    if name.contains('=') {
+    let sets_key = |word: &str| word.ends_with(':') || word.starts_with("aws_");
+    if name.contains('=') || name.split_whitespace().any(sets_key) || redact::is_secret(name.as_bytes()) {
         return Cow::Owned(format!("({})", redact::length(name)));
     }
     if name.len() <= 128 && !name.chars().any(char::is_control) {
@@ -100,7 +101,14 @@ mod tests {
 
     #[test]
     fn a_name_that_holds_an_assignment_is_not_shown() {
-        for name in ["base aws_secret_access_key = hunter2", "base aws_secret_access_key=hunter2", "a=hunter2"] {
+        for name in [
+            "base aws_secret_access_key = hunter2",
+            "base aws_secret_access_key=hunter2",
+            "a=hunter2",
+            "base aws_secret_access_key: hunter2",
+            "base key : hunter2",
+            "base aws_secret_access_key hunter2",
+        ] {
             assert_eq!(shown(name), format!("(a value of {} characters)", name.len()));
         }
         for name in ["base", "123456789012_AdministratorAccess", "arn:aws:iam::123456789012:role/a"] {

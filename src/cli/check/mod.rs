@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use super::{Outcome, conf_file, get};
 use crate::config::{LARGEST_FILE, Others};
 use crate::environment::Environment;
+use crate::redact;
 use crate::secret::Secret;
 use declarative::Checked;
 use keys::{DECLARED, Keys};
@@ -41,11 +42,16 @@ struct Declarative {
     checked: Checked,
 }
 
+/// A path of the command line, unless it is something else that was put there by mistake.
+pub(super) fn shown(path: &Path) -> String {
+    redact::quote(path.as_os_str().as_encoded_bytes(), 4096)
+}
+
 pub(super) fn run(files: &[PathBuf], conf: Option<&Path>, resolve: bool, timeout: Option<&str>) -> Outcome {
     if let Some(Err(why)) = timeout.map(get::seconds) {
         return Outcome::Misuse(why);
     }
-    let read = |path: &Path, is_conf| Input::read(path, is_conf).map_err(|why| format!("{}: {why}", path.display()));
+    let read = |path: &Path, is_conf| Input::read(path, is_conf).map_err(|why| format!("{}: {why}", shown(path)));
     let inputs = files.iter().map(|path| read(path, None)).collect::<Result<Vec<_>, _>>();
     let conf = conf.map(|path| read(path, Some(true)).map_err(|why| format!("--conf {why}"))).transpose();
     match (inputs, conf) {

@@ -10,6 +10,7 @@ mod number;
 mod surprise;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
@@ -45,7 +46,7 @@ pub enum Line {
 }
 
 /// `key = value`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Setting {
     /// From 1 on.
     pub number: usize,
@@ -57,6 +58,12 @@ pub struct Setting {
     pub is_cut: bool,
     /// Whether a line that is joined to it sets a key of ours.
     pub swallows: bool,
+}
+
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Setting({}: {})", self.number, self.key)
+    }
 }
 
 /// A kong.conf's keys of ours, and what about them may surprise.

@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 /// What stands here is said of every section.
 const DEFAULTS: &str = "DEFAULT";
 
+/// How many keys sections may have from `[DEFAULT]`, together: each has all of them.
+const INHERITED: usize = 100_000;
+
 /// The key whose value is for the shell.
 const COMMAND: &str = "credential_process";
 
@@ -44,7 +47,7 @@ pub fn parse(text: &str) -> Result<Vec<Section>, Malformed> {
     for (index, line) in lines.enumerate() {
         reader.read(index + 1, line).map_err(|what| Malformed { line: index + 1, what })?;
     }
-    Ok(reader.end())
+    reader.end()
 }
 
 #[derive(Default)]
@@ -104,15 +107,19 @@ impl Reader {
         Ok(())
     }
 
-    fn end(mut self) -> Vec<Section> {
+    fn end(mut self) -> Result<Vec<Section>, Malformed> {
         let defaults = self.sections.iter().position(|section| section.name == DEFAULTS);
-        if let Some(defaults) = defaults.map(|index| self.sections.remove(index).entries) {
+        if let Some(Section { entries: defaults, line, .. }) = defaults.map(|index| self.sections.remove(index)) {
+            if defaults.len().saturating_mul(self.sections.len()) > INHERITED {
+                let what = format!("has more keys for all other sections than can be kept: at most {INHERITED} in all");
+                return Err(Malformed { line, what });
+            }
             for section in &mut self.sections {
                 let own: HashSet<String> = section.entries.iter().map(|entry| entry.key.clone()).collect();
                 section.entries.extend(defaults.iter().filter(|entry| !own.contains(&entry.key)).cloned());
             }
         }
-        self.sections
+        Ok(self.sections)
     }
 }
 
@@ -123,12 +130,15 @@ fn go_on(entry: &mut Entry, text: &str) -> Result<(), String> {
         return Err(format!("is indented below the key of line {}, and has no `=`", entry.line));
     }
     let text = bare(text).trim_end();
-    // With room for both nothing is left behind where the value stood before.
-    let mut longer = Zeroizing::new(String::with_capacity(2 * (entry.value.len() + text.len() + 1)));
-    longer.push_str(&entry.value);
-    longer.push('\n');
-    longer.push_str(text);
-    entry.value = longer;
+    let length = entry.value.len() + text.len() + 1;
+    if entry.value.capacity() < length {
+        // A string that grows by itself leaves what it held behind.
+        let mut roomy = Zeroizing::new(String::with_capacity(2 * length));
+        roomy.push_str(&entry.value);
+        entry.value = roomy;
+    }
+    entry.value.push('\n');
+    entry.value.push_str(text);
     Ok(())
 }
 
@@ -174,4 +184,40 @@ pub fn words(name: &str) -> Option<Vec<String>> {
 /// The keys and values below a key without a value of its own, such as `secrets_manager` in a section of `services`.
 pub fn nested(value: &str) -> impl Iterator<Item = (&str, &str)> {
     value.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim(), value.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    // Eight times the lines take eight times as long, and not sixty-four times. The kernel counts in ticks.
+    #[test]
+    fn a_value_that_goes_on_takes_time_linear_to_its_lines() {
+        for line in [" b\n", " b=c\n"] {
+            let took = |lines: usize| {
+                let text =
+                    format!("[default]\na={}\n{}", if line.contains('=') { "" } else { "1" }, line.repeat(lines));
+                let began = Instant::now();
+                assert_eq!(parse(&text).map(|sections| sections.len()), Ok(1));
+                began.elapsed()
+            };
+            let (few, many) = (took(20_000), took(160_000));
+            assert!(many <= few * 24 + Duration::from_millis(100), "{few:?}, {many:?}");
+        }
+    }
+
+    #[test]
+    fn keys_for_all_sections_are_refused_where_they_would_be_too_many() {
+        let file = |keys: usize, sections: usize| {
+            let keys: String = (0..keys).map(|at| format!("k{at}=\n")).collect();
+            let sections: String = (0..sections).map(|at| format!("[{at}]\n")).collect();
+            parse(&format!("[DEFAULT]\n{keys}{sections}"))
+        };
+        assert!(file(100, 1000).is_ok_and(|sections| sections.len() == 1000 && sections[0].entries.len() == 100));
+        let refused = file(10_000, 10_000).err().unwrap();
+        assert_eq!(refused.line, 1);
+        assert!(refused.what.contains("at most 100000"), "{refused:?}");
+    }
 }

@@ -1,0 +1,46 @@
+//! Strategies of others that Kong has beside ours: their options and entities are Kong's business.
+
+use std::collections::HashSet;
+
+/// Backends that Kong documents and that are not here yet: no vault entity may take their names.
+pub(super) const LATER: [&str; 4] = ["gcp", "azure", "conjur", "fs"];
+
+/// Those that Kong brings, and those that option `vaults` names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Others {
+    /// In their order, each once.
+    named: Vec<String>,
+    has: HashSet<String>,
+    /// As they stand in keys of kong.conf.
+    in_keys: HashSet<String>,
+}
+
+impl Others {
+    pub fn has(&self, strategy: &str) -> bool {
+        LATER.contains(&strategy) || self.has.contains(strategy)
+    }
+
+    /// Those that option `vaults` names.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        self.named.iter().map(String::as_str)
+    }
+
+    /// Whether a key of kong.conf is an option of one of those.
+    pub fn have_key(&self, key: &str) -> bool {
+        let rest = key.strip_prefix("vault_").unwrap_or_default();
+        let ends = rest.match_indices('_').map(|(at, _)| at);
+        !self.in_keys.is_empty() && ends.filter_map(|end| rest.get(..end)).any(|name| self.in_keys.contains(name))
+    }
+
+    pub(super) fn add(&mut self, name: &str) {
+        if self.has.insert(name.to_owned()) {
+            self.named.push(name.to_owned());
+            self.in_keys.insert(name.replace('-', "_"));
+        }
+    }
+
+    /// Adds what else is known to be there.
+    pub fn extend(&mut self, others: &Others) {
+        others.named().for_each(|name| self.add(name));
+    }
+}
