@@ -62,7 +62,7 @@ pub struct Setting {
 
 impl fmt::Debug for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Setting({}: {})", self.number, self.key)
+        f.debug_struct("Setting").field("number", &self.number).finish_non_exhaustive()
     }
 }
 
