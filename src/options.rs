@@ -262,21 +262,20 @@ const ANY_TIME: Type = Type::Seconds { min: 0.0 };
 
 /// The options that every backend has.
 pub const COMMON: &[Opt] = &[
-    Opt::new("ttl", ANY_TIME, "seconds a value is fresh; none or 0: until it is flushed or evicted").overridable(),
-    Opt::new("neg_ttl", ANY_TIME, "seconds a failed look-up is remembered").default("0").overridable(),
+    Opt::new("ttl", ANY_TIME, "seconds that a value is fresh; not set or 0: until it is flushed or evicted")
+        .overridable(),
+    Opt::new("neg_ttl", ANY_TIME, "seconds that a failed look-up is remembered").default("0").overridable(),
     Opt::new(
         "resurrect_ttl",
         ANY_TIME,
-        "seconds after `ttl` in which the old value serves while no new one can be had",
+        "seconds after `ttl` during which the old value stays in use if no new one can be read",
     )
     .default("100000000")
     .overridable(),
-    Opt::new("min_ttl", ANY_TIME, "the shortest time that a lease of the vault's own counts for")
-        .default("0")
+    Opt::new("min_ttl", ANY_TIME, "shortest time that a lease from the vault counts for").default("0").overridable(),
+    Opt::new("max_ttl", ANY_TIME, "longest time that a lease from the vault counts for; not set or 0: no bound")
         .overridable(),
-    Opt::new("max_ttl", ANY_TIME, "the longest time that a lease of the vault's own counts for; none or 0: no bound")
-        .overridable(),
-    Opt::new("base64_decode", Type::Boolean, "decode the value, or the picked field, as base64")
+    Opt::new("base64_decode", Type::Boolean, "decode the value, or the field, as base64")
         .default("false")
         .overridable()
         .aliases(&["decode_base64"]),
@@ -284,40 +283,40 @@ pub const COMMON: &[Opt] = &[
 
 /// kong-vault's own options, by their names in kong.conf.
 pub const OWN: &[Opt] = &[
-    Opt::new("vaults", Type::List, "the backends switched on: `bundled` (all), `off`, or a list of names")
-        .default("bundled"),
-    Opt::new("vault_cache_size", Type::Integer { min: 1, max: 10_000_000 }, "documents cached per worker")
+    Opt::new("vaults", Type::List, "enabled backends: `bundled` (all), `off`, or a list of names").default("bundled"),
+    Opt::new("vault_cache_size", Type::Integer { min: 1, max: 10_000_000 }, "secrets cached per worker")
         .default("1000"),
     Opt::new(
         "vault_fetch_timeout",
         Type::Seconds { min: 0.001 },
-        "seconds for a whole fetch: resolve, connect, TLS, redirects, answer",
+        "fetch timeout in seconds, for look-up of the host, connection, TLS, redirects and answer together",
     )
     .default("5"),
     Opt::new(
         "vault_idle_ttl",
         Type::Seconds { min: 0.001 },
-        "seconds after which a value that nobody asked for is dropped instead of being renewed",
+        "seconds after which a value that nobody asked for is dropped instead of renewed",
     )
     .default("1800"),
     Opt::new(
         "vault_breaker_interval",
         Type::Seconds { min: 0.001 },
-        "seconds between two probes of a vault that failed",
+        "seconds between two probes of a vault whose circuit breaker is open",
     )
     .default("5"),
-    Opt::new("vault_declarative_config", Type::Text, "a YAML or JSON file with `vaults:` entities in Kong's format")
+    Opt::new("vault_declarative_config", Type::Text, "YAML or JSON file with `vaults:` entities in Kong's format")
         .holds(Holds::File),
     Opt::new(
         "vault_data_dir",
         Type::Text,
-        "a folder that nginx's workers own, in which the standalone Admin API keeps its entities",
+        "directory that nginx's workers own, in which the standalone Admin API keeps its entities",
     )
     .holds(Holds::File),
     Opt::new(
         "vault_admin_token",
         Type::Text,
-        "what the standalone Admin API wants to be shown; none: it hears programs on this machine alone, and no browser",
+        "token that requests to the standalone Admin API must carry; not set: only programs on this machine may use \
+         it, and no browser",
     )
     .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces")
     .sensitive()
@@ -325,12 +324,12 @@ pub const OWN: &[Opt] = &[
     Opt::new(
         "vault_allow_env_credentials",
         Type::List,
-        "environment variables that hold credentials of kong-vault's own, and that references may read all the same",
+        "environment variables with credentials of kong-vault's own that references may read all the same",
     ),
     Opt::new(
         "vault_strict_compatibility",
         Type::Boolean,
-        "let references set every option, as in Kong; they could send a vault's token to any host",
+        "let references set every option, as in Kong: they can then send a vault's token to any host",
     )
     .default("false"),
 ];

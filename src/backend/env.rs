@@ -16,7 +16,7 @@ const PREVIOUS: &str = "_PREVIOUS";
 const LONGEST: usize = 256;
 
 const OPTIONS: &[Opt] =
-    &[Opt::new("prefix", Type::Text, "what is put before each name, such as `SECRET_`").default("").overridable()];
+    &[Opt::new("prefix", Type::Text, "prefix of each variable's name, such as `SECRET_`").default("").overridable()];
 
 /// What is usually missed where a variable is not there; the command line is no nginx.
 const ADVICE: &str = if cfg!(feature = "cli") {

@@ -15,59 +15,62 @@ pub const OPTIONS: &[Opt] = &[
     Opt::new(
         "region",
         Type::Text,
-        "the AWS region, such as `us-east-1`; none: `AWS_REGION`, `AWS_DEFAULT_REGION`, then the profile's",
+        "AWS region, such as `us-east-1`; not set: `AWS_REGION`, `AWS_DEFAULT_REGION`, then the profile's",
     )
     .pattern(REGION, "a region's name, such as us-east-1")
     .overridable(),
     Opt::new(
         "endpoint_url",
         Type::Text,
-        "where Secrets Manager is, such as a VPC endpoint; none: `AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL`, \
-         the profile's `services` and `endpoint_url`, then the region's public endpoint",
+        "address of Secrets Manager, such as a VPC endpoint; not set: `AWS_ENDPOINT_URL_SECRETS_MANAGER`, \
+         `AWS_ENDPOINT_URL`, the profile's `services` and `endpoint_url`, then the region's public endpoint",
     )
     .holds(Holds::Url)
     .pattern(URL, URL_MEANS),
     Opt::new(
         "assume_role_arn",
         Type::Text,
-        "the ARN of a role to assume with whatever credentials there are; secrets are read as that role",
+        "ARN of a role to assume with the credentials found; kong-vault reads secrets as that role",
     )
-    .pattern(r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}", "a role's ARN, such as arn:aws:iam::123456789012:role/gateway"),
-    Opt::new("role_session_name", Type::Text, "the name of the session in `assume_role_arn`, for AWS's logs")
+    .pattern(
+        r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}",
+        "a role's ARN, such as arn:aws:iam::123456789012:role/gateway",
+    ),
+    Opt::new("role_session_name", Type::Text, "session name in `assume_role_arn`, which AWS's logs show")
         .default(SESSION)
         .pattern(r"[\w+=,.@-]{2,64}", "2 to 64 letters, digits and _+=,.@-"),
-    Opt::new("external_id", Type::Text, "the external id that the trust policy of `assume_role_arn` asks for")
+    Opt::new("external_id", Type::Text, "external id that the trust policy of `assume_role_arn` asks for")
         .pattern(r"[\w+=,.@:/-]{2,1224}", "2 to 1224 letters, digits and _+=,.@:/-"),
     Opt::new(
         "sts_endpoint_url",
         Type::Text,
-        "where STS is, which gives roles' credentials; none: `AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL`, the profile's \
-         `services` and `endpoint_url`, then the region's public endpoint",
+        "address of STS, which issues roles' credentials; not set: `AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL`, the \
+         profile's `services` and `endpoint_url`, then the region's public endpoint",
     )
     .holds(Holds::Url)
     .pattern(URL, URL_MEANS),
     Opt::new(
         "use_fips",
         Type::Boolean,
-        "ask AWS's FIPS endpoints; none: `AWS_USE_FIPS_ENDPOINT`, then the profile's `use_fips_endpoint`",
+        "use AWS's FIPS endpoints; not set: `AWS_USE_FIPS_ENDPOINT`, then the profile's `use_fips_endpoint`",
     ),
     Opt::new(
         "use_dualstack",
         Type::Boolean,
-        "ask AWS's endpoints that have IPv6 beside IPv4; none: `AWS_USE_DUALSTACK_ENDPOINT`, then the profile's \
+        "use AWS's endpoints that have IPv6 and IPv4; not set: `AWS_USE_DUALSTACK_ENDPOINT`, then the profile's \
          `use_dualstack_endpoint`",
     ),
     Opt::new(
         "metadata_v1",
         Type::Boolean,
-        "let EC2's metadata be asked without a session (IMDSv1) where it gives none; none: only where \
+        "ask EC2's metadata service without a session (IMDSv1) if it offers none; not set: only if \
          `AWS_EC2_METADATA_V1_DISABLED` is `false`",
     ),
-    Opt::new("ssl_verify", Type::Boolean, "check the server's certificate").default("true").aliases(&["tls_verify"]),
+    Opt::new("ssl_verify", Type::Boolean, "verify the server's certificate").default("true").aliases(&["tls_verify"]),
     Opt::new(
         "ca_cert",
         Type::Text,
-        "a CA bundle in place of the system's: a file's path, or PEM text; none: `AWS_CA_BUNDLE`, then the system's",
+        "CA bundle instead of the system's: a file's path, or PEM text; not set: `AWS_CA_BUNDLE`, then the system's",
     )
     .holds(Holds::Pem)
     .guards()

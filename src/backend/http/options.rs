@@ -6,25 +6,27 @@ use crate::options::{Holds, Opt, Type};
 pub const CLIENT_CERT: Opt = Opt::new(
     "client_cert",
     Type::Text,
-    "our certificate, with its chain, for servers that ask for one: a file's path, or PEM text",
+    "client certificate with its chain, for servers that ask for one: a file's path, or PEM text",
 )
 .holds(Holds::Pem)
 .aliases(&["tls_client_cert"]);
 
-pub const CLIENT_KEY: Opt =
-    Opt::new("client_key", Type::Text, "its key: a file's path, or PEM text; none: it stands in `client_cert`")
-        .sensitive()
-        .aliases(&["tls_client_key"]);
+pub const CLIENT_KEY: Opt = Opt::new(
+    "client_key",
+    Type::Text,
+    "key of `client_cert`: a file's path, or PEM text; not set: the key is in `client_cert`",
+)
+.sensitive()
+.aliases(&["tls_client_key"]);
 
-pub const TLS_MIN_VERSION: Opt = Opt::new("tls_min_version", Type::Text, "the oldest version of TLS that is spoken")
-    .default("1.2")
-    .one_of(&["1.2", "1.3"]);
+pub const TLS_MIN_VERSION: Opt =
+    Opt::new("tls_min_version", Type::Text, "oldest accepted version of TLS").default("1.2").one_of(&["1.2", "1.3"]);
 
 pub const PROXY: Opt = Opt::new(
     "proxy",
     Type::Text,
-    "the HTTP proxy to go by, such as `http://user:password@host:3128`; `off`: none; not set: `HTTPS_PROXY` or \
-     `HTTP_PROXY`, by the protocol",
+    "HTTP proxy, such as `http://user:password@host:3128`; `off`: no proxy; not set: `HTTPS_PROXY` or `HTTP_PROXY`, \
+     by the protocol",
 )
 .pattern(r"off|(https?://)?[^\s/?#\\]+/?", "off, or a URL such as http://host:3128 or https://user:password@host")
 .sensitive()
@@ -33,6 +35,6 @@ pub const PROXY: Opt = Opt::new(
 pub const NO_PROXY: Opt = Opt::new(
     "no_proxy",
     Type::List,
-    "who is connected to without a proxy: hosts, with all below them, `host:port`, addresses, networks such as \
+    "hosts to connect to without a proxy: names, with all below them, `host:port`, addresses, networks such as \
      `10.0.0.0/8`, or `*`; not set: `NO_PROXY`",
 );

@@ -42,115 +42,116 @@ const fn mount(name: &'static str, default: &'static str, help: &'static str) ->
 }
 
 pub const OPTIONS: &[Opt] = &[
-    text("auth_method", "how we prove who we are; `oauth2` is another name of `jwt`").default("token").one_of(METHODS),
-    text("auth_namespace", "the namespace that the auth method is in, where it isn't `namespace`; `root` for none")
+    text("auth_method", "how kong-vault logs in; `oauth2` is another name of `jwt`").default("token").one_of(METHODS),
+    text("auth_namespace", "namespace of the auth method, if it is not `namespace`; `root` for none")
         .pattern(PRINTABLE.0, PRINTABLE.1),
-    Opt::new("revoke_on_exit", Type::Boolean, "revoke the token of a login when the worker ends").default("false"),
-    secret("token", "the token for `auth_method = token`; none where an agent adds its own")
+    Opt::new("revoke_on_exit", Type::Boolean, "revoke a login's token when the worker ends").default("false"),
+    secret("token", "token for `auth_method = token`; not set if an agent adds its own")
         .pattern(PRINTABLE.0, PRINTABLE.1),
     Opt::new(
         "token_renew",
         Type::Boolean,
-        "look `token` up, and renew it before it ends, as a periodic token needs it",
+        "look up `token` and renew it before it expires, as a periodic token needs it",
     )
     .default("false"),
-    text("token_file", "a file with the token, as an agent writes it; read again when it changes").holds(Holds::File),
-    text("kube_role", "the role to log in with"),
-    mount("kube_auth_path", "kubernetes", "where the Kubernetes method is mounted"),
-    text("kube_api_token_file", "the service account's token; read for each login")
+    text("token_file", "file with the token, as an agent writes it; read again when it changes").holds(Holds::File),
+    text("kube_role", "role to log in with, for `kubernetes`"),
+    mount("kube_auth_path", "kubernetes", "mount path of the Kubernetes method"),
+    text("kube_api_token_file", "file with the service account's token; read for each login")
         .default("/run/secrets/kubernetes.io/serviceaccount/token")
         .holds(Holds::File),
-    mount("approle_auth_path", "approle", "where the AppRole method is mounted"),
-    secret("approle_role_id", "the role's id"),
-    secret("approle_secret_id", "the secret id, or the token that wraps it; none where the role has `bind_secret_id=false`"),
-    text("approle_secret_id_file", "a file with the secret id, or with the token that wraps it; read for each login")
+    mount("approle_auth_path", "approle", "mount path of the AppRole method"),
+    secret("approle_role_id", "role id, for `approle`"),
+    secret("approle_secret_id", "secret id, or the token that wraps it; not set if the role has `bind_secret_id=false`"),
+    text("approle_secret_id_file", "file with the secret id, or with the token that wraps it; read for each login")
         .holds(Holds::File),
     Opt::new(
         "approle_response_wrapping",
         Type::Boolean,
-        "the secret id is wrapped: what is given is a wrapping token, which can be opened once",
+        "the secret id is a wrapping token, which can be unwrapped once",
     )
     .default("false"),
-    mount("cert_auth_path", "cert", "where the TLS certificate method is mounted"),
-    text("cert_auth_role_name", "the certificate role; none: whichever the certificate fits"),
-    text("cert_auth_cert", "the certificate to log in with: a file's path, or PEM text; none: `client_cert`")
+    mount("cert_auth_path", "cert", "mount path of the TLS certificate method"),
+    text("cert_auth_role_name", "certificate role; not set: any that the certificate matches"),
+    text("cert_auth_cert", "certificate to log in with: a file's path, or PEM text; not set: `client_cert`")
         .holds(Holds::Pem),
-    secret("cert_auth_cert_key", "its key: a file's path, or PEM text; none: it stands in `cert_auth_cert`"),
-    mount("jwt_auth_path", "jwt", "where the JWT method is mounted"),
-    text("jwt_role", "the role to log in with; none: the method's own default").aliases(&["oauth2_role_name"]),
-    secret("jwt", "a JWT to log in with, where no identity provider is asked"),
-    text("jwt_file", "a file with such a JWT; read for each login").holds(Holds::File),
-    text("oauth2_token_endpoint", "where the identity provider gives tokens for client credentials").pattern(
+    secret("cert_auth_cert_key", "key of `cert_auth_cert`: a file's path, or PEM text; not set: the key is in `cert_auth_cert`"),
+    mount("jwt_auth_path", "jwt", "mount path of the JWT method"),
+    text("jwt_role", "role to log in with; not set: the method's default").aliases(&["oauth2_role_name"]),
+    secret("jwt", "JWT to log in with, without an identity provider"),
+    text("jwt_file", "file with a JWT to log in with; read for each login").holds(Holds::File),
+    text("oauth2_token_endpoint", "token endpoint of the identity provider, for client credentials").pattern(
         r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?(\?[^\s#@\\]*)?",
         "a URL such as https://host/oauth2/token, without user and fragment",
     )
     .holds(Holds::Url),
-    text("oauth2_client_id", "our id at the identity provider"),
-    secret("oauth2_client_secret", "our secret at the identity provider"),
+    text("oauth2_client_id", "client id at the identity provider"),
+    secret("oauth2_client_secret", "client secret at the identity provider"),
     text(
         "oauth2_client_auth",
-        "how the identity provider is shown id and secret; none: in the form, and as HTTP Basic where that is refused as \
+        "how to send id and secret to the identity provider; not set: in the form, then as HTTP Basic if it answers \
          `invalid_client`",
     )
     .one_of(CLIENT_AUTH),
-    Opt::new("oauth2_audiences", Type::List, "whom the JWT is for").text_in_kong(),
-    Opt::new("oauth2_scopes", Type::List, "the scopes to ask the identity provider for"),
+    Opt::new("oauth2_audiences", Type::List, "audience of the JWT").text_in_kong(),
+    Opt::new("oauth2_scopes", Type::List, "scopes to ask the identity provider for"),
     text(
         "oauth2_ca_cert",
-        "a CA bundle for the identity provider in place of the system's: a file's path, or PEM text",
+        "CA bundle for the identity provider instead of the system's: a file's path, or PEM text",
     )
     .holds(Holds::Pem)
     .guards(),
-    text("aws_auth_role", "the role to log in with, for `aws_iam` and `aws_ec2`"),
-    mount("aws_login_path", "/v1/auth/aws/login", "where the AWS method logs in"),
+    text("aws_auth_role", "role to log in with, for `aws_iam` and `aws_ec2`"),
+    mount("aws_login_path", "/v1/auth/aws/login", "login path of the AWS method"),
     text(
         "aws_auth_region",
-        "the region whose STS `aws_iam` names: the one that the vault itself asks; none: `AWS_REGION`, \
-         `AWS_DEFAULT_REGION`, then the profile's",
+        "region of the STS that the vault asks, for `aws_iam`; not set: `AWS_REGION`, `AWS_DEFAULT_REGION`, then the \
+         profile's",
     )
     .pattern(REGION, "a region's name, such as us-east-1"),
-    secret("aws_access_key_id", "the access key of `aws_iam`; none: the chain of sources that `aws` vaults have"),
-    secret("aws_secret_access_key", "its secret key"),
-    text("aws_assume_role_arn", "a role to assume with those credentials first").pattern(
+    secret("aws_access_key_id", "access key id for `aws_iam`; not set: the credential chain of `aws` vaults"),
+    secret("aws_secret_access_key", "secret access key for `aws_iam`"),
+    text("aws_assume_role_arn", "ARN of a role to assume before logging in, for `aws_iam`").pattern(
         r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}",
         "a role's ARN, such as arn:aws:iam::123456789012:role/gateway",
     ),
-    text("aws_role_session_name", "the session's name in that role")
+    text("aws_role_session_name", "session name in `aws_assume_role_arn`, which AWS's logs show")
         .default(SESSION)
         .pattern(r"[\w+=,.@-]{2,64}", "2 to 64 letters, digits and +=,.@-_"),
-    text("aws_sts_endpoint_url", "where STS is, for both; none: `AWS_ENDPOINT_URL_STS`, then the region's own")
+    text("aws_sts_endpoint_url", "address of STS, for the login and for `aws_assume_role_arn`; not set: `AWS_ENDPOINT_URL_STS`, then the region's own")
         .pattern(
             r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?",
             "a URL such as https://host, without user, query and fragment",
         )
         .holds(Holds::Url),
-    text("aws_iam_server_id", "what the vault expects in the header X-Vault-AWS-IAM-Server-ID, where it does")
+    text("aws_iam_server_id", "value of the header X-Vault-AWS-IAM-Server-ID, if the vault asks for it")
         .pattern(PRINTABLE.0, PRINTABLE.1)
         .guards(),
-    secret("aws_auth_nonce", "the nonce of this instance's logins, for `aws_ec2`"),
-    text("gcp_auth_role", "the role to log in with, for `gcp_iam` and `gcp_gce`"),
-    mount("gcp_login_path", "/v1/auth/gcp/login", "where the Google Cloud method logs in"),
+    secret("aws_auth_nonce", "nonce of this instance's logins, for `aws_ec2`"),
+    text("gcp_auth_role", "role to log in with, for `gcp_iam` and `gcp_gce`"),
+    mount("gcp_login_path", "/v1/auth/gcp/login", "login path of the Google Cloud method"),
     text(
         "gcp_service_account",
-        "who signs, for `gcp_iam`: a service account's address, or the path of its key's JSON; none: the account of the key \
-         in `GCP_SERVICE_ACCOUNT` (JSON) or `GOOGLE_APPLICATION_CREDENTIALS` (a file), then the machine's own",
+        "service account that signs, for `gcp_iam`: its address, or the path of its key's JSON; not set: the account \
+         of the key in `GCP_SERVICE_ACCOUNT` (JSON) or `GOOGLE_APPLICATION_CREDENTIALS` (a file), then the machine's \
+         own",
     )
     .pattern(r"[^\s{}]+", "a service account's address or a file's path")
     .holds(Holds::File),
-    Opt::new("gcp_jwt_exp", Type::Integer { min: 1, max: 900 }, "seconds that the JWT of `gcp_iam` is good for")
+    Opt::new("gcp_jwt_exp", Type::Integer { min: 1, max: 900 }, "lifetime of the JWT of `gcp_iam`, in seconds")
         .default("900"),
-    text("azure_auth_role", "the role to log in with"),
-    mount("azure_login_path", "/v1/auth/azure/login", "where the Azure method logs in"),
-    text("azure_resource", "the resource that the managed identity's token is for; as in the method's configuration")
+    text("azure_auth_role", "role to log in with, for `azure`"),
+    mount("azure_login_path", "/v1/auth/azure/login", "login path of the Azure method"),
+    text("azure_resource", "resource of the managed identity's token, as in the method's configuration")
         .default("https://management.azure.com/")
         .holds(Holds::Url),
-    text("azure_client_id", "which managed identity, where the machine has several"),
-    mount("userpass_auth_path", "userpass", "where the userpass method is mounted"),
-    text("userpass_username", "the user's name"),
-    secret("userpass_password", "the user's password"),
-    mount("ldap_auth_path", "ldap", "where the LDAP method is mounted"),
-    text("ldap_username", "the user's name"),
-    secret("ldap_password", "the user's password"),
+    text("azure_client_id", "client id of the managed identity, if the machine has several"),
+    mount("userpass_auth_path", "userpass", "mount path of the userpass method"),
+    text("userpass_username", "user name, for `userpass`"),
+    secret("userpass_password", "password, for `userpass`"),
+    mount("ldap_auth_path", "ldap", "mount path of the LDAP method"),
+    text("ldap_username", "user name, for `ldap`"),
+    secret("ldap_password", "password, for `ldap`"),
 ];
 
 const fn is(method: &'static str, all: &'static [&'static str], any: &'static [&'static str]) -> Needs {

@@ -32,30 +32,30 @@ const fn joined<const LENGTH: usize>(first: &[Opt], second: &[Opt]) -> [Opt; LEN
 }
 
 const OWN: &[Opt] = &[
-    Opt::new("protocol", Type::Text, "how the vault is spoken to").default("http").one_of(&["http", "https"]),
+    Opt::new("protocol", Type::Text, "protocol of the vault").default("http").one_of(&["http", "https"]),
     Opt::new(
         "host",
         Type::Text,
-        "the vault's host name or IP address, or `unix:///path` for the socket of a Vault Agent or Proxy",
+        "host name or IP address of the vault, or `unix:///path` for the socket of a Vault Agent or Proxy",
     )
     .default("127.0.0.1")
     .pattern(PLACE, "a host name or an IP address, without protocol, port and path, or unix:///path"),
-    Opt::new("port", Type::Integer { min: 1, max: 65535 }, "the vault's port").default("8200"),
-    Opt::new("mount", Type::Text, "where the key/value engine is mounted; may hold slashes")
+    Opt::new("port", Type::Integer { min: 1, max: 65535 }, "port of the vault").default("8200"),
+    Opt::new("mount", Type::Text, "mount path of the key/value engine; may have slashes")
         .default("secret")
         .pattern(r"[^\x00-\x1f\x7f]+", "a path such as secret or team/kv"),
-    Opt::new("kv", Type::Text, "the version of the key/value engine").default("v1").one_of(&["v1", "v2"]),
-    Opt::new("namespace", Type::Text, "the namespace that the mount is in")
+    Opt::new("kv", Type::Text, "version of the key/value engine").default("v1").one_of(&["v1", "v2"]),
+    Opt::new("namespace", Type::Text, "namespace of the mount")
         .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces"),
-    Opt::new("ssl_verify", Type::Boolean, "check the vault's certificate").default("true").aliases(&["tls_verify"]),
-    Opt::new("tls_skip_verify", Type::Boolean, "the same the other way round, as Vault's own clients call it")
+    Opt::new("ssl_verify", Type::Boolean, "verify the vault's certificate").default("true").aliases(&["tls_verify"]),
+    Opt::new("tls_skip_verify", Type::Boolean, "the opposite of `ssl_verify`, as Vault's own clients call it")
         .default("false")
         .aliases(&["skip_verify"]),
-    Opt::new("ca_cert", Type::Text, "a CA bundle in place of the system's: a file's path, or PEM text")
+    Opt::new("ca_cert", Type::Text, "CA bundle instead of the system's: a file's path, or PEM text")
         .holds(Holds::Pem)
         .guards()
         .aliases(&["cacert", "ssl_ca_cert", "tls_ca_cert"]),
-    Opt::new("tls_server_name", Type::Text, "the name that the vault's certificate carries, where it isn't `host`")
+    Opt::new("tls_server_name", Type::Text, "name in the vault's certificate, if it is not `host`")
         .pattern(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a host name, without a port")
         .aliases(&["ssl_server_name"]),
     CLIENT_CERT,
@@ -66,7 +66,8 @@ const OWN: &[Opt] = &[
     Opt::new(
         "redirect_hosts",
         Type::List,
-        "further hosts of the cluster, `host` or `host:port`, that a standby may redirect to; `host` itself always counts",
+        "further hosts of the cluster, `host` or `host:port`, that a standby may redirect to; `host` itself is \
+         always allowed",
     ),
 ];
 
