@@ -9,7 +9,7 @@ exclude_files = { "target", "build", ".venv", ".work" }
 files["lua"] = { std = "ngx_lua+luajit" }
 -- In Kong.
 files["lua/kong/plugins"] = { std = "ngx_lua+luajit", globals = { "kong" } }
-files["lua/kong/vault/entities.lua"] = { std = "ngx_lua+luajit", globals = { "kong" } }
+files["lua/kong/vault/gateway/entities.lua"] = { std = "ngx_lua+luajit", globals = { "kong" } }
 -- Fakes an `ngx` in plain LuaJIT, too.
 files["benches/lua"] = { std = "ngx_lua+luajit", globals = { "ngx" } }
 

@@ -1,5 +1,5 @@
 //! The hand-over between engine and worker in all orders in which the two may come to it: `src/wake/queue.rs` itself, with
-//! loom's threads and locks, between models of the engine (which lands flights) and of `courier.lua` (which reads the
+//! loom's threads and locks, between models of the engine (which lands flights) and of `listener.lua` (which reads the
 //! doorbell). A wake-up that is lost leaves a thread that waits for ever, which loom reports as a deadlock. The same for
 //! `src/rotation/alarm.rs`, by which whoever keeps a value knows whether the rotation will look after it in time.
 //!
@@ -107,7 +107,7 @@ impl Model {
         }
     }
 
-    /// As `serve` in courier.lua, until `is_done`; false where the line was ended.
+    /// As `serve` in listener.lua, until `is_done`; false where the line was ended.
     fn serve(&self, wire: &Wire, is_done: impl Fn(&[bool; 2]) -> bool) -> bool {
         let mut ring = wire.read();
         if ring {

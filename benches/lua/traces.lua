@@ -3,7 +3,7 @@
 --
 -- Plain luajit keeps no copies, as nothing there would tell when they are over: they are put into the front table here.
 
-local front = require "kong.vault.front"
+local l1 = require "kong.vault.l1"
 local traces = require "bench.traces"
 local vault = require "kong.vault"
 
@@ -11,8 +11,8 @@ local references = {}
 for i = 1, 200 do
   references[i] = ("{vault://env/bench-%d}"):format(i)
   local value = assert(vault.get(references[i]))
-  front.begin()
-  front.values[references[i]] = value
+  l1.sync()
+  l1.values[references[i]] = value
 end
 
 require(arg[1] and "jit.dump" or "jit.v").on(arg[1] and "tbi")

@@ -3,17 +3,17 @@
 -- On failure, functions return `nil` and a message; an argument of a wrong type raises. See docs/functions.md for phases, and
 -- docs/options.md for options.
 
-local front = require "kong.vault.front"
+local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
-local settings = require "kong.vault.settings"
+local option_text = require "kong.vault.option_text"
 local try = require "kong.vault.try"
 local update = require "kong.vault.update"
-local walk = require "kong.vault.walk"
+local refs = require "kong.vault.refs"
 
 local error, type = error, type
-local is_reference, resolve_one, update_all = walk.is_reference, resolve.one, update.all
-local moved, values, updated = front.moved, front.values, front.updated
+local is_reference, resolve_one, update_all = refs.is_reference, resolve.one, update.all
+local moved, values, updated = l1.moved, l1.values, l1.updated
 
 -- Hits in the front table.
 local hits = 0
@@ -74,7 +74,7 @@ end
 -- @treturn nil|string how many have no value, and why the first has none
 function _M.warmup(input)
   expect(input, "table", "warmup")
-  local references = walk.references(input)
+  local references = refs.find(input)
   local failed, reason = resolve.all(references)
   if failed == 0 then
     return true
@@ -137,7 +137,7 @@ function _M.configure(conf)
     if type(key) ~= "string" then
       return nil, ("configure takes option names as keys, not a %s"):format(type(key))
     end
-    texts[key] = settings.as_text(value)
+    texts[key] = option_text.as_text(value)
     if texts[key] == nil then
       local err = ("configure key %s takes a string, number, boolean or list, not a %s"):format(key, type(value))
       if conf.vault_admin_token ~= nil then
@@ -157,7 +157,7 @@ function _M.stats()
   if not stats then
     return nil, err
   end
-  stats.front_entries = front.size()
+  stats.front_entries = l1.size()
   return stats
 end
 

@@ -233,7 +233,7 @@ describe("vault entities that change,", function()
     for what, tell in pairs({
       ["an event of this worker"] = [[ kong.post("crud.vaults") ]],
       ["an event of another worker"] = [[ kong.post("kong-vault.entities") ]],
-      ["a look at the database"] = [[ require("kong.vault.entities").refresh() ]],
+      ["a look at the database"] = [[ require("kong.vault.gateway.entities").refresh() ]],
       ["a whole configuration"] = [[ kong.vault.flush() ]],
     }) do
       it("serve on after " .. what, function()

@@ -28,7 +28,7 @@ local HELPERS = [[
 -- In Kong the way of a miss leads through a function that is written in C, at which a trace ends.
 local AS_IN_KONG = [[
   local function none() end
-  require("kong.vault.resolve").set_elsewhere({ get = none, cached = none, lacks = none })
+  require("kong.vault.resolve").set_fallback({ get = none, cached = none, lacks = none })
 ]]
 
 -- What a worker may have done first: the calls that make LuaJIT choose where traces start.
@@ -136,7 +136,7 @@ describe("a hit", function()
     local server = start(AS_IN_KONG)
     server:eval(PASTS["misses from many places"])
     local ends = server:eval [[
-      return require("spec.support.traces").of(require("kong.vault.front").moved)
+      return require("spec.support.traces").of(require("kong.vault.l1").moved)
     ]]
     assert.equal("return", ends)
   end)

@@ -197,7 +197,7 @@ describe("in Kong,", function()
         function vaults.each(...)
           reads = reads + 1
           assert(reads < 10)
-          require("kong.vault.entities").refresh()
+          require("kong.vault.gateway.entities").refresh()
           return each(...)
         end
         kong.post("kong-vault.entities")

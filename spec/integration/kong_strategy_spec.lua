@@ -146,7 +146,7 @@ describe("in Kong,", function()
     local fields = server:eval [[
       local native, found = require "kong.vault.native", {}
       for _, backend in ipairs(native.backends) do
-        local schema = require("kong.vault.strategy").schema(backend)
+        local schema = require("kong.vault.gateway.strategy").schema(backend)
         local fields = schema.fields[1].config.fields
         assert(schema.name == backend and #fields == #native.options(backend))
         for _, field in ipairs(fields) do

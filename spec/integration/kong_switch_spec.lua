@@ -98,7 +98,7 @@ describe("in Kong, switching the plugin", function()
           return "new"
         elseif reference == lost then
           -- Another worker that does the same at the same time: it finds nothing to take.
-          others_put_back = require("kong.vault.kongs_keys").take({ hash .. lost })
+          others_put_back = require("kong.vault.gateway.shdict_keys").take({ hash .. lost })
           -- What Kong leaves where it finds nothing.
           dict:set(hash .. lost, "\0", 120)
         end
@@ -217,14 +217,14 @@ describe("in Kong, switching the plugin", function()
       server:eval [[
       local gate = require("ngx.semaphore").new()
       local entered = require("ngx.semaphore").new()
-      local look_again = require("kong.vault.entities").look_again
-      require("kong.vault.entities").look_again = function()
+      local look_again = require("kong.vault.gateway.entities").look_again
+      require("kong.vault.gateway.entities").look_again = function()
         entered:post()
         assert(gate:wait(30))
         return look_again()
       end
       entities[2].prefix = "renamed"
-      require("kong.vault.entities").refresh()
+      require("kong.vault.gateway.entities").refresh()
       local kept = { get = kong.vault.get, try = kong.vault.try, warmup = kong.vault.warmup, flush = kong.vault.flush }
       kong.configuration.loaded_vaults.custom = nil
       local asking = ngx.thread.spawn(kong.vault.get, "{vault://custom/x}")

@@ -58,7 +58,7 @@ describe("life", function()
     wait.eventually("there is a courier", function()
       asked = asked + 1
       server:value(("{vault://hcv/more-%d/value}"):format(asked))
-      return server:eval [[ return require("kong.vault.courier").runs(60) == 60 ]]
+      return server:eval [[ return require("kong.vault.listener").runs(60) == 60 ]]
     end)
   end)
 

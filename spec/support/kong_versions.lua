@@ -2,7 +2,7 @@
 -- `kong.vault` has, what its entities and events are called, how it caches certificates. Seen in Kong's public source and
 -- in real Kongs. Runs inside nginx.
 
-local is_reference = require("kong.vault.walk").is_reference
+local is_reference = require("kong.vault.refs").is_reference
 
 local _M = {}
 

@@ -25,21 +25,21 @@ describe("tables of any depth", function()
   end)
 
   it("are searched for references, as values and as keys", function()
-    local walk = require "kong.vault.walk"
-    assert.same({ REFERENCE }, walk.references(deep({ REFERENCE })))
-    assert.same({ REFERENCE }, walk.references(deep({ { [{ [REFERENCE] = true }] = 1 } }, 1)))
-    assert.same({ REFERENCE }, walk.refs(deep({ ["$refs"] = deep({ REFERENCE }) })))
+    local refs = require "kong.vault.refs"
+    assert.same({ REFERENCE }, refs.find(deep({ REFERENCE })))
+    assert.same({ REFERENCE }, refs.find(deep({ { [{ [REFERENCE] = true }] = 1 } }, 1)))
+    assert.same({ REFERENCE }, refs.declared(deep({ ["$refs"] = deep({ REFERENCE }) })))
     vault.warmup(deep({ REFERENCE }))
   end)
 
   it("may stand in themselves", function()
-    local walk = require "kong.vault.walk"
+    local refs = require "kong.vault.refs"
     local config = { ["$refs"] = { key = REFERENCE } }
     config.self, config[config], config.others = config, config, { config, { config } }
     config["$refs"].self = config["$refs"]
     assert.equal(VALUE, vault.update(config).key)
-    assert.same({ REFERENCE }, walk.references(config))
-    assert.same({ REFERENCE }, walk.refs(config))
+    assert.same({ REFERENCE }, refs.find(config))
+    assert.same({ REFERENCE }, refs.declared(config))
   end)
 
   it("cost each value once", function()
@@ -48,6 +48,6 @@ describe("tables of any depth", function()
       list[at] = { key = 0 / 0, [at] = REFERENCE, no = false }
     end
     list[#list + 1] = list
-    assert.same({ REFERENCE }, require("kong.vault.walk").references({ list, list, { list } }))
+    assert.same({ REFERENCE }, require("kong.vault.refs").find({ list, list, { list } }))
   end)
 end)

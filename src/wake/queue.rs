@@ -1,6 +1,6 @@
 //! Events that wait for the worker, and whom they have to ring.
 //!
-//! Several lines may wait at once (see `courier.lua`): whichever is read first takes all events, those too that others
+//! Several lines may wait at once (see `listener.lua`): whichever is read first takes all events, those too that others
 //! wait for, and each of those has to be rung to see what became of them. `tests/handover.rs` runs this file with loom's
 //! lock in place of std's and tries all orders in which engine and worker may come to it.
 

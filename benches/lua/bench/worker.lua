@@ -36,7 +36,7 @@ jit.off(visit)
 -- written in C, at which LuaJIT ends a trace.
 local function begin(arguments)
   local function none() end
-  resolve.set_elsewhere({ get = none, cached = none, lacks = none })
+  resolve.set_fallback({ get = none, cached = none, lacks = none })
   visit(vault.get, arguments.references)
   return {}
 end

@@ -2,8 +2,8 @@
 -- wait for their turn. So their number has no bound, each fetch has its whole deadline, and requests find room beside them.
 
 local native = require "kong.vault.native"
-local node_cache = require "kong.vault.node_cache"
-local parking = require "kong.vault.parking"
+local shared_cache = require "kong.vault.shared_cache"
+local waiters = require "kong.vault.waiters"
 local wait = require "kong.vault.wait"
 
 local ngx = ngx
@@ -47,7 +47,7 @@ end
 local function has_room(vault, looks)
   if (sizes[vault] or 0) >= WINDOW and looks then
     for ticket in pairs(busy[vault]) do
-      if native.landed(ticket) then
+      if native.is_complete(ticket) then
         release(vault, ticket)
       end
     end
@@ -81,7 +81,7 @@ local function begin(work, queue)
     local reference = queue[queue.next]
     queue.next = queue.next + 1
     local status, ticket, name = job.take(reference)
-    if status == BOARDED and node_cache.send(ticket, name) or status == PENDING and native.landed(ticket) then
+    if status == BOARDED and shared_cache.start(ticket, name) or status == PENDING and native.is_complete(ticket) then
       job.land(reference, ticket)
     elseif status == BOARDED or status == PENDING then
       local flight = work.flights[ticket]
@@ -96,7 +96,7 @@ local function begin(work, queue)
         queue.under_way = queue.under_way + 1
         hold(queue.vault, ticket)
         if work.group then
-          parking.join(work.group, ticket)
+          waiters.join(work.group, ticket)
         end
       end
     elseif status ~= NOTHING then
@@ -138,10 +138,10 @@ local function proceed(work)
   if not work.group then
     repeat
       native.vm:wait(flight.ticket)
-      node_cache.publish(flight.ticket)
+      shared_cache.publish(flight.ticket)
       finish(work, flight.ticket)
       flight = oldest(work)
-    until not flight or not native.landed(flight.ticket)
+    until not flight or not native.is_complete(flight.ticket)
     return
   end
   local ok, err = wait.any(work.group, math.max(0, flight.deadline - ngx.now()))
@@ -178,7 +178,7 @@ end
 function _M.run(references, job)
   local queues = queued(references)
   local work = { job = job, flights = {}, order = {}, first = 1, last = 0, under_way = 0 }
-  work.group = job.parks and parking.group() or nil
+  work.group = job.parks and waiters.group() or nil
   local err
   repeat
     local waiting

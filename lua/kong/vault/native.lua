@@ -120,12 +120,12 @@ _M.options = module.options
 _M.needs = module.needs
 _M.refusal = module.refusal
 
--- For front.lua: the live counter, and the last answer.
+-- For l1.lua: the live counter, and the last answer.
 _M.generation = library.kong_vault_generation(handle)
 -- The counter that tells of vault entities which another process changed, by an address that `configure` sets, and its
 -- value when this process read them.
-_M.beacon = library.kong_vault_beacon(handle)
-_M.seen = library.kong_vault_seen(handle)
+_M.epoch = library.kong_vault_beacon(handle)
+_M.seen_epoch = library.kong_vault_seen(handle)
 _M.answer = answer[0]
 
 local VALUE, FLEETING, PENDING, FAILED, BOARDED = _M.VALUE, _M.FLEETING, _M.PENDING, _M.FAILED, _M.BOARDED
@@ -167,18 +167,18 @@ function _M.renew(reference, since, queues)
 end
 
 -- Whether a boarded flight has landed with what the node's cache has (may be nil), or by its vault's breaker.
-function _M.adopt(ticket, sealed)
+function _M.take_shared(ticket, sealed)
   return library.kong_vault_adopt(handle, ticket, sealed, sealed and #sealed or 0)
 end
 
 -- Lets a boarded flight depart: to another worker by its claim `peer`, or to the vault (nil). With `owned`, its parcel is to
 -- be taken. Returns false where the other's fetch began too early to serve.
-function _M.depart(ticket, peer, owned)
+function _M.start(ticket, peer, owned)
   return library.kong_vault_depart(handle, ticket, peer, peer and #peer or 0, owned, answer) ~= _M.TOO_EARLY
 end
 
 -- What the flight `ticket` brought for `reference`; PENDING where it is still under way. The ticket is used up.
-function _M.claim(ticket, reference)
+function _M.take(ticket, reference)
   return outcome(library.kong_vault_claim(handle, ticket, reference, #reference, answer))
 end
 
@@ -189,13 +189,13 @@ function _M.lease()
 end
 
 -- Whether a flight or a job is not to be waited for any more.
-function _M.landed(ticket)
+function _M.is_complete(ticket)
   return library.kong_vault_landed(handle, ticket)
 end
 
 -- The sealed outcome of a flight that departed as `owned`, and for how many seconds it may be kept (0: for ever); or nil, as
 -- where `known`, what lies in its place (may be nil), is newer.
-function _M.parcel(ticket, known)
+function _M.sealed_outcome(ticket, known)
   if library.kong_vault_parcel(handle, ticket, known, known and #known or 0, answer) == VALUE then
     return text(), answer[0].seconds
   end

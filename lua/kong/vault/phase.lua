@@ -17,25 +17,25 @@ local YIELDS = {
 
 local _M = {
   -- The coroutine is parked.
-  PARK = "park",
+  YIELD = "yield",
   -- The worker is blocked: it serves nobody yet.
   BLOCK = "block",
   -- The process is blocked, and no thread may live in it: it will fork, or it is plain LuaJIT's.
-  ALONE = "alone",
+  INLINE = "inline",
   -- It has to return at once.
   NEVER = "never",
 }
 
 -- How a call made now may wait.
-function _M.manner()
+function _M.wait_mode()
   if not (ngx and ngx.get_phase) then
-    return _M.ALONE
+    return _M.INLINE
   end
   local phase = ngx.get_phase()
   if YIELDS[phase] then
-    return _M.PARK
+    return _M.YIELD
   elseif phase == "init" then
-    return _M.ALONE
+    return _M.INLINE
   elseif phase == "init_worker" then
     return _M.BLOCK
   end

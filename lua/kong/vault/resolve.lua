@@ -1,14 +1,14 @@
 -- The way of a reference that the front table has no copy of, by what the phase allows: wait parked, wait blocking, or
 -- not wait at all.
 
-local front = require "kong.vault.front"
+local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
 local phase = require "kong.vault.phase"
 
 local VALUE, PENDING, FAILED, BOARDED = native.VALUE, native.PENDING, native.FAILED, native.BOARDED
-local beacon, seen = native.beacon, native.seen
+local epoch, seen_epoch = native.epoch, native.seen_epoch
 local ngx = ngx
-local PARK, BLOCK, ALONE, NEVER = phase.PARK, phase.BLOCK, phase.ALONE, phase.NEVER
+local YIELD, BLOCK, INLINE, NEVER = phase.YIELD, phase.BLOCK, phase.INLINE, phase.NEVER
 
 -- Seconds that a wait may outlast the fetch's own deadline, which is the one that names the reason: a flight may have to
 -- be fetched a second time, where the worker that had it dies.
@@ -17,14 +17,14 @@ local GRACE = 1
 local _M = {}
 
 -- Who else may know the vaults that we don't, by whether it may wait: set in Kong, whose own strategies others bring.
-local elsewhere
+local fallback
 
-function _M.set_elsewhere(functions)
-  elsewhere = functions
+function _M.set_fallback(functions)
+  fallback = functions
 end
 
 -- Loaded where they are first needed: plain LuaJIT has no event loop.
-local bulk, courier, node_cache, wait, NO_YIELD
+local bulk, listener, shared_cache, wait, NO_YIELD
 local timeout, renewal_timeout
 local process
 
@@ -33,8 +33,8 @@ local function enter(pid)
   process = pid
   native.vm:enter()
   bulk = require "kong.vault.bulk"
-  courier = require "kong.vault.courier"
-  node_cache = require "kong.vault.node_cache"
+  listener = require "kong.vault.listener"
+  shared_cache = require "kong.vault.shared_cache"
   local waiting = require "kong.vault.wait"
   wait, NO_YIELD = waiting.wait, waiting.NO_YIELD
   timeout = (native.vm:fetch_timeout() or 0) + GRACE
@@ -47,7 +47,7 @@ local function start()
   if pid ~= process then
     enter(pid)
   end
-  courier.start()
+  listener.start()
 end
 
 -- Seconds for which values that are there wait for changed entities to be read: far longer than a disk that is well takes.
@@ -70,7 +70,7 @@ local function are_known(references)
 end
 
 local function wait_for_entities(ticket, references)
-  local is_slow = slow and not native.landed(slow)
+  local is_slow = slow and not native.is_complete(slow)
   local hangs = is_slow and ngx.now() - slow_since > HANGS
   if not hangs and wait(ticket, MOMENT) then
     return
@@ -87,20 +87,20 @@ end
 -- or the reading takes longer than a moment and all references have values, the old ones serve meanwhile. What can't be
 -- read is told in the log.
 local function catch_up(how, references)
-  if beacon[0][0] ~= seen[0] then
-    local ticket = native.vm:catch_up(how == ALONE or how == BLOCK)
-    if ticket and how == PARK then
+  if epoch[0][0] ~= seen_epoch[0] then
+    local ticket = native.vm:catch_up(how == INLINE or how == BLOCK)
+    if ticket and how == YIELD then
       wait_for_entities(ticket, references)
     end
   end
-  if how ~= ALONE then
-    front.saw()
+  if how ~= INLINE then
+    l1.note_epoch()
   end
 end
 
 -- Whether this phase may, and does, hold up the whole process.
 function _M.blocks()
-  return phase.manner() == ALONE
+  return phase.wait_mode() == INLINE
 end
 
 local function settle(reference, status, value)
@@ -108,7 +108,7 @@ local function settle(reference, status, value)
     return nil, value
   end
   if status == VALUE then
-    front.put(reference, value)
+    l1.put(reference, value)
   end
   return value
 end
@@ -126,10 +126,10 @@ end
 
 -- Takes what a flight brought; where it is still under way, `err` says why nobody waits any longer.
 local function claimed(reference, ticket, how, err)
-  local status, value = native.claim(ticket, reference)
+  local status, value = native.take(ticket, reference)
   if status ~= PENDING then
     return settle(reference, status, value)
-  elseif how ~= PARK and how ~= BLOCK then
+  elseif how ~= YIELD and how ~= BLOCK then
     return nil, native.vm:would_block(reference)
   end
   return nil, out_of_time(err)
@@ -139,12 +139,12 @@ end
 local function land(reference, ticket, how, landed, seconds)
   local err
   if not landed then
-    if how == PARK then
+    if how == YIELD then
       local _
       _, err = wait(ticket, seconds or timeout)
     elseif how == BLOCK then
       native.vm:wait(ticket)
-      node_cache.publish(ticket)
+      shared_cache.publish(ticket)
     end
   end
   return claimed(reference, ticket, how, err)
@@ -169,7 +169,7 @@ local function meanwhile(reference)
     return status, value
   elseif status == BOARDED then
     -- The reference means another secret by now, or the fetch has ended just now: nobody else sees to this one.
-    node_cache.send(value, name)
+    shared_cache.start(value, name)
   end
   return PENDING
 end
@@ -178,19 +178,19 @@ end
 local function at_once(reference)
   local ticket = late[reference]
   if ticket then
-    if not native.landed(ticket) then
+    if not native.is_complete(ticket) then
       return meanwhile(reference)
     end
     late[reference], lates = nil, lates - 1
-    local status, value = native.claim(ticket, reference)
+    local status, value = native.take(ticket, reference)
     -- It may have been fetched since.
     if status == FAILED and not native.vm:cached(reference) then
       return status, value
     end
   end
   local status, value, name = native.lookup(reference, true)
-  if status == BOARDED and node_cache.send(value, name) or status == PENDING and native.landed(value) then
-    return native.claim(value, reference)
+  if status == BOARDED and shared_cache.start(value, name) or status == PENDING and native.is_complete(value) then
+    return native.take(value, reference)
   elseif status == BOARDED or status == PENDING then
     leave(reference, value)
     return meanwhile(reference)
@@ -201,10 +201,10 @@ end
 -- The value of one reference from what is cached, and whether it may be kept; or nil, err. What is not cached is fetched
 -- in the background.
 function _M.cached(reference)
-  if elsewhere and native.vm:names_no_vault(reference) then
-    return elsewhere.cached(reference)
+  if fallback and native.vm:names_no_vault(reference) then
+    return fallback.cached(reference)
   end
-  if phase.manner() == ALONE then
+  if phase.wait_mode() == INLINE then
     return native.vm:cached(reference)
   end
   start()
@@ -229,7 +229,7 @@ end
 local function finish(reference, how, seconds, status, value, name)
   local landed, serves
   if status == BOARDED then
-    landed, serves = node_cache.send(value, name)
+    landed, serves = shared_cache.start(value, name)
     if serves then
       local known, found = meanwhile(reference)
       if known ~= PENDING then
@@ -244,11 +244,11 @@ local function finish(reference, how, seconds, status, value, name)
 end
 
 local function one(reference)
-  if elsewhere and native.vm:names_no_vault(reference) then
-    return elsewhere.get(reference)
+  if fallback and native.vm:names_no_vault(reference) then
+    return fallback.get(reference)
   end
-  local how = phase.manner()
-  if how == ALONE then
+  local how = phase.wait_mode()
+  if how == INLINE then
     catch_up(how)
     local answer = native.vm:fetch_blocking({ reference })[1]
     return one_or_two(answer.value, answer.err)
@@ -265,8 +265,8 @@ end
 -- The value of one reference: `value`, or `nil, err`.
 function _M.one(reference)
   local value, err = one(reference)
-  if value == nil and elsewhere then
-    elsewhere.lacks(reference)
+  if value == nil and fallback then
+    fallback.lacks(reference)
   end
   return one_or_two(value, err)
 end
@@ -274,8 +274,8 @@ end
 -- The value of one reference, newer than now where that can be waited for, and for how many seconds its vault said that it
 -- is good, where it did; or nil, err.
 function _M.fresh(reference)
-  local how = phase.manner()
-  if how == ALONE or how == NEVER then
+  local how = phase.wait_mode()
+  if how == INLINE or how == NEVER then
     return _M.one(reference)
   end
   start()
@@ -293,12 +293,12 @@ local function all(references, take, renews)
       failed, reason = failed + 1, reason or err
     end
   end
-  local how = phase.manner()
-  if how ~= ALONE then
+  local how = phase.wait_mode()
+  if how ~= INLINE then
     start()
   end
   catch_up(how, references)
-  if how == ALONE then
+  if how == INLINE then
     for _, answer in ipairs(native.vm:fetch_blocking(references)) do
       note(answer.value, answer.err)
     end
@@ -316,16 +316,16 @@ local function all(references, take, renews)
       note(nil, out_of_time(err))
     end,
     seconds = renews and renewal_timeout or timeout,
-    parks = how == PARK,
+    parks = how == YIELD,
   }
-  if how == PARK or how == BLOCK then
+  if how == YIELD or how == BLOCK then
     bulk.run(references, job)
     return failed, reason
   end
   for _, reference in ipairs(references) do
     local status, value, name = take(reference)
     if status == BOARDED then
-      node_cache.send(value, name)
+      shared_cache.start(value, name)
     end
     if status == BOARDED or status == PENDING then
       job.land(reference, value)
@@ -362,7 +362,7 @@ end
 
 -- Starts what runs in the background.
 function _M.start()
-  if phase.manner() ~= ALONE then
+  if phase.wait_mode() ~= INLINE then
     start()
     return native.vm:start()
   end

@@ -2,7 +2,7 @@
 
 local resolve = require "kong.vault.resolve"
 local update = require("kong.vault.update").all
-local walk = require "kong.vault.walk"
+local refs = require "kong.vault.refs"
 
 local ngx = ngx
 
@@ -114,7 +114,7 @@ end
 -- Updates a table and calls back with it. If that fails, has its references renewed, unless somebody else had already,
 -- and calls back a second and last time.
 function _M.try(callback, options)
-  local references = walk.refs(options)
+  local references = refs.declared(options)
   if #references == 0 then
     return callback(options)
   end

@@ -1,12 +1,12 @@
 -- Keeps the tables of plugins up to date: each table says in its `$refs` which of its fields are references.
 
-local front = require "kong.vault.front"
+local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
-local walk = require "kong.vault.walk"
+local refs = require "kong.vault.refs"
 
 local ngx = ngx
-local is_reference = walk.is_reference
+local is_reference = refs.is_reference
 
 -- Seconds for which a table that could not be brought up to date is left alone, unless what it lacks arrives.
 local PAUSE = 1
@@ -44,9 +44,9 @@ local function set(target, field, reference, state)
 end
 
 local function update_one(config, state)
-  local refs = config["$refs"]
-  if type(refs) == "table" then
-    for field, reference in next, refs do
+  local by_field = config["$refs"]
+  if type(by_field) == "table" then
+    for field, reference in next, by_field do
       if is_reference(reference) then
         set(config, field, reference, state)
       elseif type(reference) == "table" then
@@ -64,7 +64,7 @@ local function update_one(config, state)
 end
 
 local function update(config, state)
-  walk.tables(config, function(found, enter)
+  refs.each_table(config, function(found, enter)
     update_one(found, state)
     for name, value in next, found do
       if name ~= "$refs" then
@@ -86,7 +86,7 @@ end
 
 -- Looks every reference of a table up; the way of those that are not known to be up to date.
 function _M.all(config)
-  local mark = front.begin()
+  local mark = l1.sync()
   local wait = retry_at[config]
   if wait and wait.mark == mark and now() < wait.at and not has_arrived(wait.lacking) then
     return config
@@ -95,7 +95,7 @@ function _M.all(config)
   update(config, state)
   if state.complete then
     retry_at[config] = nil
-    front.mark(config, mark)
+    l1.mark_updated(config, mark)
   else
     retry_at[config] = { mark = mark, at = now() + PAUSE, lacking = state.lacking }
   end

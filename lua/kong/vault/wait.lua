@@ -1,7 +1,7 @@
 -- Parks a coroutine until its flight, or one of several, has landed.
 
-local courier = require "kong.vault.courier"
-local parking = require "kong.vault.parking"
+local listener = require "kong.vault.listener"
+local waiters = require "kong.vault.waiters"
 
 local ngx = ngx
 local pcall = pcall
@@ -24,11 +24,11 @@ local function park(record, is_done, seconds)
     end
     -- Where a C function lies between here and the event loop (`string.gsub`, `require`), yielding raises.
     local called, ok, err
-    local patience = courier.runs(left)
+    local patience = listener.runs(left)
     if patience then
-      called, ok = pcall(parking.wait, record, patience)
+      called, ok = pcall(waiters.wait, record, patience)
     else
-      called, ok, err = pcall(courier.serve, is_done, left)
+      called, ok, err = pcall(listener.serve, is_done, left)
       -- Closed: the worker was told to quit, which ends the connections of all but those that come after.
       if called and not ok and err ~= "closed" then
         return nil, err
@@ -43,7 +43,7 @@ end
 
 -- Waits at most `seconds`. Returns true, or nil and why the wait ended early.
 function _M.wait(ticket, seconds)
-  local record = parking.record(ticket)
+  local record = waiters.record(ticket)
   return park(record, function()
     return record.landed
   end, seconds)

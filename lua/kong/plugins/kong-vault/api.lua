@@ -13,7 +13,7 @@ local schema = dao.schema
 local path = name == "vaults" and "/vaults-beta" or "/vaults"
 
 local function vault()
-  local loaded, err = require("kong.vault.strategy").library()
+  local loaded, err = require("kong.vault.gateway.strategy").library()
   if not loaded then
     return kong.response.exit(503, { message = err })
   end

@@ -3,8 +3,8 @@
 
 local kong = kong
 
-local loaded = require("kong.vault.strategy").library() ~= nil
-local pdk = loaded and require "kong.vault.pdk"
+local loaded = require("kong.vault.gateway.strategy").library() ~= nil
+local pdk = loaded and require "kong.vault.gateway.pdk"
 local instances = loaded and require "kong.vault.gateway.instances"
 
 -- Where all vaults are off, Kong stays as it is. Returns whether our functions were put in just now.
@@ -32,7 +32,7 @@ local function switch()
   elseif install() then
     pdk.start()
     -- Nobody told us of a declarative configuration that was replaced meanwhile.
-    require("kong.vault.entities").refresh()
+    require("kong.vault.gateway.entities").refresh()
   end
 end
 
@@ -71,7 +71,7 @@ function KongVault.init_worker()
   -- Later Kongs have called kong.vault.init_worker already.
   pdk.start()
   -- By now Kong has its declarative configuration in its database.
-  require("kong.vault.entities").refresh()
+  require("kong.vault.gateway.entities").refresh()
   if kong.configuration.role ~= "control_plane" then
     instances.follow(kong, configure)
     require("kong.vault.gateway.kept_certificates").follow(kong)

@@ -1,8 +1,8 @@
 -- What Kong's own functions need before they serve again: Kong's `update` only reads what has been looked up.
 
-local kongs_keys = require "kong.vault.kongs_keys"
+local shdict_keys = require "kong.vault.gateway.shdict_keys"
 local rows = require "kong.vault.gateway.rows"
-local walk = require "kong.vault.walk"
+local refs = require "kong.vault.refs"
 
 local ngx = ngx
 
@@ -20,14 +20,14 @@ local function references_of(kong)
       found[#found + 1] = rows.all(dao)
     end
   end
-  return walk.references(found)
+  return refs.find(found)
 end
 
 -- Kong's `get` keeps in the worker what it has fetched itself, but not what it finds in the dictionary when that is past its
 -- time, as it is after a while in which we renewed values and Kong didn't. For each request it would work the entry's key
 -- out then, in a buffer that another request may take over half way. So each worker has Kong fetch.
 local function fetch(own, reference, keys)
-  local put_back = kongs_keys.take(keys or {})
+  local put_back = shdict_keys.take(keys or {})
   local done, value, err = pcall(own.get, reference)
   -- Where the worker had it all the same, others may need the entry.
   put_back()
@@ -45,7 +45,7 @@ function _M.run(kong, own, is_ours)
   if own.flush then
     own.flush()
   end
-  local keys = ngx.get_phase() == "init_worker" and {} or kongs_keys.by_reference()
+  local keys = ngx.get_phase() == "init_worker" and {} or shdict_keys.by_reference()
   local failed, reason = 0, nil
   for _, reference in ipairs(references) do
     local found, err = fetch(own, reference, is_ours(reference) and keys[reference])

@@ -6,7 +6,7 @@ local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
 local rows = require "kong.vault.gateway.rows"
 local timer = require "kong.vault.timer"
-local walk = require "kong.vault.walk"
+local refs = require "kong.vault.refs"
 
 local ngx = ngx
 
@@ -32,7 +32,7 @@ local function read(kong)
   for _, row in ipairs(rows.all(kong.db.certificates)) do
     local fields = {}
     for name, value in pairs(row) do
-      if walk.is_reference(value) and not native.vm:names_no_vault(value) then
+      if refs.is_reference(value) and not native.vm:names_no_vault(value) then
         fields[name] = value
       end
     end
@@ -57,7 +57,7 @@ end
 -- Whether a row is the database's own: it holds the references themselves.
 local function is_as_written(row, fields)
   for name in pairs(fields) do
-    if walk.is_reference(row[name]) then
+    if refs.is_reference(row[name]) then
       return true
     end
   end

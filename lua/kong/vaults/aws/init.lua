@@ -1,1 +1,1 @@
-return require("kong.vault.strategy").new "aws"
+return require("kong.vault.gateway.strategy").new "aws"

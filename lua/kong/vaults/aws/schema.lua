@@ -1,1 +1,1 @@
-return require("kong.vault.strategy").schema "aws"
+return require("kong.vault.gateway.strategy").schema "aws"

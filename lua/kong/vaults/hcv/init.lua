@@ -1,1 +1,1 @@
-return require("kong.vault.strategy").new "hcv"
+return require("kong.vault.gateway.strategy").new "hcv"

@@ -1,1 +1,1 @@
-return require("kong.vault.strategy").schema "hcv"
+return require("kong.vault.gateway.strategy").schema "hcv"

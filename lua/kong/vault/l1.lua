@@ -18,7 +18,7 @@ local copied = 0
 
 -- The counter of changes by other processes, and where it stood when this one read the entities; it has its final place
 -- once a look-up has settled the configuration.
-local beacon, seen = native.beacon[0], native.seen[0]
+local epoch, seen = native.epoch[0], native.seen_epoch[0]
 local is_settled = false
 
 -- Weak: a configuration that its owner forgets must not live on here.
@@ -38,15 +38,15 @@ local _M = {
 -- Whether another process has changed vault entities has to be looked at before the generation: who reads them bumps it
 -- first, and says only then that they are read.
 function _M.moved()
-  return (beacon[0] - seen) * 0x100000000 + (generation[0] - copied)
+  return (epoch[0] - seen) * 0x100000000 + (generation[0] - copied)
 end
 
 -- Notes that the entities are those that were read last. Where their folder could be opened late, the counter has another
 -- place than before.
-function _M.saw()
-  local place, now = native.beacon[0], native.seen[0]
-  if now ~= seen or place ~= beacon or not is_settled then
-    is_settled, beacon, seen = true, place, now
+function _M.note_epoch()
+  local place, now = native.epoch[0], native.seen_epoch[0]
+  if now ~= seen or place ~= epoch or not is_settled then
+    is_settled, epoch, seen = true, place, now
   end
 end
 
@@ -74,7 +74,7 @@ function _M.put(reference, value)
 end
 
 -- Brings the table up to the counter, and returns it as the mark for `mark`.
-function _M.begin()
+function _M.sync()
   if copied ~= generation[0] then
     renew(generation[0])
   end
@@ -82,14 +82,14 @@ function _M.begin()
 end
 
 -- Notes that a table is up to date, if nothing has changed since `begin` gave that mark.
-function _M.mark(config, since)
+function _M.mark_updated(config, since)
   if generation[0] == since and copied == since then
     updated[config] = true
   end
 end
 
 -- Trusts no table any more.
-function _M.unmark()
+function _M.forget_updated()
   clear(updated)
 end
 

@@ -2,16 +2,16 @@
 -- environment.
 
 local capabilities = require "kong.vault.gateway.capabilities"
-local certificates = require "kong.vault.certificates"
-local entities = require "kong.vault.entities"
-local front = require "kong.vault.front"
+local certificates = require "kong.vault.gateway.certificates"
+local entities = require "kong.vault.gateway.entities"
+local l1 = require "kong.vault.l1"
 local hand_over = require "kong.vault.gateway.hand_over"
-local kongs_keys = require "kong.vault.kongs_keys"
+local shdict_keys = require "kong.vault.gateway.shdict_keys"
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
-local settings = require "kong.vault.settings"
+local option_text = require "kong.vault.option_text"
 local vault = require "kong.vault"
-local walk = require "kong.vault.walk"
+local refs = require "kong.vault.refs"
 
 local ngx = ngx
 
@@ -56,7 +56,7 @@ local function options_of(configuration)
   local found = {}
   for key in pairs(capabilities.configuration(configuration) or known_keys()) do
     if type(key) == "string" and key:sub(1, 6) == "vault_" and not is_others(key) then
-      found[key] = settings.as_text(configuration[key])
+      found[key] = option_text.as_text(configuration[key])
     end
   end
   found.vaults = #enabled > 0 and table.concat(enabled, ",") or "off"
@@ -65,11 +65,11 @@ end
 
 -- The references in the places of which Kong has put values, with the options that they stand at.
 local function references_of(configuration)
-  local refs = configuration["$refs"]
+  local by_option = configuration["$refs"]
   local found = {}
-  for key, references in pairs(type(refs) == "table" and refs or {}) do
+  for key, references in pairs(type(by_option) == "table" and by_option or {}) do
     if type(key) == "string" and key:sub(1, 6) == "vault_" then
-      for _, reference in ipairs(walk.references({ references })) do
+      for _, reference in ipairs(refs.find({ references })) do
         found[#found + 1] = { key = key, reference = reference }
       end
     end
@@ -85,7 +85,7 @@ function _M.settle()
     return
   end
   settled = true
-  kongs_keys.guard()
+  shdict_keys.guard()
   local kong = rawget(_G, "kong")
   local configuration = type(kong) == "table" and kong.configuration
   local conf, references = {}, {}
@@ -94,7 +94,7 @@ function _M.settle()
   end
   local ok, err = native.vm:configure_by_kong(conf, references)
   if not ok then
-    ngx.log(ngx.ERR, "kong.vault: ", settings.bare(err))
+    ngx.log(ngx.ERR, "kong.vault: ", option_text.bare(err))
   end
 end
 
@@ -132,7 +132,7 @@ local function cached_by_kong(own, reference)
 end
 
 -- What we know no vault for is of another's strategy, or new. Kong's functions may be given back while a call waits.
-local elsewhere = {
+local fallback = {
   get = function(reference)
     local own = originals
     if not is_foreign(reference) then
@@ -173,7 +173,7 @@ local function warmup(input)
     entities.take(input.vaults)
   end
   local own = own_functions()
-  local foreign, ours = split(walk.references(input))
+  local foreign, ours = split(refs.find(input))
   if own.warmup then
     own.warmup(foreign)
   end
@@ -182,7 +182,7 @@ end
 
 local function try(callback, options)
   local own = own_functions()
-  if own.try and #split(walk.refs(options)) > 0 then
+  if own.try and #split(refs.declared(options)) > 0 then
     return own.try(callback, options)
   end
   return vault.try(callback, options)
@@ -209,17 +209,17 @@ end
 -- What stands in kong.conf as a reference Kong looks up before us, but for its database it asks for it again in each worker's
 -- start, from what is cached. It does not for vaults' options, whose variables references may not read.
 local function warm_configuration(configuration)
-  local refs = configuration and configuration["$refs"]
-  if type(refs) ~= "table" or ngx.get_phase() ~= "init" then
+  local by_option = configuration and configuration["$refs"]
+  if type(by_option) ~= "table" or ngx.get_phase() ~= "init" then
     return
   end
   local asked_again = {}
-  for option, reference in pairs(refs) do
+  for option, reference in pairs(by_option) do
     if type(option) == "string" and option:sub(1, #"vault_") ~= "vault_" then
       asked_again[option] = reference
     end
   end
-  local _, ours = split(walk.references(asked_again))
+  local _, ours = split(refs.find(asked_again))
   local ok, err = vault.warmup(ours)
   if not ok then
     ngx.log(ngx.WARN, "kong.vault: of kong.conf's own references ", err)
@@ -248,11 +248,11 @@ function _M.install(kong)
     originals[name] = value
   end
   -- Kong's own may have written to tables meanwhile.
-  front.unmark()
+  l1.forget_updated()
   vault.install(kong)
   pdk.warmup, pdk.try, pdk.flush, pdk.init_worker = warmup, try, flush, init_worker
-  resolve.set_elsewhere(elsewhere)
-  kongs_keys.hide(function(reference)
+  resolve.set_fallback(fallback)
+  shdict_keys.hide(function(reference)
     return not is_foreign(reference)
   end)
   warm_configuration(kong.configuration)
@@ -306,8 +306,8 @@ function _M.uninstall(kong)
     pdk[name] = value
   end
   originals = nil
-  resolve.set_elsewhere(nil)
-  kongs_keys.hide(nil)
+  resolve.set_fallback(nil)
+  shdict_keys.hide(nil)
 end
 
 return _M

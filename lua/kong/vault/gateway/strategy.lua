@@ -3,9 +3,9 @@
 -- look-ups only.
 
 local capabilities = require "kong.vault.gateway.capabilities"
-local is_reference = require("kong.vault.walk").is_reference
+local is_reference = require("kong.vault.refs").is_reference
 local option_types = require "kong.vault.gateway.option_types"
-local settings = require "kong.vault.settings"
+local option_text = require "kong.vault.option_text"
 
 local ngx = ngx
 
@@ -190,7 +190,7 @@ end
 -- Only where Kong is: its command line reads kong.conf by the strategies before there is a `kong`.
 local function settle()
   local settled, err = pcall(function()
-    require("kong.vault.pdk").settle()
+    require("kong.vault.gateway.pdk").settle()
   end)
   if not settled then
     ngx.log(ngx.ERR, "kong.vault: ", err)
@@ -215,7 +215,7 @@ local function reference_of(backend, options, resource, version)
     return reference, err
   end
   -- The options may be those of an entity that is new.
-  require("kong.vault.entities").refresh()
+  require("kong.vault.gateway.entities").refresh()
   return native.vm:reference_of_strategy(backend, options, resource, version, trusted)
 end
 
@@ -256,7 +256,7 @@ end
 local function options_of(backend, config)
   local options = {}
   for name, value in pairs(complete(backend, config)) do
-    local text = settings.as_text(value)
+    local text = option_text.as_text(value)
     if text and is_reference(text) and not has_configuration() then
       local resolved, err = operators_value(text)
       if not resolved then
@@ -311,11 +311,11 @@ function _M.new(backend)
       reference, err = reference_of(backend, options, resource, version)
     end
     if not reference then
-      return nil, settings.bare(err)
+      return nil, option_text.bare(err)
     end
     local value, ttl = require("kong.vault.resolve").fresh(reference)
     if value == nil then
-      return nil, settings.bare(ttl)
+      return nil, option_text.bare(ttl)
     end
     if config.base64_decode or config.decode_base64 then
       local decoded

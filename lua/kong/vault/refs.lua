@@ -13,7 +13,7 @@ end
 
 -- Calls `visit` with a table and with each value that it enters, if that is a table, once. Tables may be nested deeper than
 -- Lua's stack is, and stand in themselves.
-function _M.tables(root, visit)
+function _M.each_table(root, visit)
   local open, count, seen = { root }, 1, { [root] = true }
   local function enter(value)
     if type(value) == "table" and not seen[value] then
@@ -31,7 +31,7 @@ function _M.tables(root, visit)
 end
 
 -- All different references among the keys and values of a table, at any depth, as a list.
-function _M.references(input)
+function _M.find(input)
   local found, seen = {}, {}
   local function take(value)
     if not seen[value] and _M.is_reference(value) then
@@ -39,7 +39,7 @@ function _M.references(input)
       found[#found + 1] = value
     end
   end
-  _M.tables({ input }, function(outer, enter)
+  _M.each_table({ input }, function(outer, enter)
     for key, inner in next, outer do
       take(key)
       enter(key)
@@ -51,10 +51,10 @@ function _M.references(input)
 end
 
 -- All different references in the `$refs` of a table, at any depth, as a list.
-function _M.refs(config)
+function _M.declared(config)
   local refs = {}
   if type(config) == "table" then
-    _M.tables(config, function(outer, enter)
+    _M.each_table(config, function(outer, enter)
       for name, inner in next, outer do
         if name ~= "$refs" then
           enter(inner)
@@ -64,7 +64,7 @@ function _M.refs(config)
       end
     end)
   end
-  return _M.references(refs)
+  return _M.find(refs)
 end
 
 return _M

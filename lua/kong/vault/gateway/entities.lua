@@ -188,7 +188,7 @@ end
 --- Looks whether a vault that is asked for is a new entity, in phases that may wait, and not all the time.
 function _M.look_again()
   local now = ngx.now()
-  if (now - looked >= SOON or is_replaced()) and phase.manner() ~= phase.NEVER then
+  if (now - looked >= SOON or is_replaced()) and phase.wait_mode() ~= phase.NEVER then
     looked = now
     _M.refresh()
   end

@@ -16,7 +16,7 @@ function _M.record(ticket)
   local record = records[ticket]
   if not record then
     semaphores = semaphores or require "ngx.semaphore"
-    record = { landed = native.landed(ticket), waiting = 0, semaphore = semaphores.new(0) }
+    record = { landed = native.is_complete(ticket), waiting = 0, semaphore = semaphores.new(0) }
     records[ticket] = record
   end
   return record
@@ -55,7 +55,7 @@ local function post(record)
 end
 
 -- Wakes all who wait for a flight that has landed.
-function _M.wake(ticket)
+function _M.complete(ticket)
   local record = records[ticket]
   if record then
     records[ticket] = nil
@@ -72,14 +72,14 @@ end
 -- Wakes all whose flights have landed without anybody being told.
 function _M.sweep()
   for ticket in pairs(records) do
-    if native.landed(ticket) then
-      _M.wake(ticket)
+    if native.is_complete(ticket) then
+      _M.complete(ticket)
     end
   end
 end
 
 -- Wakes everybody: nobody will tell them of landings any more.
-function _M.rouse()
+function _M.wake_all()
   for _, record in pairs(records) do
     post(record)
     for _, group in ipairs(record.groups or {}) do

@@ -4,7 +4,7 @@
 -- All of this is called in any phase of a worker and never yields.
 
 local native = require "kong.vault.native"
-local parking = require "kong.vault.parking"
+local waiters = require "kong.vault.waiters"
 
 local ngx = ngx
 local sub = string.sub
@@ -48,8 +48,8 @@ end
 -- is probed.
 local owned = {}
 
--- Kong is shown its own keys alone (see kongs_keys.lua): this is the dictionary's own function, whose keys begin with the one
--- that was not used for the longest time.
+-- The dictionary's own function, which lists the least recently used key first. In Kong, `dict.get_keys` is replaced by
+-- one that lists Kong's keys only (gateway/shdict_keys.lua).
 local get_keys
 if dict then
   local methods = getmetatable(dict).__index
@@ -111,13 +111,13 @@ end
 
 local function own(ticket, name, claimed)
   owned[ticket] = { name = name, claimed = claimed }
-  native.depart(ticket, nil, true)
+  native.start(ticket, nil, true)
 end
 
 -- A flight that has nothing more to be seen to: it has landed, or somebody else saw it off.
 local function landed(ticket)
-  if native.landed(ticket) then
-    parking.wake(ticket)
+  if native.is_complete(ticket) then
+    waiters.complete(ticket)
   end
   return true
 end
@@ -134,7 +134,7 @@ local function inherit(ticket, name, from)
     local owner = dict:get(heir)
     if not owner or is_own(owner) then
       break
-    elseif native.depart(ticket, owner, false) then
+    elseif native.start(ticket, owner, false) then
       return
     end
     from = owner
@@ -149,13 +149,13 @@ local function claim(ticket, name, key)
     local ok, err = dict:safe_add(key, mine, lifetime)
     local owner = not ok and err == "exists" and dict:get(key)
     if owner and not is_own(owner) then
-      if not native.depart(ticket, owner, false) then
+      if not native.start(ticket, owner, false) then
         inherit(ticket, name, owner)
       end
       return
     end
     -- Between our look and our claim, or between that and our look at the other's, it may have been brought.
-    if native.adopt(ticket, dict:get(DOCUMENT .. name)) then
+    if native.take_shared(ticket, dict:get(DOCUMENT .. name)) then
       if ok then
         dict:delete(key)
       end
@@ -174,7 +174,7 @@ end
 -- Has the fetch begin. Returns true where the flight has landed.
 local function depart(ticket, name, dead)
   if not (dict and own_address()) then
-    native.depart(ticket, nil, false)
+    native.start(ticket, nil, false)
   elseif dead then
     inherit(ticket, name, dead)
   else
@@ -191,9 +191,9 @@ end
 
 -- Sees a boarded flight off. `dead`: the claim of a worker that does not have the document. Returns true where it has
 -- landed already, else false, and whether an older value serves meanwhile that was not there before.
-function _M.send(ticket, name, dead)
+function _M.start(ticket, name, dead)
   local document = dict and dict:get(DOCUMENT .. name)
-  if native.adopt(ticket, document) then
+  if native.take_shared(ticket, document) then
     return landed(ticket)
   end
   local serves = dict and inherit_previous(ticket) or false
@@ -205,17 +205,17 @@ function _M.probe(ticket, names)
   local name, vault = sub(names, 1, NAME), sub(names, NAME + 1)
   local me = dict and own_address()
   if not me then
-    return _M.send(ticket, name)
+    return _M.start(ticket, name)
   elseif dict:get(UP .. vault) then
     -- It is back. Whoever waits for this flight still wants a newer value.
     if native.vm:forgo(ticket, nil) then
       return landed(ticket)
     end
-    return _M.send(ticket, name)
+    return _M.start(ticket, name)
   end
   local ok, err = dict:safe_add(PROBE .. vault, me, interval)
   if ok or err ~= "exists" then
-    local has_landed = _M.send(ticket, name)
+    local has_landed = _M.start(ticket, name)
     if owned[ticket] then
       owned[ticket].probed = vault
     end
@@ -225,13 +225,13 @@ function _M.probe(ticket, names)
   if native.vm:forgo(ticket, left > interval - SECOND_LOOK and left <= interval and SECOND_LOOK or left) then
     return landed(ticket)
   end
-  return _M.send(ticket, name)
+  return _M.start(ticket, name)
 end
 
 -- Sees a flight off that was called back, or that nobody waits for.
-function _M.resend(ticket, text)
+function _M.restart(ticket, text)
   local dead = #text > NAME and sub(text, NAME + 1) or nil
-  return _M.send(ticket, sub(text, 1, NAME), dead)
+  return _M.start(ticket, sub(text, 1, NAME), dead)
 end
 
 -- Hands the outcome of a flight on, if it is ours.
@@ -249,7 +249,7 @@ function _M.publish(ticket)
     end
   end
   local document = DOCUMENT .. flight.name
-  local sealed, seconds = native.parcel(ticket, dict:get(document))
+  local sealed, seconds = native.sealed_outcome(ticket, dict:get(document))
   if sealed then
     local ok, err = store(document, sealed, seconds)
     if ok then
@@ -270,7 +270,7 @@ end
 -- Hands on what landed without anybody being told.
 function _M.sweep()
   for ticket in next, owned do
-    if native.landed(ticket) then
+    if native.is_complete(ticket) then
       _M.publish(ticket)
     end
   end

@@ -3,7 +3,7 @@
 
 local native = require "kong.vault.native"
 local timer = require "kong.vault.timer"
-local walk = require "kong.vault.walk"
+local refs = require "kong.vault.refs"
 
 local ngx = ngx
 
@@ -60,7 +60,7 @@ local function forget_recovered(kong)
     if not certificate then
       error(err, 0)
     end
-    local references = walk.refs(certificate)
+    local references = refs.declared(certificate)
     local is_back = has_recovered(references)
     if is_back then
       kong.core_cache:invalidate_local(certificates:cache_key(certificate.id))

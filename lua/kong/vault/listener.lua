@@ -1,10 +1,10 @@
--- Carries the engine's events into the worker. In each worker one background coroutine, the courier, has a connection to
+-- Carries the engine's events into the worker. In each worker one background coroutine, the listener, has a connection to
 -- the engine's doorbell (see src/wake.rs); where there can be none, whoever waits has a connection of its own.
 
-local front = require "kong.vault.front"
+local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
-local node_cache = require "kong.vault.node_cache"
-local parking = require "kong.vault.parking"
+local shared_cache = require "kong.vault.shared_cache"
+local waiters = require "kong.vault.waiters"
 local timer = require "kong.vault.timer"
 
 local ngx = ngx
@@ -23,7 +23,7 @@ local _M = {}
 local alive = false
 
 local function log_health(text, up)
-  local news, line = node_cache.note_health(text, up)
+  local news, line = shared_cache.note_health(text, up)
   if news then
     ngx.log(up and ngx.NOTICE or ngx.WARN, "kong.vault: ", line)
   end
@@ -43,19 +43,19 @@ local function drain()
     if not kind then
       return
     elseif kind == native.LANDED then
-      node_cache.publish(ticket)
-      parking.wake(ticket)
+      shared_cache.publish(ticket)
+      waiters.complete(ticket)
     elseif kind == native.BOARDING then
-      node_cache.resend(ticket, text)
+      shared_cache.restart(ticket, text)
     elseif kind == native.PROBING then
-      node_cache.probe(ticket, text)
+      shared_cache.probe(ticket, text)
     elseif kind == native.OUTDATED then
       -- What was dropped is not to stay in memory as a copy.
-      front.begin()
+      l1.sync()
     elseif kind == native.VAULT_STILL_BAD then
-      node_cache.still_bad(text, ticket)
+      shared_cache.still_bad(text, ticket)
     elseif kind == native.VAULT_ANSWERS then
-      local line = node_cache.note_answer(text)
+      local line = shared_cache.note_answer(text)
       if line then
         ngx.log(ngx.NOTICE, "kong.vault: ", line)
       end
@@ -88,8 +88,8 @@ function _M.serve(is_done, seconds)
   local ring = ok
   if ring then
     ring, err = sock:receive(1)
-    node_cache.sweep()
-    parking.sweep()
+    shared_cache.sweep()
+    waiters.sweep()
     log_notice()
   end
   while ring do
@@ -120,7 +120,7 @@ local function run(premature)
     end
   end
   alive = false
-  parking.rouse()
+  waiters.wake_all()
 end
 
 -- A graceful quit waits for pending reads, but it ends pending timers at once.
@@ -143,7 +143,7 @@ function _M.runs(seconds)
   return is_expected() and math.min(seconds, timer.GRACE) or nil
 end
 
--- Starts the courier, where there can be one.
+-- Starts the listener, where there can be one.
 function _M.start()
   if alive or is_expected() or ngx.worker.exiting() or native.vm:is_throwaway() then
     return
