@@ -4,7 +4,9 @@
 # machine.sh FOLDER PROJECT: FOLDER holds `page` (the script to run), `vault.pem`, `vault.key` and `ca.pem`.
 #
 # It has: an OpenBao at https://vault.internal:8200 with the engine KV v2 at `secret`, and its command logged in as root; an
-# AWS-API server, in AWS's place; nginx with Lua; sudo. Its working directory is the project's.
+# AWS-API server, in AWS's place; nginx with Lua; sudo. Its working directory is the project's. `kong` is the command that
+# TEST_KONG names, if any. If TEST_POSTGRES names the directory of Postgres's programs, a Postgres listens on this machine, and
+# `psql` is logged in to it as its superuser.
 set -eu
 folder=$1 project=$2
 
@@ -12,7 +14,7 @@ mount -t tmpfs tmpfs /mnt
 # What the page writes is kept outside of what is laid over below.
 mkdir /mnt/out
 mount --bind "$folder/out" /mnt/out
-for place in etc root tmp usr/local var; do
+for place in etc root run tmp usr/local var; do
   # The scripts' folder may be below one of these.
   [ -d "/$place" ] || continue
   mkdir -p "/mnt/$place/upper" "/mnt/$place/work"
@@ -27,6 +29,10 @@ chmod 755 /usr/local/bin/sudo
 ln -sf "$TEST_BAO" /usr/local/bin/bao
 rm -rf /usr/local/lib/lua/5.1/kong /usr/local/share/lua/5.1/kong
 
+if [ -n "${TEST_KONG:-}" ]; then
+  ln -sf "$TEST_KONG" /usr/local/bin/kong
+fi
+
 cat >/mnt/bao.hcl <<END
 listener "tcp" {
   address = "127.0.0.1:8200"
@@ -37,6 +43,16 @@ END
 bao server -dev -dev-no-store-token -dev-root-token-id=root -dev-listen-address=127.0.0.1:8199 -config=/mnt/bao.hcl \
   >/mnt/bao.log 2>&1 &
 "$TEST_MOTO" -H 127.0.0.1 -p 8198 >/mnt/moto.log 2>&1 &
+
+if [ -n "${TEST_POSTGRES:-}" ]; then
+  echo postgres >/mnt/password
+  install -d -o postgres /mnt/postgres
+  runuser -u postgres -- "$TEST_POSTGRES/initdb" -D /mnt/postgres -A md5 --pwfile=/mnt/password >/mnt/initdb.log
+  runuser -u postgres -- "$TEST_POSTGRES/postgres" -D /mnt/postgres -h 127.0.0.1 -k /mnt/postgres \
+    -c password_encryption=md5 >/mnt/postgres.log 2>&1 &
+  export PATH=$PATH:$TEST_POSTGRES PGHOST=127.0.0.1 PGUSER=postgres PGPASSWORD=postgres
+  until pg_isready -q; do sleep 0.1; done
+fi
 
 export VAULT_ADDR=https://vault.internal:8200 VAULT_CACERT=/etc/ssl/vault-ca.pem VAULT_TOKEN=root
 export AWS_ENDPOINT_URL=http://127.0.0.1:8198

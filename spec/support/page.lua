@@ -4,22 +4,24 @@
 --   text      right below an `sh` block: what that block writes; `…` stands for any text, on a line of its own for any lines
 --   others    with a path of the file in a comment on the first line (`# /etc/kong/kong.conf`): written there
 --
--- A mark behind `sh` says what a block needs that a machine for tests hasn't (`sh kong`), or how it ends (`sh fails`).
+-- A mark behind `sh` says what a block needs that not every machine for tests has (`sh kong`), or how it ends (`sh fails`).
 
 local files = require "spec.support.files"
 
 local _M = {}
 
 -- The languages whose blocks are kept in files.
-local KEPT = { conf = true, hcl = true, json = true, lua = true, nginx = true, yaml = true }
+local KEPT = { conf = true, hcl = true, ini = true, json = true, lua = true, nginx = true, yaml = true }
 
---- The marks of blocks that can't be run, each with the reason.
+--- The marks of blocks that need something, each with what that is. A block is run only where it is at hand.
 _M.NEEDS = {
   aws = "credentials of AWS itself",
   cloud = "a machine of a cloud",
+  idp = "an identity provider",
   kong = "a Kong Gateway",
   kubernetes = "a cluster",
   ldap = "a directory",
+  postgres = "a Kong Gateway and Postgres",
   source = "to build the project from nothing",
 }
 
@@ -51,17 +53,24 @@ local function quoted(text)
   return "'" .. text:gsub("'", [['\'']]) .. "'"
 end
 
---- What `blocks` do, as a script for bash that leaves the output of the block of line N in `folder`/N. Returns the
--- script, what each block has to write, by line, and how many blocks it runs.
-function _M.script(blocks, folder)
-  local script, expected, runs = {}, {}, 0
+--- What `blocks` do, as a script for bash that leaves the output of the block of line N in `folder`/N. `at_hand` has the
+-- marks whose need is met here. Returns the script, what each block has to write, by line, how many blocks it runs, and
+-- the marks of those that it leaves out.
+function _M.script(blocks, folder, at_hand)
+  local script, expected, runs, lacking = {}, {}, 0, {}
   local function add(format, ...)
     script[#script + 1] = format:format(...)
   end
+  local function runnable(block)
+    return not _M.NEEDS[block.mark] or (at_hand or {})[block.mark]
+  end
   for _, block in ipairs(blocks) do
     local path = block.text:match "^[#/-]+ (/[^%s…]+)\n"
-    if block.language == "sh" and not _M.NEEDS[block.mark] then
-      assert(block.mark == "" or block.mark == "fails", ("line %d: an unknown mark, %s"):format(block.line, block.mark))
+    if block.language == "sh" and not runnable(block) then
+      lacking[block.mark] = true
+    elseif block.language == "sh" then
+      local mark = block.mark
+      assert(mark == "" or mark == "fails" or _M.NEEDS[mark], ("line %d: an unknown mark, %s"):format(block.line, mark))
       runs = runs + 1
       add("echo %d > %s/at", block.line, folder)
       if block.mark == "fails" then
@@ -70,14 +79,14 @@ function _M.script(blocks, folder)
         add("{\n%s} > %s/%d 2>&1", block.text, folder, block.line)
       end
     elseif block.language == "text" and block.after and block.after.language == "sh" then
-      if not _M.NEEDS[block.after.mark] then
+      if runnable(block.after) then
         expected[block.after.line] = block.text
       end
     elseif KEPT[block.language] and path then
       add("mkdir -p %s\nprintf %%s %s > %s", quoted(path:match "^(.*)/"), quoted(block.text), quoted(path))
     end
   end
-  return table.concat(script, "\n") .. "\n", expected, runs
+  return table.concat(script, "\n") .. "\n", expected, runs, lacking
 end
 
 -- A pattern for one line of expected output.
