@@ -4,7 +4,7 @@
 # machine.sh FOLDER PROJECT: FOLDER holds `page` (the script to run), `vault.pem`, `vault.key` and `ca.pem`.
 #
 # It has: an OpenBao at https://vault.internal:8200 with the engine KV v2 at `secret`, and its command logged in as root; an
-# AWS-API server, in AWS's place; nginx with Lua; sudo. Its working directory is the project's. `kong` is the command that
+# AWS-API server, in AWS's place, and the command `aws`; nginx with Lua; sudo. Its working directory is the project's. `kong` is the command that
 # TEST_KONG names, if any. If TEST_POSTGRES names the directory of Postgres's programs, a Postgres listens on this machine, and
 # `psql` is logged in to it as its superuser.
 set -eu
@@ -27,6 +27,20 @@ cp "$folder/ca.pem" /etc/ssl/vault-ca.pem
 printf '#!/bin/sh\nexec env "$@"\n' >/usr/local/bin/sudo
 chmod 755 /usr/local/bin/sudo
 ln -sf "$TEST_BAO" /usr/local/bin/bao
+# AWS's own command line is not everywhere: its client library is, beside the AWS-API server.
+{
+  echo "#!$(dirname "$TEST_MOTO")/python"
+  cat <<'END'
+import os
+import sys
+import boto3
+service, operation, *rest = sys.argv[1:]
+values = {"".join(word.title() for word in name[2:].split("-")): value for name, value in zip(rest[::2], rest[1::2])}
+print(getattr(boto3.client(service, os.environ.get("AWS_REGION")), operation.replace("-", "_"))(**values))
+END
+} >/usr/local/bin/aws
+chmod 755 /usr/local/bin/aws
+export PATH=/usr/local/bin:$PATH
 rm -rf /usr/local/lib/lua/5.1/kong /usr/local/share/lua/5.1/kong
 
 if [ -n "${TEST_KONG:-}" ]; then
