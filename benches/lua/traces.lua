@@ -1,7 +1,7 @@
 -- scripts/bench --traces: what LuaJIT says (`jit.v`) while it compiles the hit path, in plain luajit. Add an argument to
 -- see the machine code's intermediate form too (`jit.dump`).
 --
--- Plain luajit keeps no copies, as nothing there would tell when they are over: they are put into the front table here.
+-- Plain luajit keeps no copies, as nothing there would tell when they are over: they are put into the first-level cache here.
 
 local l1 = require "kong.vault.l1"
 local traces = require "bench.traces"

@@ -15,7 +15,7 @@ local error, type = error, type
 local is_reference, resolve_one, update_all = refs.is_reference, resolve.one, update.all
 local moved, values, updated = l1.moved, l1.values, l1.updated
 
--- Hits in the front table.
+-- Hits in the first-level cache.
 local hits = 0
 
 local _M = {
@@ -34,16 +34,16 @@ local function miss(reference)
 end
 
 --- The value of a reference.
--- Phases: all. Where a fetch is needed, it parks the coroutine (rewrite, access, content, preread, ssl_certificate,
--- ssl_client_hello, timers), blocks (init, init_worker, outside nginx), or goes on in the background while the call
--- returns an error (header_filter, body_filter, log, balancer, set, exit_worker).
+-- Phases: all. Where a fetch is needed, the call yields until it is complete (rewrite, access, content, preread,
+-- ssl_certificate, ssl_client_hello, timers), blocks (init, init_worker, outside nginx), or returns an error while the fetch
+-- goes on in the background (header_filter, body_filter, log, balancer, set, exit_worker).
 -- @tparam string reference
 -- @treturn string|nil the value
 -- @treturn nil|string why there is none
 function _M.get(...)
-  -- Variadic, as LuaJIT starts no trace at such a function. At others it does, once they are called often enough, and where
-  -- that happens while values are missing, the trace leads into the look-up; from then on compiled callers jump to it and
-  -- come back by one more guard for each place that calls, in place of having the hit in their own code.
+  -- Variadic, because LuaJIT starts no trace at a variadic function. At another function it starts one after enough calls. If
+  -- values are missing then, that trace leads into the look-up. Compiled callers would jump to it, and come back by one more
+  -- guard for each calling place, instead of having the hit in their own code.
   local reference = ...
   if moved() == 0 then
     local value = values[reference]
@@ -55,7 +55,7 @@ function _M.get(...)
   return miss(reference)
 end
 
---- Whether a value looks like a reference; false for what is no string.
+--- Whether a value looks like a reference; false for anything but a string.
 -- @treturn boolean
 _M.is_reference = is_reference
 
@@ -68,7 +68,7 @@ function _M.parse_reference(reference)
   return native.parse_reference(reference)
 end
 
---- Resolves every reference among the keys and values of a table, at any depth, so that later calls find them cached.
+--- Resolves every reference among the keys and values of a table, at any depth, so that later calls find the values cached.
 -- @tparam table input
 -- @treturn boolean|nil true
 -- @treturn nil|string how many have no value, and why the first has none
@@ -82,14 +82,14 @@ function _M.warmup(input)
   return nil, ("%d of %d references have no value, the first: %s"):format(failed, #references, reason)
 end
 
---- Brings the fields of a table up to date that are references by its `$refs`: field to reference, or to an array or map of
--- references; nested tables with `$refs` of their own as well. From what is cached only: a field whose value can't be had
--- is set to `""`, with a warning in the log, and its secret is fetched in the background. Cheap to call for each request.
+--- Sets the fields of a table to the values of their references. The table's `$refs` maps a field to a reference, or to an
+-- array or map of references; nested tables may have `$refs` of their own. Only cached values are used: a field without one is
+-- set to `""`, with a warning in the log, and its secret is fetched in the background. Cheap enough for each request.
 -- Phases: all.
 -- @tparam table config
 -- @treturn table the same table
 function _M.update(...)
-  -- Variadic for the reason that `get` is.
+  -- Variadic for the same reason as `get`.
   local config = ...
   if moved() == 0 and updated[config] then
     return config
@@ -100,8 +100,8 @@ function _M.update(...)
   return update_all(config)
 end
 
---- Calls `callback(options)` with `options` brought up to date as by `update`. If it returns nothing true, all references of
--- `options` are fetched anew, once for all who fail at that time, and it is called a second and last time.
+--- Calls `callback(options)` after bringing `options` up to date as `update` does. If the callback returns nil or false, fetches
+-- all references of `options` again, once for all calls that fail at that time, and calls it a second and last time.
 -- @tparam function callback
 -- @tparam table options
 -- @return what the callback returned last
@@ -110,23 +110,23 @@ function _M.try(callback, options)
   return try.try(callback, options)
 end
 
---- Starts what runs in the background of a worker (it starts by itself with the first secret that is asked for). For
--- init_worker; doing it twice does nothing.
+--- Starts what runs in the background of a worker. Without this call it starts with the first secret that is asked for. For
+-- init_worker; a second call does nothing.
 -- @treturn boolean|nil true
 -- @treturn nil|string
 function _M.init_worker()
   return resolve.start()
 end
 
---- Drops all values of this worker. Where requests are served, what was known is fetched again in the background.
+--- Drops all values of this worker. In a worker, secrets that were cached are fetched again in the background.
 -- @treturn boolean|nil true
 -- @treturn nil|string
 function _M.flush()
   return native.vm:flush(not resolve.blocks())
 end
 
---- Sets options by their names in kong.conf. Optional; once, in init_by_lua, before the first secret is asked for.
--- The environment (`KONG_VAULT_…`) wins over it, as in Kong.
+--- Sets options by their names in kong.conf. Optional; call it once, in init_by_lua, before the first secret is asked for. The
+-- environment (`KONG_VAULT_…`) takes precedence, as in Kong.
 -- @tparam table conf
 -- @treturn boolean|nil true
 -- @treturn nil|string the key that is wrong, and what is accepted
@@ -149,7 +149,7 @@ function _M.configure(conf)
   return native.vm:configure(texts)
 end
 
---- Counters and gauges; no secrets in it.
+--- Returns counters and gauges; no secrets.
 -- @treturn table|nil
 -- @treturn nil|string where the configuration is unusable, what is wrong with it
 function _M.stats()
@@ -161,17 +161,17 @@ function _M.stats()
   return stats
 end
 
---- The counters and gauges of this worker in Prometheus's text format.
+--- Returns the counters and gauges of this worker in Prometheus's text format.
 -- @treturn string|nil
 -- @treturn nil|string
 function _M.metrics()
   return native.vm:metrics(hits)
 end
 
--- What a plugin finds in `kong.vault`.
+-- The functions that a plugin finds in `kong.vault`.
 local PDK = { "flush", "get", "init_worker", "is_reference", "parse_reference", "try", "update", "warmup" }
 
---- Puts the functions into `kong.vault`, creating it, or taking over Kong's own object in place.
+--- Puts the functions into `kong.vault`. Creates that table, or replaces the functions of Kong's own.
 -- @tparam table kong
 -- @treturn table `kong`
 function _M.install(kong)

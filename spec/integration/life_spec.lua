@@ -43,7 +43,7 @@ describe("life", function()
     assert.same({}, server:flaws())
   end
 
-  it("serves where nginx drops the timer that was to begin the courier, and begins it later", function()
+  it("serves where nginx drops the timer that was to start the listener, and starts it later", function()
     local server = start({
       http = "lua_max_running_timers 1;",
       level = "info",
@@ -55,7 +55,7 @@ describe("life", function()
     assert.matches("lua_max_running_timers are not enough", server:log(), 1, true)
     server:eval [[ let_go = true ]]
     local asked = 0
-    wait.eventually("there is a courier", function()
+    wait.eventually("the listener runs", function()
       asked = asked + 1
       server:value(("{vault://hcv/more-%d/value}"):format(asked))
       return server:eval [[ return require("kong.vault.listener").runs(60) == 60 ]]
@@ -63,7 +63,7 @@ describe("life", function()
   end)
 
   for _, signal in ipairs({ "QUIT", "TERM" }) do
-    it(signal .. " ends idle workers, which have a courier and values to renew, at once", function()
+    it(signal .. " ends idle workers, which have a listener and values to renew, at once", function()
       local server = start({ workers = 2, http = DICTIONARY, env = { KONG_VAULT_HCV_TTL = "30" } })
       for _ = 1, 8 do
         assert.equal("value of idle", (server:value "{vault://hcv/idle/value}"))
@@ -106,13 +106,18 @@ describe("life", function()
   end)
 
   it("QUIT ends workers as soon as the requests that wait for fetches are answered", function()
-    local server = start({ workers = 2, http = DICTIONARY })
+    local server =
+      start({ workers = 2, http = DICTIONARY, server = "location = /status { access_log off; stub_status; }" })
     vault:route("/v1/secret/quit-*", { gate = "quit" })
     local waiting = {}
     for i = 1, 40 do
       waiting[i] = server:ask("{vault://hcv/quit-" .. i % 10 .. "/value}")
     end
     vault:await("quit", 10)
+    -- A worker that quits closes connections whose requests it has not read yet.
+    wait.eventually("all requests are read", function()
+      return server:get("/status").body:match "Writing: 41 "
+    end)
     server:signal "QUIT"
     wait.eventually("the workers heard of it", function()
       return select(2, server:log():gsub("gracefully shutting down", "")) == 2

@@ -132,7 +132,7 @@ describe("the workers of a node", function()
       local reference = "{vault://hcv/first-" .. i .. "/count}"
       local worker = server:worker()
       assert.equal("1", (server:value(reference)))
-      -- The worker's courier may still be on its way when the fetch has landed.
+      -- The worker's listener may not have started yet when the fetch is complete.
       wait.eventually("it was handed on", function()
         local dump = server:get("/dump").body
         return select(2, dump:gsub("kong%-vault:%x+\n", "")) == i and not dump:find("claim", 1, true)

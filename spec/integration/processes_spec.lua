@@ -174,20 +174,20 @@ describe("a reload", function()
   it("lets a request that waits in the old worker have its value", function()
     local server = start(vault, { init = LOAD })
     local old = server:worker()
-    vault:route("/v1/secret/parked", { gate = "parked" })
-    local parked = server:begin [[
-      return require("kong.vault").get("{vault://hcv/parked/value}"), ngx.worker.pid()
+    vault:route("/v1/secret/waiting", { gate = "waiting" })
+    local waiting = server:begin [[
+      return require("kong.vault").get("{vault://hcv/waiting/value}"), ngx.worker.pid()
     ]]
-    vault:await("parked", 1)
+    vault:await("waiting", 1)
     server:signal "HUP"
     wait.eventually("a new worker serves", function()
       return server:eval "return ngx.worker.pid()" ~= old
     end)
     assert.equal("value of reload-new", (server:value "{vault://hcv/reload-new/value}"))
     assert.is_true(process.alive(old))
-    vault:open "parked"
-    local value, pid = parked.read()
-    assert.same({ "value of parked", old }, { value, pid })
+    vault:open "waiting"
+    local value, pid = waiting.read()
+    assert.same({ "value of waiting", old }, { value, pid })
     wait.eventually("the old worker ends", function()
       return not process.alive(old)
     end)

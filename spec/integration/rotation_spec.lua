@@ -123,7 +123,7 @@ describe("rotation", function()
     ends_well(server)
   end)
 
-  it("goes on for values in use, also where the front table answers for them", function()
+  it("goes on for values in use, also where the first-level cache answers for them", function()
     local server = start({ env = { KONG_VAULT_HCV_TTL = "0.2", KONG_VAULT_IDLE_TTL = "0.8" } })
     local path = nginx.value_path "{vault://hcv/used/count}"
     local running = load.start(server, { paths = { path }, rate = 100, connections = 2 })

@@ -160,14 +160,14 @@ describe("kong.vault in nginx", function()
     end)
   end)
 
-  it("a worker that is busy after a flush sees off once more what it asks for, and waits for it", function()
+  it("a worker that is busy after a flush starts once more the fetch that it asks for, and waits for it", function()
     local server = with_vault()
     vault:route("/v1/secret/busy", { delay = 0.2 })
     assert.equal("value of busy", (server:value "{vault://hcv/busy/value}"))
     local value, err = server:eval [[
       local vault = require "kong.vault"
       vault.flush()
-      -- Long enough for the flight to be handed to whoever asks next, while the event for the courier still waits.
+      -- Long enough for the next call to be allowed to start the fetch, while the event for the listener still waits.
       local deadline = ngx.now() + 1.2
       repeat ngx.update_time() until ngx.now() > deadline
       return vault.get "{vault://hcv/busy/value}"

@@ -95,7 +95,7 @@ function _M.theirs(arguments)
   return block(PEERS[arguments.peer], arguments)
 end
 
--- Asks for `count` documents at once and waits for all; the answer says when the first and the last landed.
+-- Asks for `count` documents at once and waits for all; the answer says when the first and the last came.
 function _M.burst(arguments)
   local start, first, last = clock.wall(), nil, nil
   local threads = {}

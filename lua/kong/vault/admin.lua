@@ -2,15 +2,15 @@
 --
 --     location ~ ^/vaults(-beta)?(/|$) { content_by_lua_block { require("kong.vault.admin").serve() } }
 --
--- See docs/admin-api.md. What requests mean is in src/admin; here they are taken from nginx, and their answers given to
--- it. Files are read and written on another thread, while the request is parked.
+-- See docs/admin-api.md. This file reads requests from nginx and writes their answers; src/admin handles them. It reads and
+-- writes files on another thread while the request waits.
 
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
 
 local ngx = ngx
 
--- Seconds for which a request waits for its turn and its answer.
+-- Seconds for which a request waits for its turn and its answer together.
 local PATIENCE = 60
 
 local HAS_BODY = { PATCH = true, POST = true, PUT = true }
@@ -20,7 +20,7 @@ local _M = {}
 local function answer(status, json, allow)
   ngx.status = status
   ngx.header["Allow"] = allow
-  -- It is nothing for a browser to keep, or to guess at.
+  -- A browser must not keep the answer, nor guess its type.
   ngx.header["Cache-Control"] = "no-store"
   ngx.header["X-Content-Type-Options"] = "nosniff"
   if status ~= 204 then
@@ -32,12 +32,12 @@ local function answer(status, json, allow)
   end
 end
 
--- A message in JSON, as the native side quotes it.
+-- Answers with a message, as JSON.
 local function say(status, message)
   return answer(status, native.message(message))
 end
 
--- What is shown as a token: `Kong-Admin-Token`, or `Authorization: Bearer`.
+-- Returns the token of the request: from `Kong-Admin-Token`, or from `Authorization: Bearer`.
 local function token()
   local shown = ngx.var.http_kong_admin_token
   if shown then
@@ -47,12 +47,12 @@ local function token()
   return scheme and scheme:lower() == "bearer" and credentials or nil
 end
 
--- Where the connection comes from. A header may have told nginx's realip module of another address: then both count.
+-- Returns the client's addresses. nginx's realip module may have taken another one from a header: then both count.
 local function peers()
   return { ngx.var.remote_addr, ngx.var.realip_remote_addr }
 end
 
--- The hosts that a request names, and the names of its headers. Each header counts, however many there are.
+-- Returns the hosts that a request names, and the names of its headers: all headers, however many there are.
 local function origin()
   local hosts, names = {}, {}
   for name, value in pairs(ngx.req.get_headers(0)) do
@@ -61,14 +61,14 @@ local function origin()
       hosts = type(value) == "table" and value or { value }
     end
   end
-  -- The first line's, where that has one. nginx puts a name of the server's own in the place of none.
+  -- The host in the request line, if there is one. Without any host, `ngx.var.host` would be the server's own name.
   if #hosts > 0 then
     hosts[#hosts + 1] = ngx.var.host
   end
   return hosts, names
 end
 
--- The body, or the file that nginx wrote it to.
+-- Returns the body, or nil and the file that nginx wrote it to.
 local function body()
   ngx.req.read_body()
   local data = ngx.req.get_body_data()

@@ -1,24 +1,25 @@
--- Many references at once, for somebody who waits on purpose: of each vault only so many are fetched at a time, the others
--- wait for their turn. So their number has no bound, each fetch has its whole deadline, and requests find room beside them.
+-- Resolves many references for a caller that waits on purpose. Only so many fetches of one vault are under way at a time, and
+-- the rest wait their turn. So the number of references is not limited, each fetch has its whole deadline, and requests
+-- find room beside them.
 
 local native = require "kong.vault.native"
 local shared_cache = require "kong.vault.shared_cache"
-local waiters = require "kong.vault.waiters"
 local wait = require "kong.vault.wait"
+local waiters = require "kong.vault.waiters"
 
 local ngx = ngx
 local BOARDED, PENDING, NOTHING = native.BOARDED, native.PENDING, native.NOTHING
 
--- How many fetches of one vault all such work of this worker has under way. The engine has some more under way for a vault
--- (see src/fetch.rs), for requests.
+-- How many fetches of one vault all bulk callers of this worker have under way. The engine allows some more for a vault (see
+-- src/fetch.rs), which are left to requests.
 local WINDOW = 128
 
 local _M = {}
 
--- Flights under way for such work: sets of tickets by vault, and their sizes.
+-- The fetches that bulk callers have under way: a set of tickets for each vault, and its size.
 local busy, sizes = {}, {}
 
--- By which work is told apart that waits for different vaults; what is no reference fails at once.
+-- The vault that a reference names, as it is written. What is not a reference has none, and fails at once.
 local function vault_of(reference)
   return reference:match "^{vault://([^/]*)" or ""
 end
@@ -43,7 +44,8 @@ local function release(vault, ticket)
   end
 end
 
--- Whether one more fetch of a vault may begin. Whoever had others begin may have been killed, so they are looked at.
+-- Whether one more fetch of a vault may begin. With `looks`, complete fetches are released first: the caller that began them
+-- may have been killed.
 local function has_room(vault, looks)
   if (sizes[vault] or 0) >= WINDOW and looks then
     for ticket in pairs(busy[vault]) do
@@ -55,7 +57,7 @@ local function has_room(vault, looks)
   return (sizes[vault] or 0) < WINDOW
 end
 
--- References by vault, in their order.
+-- Returns the references as one queue for each vault, in their order.
 local function queued(references)
   local queues, by_vault = {}, {}
   for _, reference in ipairs(references) do
@@ -71,7 +73,7 @@ local function queued(references)
   return queues
 end
 
--- Begins what there is room for. Returns whether anything of the queue is left to begin.
+-- Looks up as many references of a queue as there is room for. Returns whether any are left.
 local function begin(work, queue)
   local job = work.job
   while queue.next <= #queue do
@@ -80,18 +82,18 @@ local function begin(work, queue)
     end
     local reference = queue[queue.next]
     queue.next = queue.next + 1
-    local status, ticket, name = job.take(reference)
+    local status, ticket, name = job.look_up(reference)
     if status == BOARDED and shared_cache.start(ticket, name) or status == PENDING and native.is_complete(ticket) then
-      job.land(reference, ticket)
+      job.ended(reference, ticket)
     elseif status == BOARDED or status == PENDING then
-      local flight = work.flights[ticket]
-      if flight then
-        flight[#flight + 1] = reference
+      local fetch = work.fetches[ticket]
+      if fetch then
+        fetch[#fetch + 1] = reference
       else
-        flight = { reference, ticket = ticket, queue = queue, deadline = ngx.now() + job.seconds }
-        work.flights[ticket] = flight
+        fetch = { reference, ticket = ticket, queue = queue, deadline = ngx.now() + job.seconds }
+        work.fetches[ticket] = fetch
         work.last = work.last + 1
-        work.order[work.last] = flight
+        work.order[work.last] = fetch
         work.under_way = work.under_way + 1
         queue.under_way = queue.under_way + 1
         hold(queue.vault, ticket)
@@ -100,85 +102,85 @@ local function begin(work, queue)
         end
       end
     elseif status ~= NOTHING then
-      job.settle(reference, status, ticket)
+      job.answered(reference, status, ticket)
     end
   end
   return false
 end
 
--- Takes what a flight brought, or says why that is not waited for any longer.
+-- Has the job take the outcome of a fetch, or hear in `err` why nobody waits for it any longer.
 local function finish(work, ticket, err)
-  local flight = work.flights[ticket]
-  if flight then
-    work.flights[ticket] = nil
+  local fetch = work.fetches[ticket]
+  if fetch then
+    work.fetches[ticket] = nil
     work.under_way = work.under_way - 1
-    flight.queue.under_way = flight.queue.under_way - 1
-    release(flight.queue.vault, ticket)
-    for _, reference in ipairs(flight) do
-      work.job.land(reference, ticket, err)
+    fetch.queue.under_way = fetch.queue.under_way - 1
+    release(fetch.queue.vault, ticket)
+    for _, reference in ipairs(fetch) do
+      work.job.ended(reference, ticket, err)
     end
   end
 end
 
--- The flight that is under way for the longest time.
+-- Returns the fetch that has been under way for longest.
 local function oldest(work)
   while work.first <= work.last do
-    local flight = work.order[work.first]
-    if work.flights[flight.ticket] == flight then
-      return flight
+    local fetch = work.order[work.first]
+    if work.fetches[fetch.ticket] == fetch then
+      return fetch
     end
     work.order[work.first] = nil
     work.first = work.first + 1
   end
 end
 
--- Waits until at least one flight has landed, and takes what landed. Returns nothing, or why it can't wait.
+-- Waits until at least one fetch is complete, and finishes all that are. Returns nothing, or why it cannot wait.
 local function proceed(work)
-  local flight = oldest(work)
+  local fetch = oldest(work)
   if not work.group then
     repeat
-      native.vm:wait(flight.ticket)
-      shared_cache.publish(flight.ticket)
-      finish(work, flight.ticket)
-      flight = oldest(work)
-    until not flight or not native.is_complete(flight.ticket)
+      native.vm:wait(fetch.ticket)
+      shared_cache.publish(fetch.ticket)
+      finish(work, fetch.ticket)
+      fetch = oldest(work)
+    until not fetch or not native.is_complete(fetch.ticket)
     return
   end
-  local ok, err = wait.any(work.group, math.max(0, flight.deadline - ngx.now()))
-  local landed = work.group.landed
-  work.group.landed = {}
-  for _, ticket in ipairs(landed) do
+  local ok, err = wait.any(work.group, math.max(0, fetch.deadline - ngx.now()))
+  local completed = work.group.completed
+  work.group.completed = {}
+  for _, ticket in ipairs(completed) do
     finish(work, ticket)
   end
   if not ok and err == "timeout" then
-    finish(work, flight.ticket, err)
+    finish(work, fetch.ticket, err)
   elseif not ok then
     return err
   end
 end
 
--- Waits until work of somebody else leaves room. Returns nothing, or why it can't wait.
+-- Waits until another caller's fetch makes room. Returns nothing, or why it cannot wait.
 local function queue_up(work, queue)
   local ticket = next(busy[queue.vault])
   if not work.group then
     return native.vm:wait(ticket)
   end
   local ok, err = wait.wait(ticket, work.job.seconds)
-  -- What takes that long is not waited for twice.
+  -- A fetch that takes that long takes no room any more.
   if err == "timeout" then
     return release(queue.vault, ticket)
   end
   return not ok and err or nil
 end
 
---- Resolves references. `job`: `take(reference)` has the fetch of one begin, as `native.lookup` does; `settle(reference,
--- status, value)` is told what was there at once, `land(reference, ticket, err)` what was fetched, or why that was not
--- waited for, `fail(reference, err)` what could not begin. `seconds`: how long a fetch is waited for. `parks`: whether the
--- coroutine may yield; where not, the worker is blocked.
+--- Resolves references. `job` has these fields. `look_up(reference)` answers as `native.lookup` does. `answered(reference,
+-- status, value)` is called with an answer that needs no fetch, `ended(reference, ticket, err)` when a fetch is complete or,
+-- with `err`, when nobody waits for it any longer, `not_begun(reference, err)` for what could not be looked up. `seconds`: how
+-- long a fetch is waited for. `yields`: whether the coroutine may yield; otherwise the worker blocks.
 function _M.run(references, job)
   local queues = queued(references)
-  local work = { job = job, flights = {}, order = {}, first = 1, last = 0, under_way = 0 }
-  work.group = job.parks and waiters.group() or nil
+  local work = { job = job, fetches = {}, order = {}, first = 1, last = 0, under_way = 0 }
+  work.group = job.yields and waiters.group() or nil
   local err
   repeat
     local waiting
@@ -194,12 +196,12 @@ function _M.run(references, job)
     end
   until err or not waiting and work.under_way == 0
   if err then
-    for ticket in pairs(work.flights) do
+    for ticket in pairs(work.fetches) do
       finish(work, ticket, err)
     end
     for _, queue in ipairs(queues) do
       for i = queue.next, #queue do
-        job.fail(queue[i], err)
+        job.not_begun(queue[i], err)
       end
     end
   end

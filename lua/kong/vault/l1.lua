@@ -1,5 +1,5 @@
--- The front table: copies of values by reference, good while the generation counter stands still. A hit here is two
--- compares and one table look-up, and JIT-compiles. Tables whose references are all up to date are known as well.
+-- The first-level cache: copies of values, by reference. They are valid while the generation counter stands still. A hit is
+-- two compares and one table look-up, and LuaJIT compiles it. The tables that `update` found up to date are known here too.
 
 local native = require "kong.vault.native"
 
@@ -7,7 +7,7 @@ local clear = require "table.clear"
 
 local generation, answer = native.generation, native.answer
 
--- References per document: a document may be read by several fields.
+-- References per document: several fields of one document may be in use.
 local FIELDS = 4
 
 local values = {}
@@ -16,12 +16,12 @@ local count, limit = 0, nil
 -- The generation that the copies are of.
 local copied = 0
 
--- The counter of changes by other processes, and where it stood when this one read the entities; it has its final place
--- once a look-up has settled the configuration.
+-- The epoch counter, which any process moves when it changes vault entities, and its value when this process last read
+-- the entities. `configure` may give the counter another address, so the first look-up reads both again.
 local epoch, seen = native.epoch[0], native.seen_epoch[0]
 local is_settled = false
 
--- Weak: a configuration that its owner forgets must not live on here.
+-- Weak: a table that its owner forgets must not live on here.
 local updated = setmetatable({}, { __mode = "k" })
 
 local _M = {
@@ -29,20 +29,20 @@ local _M = {
   updated = updated,
 }
 
--- Zero while the copies are good: no other process has changed vault entities, and no value of this one is over. Each
--- hit asks, so it is made for LuaJIT's compiler: where the caller is interpreted, this becomes a trace of its own, in
--- which reading the counters takes a fifth of the time, and where it is compiled, a part of the caller. For that it has
--- no branch and always returns a number: whatever comes back when it is first recorded, that is its only trace. The
--- factor keeps one difference from cancelling the other out.
+-- Returns 0 while the copies are valid: no process has changed vault entities, and no value of this process is outdated.
 --
--- Whether another process has changed vault entities has to be looked at before the generation: who reads them bumps it
--- first, and says only then that they are read.
+-- Each hit calls this, so it is written for LuaJIT's compiler. Where the caller is interpreted, this function becomes a trace
+-- of its own, in which reading the counters takes a fifth of the time; where the caller is compiled, it becomes a part of the
+-- caller. For both it has no branch and always returns a number, so that whatever it returns when it is recorded, one
+-- trace serves. The factor keeps the two differences from cancelling each other out.
+--
+-- The epoch is read before the generation: whoever reads changed entities moves the generation first, and notes the epoch
+-- afterwards.
 function _M.moved()
   return (epoch[0] - seen) * 0x100000000 + (generation[0] - copied)
 end
 
--- Notes that the entities are those that were read last. Where their folder could be opened late, the counter has another
--- place than before.
+-- Notes which epoch the entities were last read at, and where its counter is.
 function _M.note_epoch()
   local place, now = native.epoch[0], native.seen_epoch[0]
   if now ~= seen or place ~= epoch or not is_settled then
@@ -50,22 +50,22 @@ function _M.note_epoch()
   end
 end
 
-local function renew(now)
+local function start_over(now)
   clear(values)
   clear(updated)
   count = 0
   copied = now
 end
 
--- Keeps a copy of the value that the last native answer brought. It is dropped at once if the counter moved since the
--- look-up began: the value may be gone from the cache by now, and nothing would tell us later.
+-- Copies the value that the last native answer holds. Nothing is copied where the generation has moved since that look-up
+-- began: the cache may have dropped the value already, and nothing would tell later.
 function _M.put(reference, value)
   if answer.generation ~= generation[0] then
     return
   end
   limit = limit or FIELDS * (native.vm:cache_size() or 0)
   if copied ~= answer.generation or count >= limit then
-    renew(answer.generation)
+    start_over(answer.generation)
   end
   if values[reference] == nil then
     count = count + 1
@@ -73,27 +73,27 @@ function _M.put(reference, value)
   values[reference] = value
 end
 
--- Brings the table up to the counter, and returns it as the mark for `mark`.
+-- Drops outdated copies. Returns the generation, for `mark_updated`.
 function _M.sync()
   if copied ~= generation[0] then
-    renew(generation[0])
+    start_over(generation[0])
   end
   return copied
 end
 
--- Notes that a table is up to date, if nothing has changed since `begin` gave that mark.
+-- Notes that a table is up to date, unless the generation has moved since `sync` returned `since`.
 function _M.mark_updated(config, since)
   if generation[0] == since and copied == since then
     updated[config] = true
   end
 end
 
--- Trusts no table any more.
+-- Forgets which tables are up to date.
 function _M.forget_updated()
   clear(updated)
 end
 
--- How many copies there are.
+-- Returns the number of valid copies.
 function _M.size()
   return copied == generation[0] and count or 0
 end

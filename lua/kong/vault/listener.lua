@@ -1,35 +1,37 @@
--- Carries the engine's events into the worker. In each worker one background coroutine, the listener, has a connection to
--- the engine's doorbell (see src/wake.rs); where there can be none, whoever waits has a connection of its own.
+-- Takes the engine's events into the worker. The engine's notifier (see src/wake.rs) writes a byte to a socket when events
+-- wait. In each worker one coroutine in the background, the listener, reads that socket. Where no listener can run, each
+-- coroutine that waits reads a connection of its own.
 
+local debug_log = require "kong.vault.debug_log"
 local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
 local shared_cache = require "kong.vault.shared_cache"
-local waiters = require "kong.vault.waiters"
 local timer = require "kong.vault.timer"
+local waiters = require "kong.vault.waiters"
 
 local ngx = ngx
 
--- Rings taken at once; more than one means that events came while others were seen to.
-local RINGS = 64
+-- Bytes read at once. There is more than one where events came while others were handled.
+local BYTES = 64
 
--- Seconds without a ring after which the courier looks whether its connection still stands.
+-- Seconds without an event after which the listener connects again, in case its connection is dead.
 local SILENCE = 3600
 
--- Seconds for reaching the engine: it is in this process.
-local REACH = 1
+-- Seconds for connecting to the engine, which is in this process.
+local CONNECT_TIMEOUT = 1
 
 local _M = {}
 
 local alive = false
 
 local function log_health(text, up)
-  local news, line = shared_cache.note_health(text, up)
-  if news then
+  local is_news, line = shared_cache.note_health(text, up)
+  if is_news then
     ngx.log(up and ngx.NOTICE or ngx.WARN, "kong.vault: ", line)
   end
 end
 
--- The resolver says a thing once.
+-- Logs the resolver's notice, if there is one. The resolver gives each notice once.
 local function log_notice()
   local notice = native.vm:notice()
   if notice then
@@ -37,6 +39,7 @@ local function log_notice()
   end
 end
 
+-- Handles all events that wait.
 local function drain()
   while true do
     local kind, ticket, text = native.event()
@@ -46,11 +49,11 @@ local function drain()
       shared_cache.publish(ticket)
       waiters.complete(ticket)
     elseif kind == native.BOARDING then
-      shared_cache.restart(ticket, text)
+      shared_cache.start_for_engine(ticket, text)
     elseif kind == native.PROBING then
       shared_cache.probe(ticket, text)
     elseif kind == native.OUTDATED then
-      -- What was dropped is not to stay in memory as a copy.
+      -- Copies of dropped values must not stay in memory until somebody asks again.
       l1.sync()
     elseif kind == native.VAULT_STILL_BAD then
       shared_cache.still_bad(text, ticket)
@@ -67,7 +70,7 @@ local function drain()
   end
 end
 
--- Sees to events until `is_done()`. Returns true, or nil and why it ended early.
+-- Handles events until `is_done()`. Returns true, or nil and why it ended early: "timeout" after `seconds` without an event.
 function _M.serve(is_done, seconds)
   local address, err = native.vm:engine_address()
   if not address then
@@ -78,27 +81,28 @@ function _M.serve(is_done, seconds)
   if not sock then
     return nil, err
   end
-  sock:settimeouts(REACH * 1000, REACH * 1000, seconds * 1000)
+  sock:settimeouts(CONNECT_TIMEOUT * 1000, CONNECT_TIMEOUT * 1000, seconds * 1000)
   local ok
-  ok, err = sock:connect(address, { pool = "kong-vault-bell" })
+  ok, err = sock:connect(address, { pool = "kong-vault-notifier" })
   if ok then
     ok, err = sock:send(native.wire(native.vm:bell()))
   end
-  -- The first ring says that from now on nothing is missed.
-  local ring = ok
-  if ring then
-    ring, err = sock:receive(1)
+  local bytes = ok
+  if bytes then
+    -- From the first byte on no event is missed. What happened before has to be looked for.
+    bytes, err = sock:receive(1)
+    debug_log.line(bytes and "listening to the engine" or "no connection to the engine: ", err or "")
     shared_cache.sweep()
     waiters.sweep()
     log_notice()
   end
-  while ring do
+  while bytes do
     drain()
     if is_done() then
       sock:close()
       return true
     end
-    ring, err = sock:receiveany(RINGS)
+    bytes, err = sock:receiveany(BYTES)
   end
   sock:close()
   return nil, err
@@ -116,26 +120,29 @@ local function run(premature)
       called, ok, err = pcall(_M.serve, is_exiting, SILENCE)
     until not called or ok or err ~= "timeout" or is_exiting()
     if not called then
-      ngx.log(ngx.ERR, "kong.vault: the courier failed, and is started again when needed: ", ok)
+      ngx.log(ngx.ERR, "kong.vault: the listener failed, and is started again when needed: ", ok)
     end
+    debug_log.line("the listener ends", err and ": " or "", err or "")
   end
   alive = false
   waiters.wake_all()
 end
 
--- A graceful quit waits for pending reads, but it ends pending timers at once.
-local watch
-watch = timer.new(function(premature)
+-- Tells the engine that the worker is quitting. nginx then runs pending timers at once, as premature, but it waits for
+-- pending reads: the engine closes the listener's connection.
+local watch_for_exit
+watch_for_exit = timer.new(function(premature)
   if premature then
     native.vm:leave()
     return
   end
-  watch(SILENCE)
+  watch_for_exit(SILENCE)
 end)
 
 local run_later, is_expected = timer.new(run)
 
--- For how many of `seconds` the courier can be counted on; nil where there is none. One that has yet to begin may never.
+-- Returns for how many of `seconds` the listener can be relied on; nil where there is none. A listener that is expected, but
+-- does not run yet, may never run: it is relied on for a moment only.
 function _M.runs(seconds)
   if alive then
     return seconds
@@ -143,12 +150,12 @@ function _M.runs(seconds)
   return is_expected() and math.min(seconds, timer.GRACE) or nil
 end
 
--- Starts the listener, where there can be one.
+-- Starts the listener, unless it runs or cannot run.
 function _M.start()
   if alive or is_expected() or ngx.worker.exiting() or native.vm:is_throwaway() then
     return
   end
-  if watch(SILENCE) then
+  if watch_for_exit(SILENCE) then
     run_later(0)
   end
 end

@@ -1,4 +1,4 @@
---- For a location of nginx that Prometheus reads: `content_by_lua_block { require("kong.vault.metrics").serve() }`. Each
+--- Metrics for Prometheus, in a location of nginx: `content_by_lua_block { require("kong.vault.metrics").serve() }`. Each
 -- worker has counters of its own; the label `worker` tells them apart.
 
 local vault = require "kong.vault"
@@ -7,7 +7,7 @@ local ngx = ngx
 
 local _M = {}
 
--- Adds the worker to each sample.
+-- Adds the label `worker` to each sample.
 local function label(text)
   local worker = ('worker="%d"'):format(ngx.worker.id() or 0)
   local lines = {}
@@ -25,7 +25,7 @@ local function label(text)
   return table.concat(lines, "\n") .. "\n"
 end
 
---- Answers a request with the metrics of the worker that it has come to.
+--- Answers a request with the metrics of the worker that serves it.
 -- Phases: content.
 function _M.serve()
   local text, err = vault.metrics()

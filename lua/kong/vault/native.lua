@@ -1,12 +1,11 @@
--- The one door to the native library: finds it, checks that it speaks our ABI, declares it to the FFI. Nothing else in
--- Lua names `ffi`.
+-- Loads the native library, checks its ABI version, and wraps its functions. No other Lua file uses `ffi`.
 
 local ffi = require "ffi"
 
 local ffi_string = ffi.string
 local tonumber = tonumber
 
--- Has to equal `ABI_VERSION` and the declarations in src/ffi.
+-- This and the declarations must be those of src/ffi.
 local ABI_VERSION = 4
 
 local DECLARATIONS = [[
@@ -74,7 +73,7 @@ local function load()
   if not opened then
     return nil, "the native library of kong.vault can't be loaded: " .. library
   end
-  -- A process that loads this module anew (busted does) must not declare it anew.
+  -- Where a process loads this module again, as busted does, the types are declared already.
   if not pcall(ffi.typeof, "kong_vault_answer") then
     ffi.cdef(DECLARATIONS)
   end
@@ -102,7 +101,7 @@ if not library then
   error(module, 0)
 end
 
--- Kept by this module for as long as the VM lives: the FFI only has a bare pointer into it.
+-- The FFI has a bare pointer into this object, so this module keeps it for as long as the Lua VM lives.
 local vm = module.open()
 local handle = ffi.cast("const kong_vault_handle *", vm:pointer())
 local answer = ffi.new "kong_vault_answer[1]"
@@ -113,19 +112,20 @@ _M.parse_reference = module.parse_reference
 _M.name_reference = module.name_reference
 _M.message = module.message
 
--- For Kong: the names of the backends, the options of each, which of them others make necessary, and why an
--- option refuses a value.
+-- For Kong: the names of the backends; the options of a backend; which options require others; why an option refuses a
+-- value.
 _M.backends = module.backends
 _M.options = module.options
 _M.needs = module.needs
 _M.refusal = module.refusal
 
--- For l1.lua: the live counter, and the last answer.
+-- Where the generation counter is. It moves when copies of values are outdated.
 _M.generation = library.kong_vault_generation(handle)
--- The counter that tells of vault entities which another process changed, by an address that `configure` sets, and its
--- value when this process read them.
+-- Where the address of the epoch counter is, which moves when any process changes vault entities, and its value when this
+-- process last read them. `configure` may change the address.
 _M.epoch = library.kong_vault_beacon(handle)
 _M.seen_epoch = library.kong_vault_seen(handle)
+-- The last answer of the library.
 _M.answer = answer[0]
 
 local VALUE, FLEETING, PENDING, FAILED, BOARDED = _M.VALUE, _M.FLEETING, _M.PENDING, _M.FAILED, _M.BOARDED
@@ -149,14 +149,15 @@ local function outcome(status)
   return FAILED, "kong.vault met a defect of its own (a panic in the native library): please report it"
 end
 
--- Looks a reference up. Returns a status and: the value; the ticket of the flight to wait for; the ticket of the flight to
--- see off and the document's name; or why there is nothing. With `waits`, a ticket has to be claimed. `queues`: the caller
--- sees to it that not too many are under way.
+-- Looks a reference up. Returns a status, and with it: VALUE, FLEETING: the value; PENDING: the ticket of the fetch that is
+-- under way; BOARDED: the ticket of a fetch that this call created and must start, and the document's name; FAILED: why
+-- there is no value. With `waits`, the caller must `take` the outcome of the fetch. `queues`: the caller limits how many
+-- fetches are under way.
 function _M.lookup(reference, waits, queues)
   return outcome(library.kong_vault_lookup(handle, reference, #reference, waits, queues or false, answer))
 end
 
--- Has a value brought that is newer than `since` (of `vm:clock()`; nil: than now); returns what `lookup` does, or NOTHING
+-- Has a value fetched whose fetch begins after `since` (from `vm:clock()`; nil: now). Returns what `lookup` does, or NOTHING
 -- where there is nothing to wait for.
 function _M.renew(reference, since, queues)
   local status = library.kong_vault_renew(handle, reference, #reference, since or -1, queues or false, answer)
@@ -166,42 +167,44 @@ function _M.renew(reference, since, queues)
   return outcome(status)
 end
 
--- Whether a boarded flight has landed with what the node's cache has (may be nil), or by its vault's breaker.
+-- Completes a created fetch, where possible, with the sealed outcome of the node's cache (nil: none), with what this worker
+-- has cached since, or with its vault's open breaker. Returns whether the fetch needs no start any more.
 function _M.take_shared(ticket, sealed)
   return library.kong_vault_adopt(handle, ticket, sealed, sealed and #sealed or 0)
 end
 
--- Lets a boarded flight depart: to another worker by its claim `peer`, or to the vault (nil). With `owned`, its parcel is to
--- be taken. Returns false where the other's fetch began too early to serve.
+-- Starts a created fetch: asks the worker with the claim `peer`, or the vault (nil). With `owned`, the caller must get the
+-- `sealed_outcome`. Returns false where the other worker's fetch began too early to serve.
 function _M.start(ticket, peer, owned)
   return library.kong_vault_depart(handle, ticket, peer, peer and #peer or 0, owned, answer) ~= _M.TOO_EARLY
 end
 
--- What the flight `ticket` brought for `reference`; PENDING where it is still under way. The ticket is used up.
+-- Takes the outcome of a fetch for a reference: returns what `lookup` does, PENDING where the fetch is still under way. The
+-- ticket is used up either way.
 function _M.take(ticket, reference)
   return outcome(library.kong_vault_claim(handle, ticket, reference, #reference, answer))
 end
 
--- For how many seconds the vault said that the value just answered is good; nil where it didn't.
+-- Returns the lease of the value just answered, in seconds; nil where the vault gave it none.
 function _M.lease()
   local seconds = answer[0].seconds
   return seconds > 0 and seconds or nil
 end
 
--- Whether a flight or a job is not to be waited for any more.
+-- Whether a fetch or a job is complete, or unknown.
 function _M.is_complete(ticket)
   return library.kong_vault_landed(handle, ticket)
 end
 
--- The sealed outcome of a flight that departed as `owned`, and for how many seconds it may be kept (0: for ever); or nil, as
--- where `known`, what lies in its place (may be nil), is newer.
+-- Returns the outcome of a fetch that was started as `owned`, sealed for other workers, and for how many seconds they may keep
+-- it (0: without end). nil where there is nothing to keep, or where `known`, the outcome in its place (nil: none), is newer.
 function _M.sealed_outcome(ticket, known)
   if library.kong_vault_parcel(handle, ticket, known, known and #known or 0, answer) == VALUE then
     return text(), answer[0].seconds
   end
 end
 
--- The next event: its kind, and as the kind has it, a ticket and a text; or nil.
+-- Returns the next event: its kind, and by its kind a ticket (VAULT_STILL_BAD: seconds) and a text; or nil.
 function _M.event()
   local kind = library.kong_vault_event(handle, answer)
   if kind == _M.LANDED then
@@ -217,7 +220,7 @@ function _M.event()
   end
 end
 
--- A number as the engine reads it from the doorbell's socket: 8 bytes, little-endian like the machines nginx runs on.
+-- Returns a number as the engine's notifier reads it from its socket: 8 bytes, little-endian, as the machines are.
 function _M.wire(number)
   local wire = ffi.new("uint64_t[1]", number)
   return ffi_string(wire, 8)

@@ -1,8 +1,8 @@
--- Options on their way to the library, which takes them as text, as kong.conf has them.
+-- Options as the library takes them: as text, as they stand in kong.conf. And the errors that it gives back.
 
 local _M = {}
 
--- A string, number, boolean or list as text; nil for anything else.
+-- Returns a string, number, boolean or list as text; nil for anything else.
 function _M.as_text(value)
   local kind = type(value)
   if kind == "string" then
@@ -20,7 +20,7 @@ function _M.as_text(value)
   end
 end
 
---- A reason without the words that Kong puts around it, which the library does as well.
+--- Returns an error of the library without the words around it, for Kong, which puts the same words around each error.
 function _M.bare(err)
   return (err:gsub("^could not get value from external vault %(no value found %((.*)%)%)$", "%1"))
 end

@@ -1,8 +1,8 @@
--- How long a call may take in the phase that it is made in.
+-- How a call may wait, by the phase that it is made in.
 
 local ngx = ngx
 
--- Phases whose coroutine may yield.
+-- Phases in which a coroutine may yield.
 local YIELDS = {
   access = true,
   content = true,
@@ -16,17 +16,17 @@ local YIELDS = {
 }
 
 local _M = {
-  -- The coroutine is parked.
+  -- The coroutine yields; the worker serves others meanwhile.
   YIELD = "yield",
-  -- The worker is blocked: it serves nobody yet.
+  -- The worker blocks: it serves nobody yet.
   BLOCK = "block",
-  -- The process is blocked, and no thread may live in it: it will fork, or it is plain LuaJIT's.
+  -- The process blocks and fetches on its own thread: it will fork, or is not nginx, so the engine must not run in it.
   INLINE = "inline",
-  -- It has to return at once.
+  -- The call must return at once.
   NEVER = "never",
 }
 
--- How a call made now may wait.
+-- Returns how a call made now may wait.
 function _M.wait_mode()
   if not (ngx and ngx.get_phase) then
     return _M.INLINE

@@ -1,4 +1,4 @@
--- Finds references in tables.
+-- Recognises references, and finds them in tables.
 
 local byte, sub = string.byte, string.sub
 
@@ -11,8 +11,8 @@ function _M.is_reference(value)
   return type(value) == "string" and sub(value, 1, 9) == "{vault://" and byte(value, -1) == BRACE
 end
 
--- Calls `visit` with a table and with each value that it enters, if that is a table, once. Tables may be nested deeper than
--- Lua's stack is, and stand in themselves.
+-- Calls `visit(found, enter)` with a table, and once with each table that a visit hands to `enter`; other values are ignored.
+-- Tables may be nested deeper than Lua's stack, and may contain themselves.
 function _M.each_table(root, visit)
   local open, count, seen = { root }, 1, { [root] = true }
   local function enter(value)
@@ -30,7 +30,7 @@ function _M.each_table(root, visit)
   end
 end
 
--- All different references among the keys and values of a table, at any depth, as a list.
+-- Returns the references among the keys and values of a table, at any depth: a list in which each stands once.
 function _M.find(input)
   local found, seen = {}, {}
   local function take(value)
@@ -50,21 +50,21 @@ function _M.find(input)
   return found
 end
 
--- All different references in the `$refs` of a table, at any depth, as a list.
+-- Returns the references that a table declares in its `$refs`, at any depth: a list in which each stands once.
 function _M.declared(config)
-  local refs = {}
+  local declared = {}
   if type(config) == "table" then
     _M.each_table(config, function(outer, enter)
       for name, inner in next, outer do
         if name ~= "$refs" then
           enter(inner)
         elseif type(inner) == "table" then
-          refs[#refs + 1] = inner
+          declared[#declared + 1] = inner
         end
       end
     end)
   end
-  return _M.find(refs)
+  return _M.find(declared)
 end
 
 return _M

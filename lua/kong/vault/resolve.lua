@@ -1,6 +1,7 @@
--- The way of a reference that the front table has no copy of, by what the phase allows: wait parked, wait blocking, or
--- not wait at all.
+-- Resolves references of which the first-level cache has no copy: it asks the engine, and where a fetch is needed it waits as
+-- the phase allows.
 
+local debug_log = require "kong.vault.debug_log"
 local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
 local phase = require "kong.vault.phase"
@@ -10,25 +11,27 @@ local epoch, seen_epoch = native.epoch, native.seen_epoch
 local ngx = ngx
 local YIELD, BLOCK, INLINE, NEVER = phase.YIELD, phase.BLOCK, phase.INLINE, phase.NEVER
 
--- Seconds that a wait may outlast the fetch's own deadline, which is the one that names the reason: a flight may have to
--- be fetched a second time, where the worker that had it dies.
+-- Seconds that a wait may outlast the fetch's own deadline. The fetch's error names the reason, so it should come first, also
+-- where the document has to be fetched a second time because the worker that fetched it died.
 local GRACE = 1
 
 local _M = {}
 
--- Who else may know the vaults that we don't, by whether it may wait: set in Kong, whose own strategies others bring.
+-- In Kong: functions for references whose vaults only Kong's own functions know.
 local fallback
 
+-- Sets the fallback: `get(reference)`, which may wait as the phase allows; `cached(reference)`, which may not; and
+-- `lacks(reference)`, which is told of each reference that has no value. nil: none.
 function _M.set_fallback(functions)
   fallback = functions
 end
 
--- Loaded where they are first needed: plain LuaJIT has no event loop.
+-- Loaded when first needed: plain LuaJIT has no event loop.
 local bulk, listener, shared_cache, wait, NO_YIELD
 local timeout, renewal_timeout
 local process
 
--- Everything but the cache belongs to a process: nginx's master forks workers that inherit this VM.
+-- Sets up what belongs to one process: nginx's master forks workers that inherit this VM.
 local function enter(pid)
   process = pid
   native.vm:enter()
@@ -38,7 +41,7 @@ local function enter(pid)
   local waiting = require "kong.vault.wait"
   wait, NO_YIELD = waiting.wait, waiting.NO_YIELD
   timeout = (native.vm:fetch_timeout() or 0) + GRACE
-  -- A fetch that began too early may have to end first.
+  -- A renewal may have to wait for a fetch that began too early, and then for its own.
   renewal_timeout = 2 * timeout
 end
 
@@ -50,10 +53,10 @@ local function start()
   listener.start()
 end
 
--- Seconds for which values that are there wait for changed entities to be read: far longer than a disk that is well takes.
+-- Seconds for which a call that has values waits until changed entities are read: far longer than a healthy disk takes.
 local MOMENT = 0.05
 
--- A reading that took longer, and seconds after which it is taken for one that hangs: then nothing waits that is there.
+-- The ticket of a reading that took longer, and since when. After `HANGS` seconds, calls that have values wait no more.
 local slow, slow_since
 local HANGS = 1
 
@@ -77,33 +80,36 @@ local function wait_for_entities(ticket, references)
   end
   if not is_slow then
     slow, slow_since = ticket, ngx.now()
+    debug_log.line "reading the vault entities takes long"
   end
   if not are_known(references) then
     wait(ticket, timeout)
   end
 end
 
--- Has vault entities read anew that another process changed, and waits for that as the phase allows; where it can't wait,
--- or the reading takes longer than a moment and all references have values, the old ones serve meanwhile. What can't be
--- read is told in the log.
-local function catch_up(how, references)
+-- Has the engine read the vault entities again if another process changed them, and waits for it as `mode` allows. The old
+-- entities serve where the call may not wait, or where all references have values and the reading takes longer than a
+-- moment. The engine logs why entities cannot be read.
+local function catch_up(mode, references)
   if epoch[0][0] ~= seen_epoch[0] then
-    local ticket = native.vm:catch_up(how == INLINE or how == BLOCK)
-    if ticket and how == YIELD then
+    debug_log.line("vault entities changed: epoch ", epoch[0][0], ", read at ", seen_epoch[0])
+    local ticket = native.vm:catch_up(mode == INLINE or mode == BLOCK)
+    if ticket and mode == YIELD then
       wait_for_entities(ticket, references)
     end
   end
-  if how ~= INLINE then
+  if mode ~= INLINE then
     l1.note_epoch()
   end
 end
 
--- Whether this phase may, and does, hold up the whole process.
+-- Whether a call made now blocks the whole process, and may.
 function _M.blocks()
   return phase.wait_mode() == INLINE
 end
 
-local function settle(reference, status, value)
+-- Copies a value into the first-level cache, where it may be kept. Returns the value, or nil and why there is none.
+local function keep(reference, status, value)
   if status == FAILED then
     return nil, value
   end
@@ -113,7 +119,7 @@ local function settle(reference, status, value)
   return value
 end
 
--- What those hear whose wait ended early.
+-- Returns the error for a call whose wait ended early.
 local function out_of_time(err)
   if tostring(err):find(NO_YIELD, 1, true) then
     return "could not get value from external vault (no value found (this call can't wait for the fetch, as it is made "
@@ -124,66 +130,68 @@ local function out_of_time(err)
   return "could not get value from external vault (" .. why .. tostring(err) .. "))"
 end
 
--- Takes what a flight brought; where it is still under way, `err` says why nobody waits any longer.
-local function claimed(reference, ticket, how, err)
+-- Takes the outcome of a fetch. If the fetch is still under way, `err` says why the wait ended.
+local function take(reference, ticket, mode, err)
   local status, value = native.take(ticket, reference)
   if status ~= PENDING then
-    return settle(reference, status, value)
-  elseif how ~= YIELD and how ~= BLOCK then
+    return keep(reference, status, value)
+  elseif mode ~= YIELD and mode ~= BLOCK then
     return nil, native.vm:would_block(reference)
   end
+  debug_log.reference(reference, "fetch ", ticket, " is still under way: ", tostring(err))
   return nil, out_of_time(err)
 end
 
--- Waits for a flight, unless it has `landed`, as the phase allows, and takes what it brought.
-local function land(reference, ticket, how, landed, seconds)
+-- Waits for a fetch as `mode` allows, unless it `is_complete`, and takes its outcome.
+local function wait_and_take(reference, ticket, mode, is_complete, seconds)
   local err
-  if not landed then
-    if how == YIELD then
+  if not is_complete then
+    if mode == YIELD then
+      debug_log.reference(reference, "waiting for fetch ", ticket)
       local _
       _, err = wait(ticket, seconds or timeout)
-    elseif how == BLOCK then
+    elseif mode == BLOCK then
       native.vm:wait(ticket)
       shared_cache.publish(ticket)
     end
   end
-  return claimed(reference, ticket, how, err)
+  return take(reference, ticket, mode, err)
 end
 
--- Flights that somebody could not wait for, by reference: who asks next hears what they brought, also why they failed.
-local late, lates = {}, 0
-local LATES = 4096
+-- Tickets of fetches that a call could not wait for, by reference. The next call takes the outcome, above all why it failed.
+local left, left_count = {}, 0
+local MOST_LEFT = 4096
 
 local function leave(reference, ticket)
-  if lates >= LATES then
-    late, lates = {}, 0
+  if left_count >= MOST_LEFT then
+    left, left_count = {}, 0
   end
-  late[reference] = ticket
-  lates = lates + 1
+  left[reference] = ticket
+  left_count = left_count + 1
 end
 
--- What serves while a fetch is under way: another worker's value may be old, but it is one.
+-- Returns what serves while a fetch is under way, such as another worker's older value; otherwise PENDING.
 local function meanwhile(reference)
   local status, value, name = native.lookup(reference, false)
   if status == VALUE or status == native.FLEETING then
     return status, value
   elseif status == BOARDED then
-    -- The reference means another secret by now, or the fetch has ended just now: nobody else sees to this one.
+    -- The reference means another secret by now, or the fetch has just ended: this call created the fetch, so it starts it.
     shared_cache.start(value, name)
   end
   return PENDING
 end
 
--- A status and what it comes with, without waiting: PENDING where the secret is being fetched.
+-- Looks a reference up without waiting. Returns a status and what belongs to it; PENDING where a fetch is under way.
 local function at_once(reference)
-  local ticket = late[reference]
+  local ticket = left[reference]
   if ticket then
     if not native.is_complete(ticket) then
       return meanwhile(reference)
     end
-    late[reference], lates = nil, lates - 1
+    left[reference], left_count = nil, left_count - 1
     local status, value = native.take(ticket, reference)
-    -- It may have been fetched since.
+    -- After a failure, another fetch may have brought a value since.
     if status == FAILED and not native.vm:cached(reference) then
       return status, value
     end
@@ -192,14 +200,15 @@ local function at_once(reference)
   if status == BOARDED and shared_cache.start(value, name) or status == PENDING and native.is_complete(value) then
     return native.take(value, reference)
   elseif status == BOARDED or status == PENDING then
+    debug_log.reference(reference, "no value yet, and this phase can't wait for fetch ", value)
     leave(reference, value)
     return meanwhile(reference)
   end
   return status, value
 end
 
--- The value of one reference from what is cached, and whether it may be kept; or nil, err. What is not cached is fetched
--- in the background.
+-- Returns a cached value and whether it may be kept; or nil, why there is none, and false. A value that is not cached is
+-- fetched in the background.
 function _M.cached(reference)
   if fallback and native.vm:names_no_vault(reference) then
     return fallback.cached(reference)
@@ -213,11 +222,11 @@ function _M.cached(reference)
   if status == PENDING then
     return nil, native.vm:would_block(reference), false
   end
-  local found, err = settle(reference, status, value)
+  local found, err = keep(reference, status, value)
   return found, err, status == VALUE
 end
 
--- A value alone, so that it may be the last argument of a call; or nil and the reason.
+-- Returns one result for a value, so that a call may be the last argument of another, and two where there is none.
 local function one_or_two(value, err)
   if value == nil then
     return nil, err
@@ -225,44 +234,47 @@ local function one_or_two(value, err)
   return value
 end
 
--- What a native answer comes to: a value at once, or what the flight brings that it is a ticket of.
-local function finish(reference, how, seconds, status, value, name)
-  local landed, serves
+-- Turns what the engine answered into a value or an error: starts a fetch that the look-up created, and waits.
+local function finish(reference, mode, seconds, status, value, name)
+  local is_complete, serves
   if status == BOARDED then
-    landed, serves = shared_cache.start(value, name)
+    debug_log.reference(reference, "created fetch ", value)
+    is_complete, serves = shared_cache.start(value, name)
     if serves then
       local known, found = meanwhile(reference)
       if known ~= PENDING then
         leave(reference, value)
-        return settle(reference, known, found)
+        return keep(reference, known, found)
       end
     end
-  elseif status ~= PENDING then
-    return settle(reference, status, value)
+  elseif status == PENDING then
+    debug_log.reference(reference, "joined fetch ", value)
+  else
+    return keep(reference, status, value)
   end
-  return land(reference, value, how, landed, seconds)
+  return wait_and_take(reference, value, mode, is_complete, seconds)
 end
 
 local function one(reference)
   if fallback and native.vm:names_no_vault(reference) then
     return fallback.get(reference)
   end
-  local how = phase.wait_mode()
-  if how == INLINE then
-    catch_up(how)
+  local mode = phase.wait_mode()
+  if mode == INLINE then
+    catch_up(mode)
     local answer = native.vm:fetch_blocking({ reference })[1]
     return one_or_two(answer.value, answer.err)
   end
-  if how == NEVER then
+  if mode == NEVER then
     local value, err = _M.cached(reference)
     return one_or_two(value, err)
   end
   start()
-  catch_up(how, reference)
-  return finish(reference, how, timeout, native.lookup(reference, true))
+  catch_up(mode, reference)
+  return finish(reference, mode, timeout, native.lookup(reference, true))
 end
 
--- The value of one reference: `value`, or `nil, err`.
+-- Returns the value of a reference, or nil and why there is none.
 function _M.one(reference)
   local value, err = one(reference)
   if value == nil and fallback then
@@ -271,96 +283,96 @@ function _M.one(reference)
   return one_or_two(value, err)
 end
 
--- The value of one reference, newer than now where that can be waited for, and for how many seconds its vault said that it
--- is good, where it did; or nil, err.
+-- Returns a value whose fetch begins after this call, where the phase can wait for one, and the lease that the vault gave
+-- it, in seconds, if any; or nil and why there is no value.
 function _M.fresh(reference)
-  local how = phase.wait_mode()
-  if how == INLINE or how == NEVER then
+  local mode = phase.wait_mode()
+  if mode == INLINE or mode == NEVER then
     return _M.one(reference)
   end
   start()
-  local found, err = finish(reference, how, renewal_timeout, native.renew(reference))
+  local found, err = finish(reference, mode, renewal_timeout, native.renew(reference))
   if found == nil then
     return nil, err
   end
   return found, native.lease()
 end
 
-local function all(references, take, renews)
+local function all(references, look_up, renews)
   local failed, reason = 0, nil
   local function note(value, err)
     if value == nil then
       failed, reason = failed + 1, reason or err
     end
   end
-  local how = phase.wait_mode()
-  if how ~= INLINE then
+  local mode = phase.wait_mode()
+  if mode ~= INLINE then
     start()
   end
-  catch_up(how, references)
-  if how == INLINE then
+  catch_up(mode, references)
+  if mode == INLINE then
     for _, answer in ipairs(native.vm:fetch_blocking(references)) do
       note(answer.value, answer.err)
     end
     return failed, reason
   end
   local job = {
-    take = take,
-    settle = function(reference, status, value)
-      note(settle(reference, status, value))
+    look_up = look_up,
+    answered = function(reference, status, value)
+      note(keep(reference, status, value))
     end,
-    land = function(reference, ticket, err)
-      note(claimed(reference, ticket, how, err))
+    ended = function(reference, ticket, err)
+      note(take(reference, ticket, mode, err))
     end,
-    fail = function(_, err)
+    not_begun = function(_, err)
       note(nil, out_of_time(err))
     end,
     seconds = renews and renewal_timeout or timeout,
-    parks = how == YIELD,
+    yields = mode == YIELD,
   }
-  if how == YIELD or how == BLOCK then
+  if mode == YIELD or mode == BLOCK then
     bulk.run(references, job)
     return failed, reason
   end
   for _, reference in ipairs(references) do
-    local status, value, name = take(reference)
+    local status, value, name = look_up(reference)
     if status == BOARDED then
       shared_cache.start(value, name)
     end
     if status == BOARDED or status == PENDING then
-      job.land(reference, value)
+      job.ended(reference, value)
     elseif status ~= native.NOTHING then
-      job.settle(reference, status, value)
+      job.answered(reference, status, value)
     end
   end
   return failed, reason
 end
 
--- Resolves a list of references side by side. Returns how many have no value, and the first reason.
+-- Resolves a list of references side by side. Returns how many have no value, and why the first has none.
 function _M.all(references)
   return all(references, function(reference)
     return native.lookup(reference, true, true)
   end)
 end
 
--- A moment, for `renew`.
+-- Returns the present moment, for `renew`.
 function _M.clock()
   return native.vm:clock()
 end
 
--- The same with values whose fetches begin after that moment.
+-- Resolves a list of references to values whose fetches begin after the moment `since`. Returns the same as `all`.
 function _M.renew(references, since)
   return all(references, function(reference)
     return native.renew(reference, since, true)
   end, true)
 end
 
--- Parks this coroutine until a job has ended: true, or nil and why the wait ended early.
+-- Waits until a job of the engine has ended: true, or nil and why the wait ended early.
 function _M.await(ticket, seconds)
   return wait(ticket, seconds)
 end
 
--- Starts what runs in the background.
+-- Starts what runs in the background of a worker.
 function _M.start()
   if phase.wait_mode() ~= INLINE then
     start()

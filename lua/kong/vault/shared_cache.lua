@@ -1,40 +1,43 @@
--- The node's cache: what one worker fetched, all have. Documents lie sealed (see src/node.rs) in the shared dictionary
--- `kong_secrets`, where it is declared; claims in it say who is fetching.
+-- The node's cache: what one worker fetched, all workers have. The shared dictionary `kong_secrets`, where nginx.conf
+-- declares it, holds sealed documents (see src/node.rs) and claims, which say which worker fetches a document.
 --
--- All of this is called in any phase of a worker and never yields.
+-- A fetch that a look-up created must be started: `start` takes its outcome from the dictionary, or claims the document and
+-- has the engine fetch it, or has the engine ask the worker that claimed it first.
+--
+-- No function here yields: all of them may be called in any phase of a worker.
 
+local debug_log = require "kong.vault.debug_log"
 local native = require "kong.vault.native"
 local waiters = require "kong.vault.waiters"
 
 local ngx = ngx
 local sub = string.sub
 
--- Keys: a document, a claim on fetching it, a claim on probing a vault, and what is known of the vault's health. Kong
--- keeps values of its own in the same dictionary.
+-- What keys begin with: a document, the claim on fetching it, the claim on probing a vault, and that a vault is known to be
+-- up or down. Kong keeps values of its own in the same dictionary.
 local DOCUMENT = "kong-vault:"
 local CLAIM = "kong-vault:claim:"
 local PROBE = "kong-vault:probe:"
 local UP = "kong-vault:up:"
 local DOWN = "kong-vault:down:"
 
--- Characters of a name.
+-- Characters of a document's or a vault's name.
 local NAME = 32
 
--- Of two workers that find a vault due to be probed, the second looks again after so many seconds whether the first has
--- found it back: an answer comes soon if it comes at all.
+-- Seconds after which a worker that found another one's fresh claim on a probe looks for the result: a vault that answers
+-- does so soon.
 local SECOND_LOOK = 0.3
 
--- Seconds for which a key says that a vault went bad, unless its worker says how long that lasts.
+-- Seconds for which a vault is known to be down, unless its worker says how long.
 local BAD = 3600
 
--- The part of the dictionary that is left free, for claims, and for Kong, which fails where its keys find no room. Where it
--- is not, documents of ours make room that were not used for the longest time: so many at once, and at most so often for one
--- that is to be kept.
+-- The part of the dictionary that is kept free: for claims, and for Kong, whose look-ups fail where its keys find no room.
+-- When less is free, the least recently used documents are removed, this many at once, and this often for one document.
 local RESERVE = 1 / 8
 local BATCH = 32
 local BATCHES = 8
 
--- How often to look whose a claim is that is taken back each time before we can see.
+-- Attempts to claim a document whose claim disappears each time before its owner can be read.
 local LOOKS = 3
 
 local _M = {}
@@ -44,8 +47,8 @@ if ngx and ngx.shared then
   dict = ngx.shared.kong_secrets
 end
 
--- Flights of ours whose outcome has to be handed on, by ticket: the document's name, our claim on it, and the vault that
--- is probed.
+-- Fetches whose outcome this worker has to publish, by ticket: the document's name, the claim on it (false: none), and the
+-- vault that the fetch probes, if any.
 local owned = {}
 
 -- The dictionary's own function, which lists the least recently used key first. In Kong, `dict.get_keys` is replaced by
@@ -56,10 +59,13 @@ if dict then
   get_keys = type(methods) == "table" and methods.get_keys or dict.get_keys
 end
 
+-- Where other workers reach this one; how long a claim lasts; how long a vault is left alone between two probes.
 local address, lifetime, interval
+
+-- Whether the last document found no room.
 local full
 
--- Where the other workers find this one; nil, with everything that follows from it, where no socket can be had.
+-- Returns this worker's address; nil where no socket can be opened. Sets `lifetime` and `interval` as well.
 local function own_address()
   if not address then
     address = native.vm:address()
@@ -73,7 +79,7 @@ local function is_document(key)
   return #key == #DOCUMENT + NAME and sub(key, 1, #DOCUMENT) == DOCUMENT
 end
 
--- Removes documents that were not used for the longest time, as far as they are among so many keys.
+-- Removes the documents that are among the `count` least recently used keys.
 local function evict(count)
   for _, key in ipairs(get_keys(dict, count)) do
     if is_document(key) then
@@ -86,11 +92,11 @@ local function is_tight()
   return dict.free_space and dict:free_space() < RESERVE * dict:capacity()
 end
 
--- Keeps a document, where need be in the place of others.
+-- Stores a document. Where there is no room, older documents are removed.
 local function store(key, sealed, seconds)
   local fits = not dict.capacity or #sealed < RESERVE * dict:capacity()
   local batches = 0
-  -- What is near the end of the list may be Kong's, so each look goes further.
+  -- The least recently used keys may be Kong's, which stay, so each batch reaches further.
   while fits and is_tight() and batches < BATCHES do
     batches = batches + 1
     evict(BATCH * batches)
@@ -104,170 +110,191 @@ local function store(key, sealed, seconds)
   return ok, err
 end
 
--- Whether a claim is of this worker; who made it stands before the time.
+-- Whether a claim is this worker's. A claim is the worker's address, "@", and the time when it was made.
 local function is_own(claimed)
   return sub(claimed, 1, #address + 1) == address .. "@"
 end
 
-local function own(ticket, name, claimed)
+-- Has this worker fetch a document and publish the outcome.
+local function fetch_here(ticket, name, claimed)
   owned[ticket] = { name = name, claimed = claimed }
+  debug_log.fetch(ticket, name, "this worker fetches it")
   native.start(ticket, nil, true)
 end
 
--- A flight that has nothing more to be seen to: it has landed, or somebody else saw it off.
-local function landed(ticket)
+-- Has the engine ask the worker with that claim. Returns false where that worker's fetch began too early to serve.
+local function ask(ticket, name, claimed)
+  local is_asked = native.start(ticket, claimed, false)
+  debug_log.fetch(ticket, name, is_asked and "waiting for worker " or "began too early in worker ", claimed)
+  return is_asked
+end
+
+-- For a fetch that needs no start any more: it is complete, or somebody else has started it.
+local function is_started(ticket)
   if native.is_complete(ticket) then
     waiters.complete(ticket)
   end
   return true
 end
 
--- Takes the claim over from a worker that does not have what is wanted: it is gone, or its fetch began too early. One of
--- those who find that out does so; the others ask that one.
-local function inherit(ticket, name, from)
+-- Replaces the claim `from` of a worker that is gone, or whose fetch began too early. Of all workers that find this out,
+-- the first takes the claim over; the others ask that worker.
+local function take_over(ticket, name, from)
   for _ = 1, LOOKS do
-    local heir, mine = CLAIM .. name .. "!" .. from, native.vm:claim()
-    if dict:safe_add(heir, mine, lifetime) then
+    local successor, mine = CLAIM .. name .. "!" .. from, native.vm:claim()
+    if dict:safe_add(successor, mine, lifetime) then
       dict:set(CLAIM .. name, mine, lifetime)
-      return own(ticket, name, mine)
+      return fetch_here(ticket, name, mine)
     end
-    local owner = dict:get(heir)
+    local owner = dict:get(successor)
     if not owner or is_own(owner) then
       break
-    elseif native.start(ticket, owner, false) then
+    elseif ask(ticket, name, owner) then
       return
     end
     from = owner
   end
-  return own(ticket, name, nil)
+  return fetch_here(ticket, name, nil)
 end
 
--- The fetch is ours, or that of another worker which is asked for its outcome.
+-- Claims a document and fetches it, or asks the worker that has the claim. Returns true where the fetch is complete.
 local function claim(ticket, name, key)
   for _ = 1, LOOKS do
     local mine = native.vm:claim()
     local ok, err = dict:safe_add(key, mine, lifetime)
     local owner = not ok and err == "exists" and dict:get(key)
     if owner and not is_own(owner) then
-      if not native.start(ticket, owner, false) then
-        inherit(ticket, name, owner)
+      if not ask(ticket, name, owner) then
+        take_over(ticket, name, owner)
       end
       return
     end
-    -- Between our look and our claim, or between that and our look at the other's, it may have been brought.
+    -- The document may have been published since `start` looked for it.
     if native.take_shared(ticket, dict:get(DOCUMENT .. name)) then
       if ok then
         dict:delete(key)
       end
-      return landed(ticket)
+      debug_log.fetch(ticket, name, "taken from the node's cache")
+      return is_started(ticket)
     elseif owner then
-      -- Of a fetch that has ended, or that began too early.
+      -- This worker's claim for a fetch that has ended, or that began too early.
       dict:set(key, mine, lifetime)
-      return own(ticket, name, mine)
+      return fetch_here(ticket, name, mine)
     elseif ok or err ~= "exists" then
-      return own(ticket, name, ok and mine)
+      -- Without room for a claim, this worker fetches all the same.
+      return fetch_here(ticket, name, ok and mine)
     end
   end
-  return own(ticket, name, nil)
+  return fetch_here(ticket, name, nil)
 end
 
--- Has the fetch begin. Returns true where the flight has landed.
-local function depart(ticket, name, dead)
+-- Has the engine fetch or ask. Returns true where the fetch is complete.
+local function fetch(ticket, name, dead)
   if not (dict and own_address()) then
+    debug_log.fetch(ticket, name, "this worker fetches it for itself")
     native.start(ticket, nil, false)
   elseif dead then
-    inherit(ticket, name, dead)
+    take_over(ticket, name, dead)
   else
     return claim(ticket, name, CLAIM .. name)
   end
 end
 
--- After a reload with other options: takes what was there under those of before, to serve until the flight has landed.
+-- After a reload with other options: takes the document that was cached under the previous options, to serve until the fetch
+-- is complete. Returns whether there is one.
 local function inherit_previous(ticket)
   local previous = native.vm:previous_name(ticket)
   local document = previous and dict:get(DOCUMENT .. previous)
   return document ~= nil and native.vm:inherit_previous(ticket, document)
 end
 
--- Sees a boarded flight off. `dead`: the claim of a worker that does not have the document. Returns true where it has
--- landed already, else false, and whether an older value serves meanwhile that was not there before.
+-- Starts a fetch that a look-up created, of the document `name`. `dead`: the claim of a worker that was asked and does not
+-- have it. Returns true where the fetch is complete, otherwise false and whether an older value serves from now on.
 function _M.start(ticket, name, dead)
   local document = dict and dict:get(DOCUMENT .. name)
   if native.take_shared(ticket, document) then
-    return landed(ticket)
+    debug_log.fetch(ticket, name, document and "taken from the node's cache" or "complete without a fetch")
+    return is_started(ticket)
   end
   local serves = dict and inherit_previous(ticket) or false
-  return depart(ticket, name, dead) or false, serves
+  return fetch(ticket, name, dead) or false, serves
 end
 
--- Sees a flight off that probes whether a vault is back, if no other worker does.
+-- Starts a fetch that probes whether a vault is back, unless another worker probes it. `names`: of document and vault.
 function _M.probe(ticket, names)
   local name, vault = sub(names, 1, NAME), sub(names, NAME + 1)
   local me = dict and own_address()
   if not me then
     return _M.start(ticket, name)
   elseif dict:get(UP .. vault) then
-    -- It is back. Whoever waits for this flight still wants a newer value.
+    -- Another worker found the vault back. Whoever waits for this fetch still wants a value.
     if native.vm:forgo(ticket, nil) then
-      return landed(ticket)
+      return is_started(ticket)
     end
     return _M.start(ticket, name)
   end
   local ok, err = dict:safe_add(PROBE .. vault, me, interval)
   if ok or err ~= "exists" then
-    local has_landed = _M.start(ticket, name)
+    debug_log.fetch(ticket, name, "this worker probes the vault")
+    local is_complete = _M.start(ticket, name)
     if owned[ticket] then
       owned[ticket].probed = vault
     end
-    return has_landed
+    return is_complete
   end
   local left = dict:ttl(PROBE .. vault) or 0
   if native.vm:forgo(ticket, left > interval - SECOND_LOOK and left <= interval and SECOND_LOOK or left) then
-    return landed(ticket)
+    debug_log.fetch(ticket, name, "another worker probes the vault")
+    return is_started(ticket)
   end
   return _M.start(ticket, name)
 end
 
--- Sees a flight off that was called back, or that nobody waits for.
-function _M.restart(ticket, text)
+-- Starts a fetch that the engine hands to the worker: one that nobody waits for, or one whose other worker failed. `text`: the
+-- document's name, followed in the second case by that worker's claim.
+function _M.start_for_engine(ticket, text)
   local dead = #text > NAME and sub(text, NAME + 1) or nil
   return _M.start(ticket, sub(text, 1, NAME), dead)
 end
 
--- Hands the outcome of a flight on, if it is ours.
+-- Publishes the outcome of a complete fetch, if this worker made it, and gives its claim up.
 function _M.publish(ticket)
-  local flight = owned[ticket]
-  if not flight then
+  local fetched = owned[ticket]
+  if not fetched then
     return
   end
   owned[ticket] = nil
-  if flight.probed then
-    -- A vault that asked to be left alone for longer is left alone by all.
+  if fetched.probed then
+    -- A vault that asked for a longer pause is left alone by all workers.
     local away = native.vm:away(ticket)
     if away and away > interval then
-      dict:safe_set(PROBE .. flight.probed, true, away)
+      dict:safe_set(PROBE .. fetched.probed, true, away)
     end
   end
-  local document = DOCUMENT .. flight.name
+  local document = DOCUMENT .. fetched.name
   local sealed, seconds = native.sealed_outcome(ticket, dict:get(document))
   if sealed then
     local ok, err = store(document, sealed, seconds)
     if ok then
       full = false
+      local kept = seconds > 0 and seconds or "any number of"
+      debug_log.fetch(ticket, fetched.name, "published, to be kept for ", kept, " s")
     elseif not full then
       full = true
       local what = "has no room (%s): the workers cache each on its own, give it more in nginx.conf"
       ngx.log(ngx.WARN, "kong.vault: the shared dictionary kong_secrets ", what:format(err))
     end
+  else
+    debug_log.fetch(ticket, fetched.name, "complete, with nothing to publish")
   end
-  -- Whoever did not wait for us, or wanted what is newer, has a claim of its own.
-  local key = CLAIM .. flight.name
-  if flight.claimed and dict:get(key) == flight.claimed then
+  -- The key may hold another worker's claim by now: one that stopped waiting, or wanted a newer value.
+  local key = CLAIM .. fetched.name
+  if fetched.claimed and dict:get(key) == fetched.claimed then
     dict:delete(key)
   end
 end
 
--- Hands on what landed without anybody being told.
+-- Publishes what was completed while nobody listened for events.
 function _M.sweep()
   for ticket in next, owned do
     if native.is_complete(ticket) then
@@ -276,7 +303,8 @@ function _M.sweep()
   end
 end
 
--- Notes that a vault went bad or came back. Returns whether this is news on this node, and the line for the log.
+-- Notes that a vault is down, or up again. `text`: the vault's name and a line for the log. Returns whether this is news on
+-- this node, and the line.
 function _M.note_health(text, up)
   local vault, line = sub(text, 1, NAME), sub(text, NAME + 1)
   if not (dict and own_address()) then
@@ -287,29 +315,29 @@ function _M.note_health(text, up)
     local added, err = dict:safe_add(DOWN .. vault, true, BAD)
     return added or err ~= "exists", line
   end
-  local news = dict:get(DOWN .. vault)
+  local was_down = dict:get(DOWN .. vault)
   dict:delete(DOWN .. vault)
   dict:safe_set(UP .. vault, true, interval)
   dict:delete(PROBE .. vault)
-  return news ~= nil, line
+  return was_down ~= nil, line
 end
 
--- Notes for how long a vault that went bad still is: nobody tells of it anew meanwhile.
+-- Notes that a vault stays down for so many seconds: no worker logs it again meanwhile.
 function _M.still_bad(vault, seconds)
   if dict and own_address() then
-    -- Where it came back meanwhile, another worker has said so.
+    -- `replace` does nothing where another worker has found the vault up and removed the key.
     dict:replace(DOWN .. vault, true, seconds)
   end
 end
 
--- Notes that a vault answered a worker for the first time. Returns the line for the log, where it was said to be bad: the
--- worker that said so may be gone.
+-- Notes that a vault answered this worker for the first time. `text`: the name of the vault, the name of the notices about it,
+-- and a line for the log. Returns the line where the vault was logged as down: the worker that did so may be gone.
 function _M.note_answer(text)
   if not (dict and own_address()) then
     return
   end
-  local vault, news = sub(text, 1, NAME), sub(text, NAME + 1, 2 * NAME)
-  dict:delete(DOWN .. news)
+  local vault, notices = sub(text, 1, NAME), sub(text, NAME + 1, 2 * NAME)
+  dict:delete(DOWN .. notices)
   if dict:get(DOWN .. vault) then
     local is_news, line = _M.note_health(vault .. sub(text, 2 * NAME + 1), true)
     return is_news and line or nil

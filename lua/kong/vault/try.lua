@@ -1,34 +1,35 @@
--- Calls that fail with a secret that was just replaced, and are made once more with the new one.
+-- Calls a function with secrets, and once more with newly fetched ones if it fails: a secret may just have been replaced.
 
+local debug_log = require "kong.vault.debug_log"
+local refs = require "kong.vault.refs"
 local resolve = require "kong.vault.resolve"
 local update = require("kong.vault.update").all
-local refs = require "kong.vault.refs"
 
 local ngx = ngx
 
--- Seconds for which failing callbacks don't have a reference renewed again: a database that is down must not have each
--- request ask the vault. After the first renewal that was of no use it is so short that it is waited for, as the secret may
--- have been replaced just then.
+-- Seconds between two renewals of a reference for callbacks that fail: a database that is down must not send each request to
+-- the vault. After the first renewal that did not help, the pause is short enough to wait for, as the secret may have been
+-- replaced during that renewal.
 local PAUSE = 1
 local FIRST_PAUSE = 0.1
 
 local _M = {}
 
--- Renewals that were of no use, by reference: when the last one began, and how many there were in a row.
+-- Renewals that did not help, by reference: when the last one began, and how many there were in a row.
 local renewed = {}
 
 local function now()
   return ngx and ngx.now and ngx.now() or os.time()
 end
 
--- How long a reference has to be left alone yet.
+-- Returns how many seconds of a reference's pause are left.
 local function pause_of(reference)
   local last = renewed[reference]
   return last and last.at + (last.times > 1 and PAUSE or FIRST_PAUSE) - now() or 0
 end
 
--- Waits out those pauses that are short, where this phase can wait. The callback of whoever comes while a longer one lasts
--- is called again without a renewal.
+-- Waits until the short pauses are over, where this phase can wait. While a long one lasts, the callback is called again
+-- without a renewal.
 local function pause(references)
   local seconds = 0
   for _, reference in ipairs(references) do
@@ -42,7 +43,7 @@ local function pause(references)
   end
 end
 
--- Has references renewed, with values whose fetches begin after `since`.
+-- Renews references whose pause is over, with values whose fetches begin after `since`.
 local function renew(references, since)
   pause(references)
   local due, began = {}, now()
@@ -51,7 +52,10 @@ local function renew(references, since)
       due[#due + 1] = reference
     end
   end
-  -- Whoever fails meanwhile joins the same flights.
+  if #due > 0 then
+    debug_log.line("a callback of try failed: renewing ", #due, " of ", #references, " references")
+  end
+  -- Other calls that fail meanwhile join the same fetches.
   local failed, reason = resolve.renew(due, since)
   for reference, last in next, renewed do
     if began - last.at >= 2 * PAUSE then
@@ -79,8 +83,8 @@ local function snapshot(references)
   return values
 end
 
--- Has all values fetched anew, from `since` on; those that were not there yet are only waited for, unless their fetch
--- began before.
+-- Has all references fetched again, from `since` on. Those that had no value yet need no renewal: their first fetch serves,
+-- unless it began before `since`.
 local function refresh(references, values, since)
   local known, missing = {}, {}
   for i, reference in ipairs(references) do
@@ -101,7 +105,7 @@ local function is_same(references, values)
   return true
 end
 
--- Passes a second call's results on; where it succeeded, the renewals were of use.
+-- Returns the results of the second call. If it succeeded, the renewals helped, and their pauses end.
 local function note(references, ...)
   if ... then
     for _, reference in ipairs(references) do
@@ -111,15 +115,15 @@ local function note(references, ...)
   return ...
 end
 
--- Updates a table and calls back with it. If that fails, has its references renewed, unless somebody else had already,
--- and calls back a second and last time.
+-- Brings a table up to date and calls the callback with it. If that fails, renews the table's references, unless another call
+-- has just done so, and calls the callback a second and last time.
 function _M.try(callback, options)
   local references = refs.declared(options)
   if #references == 0 then
     return callback(options)
   end
-  -- Before the update: what lands in between is newer than what is compared later, so nobody has it renewed at once. And
-  -- before that: a fetch that begins from now on brings what was in force when this call was made, or what is newer.
+  -- Before the snapshot: a fetch that begins from now on brings what was valid when this call was made, or what is newer. And
+  -- the snapshot before the update: a value that arrives between them counts as new, and is not renewed at once.
   local since = resolve.clock()
   local values = snapshot(references)
   update(options)

@@ -1,4 +1,4 @@
--- Keeps the tables of plugins up to date: each table says in its `$refs` which of its fields are references.
+-- Brings tables of plugins up to date. The `$refs` of a table says which of its fields are references.
 
 local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
@@ -8,15 +8,15 @@ local refs = require "kong.vault.refs"
 local ngx = ngx
 local is_reference = refs.is_reference
 
--- Seconds for which a table that could not be brought up to date is left alone, unless what it lacks arrives.
+-- Seconds for which a table with missing values is not tried again, unless one of those values arrives.
 local PAUSE = 1
 
 local _M = {}
 
--- When such tables may be tried again, and what they lack; forgotten with the tables.
+-- Tables with missing values: when they may be tried again, and which references lack a value. Weak: see l1.lua.
 local retry_at = setmetatable({}, { __mode = "k" })
 
--- What was last said of a reference: not each request says it again.
+-- The last warning about each reference, so that it is not repeated for each request.
 local warned = {}
 
 local function now()
@@ -30,7 +30,7 @@ local function warn(reference, err)
   end
 end
 
--- Sets one field. Notes in `state` what is lacking, and whether the field may be taken for up to date.
+-- Sets one field. Notes in `state` a missing value, and whether the table stays up to date until something changes.
 local function set(target, field, reference, state)
   local value, err, lasting = resolve.cached(reference)
   if value == nil then
@@ -74,7 +74,7 @@ local function update(config, state)
   end)
 end
 
--- Whether one of these has a value by now. Starts no fetch.
+-- Whether one of these references has a value by now. Starts no fetch.
 local function has_arrived(references)
   for _, reference in ipairs(references) do
     if native.vm:cached(reference) then
@@ -84,7 +84,7 @@ local function has_arrived(references)
   return false
 end
 
--- Looks every reference of a table up; the way of those that are not known to be up to date.
+-- Brings a table up to date that is not known to be so: looks up each of its references. Returns the table.
 function _M.all(config)
   local mark = l1.sync()
   local wait = retry_at[config]

@@ -1,4 +1,4 @@
--- Parks a coroutine until its flight, or one of several, has landed.
+-- Has a coroutine wait until a fetch, or one of several, is complete.
 
 local listener = require "kong.vault.listener"
 local waiters = require "kong.vault.waiters"
@@ -6,30 +6,30 @@ local waiters = require "kong.vault.waiters"
 local ngx = ngx
 local pcall = pcall
 
--- Seconds. A semaphore that is waited for less returns at once, and the clock of nginx stands meanwhile.
+-- Seconds. nginx's semaphore returns at once if it is to wait for less than this, without advancing nginx's clock.
 local MILLISECOND = 0.001
 
 local _M = {
-  -- Why a wait ended that can't begin: a C function lies between here and the event loop.
+  -- How an error begins if this coroutine cannot yield: a C function is on its stack.
   NO_YIELD = "attempt to yield across C-call boundary",
 }
 
--- Parks in `record`, again and again, until `is_done()`.
-local function park(record, is_done, seconds)
+-- Waits until `is_done()`, by the worker's listener if it runs, otherwise by reading events itself.
+local function wait_until(is_done, record, seconds)
   local deadline = ngx.now() + seconds
   while not is_done() do
     local left = deadline - ngx.now()
     if left < MILLISECOND then
       return nil, "timeout"
     end
-    -- Where a C function lies between here and the event loop (`string.gsub`, `require`), yielding raises.
+    -- Yielding raises an error where a C function (`string.gsub`, `require`) is on the stack.
     local called, ok, err
     local patience = listener.runs(left)
     if patience then
       called, ok = pcall(waiters.wait, record, patience)
     else
       called, ok, err = pcall(listener.serve, is_done, left)
-      -- Closed: the worker was told to quit, which ends the connections of all but those that come after.
+      -- "closed": the worker was told to quit, which closes all present connections. A new one stays open.
       if called and not ok and err ~= "closed" then
         return nil, err
       end
@@ -41,19 +41,19 @@ local function park(record, is_done, seconds)
   return true
 end
 
--- Waits at most `seconds`. Returns true, or nil and why the wait ended early.
+-- Waits at most `seconds` for a fetch. Returns true, or nil and why the wait ended early.
 function _M.wait(ticket, seconds)
   local record = waiters.record(ticket)
-  return park(record, function()
-    return record.landed
-  end, seconds)
+  return wait_until(function()
+    return record.is_complete
+  end, record, seconds)
 end
 
--- The same until one of a group's flights has landed.
+-- Waits at most `seconds` until one fetch of a group is complete. Returns the same.
 function _M.any(group, seconds)
-  return park(group, function()
-    return group.landed[1] ~= nil
-  end, seconds)
+  return wait_until(function()
+    return group.completed[1] ~= nil
+  end, group, seconds)
 end
 
 return _M

@@ -1,4 +1,4 @@
--- Coroutines that wait for flights, by ticket.
+-- Coroutines that wait for fetches, by the fetch's ticket.
 
 local native = require "kong.vault.native"
 
@@ -6,33 +6,33 @@ local ipairs, pairs = ipairs, pairs
 
 local _M = {}
 
--- Weak: with the last coroutine that waits, killed or not, its record goes.
+-- By ticket. Weak: a record goes with the last coroutine that waits, even where that coroutine was killed.
 local records = setmetatable({}, { __mode = "v" })
 
 local semaphores
 
--- The record of a flight, to be kept by whoever waits.
+-- Returns the record of a fetch. Whoever waits must keep a reference to it.
 function _M.record(ticket)
   local record = records[ticket]
   if not record then
     semaphores = semaphores or require "ngx.semaphore"
-    record = { landed = native.is_complete(ticket), waiting = 0, semaphore = semaphores.new(0) }
+    record = { is_complete = native.is_complete(ticket), waiting = 0, semaphore = semaphores.new(0) }
     records[ticket] = record
   end
   return record
 end
 
--- For a coroutine that waits for whichever of several flights lands first: those that have are in `landed`.
+-- Returns a group, by which one coroutine waits for several fetches at once. `completed` lists the tickets that are complete.
 function _M.group()
   semaphores = semaphores or require "ngx.semaphore"
-  return { landed = {}, records = {}, waiting = 0, semaphore = semaphores.new(0) }
+  return { completed = {}, records = {}, waiting = 0, semaphore = semaphores.new(0) }
 end
 
--- Adds a flight to a group, which keeps its record.
+-- Adds a fetch to a group.
 function _M.join(group, ticket)
   local record = _M.record(ticket)
-  if record.landed then
-    group.landed[#group.landed + 1] = ticket
+  if record.is_complete then
+    group.completed[#group.completed + 1] = ticket
   elseif not group.records[ticket] then
     group.records[ticket] = record
     record.groups = record.groups or {}
@@ -40,7 +40,7 @@ function _M.join(group, ticket)
   end
 end
 
--- Waits until somebody wakes the record, or the group; `record.landed` says whether that is for good.
+-- Waits until a record or a group is woken, which may happen before anything is complete.
 function _M.wait(record, seconds)
   record.waiting = record.waiting + 1
   local ok, err = record.semaphore:wait(seconds)
@@ -54,22 +54,22 @@ local function post(record)
   end
 end
 
--- Wakes all who wait for a flight that has landed.
+-- Marks a fetch as complete and wakes everybody who waits for it.
 function _M.complete(ticket)
   local record = records[ticket]
   if record then
     records[ticket] = nil
-    record.landed = true
+    record.is_complete = true
     post(record)
     for _, group in ipairs(record.groups or {}) do
       group.records[ticket] = nil
-      group.landed[#group.landed + 1] = ticket
+      group.completed[#group.completed + 1] = ticket
       post(group)
     end
   end
 end
 
--- Wakes all whose flights have landed without anybody being told.
+-- Completes the fetches that ended while nobody listened for events.
 function _M.sweep()
   for ticket in pairs(records) do
     if native.is_complete(ticket) then
@@ -78,7 +78,7 @@ function _M.sweep()
   end
 end
 
--- Wakes everybody: nobody will tell them of landings any more.
+-- Wakes everybody without completing anything: the listener has ended, so each has to listen for itself.
 function _M.wake_all()
   for _, record in pairs(records) do
     post(record)
