@@ -53,7 +53,7 @@ fn look_at(name: &str, bytes: &[u8], secret: bool) {
                 }
             }
             Ok(found) => {
-                let flaw = found.broken.first().map(|(_, error)| error);
+                let flaw = found.broken.first().map(|broken| &broken.error);
                 assert!(wrong > 0 || flaw.is_none(), "loading: {flaw:?}\n{table}");
                 assert!(!table.contains("nothing after this line can be judged"), "{table}");
                 if secret {

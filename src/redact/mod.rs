@@ -160,19 +160,19 @@ pub fn vault(name: &[u8], limit: usize) -> String {
     }
 }
 
-/// A text of ours, or one that may be shown, on one line and bounded.
+/// A text of ours, or one that may be shown, on one line and bounded: `limit` counts characters as they are shown.
 pub fn line(text: &[u8], limit: usize) -> String {
     let text = String::from_utf8_lossy(text);
-    let mut shown = String::new();
-    for character in text.chars().take(limit) {
-        match character {
-            '\u{fffd}' => shown.push('?'),
-            c if c.is_control() => shown.extend(c.escape_default()),
-            c => shown.push(c),
+    let (mut shown, mut left) = (String::new(), limit);
+    for character in text.chars() {
+        let (escaped, one) = (character.escape_default(), if character == '\u{fffd}' { '?' } else { character });
+        let width = if one.is_control() { escaped.len() } else { 1 };
+        if width > left {
+            shown.push('…');
+            break;
         }
-    }
-    if text.chars().nth(limit).is_some() {
-        shown.push('…');
+        left -= width;
+        if one.is_control() { shown.extend(escaped) } else { shown.push(one) }
     }
     shown
 }

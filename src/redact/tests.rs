@@ -44,6 +44,19 @@ fn certificates_alone_may_be_seen_whichever_way_they_are_given() {
 }
 
 #[test]
+fn a_line_is_bounded_as_it_is_shown() {
+    for (text, shown) in
+        [("abcd", "abcd"), ("abcde", "abcd…"), ("a\nb", "a\\nb"), ("ab\ncd", "ab\\n…"), ("abc\n", "abc…")]
+    {
+        assert_eq!(line(text.as_bytes(), 4), shown);
+    }
+    for text in ["\0".repeat(300), "\u{85}".repeat(300), "\u{1b}[".repeat(300), "\u{e4}".repeat(300)] {
+        assert!((195..=201).contains(&line(text.as_bytes(), 200).chars().count()), "{text:?}");
+    }
+    assert_eq!(line(b"\xff\xfe", 4), "??");
+}
+
+#[test]
 fn a_key_in_any_option_is_seen_in_no_part() {
     let key = armored("EC PRIVATE KEY", KEYS[0]);
     let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("# a\n{key}"));
