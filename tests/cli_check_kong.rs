@@ -99,6 +99,17 @@ fn what_kongs_format_allows_everywhere_costs_no_entity() {
 }
 
 #[test]
+fn no_more_than_a_thousand_notes_on_what_is_left_to_kong_are_shown() {
+    let names: String = (0..3000).map(|at| format!("a{at},")).collect();
+    let keys: String = (0..3000).map(|at| format!("vault_zz_k{at} = 1\n")).collect();
+    let run = Files::of(&[("kong.conf", &format!("vaults = env,{names}zz\n{keys}vault_hcv_tokn = 1\n"))])
+        .check(&["kong.conf"], &[]);
+    run.holds("kong.conf file note: there are 5001 notes more, which are not shown");
+    assert!(run.stdout.contains("error: unknown option tokn of the hcv vault"), "{}", run.stdout);
+    assert_eq!(run.stdout.lines().count(), 1003);
+}
+
+#[test]
 fn strategies_of_others_are_left_to_kong() {
     let conf = "vaults = bundled,aws,hcv,my-own,other\nvault_my_own_url = http://x\nvault_other_a_b = 1\n\
                 vault_mine_url = x\nvault_declarative_config = kong.yml\npg_password = {vault://my-own/a}\n";

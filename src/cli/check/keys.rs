@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::references::{Found, look_alike};
-use super::table::{Mistakes, Place, Row};
+use super::table::{Mistakes, Notes, Place, Row};
 use crate::backend::ALL;
 use crate::bootstrap;
 use crate::cli::conf_file::{self, Line, option};
@@ -42,6 +42,7 @@ pub struct Keys {
     pub references: Vec<Found>,
     pub settings: Settings,
     mistakes: Mistakes,
+    notes: Notes,
 }
 
 /// One key as it was set.
@@ -93,6 +94,7 @@ pub fn judge(file: Option<(&str, &str)>, environment: &Environment, timeout: Opt
     keys.complete(&[of_conf, right].concat());
     let mistakes = std::mem::take(&mut keys.mistakes);
     keys.rows.extend(mistakes.finish());
+    keys.rows.extend(std::mem::take(&mut keys.notes).finish());
     keys
 }
 
@@ -219,7 +221,7 @@ impl Keys {
                 Some(why) => self.mistakes.push(setting.place.odd(&setting.name, why)),
                 None if is_others => {
                     let why = "is an option of a strategy that is none of ours: left to Kong";
-                    self.rows.push(setting.place.note(&setting.name, why));
+                    self.notes.push(setting.place.note(&setting.name, why));
                 }
                 None if setting.key == "vaults" && self.settings.others.named().next().is_some() => {
                     self.note_others(origin, setting);
@@ -257,7 +259,7 @@ impl Keys {
         let Ok(config) = loaded(origin, &[vaults], &Referred::default()) else { return };
         for name in config.others().named() {
             let why = format!("{} is none of ours: left to Kong", redact::word(name, 64));
-            self.rows.push(vaults.place.note(&vaults.name, why));
+            self.notes.push(vaults.place.note(&vaults.name, why));
         }
     }
 

@@ -31,18 +31,26 @@ pub struct Row {
     pub verdict: Verdict,
 }
 
-/// How many mistakes of one file are shown. A row is much longer than what it takes to make a mistake.
+/// How many mistakes, and how many notes, of one file are shown. A row is much longer than what it takes to cause one.
 const MOST: usize = 1000;
 
-/// Rows about mistakes; of too many, only the number.
+/// Rows of one kind; of too many, only the number.
 #[derive(Debug, Default)]
-pub struct Mistakes {
+struct Few {
     rows: Vec<Row>,
     more: Option<(String, usize)>,
 }
 
-impl Mistakes {
-    pub fn push(&mut self, row: Row) {
+/// Rows about mistakes.
+#[derive(Debug, Default)]
+pub struct Mistakes(Few);
+
+/// Rows about what is somebody else's.
+#[derive(Debug, Default)]
+pub struct Notes(Few);
+
+impl Few {
+    fn push(&mut self, row: Row) {
         if self.rows.len() < MOST {
             self.rows.push(row);
         } else {
@@ -50,17 +58,40 @@ impl Mistakes {
         }
     }
 
-    /// Whether further mistakes are only counted: nobody has to find out what to say of them.
-    pub fn is_full(&self) -> bool {
-        self.rows.len() >= MOST
-    }
-
-    pub fn finish(mut self) -> Vec<Row> {
+    /// With `last` at the end where there are more: by the file, and how many.
+    fn finish(mut self, last: impl Fn(Place, usize) -> Row) -> Vec<Row> {
         if let Some((source, more)) = self.more {
-            let what = format!("there are at least {more} mistakes more, which are not shown: mend these first");
-            self.rows.push(Place::new(&source, 0).wrong("file", what));
+            self.rows.push(last(Place::new(&source, 0), more));
         }
         self.rows
+    }
+}
+
+impl Mistakes {
+    pub fn push(&mut self, row: Row) {
+        self.0.push(row);
+    }
+
+    /// Whether further mistakes are only counted: nobody has to find out what to say of them.
+    pub fn is_full(&self) -> bool {
+        self.0.rows.len() >= MOST
+    }
+
+    pub fn finish(self) -> Vec<Row> {
+        self.0.finish(|file, more| {
+            let what = format!("there are at least {more} mistakes more, which are not shown: mend these first");
+            file.wrong("file", what)
+        })
+    }
+}
+
+impl Notes {
+    pub fn push(&mut self, row: Row) {
+        self.0.push(row);
+    }
+
+    pub fn finish(self) -> Vec<Row> {
+        self.0.finish(|file, more| file.note("file", format!("there are {more} notes more, which are not shown")))
     }
 }
 
