@@ -8,7 +8,6 @@ local changing = require "spec.support.change"
 local cleanup = require "spec.support.cleanup"
 local in_kong = require "spec.support.in_kong"
 local load = require "spec.support.load"
-local process = require "spec.support.process"
 local wait = require "spec.support.wait"
 
 local SERVER, CONFIG, serves, warm = changing.SERVER, changing.CONFIG, changing.serves, changing.warm
@@ -152,33 +151,13 @@ describe("vault entities that change,", function()
       assert.equal("value of unknown", (server:value "{vault://mine/unknown/value}"))
     end)
 
-    -- A writer whose disk hangs: it has the lock and has said that it is at work. Returns what ends that.
-    local function hang(place)
-      local locked = place .. "/.lock"
-      local writer = process.start({ command = { "flock", locked, "sleep", "600" } })
-      wait.eventually("it has the lock", function()
-        return (process.run({ command = { "flock", "-n", locked, "true" } })) ~= 0
-      end)
-      local file = assert(io.open(place .. "/.changes", "r+b"))
-      local first = file:read(1):byte()
-      file:seek("set", 0)
-      file:write(string.char(first + 1))
-      file:close()
-      return function()
-        for _, child in ipairs(process.children(writer.pid)) do
-          process.send(child, "KILL")
-        end
-        writer:stop()
-      end
-    end
-
     it("keep nobody waiting whose values are there, though their reading hangs", function()
       start()
       local paths = { "/get", "/update" }
       local control = load.start(server, { paths = paths, connections = 4, rate = 100 })
       wait.pass(1)
       local quick = control:stop():percentile(99)
-      local go_on = hang(folder)
+      local go_on = admin.stopped_writer(folder)
       local requests = load.start(server, { paths = paths, connections = 4, rate = 100 })
       -- What isn't there has to know where to ask.
       local missing = server:ask "{vault://mine/missing/value}"

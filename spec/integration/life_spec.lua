@@ -120,7 +120,7 @@ describe("life", function()
     end)
     server:signal "QUIT"
     wait.eventually("the workers heard of it", function()
-      return select(2, server:log():gsub("gracefully shutting down", "")) == 2
+      return server:logged "gracefully shutting down" == 2
     end)
     vault:open "quit"
     local answered

@@ -115,29 +115,6 @@ describe("what hangs", function()
     end)
   end
 
-  -- A writer that has the lock of a folder and is stopped, as by SIGSTOP or a disk that hangs, after it has said that it is at
-  -- work. Returns what ends it.
-  local function stopped_writer(folder)
-    local locked = folder .. "/.lock"
-    local writer = process.start({ command = { "flock", locked, "sleep", "600" } })
-    wait.eventually("it has the lock", function()
-      return (process.run({ command = { "flock", "-n", locked, "true" } })) ~= 0
-    end)
-    local file = assert(io.open(folder .. "/.changes", "r+b"))
-    local first = file:read(1):byte()
-    file:seek("set", 0)
-    file:write(string.char(first + 1))
-    file:close()
-    writer:signal "STOP"
-    return function()
-      for _, child in ipairs(process.children(writer.pid)) do
-        process.send(child, "KILL")
-      end
-      writer:signal "CONT"
-      writer:stop()
-    end
-  end
-
   local function with_entities()
     local folder = admin.folder()
     local server = admin.start(folder, { conf = "vault_fetch_timeout = 1" })
@@ -206,7 +183,7 @@ describe("what hangs", function()
 
   it("as a writer of entities keeps those of before in use, in every phase", function()
     local folder = with_entities()
-    local go_on = stopped_writer(folder)
+    local go_on = admin.stopped_writer(folder)
     local server = start({
       data_dir = folder,
       init = EARLY,
@@ -222,7 +199,7 @@ describe("what hangs", function()
     have_entities(server)
 
     -- In workers that have read them, and one that is forked while he is stopped.
-    go_on = stopped_writer(folder)
+    go_on = admin.stopped_writer(folder)
     local began = socket.gettime()
     server:reload()
     within(socket.gettime() - began, 3 * TIMEOUT)
@@ -245,26 +222,19 @@ describe("what hangs", function()
     local mount = silent()
     link(mount.folder, place)
     -- Somebody changed them, as far as can be seen.
-    local file = assert(io.open(real .. "/.changes", "r+b"))
-    local first = file:read(1):byte()
-    file:seek("set", 0)
-    file:write(string.char(first + 2))
-    file:close()
-    local function tells(text)
-      return select(2, server:log():gsub(text:gsub("%p", "%%%0"), ""))
-    end
+    admin.tell(real, 2)
     wait.eventually("the log tells of it", function()
       assert.equal("value of known", (server:value "{vault://mine/known/value}"))
-      return tells "its file system does not answer" > 0
+      return server:logged "its file system does not answer" > 0
     end)
     assert.equal("value of other", (server:value "{vault://mine/other/value}"))
     mount:stop()
     link(real, place)
     wait.eventually("the log tells of its end", function()
       server:value "{vault://mine/known/value}"
-      return tells "the vault entities of vault_data_dir can be read again" > 0
+      return server:logged "the vault entities of vault_data_dir can be read again" > 0
     end)
-    assert.equal(1, tells "its file system does not answer")
+    assert.equal(1, server:logged "its file system does not answer")
     assert.same({}, server:flaws({ "t0ken" }))
   end)
 
@@ -308,9 +278,6 @@ describe("what hangs", function()
       assert.same({ "yes" }, { server:value(("{vault://%s/document-%d/there}"):format(prefix, count)) })
       return socket.gettime() - began
     end
-    local function tells(text)
-      return select(2, server:log():gsub(text:gsub("%p", "%%%0"), ""))
-    end
     for prefix in pairs(members) do
       fetch(prefix)
     end
@@ -325,15 +292,15 @@ describe("what hangs", function()
       )
       wait.eventually("the log tells of " .. prefix, function()
         fetch(prefix)
-        return tells(text) > 0
+        return server:logged(text) > 0
       end)
       for _ = 1, 5 do
         within(fetch(prefix), 0)
         within(fetch "well", 0)
       end
-      assert.equal(1, tells(text))
+      assert.equal(1, server:logged(text))
     end
-    assert.equal(2, tells "its file system does not answer (new connections use what was there before)")
+    assert.equal(2, server:logged "its file system does not answer (new connections use what was there before)")
     mount:stop()
     for _, name in ipairs({ "ca", "pair" }) do
       link(real, place .. "/" .. name)
@@ -342,7 +309,7 @@ describe("what hangs", function()
       for prefix in pairs(members) do
         fetch(prefix)
       end
-      return tells "the changed certificates can be used again" == 2
+      return server:logged "the changed certificates can be used again" == 2
     end)
     assert.same({}, server:flaws({ "t0ken" }))
   end)

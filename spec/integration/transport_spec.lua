@@ -35,17 +35,6 @@ local function replace(path, other)
   assert(os.rename(path .. ".new", path))
 end
 
-local function occurrences(text, part)
-  local count, from = 0, 1
-  while true do
-    local first, last = text:find(part, from, true)
-    if not first then
-      return count
-    end
-    count, from = count + 1, last + 1
-  end
-end
-
 describe("on the way to a vault,", function()
   teardown(cleanup.run)
 
@@ -78,7 +67,7 @@ describe("on the way to a vault,", function()
     local told = "is not the key of the certificate file " .. first.certificate
     wait.eventually("the log tells of the pair that does not fit", function()
       assert.same("CN=first", who())
-      return occurrences(worker:log(), told) == 1
+      return worker:logged(told) == 1
     end)
     replace(first.key, second.key)
     wait.eventually("the new pair is used", function()
@@ -88,7 +77,7 @@ describe("on the way to a vault,", function()
       who()
       return worker:log():find("the changed certificates can be used again", 1, true)
     end)
-    assert.same(1, occurrences(worker:log(), told))
+    assert.same(1, worker:logged(told))
     assert.same({}, worker:flaws())
   end)
 

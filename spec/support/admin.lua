@@ -5,6 +5,8 @@ local cjson = require "cjson"
 local files = require "spec.support.files"
 local http = require "spec.support.http"
 local nginx = require "spec.support.nginx"
+local process = require "spec.support.process"
+local wait = require "spec.support.wait"
 
 local _M = {}
 
@@ -55,6 +57,34 @@ function _M.form(server, method, path, body)
     body = body,
     headers = { ["Content-Type"] = "application/x-www-form-urlencoded" },
   })
+end
+
+--- Counts on the counter of changes that each process looks at; by an odd number, somebody is at work.
+function _M.tell(folder, more)
+  local file = assert(io.open(folder .. "/.changes", "r+b"))
+  local first = file:read(1):byte()
+  file:seek("set", 0)
+  file:write(string.char(first + more))
+  file:close()
+end
+
+--- A writer that has the lock of a folder and is stopped, as by SIGSTOP or a disk that hangs, after it has said that it is
+-- at work. Returns what ends it.
+function _M.stopped_writer(folder)
+  local locked = folder .. "/.lock"
+  local writer = process.start({ command = { "flock", locked, "sleep", "600" } })
+  wait.eventually("it has the lock", function()
+    return (process.run({ command = { "flock", "-n", locked, "true" } })) ~= 0
+  end)
+  _M.tell(folder, 1)
+  writer:signal "STOP"
+  return function()
+    for _, child in ipairs(process.children(writer.pid)) do
+      process.send(child, "KILL")
+    end
+    writer:signal "CONT"
+    writer:stop()
+  end
 end
 
 --- What is stored.

@@ -1,19 +1,10 @@
 -- What another process has in its memory, by Linux's /proc: for specs that look for secrets where none should be.
 
+local occurrences = require("spec.support.text").occurrences
+
 local PIECE = 1024 * 1024
 
 local _M = {}
-
-local function count(text, needle)
-  local found, at = 0, 1
-  while true do
-    local first = text:find(needle, at, true)
-    if not first then
-      return found
-    end
-    found, at = found + 1, first + 1
-  end
-end
 
 --- How often `needle` stands in what a process may write to. It has to be a process of our own user, or we root.
 function _M.copies(pid, needle)
@@ -29,7 +20,7 @@ function _M.copies(pid, needle)
         -- Pieces overlap, so that none is missed across their border; what can't be read isn't there any more.
         local size = math.min(PIECE, to - from)
         local text = memory:seek("set", from) and memory:read(size) or ""
-        found = found + count(text, needle)
+        found = found + occurrences(text, needle)
         from = size < PIECE and to or from + size - (#needle - 1)
       end
     end

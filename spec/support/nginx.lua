@@ -10,6 +10,7 @@ local files = require "spec.support.files"
 local http = require "spec.support.http"
 local pack = require "spec.support.pack"
 local process = require "spec.support.process"
+local occurrences = require("spec.support.text").occurrences
 local wait = require "spec.support.wait"
 
 -- Debian's. Where they aren't there, Lua has to be built in, as in OpenResty.
@@ -196,6 +197,11 @@ end
 --- All that nginx and its workers logged.
 function _M:log()
   return (files.read(self.prefix .. "/error.log") or "") .. (files.read(self.prefix .. "/output") or "")
+end
+
+--- How often a text stands in its log.
+function _M:logged(text)
+  return occurrences(self:log(), text)
 end
 
 --- Its master, and the pids of its workers; without a master, the one process is both.
