@@ -166,6 +166,13 @@ function _M.threads(pid)
   return #files.list(("/proc/%d/task"):format(pid))
 end
 
+--- Seconds for which its threads have run, in the kernel's hundredths.
+function _M.cpu(pid)
+  local fields = files.read(("/proc/%d/stat"):format(pid)):match "%) (.*)$"
+  local user, system = fields:match(("%S+ "):rep(11) .. "(%d+) (%d+)")
+  return (user + system) / 100
+end
+
 --- Its resident memory, in kB.
 function _M.memory(pid)
   return _M.status_of(pid, "VmRSS") or 0

@@ -40,6 +40,11 @@ function _M.bound(seconds)
   return SLOWER * seconds * math.max(1, (socket.gettime() - wall) / SAMPLE)
 end
 
+--- The same for seconds of CPU, which are no more where others use the machine as well.
+function _M.cpu(seconds)
+  return SLOWER * seconds
+end
+
 --- Lets time pass that is the subject of a spec, such as an outage's.
 _M.pass = socket.sleep
 
