@@ -41,10 +41,13 @@ END
 } >/usr/local/bin/aws
 chmod 755 /usr/local/bin/aws
 export PATH=/usr/local/bin:$PATH
-rm -rf /usr/local/lib/lua/5.1/kong /usr/local/share/lua/5.1/kong
+# An installed kong-vault is no part of the machine. Kong's packages have their own files beside it.
+(cd "$project/lua" && find . -name '*.lua') | sed 's|^|/usr/local/share/lua/5.1/|' | xargs rm -f
+rm -rf /usr/local/lib/lua/5.1/kong/vault
 
 if [ -n "${TEST_KONG:-}" ]; then
-  ln -sf "$TEST_KONG" /usr/local/bin/kong
+  kong=$(command -v "$TEST_KONG")
+  [ "$kong" = /usr/local/bin/kong ] || ln -sf "$kong" /usr/local/bin/kong
 fi
 
 cat >/mnt/bao.hcl <<END
