@@ -248,7 +248,7 @@ impl Open {
         let error = &self.error;
         let text = match (self.wait, error.kind()) {
             (Some(wait), _) => {
-                format!("{error}; the vault is left alone for {} s, as it asked for", wait.as_secs_f64().ceil())
+                format!("{error}; circuit breaker open for {} s, as the vault asked", wait.as_secs_f64().ceil())
             }
             (None, kind) => {
                 let why = match kind {
@@ -256,7 +256,7 @@ impl Open {
                     _ => "after failures in a row",
                 };
                 let interval = interval.as_secs_f64();
-                format!("{error}; the vault is left alone {why}, and is tried again every {interval} s")
+                format!("{error}; circuit breaker open {why}, with a probe every {interval} s")
             }
         };
         Error::new(error.kind(), text)

@@ -125,7 +125,7 @@ fn decode(value: &Secret) -> Result<Secret> {
         Ok(bytes) => Ok(Secret::new(bytes)),
         Err(_) => Err(Error::new(
             Kind::Invalid,
-            "unable to base64 decode value (switch base64_decode off, or mend the secret)",
+            "unable to base64 decode value (set base64_decode to false, or correct the secret)",
         )),
     }
 }

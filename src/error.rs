@@ -147,7 +147,7 @@ impl Error {
             None => self.clone(),
             Some(wait) => {
                 let seconds = wait.as_secs_f64().ceil();
-                let text = format!("{self}; the secret is left alone for {seconds} s, as the vault asked for");
+                let text = format!("{self}; no requests for this secret for {seconds} s, as the vault asked");
                 Self { text, ..self.clone() }
             }
         }

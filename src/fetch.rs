@@ -104,7 +104,7 @@ impl Instances {
             Ok(built.map(|backend| self.add(origin, backend)))
         };
         let failed = |what: &dyn std::fmt::Display| {
-            let text = format!("{}: files that its options name can't be read at the moment: {what}", origin.label());
+            let text = format!("{}: cannot read the files of its options: {what}", origin.label());
             Error::new(Kind::Config, text)
         };
         match tokio::time::timeout(file::PATIENCE.min(limit), building).await {

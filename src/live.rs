@@ -91,7 +91,7 @@ impl Followed {
     fn refused(&self, refusal: Refusal, patience: Duration) -> Error {
         let folder = redact::likely_path(Path::new(&self.folder));
         let why = match refusal {
-            Refusal::Hangs => format!("within {} s: its file system does not answer", patience.as_secs_f64()),
+            Refusal::Hangs => format!("within {} s: the file system does not answer", patience.as_secs_f64()),
             refusal => format!("({refusal})"),
         };
         Error::new(Kind::Timeout, format!("vault_data_dir {folder} can't be read {why}"))
@@ -316,7 +316,7 @@ impl Resolver {
 }
 
 fn without_store() -> Answer {
-    Answer::message(503, "the Admin API has no store: set vault_data_dir to a folder of its own")
+    Answer::message(503, "the Admin API has no store: set vault_data_dir to a directory")
 }
 
 /// An entity as the configuration takes it, or what is wrong with it.

@@ -103,7 +103,7 @@ pub struct Metrics {
     pub negative_hits: Counter,
     /// Look-ups that had to wait for, or to start, a fetch.
     pub misses: Counter,
-    /// Outcomes taken over from other workers.
+    /// Outcomes received from other workers.
     pub adopted: Counter,
     /// Fetches that a breaker refused.
     pub refused: Counter,
@@ -161,7 +161,7 @@ impl Metrics {
         registry.register("stale_hits", "Look-ups served with a value past its ttl", self.stale_hits.clone());
         registry.register("negative_hits", "Look-ups served with a remembered failure", self.negative_hits.clone());
         registry.register("misses", "Look-ups that needed a fetch", self.misses.clone());
-        registry.register("adopted", "Outcomes taken over from other workers", self.adopted.clone());
+        registry.register("adopted", "Outcomes received from other workers", self.adopted.clone());
         registry.register("refused", "Fetches refused as the vault's breaker is open", self.refused.clone());
         registry.register("refreshes", "Values renewed ahead of time", self.refreshes.clone());
         registry.register("probes", "Fetches to learn whether a vault is back", self.probes.clone());

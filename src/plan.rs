@@ -109,8 +109,10 @@ impl Origin {
         let vault = config.vault(&reference.name)?;
         let settings = config.settings(&vault, reference)?;
         let resource = String::from_utf8(reference.resource.clone()).map_err(|_| {
-            let text =
-                format!("{} vault ({}) takes names in utf-8 only: mend the reference", vault.backend.name, vault.name);
+            let text = format!(
+                "{} vault ({}) accepts names only in utf-8: correct the reference",
+                vault.backend.name, vault.name
+            );
             Error::new(Kind::Reference, text)
         })?;
         let mut origin = Origin {
@@ -194,7 +196,8 @@ impl Origin {
     /// What those hear who can't wait for it.
     pub fn would_block(&self) -> Error {
         let text = format!(
-            "{} would block in this phase: the secret is being fetched in the background, ask again later or warm it up in init_worker",
+            "{} would block in this phase: kong-vault fetches the secret in the background: call again later, or \
+             warm it up in init_worker",
             self.label()
         );
         Error::new(Kind::WouldBlock, text)
@@ -202,7 +205,7 @@ impl Origin {
 
     /// What those hear whose fetch was dropped.
     pub fn ended_early(&self) -> Error {
-        let text = format!("the fetch from {} ended early: please report this as a defect", self.label());
+        let text = format!("the fetch from {} ended early: report this as a defect", self.label());
         Error::new(Kind::Internal, text)
     }
 

@@ -164,7 +164,7 @@ impl Resolver {
 
     fn tell_of_flaw(&self, vault: &Arc<str>, flaw: &Error) {
         lock(&self.succession.told).insert(Arc::clone(vault));
-        let text = format!("the vault entity {vault} can't be used any more, its values of before serve on: {flaw}");
+        let text = format!("the vault entity {vault} is not valid any more, its cached values stay in use: {flaw}");
         self.bell.ring(Event::Health { vault: name_of_change(vault), up: false, text });
     }
 
@@ -172,7 +172,7 @@ impl Resolver {
     pub(crate) fn tell_of_failure(&self, origin: &Origin, error: &Error) {
         let vault = &origin.instance.vault;
         if lock(&self.succession.told).insert(Arc::clone(vault)) {
-            let what = "can't be asked with its changed options, its values of before serve on";
+            let what = "failed with its changed options, its cached values stay in use";
             let text = format!("{} {what}: {error}", origin.label());
             self.bell.ring(Event::Health { vault: name_of_change(vault), up: false, text });
         }
@@ -195,7 +195,7 @@ impl Resolver {
         };
         let ended: Vec<_> = lock(&self.succession.told).extract_if(|vault| gone(vault)).collect();
         for vault in ended {
-            let text = format!("the vault entity {vault} is gone");
+            let text = format!("the vault entity {vault} is deleted");
             self.bell.ring(Event::Health { vault: name_of_change(&vault), up: true, text });
         }
     }

@@ -82,7 +82,7 @@ async fn each_refusal_says_what_to_do_and_only_what_may_pass_is_tried_again() {
             Kind::Throttled,
             "a longer ttl means fewer requests",
         ),
-        ("429 Too Many", "TooManyRequestsException", "", Kind::Throttled, "slow down"),
+        ("429 Too Many", "TooManyRequestsException", "", Kind::Throttled, "too many requests: raise `ttl`"),
         (
             "400 Bad Request",
             "ExpiredTokenException",
@@ -105,10 +105,10 @@ async fn each_refusal_says_what_to_do_and_only_what_may_pass_is_tried_again() {
             "InvalidSignatureException",
             "Signature expired: now",
             Kind::Denied,
-            "set this machine's clock",
+            "correct this machine's clock",
         ),
-        ("500 Oh", "InternalServiceError", "", Kind::Unavailable, "fails at the moment"),
-        ("503 Oh", "ServiceUnavailable", "", Kind::Unavailable, "fails at the moment"),
+        ("500 Oh", "InternalServiceError", "", Kind::Unavailable, "failed: try again"),
+        ("503 Oh", "ServiceUnavailable", "", Kind::Unavailable, "failed: try again"),
         ("400 Bad Request", "ResourceNotFoundException", "can't find", Kind::NotFound, "no secret db in eu-west-1"),
         ("400 Bad Request", "InvalidRequestException", "marked for deletion", Kind::NotFound, "RestoreSecret"),
         ("400 Bad Request", "ValidationException", "", Kind::Invalid, "is not accepted"),
@@ -130,11 +130,7 @@ async fn broken_answers_are_told_apart_and_not_quoted() {
         (answer("200 OK", "", r#"{"SecretBinary":"hunter2!"}"#), Kind::Invalid, "SecretBinary is no base64"),
         (answer("200 OK", "", r#"{"Name":"hunter2"}"#), Kind::Invalid, "neither SecretString nor SecretBinary"),
         (answer("404 Not Found", "", "hunter2"), Kind::Invalid, "check endpoint_url (status 404)"),
-        (
-            answer("502 Bad Gateway", "", "<html>hunter2"),
-            Kind::Unavailable,
-            "fails at the moment: try again (status 502)",
-        ),
+        (answer("502 Bad Gateway", "", "<html>hunter2"), Kind::Unavailable, "failed: try again (status 502)"),
         (answer("403 Forbidden", "", "hunter2"), Kind::Denied, "is refused (status 403)"),
         (
             b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"SecretString\":\"hunter2".to_vec(),
@@ -213,7 +209,7 @@ async fn tls_with_a_private_ca() {
     aws.with(&[("KONG_VAULT_AWS_SSL_VERIFY", "off")]).fails("{vault://aws/a}", Kind::Invalid, believed).await;
     let both = aws.with(&[("KONG_VAULT_AWS_CA_CERT", theirs.pair.path()), ("AWS_CA_BUNDLE", ours.pair.path())]);
     for untrusting in [&aws.with(&[("AWS_CA_BUNDLE", theirs.pair.path())]), &both] {
-        untrusting.fails("{vault://aws/a}", Kind::Tls, "from a CA that is not trusted here").await;
+        untrusting.fails("{vault://aws/a}", Kind::Tls, "from a CA that is not trusted").await;
     }
     let missing = aws.with(&[("AWS_CA_BUNDLE", "/no/such/ca.pem")]);
     missing

@@ -183,14 +183,14 @@ async fn a_correction_that_does_not_help_is_said() {
     let vault = with_keys(&server);
     let text = harmless(&fetch(&vault, "a").await.unwrap_err());
     assert_eq!(asked.load(Ordering::SeqCst), 2);
-    assert!(text.contains("set this machine's clock (it is 3"), "{text}");
+    assert!(text.contains("correct this machine's clock (it is 3"), "{text}");
     assert!(text.contains("seconds behind) (status 400, InvalidSignatureException)"), "{text}");
     fetch(&vault, "a").await.unwrap_err();
     assert_eq!(asked.load(Ordering::SeqCst), 3, "it knows already");
     // Who refuses our time at our own time is not to be pleased.
     let (same, asked) = elsewhere(0, EXPIRED, false).await;
     let text = harmless(&fetch(&with_keys(&same), "a").await.unwrap_err());
-    assert!(text.contains("set this machine's clock (status 400"), "{text}");
+    assert!(text.contains("correct this machine's clock (status 400"), "{text}");
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 

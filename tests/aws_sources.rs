@@ -142,7 +142,7 @@ async fn no_reference_says_who_we_are() {
         "metadata_v1",
     ] {
         let reference = format!("{{vault://aws/a?{option}=hunter2}}");
-        process.fails(&reference, Kind::Config, "may not be set by the reference").await;
+        process.fails(&reference, Kind::Config, "is not allowed in a reference").await;
     }
 }
 
@@ -177,7 +177,7 @@ async fn a_program_that_writes_them() {
         (
             &format!("sed 's/Expiration\":.*}}/Expiration\":\"2015-08-30 12:36:00+0000\"}}/' {path}"),
             Kind::Invalid,
-            "has expired already",
+            "credentials have expired",
         ),
         ("kill -9 $$", Kind::Unavailable, "status 137"),
         ("head -c 200000 /dev/zero", Kind::Invalid, "too long"),
@@ -248,9 +248,9 @@ async fn a_web_identity() {
     let unnamed = pod.without(&["AWS_ROLE_SESSION_NAME"]);
     unnamed.fails(SECRET, Kind::Config, "its session's name or its duration is not accepted").await;
     for (text, kind, part) in [
-        ("hunter2.late.jwt", Kind::Denied, "it has expired, so check that who writes it still renews it"),
+        ("hunter2.late.jwt", Kind::Denied, "it has expired: check that the program that writes it renews it"),
         ("hunter2.other.jwt", Kind::Denied, "check its audience (sts.amazonaws.com)"),
-        ("hunter2.busy.jwt", Kind::Unavailable, "fails at the moment"),
+        ("hunter2.busy.jwt", Kind::Unavailable, "failed: try again"),
         (" \n", Kind::Config, "is empty"),
     ] {
         write(text);
@@ -307,7 +307,7 @@ async fn an_instances_metadata() {
     };
     assert_eq!(at(modern.port()).reads(SECRET).await, "kong");
     let off = at(modern.port()).with(&[("AWS_EC2_METADATA_DISABLED", "TRUE")]);
-    off.fails(SECRET, Kind::Config, "AWS_EC2_METADATA_DISABLED switches off").await;
+    off.fails(SECRET, Kind::Config, "AWS_EC2_METADATA_DISABLED disables").await;
     at(old.port()).fails(SECRET, Kind::Config, "IMDSv1 is not allowed").await;
     for allowed in [("KONG_VAULT_AWS_METADATA_V1", "true"), ("AWS_EC2_METADATA_V1_DISABLED", "false")] {
         assert_eq!(at(old.port()).with(&[allowed]).reads(SECRET).await, "kong");
@@ -319,7 +319,7 @@ async fn an_instances_metadata() {
     let silent = Fake::silent().await;
     at(silent.port()).fails(SECRET, Kind::Config, "no metadata service of EC2 answers at 127.0.0.1:").await;
     let broken = Fake::start(|_| answer("500 Oh", "", "hunter2")).await;
-    at(broken.port()).fails(SECRET, Kind::Unavailable, "EC2's metadata service fails at the moment").await;
+    at(broken.port()).fails(SECRET, Kind::Unavailable, "EC2's metadata service failed: try again").await;
 }
 
 /// A token as `aws sso login` leaves it, that ends in some seconds.
@@ -349,7 +349,7 @@ async fn who_signed_on_to_iam_identity_center() {
     let home = tempfile::tempdir().unwrap();
     let config = "[default]\nsso_session=corp\nsso_account_id=123456789012\nsso_role_name=reader\n[sso-session corp]\nsso_region=eu-central-1\nsso_start_url=https://x/start\n";
     let person = with_config(&process, &home, config);
-    let text = person.fails(SECRET, Kind::Config, "does not exist: sign on (aws sso login)").await;
+    let text = person.fails(SECRET, Kind::Config, "does not exist: run `aws sso login`").await;
     // The file's name is that of AWS's command line: the SHA-1 of the session's name.
     let path = home.path().join(".aws/sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json");
     assert!(text.contains(path.to_str().unwrap()), "{text}");
@@ -359,9 +359,11 @@ async fn who_signed_on_to_iam_identity_center() {
     write(cached("hunter2-first", 3600, false));
     assert_eq!(person.reads(SECRET).await, "kong");
     write(cached("hunter2-other", 3600, false));
-    person.fails(SECRET, Kind::Denied, "no longer knows the session of profile default: sign on again").await;
+    person
+        .fails(SECRET, Kind::Denied, "no longer knows the session of profile default: run `aws sso login` again")
+        .await;
     write(cached("hunter2-first", -10, false));
-    person.fails(SECRET, Kind::Denied, "has expired: sign on again (aws sso login)").await;
+    person.fails(SECRET, Kind::Denied, "has expired: run `aws sso login` again").await;
     let other = with_config(&process, &home, &config.replace("reader", "admin"));
     write(cached("hunter2-first", 3600, false));
     other.fails(SECRET, Kind::Denied, "may not have the account and role of profile default").await;

@@ -133,7 +133,7 @@ fn misuse_is_status_2() {
     fails(&misused(&[]), 2, "Usage: kong-vault <COMMAND>");
     for timeout in ["", "soon", "0", "-1", "inf"] {
         let run = misused(&["get", "env/test", &format!("--timeout={timeout}")]);
-        fails(&run, 2, "--timeout has to be seconds from 0.001");
+        fails(&run, 2, "--timeout must be seconds from 0.001");
     }
     fails(
         &misused(&["get", "env/test", "--conf", "/no/such/kong.conf"]),
@@ -193,7 +193,7 @@ fn a_kong_conf_configures_and_the_environment_is_stronger() {
         1,
         "Error: value \"0\" of option vault_fetch",
     );
-    fails(&run("env/test", &path("none.conf", "hunter2\n")), 2, "none.conf: no line of it is `key = value`");
+    fails(&run("env/test", &path("none.conf", "hunter2\n")), 2, "none.conf: no line is `key = value`");
     fails(
         &run("env/test", &path("fatal.conf", "a = b\n[\n")),
         2,
@@ -310,7 +310,7 @@ fn entities_of_kongs_own_declarative_file_are_found() {
     let asked = |conf: &str, reference: &str| run(&["get", reference, "--conf", conf], &environment);
     prints(&asked(&conf, "team/a"), b"1\n");
     prints(&asked(&conf, "both/a"), b"2\n");
-    fails(&asked(&conf, "theirs/a"), 1, "could not find vault (theirs): its strategy gcp is none of ours");
+    fails(&asked(&conf, "theirs/a"), 1, "could not find vault (theirs): kong-vault does not provide its strategy gcp");
     let doctor = run(&["doctor", "team", "--conf", &conf], &environment);
     assert_eq!(doctor.status, Some(0), "{doctor:?}");
     // The environment is stronger, and is heard without a file as well.
@@ -342,7 +342,11 @@ fn vaults_of_others_keep_ours_from_nothing() {
     let asked = |reference: &str| run(&["get", reference, "--conf", &conf], &[("A", "1")]);
     prints(&asked("env/a"), b"1\n");
     prints(&asked("ee/a"), b"1\n");
-    fails(&asked("mine/a"), 1, "could not find vault (mine): its strategy my-own is none of ours, and left to Kong");
+    fails(
+        &asked("mine/a"),
+        1,
+        "could not find vault (mine): kong-vault does not provide its strategy my-own, which is left to Kong",
+    );
     fails(&asked("my-own/a"), 1, "could not find vault (my-own)");
     prints(&run(&["get", "env/a"], &[("A", "1"), ("KONG_VAULTS", "env,my-own"), ("KONG_VAULT_MY_OWN_X", "y")]), b"1\n");
     fails(&run(&["get", "env/a"], &[("A", "1"), ("KONG_VAULTS", "env,hvc")]), 1, "did you mean hcv?");

@@ -70,22 +70,22 @@ fn every_kind_of_mistake_in_a_declarative_file_is_named_with_its_line() {
     let rows = [
         ("6", "vault Bad_Prefix: prefix".to_owned(), "error: prefix \"Bad_Prefix\" is not like"),
         ("10", "vault Bad_Prefix: config.prot".to_owned(), "error: unknown field (did you mean port?)"),
-        (
-            "11",
-            "vault good-one: prefix".to_owned(),
-            "error: this prefix is there twice: the entity in line 3 has it too",
-        ),
+        ("11", "vault good-one: prefix".to_owned(), "error: this prefix is set twice: the entity in line 3 has it too"),
         ("13", "vault hcv: prefix".to_owned(), "error: prefix hcv is the name of a backend"),
-        ("16", "vault nobackend: name".to_owned(), "error: name \"awz\" is that of no backend (did you mean aws?)"),
+        ("16", "vault nobackend: name".to_owned(), "error: name \"awz\" is not a backend (did you mean aws?)"),
         ("19", "vault fields: confg".to_owned(), "error: unknown field \"confg\" (did you mean config?)"),
-        ("21", "vault fields: config.token".to_owned(), "error: has to be printable ASCII without spaces"),
-        ("22", "vault fields: config.host".to_owned(), "error: is a reference, which only credentials may be"),
-        ("23", "vault fields: config.port".to_owned(), "error: has to be a whole number from 1 to 65535"),
-        ("25", "vault fields: config.tls_verify".to_owned(), "error: is another spelling of ssl_verify"),
+        ("21", "vault fields: config.token".to_owned(), "error: must be printable ASCII without spaces"),
+        (
+            "22",
+            "vault fields: config.host".to_owned(),
+            "error: is a reference: in a vault entity only credentials may be",
+        ),
+        ("23", "vault fields: config.port".to_owned(), "error: must be a whole number from 1 to 65535"),
+        ("25", "vault fields: config.tls_verify".to_owned(), "error: is another name of ssl_verify"),
         ("26", "vault fields: config.kv".to_owned(), "error: config.kv is no text, number, boolean or list of texts"),
         ("30", "vault malformed: config.token".to_owned(), "error: reference url has empty path"),
         ("31", "vaults[7]: prefix".to_owned(), "error: it has no prefix"),
-        ("32", "vaults[8]".to_owned(), "error: is no vault entity: it has to have fields"),
+        ("32", "vaults[8]".to_owned(), "error: is not a vault entity: give it fields"),
         ("35", "services[0].url {vault://nope/a}".to_owned(), "error: could not find vault (nope)"),
         (
             "36",
@@ -99,12 +99,12 @@ fn every_kind_of_mistake_in_a_declarative_file_is_named_with_its_line() {
         ("44", config(".e {vault://hcv/a/b?host=evil}"), "error: option host of the hcv vault (hcv) may not be set by"),
         ("45", config(".f {vault://hcv/a/b?hots=***"), "error: unknown option hots of the hcv vault"),
         ("46", config(".g {vault://good-one/a/b?ttl=soon}"), "error: value \"soon\" of option ttl"),
-        ("47", config(".h"), "warning: looks like a reference, and is none"),
-        ("48", config(".i"), "warning: looks like a reference, and is none"),
-        ("49", config(".j"), "error: a reference has to stand in quotes"),
-        ("51", config(".k"), "warning: this key is there twice: this line counts, and line 50 doesn't"),
-        ("51", config(".k {vault://nobackend/a}"), "error: vault entity nobackend is wrong itself"),
-        ("53", config(".l[0]"), "warning: looks like a reference, but for the white space"),
+        ("47", config(".h"), "warning: looks like a reference but is not one"),
+        ("48", config(".i"), "warning: looks like a reference but is not one"),
+        ("49", config(".j"), "error: a reference must be in quotes"),
+        ("51", config(".k"), "warning: this key is set twice: this line is used, line 50 is not"),
+        ("51", config(".k {vault://nobackend/a}"), "error: vault entity nobackend has mistakes"),
+        ("53", config(".l[0]"), "warning: looks like a reference with white space"),
         ("54", config(".l[1] {vault://hcv/a/b?token=***"), "error: option token of the hcv vault (hcv) may not be"),
         ("55", config("{key} {vault://env/#1}"), "error: reference url has empty path"),
         ("56", config(".m {vault://env//}"), "error: reference url has invalid path"),
@@ -131,13 +131,13 @@ fn json_has_lines_too() {
     ]);
     files.check(&["kong.json"], &[]).finds(&[
         ("kong.json:4", "vault mine: config.prefx", "error: unknown field (did you mean prefix?)"),
-        ("kong.json:5", "vault mine: prefix", "error: this prefix is there twice: the entity in line 3"),
-        ("kong.json:8", "certificates[0].key {vault://mine/a}", "error: vault entity mine is wrong itself"),
+        ("kong.json:5", "vault mine: prefix", "error: this prefix is set twice: the entity in line 3"),
+        ("kong.json:8", "certificates[0].key {vault://mine/a}", "error: vault entity mine has mistakes"),
         ("kong.json:9", "certificates[0].cert {vault://env/}", "error: reference url has empty path"),
     ]);
-    files.check(&["comma.json"], &[]).finds(&[("comma.json:1", "syntax", "warning: is YAML, but no JSON")]);
-    files.check(&["open.json"], &[]).finds(&[("open.json:3", "syntax", "error: is no YAML or JSON (")]);
-    files.check(&["end.json"], &[]).finds(&[("end.json:2", "syntax", "error: is no YAML or JSON (")]);
+    files.check(&["comma.json"], &[]).finds(&[("comma.json:1", "syntax", "warning: is YAML, not JSON")]);
+    files.check(&["open.json"], &[]).finds(&[("open.json:3", "syntax", "error: is not YAML or JSON (")]);
+    files.check(&["end.json"], &[]).finds(&[("end.json:2", "syntax", "error: is not YAML or JSON (")]);
 }
 
 #[test]
@@ -156,20 +156,20 @@ fn what_stands_before_a_syntax_error_is_judged_and_what_follows_is_not() {
         ("self.yml", "a: &a [*a]\nvaults: &b [*b]\n"),
     ]);
     files.check(&["a.yml"], &[]).finds(&[
-        ("a.yml:2", "vault first: name", "error: name \"awz\" is that of no backend"),
-        ("a.yml:4", "syntax", "error: is no YAML or JSON (while parsing a block collection"),
+        ("a.yml:2", "vault first: name", "error: name \"awz\" is not a backend"),
+        ("a.yml:4", "syntax", "error: is not YAML or JSON (while parsing a block collection"),
     ]);
     files.check(&["b.yml"], &[]).finds(&[
-        ("b.yml:1", "a {vault://later/x}", "warning: not judged: its vault may be in what can't be read"),
+        ("b.yml:1", "a {vault://later/x}", "warning: not checked: its vault may be in a part that cannot be read"),
         ("b.yml:2", "b {vault://env/}", "error: reference url has empty path"),
-        ("b.yml:3", "syntax", "error: is no YAML or JSON ("),
+        ("b.yml:3", "syntax", "error: is not YAML or JSON ("),
     ]);
-    files.check(&["two.yml"], &[]).finds(&[("two.yml:2", "file", "warning: a further document begins here")]);
+    files.check(&["two.yml"], &[]).finds(&[("two.yml:2", "file", "warning: a second YAML document begins here")]);
     files.check(&["list.yml"], &[]).finds(&[("list.yml:1", "file", "error: holds no `vaults` and nothing else")]);
-    files.check(&["vaults.yml"], &[]).finds(&[("vaults.yml:2", "vaults", "error: has to be a list of vault entities")]);
+    files.check(&["vaults.yml"], &[]).finds(&[("vaults.yml:2", "vaults", "error: must be a list of vault entities")]);
     files.check(&["twice.yml"], &[]).finds(&[
-        ("twice.yml:2", "vaults", "warning: this key is there twice: this line counts, and line 1 doesn't"),
-        ("twice.yml:3", "vaults[0].name", "warning: this key is there twice: this line counts"),
+        ("twice.yml:2", "vaults", "warning: this key is set twice: this line is used, line 1 is not"),
+        ("twice.yml:3", "vaults[0].name", "warning: this key is set twice: this line is used"),
     ]);
     files.check(&["flow.yml"], &[]).finds(&[]);
     files.check(&["bracket.yml"], &[]).finds(&[(
@@ -177,8 +177,8 @@ fn what_stands_before_a_syntax_error_is_judged_and_what_follows_is_not() {
         "b {vault://env/}",
         "error: reference url has empty",
     )]);
-    files.check(&["empty.yml"], &[]).finds(&[("empty.yml:1", "file", "warning: there is nothing in it")]);
-    files.check(&["self.yml"], &[]).finds(&[("self.yml:2", "vaults", "error: its alias (`*name`) stands within")]);
+    files.check(&["empty.yml"], &[]).finds(&[("empty.yml:1", "file", "warning: the file is empty")]);
+    files.check(&["self.yml"], &[]).finds(&[("self.yml:2", "vaults", "error: its alias (`*name`) is inside")]);
 }
 
 #[test]
@@ -198,8 +198,8 @@ fn references_are_judged_by_what_goes_with_their_file() {
     ]);
     let wrong = ("vaults.yml:4", "vault xx: name", "error: name \"awz\"");
     let off = [
-        ("kong.yml:3", "a[2] {vault://off/a}", "error: could not find vault (off): it is switched off"),
-        ("kong.yml:4", "a[3] {vault://hcv/a}", "error: could not find vault (hcv): it is switched off"),
+        ("kong.yml:3", "a[2] {vault://off/a}", "error: could not find vault (off): it is disabled"),
+        ("kong.yml:4", "a[3] {vault://hcv/a}", "error: could not find vault (hcv): it is disabled"),
     ];
     files.check(&["kong.yml", "--conf", "kong.conf"], &[]).finds(&[off[0], off[1], wrong]);
     let environment = [("KONG_VAULTS", "env"), ("KONG_VAULT_DECLARATIVE_CONFIG", "vaults.yml")];
@@ -211,7 +211,7 @@ fn references_are_judged_by_what_goes_with_their_file() {
     files.check(&["kong.conf"], &[]).finds(&[wrong]);
     files.check(&["gone.conf"], &[]).finds(&[
         ("gone.conf:2", "vault_declarative_config", "error: can't be read"),
-        ("gone.conf:3", "pg_password {vault://team/a}", "warning: not judged"),
+        ("gone.conf:3", "pg_password {vault://team/a}", "warning: not checked"),
     ]);
     files.check(&["noext"], &[]).finds(&[("noext:1", "vaults", "error: \"nope\" in option vaults")]);
 }
@@ -233,7 +233,7 @@ fn misuse_is_status_2() {
         (&["a.yml", "none.yml"], "Error: none.yml: can't be read"),
         (&["."], "Error: .: can't be read"),
         (&["a.yml", "--conf", "none.conf"], "Error: --conf none.conf: can't be read"),
-        (&["a.yml", "--timeout", "soon"], "--timeout has to be seconds from 0.001"),
+        (&["a.yml", "--timeout", "soon"], "--timeout must be seconds from 0.001"),
         (&["a.yml", "--reslove"], "error: "),
     ] {
         let run = files.check(arguments, &[]);
@@ -245,7 +245,7 @@ fn misuse_is_status_2() {
     }
     files.check(&["a.yml", "--conf", "bad.conf"], &[]).finds(&[
         ("bad.conf:1", "line", "warning: has no `=`, so Kong skips it"),
-        ("bad.conf:1", "file", "error: no line of it is `key = value`"),
+        ("bad.conf:1", "file", "error: no line is `key = value`"),
     ]);
 }
 
@@ -266,8 +266,8 @@ fn aliases_and_merges_keep_their_lines_and_cannot_blow_up() {
     ]);
     files.check(&["kong.yml"], &[]).finds(&[
         ("kong.yml:3", "vault mm: config.tokn", "error: unknown field (did you mean token?)"),
-        ("kong.yml:4", "ref {vault://mm/a}", "error: vault entity mm is wrong itself"),
-        ("kong.yml:14", "vault nn: prefix", "error: this prefix is there twice: the entity in line 11 has it too"),
+        ("kong.yml:4", "ref {vault://mm/a}", "error: vault entity mm has mistakes"),
+        ("kong.yml:14", "vault nn: prefix", "error: this prefix is set twice: the entity in line 11 has it too"),
     ]);
     files.check(&["laugh.yml"], &[]).finds(&[("laugh.yml:27", "vaults", "error: is too large with its aliases")]);
     files.check(&["deep.json"], &[]).finds(&[("deep.json:1", "syntax", "error: ")]);

@@ -31,14 +31,14 @@ fn every_kind_of_mistake_in_a_kong_conf_is_named_with_its_line() {
         ("kong.conf:2", "vaults", "error: \"hcvv\" in option vaults"),
         ("kong.conf:2", "vaults", "error: \"bundeled\" in option vaults"),
         ("kong.conf:3", "vault_hcv_tokn", "error: unknown option tokn of the hcv vault"),
-        ("kong.conf:4", "vault_hcv_port", "error: has to be a whole number from 1 to 65535"),
+        ("kong.conf:4", "vault_hcv_port", "error: must be a whole number from 1 to 65535"),
         ("kong.conf:5", "line", "warning: has no `=`, so Kong skips it"),
         ("kong.conf:7", "vault_hcv_tls_verify", "error: option ssl_verify of the hcv vault is set twice"),
-        ("kong.conf:9", "vault_env_prefix", "warning: this key is there twice: this line counts, and line 8 doesn't"),
+        ("kong.conf:9", "vault_env_prefix", "warning: this key is set twice: this line is used, line 8 is not"),
         ("kong.conf:10", "vault_cache_sise", "error: unknown option vault_cache_sise, set by key vault_cache_sise in"),
-        ("kong.conf:11", "vault_cache_size", "error: has to be a whole number from 1"),
+        ("kong.conf:11", "vault_cache_size", "error: must be a whole number from 1"),
         ("kong.conf:14", "admin_ssl_cert_key {vault://env/}", "error: reference url has empty path"),
-        ("kong.conf:15", "ssl_cert", "warning: looks like a reference, and is none"),
+        ("kong.conf:15", "ssl_cert", "warning: looks like a reference but is not one"),
         ("kong.conf:16", "vault_hcv_token {vault://nope/x}", "error: could not find vault (nope)"),
         ("environment", "KONG_VAULT_HCV_TOKKN", "error: unknown option tokkn of the hcv vault"),
     ]);
@@ -61,19 +61,19 @@ fn what_kong_makes_of_a_kong_conf_is_told_where_it_will_surprise() {
     ]);
     files.check(&["kong.conf"], &[]).finds(&[
         ("kong.conf:1", "vault_hcv_host", "warning: has quotes that are part of its value"),
-        ("kong.conf:1", "vault_hcv_host", "error: has to be a host name"),
-        ("kong.conf:2", "vault_hcv_token", "warning: is a number to Kong, and loses digits"),
-        ("kong.conf:3", "vault_hcv_namespace", "warning: is a number to Kong, and loses digits"),
+        ("kong.conf:1", "vault_hcv_host", "error: must be a host name"),
+        ("kong.conf:2", "vault_hcv_token", "warning: is a number to Kong, which changes its digits"),
+        ("kong.conf:3", "vault_hcv_namespace", "warning: is a number to Kong, which changes its digits"),
         ("kong.conf:7", "pg_password", "warning: ends where a `#` begins a comment"),
-        ("kong.conf:7", "pg_password", "warning: looks like a reference, and is none"),
+        ("kong.conf:7", "pg_password", "warning: looks like a reference but is not one"),
         ("kong.conf:8", "vault_hcv_kv", "warning: is not known to Kong"),
         ("kong.conf:9", "line", "warning: begins a section: Kong skips it, and all keys below it"),
-        ("kong.conf:10", "vault_hcv_tokn", "warning: stands below a `[section]`"),
-        ("kong.conf:11", "pg_user", "warning: stands below a `[section]`"),
+        ("kong.conf:10", "vault_hcv_tokn", "warning: is below a `[section]`"),
+        ("kong.conf:11", "pg_user", "warning: is below a `[section]`"),
     ]);
     files.check(&["crlf.conf"], &[]).finds(&[("crlf.conf:2", "vault_hcv_tokn", "error: unknown option")]);
     files.check(&["fatal.conf"], &[]).finds(&[("fatal.conf:2", "line", "error: begins with `[` and names no section")]);
-    files.check(&["mark.conf"], &[]).finds(&[("mark.conf:1", "vaults", "warning: stands behind a byte order mark")]);
+    files.check(&["mark.conf"], &[]).finds(&[("mark.conf:1", "vaults", "warning: is after a byte order mark")]);
     std::fs::write(
         files.0.path().join("latin.conf"),
         b"# caf\xe9\nadmin_gui_url = caf\xe9\nvault_hcv_token = hunter2\xe9\n",

@@ -54,7 +54,7 @@ fn an_id_is_there_once() {
     run.finds(&[(
         "kong.yml:4",
         "vault cc: id",
-        "error: this id is there twice, which Kong refuses: the entity in line 2",
+        "error: this id is set twice, which Kong refuses: the entity in line 2",
     )]);
     run.holds("kong.yml:5 a {vault://cc/a} ok");
 }
@@ -69,7 +69,7 @@ fn what_kongs_format_allows_everywhere_costs_no_entity() {
                 {\"prefix\":\"bb\",\"name\":\"env\",\"config\":[]},\n{\"prefix\":\"cc\",\"name\":\"hcv\",\"name\":\"env\"},\
                 {\"prefix\":\"dd\",\"name\":\"env\",\"config\":{},\"config\":{\"prefix\":\"B_\"}}]}";
     let files = Files::of(&[("kong.yml", yaml), ("kong.json", json)]);
-    let twice = |what| move |line| (line, what, "warning: this key is there twice: this line counts");
+    let twice = |what| move |line| (line, what, "warning: this key is set twice: this line is used");
     files.check(&["kong.yml"], &[]).finds(&[
         twice("vaults[2].name")("kong.yml:5"),
         twice("vaults[3].config.prefix")("kong.yml:6"),
@@ -93,7 +93,7 @@ fn what_kongs_format_allows_everywhere_costs_no_entity() {
     let bad = "vaults:\n- {prefix: aa, name: env, _comment: 5, _ignore: x}\n- {prefix: bb, name: env, _coment: x}\n";
     Files::of(&[("kong.yml", bad)]).check(&["kong.yml"], &[]).finds(&[
         ("kong.yml:2", "vault aa: _comment", "error: is a number, where Kong's schema wants a text"),
-        ("kong.yml:2", "vault aa: _ignore", "error: has to be a list in Kong"),
+        ("kong.yml:2", "vault aa: _ignore", "error: must be a list in Kong"),
         ("kong.yml:3", "vault bb: _coment", "error: unknown field"),
     ]);
 }
@@ -118,17 +118,25 @@ fn strategies_of_others_are_left_to_kong() {
                 a: ['{vault://mine/a}', '{vault://gg/a/b}', '{vault://my-own/a}',\n '{vault://azure/a}', '{vault://ee/a}', \
                 '{vault://nope/a}']\n";
     let files = Files::of(&[("kong.conf", conf), ("kong.yml", yaml)]);
-    let left = "note: its vault is none of ours: left to Kong";
+    let left = "note: kong-vault does not provide this vault: left to Kong";
     files.check(&["kong.conf"], &[]).finds(&[
-        ("kong.conf:1", "vaults", "note: my-own is none of ours: left to Kong"),
-        ("kong.conf:1", "vaults", "note: other is none of ours: left to Kong"),
-        ("kong.conf:2", "vault_my_own_url", "note: is an option of a strategy that is none of ours: left to Kong"),
-        ("kong.conf:3", "vault_other_a_b", "note: is an option of a strategy that is none of ours"),
+        ("kong.conf:1", "vaults", "note: my-own is a strategy that kong-vault does not provide: left to Kong"),
+        ("kong.conf:1", "vaults", "note: other is a strategy that kong-vault does not provide: left to Kong"),
+        (
+            "kong.conf:2",
+            "vault_my_own_url",
+            "note: is an option of a strategy that kong-vault does not provide: left to Kong",
+        ),
+        ("kong.conf:3", "vault_other_a_b", "note: is an option of a strategy that kong-vault does not provide"),
         ("kong.conf:4", "vault_mine_url", "error: unknown option vault_mine_url"),
         ("kong.conf:6", "pg_password {vault://my-own/a}", left),
-        ("kong.yml:2", "vault mine", "note: is of the strategy my-own, which is none of ours: left to Kong"),
-        ("kong.yml:3", "vault gg", "note: is of the strategy gcp, which is none of ours"),
-        ("kong.yml:5", "vault bad: name", "error: name \"mine\" is that of no backend"),
+        (
+            "kong.yml:2",
+            "vault mine",
+            "note: is of the strategy my-own, which kong-vault does not provide: left to Kong",
+        ),
+        ("kong.yml:3", "vault gg", "note: is of the strategy gcp, which kong-vault does not provide"),
+        ("kong.yml:5", "vault bad: name", "error: name \"mine\" is not a backend"),
         ("kong.yml:6", "a[0] {vault://mine/a}", left),
         ("kong.yml:6", "a[1] {vault://gg/a/b}", left),
         ("kong.yml:6", "a[2] {vault://my-own/a}", left),
@@ -141,18 +149,18 @@ fn strategies_of_others_are_left_to_kong() {
     files.check(&["kong.yml"], &environment).finds(&[
         ("kong.yml:1", "vault mine", "note: is of the strategy my-own"),
         ("kong.yml:2", "a {vault://mine/a}", left),
-        ("environment", "KONG_VAULTS", "note: my-own is none of ours: left to Kong"),
-        ("environment", "KONG_VAULT_MY_OWN_URL", "note: is an option of a strategy that is none of ours"),
+        ("environment", "KONG_VAULTS", "note: my-own is a strategy that kong-vault does not provide: left to Kong"),
+        ("environment", "KONG_VAULT_MY_OWN_URL", "note: is an option of a strategy that kong-vault does not provide"),
     ]);
     let named = Files::of(&[("kong.yml", "vaults: [{prefix: my-own, name: env}]\n")]);
     let choose =
         ("kong.yml:1", "vault my-own: prefix", "error: prefix my-own is the name of a strategy: choose another");
-    let noted = ("environment", "KONG_VAULTS", "note: my-own is none of ours");
+    let noted = ("environment", "KONG_VAULTS", "note: my-own is a strategy that kong-vault does not provide");
     named.check(&["kong.yml"], &[("KONG_VAULTS", "bundled,my-own")]).finds(&[choose, noted]);
     named.check(&["kong.yml"], &[]).finds(&[]);
     files.check(&["kong.yml"], &[("KONG_VAULTS", "env,hvc")]).finds(&[
-        ("kong.yml:1", "vault mine: name", "error: name \"my-own\" is that of no backend"),
-        ("kong.yml:2", "a {vault://mine/a}", "error: vault entity mine is wrong itself"),
+        ("kong.yml:1", "vault mine: name", "error: name \"my-own\" is not a backend"),
+        ("kong.yml:2", "a {vault://mine/a}", "error: vault entity mine has mistakes"),
         ("environment", "KONG_VAULTS", "error: \"hvc\" in option vaults"),
     ]);
 }
@@ -191,7 +199,7 @@ pg_password = {vault://team/a}
     files.check(&["other.yml"], &[("KONG_DECLARATIVE_CONFIG", "kong.yml")]).finds(&[more]);
     files.check(&["gone.conf"], &[]).finds(&[
         ("gone.conf:1", "declarative_config", "warning: can't be read"),
-        ("gone.conf:2", "pg_password {vault://team/a}", "warning: not judged"),
+        ("gone.conf:2", "pg_password {vault://team/a}", "warning: not checked"),
     ]);
 }
 
@@ -200,7 +208,7 @@ fn what_a_dump_left_out_is_a_note() {
     let yaml = "vaults:\n- prefix: hv\n  name: hcv\n  config: {token: '{vault://redacted-value}'}\na:\n- '{vault://redacted-value}'\n\
                 - '{vault://hv/a/b}'\n- '{vault://redacted}'\n- '{vault://redact}'\n";
     let files = Files::of(&[("kong.yml", yaml)]);
-    let left_out = "note: stands for a value that was left out of this dump";
+    let left_out = "note: replaces a value that was left out of this dump";
     let run = files.check(&["kong.yml"], &[]);
     run.finds(&[
         ("kong.yml:4", "vault hv: config.token", left_out),
@@ -232,7 +240,7 @@ fn code_that_looks_references_up_is_no_reference() {
       - "$((function() return kong.vault.get('{vault://env/a}') end)())"
 "#;
     let files = Files::of(&[("kong.yml", yaml)]);
-    let taken = "warning: looks like a reference, and is none";
+    let taken = "warning: looks like a reference but is not one";
     files.check(&["kong.yml"], &[]).finds(&[
         ("kong.yml:15", "plugins[1].config.add.headers[0]", taken),
         ("kong.yml:16", "plugins[1].config.add.headers[1]", taken),
@@ -263,7 +271,7 @@ fn a_file_named_as_json_is_told_what_is_wrong_with_it_as_json() {
         ("bad.yml", "{\"a\": \"\\ud83d\\udd10\",\n \"vaults\": [1 2]}"),
     ]);
     files.check(&["good.json", "good.yml"], &[]).finds(&[]);
-    let wrong = "error: is no YAML or JSON (as JSON: a comma or an end has to stand here)";
+    let wrong = "error: is not YAML or JSON (as JSON: a comma or an end is missing here)";
     files
         .check(&["bad.json", "bad.yml"], &[])
         .finds(&[("bad.json:2", "syntax", wrong), ("bad.yml:2", "syntax", wrong)]);

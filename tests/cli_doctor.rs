@@ -95,7 +95,7 @@ async fn a_vault_that_is_well_is_gone_to_step_by_step() {
     let told = doctor("hcv/db/password", &options).await;
     assert_eq!(told.status, 0, "{}", told.text);
     told.says("ok", "capability", "secret/data/db");
-    told.says("ok", "read", "the secret is there");
+    told.says("ok", "read", "the secret has");
     assert!(!told.text.contains("s3cret-value"), "{}", told.text);
 
     let mut older = options;
@@ -106,7 +106,7 @@ async fn a_vault_that_is_well_is_gone_to_step_by_step() {
     let plain: Vec<_> = options.into_iter().filter(|(name, _)| *name != "KONG_VAULT_HCV_CA_CERT").collect();
     let told = doctor("hcv", &plain).await;
     assert_eq!((told.status, told.steps().last().copied()), (1, Some("TLS")), "{}", told.text);
-    told.says("WRONG", "TLS", "from a CA that is not trusted here: name that CA in `ca_cert`");
+    told.says("WRONG", "TLS", "from a CA that is not trusted: set `ca_cert`");
     let told = doctor("hcv", &[options.as_slice(), &[("KONG_VAULT_HCV_MOUNT", "nowhere")]].concat()).await;
     told.says("WRONG", "mount", "there is no nowhere");
 }
@@ -194,8 +194,8 @@ async fn what_is_on_the_way_is_told_of() {
     let port = at(closed_port());
     let told = doctor("hcv", &[("KONG_VAULT_HCV_PORT", &port)]).await;
     assert_eq!((told.status, told.steps()), (1, vec!["resolve", "connect"]), "{}", told.text);
-    told.says("ok", "resolve", "127.0.0.1 is an address already");
-    told.says("WRONG", "connect", "connection refused: check that it runs and listens there");
+    told.says("ok", "resolve", "127.0.0.1 is an IP address");
+    told.says("WRONG", "connect", "connection refused: check that the server runs and listens there");
 
     let told = doctor("hcv", &[("KONG_VAULT_HCV_HOST", "vault.invalid")]).await;
     told.says("WRONG", "resolve", "cannot resolve vault.invalid: check its spelling");
@@ -212,7 +212,7 @@ async fn what_is_on_the_way_is_told_of() {
     let other = Fake::lasting("127.0.0.1:0", |_| answer("200 OK", "", "<html>")).await.unwrap();
     let port = at(other.port());
     let told = doctor("hcv", &[("KONG_VAULT_HCV_PORT", &port)]).await;
-    told.says("WRONG", "server", "what answers there is no vault");
+    told.says("WRONG", "server", "the server is not a vault");
     let plain = Fake::greeting(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     let port = at(plain.port());
     let told = doctor("hcv", &[("KONG_VAULT_HCV_PORT", &port), ("KONG_VAULT_HCV_PROTOCOL", "https")]).await;
@@ -242,7 +242,7 @@ async fn clocks_that_differ_are_told_of() {
     let told = doctor("aws", &of_aws(&url)).await;
     assert_eq!(told.status, 1, "{}", told.text);
     told.says("look at", "clock", "this machine's clock is wrong (it is ");
-    told.says("WRONG", "login", "set this machine's clock");
+    told.says("WRONG", "login", "correct this machine's clock");
 }
 
 fn of_aws(url: &str) -> [(&str, &str); 4] {

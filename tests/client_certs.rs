@@ -102,8 +102,8 @@ async fn a_server_that_takes_no_certificate_of_ours_says_so() {
         let port = tls::start_with(&server, &Terms { versions, clients: Some(&ca) });
         for (client, text) in [
             (build(Some(ca.pair.path()), None, None).unwrap(), "asks for a client certificate: set `client_cert`"),
-            (as_client(&ca, &foreign), "refuses our client certificate"),
-            (as_client(&ca, &expired), "refuses our client certificate"),
+            (as_client(&ca, &foreign), "refuses the client certificate"),
+            (as_client(&ca, &expired), "refuses the client certificate"),
         ] {
             let error = get(&client, port).await.expect_err(text);
             assert!(error.kind() == Kind::Tls && error.to_string().contains(text), "{versions:?}: {error:?}");

@@ -237,7 +237,7 @@ fn a_reference_may_set_what_it_may_and_nothing_else() {
     for option in ["host=evil", "token=hunter2", "protocol=https", "namespace=x", "mount=sys", "ssl_verify=off"] {
         let name = option.split('=').next().unwrap();
         let text = refused(&config, &format!("{{vault://hcv/a/b?{option}}}"));
-        says(&text, &[&format!("option {name} of the hcv vault (hcv) may not be set by the reference")]);
+        says(&text, &[&format!("option {name} of the hcv vault (hcv) is not allowed in a reference")]);
         says(&text, &["a reference may set ttl, neg_ttl, resurrect_ttl, min_ttl, max_ttl, base64_decode"]);
     }
     says(
@@ -346,7 +346,7 @@ fn a_strategys_options_lead_nowhere_that_no_vault_does() {
     // A credential may have been renewed.
     asked(&[ours[0], ours[1], ("token", "hunter2")]).unwrap();
     for other in ["http://evil:3128", "off"] {
-        says(&asked(&[ours[0], ("proxy", other)]).unwrap_err(), &["may not set where the vault is"]);
+        says(&asked(&[ours[0], ("proxy", other)]).unwrap_err(), &["may not set its server"]);
     }
     for other in [("host", "evil"), ("auth_method", "cert"), ("kube_role", "admin"), ("gcp_service_account", "a@b")] {
         asked(&[ours[0], ours[1], other]).unwrap_err();

@@ -80,15 +80,15 @@ fn merge_keys_are_merged() {
     let mine = settings(&config, "{vault://mine/a/b}").unwrap();
     assert_eq!((mine.text("host"), mine.integer("port")), (Some("vault.example"), Some(8202)));
     let config = File::new("kong.yml", "vaults: [{ prefix: mine, name: env, <<: hunter2 }]").load(&[]).unwrap();
-    says(&shown(config.check().unwrap_err()), &["entry 1 of vaults", "`<<` merges in what is no mapping"]);
+    says(&shown(config.check().unwrap_err()), &["entry 1 of vaults", "`<<` merges a value that is not a mapping"]);
 }
 
 #[test]
 fn a_file_that_is_none_is_named_with_the_place() {
     for (text, parts) in [
-        ("vaults:\n- prefix: a1\n  config: {token: hunter2\n", &["line ", "is no YAML or JSON"][..]),
-        ("vaults:\n  - name: [hunter2}\n", &["line 2 column ", "is no YAML or JSON"]),
-        ("hunter2", &["is no YAML or JSON"]),
+        ("vaults:\n- prefix: a1\n  config: {token: hunter2\n", &["line ", "is not YAML or JSON"][..]),
+        ("vaults:\n  - name: [hunter2}\n", &["line 2 column ", "is not YAML or JSON"]),
+        ("hunter2", &["is not YAML or JSON"]),
         ("vaults: hunter2", &["line 1 column ", "a list `vaults`"]),
     ] {
         let file = File::new("kong.yml", text);
@@ -126,7 +126,7 @@ fn a_broken_entity_is_named_with_file_and_place_and_leaves_the_others_usable() {
             "bad",
             &["entry 2 of vaults (bad): config.prefix is no text"],
         ),
-        ("{prefix: bad, name: env, config: hunter2}", "bad", &["entry 2 of vaults (bad): its config has to be"]),
+        ("{prefix: bad, name: env, config: hunter2}", "bad", &["entry 2 of vaults (bad): its config must be"]),
         (
             "{prefix: bad, name: env, confg: {}}",
             "bad",
@@ -135,19 +135,19 @@ fn a_broken_entity_is_named_with_file_and_place_and_leaves_the_others_usable() {
         (
             "{prefix: bad, name: awz}",
             "bad",
-            &["entry 2 of vaults (bad): name \"awz\" is that of no backend (did you mean aws?)"],
+            &["entry 2 of vaults (bad): name \"awz\" is not a backend (did you mean aws?)"],
         ),
         ("{prefix: bad}", "bad", &["entry 2 of vaults (bad): it has no name"]),
-        ("{prefix: good, name: hcv}", "good", &["entry 2 of vaults (good): this prefix is there twice"]),
+        ("{prefix: good, name: hcv}", "good", &["entry 2 of vaults (good): this prefix is set twice"]),
         ("{name: env}", "", &["entry 2 of vaults: it has no prefix"]),
-        ("{prefix: 7, name: env}", "", &["entry 2 of vaults: it has no prefix, which has to be a text"]),
+        ("{prefix: 7, name: env}", "", &["entry 2 of vaults: it has no prefix: set prefix to a text"]),
         ("{prefix: B_ad, name: env}", "", &["prefix \"B_ad\" is not like ^[a-z][a-z0-9-]*[a-z0-9]+$"]),
         ("{prefix: \"bad\\n\", name: env}", "", &["prefix \"bad\\n\" is not like"]),
         ("{prefix: b, name: env}", "", &["is not like"]),
         ("{prefix: bad-, name: env}", "", &["is not like"]),
         ("{prefix: hcv, name: env}", "", &["prefix hcv is the name of a backend"]),
         ("{prefix: gcp, name: env}", "", &["prefix gcp is the name of a backend"]),
-        ("hunter2", "", &["entry 2 of vaults: is no vault entity"]),
+        ("hunter2", "", &["entry 2 of vaults: is not a vault entity"]),
     ] {
         let file = File::new("kong.yml", &format!("vaults:\n- {{prefix: good, name: env}}\n- {entity}\n"));
         let config = file.load(&[]).unwrap_or_else(|error| panic!("{entity}: {error}"));
@@ -206,10 +206,13 @@ fn a_credential_of_an_entity_may_be_a_reference_to_the_environment_and_nothing_e
     let found = settings(json!({"token": "{vault://env/hcv-token}"})).unwrap();
     assert_eq!(found.secret("token").unwrap().as_str(), Some("hunter2"));
     for (config, parts) in [
-        (json!({"port": "{vault://env/port}"}), &["option port", "only credentials may be in a vault entity"][..]),
+        (
+            json!({"port": "{vault://env/port}"}),
+            &["option port", "in a vault entity only credentials may be references"][..],
+        ),
         (json!({"token": "{vault://aws/token}"}), &["option token", "only to the environment"]),
         (json!({"token": "{vault://env/none}"}), &["option token", "without a value: env vault (env) has no"]),
-        (json!({"token": "{vault://env/bad}"}), &["option token", "a reference to what is not accepted"]),
+        (json!({"token": "{vault://env/bad}"}), &["option token", "a reference to a value that is not accepted"]),
     ] {
         says(&shown(settings(config).unwrap_err()), parts);
     }
@@ -242,7 +245,7 @@ fn what_configures_may_be_a_reference() {
         ("vault_hcv_token", "{vault://mine/a}", &["option token of the hcv vault", "could not find vault (mine)"]),
         ("vault_hcv_host", "{vault://hcv/a/b}", &["option host of the hcv vault", "without a value"]),
         ("vault_cache_size", "{vault://env/none}", &["option vault_cache_size", "without a value: env vault"]),
-        ("vault_hcv_port", "{vault://env/secret}", &["option port", "a reference to what is not accepted"]),
+        ("vault_hcv_port", "{vault://env/secret}", &["option port", "a reference to a value that is not accepted"]),
     ] {
         let config = load(&[(key, reference)], &[("SECRET", "hunter2")]).unwrap();
         says(&shown(config.check().expect_err(reference)), parts);

@@ -37,7 +37,7 @@ async fn gce_by_the_machines_identity() {
         is(&body["role"], "gateway")?;
         let claims = claims(body["jwt"].as_str().unwrap_or_default());
         is(&claims["aud"], "http://vault/gateway")?;
-        if claims["full"] == true { Ok(()) } else { Err("the token has to be in the full format".to_owned()) }
+        if claims["full"] == true { Ok(()) } else { Err("the token must be in the full format".to_owned()) }
     })
     .await;
     let metadata = clouds::gce().await;
@@ -48,7 +48,8 @@ async fn gce_by_the_machines_identity() {
     let refused = gce("other", &host);
     fails_with(&refused, Kind::Denied, &["login by gcp_gce at auth/gcp/login was refused", "`gcp_auth_role`"]).await;
     let anybody = Fake::start(|_| answer("200 OK", "", "s3cret")).await;
-    fails_with(&gce("gateway", &anybody.address.to_string()), Kind::Denied, &["no metadata server of Google's"]).await;
+    fails_with(&gce("gateway", &anybody.address.to_string()), Kind::Denied, &["not from Google's metadata server"])
+        .await;
     let nobody = gce("gateway", &format!("127.0.0.1:{}", closed_port()));
     fails_with(&nobody, Kind::Unavailable, &["asking GCE's metadata server at 127.0.0.1:", "connection refused"]).await;
 }

@@ -95,10 +95,10 @@ async fn approle_with_a_secret_id_as_value_in_a_file_and_wrapped() {
     let stolen = wrapped("auth/approle/role/gateway/secret-id").await;
     bao.write_as(&stolen, "sys/wrapping/unwrap").await;
     let options = [("approle_secret_id", stolen.as_str()), ("approle_response_wrapping", "true")];
-    fails_with(&approle(&options), Kind::Denied, &["spent or has expired", "stolen"]).await;
+    fails_with(&approle(&options), Kind::Denied, &["already used or has expired", "stolen"]).await;
     let foreign = wrapped("sys/wrapping/wrap").await;
     let options = [("approle_secret_id", foreign.as_str()), ("approle_response_wrapping", "true")];
-    fails_with(&approle(&options), Kind::Denied, &["made by something else"]).await;
+    fails_with(&approle(&options), Kind::Denied, &["not created by this AppRole method"]).await;
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn approle_without_a_secret_id_where_the_role_wants_none() {
     let nothing = [("port", port.as_str()), ("auth_method", "approle"), ("approle_role_id", role.as_str()), wrapped];
     let error = build(&nothing).err().expect("an error");
     assert!(error.kind() == Kind::Config && parts.iter().all(|part| error.to_string().contains(part)), "{error}");
-    let as_it_is = ["it is no wrapping token at all", "set `approle_response_wrapping` to false"];
+    let as_it_is = ["if it is a plain secret id", "set `approle_response_wrapping` to false"];
     fails_with(&approle(&wants, &[wrapped, ("approle_secret_id", &secret)]), Kind::Denied, &as_it_is).await;
     for custom in ["a custom secret id", "p\u{e4}ss"] {
         let parts = ["no wrapping token", "set `approle_response_wrapping` to false"];

@@ -152,9 +152,14 @@ async fn tls_with_a_private_ca() {
         document
     );
 
-    fails_with(&over_tls(good, &[("ca_cert", theirs.pair.path())]), "hello", Kind::Tls, "name that CA in `ca_cert`")
-        .await;
-    fails_with(&over_tls(good, &[]), "hello", Kind::Tls, "name that CA in `ca_cert`").await;
+    fails_with(
+        &over_tls(good, &[("ca_cert", theirs.pair.path())]),
+        "hello",
+        Kind::Tls,
+        "set `ca_cert` or SSL_CERT_FILE to that CA",
+    )
+    .await;
+    fails_with(&over_tls(good, &[]), "hello", Kind::Tls, "set `ca_cert` or SSL_CERT_FILE to that CA").await;
     fails_with(&over_tls(expired, &[("ca_cert", ca)]), "hello", Kind::Tls, "has expired").await;
     fails_with(&over_tls(named, &[("ca_cert", ca)]), "hello", Kind::Tls, "`tls_server_name`").await;
     fails_with(&over_tls(bao.port, &[("ca_cert", ca)]), "hello", Kind::Tls, "does not speak TLS").await;

@@ -123,7 +123,7 @@ async fn a_vault_that_is_away_at_login_is_asked_again_at_once_when_it_is_back() 
 async fn what_is_no_answer_to_a_login_is_told_as_that() {
     for (status, body, kind, part) in [
         ("200 OK", "s3cret", Kind::Invalid, "not the JSON of a vault"),
-        ("200 OK", r#"{"auth":{"client_token":"s3cret with blanks"}}"#, Kind::Invalid, "brought no token"),
+        ("200 OK", r#"{"auth":{"client_token":"s3cret with blanks"}}"#, Kind::Invalid, "returned no token"),
         (
             "200 OK",
             r#"{"auth":{"client_token":"","mfa_requirement":{"mfa_request_id":"s3cret"}}}"#,

@@ -96,7 +96,7 @@ async fn the_environment_names_the_systems_roots() {
     assert!(get(&of_folder, "localhost", port).await.is_ok());
 
     let of_another = client(None, None, &Environment::of([("SSL_CERT_FILE", another.pair.path())]));
-    fails(&of_another, "localhost", port, "from a CA that is not trusted here").await;
+    fails(&of_another, "localhost", port, "from a CA that is not trusted").await;
 
     let of_nothing = client(None, None, &Environment::of([("SSL_CERT_FILE", "/no/such/file")]));
     let error = get(&of_nothing, "localhost", port).await.expect_err("no roots");

@@ -76,7 +76,7 @@ async fn a_look_up_that_says_nothing_of_the_role_opens_nothing() {
     {
         let (fake, opened, _) = vault(look_up, inside).await;
         let vault = approle(fake.port(), &format!("unread-{number}"));
-        fails_with(&vault, Kind::Denied, &["the wrapping token", "so it is not opened", "(status 200)"]).await;
+        fails_with(&vault, Kind::Denied, &["the wrapping token", "which is not unwrapped", "(status 200)"]).await;
         assert_eq!(opened.load(Ordering::SeqCst), 0, "{look_up}");
     }
     for (number, path) in [
@@ -92,7 +92,7 @@ async fn a_look_up_that_says_nothing_of_the_role_opens_nothing() {
     {
         let (fake, opened, _) = vault(&format!(r#"{{"data":{{"creation_path":"{path}"}}}}"#), inside).await;
         let vault = approle(fake.port(), &format!("foreign-{number}"));
-        fails_with(&vault, Kind::Denied, &["made by something else", "not opened"]).await;
+        fails_with(&vault, Kind::Denied, &["not created by this AppRole method", "not opened"]).await;
         assert_eq!(opened.load(Ordering::SeqCst), 0, "{path}");
     }
 }
@@ -146,7 +146,7 @@ async fn a_real_vault_tells_what_made_a_token() {
     ] {
         bao.write(path, &good).await;
         let token = bao.wrap_read(path).await;
-        fails_with(&wrapped(&token), Kind::Denied, &["made by something else", "not opened"]).await;
+        fails_with(&wrapped(&token), Kind::Denied, &["not created by this AppRole method", "not opened"]).await;
         // It was not: somebody may look what is in it.
         assert_eq!(bao.write_as(&token, "sys/wrapping/unwrap").await.status, 200, "{path}");
     }

@@ -17,7 +17,7 @@ fn a_wait_that_the_vault_asks_for_is_kept() {
     *worker.stage.answer.lock().unwrap() = Some(Err(failing));
     assert_eq!(worker.get("{vault://puppet/a}").unwrap_err().kind(), Kind::Unavailable);
     let refused = worker.get("{vault://puppet/b}").unwrap_err();
-    assert!(refused.to_string().contains("the vault is left alone for 300 s, as it asked for"), "{refused}");
+    assert!(refused.to_string().contains("circuit breaker open for 300 s, as the vault asked"), "{refused}");
     assert_eq!((worker.asked("a"), worker.asked("b")), (1, 0));
 }
 
@@ -29,7 +29,7 @@ fn a_wait_for_one_document_is_that_documents() {
     assert_eq!(worker.get("{vault://puppet/a}").unwrap_err().kind(), Kind::Throttled);
     for _ in 0..5 {
         let refused = worker.get("{vault://puppet/a}").unwrap_err();
-        assert!(refused.to_string().contains("the secret is left alone for 60 s, as the vault asked for"), "{refused}");
+        assert!(refused.to_string().contains("no requests for this secret for 60 s, as the vault asked"), "{refused}");
     }
     assert_eq!(worker.asked("a"), 1);
     worker.answers(Ok("one"));
@@ -41,7 +41,7 @@ fn a_wait_for_one_document_is_that_documents() {
     *worker.stage.answer.lock().unwrap() = Some(Err(slow));
     let refuse = |number| worker.get(&format!("{{vault://puppet/{number}}}")).unwrap_err().to_string();
     let refused: Vec<_> = (0..4).map(refuse).collect();
-    assert!(refused[3].contains("the vault is left alone for"));
+    assert!(refused[3].contains("circuit breaker open for"));
     assert_eq!((worker.asked("2"), worker.asked("3")), (1, 0));
 }
 

@@ -111,13 +111,16 @@ async fn what_a_proxy_does_wrong_is_told_of_the_proxy() {
     let cases = [
         (
             "HTTP/1.1 407 Who\r\ncontent-length: 3\r\n\r\nWho",
-            "set user and password in its URL, or correct them (status 407)",
+            "set or correct user and password in its URL (status 407)",
         ),
-        ("HTTP/1.1 403 No\r\n\r\n", "have it allow this host and port, or name the host in `no_proxy` (status 403)"),
+        (
+            "HTTP/1.1 403 No\r\n\r\n",
+            "allow this host and port in the proxy, or add the host to `no_proxy` (status 403)",
+        ),
         ("HTTP/1.1 502 Bad\r\ncontent-length: 0\r\n\r\n", "the proxy cannot reach it"),
         ("HTTP/1.1 302 Found\r\nlocation: http://evil/\r\n\r\n", "the proxy refuses to connect"),
-        ("SSH-2.0-OpenSSH_9.2\r\n", "it does not speak HTTP as a proxy does"),
-        ("", "it does not speak HTTP as a proxy does"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "the answer is not from an HTTP proxy"),
+        ("", "the answer is not from an HTTP proxy"),
         ("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "the proxy 127.0.0.1:"),
     ];
     for (says, text) in cases {
@@ -132,7 +135,7 @@ async fn what_a_proxy_does_wrong_is_told_of_the_proxy() {
     }
     let proxy = Forward::start(Manner::Says(cases[0].0), None).await;
     let error = get(&client(&with_password(proxy.port), None), &format!("http://{HOST}/")).await.expect_err("a 407");
-    assert!(error.to_string().contains("set user and password in its URL"), "{error:?}");
+    assert!(error.to_string().contains("set or correct user and password in its URL"), "{error:?}");
 }
 
 #[tokio::test]

@@ -165,7 +165,7 @@ fn an_outage_costs_those_nothing_who_have_a_value_and_is_probed_in_the_backgroun
     assert!((1..=intervals + 1).contains(&probes), "{probes} in {intervals} intervals");
 
     let cold = worker.get("{vault://puppet/cold}").unwrap_err();
-    assert!(cold.to_string().contains("connection refused; the vault is left alone"), "{cold}");
+    assert!(cold.to_string().contains("connection refused; circuit breaker open"), "{cold}");
     assert_eq!(worker.asked("cold"), 0, "who has no value is refused at once");
     worker.answers(Ok("two"));
     worker.until("the vault to be back", |worker| worker.get("{vault://puppet/a}").unwrap() == "two");

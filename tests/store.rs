@@ -124,7 +124,7 @@ fn a_folder_that_everybody_may_write_to_is_refused() {
     put(&store, record("mine", 1));
     for bad in [0o777, 0o1777, 0o702, 0o2773] {
         mode(folder.path(), bad);
-        refused(folder.path(), &store, "every user may write to it");
+        refused(folder.path(), &store, "every user can write to it");
     }
     // A group is whom the operator shares it with.
     for good in [0o700, 0o755, 0o770, 0o2775] {
@@ -155,7 +155,7 @@ fn files_that_others_have_made_or_may_write_to_are_refused() {
         };
         for bad in [0o666, 0o620, 0o602] {
             mode(&path, bad);
-            read_refused("others than its owner may write");
+            read_refused("users other than its owner can write");
         }
         mode(&path, 0o600);
         // Only root can give a file away.

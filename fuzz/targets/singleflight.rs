@@ -242,7 +242,7 @@ impl Model {
         };
         let waiting = self.waiters.iter().filter(|waiter| waiter.ticket == ticket).count();
         let owned = usize::from(self.owned.contains(&ticket));
-        assert_eq!(landed.passengers, waiting + owned, "each has to be told");
+        assert_eq!(landed.passengers, waiting + owned, "each must be told");
         assert_eq!(self.flights.land(ticket, Err(away()), None, self.now), Landed::default(), "once");
         self.to_start.remove(&ticket);
         self.started.remove(&ticket);

@@ -168,7 +168,7 @@ describe("the Admin API", function()
     local folder = files.folder()
     files.chmod(folder, 511) -- 0777
     local server = admin.start(folder, { env = ENV })
-    assert.truthy(server:log():find("every user may write to it", 1, true), server:log())
+    assert.truthy(server:log():find("every user can write to it", 1, true), server:log())
     local status, body = admin.form(server, "PUT", "/vaults/mine", "name=env")
     assert.equal(500, status)
     assert.truthy(body.message:find("chmod", 1, true), body.message)

@@ -76,9 +76,12 @@ local AWS_ANSWERS = {
     { status = 307, headers = { location = "http://127.0.0.1:{{port}}/aws/elsewhere" } },
     "redirects elsewhere",
   },
-  ["throttled"] = { { status = 400, body = '{"__type":"ThrottlingException"}' }, "slow down.*ThrottlingException" },
+  ["throttled"] = {
+    { status = 400, body = '{"__type":"ThrottlingException"}' },
+    "too many requests.*ThrottlingException",
+  },
   ["expired"] = { { status = 400, body = '{"__type":"ExpiredTokenException"}' }, "session token from .* has expired" },
-  ["failing"] = { { status = 500, body = SECRET }, "fails at the moment.*500" },
+  ["failing"] = { { status = 500, body = SECRET }, "failed: try again.*500" },
 }
 
 -- References that are wrong by themselves: the whole text of the error, or a pattern for it.
@@ -94,9 +97,9 @@ local REFERENCES = {
 local OPTIONS = {
   ["{vault://hcv/a/b?nope=1}"] = "option nope",
   ["{vault://hcv/a/b?ttl=soon}"] = 'value "soon" of option ttl .*seconds',
-  ["{vault://hcv/a/b?host=localhost}"] = "option host .*may not be set by",
-  ["{vault://hcv/a/b?token=" .. TOKEN .. "}"] = "option token .*may not be set by",
-  ["{vault://aws/a?endpoint_url=http://localhost}"] = "option endpoint_url .*may not be set by",
+  ["{vault://hcv/a/b?host=localhost}"] = "option host .*is not allowed in a reference",
+  ["{vault://hcv/a/b?token=" .. TOKEN .. "}"] = "option token .*is not allowed in a reference",
+  ["{vault://aws/a?endpoint_url=http://localhost}"] = "option endpoint_url .*is not allowed in a reference",
   ["{vault://aws/a?region=/}"] = "option region",
 }
 
@@ -135,7 +138,7 @@ describe("faults", function()
     ["refused"] = "connection refused",
     ["unresolved"] = "cannot resolve the host name",
     ["no-tls"] = "does not speak TLS",
-    ["unknown-ca"] = "from a CA that is not trusted here",
+    ["unknown-ca"] = "from a CA that is not trusted",
     ["other-name"] = "certificate is for another name",
     ["no-ca-file"] = "cannot read the CA file of `ca_cert` %(a value of 15 characters%)",
     ["bad-ca-file"] = "PEM certificate",

@@ -117,8 +117,8 @@ describe("hcv in nginx", function()
     ["{vault://elsewhere/hello/foo}"] = "correct `namespace`",
     ["{vault://no-token/hello/foo}"] = "set `token`",
     ["{vault://wrong-token/hello/foo}"] = "the token is wrong or expired",
-    ["{vault://tls-unknown/team/hello/foo}"] = "from a CA that is not trusted here",
-    ["{vault://tls-system/team/hello/foo}"] = "from a CA that is not trusted here",
+    ["{vault://tls-unknown/team/hello/foo}"] = "from a CA that is not trusted",
+    ["{vault://tls-system/team/hello/foo}"] = "from a CA that is not trusted",
   }) do
     it("says why it can't read " .. reference, function()
       local value, err = server:value(reference)

@@ -71,7 +71,7 @@ describe("in Kong,", function()
       for _, evil in ipairs({ "host = '127.0.0.2'", "mount = 'other'", "namespace = 'x'", "protocol = 'https'" }) do
         local value, err = get(server, ("{ port = %d, token = 'x', %s }"):format(vault.port, evil), "evil")
         assert.is_nil(value)
-        assert.matches("may not set where the vault is or who we are", err, 1, true)
+        assert.matches("may not set its server or credentials", err, 1, true)
       end
       assert.equal(0, vault:count "/v1/secret/evil")
       local value = get(server, ("{ port = %d, token = 'x', mount = 'mine' }"):format(vault.port), "of-an-entity")
@@ -169,7 +169,7 @@ describe("in Kong,", function()
       assert.same({ true, nil }, { spec.encrypted, spec.referenceable }, name)
     end
     assert.is_nil(fields["hcv.host"].spec.encrypted)
-    assert.same({ "has to be printable ASCII without spaces", true }, token.refusal)
+    assert.same({ "must be printable ASCII without spaces", true }, token.refusal)
     -- What can't be a reference isn't empty because of one; where there is no default, an empty text is none.
     assert.is_false(fields["hcv.host"].refusal[2] or fields["hcv.mount"].refusal[2])
     assert.is_true(fields["hcv.namespace"].refusal[2] and fields["aws.region"].refusal[2])

@@ -304,7 +304,7 @@ describe("a secret that", function()
     for i = 4, 50 do
       local value, err = apart:value("{vault://hcv/cold-" .. i .. "/value}")
       assert.is_nil(value)
-      assert.matches("500.*left alone", err)
+      assert.matches("500.*circuit breaker open", err)
     end
     local took = socket.gettime() - start
     assert.is_true(took < wait.bound(2), took)

@@ -130,7 +130,7 @@ describe("what hangs", function()
     local members = { [folder .. "/fifo.yml"] = "(it is a directory, a pipe or the like: give a regular file)" }
     members["/dev/zero"] = "(it is a directory, a pipe or the like: give a regular file)"
     if hung.available() then
-      members[silent().folder .. "/vaults.yml"] = "within 1 s: its file system does not answer"
+      members[silent().folder .. "/vaults.yml"] = "within 1 s: the file system does not answer"
     end
     for path, why in pairs(members) do
       local server = start({ declarative = path })
@@ -154,7 +154,7 @@ describe("what hangs", function()
     })
     local ok, err, took = configured(server)
     assert.is_nil(ok)
-    local why = "vault_data_dir %s can't be read within 1 s: its file system does not answer"
+    local why = "vault_data_dir %s can't be read within 1 s: the file system does not answer"
     assert.matches(why:format(mount.folder), err, 1, true)
     within(took, TIMEOUT)
     phases_were_served(server)
@@ -168,7 +168,7 @@ describe("what hangs", function()
     end
     wait.eventually("the log tells of it", function()
       server:value "{vault://hcv/a/value}"
-      return server:log():find("its file system does not answer", 1, true)
+      return server:log():find("the file system does not answer", 1, true)
     end)
     -- Now it is there, and has an entity.
     local folder = with_entities()
@@ -225,7 +225,7 @@ describe("what hangs", function()
     admin.tell(real, 2)
     wait.eventually("the log tells of it", function()
       assert.equal("value of known", (server:value "{vault://mine/known/value}"))
-      return server:logged "its file system does not answer" > 0
+      return server:logged "the file system does not answer" > 0
     end)
     assert.equal("value of other", (server:value "{vault://mine/other/value}"))
     mount:stop()
@@ -234,7 +234,7 @@ describe("what hangs", function()
       server:value "{vault://mine/known/value}"
       return server:logged "the vault entities of vault_data_dir can be read again" > 0
     end)
-    assert.equal(1, server:logged "its file system does not answer")
+    assert.equal(1, server:logged "the file system does not answer")
     assert.same({}, server:flaws({ "t0ken" }))
   end)
 
@@ -300,7 +300,7 @@ describe("what hangs", function()
       end
       assert.equal(1, server:logged(text))
     end
-    assert.equal(2, server:logged "its file system does not answer (new connections use what was there before)")
+    assert.equal(2, server:logged "the file system does not answer (new connections use the previous certificates)")
     mount:stop()
     for _, name in ipairs({ "ca", "pair" }) do
       link(real, place .. "/" .. name)
@@ -309,7 +309,7 @@ describe("what hangs", function()
       for prefix in pairs(members) do
         fetch(prefix)
       end
-      return server:logged "the changed certificates can be used again" == 2
+      return server:logged "the changed certificates are in use" == 2
     end)
     assert.same({}, server:flaws({ "t0ken" }))
   end)

@@ -75,7 +75,7 @@ describe("on the way to a vault,", function()
     end)
     wait.eventually("the log tells of its end", function()
       who()
-      return worker:log():find("the changed certificates can be used again", 1, true)
+      return worker:log():find("the changed certificates are in use", 1, true)
     end)
     assert.same(1, worker:logged(told))
     assert.same({}, worker:flaws())
@@ -95,7 +95,10 @@ describe("on the way to a vault,", function()
     assert.same(1, proxy:count "/v1/secret/a")
     proxy:route("/v1/secret/b", { status = 407, body = "" })
     local _, err = worker:value "{vault://far/b/value}"
-    assert.matches("hcv vault %(far%) at vault.invalid:8200 by the proxy 127.0.0.1:%d+: the proxy wants to know", err)
+    assert.matches(
+      "hcv vault %(far%) at vault.invalid:8200 by the proxy 127.0.0.1:%d+: the proxy requires credentials",
+      err
+    )
     _, err = worker:value "{vault://near/a/value}"
     assert.matches("at near.invalid:8200: cannot resolve", err)
     _, err = worker:value "{vault://own/a/value}"

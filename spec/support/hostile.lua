@@ -41,7 +41,7 @@ function _M.of_tables()
       for _, spelling in ipairs(spellings) do
         list[#list + 1] = {
           ("{vault://%s/hello/foo?%s=%s}"):format(vault, spelling, VALUES[name] or "other"),
-          ("option %s of the %s vault %%(%s%%) may not be set by the reference"):format(plain(name), vault, vault),
+          ("option %s of the %s vault %%(%s%%) is not allowed in a reference"):format(plain(name), vault, vault),
         }
       end
     end
@@ -146,7 +146,7 @@ _M.PATHS = {
   { "{vault://hcv/hello/foo#1&host=" .. EVIL .. "}", NO_REFERENCE },
   { "{vault://hcv/hello/foo#1?host=" .. EVIL .. "}", NO_REFERENCE },
   { "{vault://hcv/hello/foo#%31}", NO_REFERENCE },
-  { "{vault://hcv/hello/foo#7}", "kv v1 keeps no old versions" },
+  { "{vault://hcv/hello/foo#7}", "kv v1 has no old versions" },
   { "{vault://hcv/" .. ("a"):rep(9000) .. "/foo}", "is too long" },
   { "{vault://hcv/" .. ("%2e%2e%2f"):rep(3000) .. "/foo}", "may not hold `.` or `..`" },
   { "{vault://hcv/" .. ("a/"):rep(5000) .. "foo}", "is too long" },

@@ -27,7 +27,7 @@ pub fn read(request: &Request) -> Result<Fields, Answer> {
     } else if body.is_empty() {
         Ok(Fields { fields: Record::default(), of_form: false })
     } else {
-        let text = "the body has to be application/json or application/x-www-form-urlencoded, as its Content-Type says";
+        let text = "the body must be application/json or application/x-www-form-urlencoded, as its Content-Type says";
         Err(Answer::message(415, text))
     }
 }
@@ -35,7 +35,7 @@ pub fn read(request: &Request) -> Result<Fields, Answer> {
 fn json(body: &[u8]) -> Result<Map<String, Value>, Answer> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(Answer::message(400, "the JSON body has to be an object")),
+        Ok(_) => Err(Answer::message(400, "the JSON body must be an object")),
         // The parser's message would quote what was sent.
         Err(err) => {
             let text = format!("Cannot parse JSON body (line {} column {})", err.line(), err.column());

@@ -154,7 +154,7 @@ impl Draft<'_> {
                 continue;
             };
             if seen.contains(&opt.name) {
-                flaws.push(flaw(&path, &format!("is another spelling of {}, which is set too: keep one", opt.name)));
+                flaws.push(flaw(&path, &format!("is another name of {}, which is set too: keep one", opt.name)));
                 continue;
             }
             seen.push(opt.name);
@@ -163,7 +163,8 @@ impl Draft<'_> {
                 Ok(Value::Null) => drop(config.remove(opt.name)),
                 Ok(value) => match mask::meant(self.stored, backend.name, opt, &value) {
                     Some(value) => drop(config.insert(opt.name.to_owned(), value)),
-                    None => flaws.push(flaw(&path, "is what answers show in its place: give the value itself")),
+                    None => flaws
+                        .push(flaw(&path, "is the mask that answers show instead of the value: send the value itself")),
                 },
             }
         }

@@ -33,10 +33,10 @@ pub enum Hearing {
 const BROWSER: &str = "without vault_admin_token the Admin API refuses browsers (this request has the header Origin, or one \
                        of Sec-Fetch-…): set vault_admin_token, or ask with a command-line client";
 
-const PEER: &str = "without vault_admin_token the Admin API hears programs on this machine alone (this connection comes from \
+const PEER: &str = "without vault_admin_token the Admin API accepts only programs on this machine (this connection comes from \
                     another one): set vault_admin_token, or ask over a loopback address or a Unix-domain socket";
 
-const HOST: &str = "without vault_admin_token the Admin API takes requests for this machine alone: send one header Host \
+const HOST: &str = "without vault_admin_token the Admin API accepts only requests for this machine: send one header Host \
                     with localhost, 127.0.0.1 or [::1], or set vault_admin_token";
 
 /// Whether somebody is heard where that token is `wanted`.

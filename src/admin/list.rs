@@ -111,7 +111,7 @@ impl Tags {
         if written.is_empty() {
             Err("cannot be null".to_owned())
         } else if wanted.iter().any(|tag| tag.is_empty() || tag.contains(',') || tag.contains(char::is_control)) {
-            Err("invalid filter syntax: `a,b` wants both, `a/b` either".to_owned())
+            Err("invalid filter syntax: `a,b` matches both, `a/b` either".to_owned())
         } else if wanted.len() > TAGS {
             Err(format!("cannot query more than {TAGS} tags"))
         } else {

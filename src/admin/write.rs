@@ -148,7 +148,7 @@ fn new_id() -> Made<String> {
     let mut bytes = [0; 16];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| Answer::message(500, "this machine has no random numbers for an id"))?;
+        .map_err(|_| Answer::message(500, "the system returned no random numbers for an id: try again"))?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -20,7 +20,7 @@ const OPTIONS: &[Opt] =
 
 /// What is usually missed where a variable is not there; the command line is no nginx.
 const ADVICE: &str = if cfg!(feature = "cli") {
-    "export it where this command is called"
+    "export it before you run this command"
 } else {
     "set it before nginx starts and load kong.vault in init_by_lua"
 };
@@ -78,7 +78,7 @@ impl Backend for Env {
 
     fn diagnose<'a>(&'a self, ask: Option<&'a Ask>) -> Diagnosing<'a> {
         let mut findings = Findings::default();
-        findings.good("connect", "no need: variables are read as they were when this program started");
+        findings.good("connect", "no need: variables are read once, when this program starts");
         if let Some(read) = ask.and_then(|ask| findings.or_bad("read", self.read(ask))) {
             findings.good("read", format!("there is such a variable, of {} bytes", read.document.len()));
         }

@@ -123,9 +123,9 @@ impl fmt::Display for Flaw {
             Self::Missing => f.write_str("does not exist"),
             Self::Forbidden => f.write_str("is not readable by this process's user"),
             Self::NotRegular => f.write_str("is no regular file"),
-            Self::TooLarge => f.write_str("is too large for what it should hold"),
+            Self::TooLarge => f.write_str("is too large: name the right file"),
             Self::Other(kind) => write!(f, "is not readable: {kind}"),
-            Self::Hangs => f.write_str("can't be read at the moment: its file system does not answer"),
+            Self::Hangs => f.write_str("can't be read at the moment: the file system does not answer"),
             Self::Busy(refusal) => write!(f, "can't be read at the moment: {refusal}"),
         }
     }

@@ -26,7 +26,7 @@ fn opens_after_failures_in_a_row_and_probes_once_an_interval() {
     assert_eq!(breaker.failed(&down(), at(1, t)), Change::None);
     assert_eq!(breaker.failed(&down(), at(1, t)), Change::None);
     assert_eq!(breaker.failed(&down(), at(1, t)), Change::Opened);
-    assert!(breaker.refusal().unwrap().to_string().contains("connection refused; the vault is left alone"));
+    assert!(breaker.refusal().unwrap().to_string().contains("connection refused; circuit breaker open"));
     assert!(!breaker.probe(t + 4 * SECOND));
     assert!(breaker.probe(t + 5 * SECOND));
     assert!(!breaker.probe(t + 5 * SECOND), "one probe at a time");
@@ -46,7 +46,7 @@ fn a_wait_that_the_vault_asks_for_opens_at_once_and_is_kept_and_told() {
     assert_eq!(breaker.failed(&slow(30), at(1, t)), Change::Opened);
     assert!(!breaker.probe(t + 29 * SECOND));
     let text = breaker.refusal().unwrap().to_string();
-    assert!(text.ends_with("left alone for 30 s, as it asked for"), "{text}");
+    assert!(text.ends_with("circuit breaker open for 30 s, as the vault asked"), "{text}");
     assert!(breaker.probe(t + 30 * SECOND));
     let t = t + 30 * SECOND;
     assert_eq!(breaker.failed(&slow(u64::MAX), at(1, t)), Change::StaysOpen);
@@ -56,7 +56,7 @@ fn a_wait_that_the_vault_asks_for_opens_at_once_and_is_kept_and_told() {
     assert!(breaker.probe(t + 300 * SECOND));
     let t = t + 300 * SECOND;
     assert_eq!(breaker.failed(&slow(0), at(1, t)), Change::StaysOpen);
-    assert!(breaker.refusal().unwrap().to_string().ends_with("tried again every 1 s"));
+    assert!(breaker.refusal().unwrap().to_string().ends_with("with a probe every 1 s"));
     // Put off by another worker's probe: what is said is what is done.
     assert!(breaker.put_off(t, 90 * SECOND).unwrap().to_string().contains("for 90 s"));
     // A fetch of before it opened, whose answer asks for more.

@@ -324,7 +324,7 @@ fn a_document_that_its_vault_wants_left_alone_is_and_says_so() {
     let left_alone = |shelf: &Shelf, second| {
         shelf.cache.peek(&"a").unwrap().left_alone(shelf.at(second)).map(|error| error.to_string())
     };
-    assert!(left_alone(&shelf, 39).unwrap().contains("slow down; the secret is left alone for 30 s"));
+    assert!(left_alone(&shelf, 39).unwrap().contains("slow down; no requests for this secret for 30 s"));
     assert_eq!(left_alone(&shelf, 40), None);
     assert_eq!(shelf.due(40), vec![("a", Due::Renew)]);
     // Also one that nobody has a value of, and whose failures are not remembered otherwise.

@@ -67,7 +67,7 @@ fn title(asked: &Reference) -> String {
 fn diagnose(config: &Config, vault: &Vault, asked: &Reference) -> Result<Findings, Error> {
     let settings = config.settings(vault, asked)?;
     let name = std::str::from_utf8(&asked.resource);
-    let name = name.map_err(|_| Error::new(Kind::Reference, "the secret's name has to be in utf-8"))?;
+    let name = name.map_err(|_| Error::new(Kind::Reference, "the secret's name must be in utf-8"))?;
     let ask = (!name.is_empty()).then(|| Ask { resource: name.to_owned(), version: asked.version });
     let backend: Arc<dyn Backend> = (vault.backend.build)(&Setup {
         vault: &vault.name,
@@ -102,6 +102,6 @@ fn report(title: &str, findings: &[Finding]) -> Outcome {
     let bad = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count();
     match bad {
         0 => Outcome::Done(Secret::new(text)),
-        _ => Outcome::Wrong { text, why: "the vault can't be used as it is".to_owned() },
+        _ => Outcome::Wrong { text, why: "check failed: see the lines marked WRONG".to_owned() },
     }
 }

@@ -64,9 +64,9 @@ pub fn open(timeout: Option<&str>, conf: Option<&Path>) -> std::result::Result<O
     let opened = blocking::run(async { tokio::time::timeout(limit, opening).await });
     match opened.map_err(|error| Outcome::NoValue(error.to_string()))? {
         Ok(Ok(opened)) => opened,
-        Ok(Err(refusal)) => Err(Outcome::NoValue(format!("the configuration can't be read: {refusal}"))),
+        Ok(Err(refusal)) => Err(Outcome::NoValue(format!("cannot read the configuration: {refusal}"))),
         Err(_) => Err(Outcome::NoValue(format!(
-            "the configuration can't be read within {} s: check the file systems of its files, and the vaults that its \
+            "cannot read the configuration within {} s: check the file systems of its files, and the vaults that its \
              references name",
             limit.as_secs_f64()
         ))),
@@ -102,7 +102,7 @@ pub fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let Some(opt) = OWN.iter().find(|opt| opt.name == "vault_fetch_timeout") else { unreachable!() };
     match opt.read(text) {
         Some(Value::Seconds(seconds)) => Ok(seconds),
-        _ => Err(format!("--timeout has to be {}", opt.accepts())),
+        _ => Err(format!("--timeout must be {}", opt.accepts())),
     }
 }
 

@@ -20,7 +20,11 @@ use crate::redact;
 use crate::secret::Secret;
 
 #[derive(Parser)]
-#[command(name = "kong-vault", version, about = "Secrets by reference, as kong.vault.get reads them in nginx and Kong")]
+#[command(
+    name = "kong-vault",
+    version,
+    about = "Resolves references such as {vault://env/name}, as kong.vault.get does in nginx and Kong"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -28,57 +32,56 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the value of a reference, followed by a line break, as `kong vault get` does
+    /// Print the value of a reference and a line break, as `kong vault get` does
     ///
-    /// Options of the vaults come from the environment (KONG_VAULT_…) and, weaker, from the file that --conf names. See
-    /// `kong-vault vaults` for them.
+    /// Options come from the environment (KONG_VAULT_…), then from the file of --conf. `kong-vault vaults` lists them.
     Get {
         /// {vault://env/name}, or env/name for short
         reference: Option<OsString>,
-        /// The longest that the fetch may take, in place of vault_fetch_timeout
+        /// Fetch timeout in seconds [default: vault_fetch_timeout]
         #[arg(long, value_name = "S")]
         timeout: Option<String>,
-        /// A kong.conf to take `vaults`, `vault_…` and `declarative_config` from; its other keys don't matter
+        /// Read `vaults`, `vault_…` and `declarative_config` from this kong.conf; other keys are ignored
         #[arg(short, long, value_name = "FILE")]
         conf: Option<PathBuf>,
     },
-    /// Tell everything that is wrong with configuration files, and with each reference in them
+    /// Report every mistake in configuration files and in the references they contain
     ///
-    /// A file is a kong.conf, or a declarative file in Kong's format (YAML or JSON) with vault entities and, anywhere in
-    /// it, references. The environment (KONG_VAULT_…) has its say. No value is printed.
+    /// A file is a kong.conf, or a declarative file in Kong's format (YAML or JSON) with vault entities and references.
+    /// The environment (KONG_VAULT_…) is checked with it. `check` never prints a value.
     Check {
         #[arg(required = true)]
         file: Vec<PathBuf>,
-        /// The kong.conf that declarative files go with
+        /// The kong.conf to use with declarative files
         #[arg(short, long, value_name = "FILE")]
         conf: Option<PathBuf>,
         /// Also fetch each reference once
         #[arg(long)]
         resolve: bool,
-        /// The longest that a fetch may take, in place of vault_fetch_timeout
+        /// Fetch timeout in seconds [default: vault_fetch_timeout]
         #[arg(long, value_name = "S")]
         timeout: Option<String>,
     },
-    /// Go the way to a vault step by step, and tell where it ends
+    /// Check each step to a vault, report what fails and suggest a fix
     ///
-    /// Resolves, connects, secures, logs in and looks whether secrets may be read; says what is wrong and how it is usually
-    /// mended. With a secret's name, that is read too. Neither a value nor a credential is printed.
+    /// Resolves the host, connects, checks TLS, logs in and checks the permission to read secrets. With a secret's name,
+    /// `doctor` also reads that secret. It never prints a value or a credential.
     Doctor {
-        /// A vault's name, or one with a secret: production, or production/db/password
+        /// Name of a vault, alone or with a secret: production, or production/db/password
         vault: OsString,
-        /// The longest that each step may take, in place of vault_fetch_timeout
+        /// Timeout of each step in seconds [default: vault_fetch_timeout]
         #[arg(long, value_name = "S")]
         timeout: Option<String>,
-        /// A kong.conf to take `vaults`, `vault_…` and `declarative_config` from; its other keys don't matter
+        /// Read `vaults`, `vault_…` and `declarative_config` from this kong.conf; other keys are ignored
         #[arg(short, long, value_name = "FILE")]
         conf: Option<PathBuf>,
     },
-    /// List the vaults and their options
+    /// List the backends and their options
     Vaults {
-        /// As the tables of docs/options.md
+        /// Print the tables of docs/options.md
         #[arg(long)]
         markdown: bool,
-        /// Which option may be set from where, as the table of docs/options-policy.md
+        /// Print who may set which option: the table of docs/options-policy.md
         #[arg(long, conflicts_with = "markdown")]
         policy: bool,
     },
@@ -104,10 +107,7 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         // An error quotes the command line, where a secret may stand by mistake.
         Err(error) if redact::is_secret(error.render().to_string().as_bytes()) => {
-            return fail(
-                2,
-                "the command line is wrong: see `kong-vault help`; it is not quoted, as it may hold a secret",
-            );
+            return fail(2, "invalid command line, not shown because it may contain a secret: see `kong-vault help`");
         }
         // Help and version are no errors, and go to standard output; clap knows which is which.
         Err(error) => {
@@ -127,7 +127,7 @@ pub fn run() -> ExitCode {
         Command::Vaults { policy: true, .. } => Outcome::Done(Secret::new(tables::policy())),
         Command::Vaults { .. } => Outcome::Done(Secret::new(tables::text())),
     };
-    let unprinted = |error: std::io::Error| fail(1, &format!("standard output can't be written ({error})"));
+    let unprinted = |error: std::io::Error| fail(1, &format!("cannot write to standard output ({error})"));
     match outcome {
         Outcome::Done(text) => print(text.as_bytes()).map_or_else(unprinted, |()| ExitCode::SUCCESS),
         Outcome::Wrong { text, why } => print(text.as_bytes()).map_or_else(unprinted, |()| fail(1, &why)),

@@ -95,8 +95,8 @@ impl Config {
                 if self.credentials.is_one(&name) && !self.credentials.allowed.contains(&name) =>
             {
                 let text = format!(
-                    "env vault ({vault}) doesn't show {shown} to references, as it holds a credential of kong-vault's own: \
-                     give the value to another variable, or let the operator name {shown} in vault_allow_env_credentials"
+                    "env vault ({vault}) does not let references read {shown}, a credential of kong-vault's own: use \
+                     another variable, or add {shown} to vault_allow_env_credentials"
                 );
                 Err(Error::new(Kind::Config, text))
             }

@@ -60,7 +60,7 @@ impl Flaw {
 /// `most` at the most: the first ones.
 pub fn read(written: &Value, backends: &[&'static Descriptor], most: usize) -> Result<Entity, Vec<Flaw>> {
     let Some(fields) = written.as_object() else {
-        return Err(vec![Flaw::new("", "is no vault entity: it has to have fields")]);
+        return Err(vec![Flaw::new("", "is not a vault entity: give it fields")]);
     };
     let mut flaws = Vec::new();
     let prefix = prefix(fields, backends).map_err(|flaw| flaws.push(flaw)).unwrap_or_default();
@@ -72,7 +72,7 @@ pub fn read(written: &Value, backends: &[&'static Descriptor], most: usize) -> R
     let config = config(fields, &mut flaws, most);
     for (field, means, holds) in ABOUT {
         if fields.get(field).is_some_and(|value| !value.is_null() && !holds(value)) {
-            flaws.push(Flaw::new(field, format!("its {field} has to be {means}")));
+            flaws.push(Flaw::new(field, format!("its {field} must be {means}")));
         }
     }
     match backend {
@@ -182,7 +182,7 @@ pub fn option_flaws(entity: &Entity, most: usize) -> Vec<Flaw> {
         };
         let left_out = value.is_empty() && opt.default.is_none() && !opt.guards;
         if seen.contains(&opt.name) {
-            flaws.push(Flaw::new(path, format!("is another spelling of {}, which is set too: keep one", opt.name)));
+            flaws.push(Flaw::new(path, format!("is another name of {}, which is set too: keep one", opt.name)));
         } else if is_reference(value.as_bytes()) {
             if !opt.sensitive || !is_of_environment(value) {
                 flaws.push(Flaw::new(path, wrong::ENTITIES_TAKE));
@@ -190,10 +190,10 @@ pub fn option_flaws(entity: &Entity, most: usize) -> Vec<Flaw> {
         } else if opt.guards && value.trim().is_empty() {
             flaws.push(Flaw::new(
                 path,
-                format!("is empty, which is not the same as not set here: it has to be {}", opt.accepts()),
+                format!("is empty, which is not the same as not set: it must be {}", opt.accepts()),
             ));
         } else if !left_out && opt.read(value).is_none() {
-            flaws.push(Flaw::new(path, format!("has to be {}", opt.accepts())));
+            flaws.push(Flaw::new(path, format!("must be {}", opt.accepts())));
         }
         seen.push(opt.name);
     }
@@ -240,7 +240,7 @@ const ABOUT: [About; 5] = [
 fn prefix(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Result<String, Flaw> {
     let wrong = |what: String| Flaw::new("prefix", what);
     let prefix = fields.get("prefix").and_then(Value::as_str);
-    let prefix = prefix.ok_or_else(|| wrong("it has no prefix, which has to be a text".to_owned()))?;
+    let prefix = prefix.ok_or_else(|| wrong("it has no prefix: set prefix to a text".to_owned()))?;
     let shown = redact::word(prefix, 64);
     static ALLOWED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(PREFIX).ok());
     if !ALLOWED.as_ref().is_some_and(|allowed| allowed.is_match(prefix)) {
@@ -254,12 +254,13 @@ fn prefix(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Resu
 
 fn backend(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Result<&'static Descriptor, Flaw> {
     let (wrong, names) = (|what: String| Flaw::new("name", what), wrong::names(backends));
-    let name = fields.get("name").and_then(Value::as_str).ok_or_else(|| {
-        wrong(format!("it has no name, which has to be that of a backend: the backends are {}", names.join(", ")))
-    })?;
+    let name = fields
+        .get("name")
+        .and_then(Value::as_str)
+        .ok_or_else(|| wrong(format!("it has no name: set name to a backend ({})", names.join(", "))))?;
     backends.iter().copied().find(|backend| backend.name == name).ok_or_else(|| {
         let (shown, meant) = (redact::word(name, 64), wrong::did_you_mean(name, &names));
-        wrong(format!("name \"{shown}\" is that of no backend{meant}: the backends are {}", names.join(", ")))
+        wrong(format!("name \"{shown}\" is not a backend{meant}: the backends are {}", names.join(", ")))
     })
 }
 
@@ -282,7 +283,7 @@ fn config(fields: &Map<String, Value>, flaws: &mut Vec<Flaw>, most: usize) -> BT
         }
         // Lua, and so Kong, knows no difference between a list and a mapping that are empty.
         Some(Value::Array(items)) if items.is_empty() => {}
-        Some(_) => flaws.push(Flaw::new("config", "its config has to be options and their values")),
+        Some(_) => flaws.push(Flaw::new("config", "its config must be options and their values")),
     }
     config
 }
@@ -327,7 +328,7 @@ mod tests {
             paths,
             ["config.host", "config.port", "config.prot", "config.protocol", "config.tls_verify", "config.token"]
         );
-        assert!(found.iter().any(|(_, what)| what == "has to be http or https"), "{found:?}");
+        assert!(found.iter().any(|(_, what)| what == "must be http or https"), "{found:?}");
     }
 
     #[test]

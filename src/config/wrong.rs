@@ -14,8 +14,8 @@ use crate::reference;
 const SHOWN: usize = 64;
 
 /// What stands in an entity may be read by whoever may read the entities, so it names credentials, and nothing else.
-pub const ENTITIES_TAKE: &str =
-    "is a reference, which only credentials may be in a vault entity, and only to the environment ({vault://env/…})";
+pub const ENTITIES_TAKE: &str = "is a reference: in a vault entity only credentials may be references, and only to the environment \
+     ({vault://env/…})";
 
 fn config(text: String) -> Error {
     Error::new(Kind::Config, text)
@@ -44,7 +44,7 @@ pub fn value(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
         Some(text) => redact::mistake(opt, text, SHOWN).map_or(String::new(), |text| format!(" \"{text}\"")),
     };
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));
-    config(format!("value{shown} of {option}, set by {source}, is not accepted: it has to be {}", opt.accepts()))
+    config(format!("value{shown} of {option}, set by {source}, is not accepted: it must be {}", opt.accepts()))
 }
 
 /// For an empty value of what keeps somebody out, or says whom alone to trust: a template with a variable that is not set
@@ -52,7 +52,8 @@ pub fn value(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
 pub fn blank(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));
     config(format!(
-        "value of {option}, set by {source}, is empty, which is not the same as not set, as it keeps somebody out: give it a value ({}), or don't set it at all",
+        "value of {option}, set by {source}, is empty, which is not the same as not set: set a value ({}), or remove \
+         the setting",
         opt.accepts()
     ))
 }
@@ -62,7 +63,8 @@ pub fn a_reference(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
     match entry.source {
         Source::Entity { .. } => config(format!("value of {option}, set by {source}, {ENTITIES_TAKE}")),
         _ => config(format!(
-            "value of {option}, set by {source}, is a reference, which it can't be here: give the value itself ({})",
+            "value of {option}, set by {source}, is a reference, which is not supported here: set the value itself \
+             ({})",
             opt.accepts()
         )),
     }
@@ -71,7 +73,7 @@ pub fn a_reference(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
 /// For a value that is a reference whose own value is not there: `why`, once somebody has looked.
 pub fn unresolved(opt: &Opt, backend: &str, entry: &Written<'_>, why: Option<&Error>) -> Error {
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));
-    let why = why.map_or("it was not looked for".to_owned(), Error::to_string);
+    let why = why.map_or("it has not been resolved".to_owned(), Error::to_string);
     config(format!("value of {option}, set by {source}, is a reference without a value: {why}"))
 }
 
@@ -80,7 +82,8 @@ pub fn referred(opt: &Opt, backend: &str, entry: &Written<'_>) -> Error {
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));
     let accepts = opt.accepts();
     config(format!(
-        "value of {option}, set by {source}, is a reference to what is not accepted: it has to be {accepts}"
+        "value of {option}, set by {source}, is a reference to a value that is not accepted: the value must be \
+         {accepts}"
     ))
 }
 
@@ -125,7 +128,7 @@ pub fn unknown_key(entry: &Written<'_>, backends: &[&'static Descriptor]) -> Err
     let known: Vec<_> = OWN.iter().map(|opt| opt.name.to_owned()).chain(of_backends).collect();
     let known: Vec<_> = known.iter().map(String::as_str).collect();
     config(format!(
-        "unknown option {}, set by {}{}: accepted are vaults, {} and what else `kong-vault vaults` lists",
+        "unknown option {}, set by {}{}: accepted are vaults, {} and others that `kong-vault vaults` lists",
         quote(entry.option.as_bytes(), SHOWN),
         set_by("", entry),
         did_you_mean(entry.option, &known),
@@ -136,7 +139,8 @@ pub fn unknown_key(entry: &Written<'_>, backends: &[&'static Descriptor]) -> Err
 pub fn not_overridable(vault: &Vault, opt: &Opt) -> Error {
     let may: Vec<_> = options_of(vault.backend).filter(|opt| opt.overridable).map(|opt| opt.name).collect();
     config(format!(
-        "option {} of the {} vault ({}) may not be set by the reference: only its operator says where the vault is and who we are; a reference may set {}",
+        "option {} of the {} vault ({}) is not allowed in a reference: set it in a vault entity; a reference may set \
+         {}",
         opt.name,
         vault.backend.name,
         vault.name,
@@ -146,7 +150,8 @@ pub fn not_overridable(vault: &Vault, opt: &Opt) -> Error {
 
 pub fn not_named(backend: &Descriptor) -> Error {
     config(format!(
-        "a reference to the {} vault may not set where the vault is or who we are: only its operator does, in kong.conf, the environment or a vault entity",
+        "a reference to the {} vault may not set its server or credentials: set them in kong.conf, the environment \
+         or a vault entity",
         backend.name
     ))
 }
@@ -154,7 +159,8 @@ pub fn not_named(backend: &Descriptor) -> Error {
 pub fn missing(vault: &Vault, opt: &Opt) -> Error {
     let backend = vault.backend.name;
     config(format!(
-        "option {} of the {backend} vault ({}) is missing: set configure key {}, environment variable {}, or config.{} of a vault entity",
+        "option {} of the {backend} vault ({}) is missing: set configure key {}, environment variable {}, or \
+         config.{} of a vault entity",
         opt.name,
         vault.name,
         opt.key(backend),
@@ -177,7 +183,8 @@ pub fn unmet(backend: &Descriptor, vault: &str, unmet: &Unmet) -> Error {
     };
     let key = format!("vault_{}_{example}", backend.name);
     config(format!(
-        "{why} of the {} vault ({vault}) needs {missing}, which is missing: set configure key {key}, environment variable {}, or config.{example} of a vault entity",
+        "{why} of the {} vault ({vault}) needs {missing}, which is missing: set configure key {key}, environment \
+         variable {}, or config.{example} of a vault entity",
         backend.name,
         variable(&key)
     ))
@@ -193,7 +200,7 @@ pub fn no_vaults(backends: &[&'static Descriptor]) -> Error {
 pub fn unknown_vault(name: &str, source: &str, backends: &[&'static Descriptor]) -> Error {
     let names = names(backends);
     config(format!(
-        "\"{}\" in option vaults, set by {source}, is neither a vault nor `bundled`, nor `off` alone{}: the vaults are {}",
+        "\"{}\" in option vaults, set by {source}, is not a vault, `bundled` or `off` alone{}: the vaults are {}",
         redact::word(name, SHOWN),
         did_you_mean(name, &names),
         names.join(", ")

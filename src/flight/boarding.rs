@@ -27,7 +27,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Flights<K, G> {
         }
         let of_vault = self.of_vault(vault);
         if self.open.len() >= LIMIT || of_vault >= LIMIT_PER_VAULT {
-            let text = format!("{of_vault} fetches from this vault are under way already: try again later");
+            let text = format!("{of_vault} fetches from this vault are in progress: try again later");
             return Err(Error::new(Kind::Throttled, text));
         }
         Ok(self.begin(key, vault, purpose, floor, waits, now))

@@ -117,7 +117,7 @@ fn refusal(lua: &Lua, (backend, name, text): (String, String, String)) -> mlua::
     let opt = find(&backend).and_then(|backend| options_of(backend).find(|opt| opt.is_called(&name)));
     match opt {
         None => "unknown field".into_lua_multi(lua),
-        Some(opt) if opt.read(&text).is_none() => format!("has to be {}", opt.accepts()).into_lua_multi(lua),
+        Some(opt) if opt.read(&text).is_none() => format!("must be {}", opt.accepts()).into_lua_multi(lua),
         Some(_) => Nil.into_lua_multi(lua),
     }
 }

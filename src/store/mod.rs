@@ -267,8 +267,8 @@ fn shown(folder: &Path) -> String {
 fn unusable(folder: &Path, what: &str, err: &io::Error) -> Error {
     let folder = shown(folder);
     let text = format!(
-        "vault_data_dir {folder} {what} ({err}): it has to be a folder that nginx's workers own, \
-         such as `install -d -o www-data -m 700 {folder}` makes"
+        "vault_data_dir {folder} {what} ({err}): create a directory that nginx's workers own, such as with `install \
+         -d -o www-data -m 700 {folder}`"
     );
     Error::new(Kind::Config, text)
 }

@@ -20,7 +20,7 @@ pub fn folder(path: &Path) -> io::Result<Metadata> {
     }
     // Also with the sticky bit: others could make the files that aren't there yet.
     if folder.mode() & BY_ANYBODY != 0 {
-        return refused("every user may write to it: take that right away, as with `chmod o-w`");
+        return refused("every user can write to it: run `chmod o-w` on it");
     }
     let user = user()?;
     // Root runs nginx's master, which doesn't know the workers' user.
@@ -43,12 +43,12 @@ pub fn check(file: &File, name: &str, folder: &Metadata) -> io::Result<()> {
     let of_group = || user == ROOT && folder.uid() == ROOT && is_by(folder, BY_GROUP) && file.gid() == folder.gid();
     if ![ROOT, user, folder.uid()].contains(&file.uid()) && !of_group() {
         return refused(&format!(
-            "its {name} belongs to another user (uid {}): look who put it there, and what it says, before you remove it",
+            "its {name} belongs to another user (uid {}): find out where it comes from, then remove it",
             file.uid()
         ));
     }
     if is_by(&file, BY_GROUP | BY_ANYBODY) {
-        return refused(&format!("others than its owner may write to its {name}: run `chmod 600` on it"));
+        return refused(&format!("users other than its owner can write to its {name}: run `chmod 600` on it"));
     }
     Ok(())
 }

@@ -105,9 +105,12 @@ function _M.serve()
   if status then
     return answer(status, json, allow)
   elseif err then
-    return say(503, "the answer takes too long, and what was asked for may still come about: look what is there")
+    return say(
+      503,
+      "the answer takes too long and the change may still happen: read the entity before you repeat the request"
+    )
   end
-  return say(500, "kong.vault met a defect of its own: please report it")
+  return say(500, "internal error of kong.vault: report this as a defect")
 end
 
 return _M

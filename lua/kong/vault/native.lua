@@ -66,12 +66,12 @@ local function load()
         places[#places + 1] = place
       end
     end
-    local why = "the native library of kong.vault is not on lua_package_cpath (LUA_CPATH), which leads to "
+    local why = "the native library of kong.vault is not on lua_package_cpath (LUA_CPATH), which has "
     return nil, why .. table.concat(places, ", ")
   end
   local opened, library = pcall(ffi.load, path)
   if not opened then
-    return nil, "the native library of kong.vault can't be loaded: " .. library
+    return nil, "cannot load the native library of kong.vault: " .. library
   end
   -- Where a process loads this module again, as busted does, the types are declared already.
   if not pcall(ffi.typeof, "kong_vault_answer") then
@@ -91,7 +91,7 @@ local function load()
   end
   local open, err = package.loadlib(path, "luaopen_kong_vault_native")
   if not open then
-    return nil, "the native library of kong.vault can't be loaded: " .. err
+    return nil, "cannot load the native library of kong.vault: " .. err
   end
   return library, open()
 end
@@ -146,7 +146,7 @@ local function outcome(status)
   elseif status == BOARDED then
     return status, tonumber(answer[0].ticket), text()
   end
-  return FAILED, "kong.vault met a defect of its own (a panic in the native library): please report it"
+  return FAILED, "internal error of kong.vault (a panic in the native library): report this as a defect"
 end
 
 -- Looks a reference up. Returns a status, and with it: VALUE, FLEETING: the value; PENDING: the ticket of the fetch that is

@@ -122,11 +122,11 @@ end
 -- Returns the error for a call whose wait ended early.
 local function out_of_time(err)
   if tostring(err):find(NO_YIELD, 1, true) then
-    return "could not get value from external vault (no value found (this call can't wait for the fetch, as it is made "
-      .. "inside a C function, such as string.gsub, table.sort, or require while it loads a module: get the value before "
-      .. "that and use it there, or warm it up in init_worker_by_lua; the fetch goes on, and later calls have its value))"
+    return "could not get value from external vault (no value found (this call cannot wait for the fetch inside a C "
+      .. "function, such as string.gsub, table.sort, or require while it loads a module: get the value before the call, "
+      .. "or warm it up in init_worker_by_lua; the fetch continues, and later calls return the value))"
   end
-  local why = "no value found (the fetch is still under way but this call can't wait any longer: "
+  local why = "no value found (the fetch is in progress but this call cannot wait longer: "
   return "could not get value from external vault (" .. why .. tostring(err) .. "))"
 end
 

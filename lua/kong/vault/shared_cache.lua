@@ -281,7 +281,7 @@ function _M.publish(ticket)
       debug_log.fetch(ticket, fetched.name, "published, to be kept for ", kept, " s")
     elseif not full then
       full = true
-      local what = "has no room (%s): the workers cache each on its own, give it more in nginx.conf"
+      local what = "is full (%s), and workers do not share values: raise lua_shared_dict kong_secrets in nginx.conf"
       ngx.log(ngx.WARN, "kong.vault: the shared dictionary kong_secrets ", what:format(err))
     end
   else

@@ -72,7 +72,7 @@ impl Aws {
                 findings.good("login", "AWS takes the signature");
                 let read = self.read(ask).await;
                 let fetched = findings.or_bad("read", read)?;
-                findings.good("read", format!("the secret is there, {} bytes", fetched.document.len()));
+                findings.good("read", format!("the secret has {} bytes", fetched.document.len()));
             }
             (None, None) => findings.good("login", "AWS takes the signature"),
         }

@@ -154,9 +154,9 @@ mod tests {
             ("RequestExpired", "", false, Kind::Denied, "clock"),
             ("ExpiredTokenException", "", false, Kind::Denied, "has expired: refresh it and restart nginx"),
             ("ExpiredToken", "", false, Kind::Denied, "has expired"),
-            ("ThrottlingException", "Rate exceeded", false, Kind::Throttled, "slow down"),
-            ("TooManyRequestsException", "", false, Kind::Throttled, "slow down"),
-            ("KMSThrottlingException", "", false, Kind::Throttled, "slow down"),
+            ("ThrottlingException", "Rate exceeded", false, Kind::Throttled, "too many requests: raise `ttl`"),
+            ("TooManyRequestsException", "", false, Kind::Throttled, "too many requests: raise `ttl`"),
+            ("KMSThrottlingException", "", false, Kind::Throttled, "too many requests: raise `ttl`"),
             ("DecryptionFailure", "", false, Kind::Denied, "kms:Decrypt"),
             ("KMSAccessDeniedException", "", false, Kind::Denied, "kms:Decrypt"),
             ("InternalServiceError", "", false, Kind::Unavailable, "try again"),
@@ -199,7 +199,7 @@ mod tests {
     fn an_error_in_xml_is_told_apart_as_well() {
         for (name, message, part) in [
             ("SignatureDoesNotMatch", "hunter2", "the signature is wrong"),
-            ("SignatureDoesNotMatch", "Signature expired: hunter2", "set this machine's clock"),
+            ("SignatureDoesNotMatch", "Signature expired: hunter2", "correct this machine's clock"),
             ("InvalidClientTokenId", "", "is not known"),
             ("AccessDenied", "", "secretsmanager:GetSecretValue"),
         ] {

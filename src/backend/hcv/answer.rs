@@ -157,11 +157,12 @@ fn missing(envelope: Option<&Envelope<'_>>, asked: &Asked<'_>) -> Failure {
 fn refused(status: u16, envelope: Option<&Envelope<'_>>, wait: Option<Duration>, asked: &Asked<'_>) -> Failure {
     let says = |text: &str| envelope.is_some_and(|envelope| envelope.says(text));
     let (kind, reason) = match status {
-        400 if envelope.is_none() => {
-            (Kind::Invalid, "this is no vault's answer: set `protocol` to https if the port expects TLS".to_owned())
-        }
+        400 if envelope.is_none() => (
+            Kind::Invalid,
+            "the answer is not from a vault: set `protocol` to https if the port expects TLS".to_owned(),
+        ),
         400 | 401 | 403 if !asked.token => {
-            (Kind::Denied, "permission denied, as no token was sent: set `token`".to_owned())
+            (Kind::Denied, "permission denied: no token was sent: set `token`".to_owned())
         }
         400 => (Kind::Invalid, "the request was refused as invalid: check the secret's path and `mount`".to_owned()),
         401 | 403 => (
@@ -187,8 +188,8 @@ pub(super) fn outage(status: u16, sealed: bool, wait: Option<Duration>) -> Failu
         501 => (Kind::Unavailable, text("the vault is not initialised: initialise and unseal it")),
         503 if sealed => (Kind::Unavailable, text("the vault is sealed: unseal it")),
         503 => (Kind::Unavailable, text("the vault is sealed or in maintenance, or a proxy cannot reach it")),
-        500..=599 => (Kind::Unavailable, text("the vault failed: see its own log")),
-        _ => (Kind::Invalid, text("this is not how a vault answers: check `host`, `port` and `mount`")),
+        500..=599 => (Kind::Unavailable, text("the vault failed: see the vault's log")),
+        _ => (Kind::Invalid, text("the answer is not from a vault: check `host`, `port` and `mount`")),
     }
 }
 
@@ -287,7 +288,7 @@ mod tests {
             (429, nothing, Kind::Throttled, "too many requests"),
             (472, nothing, Kind::Unavailable, "disaster-recovery"),
             (473, nothing, Kind::Unavailable, "standby"),
-            (500, nothing, Kind::Unavailable, "its own log"),
+            (500, nothing, Kind::Unavailable, "the vault's log"),
             (501, nothing, Kind::Unavailable, "not initialised"),
             (502, "s3cret", Kind::Unavailable, "(status 502)"),
             (503, r#"{"errors":["Vault is sealed"]}"#, Kind::Unavailable, "the vault is sealed: unseal it"),

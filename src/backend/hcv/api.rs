@@ -80,7 +80,7 @@ impl Api {
         }
         request
             .body(call.body.to_vec())
-            .map_err(|_| self.error(url, Kind::Internal, "no request can be made of this path"))
+            .map_err(|_| self.error(url, Kind::Internal, "the path cannot be sent in a request: correct the reference"))
     }
 
     /// An error that names the node it came from.

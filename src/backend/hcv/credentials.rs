@@ -64,7 +64,7 @@ impl Credentials {
             shown.map_or(format!("`{}`", set.option), |shown| format!("`{}` {shown}", set.option))
         });
         match (self.method.as_str(), set.collect::<Vec<_>>().as_slice()) {
-            ("token", []) => "none: neither `token` nor `token_file` is set, so an agent has to add a token".to_owned(),
+            ("token", []) => "none: `token` and `token_file` are not set, so an agent must add a token".to_owned(),
             (method, []) => format!("`auth_method` {method}"),
             (method, set) => format!("`auth_method` {method}, by {}", set.join(", ")),
         }

@@ -93,12 +93,12 @@ impl Hcv {
         let Ok(health) = serde_json::from_slice::<Health>(answer.body.as_bytes()) else {
             let status = answer.status;
             if status == 200 {
-                findings.bad("server", "what answers there is no vault: correct `host`, `port` and `protocol`");
+                findings.bad("server", "the server is not a vault: correct `host`, `port` and `protocol`");
                 return None;
             }
             findings.doubtful(
                 "server",
-                format!("it does not say how it is (status {status}): something before it may keep that"),
+                format!("its health is unknown (status {status}): check for a proxy that blocks /v1/sys/health"),
             );
             return Some(());
         };
@@ -107,7 +107,7 @@ impl Hcv {
             return None;
         }
         if health.sealed {
-            findings.bad("server", "it is sealed: unseal it (`vault operator unseal`), or have it unseal itself");
+            findings.bad("server", "it is sealed: unseal it (`vault operator unseal`), or configure auto-unseal");
             return None;
         }
         let role = if health.standby { "a standby, which forwards requests" } else { "active" };
@@ -137,7 +137,7 @@ impl Hcv {
         let Some(known) = known else {
             findings.doubtful(
                 "token",
-                format!("it may not look itself up (status {}): its policies lack `default`", answer.status),
+                format!("the token cannot look itself up (status {}): add the policy `default` to it", answer.status),
             );
             return Some(());
         };
@@ -151,8 +151,7 @@ impl Hcv {
         let uses = if known.num_uses > 0 { format!(", {} uses left", known.num_uses) } else { String::new() };
         let text = format!("it has the policies {}, and {left}{more}{uses}", names.join(", "));
         if names.iter().any(|name| name == "root") {
-            findings
-                .doubtful("token", format!("{text}: give the gateway one that may read its secrets and nothing else"));
+            findings.doubtful("token", format!("{text}: give the gateway a token that can read only its secrets"));
         } else {
             findings.good("token", text);
         }
@@ -178,11 +177,11 @@ impl Hcv {
         let set = if self.engine == Engine::V2 { "v2" } else { "v1" };
         if !matches!(found.kind.as_str(), "kv" | "generic") {
             let kind = shown(&found.kind);
-            findings.bad("mount", format!("{name} is of the engine {kind}: `mount` has to name a key/value engine"));
+            findings.bad("mount", format!("{name} is of the engine {kind}: set `mount` to a key/value engine"));
         } else if is != set {
             findings.bad("mount", format!("{name} is a kv {is} mount: set `kv` to {is}"));
         } else {
-            findings.good("mount", format!("{name} is a kv {is} mount, as `kv` says; name a secret to have it read"));
+            findings.good("mount", format!("{name} is a kv {is} mount, as `kv` says; add a secret's name to read it"));
         }
     }
 
@@ -214,7 +213,7 @@ impl Hcv {
         let Some(ask) = ask else { return };
         let read = self.read(ask).await;
         if let Some(fetched) = findings.or_bad("read", read) {
-            findings.good("read", format!("the secret is there, {} bytes", fetched.document.len()));
+            findings.good("read", format!("the secret has {} bytes", fetched.document.len()));
         }
     }
 }
@@ -229,7 +228,8 @@ fn clocks(theirs: u64, findings: &mut Findings) {
     let (apart, is) = if theirs > ours { (theirs - ours, "behind") } else { (ours - theirs, "ahead of") };
     if apart.as_secs() > SKEW {
         let text = format!(
-            "this machine's clock is {} {is} the vault's: have both follow a time server; certificates and logins depend on it",
+            "this machine's clock is {} {is} the vault's: synchronize both clocks; certificates and logins depend on \
+             it",
             lasting(apart.as_secs())
         );
         findings.doubtful("clock", text);

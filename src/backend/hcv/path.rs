@@ -43,7 +43,7 @@ pub(super) fn of(mount: &str, engine: Engine, ask: &Ask) -> Result<Path, (Kind, 
             None | Some(1) => Ok(Path { path: format!("/v1/{mount}/{resource}"), query: None }),
             Some(version) => Err((
                 Kind::NotFound,
-                format!("kv v1 keeps no old versions: leave out #{version}, or set `kv` to v2 where the mount is one"),
+                format!("kv v1 has no old versions: remove #{version}, or set `kv` to v2 if the mount is one"),
             )),
         },
         Engine::V2 => Ok(Path {

@@ -26,7 +26,7 @@ impl Allowed {
         entry
             .rsplit_once(':')
             .and_then(|(host, port)| Some(Self { host: options::host(host)?, port: Some(port.parse().ok()?) }))
-            .ok_or_else(|| "each of `redirect_hosts` has to be `host` or `host:port`".to_owned())
+            .ok_or_else(|| "each of `redirect_hosts` must be `host` or `host:port`".to_owned())
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) fn follow(base: &Url, url: &Url, headers: &HeaderMap, allowed: &[Allo
     if target.scheme() != base.scheme() {
         return Err(match target.scheme() {
             "https" => "redirects to https, which is not followed: set `protocol` to https".to_owned(),
-            _ => format!("redirects away from {}, which is not followed", base.scheme()),
+            _ => format!("redirects from {} to another protocol, which is not followed", base.scheme()),
         });
     }
     if !target.username().is_empty() || target.password().is_some() {
@@ -53,7 +53,8 @@ pub(super) fn follow(base: &Url, url: &Url, headers: &HeaderMap, allowed: &[Allo
     let is_allowed = |entry: &Allowed| entry.host == host && entry.port.is_none_or(|known| known == port);
     if base.host_str() != Some(host) && !allowed.iter().any(is_allowed) {
         return Err(format!(
-            "redirects to {host}:{port}, which is not followed: name that host in `redirect_hosts` if it is of the same cluster"
+            "redirects to {host}:{port}, which is not followed: name that host in `redirect_hosts` if it is of the \
+             same cluster"
         ));
     }
     if !is_same_secret(url, &target) {
@@ -107,9 +108,9 @@ mod tests {
             ("//evil/v1/secret/data/a@b?version=2", "evil:443"),
             ("https://node2:2/v1/secret/data/a@b?version=2", "`redirect_hosts`"),
             ("https://vault.evil/v1/secret/data/a@b?version=2", "`redirect_hosts`"),
-            ("http://vault:8200/v1/secret/data/a@b?version=2", "away from https"),
-            ("ftp://vault:8200/v1/secret/data/a@b?version=2", "away from https"),
-            ("file:///v1/secret/data/a@b?version=2", "away from https"),
+            ("http://vault:8200/v1/secret/data/a@b?version=2", "from https to another protocol"),
+            ("ftp://vault:8200/v1/secret/data/a@b?version=2", "from https to another protocol"),
+            ("file:///v1/secret/data/a@b?version=2", "from https to another protocol"),
             ("https://u@vault:8200/v1/secret/data/a@b?version=2", "user name"),
             ("https://u:p4ss@vault:8200/v1/secret/data/a@b?version=2", "user name"),
             ("https://vault:8210/v1/secret/data/other?version=2", "another path on vault:8210"),

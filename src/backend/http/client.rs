@@ -145,8 +145,6 @@ fn check_server_name(label: &str, name: &str) -> Result<ServerName<'static>> {
     let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
     match ServerName::try_from(name.to_owned()) {
         Ok(checked) if is_name && name.parse::<IpAddr>().is_err() => Ok(checked),
-        _ => {
-            Err(Error::new(Kind::Config, format!("{label}: the TLS server name has to be a host name, without a port")))
-        }
+        _ => Err(Error::new(Kind::Config, format!("{label}: the TLS server name must be a host name, without a port"))),
     }
 }

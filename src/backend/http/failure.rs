@@ -49,7 +49,7 @@ fn late(place: &Place<'_>, what: &str) -> Error {
 }
 
 fn lateness(place: &Place<'_>, what: &str) -> String {
-    format!("{what} within {} seconds: check that it runs and is reachable", place.timeout.as_secs_f64())
+    format!("{what} within {} seconds: check that the server runs and is reachable", place.timeout.as_secs_f64())
 }
 
 pub(super) fn of_request(place: &Place<'_>, error: &legacy::Error) -> Error {
@@ -59,7 +59,7 @@ pub(super) fn of_request(place: &Place<'_>, error: &legacy::Error) -> Error {
     match of_causes(place, error, error.is_connect()) {
         Some((kind, reason)) => place.error(kind, reason),
         None if error.is_connect() => {
-            place.error(Kind::Unavailable, "cannot connect: check that it runs and is reachable")
+            place.error(Kind::Unavailable, "cannot connect: check that the server runs and is reachable")
         }
         None => of_exchange(place, error),
     }
@@ -70,7 +70,7 @@ pub(super) fn of_connecting(place: &Place<'_>, error: &(dyn StdError + Send + Sy
     let error: &(dyn StdError + 'static) = error;
     of_own(place, error).unwrap_or_else(|| match of_causes(place, error, true) {
         Some((kind, reason)) => place.error(kind, reason),
-        None => place.error(Kind::Unavailable, "cannot connect: check that it runs and is reachable"),
+        None => place.error(Kind::Unavailable, "cannot connect: check that the server runs and is reachable"),
     })
 }
 
@@ -90,7 +90,7 @@ fn of_own(place: &Place<'_>, error: &(dyn StdError + 'static)) -> Option<Error> 
         Trouble::Refused(status) => of_proxy(place, *status),
         Trouble::Broken(cause) => {
             let (kind, reason) = of_causes(place, &**cause, true).unwrap_or_else(|| {
-                (Kind::Unavailable, "it does not speak HTTP as a proxy does: check its address".to_owned())
+                (Kind::Unavailable, "the answer is not from an HTTP proxy: check the proxy's address".to_owned())
             });
             // Whatever it is, the vault's certificate has no part in it.
             Error::new(kind, format!("{} at {}: the proxy {address}: {reason}", place.label, place.address))
@@ -101,11 +101,11 @@ fn of_own(place: &Place<'_>, error: &(dyn StdError + 'static)) -> Option<Error> 
 /// A proxy's own answer.
 pub(super) fn of_proxy(place: &Place<'_>, status: StatusCode) -> Error {
     let reason = match status.as_u16() {
-        407 => "the proxy wants to know who we are: set user and password in its URL, or correct them",
+        407 => "the proxy requires credentials: set or correct user and password in its URL",
         403 | 405 => {
-            "the proxy does not let us through: have it allow this host and port, or name the host in `no_proxy`"
+            "the proxy refuses the connection: allow this host and port in the proxy, or add the host to `no_proxy`"
         }
-        500.. => "the proxy cannot reach it: check that the proxy knows this host, or name the host in `no_proxy`",
+        500.. => "the proxy cannot reach it: check that the proxy knows this host, or add the host to `no_proxy`",
         _ => "the proxy refuses to connect: check its address and its rules",
     };
     place.error(Kind::Unavailable, format!("{reason} (status {})", status.as_u16()))
@@ -131,7 +131,7 @@ pub(super) fn of_body(place: &Place<'_>, refused: &Refused) -> Error {
     match refused {
         Refused::TooLarge => place.error(
             Kind::Invalid,
-            format!("answer is larger than {BODY_LIMIT} bytes: check that this is a secret and that the address is the vault's"),
+            format!("answer is larger than {BODY_LIMIT} bytes: check that the path is a secret's and the address the vault's"),
         ),
         Refused::Broken(error) if is_timeout(error) => incomplete(place),
         Refused::Broken(error) => match cause::<TlsError>(error) {
@@ -159,19 +159,21 @@ fn of_exchange(place: &Place<'_>, error: &legacy::Error) -> Error {
 fn of_io(error: &io::Error, connecting: bool) -> Option<String> {
     use io::ErrorKind as Io;
     Some(match error.kind() {
-        Io::ConnectionRefused => "connection refused: check that it runs and listens there".to_owned(),
+        Io::ConnectionRefused => "connection refused: check that the server runs and listens there".to_owned(),
         Io::HostUnreachable | Io::NetworkUnreachable => {
             "no route to the host: check the address and the network".to_owned()
         }
         Io::UnexpectedEof if connecting => {
-            "the connection was closed during the TLS handshake: check that it speaks https".to_owned()
+            "the connection was closed during the TLS handshake: check that the server speaks https".to_owned()
         }
         Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof => {
             "the connection was closed before an answer came".to_owned()
         }
-        Io::NotFound if connecting => "there is no such socket: check that it runs and listens there".to_owned(),
+        Io::NotFound if connecting => {
+            "there is no such socket: check that the server runs and listens there".to_owned()
+        }
         Io::PermissionDenied => {
-            "the system does not permit the connection: check firewall and sandbox, and who may write to a socket"
+            "the system does not permit the connection: check firewall, sandbox and the permissions of the socket"
                 .to_owned()
         }
         _ if connecting => match error.raw_os_error() {
@@ -205,7 +207,8 @@ fn of_tls(place: &Place<'_>, error: &TlsError) -> (Kind, String) {
         TlsError::AlertReceived(alert) if is_about_us(*alert) => {
             if place.has_identity {
                 format!(
-                    "the server refuses our client certificate (alert {alert:?}): give it one that its CA signed and that is valid"
+                    "the server refuses the client certificate (alert {alert:?}): set `client_cert` to a valid \
+                     certificate of a CA that the server trusts"
                 )
             } else {
                 "the server asks for a client certificate: set `client_cert` and `client_key`".to_owned()
@@ -215,7 +218,8 @@ fn of_tls(place: &Place<'_>, error: &TlsError) -> (Kind, String) {
             "the server has no certificate for this name: set `tls_server_name`".to_owned()
         }
         TlsError::AlertReceived(AlertDescription::ProtocolVersion) => {
-            "the server takes none of our TLS versions: lower `tls_min_version`, or have it speak TLS 1.3".to_owned()
+            "the server supports no accepted TLS version: lower `tls_min_version`, or enable TLS 1.3 on the server"
+                .to_owned()
         }
         TlsError::AlertReceived(alert) => format!("the server refused the TLS handshake (alert {alert:?})"),
         TlsError::PeerIncompatible(_) => "the server offers neither TLS 1.2 nor TLS 1.3 with a known cipher".to_owned(),
@@ -244,26 +248,26 @@ fn of_certificate(error: &CertificateError) -> &'static str {
     use CertificateError as Certificate;
     match error {
         Certificate::UnknownIssuer | Certificate::BadSignature => {
-            "the server's certificate is from a CA that is not trusted here: name that CA in `ca_cert` or SSL_CERT_FILE \
+            "the server's certificate is from a CA that is not trusted: set `ca_cert` or SSL_CERT_FILE to that CA \
              (`ssl_verify = off` is for tests only)"
         }
         Certificate::Expired | Certificate::ExpiredContext { .. } => {
-            "the server's certificate has expired: renew it (or correct this machine's clock)"
+            "the server's certificate has expired: renew it, or correct this machine's clock"
         }
         Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
             "the server's certificate is not valid yet: check both clocks"
         }
         Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
             "the server's certificate is for another name: set `host` to a name in its subjectAltName, or \
-             `tls_server_name` to the name it carries"
+             `tls_server_name` to the certificate's name"
         }
         Certificate::Revoked => "the server's certificate has been revoked: replace it",
         Certificate::InvalidPurpose | Certificate::InvalidPurposeContext { .. } => {
-            "the server's certificate is not for servers: its extendedKeyUsage needs serverAuth"
+            "the server's certificate is not for servers: add serverAuth to its extendedKeyUsage"
         }
         Certificate::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "the server's certificate is a CA's (CA:TRUE): name that very certificate in `ca_cert`, or give the server \
-             one of its own"
+            "the server's certificate is a CA's (CA:TRUE): set `ca_cert` to this certificate, or give the server one \
+             that is not a CA's"
         }
         _ => "the server's certificate is not valid: replace it",
     }

@@ -47,7 +47,7 @@ impl Client {
 
     async fn resolve(&self, uri: &Uri) -> Result<String> {
         if let Some(path) = &self.ways.socket {
-            return Ok(format!("no name: it is the socket {}", redact::known_path(path)));
+            return Ok(format!("no name to resolve: the socket is {}", redact::known_path(path)));
         }
         let place = self.place(uri);
         let proxy = self.ways.proxies.of(uri).map_err(|reason| place.error(Kind::Config, reason))?;
@@ -56,7 +56,7 @@ impl Client {
         let shown = redact::host(host);
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let found = if bare.parse::<IpAddr>().is_ok() {
-            format!("{bare} is an address already")
+            format!("{bare} is an IP address")
         } else {
             let error = |why: &dyn Display| place.error(Kind::Unavailable, format!("cannot resolve {shown}: {why}"));
             let name = host.parse::<Name>().map_err(|_| error(&Unresolved::Unknown))?;
@@ -91,7 +91,7 @@ impl Client {
             }
             Link::Socket(_) => format!("{} accepts connections ({took:.1} ms)", place.address),
             Link::Proxy(_) => format!("the proxy accepts connections ({took:.1} ms)"),
-            Link::Tunnel(_) => format!("the proxy connects us to {} ({took:.1} ms)", place.address),
+            Link::Tunnel(_) => format!("the proxy connects to {} ({took:.1} ms)", place.address),
         })
     }
 
@@ -105,7 +105,7 @@ impl Client {
         let connection = stream.inner().get_ref().1;
         let version = connection.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
         let http = if connection.alpn_protocol() == Some(b"h2") { "HTTP/2" } else { "HTTP/1.1" };
-        let ours = if self.tls.has_identity() { ", our certificate is at hand" } else { "" };
+        let ours = if self.tls.has_identity() { ", client certificate loaded" } else { "" };
         Ok(format!("{}, {http}, {}{ours}", version.replace("TLSv1_", "TLS 1."), self.tls.verdict()))
     }
 }

@@ -155,7 +155,7 @@ fn parse(origin: &str, text: &str) -> Result<Arc<Proxy>, String> {
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let url = Url::parse(&text).map_err(|_| wrong())?;
     if url.scheme().starts_with("socks") {
-        return Err(format!("{origin} names a SOCKS proxy, which is not supported: name one that speaks HTTP"));
+        return Err(format!("{origin} names a SOCKS proxy, which is not supported: set an HTTP proxy"));
     }
     let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
     if !matches!(url.scheme(), "http" | "https") || !is_bare {

@@ -193,10 +193,11 @@ impl Tls {
         let label = &self.label;
         made.told = trouble.cloned();
         Some(match &made.told {
-            Some(flaw) => {
-                News { is_over: false, text: format!("{label}: {flaw} (new connections use what was there before)") }
-            }
-            None => News { is_over: true, text: format!("{label}: the changed certificates can be used again") },
+            Some(flaw) => News {
+                is_over: false,
+                text: format!("{label}: {flaw} (new connections use the previous certificates)"),
+            },
+            None => News { is_over: true, text: format!("{label}: the changed certificates are in use") },
         })
     }
 

@@ -40,7 +40,7 @@ impl AtProxy {
 
 impl fmt::Display for AtProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the proxy makes no connection")
+        f.write_str("the proxy did not connect")
     }
 }
 

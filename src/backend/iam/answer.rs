@@ -51,13 +51,13 @@ pub fn keys_of_program(json: &[u8]) -> Result<Keys, &'static str> {
     let written = written(json)?;
     match &written.version {
         Some(version) if version.as_f64() == Some(1.0) => taken(written),
-        Some(_) => Err("what it gives is not of Version 1, the only one that is known"),
-        None => Err("what it gives has no Version: have it write \"Version\": 1"),
+        Some(_) => Err("its output is not of Version 1: make it print \"Version\": 1"),
+        None => Err("its output has no Version: make it print \"Version\": 1"),
     }
 }
 
 fn written(json: &[u8]) -> Result<Written, &'static str> {
-    serde_json::from_slice(json).map_err(|_| "what it gives is not the JSON of credentials")
+    serde_json::from_slice(json).map_err(|_| "its output is not the JSON of credentials")
 }
 
 fn taken(written: Written) -> Result<Keys, &'static str> {
@@ -65,16 +65,16 @@ fn taken(written: Written) -> Result<Keys, &'static str> {
         return Err("it has no credentials at the moment");
     }
     let (Some(Wiped(id)), Some(Wiped(key))) = (written.id, written.key) else {
-        return Err("what it gives has no AccessKeyId and SecretAccessKey");
+        return Err("its output has no AccessKeyId and SecretAccessKey");
     };
     let token = written.token.map(|Wiped(token)| token).filter(|token| !token.is_empty());
-    let no_time = "what it gives has an Expiration that is no time: write it as 2015-08-30T12:36:00Z (RFC 3339)";
+    let no_time = "its output has an Expiration that is not a time: write it as 2015-08-30T12:36:00Z (RFC 3339)";
     let expiry = match written.expiration {
         None | Some(serde_json::Value::Null) => None,
         Some(serde_json::Value::String(text)) if text.is_empty() => None,
         Some(serde_json::Value::String(text)) => Some(time(&text).ok_or(no_time)?),
         Some(serde_json::Value::Number(_)) => {
-            return Err("what it gives has a number as Expiration: write it as 2015-08-30T12:36:00Z (RFC 3339)");
+            return Err("its output has a number as Expiration: write it as 2015-08-30T12:36:00Z (RFC 3339)");
         }
         Some(_) => return Err(no_time),
     };
@@ -172,13 +172,16 @@ mod tests {
             ("hunter2", "not the JSON"),
             (r#"{"Code":"hunter2"}"#, "no credentials at the moment"),
             (r#"{"AccessKeyId":"hunter2"}"#, "no AccessKeyId and SecretAccessKey"),
-            (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":"hunter2"}"#, "no time: write it as"),
-            (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":"2015-08-30T12:36:00"}"#, "no time: write it as"),
+            (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":"hunter2"}"#, "not a time: write it as"),
+            (
+                r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":"2015-08-30T12:36:00"}"#,
+                "not a time: write it as",
+            ),
             (
                 r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":"2015-13-30T12:36:00Z"}"#,
-                "no time: write it as",
+                "not a time: write it as",
             ),
-            (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":true}"#, "no time: write it as"),
+            (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":true}"#, "not a time: write it as"),
             (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":1440938160}"#, "a number as Expiration"),
             (r#"{"AccessKeyId":"A","SecretAccessKey":"B","Expiration":1440938160.5}"#, "a number as Expiration"),
             (r#"{"AccessKeyId":"A","SecretAccessKey":7}"#, "not the JSON"),

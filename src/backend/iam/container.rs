@@ -62,8 +62,7 @@ impl Container {
         };
         if !is_allowed(&parsed) {
             return Self::Broken(format!(
-                "{variable} leads without TLS to a host that is neither this machine nor an agent of ECS or EKS, where no \
-                 credentials are fetched from: use https"
+                "{variable} names a host without TLS that is neither this machine nor an agent of ECS or EKS: use https"
             ));
         }
         let token = match (set(environment, TOKEN_FILE), set(environment, TOKEN)) {
@@ -114,7 +113,8 @@ impl Container {
                 return Err(refuse(
                     Kind::Denied,
                     format!(
-                        "the container's agent gives no credentials: check the task's or pod's role and {variable} (status {status})"
+                        "the container's agent gives no credentials: check the task's or pod's role and {variable} \
+                         (status {status})"
                     ),
                 ));
             }

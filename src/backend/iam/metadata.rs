@@ -54,7 +54,7 @@ impl Metadata {
 
     pub async fn login(&self, asker: &Asker, profile: &Profile) -> Result<Login, Missing> {
         if self.disabled {
-            return Err(Missing::Absent("AWS_EC2_METADATA_DISABLED switches off EC2's metadata".to_owned()));
+            return Err(Missing::Absent("AWS_EC2_METADATA_DISABLED disables EC2's metadata".to_owned()));
         }
         let base = self.base(profile).map_err(|reason| asker.error(Kind::Config, reason))?;
         let session = Session { asker, base: &base, token: None };
@@ -214,10 +214,10 @@ impl Session<'_> {
         match status {
             401 => self.error(
                 Kind::Denied,
-                format!("asks for a session's token: IMDSv1 is switched off, so don't ask for it (status {status})"),
+                format!("asks for a session's token: IMDSv1 is disabled: unset the option or variable that allows it (status {status})"),
             ),
-            429 | 500.. => self.error(Kind::Unavailable, format!("fails at the moment: try again (status {status})")),
-            _ => self.error(Kind::Denied, format!("refuses the question for credentials (status {status})")),
+            429 | 500.. => self.error(Kind::Unavailable, format!("failed: try again (status {status})")),
+            _ => self.error(Kind::Denied, format!("refused the request for credentials (status {status})")),
         }
     }
 }

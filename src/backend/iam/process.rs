@@ -55,7 +55,7 @@ pub async fn keys(command: &str, environment: &Environment) -> Result<Keys, (Kin
         }
     };
     program.ended().await;
-    let text = std::str::from_utf8(&written).map_err(|_| (Kind::Invalid, "what it gives is no text".to_owned()))?;
+    let text = std::str::from_utf8(&written).map_err(|_| (Kind::Invalid, "its output is not UTF-8".to_owned()))?;
     let (json, status) = text.rsplit_once('\n').unwrap_or(("", ""));
     match status {
         "0" => {}
@@ -93,7 +93,7 @@ async fn read(mut output: Receiver) -> Result<Zeroizing<Vec<u8>>, &'static str> 
         match output.read_buf(&mut *written).await {
             Ok(0) => return Ok(written),
             Ok(_) if written.len() < OUTPUT_LIMIT => {}
-            Ok(_) => return Err("what it gives is too long for credentials"),
+            Ok(_) => return Err("its output is too long for credentials"),
             Err(_) => return Err("its output cannot be read"),
         }
     }

@@ -277,7 +277,7 @@ impl Profiles {
             let Some((file, entry)) = chosen.entry(name) else { continue };
             let place = format!("{name} of profile {} ({}, line {})", shown(&self.name), self.file(file), entry.line);
             if recipe::goes_on(&entry.value) {
-                let reason = format!("{place} goes on in an indented line: begin each of its lines without spaces");
+                let reason = format!("{place} continues in an indented line: begin each of its lines without spaces");
                 return profile.refuse(Kind::Config, reason);
             }
             let text = entry.value.trim();
@@ -297,7 +297,7 @@ impl Profiles {
                     Ok(None) => {}
                     Err(Amiss::Missing) => {
                         let section = shown(&section);
-                        let reason = format!("{origin} names what is not there: add a section [services {section}]");
+                        let reason = format!("{origin} names a section that does not exist: add [services {section}]");
                         profile.no_services = Some(reason);
                     }
                     Err(Amiss::Flat(line)) => {

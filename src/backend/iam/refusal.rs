@@ -56,7 +56,7 @@ impl Refusal {
         if self.is_of_time() {
             return Some((
                 Kind::Denied,
-                format!("the request's time is too far from AWS's: set this machine's clock{}", clock.flaw()),
+                format!("the request's time is too far from AWS's: correct this machine's clock{}", clock.flaw()),
             ));
         }
         Some(match name {
@@ -125,11 +125,11 @@ fn plain(name: &str) -> Option<&str> {
 }
 
 pub fn throttled() -> String {
-    "asks to slow down: a longer ttl means fewer requests".to_owned()
+    "too many requests: raise `ttl`".to_owned()
 }
 
 pub fn unavailable() -> String {
-    "fails at the moment: try again".to_owned()
+    "failed: try again".to_owned()
 }
 
 fn is_throttling(name: &str) -> bool {
@@ -138,5 +138,5 @@ fn is_throttling(name: &str) -> bool {
 }
 
 fn after_refresh(login: &str) -> &'static str {
-    if login == super::ENVIRONMENT { " and restart nginx" } else { " where they come from: it is asked again at once" }
+    if login == super::ENVIRONMENT { " and restart nginx" } else { " at its source: kong-vault reads it again at once" }
 }

@@ -12,7 +12,7 @@ pub fn check_region(label: &str, origin: &str, region: &str) -> Result<()> {
         Ok(pattern) if pattern.is_match(region) => Ok(()),
         _ => Err(Error::new(
             Kind::Config,
-            format!("{label}: the region from {origin} is no region's name: give it as `us-east-1`"),
+            format!("{label}: the region from {origin} is not a region's name: write it like `us-east-1`"),
         )),
     }
 }

@@ -165,7 +165,7 @@ impl Sources {
                     |(kind, reason)| self.asker.error(kind, format!("credential_process of {origin}: {reason}"));
                 let keys = process::keys(command, &self.environment).await.map_err(failed)?;
                 if keys.expiry.is_some_and(|end| end <= self.asker.clock.now()) {
-                    let reason = "what it gives has expired already: have it renew what it gives";
+                    let reason = "its credentials have expired: make it renew them";
                     return Err(failed((Kind::Invalid, reason.to_owned())));
                 }
                 let login = Login::new(format!("credential_process of {origin}"), &keys);

@@ -118,7 +118,7 @@ impl Center {
             .parse()
             .map_err(|_| no_request("its account, role or region cannot be sent"))?;
         let mut header = HeaderValue::from_str(&token.access_token.0)
-            .map_err(|_| no_request("its cached token cannot be sent: sign on again (aws sso login)"))?;
+            .map_err(|_| no_request("its cached token cannot be sent: run `aws sso login` again"))?;
         header.set_sensitive(true);
         request.headers_mut().insert(TOKEN, header);
         let place = address(request.uri());
@@ -151,7 +151,8 @@ impl Center {
         let path = self.path(sign_on).ok_or_else(|| {
             asker.error(Kind::Config, format!("{origin}: no cached token of IAM Identity Center, as HOME is not set"))
         })?;
-        let sign_on_again = "sign on (aws sso login) as a user whose HOME nginx has, and let its workers read the file";
+        let sign_on_again =
+            "run `aws sso login` as the user whose HOME nginx has, and let nginx's workers read the file";
         let text = files::read(&path)
             .await
             .map_err(|reason| asker.error(Kind::Config, format!("{origin}: {reason}: {sign_on_again}")))?;
@@ -183,7 +184,7 @@ impl Center {
         if now < ends {
             return Ok(token);
         }
-        let reason = format!("{origin}: the session of IAM Identity Center has expired: sign on again (aws sso login)");
+        let reason = format!("{origin}: the session of IAM Identity Center has expired: run `aws sso login` again");
         Err(asker.error(Kind::Denied, reason))
     }
 
@@ -274,17 +275,18 @@ fn refused(asker: &Asker, place: &str, origin: &str, answer: &Answer) -> Error {
     let refusal = Refusal::of(answer);
     let (kind, reason) = match (answer.status, refusal.name.as_deref()) {
         (429, _) | (_, Some("TooManyRequestsException" | "SlowDownException")) => {
-            (Kind::Throttled, "IAM Identity Center asks to slow down".to_owned())
+            (Kind::Throttled, "IAM Identity Center has too many requests: raise `ttl`".to_owned())
         }
-        (500.., _) => (Kind::Unavailable, "IAM Identity Center fails at the moment: try again".to_owned()),
+        (500.., _) => (Kind::Unavailable, "IAM Identity Center failed: try again".to_owned()),
         (401, _) | (_, Some("UnauthorizedException" | "InvalidGrantException" | "ExpiredTokenException")) => (
             Kind::Denied,
-            format!("IAM Identity Center no longer knows the session of {origin}: sign on again (aws sso login)"),
+            format!("IAM Identity Center no longer knows the session of {origin}: run `aws sso login` again"),
         ),
         (403 | 404, _) => (
             Kind::Denied,
             format!(
-                "whoever signed on may not have the account and role of {origin}: correct sso_account_id and sso_role_name, or assign them"
+                "the signed-in user may not use the account and role of {origin}: correct sso_account_id and \
+                 sso_role_name, or assign them"
             ),
         ),
         _ => (Kind::Denied, format!("IAM Identity Center refuses the request of {origin}")),

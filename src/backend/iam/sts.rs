@@ -95,7 +95,7 @@ impl Place<'_> {
                 Some("name its identity provider and its subject in the role's trust policy")
             }
             "ExpiredToken" | "ExpiredTokenException" => {
-                Some("it has expired, so check that who writes it still renews it")
+                Some("it has expired: check that the program that writes it renews it")
             }
             "InvalidIdentityToken" | "IDPRejectedClaim" => {
                 Some("check its audience (sts.amazonaws.com) and the account's identity provider")

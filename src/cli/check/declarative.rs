@@ -39,7 +39,7 @@ pub fn check(name: &str, text: &str, others: &Others) -> Checked {
     match tree.vaults() {
         Ok(Some(list)) => checking.vaults(list),
         Ok(None) if tree.flaw.is_none() && tree.root.is_none_or(|root| tree.kind(root) != Kind::Map) => {
-            checking.checked.rows.push(Place::new(name, 1).odd("file", "there is nothing in it"));
+            checking.checked.rows.push(Place::new(name, 1).odd("file", "the file is empty"));
         }
         Ok(None) => {}
         // What is broken off is not wrong by itself.
@@ -50,7 +50,7 @@ pub fn check(name: &str, text: &str, others: &Others) -> Checked {
         }
     }
     if let Some(id) = kongs::version(&tree).filter(|_| tree.flaw.is_none()) {
-        let why = "is no version that Kong 3.9 takes: write \"3.0\", \"2.1\" or \"1.1\", in quotes";
+        let why = "is not a version that Kong 3.9 accepts: write \"3.0\", \"2.1\" or \"1.1\", in quotes";
         checking.odd(id, "_format_version", why);
     }
     checking.duplicates();
@@ -60,19 +60,22 @@ pub fn check(name: &str, text: &str, others: &Others) -> Checked {
     if let Some(flaw) = &tree.flaw {
         checked.rows.push(Place::new(name, flaw.line).wrong("syntax", unreadable(flaw)));
     } else if let Some(flaw) = &tree.no_json {
-        let why = format!("is YAML, but no JSON, which Kong expects in a file of this name ({})", flaw.why);
+        let why = format!(
+            "is YAML, not JSON, but Kong expects JSON in a file with this name ({}): rename the file",
+            flaw.why
+        );
         checked.rows.push(Place::new(name, flaw.line).odd("syntax", why));
     }
     if let Some(line) = tree.further.filter(|_| tree.flaw.is_none()) {
-        let why = "a further document begins here: the first one counts, in Kong as well";
+        let why = "a second YAML document begins here: only the first one is used, as in Kong";
         checked.rows.push(Place::new(name, line).odd("file", why));
     }
     checked
 }
 
 fn unreadable(flaw: &Flaw) -> String {
-    let what = if flaw.is_syntax { "is no YAML or JSON" } else { "is more than is read" };
-    format!("{what} ({}); nothing after this line can be judged", flaw.why)
+    let what = if flaw.is_syntax { "is not YAML or JSON" } else { "is too large" };
+    format!("{what} ({}); the rest of the file is not checked", flaw.why)
 }
 
 impl Checking<'_> {
@@ -117,7 +120,7 @@ impl Checking<'_> {
                     path if path.is_empty() => shown,
                     path => format!("{path}.{shown}"),
                 };
-                let why = format!("this key is there twice: this line counts, and line {first} doesn't");
+                let why = format!("this key is set twice: this line is used, line {first} is not");
                 self.odd(key, what, why);
             }
         }
@@ -144,8 +147,7 @@ impl Checking<'_> {
                 Kind::Map => {
                     let bare = |key: Id| tree.text(key).is_some_and(|key| key.starts_with("vault:/"));
                     if tree.pairs(id).any(|(key, _)| bare(key)) {
-                        let why =
-                            "a reference has to stand in quotes: without them, YAML takes its braces for a mapping";
+                        let why = "a reference must be in quotes: without them, YAML reads its braces as a mapping";
                         self.wrong(id, tree.path(id), why);
                     }
                 }

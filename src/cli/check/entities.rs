@@ -34,7 +34,8 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
         prefix => format!("vault {}", quote(prefix.as_bytes(), 64)),
     };
     if let Some((prefix, strategy)) = of_others(tree, item, checking.others) {
-        let why = format!("is of the strategy {}, which is none of ours: left to Kong", word(&strategy, 64));
+        let why =
+            format!("is of the strategy {}, which kong-vault does not provide: left to Kong", word(&strategy, 64));
         let row = checking.place(item).note(label, why);
         checking.checked.rows.push(row);
         checking.checked.entities.entry(prefix).or_insert(Known::Others(strategy));
@@ -62,7 +63,7 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
     let (line, mut is_repeated) = (tree.line(item), false);
     if !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty()) {
         if let Some(first) = lines.prefixes.get(prefix) {
-            let what = format!("this prefix is there twice: the entity in line {first} has it too");
+            let what = format!("this prefix is set twice: the entity in line {first} has it too");
             flaws.insert(0, Flaw { path: "prefix".to_owned(), what });
             is_repeated = true;
         } else {
@@ -76,7 +77,7 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
     if let Some(id) = value.get("id").and_then(Value::as_str).filter(|_| !is_repeated) {
         match lines.ids.get(id) {
             Some(first) => {
-                let what = format!("this id is there twice, which Kong refuses: the entity in line {first} has it too");
+                let what = format!("this id is set twice, which Kong refuses: the entity in line {first} has it too");
                 flaws.push(Flaw { path: "id".to_owned(), what });
             }
             None => drop(lines.ids.insert(id.to_owned(), line)),

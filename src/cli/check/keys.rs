@@ -134,10 +134,8 @@ fn of_file(name: &str, text: &str, mistakes: &mut Mistakes) -> Vec<Setting> {
                 settings.push(setting);
             }
             Some(index) => {
-                let why = format!(
-                    "this key is there twice: this line counts, and line {} doesn't",
-                    settings[*index].place.line
-                );
+                let why =
+                    format!("this key is set twice: this line is used, line {} is not", settings[*index].place.line);
                 mistakes.push(setting.place.odd(&setting.name, why));
                 settings[*index] = setting;
             }
@@ -210,8 +208,7 @@ impl Keys {
             };
             if !flaws.is_empty() {
                 let accepted = option(&setting.key).filter(|opt| opt.read(text).is_none());
-                let why =
-                    |flaw: &Error| accepted.map_or(flaw.to_string(), |opt| format!("has to be {}", opt.accepts()));
+                let why = |flaw: &Error| accepted.map_or(flaw.to_string(), |opt| format!("must be {}", opt.accepts()));
                 flaws.iter().for_each(|flaw| self.mistakes.push(setting.place.wrong(&setting.name, why(flaw))));
                 continue;
             }
@@ -220,7 +217,7 @@ impl Keys {
             match look_alike(text) {
                 Some(why) => self.mistakes.push(setting.place.odd(&setting.name, why)),
                 None if is_others => {
-                    let why = "is an option of a strategy that is none of ours: left to Kong";
+                    let why = "is an option of a strategy that kong-vault does not provide: left to Kong";
                     self.notes.push(setting.place.note(&setting.name, why));
                 }
                 None if setting.key == "vaults" && self.settings.others.named().next().is_some() => {
@@ -258,7 +255,8 @@ impl Keys {
     fn note_others(&mut self, origin: Origin<'_>, vaults: &Setting) {
         let Ok(config) = loaded(origin, &[vaults], &Referred::default()) else { return };
         for name in config.others().named() {
-            let why = format!("{} is none of ours: left to Kong", redact::word(name, 64));
+            let why =
+                format!("{} is a strategy that kong-vault does not provide: left to Kong", redact::word(name, 64));
             self.notes.push(vaults.place.note(&vaults.name, why));
         }
     }

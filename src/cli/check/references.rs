@@ -47,7 +47,7 @@ const REDACTED: &str = "{vault://redacted";
 /// Why a reference is to be noted and not judged.
 pub fn noted(reference: &str) -> Option<&'static str> {
     let is_redacted = reference.starts_with(REDACTED) && parse(reference.as_bytes()).is_err();
-    is_redacted.then_some("stands for a value that was left out of this dump")
+    is_redacted.then_some("replaces a value that was left out of this dump")
 }
 
 /// Why a text that is no reference is probably meant to be one. It may hold a secret, so it is not shown.
@@ -58,11 +58,9 @@ pub fn look_alike(text: &str) -> Option<&'static str> {
     let lower = text.to_ascii_lowercase();
     let bare = lower.trim_matches([' ', '\t', '\r', '\n', '{', '}', '"', '\'']);
     if is_reference(text.trim().as_bytes()) {
-        Some("looks like a reference, but for the white space around it, and will be taken as it stands")
+        Some("looks like a reference with white space around it, and is used as plain text: remove the white space")
     } else if is_mentioned(&lower) || bare.starts_with("vault:/") {
-        Some(
-            "looks like a reference, and is none, so it will be taken as it stands: one is {vault://…}, and nothing else",
-        )
+        Some("looks like a reference but is not one, and is used as plain text: write {vault://…} and nothing else")
     } else {
         None
     }
@@ -106,11 +104,11 @@ pub fn judge(found: &[Found], settings: &Settings, entities: &Entities, whole: b
             let name = parse(it.reference.as_bytes()).map(|parsed| parsed.name).unwrap_or_default();
             let name = String::from_utf8_lossy(&name);
             if matches!(entities.get(&*name), Some(Known::Others(_))) || config.others().has(&name) {
-                return it.place.note(what(it), "its vault is none of ours: left to Kong");
+                return it.place.note(what(it), "kong-vault does not provide this vault: left to Kong");
             }
             let more = say_more.then(|| unknown(&name, entities)).flatten();
             match more {
-                None if !whole => it.place.odd(what(it), "not judged: its vault may be in what can't be read"),
+                None if !whole => it.place.odd(what(it), "not checked: its vault may be in a part that cannot be read"),
                 more => it.place.wrong(what(it), format!("{error}{}", more.unwrap_or_default())),
             }
         }
@@ -142,7 +140,7 @@ fn unknown(name: &str, entities: &Entities) -> Option<String> {
         Known::Wrong | Known::Others(_) => None,
     });
     if let Some(needs) = needs {
-        return Some(format!(": it is switched off, since option vaults doesn't name {needs}"));
+        return Some(format!(": it is disabled: add {needs} to option vaults"));
     }
     let known: Vec<_> = backends.chain(entities.keys().map(String::as_str)).take(COMPARED).collect();
     Some(did_you_mean(name, &known)).filter(|meant| !meant.is_empty())
@@ -158,7 +156,7 @@ fn listed(entities: &Entities, credentials: bool) -> Vec<Listed> {
         }
         Known::Others(strategy) => Err(Broken::known_only(prefix, kongs_business(prefix, strategy))),
         Known::Wrong => {
-            let text = format!("vault entity {} is wrong itself", quote(prefix.as_bytes(), 64));
+            let text = format!("vault entity {} has mistakes", quote(prefix.as_bytes(), 64));
             Err(Broken::known_only(prefix, Error::new(Kind::Config, text)))
         }
     };

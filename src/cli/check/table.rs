@@ -79,7 +79,7 @@ impl Mistakes {
 
     pub fn finish(self) -> Vec<Row> {
         self.0.finish(|file, more| {
-            let what = format!("there are at least {more} mistakes more, which are not shown: mend these first");
+            let what = format!("at least {more} more mistakes are not shown: fix these first");
             file.wrong("file", what)
         })
     }

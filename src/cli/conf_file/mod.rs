@@ -24,7 +24,7 @@ pub const LIMIT: u64 = 4 * 1024 * 1024;
 const TOLD: usize = 20;
 
 /// What is wrong with a file that has lines, and no key.
-pub const NO_CONF: &str = "no line of it is `key = value`: it has to be a kong.conf";
+pub const NO_CONF: &str = "no line is `key = value`: name a kong.conf";
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -169,11 +169,11 @@ pub fn lines(bytes: &[u8]) -> impl Iterator<Item = Line> {
         if number == 1
             && let Some(rest) = written.strip_prefix(BYTE_ORDER_MARK)
         {
-            let why = "stands behind a byte order mark, so Kong does not know the key: save the file without the mark";
+            let why = "is after a byte order mark, so Kong does not know the key: save the file without the mark";
             return if rest.starts_with(b"#") || rest.starts_with(b";") { None } else { skipped(self::key(rest), why) };
         }
         if section {
-            return skipped(key, "stands below a `[section]`, so Kong skips it: remove the section's line");
+            return skipped(key, "is below a `[section]`, so Kong skips it: remove the section's line");
         }
         if let Some(meant) = meant(&key) {
             let why = "is not known to Kong, which skips it: write the key in lower case, as `vault_hcv_host`";

@@ -26,11 +26,15 @@ pub fn surprises(setting: &Setting) -> impl Iterator<Item = &'static str> {
         (quoted, "has quotes that are part of its value, as in Kong: leave them out"),
         (
             changed,
-            "is a number to Kong, and loses digits, zeros or its notation: set it by the environment, where it stays as it is",
+            "is a number to Kong, which changes its digits, zeros or notation: set it in the environment, where it \
+             is not changed",
         ),
         (setting.swallows, "ends with a `\\`, which joins the next line to it, a key of its own: remove the `\\`"),
         (setting.is_cut, "ends where a `#` begins a comment: write `\\#` for one that belongs to the value"),
-        (value.contains("_blank_"), "holds `_blank_`, which Kong takes for the end of a list's item: set it by the environment"),
+        (
+            value.contains("_blank_"),
+            "contains `_blank_`, which Kong reads as the end of a list's item: set it in the environment",
+        ),
     ]
     .into_iter()
     .filter(|(is_so, _)| *is_so)

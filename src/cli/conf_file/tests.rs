@@ -251,7 +251,10 @@ fn what_will_surprise_is_told_with_its_line_and_without_the_value() {
         ("vault_hcv_host = \"hunter2\"", &["line 1: vault_hcv_host has quotes"][..]),
         ("\nvault_hcv_token = 'hunter2'", &["line 2: vault_hcv_token has quotes"]),
         ("vault_hcv_token = \"hunter2", &["line 1: vault_hcv_token has quotes"]),
-        ("vault_hcv_token = 12345678901234567890", &["line 1: vault_hcv_token is a number to Kong, and loses digits"]),
+        (
+            "vault_hcv_token = 12345678901234567890",
+            &["line 1: vault_hcv_token is a number to Kong, which changes its digits"],
+        ),
         ("vault_hcv_token = 007", &["line 1: vault_hcv_token is a number to Kong"]),
         ("vault_hcv_namespace = 1e3", &["line 1: vault_hcv_namespace is a number to Kong"]),
         ("vault_hcv_token = hunter2#hunter2", &["line 1: vault_hcv_token ends where a `#` begins a comment"]),
@@ -259,10 +262,10 @@ fn what_will_surprise_is_told_with_its_line_and_without_the_value() {
         ("a = b\nhunter2: x\n", &["line 2 has no `=`, so Kong skips it"]),
         (
             "a = b\n[hunter2]\nvault_hcv_token = hunter2",
-            &["line 2 begins a section", "line 3: vault_hcv_token stands below"],
+            &["line 2 begins a section", "line 3: vault_hcv_token is below"],
         ),
         ("a = b\n\n# c\nvault_hcv_token = hunter2\\\n", &["line 4 ends with a `\\`, and no line follows"]),
-        ("\u{feff}vault_hcv_token = hunter2", &["line 1: vault_hcv_token stands behind a byte order mark"]),
+        ("\u{feff}vault_hcv_token = hunter2", &["line 1: vault_hcv_token is after a byte order mark"]),
         ("export vault_hcv_token = hunter2", &["line 1: vault_hcv_token is not known to Kong"]),
         ("KONG_VAULT_HCV_TOKEN=hunter2", &["line 1: vault_hcv_token is not known to Kong"]),
         ("Vault_HCV_Token=hunter2", &["line 1: vault_hcv_token is not known to Kong"]),
@@ -287,8 +290,8 @@ fn what_will_surprise_is_told_with_its_line_and_without_the_value() {
 #[test]
 fn what_is_no_kong_conf_is_said_and_not_shown() {
     for (text, parts) in [
-        (&b"hunter2\n"[..], "no line of it is `key = value`"),
-        (b"vaults:\n- prefix: hunter2\n", "no line of it is `key = value`"),
+        (&b"hunter2\n"[..], "no line is `key = value`"),
+        (b"vaults:\n- prefix: hunter2\n", "no line is `key = value`"),
         (b"a = b\n[hunter2\n", "line 2 begins with `[` and names no section"),
         (b"a = b\n[]\n", "line 2 begins with `[`"),
         (b"a = b\nvault_hcv_token = hunter2\xff", "line 2: vault_hcv_token is no UTF-8 text"),

@@ -64,10 +64,10 @@ impl State {
     /// What has to stand there, for people.
     fn wants(self) -> &'static str {
         match self {
-            State::Value | State::FirstItem => "a value has to stand here",
-            State::Key | State::FirstKey => "a name in double quotes has to stand here",
-            State::Colon => "a colon has to stand here",
-            State::After => "a comma or an end has to stand here",
+            State::Value | State::FirstItem => "a value is missing here",
+            State::Key | State::FirstKey => "a name in double quotes is missing here",
+            State::Colon => "a colon is missing here",
+            State::After => "a comma or an end is missing here",
         }
     }
 }

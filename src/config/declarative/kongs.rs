@@ -73,7 +73,7 @@ pub fn flaws(tree: &Tree, entity: Id, backend: Option<&'static Descriptor>, most
     }
     let ignored = tree.find(entity, "_ignore").and_then(|(_, ignored)| means(tree, ignored));
     if ignored.is_some_and(|means| !matches!(means, Means::Null | Means::List | Means::Nothing)) {
-        wrong("_ignore", "has to be a list in Kong".to_owned());
+        wrong("_ignore", "must be a list in Kong".to_owned());
     }
     let config = tree.find(entity, "config");
     if config.and_then(|(_, config)| means(tree, config)) == Some(Means::Null) {
@@ -160,7 +160,7 @@ fn option(tree: &Tree, backend: &'static Descriptor, name: &str, value: Id) -> O
     let refused = || tree.text(value).is_some_and(|text| opt.read(text).is_none());
     let is_null = means(tree, value) == Some(Means::Null);
     misfit(tree, value, opt.kind)
-        .or_else(|| (!is_null && refused()).then(|| format!("has to be {} in Kong", opt.accepts())))
+        .or_else(|| (!is_null && refused()).then(|| format!("must be {} in Kong", opt.accepts())))
 }
 
 /// How a value is of another type than Kong's schema wants; nothing where it is of that one, or isn't there.

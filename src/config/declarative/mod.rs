@@ -63,13 +63,13 @@ impl Tree {
             Some((meant, Kind::Text { plain: true })) if self.is_null(meant) => Ok(None),
             // To Lua, and so to Kong, an empty mapping is an empty list.
             Some((meant, Kind::Map)) if self.items(meant).next().is_none() => Ok(None),
-            _ => Err((list, "has to be a list of vault entities")),
+            _ => Err((list, "must be a list of vault entities")),
         }
     }
 
     fn names(&self, root: Id) -> std::result::Result<(), (Id, &'static str)> {
         match self.pairs(root).find(|(key, _)| self.text(*key).is_none()) {
-            Some((key, _)) => Err((key, "the names at the top of a file have to be texts")),
+            Some((key, _)) => Err((key, "the names at the top of a file must be texts")),
             None => Ok(()),
         }
     }
@@ -118,7 +118,7 @@ impl Reading<'_> {
     /// Why the file can't be read, where nobody may ask its file system any more.
     fn out_of_reach(&self, patience: Duration, refusal: Refusal) -> Error {
         let why = match refusal {
-            Refusal::Hangs => format!("within {} s: its file system does not answer", patience.as_secs_f64()),
+            Refusal::Hangs => format!("within {} s: the file system does not answer", patience.as_secs_f64()),
             refusal => format!("({refusal})"),
         };
         let path = redact::likely_path(Path::new(self.path));
@@ -139,13 +139,13 @@ impl Reading<'_> {
                 0 => format!("line {}", flaw.line),
                 column => format!("line {} column {column}", flaw.line),
             };
-            let what = if flaw.is_syntax { "is no YAML or JSON" } else { "is more than is read" };
+            let what = if flaw.is_syntax { "is not YAML or JSON" } else { "is too large" };
             return Err(self.wrong(&format!("{place}: {what} ({})", flaw.why)));
         }
         let list = tree.vaults().map_err(|(id, why)| {
             let at = tree.place(id);
             let place = format!("line {} column {}", at.line, at.column);
-            self.wrong(&format!("{place}: is no YAML or JSON in Kong's format, with a list `vaults` ({why})"))
+            self.wrong(&format!("{place}: is not YAML or JSON in Kong's format, with a list `vaults` ({why})"))
         })?;
         let (mut found, mut prefixes, mut lost) = (Entities::default(), HashSet::new(), HashMap::new());
         for (index, item) in list.into_iter().flat_map(|list| tree.items(list)).enumerate() {
@@ -159,7 +159,7 @@ impl Reading<'_> {
                 None => match read_one(&tree, item, self.backends, at) {
                     Err(broken) => broken,
                     Ok(entity) if prefixes.contains(&entity.prefix) => {
-                        Broken::twin(entity, |prefix| at(prefix, "this prefix is there twice".to_owned()))
+                        Broken::twin(entity, |prefix| at(prefix, "this prefix is set twice".to_owned()))
                     }
                     Ok(entity) => {
                         prefixes.insert(entity.prefix.clone());
@@ -192,7 +192,9 @@ pub fn of_others(tree: &Tree, item: Id, others: &Others) -> Option<(String, Stri
 /// What there is to say of a reference to such a one.
 pub fn kongs_business(prefix: &str, strategy: &str) -> Error {
     let (prefix, strategy) = (redact::vault(prefix.as_bytes(), 64), redact::word(strategy, 64));
-    let text = format!("could not find vault ({prefix}): its strategy {strategy} is none of ours, and left to Kong");
+    let text = format!(
+        "could not find vault ({prefix}): kong-vault does not provide its strategy {strategy}, which is left to Kong"
+    );
     Error::new(ErrorKind::UnknownVault, text)
 }
 
@@ -206,7 +208,7 @@ fn read_one(
     match value::entity(tree, item) {
         Err((_, why)) => Err(Broken {
             prefix: None,
-            error: at(None, format!("is no vault entity: {why}")),
+            error: at(None, format!("is not a vault entity: {why}")),
             references: references(tree, item),
             variables_begin: None,
         }),

@@ -87,7 +87,7 @@ pub struct Flaw {
     pub column: usize,
     /// It quotes nothing.
     pub why: String,
-    /// Whether that is no YAML or JSON, or only too much of it.
+    /// Whether that is not YAML or JSON, or only too much of it.
     pub is_syntax: bool,
 }
 
@@ -146,7 +146,7 @@ impl Tree {
         self.nodes[id].endless
     }
 
-    /// Whether it is more than is read, with its aliases written out.
+    /// Whether it is too large, with its aliases written out.
     pub fn is_too_large(&self, id: Id) -> bool {
         let node = &self.nodes[id];
         let added = node.weight.saturating_sub(node.written.saturating_mul(VALUE));

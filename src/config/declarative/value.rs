@@ -5,8 +5,8 @@ use serde_json::{Map, Number, Value};
 use super::kongs;
 use super::tree::{Id, Kind, Tree};
 
-pub const ENDLESS: &str = "its alias (`*name`) stands within what it means";
-const MERGES_NO_MAP: &str = "its `<<` merges in what is no mapping";
+pub const ENDLESS: &str = "its alias (`*name`) is inside its own anchor";
+const MERGES_NO_MAP: &str = "its `<<` merges a value that is not a mapping";
 const TAGGED: &str = "it has a tag (`!name`), which is not read";
 const TOO_LARGE: &str = "it has a number that is too large to be read";
 
@@ -45,7 +45,7 @@ fn map(tree: &Tree, id: Id) -> Result<Map<String, Value>, Refused> {
     let mut fields = Map::new();
     for (key, written) in tree.pairs(id).filter(|(key, _)| !tree.is_merge(*key)) {
         let Value::String(name) = read(tree, key)? else {
-            return Err((key, "the names in a vault entity have to be texts"));
+            return Err((key, "the names in a vault entity must be texts"));
         };
         fields.insert(name, read(tree, written)?);
     }

@@ -17,7 +17,7 @@ return {
               type = "string",
               default = "on",
               one_of = { "on", "off" },
-              description = "`off` gives Kong its own kong.vault functions back; the vaults themselves stay.",
+              description = "`off` restores Kong's own kong.vault functions; the vaults stay enabled.",
             }),
           },
         },

@@ -108,7 +108,7 @@ end
 function _M.missing(own)
   local list = {}
   if not own.update then
-    list[#list + 1] = "fields of plugins have new values after a reload only"
+    list[#list + 1] = "plugins' fields get new values only after a reload"
   end
   if not ngx.shared.kong_secrets then
     list[#list + 1] = "workers share no values (set nginx_http_lua_shared_dict = kong_secrets 5m)"

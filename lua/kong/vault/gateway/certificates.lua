@@ -87,7 +87,7 @@ look_later = timer.new(function(premature)
   end
   local done, err = pcall(forget_recovered, rawget(_G, "kong"))
   if not done then
-    ngx.log(ngx.WARN, "kong.vault: certificates without a secret can't be looked for in Kong's database: ", err)
+    ngx.log(ngx.WARN, "kong.vault: cannot look for certificates without a secret in Kong's database: ", err)
   end
   pause = count > 0 and math.min(pause * 2, LATE) or SOON
   if count > 0 then

@@ -141,7 +141,7 @@ function _M.refresh()
     if not away then
       ngx.log(
         ngx.ERR,
-        "kong.vault: the vault entities can't be read from Kong's database, those known stay: ",
+        "kong.vault: cannot read the vault entities from Kong's database, the known ones stay in use: ",
         entities
       )
     end
@@ -223,7 +223,11 @@ local function follow_events(events)
     _M.refresh()
     local ok, err = events.post("kong-vault", "entities", {})
     if not ok then
-      ngx.log(ngx.WARN, "kong.vault: other workers see a changed vault entity only when they look for it: ", err)
+      ngx.log(
+        ngx.WARN,
+        "kong.vault: cannot tell other workers of a changed vault entity, they find it at their next check: ",
+        err
+      )
     end
   end, "crud", name)
 end
@@ -261,7 +265,7 @@ function _M.follow(flushes)
       end
     end)
     if not ok then
-      ngx.log(ngx.ERR, "kong.vault: vault entities that other nodes change will not be seen: ", err)
+      ngx.log(ngx.ERR, "kong.vault: cannot follow vault entities that other nodes change: ", err)
     end
   end
 end

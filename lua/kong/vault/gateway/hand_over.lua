@@ -54,7 +54,7 @@ function _M.run(kong, own, is_ours)
     end
   end
   if failed > 0 and ngx.get_phase() ~= "init_worker" then
-    local text = "kong.vault: Kong's own functions serve what they had before, or nothing, for "
+    local text = "kong.vault: Kong's own functions return the previous value, or none, for "
     ngx.log(ngx.WARN, text, failed, " of ", #references, " references, the first: ", tostring(reason))
   end
 end

@@ -45,14 +45,14 @@ function _M.follow(kong, configure)
       configure(configs)
     elseif not failed then
       failed = true
-      ngx.log(ngx.ERR, "kong.vault: the plugin's instances can't be read from Kong's database: ", configs)
+      ngx.log(ngx.ERR, "kong.vault: cannot read the plugin's instances from Kong's database: ", configs)
     end
   end
   -- What an event tells of may come to the database only when all who listen have heard of it.
   local function look_soon()
     local ok, err = ngx.timer.at(0, look)
     if not ok then
-      ngx.log(ngx.WARN, "kong.vault: a changed instance of the plugin is seen only at the next change: ", err)
+      ngx.log(ngx.WARN, "kong.vault: cannot apply a changed instance of the plugin before the next change: ", err)
     end
   end
   look_soon()

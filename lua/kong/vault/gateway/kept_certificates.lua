@@ -187,7 +187,7 @@ look_later = timer.new(function(premature)
   end
   local done, err = pcall(compare, rawget(_G, "kong"))
   if not done and not failed then
-    ngx.log(ngx.WARN, "kong.vault: certificates can't be compared with their secrets: ", err)
+    ngx.log(ngx.WARN, "kong.vault: cannot compare certificates with their secrets: ", err)
   end
   failed = not done
   if keeps ~= false then

@@ -12,7 +12,7 @@ local ngx = ngx
 local _M = {}
 
 -- What look-ups say where the log has the whole story.
-local UNLOADABLE = "the native library of kong.vault can't be loaded: see the log when Kong started"
+local UNLOADABLE = "cannot load the native library of kong.vault: see the log when Kong started"
 
 -- The library; loaded once, as Kong asks for each strategy and schema, and Lua tells only the first time why it can't be.
 local native, unloadable
@@ -24,7 +24,7 @@ local function load()
       native = module
     else
       unloadable = UNLOADABLE
-      ngx.log(ngx.ERR, "kong.vault is off: ", tostring(module))
+      ngx.log(ngx.ERR, "kong.vault is disabled: ", tostring(module))
     end
   end
   return native, unloadable

@@ -75,7 +75,8 @@ pub fn of_login(answer: &Answer, method: &dyn Method, path: &str) -> Result<Gran
         404 if says("no handler for route") => (
             Kind::Denied,
             format!(
-                "the login by {name} failed: no auth method is mounted at {path}: enable it there, or correct its path or the namespace"
+                "the login by {name} failed: no auth method is mounted at {path}: enable it there, or correct its \
+                 path or the namespace"
             ),
         ),
         // Who has no token is told no more of a path where nothing is.
@@ -105,7 +106,7 @@ fn granted(envelope: Option<&Envelope<'_>>, name: &str, path: &str) -> Result<Gr
                 "the login by {name} at {path} asks for a second factor, which a gateway has not: exempt it from MFA"
             ),
         )),
-        None => Err((Kind::Invalid, format!("the login by {name} at {path} brought no token (status 200)"))),
+        None => Err((Kind::Invalid, format!("the login by {name} at {path} returned no token (status 200)"))),
     }
 }
 

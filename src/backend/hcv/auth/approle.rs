@@ -145,7 +145,7 @@ impl AppRole {
         let header = sensitive(token.as_bytes()).ok_or_else(|| {
             refuse(
                 Kind::Config,
-                "what is given is no wrapping token, which is printable ASCII without spaces: for a secret id as it is, set \
+                "the value is not a wrapping token (printable ASCII without spaces): for a plain secret id, set \
                  `approle_response_wrapping` to false",
             )
         })?;
@@ -159,23 +159,23 @@ impl AppRole {
             Some(_) if status == 200 => {
                 return Err(refuse(
                     Kind::Denied,
-                    "the wrapping token was made by something else than this AppRole method, so it is not opened: find \
-                     out who put it there",
+                    "the wrapping token was not created by this AppRole method and is not unwrapped: find out where \
+                     it comes from",
                 ));
             }
             // Nobody knows what made it.
             None if status == 200 => {
                 return Err(refuse(
                     Kind::Denied,
-                    "the vault's answer doesn't tell what made the wrapping token, so it is not opened: check that `host` \
-                     is a vault, and that nothing on the way changes its answers (status 200)",
+                    "the vault's answer does not name the creator of the wrapping token, which is not unwrapped: \
+                     check that `host` is a vault and that no proxy changes its answers (status 200)",
                 ));
             }
             _ if matches!(status, 400 | 403 | 404) => return Err(spent(status)),
             _ => {
                 return Err(refuse(
                     Kind::Unavailable,
-                    &format!("the wrapping token can't be looked up (status {status})"),
+                    &format!("the vault cannot look up the wrapping token (status {status})"),
                 ));
             }
         }
@@ -184,11 +184,11 @@ impl AppRole {
         match (answer.status, found.and_then(|found| found.data)) {
             (200, Some(data)) => Ok(Secret::new(&*data.secret_id)),
             (200, None) => {
-                Err(refuse(Kind::Denied, "the wrapping token held no secret id: wrap the answer of `…/secret-id`"))
+                Err(refuse(Kind::Denied, "the wrapping token contains no secret id: wrap the answer of `…/secret-id`"))
             }
             (status @ (400 | 403 | 404), _) => Err(spent(status)),
             (status, _) => {
-                Err(refuse(Kind::Unavailable, &format!("the secret id can't be unwrapped (status {status})")))
+                Err(refuse(Kind::Unavailable, &format!("the vault cannot unwrap the secret id (status {status})")))
             }
         }
     }
@@ -196,9 +196,9 @@ impl AppRole {
 
 fn spent(status: u16) -> String {
     format!(
-        "the wrapping token of the secret id is spent or has expired: give this node a new one; if nobody here spent it, \
-         treat the secret id as stolen. Or it is no wrapping token at all: for a secret id as it is, set \
-         `approle_response_wrapping` to false (status {status})"
+        "the wrapping token of the secret id is already used or has expired: give this node a new one; if it was not \
+         used here, treat the secret id as stolen; if it is a plain secret id, set `approle_response_wrapping` to \
+         false (status {status})"
     )
 }
 

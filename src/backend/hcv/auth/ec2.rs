@@ -24,7 +24,8 @@ pub struct Ec2 {
 impl Ec2 {
     pub fn new(means: &Means<'_>) -> Result<Self> {
         if means.doors.variable("AWS_EC2_METADATA_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true")) {
-            let text = "AWS_EC2_METADATA_DISABLED switches off what `auth_method = aws_ec2` needs";
+            let text =
+                "AWS_EC2_METADATA_DISABLED disables EC2's metadata, which `auth_method = aws_ec2` needs: unset it";
             return Err(Error::new(Kind::Config, format!("{}: {text}", means.api.label)));
         }
         Ok(Self {
@@ -48,7 +49,7 @@ impl Ec2 {
         let token = token.ok_or_else(|| self.outside.error(&url, Kind::Invalid, "the session's token is none"))?;
         url.set_path("/latest/dynamic/instance-identity/pkcs7");
         let answer = self.outside.get(&url, &[("x-aws-ec2-metadata-token", token)]).await?;
-        self.outside.text(&url, &answer, "it gives no identity document: is this an EC2 instance?")
+        self.outside.text(&url, &answer, "it returned no identity document: check that this is an EC2 instance")
     }
 }
 
@@ -58,7 +59,7 @@ impl Method for Ec2 {
     }
 
     fn remedy(&self) -> &'static str {
-        "check `aws_auth_role` and what it is bound to, and that `aws_auth_nonce` is the one that this instance logged in with \
+        "check `aws_auth_role` and its bindings, and that `aws_auth_nonce` is the one that this instance logged in with \
          first"
     }
 

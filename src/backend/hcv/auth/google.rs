@@ -53,7 +53,7 @@ impl Metadata {
         }
         let answer = self.outside.get(&url, &[("metadata-flavor", "Google")]).await?;
         if !has(&answer.headers, "metadata-flavor", "Google") {
-            let text = "this is no metadata server of Google's: is this machine one of theirs?";
+            let text = "the answer is not from Google's metadata server: check that this machine runs on Google Cloud";
             return Err(self.outside.error(&url, Kind::Denied, text));
         }
         self.outside.text(&url, &answer, "it has no such service account: attach one to the machine")
@@ -82,7 +82,8 @@ impl Method for Gce {
     }
 
     fn remedy(&self) -> &'static str {
-        "check `gcp_auth_role`, that it is of type gce, and the projects, zones and service accounts that it is bound to"
+        "check `gcp_auth_role`, that it is of type gce, and the projects, zones and service accounts that it is \
+         bound to"
     }
 
     fn prove(&self) -> Proving<'_> {

@@ -198,7 +198,7 @@ impl Provider {
         let (kind, reason) = match given.and_then(|given| given.access_token) {
             Some(token) if token.split('.').count() == 3 => return Ok(Secret::new(&*token)),
             Some(_) => {
-                (Kind::Denied, "it gave an opaque token: have it give JWTs for this audience (`oauth2_audiences`)")
+                (Kind::Denied, "it returned an opaque token: make it issue JWTs for this audience (`oauth2_audiences`)")
             }
             None => (Kind::Invalid, "the answer holds no access token: check `oauth2_token_endpoint`"),
         };

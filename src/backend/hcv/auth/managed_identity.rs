@@ -75,7 +75,8 @@ impl ManagedIdentity {
         url.set_path("/metadata/instance");
         url.query_pairs_mut().append_pair("api-version", "2021-02-01");
         let answer = self.outside.get(&url, &[("metadata", "true")]).await?;
-        let instance: Instance = self.outside.json(&url, &answer, "it does not say which machine this is")?;
+        let instance: Instance =
+            self.outside.json(&url, &answer, "the answer names no machine: check that this machine runs on Azure")?;
         Ok(instance.compute)
     }
 }
@@ -105,7 +106,7 @@ impl Method for ManagedIdentity {
     }
 
     fn remedy(&self) -> &'static str {
-        "check `azure_auth_role`, what it is bound to (subscriptions, resource groups, identities), and that `azure_resource` \
+        "check `azure_auth_role`, its bindings (subscriptions, resource groups, identities), and that `azure_resource` \
          is the method's own"
     }
 

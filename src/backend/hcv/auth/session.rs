@@ -202,7 +202,7 @@ impl Shared {
     async fn logged_in(self: &Arc<Self>, seen: u64) -> Result<()> {
         let login = tokio::spawn(Arc::clone(self).log_in_once(seen));
         login.await.unwrap_or_else(|_| {
-            let text = "the login ended early: please report this as a defect";
+            let text = "the login ended early: report this as a defect";
             Err(self.api.error(&self.api.base, Kind::Internal, text))
         })
     }

@@ -22,7 +22,7 @@ impl Fixed {
         let Some(token) = settings.secret("token").filter(|token| !token.is_empty()) else { return Ok(Self(None)) };
         match sensitive(token.as_bytes()) {
             None => {
-                let text = "`token` has to be printable ASCII without spaces: look for a line break at its end";
+                let text = "`token` must be printable ASCII without spaces: remove a line break at its end";
                 Err(Error::new(Kind::Config, format!("{label}: {text}")))
             }
             header => Ok(Self(header)),
@@ -171,7 +171,7 @@ mod tests {
             assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.other"));
         }
         let unread = Sink::new("hcv vault (third)", path.to_str().unwrap(), TIMEOUT).pass().await.unwrap_err();
-        assert!(unread.to_string().contains("its file system does not answer"), "{unread}");
+        assert!(unread.to_string().contains("the file system does not answer"), "{unread}");
         drop(end);
         while sink.pass().await.unwrap().token != sensitive(b"hvs.second") {
             tokio::task::yield_now().await;

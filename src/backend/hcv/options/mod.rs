@@ -90,7 +90,7 @@ pub(super) fn base(settings: &Settings) -> Result<Url, String> {
         Some(_) => SOCKET_HOST.to_owned(),
         None => host(settings.text("host").unwrap_or_default())
             .map(|host| format!("{host}:{port}"))
-            .ok_or("`host` has to be a host name or an IP address, without protocol, port or path")?,
+            .ok_or("`host` must be a host name or an IP address, without protocol, port or path")?,
     };
     match Url::parse(&format!("{protocol}://{place}")) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
@@ -118,7 +118,7 @@ pub(super) fn namespace(option: &str, text: &str) -> Result<HeaderValue, String>
     let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
     match HeaderValue::from_str(text) {
         Ok(value) if printable && !relative => Ok(value),
-        _ => Err(format!("`{option}` has to be printable ASCII without `.` and `..` as a part")),
+        _ => Err(format!("`{option}` must be printable ASCII without `.` and `..` as a part")),
     }
 }
 

@@ -84,7 +84,7 @@ async fn without_credentials_the_error_names_every_place_looked_at() {
         "/nonexistent/.aws/config does not exist; ",
         "AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN are not both set; ",
         "neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set; ",
-        "AWS_EC2_METADATA_DISABLED switches off EC2's metadata",
+        "AWS_EC2_METADATA_DISABLED disables EC2's metadata",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text:?}");
     }
@@ -95,7 +95,7 @@ async fn a_source_that_is_set_up_and_fails_ends_the_search() {
     let named = login(&[("AWS_PROFILE", "prod"), ("HOME", "/nonexistent")]).await.unwrap_err().to_string();
     assert!(named.starts_with("aws vault (mine): profile prod (AWS_PROFILE) is not found (/nonexistent/"), "{named}");
     let container = login(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://elsewhere.example/")]).await.unwrap_err();
-    assert!(container.to_string().contains("leads without TLS to a host that is neither this machine"), "{container}");
+    assert!(container.to_string().contains("names a host without TLS that is neither this machine"), "{container}");
     let token = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent/token"), ("AWS_ROLE_ARN", "arn:aws:iam::1:role/x")];
     let token = login(&token).await.unwrap_err().to_string();
     assert!(token.contains("AWS_WEB_IDENTITY_TOKEN_FILE: /nonexistent/token does not exist"), "{token}");

@@ -81,7 +81,7 @@ impl Reader {
         let Some(section) = self.sections.last_mut() else {
             return Err(match text.strip_prefix('[') {
                 Some(_) => "begins a section whose name has no `]` at its end".to_owned(),
-                None => "stands before the first section, such as `[default]`".to_owned(),
+                None => "is above the first section: add one, such as `[default]`".to_owned(),
             });
         };
         let (key, value) = text.split_once(['=', ':']).ok_or("has no `=` between a key and its value")?;
@@ -90,7 +90,7 @@ impl Reader {
             return Err("has no key before its `=`".to_owned());
         }
         if let Some(before) = self.set.insert(key.clone(), number) {
-            return Err(format!("sets again what line {before} sets"));
+            return Err(format!("repeats the key of line {before}"));
         }
         let value = if key == COMMAND { value } else { bare(value) };
         section.entries.push(Entry { key, value: Zeroizing::new(value.trim().to_owned()), line: number });

@@ -86,7 +86,7 @@ pub fn goes_on(value: &str) -> bool {
 
 fn check_lines(profile: &Profile) -> Result<(), String> {
     match READ.iter().find(|name| profile.get(name).is_some_and(goes_on)) {
-        Some(name) => Err(format!("its {name} goes on in an indented line: begin each of its lines without spaces")),
+        Some(name) => Err(format!("its {name} continues in an indented line: begin each of its lines without spaces")),
         None => Ok(()),
     }
 }
@@ -155,7 +155,7 @@ pub fn property<'a>(profile: &'a Profile, name: &str) -> Option<&'a str> {
 /// A role to assume with other credentials.
 fn role(profile: &Profile) -> Result<Role, String> {
     if property(profile, "mfa_serial").is_some() {
-        return Err("it has mfa_serial, and nobody is here to type a code".to_owned());
+        return Err("it has mfa_serial, and kong-vault cannot enter a code: remove mfa_serial".to_owned());
     }
     let seconds = |text: &str| text.parse().map_err(|_| "its duration_seconds is no number".to_owned());
     Ok(Role {
@@ -225,7 +225,7 @@ fn named(source: &str) -> Result<Named, String> {
         "environment" => Ok(Named::Environment),
         "ecscontainer" => Ok(Named::Container),
         "ec2instancemetadata" => Ok(Named::Metadata),
-        _ => Err("its credential_source is none of Environment, EcsContainer and Ec2InstanceMetadata".to_owned()),
+        _ => Err("its credential_source is not Environment, EcsContainer or Ec2InstanceMetadata".to_owned()),
     }
 }
 
@@ -237,7 +237,9 @@ fn region_of_session<'a>(profiles: &'a Set, profile: &Profile, name: &str) -> Re
         let Some(value) = of_section(key)? else { continue };
         if goes_on(value) {
             let section = section();
-            return Err(format!("the {key} of {section} goes on in an indented line: begin each line without spaces"));
+            return Err(format!(
+                "the {key} of {section} continues in an indented line: begin each line without spaces"
+            ));
         }
         if property(profile, key).is_some_and(|own| own != value.trim()) {
             return Err(format!("its {key} is not that of {}: leave it out", section()));

@@ -121,23 +121,19 @@ impl Set {
             let (file, line) = (*file, *line);
             match file {
                 CONFIG if section == name => {
-                    return Some((file, line, format!("has [{0}], which has to be [profile {0}] there", shown(name))));
+                    return Some((file, line, format!("has [{0}]: write [profile {0}]", shown(name))));
                 }
                 CONFIG if *section == unquoted => {
-                    return Some((file, line, format!("has to be [profile \"{}\"], with quotes", shown(name))));
+                    return Some((file, line, format!("has no quotes: write [profile \"{}\"]", shown(name))));
                 }
                 CREDENTIALS if *section == unquoted => {
-                    return Some((
-                        file,
-                        line,
-                        format!("has [{}], which has to be [{}] there", shown(section), shown(name)),
-                    ));
+                    return Some((file, line, format!("has [{}]: write [{}]", shown(section), shown(name))));
                 }
                 _ if section.starts_with(char::is_whitespace) && reads(section) => {
-                    return Some((file, line, "has the name behind a blank, which has to go".to_owned()));
+                    return Some((file, line, "has a space before the name: remove it".to_owned()));
                 }
                 CREDENTIALS if section.trim() == name => {
-                    return Some((file, line, "has the name with a blank behind it, which has to go".to_owned()));
+                    return Some((file, line, "has a space after the name: remove it".to_owned()));
                 }
                 _ => {}
             }

@@ -76,7 +76,7 @@ impl Builder {
             }
         };
         if leaf.is_none() && self.open.len() >= DEEPEST {
-            return too_much(format!("values stand in each other more than {DEEPEST} deep"));
+            return too_much(format!("values are nested more than {DEEPEST} deep"));
         }
         if self.tree.nodes.len() >= MOST {
             return too_much(format!("it holds more than {MOST} values"));
@@ -103,7 +103,7 @@ impl Builder {
     fn alias(&mut self, name: &str, at: Place) -> Result<(), Flaw> {
         let flaw = |why: String, is_syntax| Flaw { line: at.line, column: at.column, why, is_syntax };
         let target = self.anchors.get(name).copied();
-        let target = target.ok_or_else(|| flaw("an alias (`*name`) stands for nothing before it".to_owned(), true))?;
+        let target = target.ok_or_else(|| flaw("an alias (`*name`) has no anchor before it".to_owned(), true))?;
         if self.tree.nodes.len() >= MOST {
             return Err(flaw(format!("it holds more than {MOST} values"), false));
         }

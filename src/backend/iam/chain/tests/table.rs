@@ -94,11 +94,11 @@ async fn a_section_is_found_by_the_name_that_the_command_line_makes_of_it() {
         check("", &format!("{section}\n{KEYS}"), &[("AWS_PROFILE", name)], THERE).await;
     }
     for (config, credentials, name, part) in [
-        ("[a]", "", "a", "config, line 1, has [a], which has to be [profile a] there"),
-        ("[profile my prof]", "", "my prof", "line 1, has to be [profile \"my prof\"], with quotes"),
-        ("", "[profile a]", "a", "credentials, line 1, has [profile a], which has to be [a] there"),
-        ("[   profile a   ]", "", "a", "config, line 1, has the name behind a blank"),
-        ("", "[   a   ]", "a", "credentials, line 1, has the name behind a blank"),
+        ("[a]", "", "a", "config, line 1, has [a]: write [profile a]"),
+        ("[profile my prof]", "", "my prof", "line 1, has no quotes: write [profile \"my prof\"]"),
+        ("", "[profile a]", "a", "credentials, line 1, has [profile a]: write [a]"),
+        ("[   profile a   ]", "", "a", "config, line 1, has a space before the name"),
+        ("", "[   a   ]", "a", "credentials, line 1, has a space before the name"),
         ("\n[profile production]", "", "prodction", "config, line 2, has production"),
         ("[profile Prod]", "", "prod", "config, line 1, has Prod"),
         ("[profile \"a]", "", "a", "profile a (AWS_PROFILE) is not found"),
@@ -124,7 +124,8 @@ async fn keys_are_read_as_the_command_line_reads_them() {
         "region = us-west-2\r\naws_access_key_id = AKID\r\naws_secret_access_key = hunter2\r\n",
         "region = us-west-2\raws_access_key_id = AKID\raws_secret_access_key = hunter2\r",
         "# x\nregion = us-west-2\n  ; y\naws_access_key_id = AKID\n\t \naws_secret_access_key = hunter2\n",
-        "s3 =\n  max_queue_size = 100\n\n  # x\n  name =\nregion = us-west-2\naws_access_key_id = AKID\naws_secret_access_key = h\n",
+        "s3 =\n  max_queue_size = 100\n\n  # x\n  name =\nregion = us-west-2\naws_access_key_id = \
+         AKID\naws_secret_access_key = h\n",
         "in valid = x\nregion = us-west-2\naws_access_key_id = AKID\naws_secret_access_key = hunter2\n",
         // As the SDKs, and not botocore: what stands behind a blank is a comment.
         "region = us-west-2 # x\naws_access_key_id = AKID ; x\naws_secret_access_key = hunter2\n",
@@ -143,15 +144,15 @@ async fn keys_are_read_as_the_command_line_reads_them() {
 async fn what_is_malformed_names_file_and_line_and_nothing_of_it() {
     let environment = [("AWS_ACCESS_KEY_ID", "A"), ("AWS_SECRET_ACCESS_KEY", "s"), ("AWS_REGION", "us-east-1")];
     for (text, part) in [
-        ("hunter2 = x\n", "line 1 stands before the first section"),
-        (" -hunter2\n", "line 1 stands before the first section"),
+        ("hunter2 = x\n", "line 1 is above the first section"),
+        (" -hunter2\n", "line 1 is above the first section"),
         ("\n[default\nhunter2 = x\n", "line 2 begins a section whose name has no `]`"),
         ("[default]\nhunter2\n", "line 2 has no `=` between a key and its value"),
         ("[default]\n[]\n", "line 2 has no `=` between a key and its value"),
         ("[default]\n -hunter2\n", "line 2 has no `=` between a key and its value"),
         ("[default]\n= hunter2\n", "line 2 has no key before its `=`"),
         ("[default]\na = b\n[b]\n\n[default]\n", "line 5 begins again the section of line 1"),
-        ("[default]\nA = hunter2\nb = c\na = hunter2\n", "line 4 sets again what line 2 sets"),
+        ("[default]\nA = hunter2\nb = c\na = hunter2\n", "line 4 repeats the key of line 2"),
         (
             "[default]\naws_secret_access_key =\n  hunter2\n",
             "line 3 is indented below the key of line 2, and has no `=`",
@@ -190,14 +191,16 @@ async fn whose_keys_and_which_roles() {
         (format!("[profile a]\n{region}{one}role_arn=A\nsource_profile=a\n"), "", format!("ONE, A by {sts} {at}")),
         (
             format!(
-                "[profile a]\n{region}role_arn=A\nsource_profile=b\n[profile b]\nrole_arn=B\nsource_profile=c\n[profile c]\n{three}"
+                "[profile a]\n{region}role_arn=A\nsource_profile=b\n[profile \
+                 b]\nrole_arn=B\nsource_profile=c\n[profile c]\n{three}"
             ),
             "",
             format!("THREE, B by {sts}, A by {sts} {at}"),
         ),
         (
             format!(
-                "[profile a]\n{region}{one}role_arn=A\nsource_profile=b\n[profile b]\n{two}role_arn=B\nsource_profile=c\n[profile c]\n{three}"
+                "[profile a]\n{region}{one}role_arn=A\nsource_profile=b\n[profile \
+                 b]\n{two}role_arn=B\nsource_profile=c\n[profile c]\n{three}"
             ),
             "",
             format!("TWO, A by {sts} {at}"),
@@ -215,7 +218,8 @@ async fn whose_keys_and_which_roles() {
         (format!("[profile a]\n{region}role_arn=A\nweb_identity_token_file=/t\n"), "", format!("token {at}")),
         (
             format!(
-                "[profile a]\n{region}role_arn=A\nsource_profile=b\n[profile b]\nrole_arn=B\nweb_identity_token_file=/t\n"
+                "[profile a]\n{region}role_arn=A\nsource_profile=b\n[profile \
+                 b]\nrole_arn=B\nweb_identity_token_file=/t\n"
             ),
             "",
             format!("token, A by {sts} {at}"),
@@ -255,7 +259,8 @@ async fn whose_keys_and_which_roles() {
         (format!("[profile a]\n{region}sso_session=gone\n"), "", "its sso_session gone is not found".to_owned()),
         (
             format!(
-                "[profile a]\n{region}sso_session=x\nsso_region=s\nsso_account_id=1\nsso_role_name=r\n[sso-session x]\nsso_region=r\n"
+                "[profile a]\n{region}sso_session=x\nsso_region=s\nsso_account_id=1\nsso_role_name=r\n[sso-session \
+                 x]\nsso_region=r\n"
             ),
             "",
             "its sso_region is not that of its sso_session x".to_owned(),
@@ -315,10 +320,10 @@ async fn a_request_goes_where_the_profile_says() {
         check(&config, "", &environment, &format!("AKID at {host}")).await;
     }
     for (lines, part) in [
-        ("services = gone\n", "config, line 2) names what is not there: add a section [services gone]"),
+        ("services = gone\n", "config, line 2) names a section that does not exist: add [services gone]"),
         ("services = flat\n", "secrets_manager has a value: put endpoint_url into a line below, indented"),
         ("\nendpoint_url = hunter2\n", "endpoint_url of profile default (~/.aws/config, line 3) is no URL of a server"),
-        ("endpoint_url = https://x\n aws_secret_access_key = hunter2\n", "line 2) goes on in an indented line"),
+        ("endpoint_url = https://x\n aws_secret_access_key = hunter2\n", "line 2) continues in an indented line"),
         ("ca_bundle = /ca.pem\n", "ca_bundle of profile default (~/.aws/config, line 2)"),
         (
             "endpoint_url = https://x\nuse_fips_endpoint = true\n",
@@ -361,7 +366,7 @@ async fn a_region_that_is_lost_is_missed_with_its_reason() {
         "[default]\nregion = us_west\n",
         "",
         &[],
-        "region from region of profile default (~/.aws/config, line 2) is no region's name",
+        "region from region of profile default (~/.aws/config, line 2) is not a region's name",
     )
     .await;
     check("[Default]\nregion = us-west-2\n", "", &[], "(~/.aws/config, line 1, has Default, ").await;
@@ -369,7 +374,7 @@ async fn a_region_that_is_lost_is_missed_with_its_reason() {
         "[default]\nregion = us-west-2\n output = json\n",
         "",
         &[],
-        "(~/.aws/config, line 2) goes on in an indented line",
+        "(~/.aws/config, line 2) continues in an indented line",
     )
     .await;
     let closed = Files::new(b"[default]\nregion = us-west-2\n", b"");

@@ -105,7 +105,7 @@ async fn what_cannot_be_used_says_why_and_ends_the_search() {
         ("role_arn=A\nsource_profile=a\n", "is its own source_profile, and has no keys"),
         ("role_arn=A\nsource_profile=b\nmfa_serial=x\n", "mfa_serial"),
         ("role_arn=A\nsource_profile=b\nduration_seconds=long\n", "duration_seconds is no number"),
-        ("role_arn=A\ncredential_source=hunter2\n", "credential_source is none of"),
+        ("role_arn=A\ncredential_source=hunter2\n", "credential_source is not Environment"),
         ("web_identity_token_file=/x\n", "web_identity_token_file and no role_arn"),
         ("sso_session=corp\nsso_account_id=1\nsso_role_name=r\n", "its sso_session corp is not found"),
         ("sso_start_url=x\nsso_region=eu-west-1\nsso_role_name=r\n", "no sso_account_id"),
@@ -141,7 +141,7 @@ async fn no_value_that_goes_on_in_an_indented_line_is_used_or_shown() {
         let unfit = recipe_of(&format!("[profile a]\n{config}"), "a").await.err();
         let Some(Unfit::Broken(reason)) = unfit else { panic!("{config}: {unfit:?}") };
         let part = format!("{name} ");
-        assert!(reason.contains(&part) && reason.contains("goes on in an indented line"), "{config}: {reason}");
+        assert!(reason.contains(&part) && reason.contains("continues in an indented line"), "{config}: {reason}");
         assert!(!reason.contains("hunter2") && !reason.contains('\n'), "{reason}");
     }
 }
