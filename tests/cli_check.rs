@@ -96,7 +96,7 @@ fn every_kind_of_mistake_in_a_declarative_file_is_named_with_its_line() {
         ("41", config(".b {vault://env/}"), "error: reference url has empty path"),
         ("42", config(".c {vault://env//}"), "error: reference url has invalid path"),
         ("43", config(".d {vault://env/a#x}"), "error: reference url has invalid version"),
-        ("44", config(".e {vault://hcv/a/b?host=evil}"), "error: option host of the hcv vault (hcv) may not be set by"),
+        ("44", config(".e {vault://hcv/a/b?host=evil}"), "error: option host of the hcv vault (hcv) is not allowed in a reference"),
         ("45", config(".f {vault://hcv/a/b?hots=***"), "error: unknown option hots of the hcv vault"),
         ("46", config(".g {vault://good-one/a/b?ttl=soon}"), "error: value \"soon\" of option ttl"),
         ("47", config(".h"), "warning: looks like a reference but is not one"),
