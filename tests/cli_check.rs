@@ -96,7 +96,11 @@ fn every_kind_of_mistake_in_a_declarative_file_is_named_with_its_line() {
         ("41", config(".b {vault://env/}"), "error: reference url has empty path"),
         ("42", config(".c {vault://env//}"), "error: reference url has invalid path"),
         ("43", config(".d {vault://env/a#x}"), "error: reference url has invalid version"),
-        ("44", config(".e {vault://hcv/a/b?host=evil}"), "error: option host of the hcv vault (hcv) is not allowed in a reference"),
+        (
+            "44",
+            config(".e {vault://hcv/a/b?host=evil}"),
+            "error: option host of the hcv vault (hcv) is not allowed in a reference",
+        ),
         ("45", config(".f {vault://hcv/a/b?hots=***"), "error: unknown option hots of the hcv vault"),
         ("46", config(".g {vault://good-one/a/b?ttl=soon}"), "error: value \"soon\" of option ttl"),
         ("47", config(".h"), "warning: looks like a reference but is not one"),
@@ -105,7 +109,7 @@ fn every_kind_of_mistake_in_a_declarative_file_is_named_with_its_line() {
         ("51", config(".k"), "warning: this key is set twice: this line is used, line 50 is not"),
         ("51", config(".k {vault://nobackend/a}"), "error: vault entity nobackend has mistakes"),
         ("53", config(".l[0]"), "warning: looks like a reference with white space"),
-        ("54", config(".l[1] {vault://hcv/a/b?token=***"), "error: option token of the hcv vault (hcv) may not be"),
+        ("54", config(".l[1] {vault://hcv/a/b?token=***"), "error: option token of the hcv vault (hcv) is not allowed"),
         ("55", config("{key} {vault://env/#1}"), "error: reference url has empty path"),
         ("56", config(".m {vault://env//}"), "error: reference url has invalid path"),
     ];
