@@ -1,0 +1,179 @@
+-- A pretended native library for unit specs: it notes what Lua asks of the engine, and answers as the spec says. What it pretends
+-- to have, the real library has; its numbers are the real ones.
+
+-- It sets the environment that other specs expect: the library captures it when it is loaded.
+require "spec.support.fresh"
+
+local real = require "kong.vault.native"
+
+local _M = {}
+
+-- Notes a call: its name and its arguments.
+local function note(calls, name, ...)
+  calls[#calls + 1] = { name, ... }
+end
+
+--- `options`: `address` (by which other workers ask this one; nil: no socket), `fetch_timeout`, `breaker_interval`, seconds.
+function _M.new(options)
+  options = options or {}
+  local native, vm, clock = {}, {}, 0
+  for name, value in pairs(real) do
+    if type(name) == "string" and name:find "^[%u_]+$" then
+      native[name] = value
+    end
+  end
+
+  -- What Lua had the engine do, in order.
+  native.calls = {}
+  -- Outcomes by ticket, and the tickets of fetches that are complete.
+  native.outcomes, native.complete = {}, {}
+  -- Which sealed outcomes complete a created fetch; which claims are of fetches that began too early; what `forgo` answers.
+  native.accepts, native.too_early, native.forgoes = {}, {}, true
+  -- Events that wait, and the notice.
+  native.events = {}
+  -- Values that this worker has cached.
+  native.cached = {}
+
+  function native.take_shared(ticket, sealed)
+    note(native.calls, "take_shared", ticket, sealed)
+    if native.complete[ticket] or sealed and native.accepts[sealed] then
+      native.complete[ticket] = true
+      return true
+    end
+    return false
+  end
+
+  function native.start(ticket, peer, owned)
+    note(native.calls, "start", ticket, peer or "vault", owned)
+    return not (peer and native.too_early[peer])
+  end
+
+  function native.is_complete(ticket)
+    return native.complete[ticket] == true
+  end
+
+  function native.sealed_outcome(ticket, known)
+    note(native.calls, "sealed_outcome", ticket, known)
+    local outcome = native.outcomes[ticket]
+    if outcome then
+      return outcome.sealed, outcome.seconds or 0
+    end
+  end
+
+  function native.event()
+    local event = table.remove(native.events, 1)
+    if event then
+      return unpack(event, 1, 3)
+    end
+  end
+
+  function native.wire(number)
+    return "subscription " .. number
+  end
+
+  function native.name_reference(reference)
+    return reference
+  end
+
+  -- The counters, as the FFI shows them.
+  native.generation = { [0] = 1 }
+  native.epoch, native.seen_epoch = { [0] = { [0] = 0 } }, { [0] = 0 }
+  native.answer = { generation = 1 }
+
+  function vm.address()
+    return options.address
+  end
+
+  function vm.claim()
+    clock = clock + 1
+    return ("%s@%d"):format(options.address, clock)
+  end
+
+  function vm.fetch_timeout()
+    return options.fetch_timeout or 5
+  end
+
+  function vm.breaker_interval()
+    return options.breaker_interval or 10
+  end
+
+  function vm.previous_name(_, ticket)
+    return native.previous and native.previous[ticket]
+  end
+
+  function vm.inherit_previous(_, ticket, document)
+    note(native.calls, "inherit_previous", ticket, document)
+    return true
+  end
+
+  function vm.forgo(_, ticket, seconds)
+    note(native.calls, "forgo", ticket, seconds)
+    if native.forgoes then
+      native.complete[ticket] = true
+    end
+    return native.forgoes
+  end
+
+  function vm.away()
+    return native.away_for
+  end
+
+  function vm.notice()
+    local notice = native.notice
+    native.notice = nil
+    return notice
+  end
+
+  function vm.engine_address()
+    if options.engine_error then
+      return nil, options.engine_error
+    end
+    return "unix:engine"
+  end
+
+  function vm.bell()
+    return 7
+  end
+
+  function vm.leave()
+    note(native.calls, "leave")
+  end
+
+  function vm.is_throwaway()
+    return options.is_throwaway or false
+  end
+
+  function vm.cached(_, reference)
+    return native.cached[reference]
+  end
+
+  function vm.cache_size()
+    return options.cache_size or 100
+  end
+
+  native.vm = vm
+  for name, value in pairs(native) do
+    assert(type(value) ~= "function" or type(real[name]) == "function", "the library has no " .. name)
+  end
+  for name in pairs(vm) do
+    assert(real.vm[name], "the library's vm has no " .. name)
+  end
+  return native
+end
+
+--- The calls of a name that Lua made, each as "a b c".
+function _M.calls(native, name)
+  local found = {}
+  for _, call in ipairs(native.calls) do
+    if call[1] == name then
+      local parts = {}
+      for i = 2, table.maxn(call) do
+        parts[#parts + 1] = tostring(call[i])
+      end
+      found[#found + 1] = table.concat(parts, " ")
+    end
+  end
+  return found
+end
+
+return _M
