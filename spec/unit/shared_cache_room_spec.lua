@@ -91,11 +91,10 @@ describe("the node's cache without room", function()
         dict:set(KONGS .. number, ("x"):rep(50))
       end
     end, ("s"):rep(450))
-    local warning = "WARN kong.vault: the shared dictionary kong_secrets has no room (no memory): "
     local function warnings()
       local lines = one.ngx:logged()
       for _, line in ipairs(lines) do
-        assert.equal(warning, line:sub(1, #warning))
+        assert.matches("^WARN kong.vault: the shared dictionary kong_secrets .*no memory", line)
       end
       return #lines
     end
