@@ -65,7 +65,7 @@ impl Model {
         let of_one = error.holds_document().is_some() || knows_others;
         match change {
             Change::Opened => assert!(asks_for_all || in_a_row && (of_several || !of_one)),
-            Change::None => assert!(!asks_for_all && !(in_a_row && of_several), "it should be open"),
+            Change::None => assert!(!(asks_for_all || (in_a_row && of_several)), "it should be open"),
             other => panic!("{other:?} while it is closed"),
         }
         if *change == Change::Opened {

@@ -196,7 +196,7 @@ impl Worker {
                 let kinds =
                     [Kind::Unavailable, Kind::Unavailable, Kind::Tls, Kind::NotFound, Kind::Denied, Kind::Throttled];
                 let kind = *bytes.one_of(&kinds);
-                let wait = (bytes.byte() % 4 == 0).then(|| Duration::from_secs(u64::from(bytes.byte())));
+                let wait = bytes.byte().is_multiple_of(4).then(|| Duration::from_secs(u64::from(bytes.byte())));
                 self.failed = true;
                 self.failed_otherwise |= wait.is_some() || !matches!(kind, Kind::Unavailable | Kind::Tls);
                 vault(|vault| vault.answer = Answer::Failure(kind, wait));

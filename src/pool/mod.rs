@@ -35,6 +35,9 @@ struct Pools {
     names: Pool,
     files: Pool,
     entities: Pool,
+    /// Those of the process that forked this one. Their threads are not here; a job that hung there may have left them in any
+    /// state, so they are kept as they are.
+    _inherited: Option<&'static Pools>,
 }
 
 /// For look-ups of names; the key is the name.
@@ -67,12 +70,13 @@ fn of_this_process() -> &'static Pools {
     let mut running = lock(&RUNNING);
     match *running {
         Some((owner, pools)) if owner == pid => pools,
-        _ => {
+        inherited => {
             // Leaked on purpose: one per process, needed until its end.
             let pools: &'static Pools = Box::leak(Box::new(Pools {
                 names: Pool::new("kv-names", NAMES),
                 files: Pool::new("kv-files", FILES),
                 entities: Pool::new("kv-entities", ENTITIES),
+                _inherited: inherited.map(|(_, pools)| pools),
             }));
             *running = Some((pid, pools));
             pools
