@@ -103,7 +103,7 @@ fn serve(bed: &Bed, data: &[u8]) {
             };
             value.contains("m4rk3r") || value.starts_with("{vault://")
         };
-        if hidden.iter().all(|name| is_hidden(name)) && vault.text("name") == "hcv" {
+        if hidden.iter().all(is_hidden) && vault.text("name") == "hcv" {
             let target = format!("/vaults/{}", vault.text("id")).into_bytes();
             let request =
                 Request { method: "GET".to_owned(), target, content_type: None, body: Body::Bytes(Vec::new().into()) };

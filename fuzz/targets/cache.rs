@@ -26,7 +26,7 @@ struct Newest {
 fn cache(mut bytes: Bytes<'_>) {
     let start = Instant::now();
     let seconds = |bytes: &mut Bytes<'_>| Duration::from_secs(u64::from(bytes.byte() % 16));
-    let optional = |bytes: &mut Bytes<'_>| (bytes.byte() % 4 > 0).then(|| seconds(bytes));
+    let optional = |bytes: &mut Bytes<'_>| (!bytes.byte().is_multiple_of(4)).then(|| seconds(bytes));
     let terms = Terms {
         ttl: optional(&mut bytes),
         neg_ttl: seconds(&mut bytes),
