@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 
-use kong_vault::cache::{Brought, Cache, Terms};
+use kong_vault::cache::{Cache, Dated, TtlPolicy};
 use kong_vault::config::Config;
 use kong_vault::document::Document;
 use kong_vault::environment::Environment;
-use kong_vault::plan::Plan;
 use kong_vault::reference;
+use kong_vault::resolved_reference::ResolvedReference;
 use kong_vault::resolver::{Lookup, Resolver};
 use kong_vault::secret::Secret;
 
@@ -37,13 +37,15 @@ fn references(c: &mut Criterion) {
     let config = config();
     for (name, text) in [("short", SHORT), ("long", LONG)] {
         c.bench_function(&format!("reference: parse, {name}"), |b| b.iter(|| reference::parse(black_box(text))));
-        c.bench_function(&format!("plan: of a reference, {name}"), |b| b.iter(|| Plan::of(black_box(text), &config)));
+        c.bench_function(&format!("plan: of a reference, {name}"), |b| {
+            b.iter(|| ResolvedReference::resolve(black_box(text), &config))
+        });
     }
 }
 
 fn cache(c: &mut Criterion) {
     let mut cache = Cache::new(NonZeroUsize::new(1000).unwrap(), |key: &String| key.len());
-    let terms = Terms {
+    let ttl_policy = TtlPolicy {
         ttl: None,
         neg_ttl: Duration::ZERO,
         resurrect_ttl: Duration::ZERO,
@@ -53,8 +55,8 @@ fn cache(c: &mut Criterion) {
     let keys: Vec<_> = (0..DOCUMENTS).map(|number| format!("secret {number}")).collect();
     for key in &keys {
         let document = Arc::new(Document::new(Secret::new(r#"{"user":"a","password":"b"}"#)));
-        let value = Brought { document, at: Instant::now() };
-        let _ = cache.fetched(key.clone(), value, &terms, Instant::now(), 0.5);
+        let value = Dated { document, at: Instant::now() };
+        let _ = cache.fetched(key.clone(), value, &ttl_policy, Instant::now(), 0.5);
     }
     let (now, mut turn) = (Instant::now(), keys.iter().cycle());
     c.bench_function("cache: look, 200 documents in turn", |b| {

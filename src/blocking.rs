@@ -11,11 +11,11 @@ use tokio::task::JoinSet;
 
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{AT_ONCE, ATTEMPTS, Instances, Limits};
-use crate::flight::{Outcome, Watch};
-use crate::plan::{InstanceKey, Origin};
 use crate::pool;
+use crate::resolved_reference::{DocumentKey, InstanceKey};
 use crate::resolver::{Lookup, Resolver, lock, pick};
 use crate::secret::Secret;
+use crate::singleflight::{CallWatch, Outcome};
 
 /// Runs a future to its end on this thread; the future bounds its own time. Threads that looked names up or read files for it
 /// end with the call. It waits for none that hangs: such a one ends by itself, when the system's resolver or the file
@@ -34,10 +34,10 @@ pub fn run<T>(future: impl Future<Output = T>) -> Result<T> {
 impl Resolver {
     /// Blocks this thread until a flight has landed; its own deadline bounds that.
     pub fn wait(&self, ticket: u64) {
-        let watch = lock(&self.flights).watch(ticket);
-        if let Watch::UnderWay(landing) = watch {
+        let watch = lock(&self.calls).watch(ticket);
+        if let CallWatch::Running(completion) = watch {
             // An error says that the engine is gone, and the flight with it.
-            let _ = landing.blocking_recv();
+            let _ = completion.blocking_recv();
         }
     }
 
@@ -47,19 +47,19 @@ impl Resolver {
         let lookups: Vec<_> = references.iter().map(|reference| self.lookup_waiting(reference)).collect();
         let (mut wanted, mut known) = (Vec::new(), HashSet::new());
         for lookup in &lookups {
-            if let Ok(Lookup::Miss(plan)) = lookup
-                && known.insert(Arc::clone(&plan.origin))
+            if let Ok(Lookup::Miss(resolved)) = lookup
+                && known.insert(Arc::clone(&resolved.key))
             {
-                wanted.push(Arc::clone(&plan.origin));
+                wanted.push(Arc::clone(&resolved.key));
             }
         }
         let outcomes = if wanted.is_empty() { Ok(HashMap::new()) } else { self.fetch_all(wanted) };
         let resolve = |lookup: Result<Lookup>| match lookup? {
             Lookup::Value(value) => Ok(value.secret),
-            Lookup::Miss(plan) => match outcomes.as_ref().map_err(Clone::clone)?.get(&plan.origin) {
-                Some(Ok(document)) => pick(&plan, document, false).map(|value| value.secret),
-                Some(Err(error)) => Err(plan.explain(error.clone())),
-                None => Err(plan.origin.ended_early()),
+            Lookup::Miss(resolved) => match outcomes.as_ref().map_err(Clone::clone)?.get(&resolved.key) {
+                Some(Ok(document)) => pick(&resolved, document, false).map(|value| value.secret),
+                Some(Err(error)) => Err(resolved.explain(error.clone())),
+                None => Err(resolved.key.ended_early()),
             },
         };
         lookups.into_iter().map(resolve).collect()
@@ -68,7 +68,7 @@ impl Resolver {
     #[expect(clippy::mutable_key_type, reason = "an origin's cells are no part of what makes it equal")]
     /// Each fetch has its whole deadline, from when it is its turn at its vault. Those that wait while the vault fails
     /// others are refused.
-    fn fetch_all(self: &Arc<Self>, wanted: Vec<Arc<Origin>>) -> Result<HashMap<Arc<Origin>, Outcome>> {
+    fn fetch_all(self: &Arc<Self>, wanted: Vec<Arc<DocumentKey>>) -> Result<HashMap<Arc<DocumentKey>, Outcome>> {
         let resolver = Arc::clone(self);
         run(async move {
             // Connections belong to the runtime that made them, and this one ends with the call.
@@ -77,33 +77,33 @@ impl Resolver {
             let instances = Arc::new(Instances::new(resolver.environment().clone(), limits, false));
             let mut turns: HashMap<InstanceKey, Arc<Semaphore>> = HashMap::new();
             let mut fetches = JoinSet::new();
-            for origin in wanted {
+            for key in wanted {
                 let (resolver, instances) = (Arc::clone(&resolver), Arc::clone(&instances));
-                let turns = turns.entry(origin.instance.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)));
+                let turns = turns.entry(key.instance.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)));
                 let turns = Arc::clone(turns);
                 fetches.spawn(async move {
                     // The semaphore is never closed.
                     let _turn = turns.acquire().await;
-                    let refusal = instances.known(&origin.instance).and_then(|vault| vault.breaker().refusal());
+                    let refusal = instances.known(&key.instance).and_then(|vault| vault.breaker().refusal());
                     let outcome = match refusal {
                         Some(refusal) => {
                             let now = Instant::now();
-                            resolver.keep_failure(&origin, refusal, now, now)
+                            resolver.keep_failure(&key, refusal, now, now)
                         }
                         None => {
                             resolver.metrics.fetches.inc();
-                            resolver.keep(&origin, instances.fetch(&origin, ATTEMPTS, None).await).0
+                            resolver.keep(&key, instances.fetch(&key, ATTEMPTS, None).await).0
                         }
                     };
-                    (origin, outcome)
+                    (key, outcome)
                 });
             }
             let mut outcomes = HashMap::new();
-            while let Some(landed) = fetches.join_next().await {
-                outcomes.extend(landed);
+            while let Some(completion) = fetches.join_next().await {
+                outcomes.extend(completion);
             }
-            for farewell in instances.farewells() {
-                farewell.await;
+            for shutdown in instances.shutdowns() {
+                shutdown.await;
             }
             outcomes
         })

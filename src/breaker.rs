@@ -52,28 +52,28 @@ struct Open {
 
 /// For metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum BreakerState {
     Closed,
     Open,
     HalfOpen,
 }
 
-impl State {
+impl BreakerState {
     /// The number used in metrics: the more, the worse.
     pub fn severity(self) -> i64 {
         match self {
-            State::Closed => 0,
-            State::HalfOpen => 1,
-            State::Open => 2,
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Open => 2,
         }
     }
 
     /// The name used in `stats()`.
     pub fn name(self) -> &'static str {
         match self {
-            State::Closed => "closed",
-            State::Open => "open",
-            State::HalfOpen => "half_open",
+            BreakerState::Closed => "closed",
+            BreakerState::Open => "open",
+            BreakerState::HalfOpen => "half_open",
         }
     }
 }
@@ -110,11 +110,11 @@ impl Breaker {
         }
     }
 
-    pub fn state(&self, now: Instant) -> State {
+    pub fn state(&self, now: Instant) -> BreakerState {
         match &self.open {
-            None => State::Closed,
-            Some(open) if open.probing || now >= open.until => State::HalfOpen,
-            Some(_) => State::Open,
+            None => BreakerState::Closed,
+            Some(open) if open.probing || now >= open.until => BreakerState::HalfOpen,
+            Some(_) => BreakerState::Open,
         }
     }
 

@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::error::{Error, Kind, Result, quote};
 use crate::secret::Secret;
-use json::{Field, Fields, Flaw};
+use json::{Field, Fields, JsonFlaw};
 
 /// Padding may be missing: that is how `ngx.decode_base64`, which Kong uses, reads it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -30,7 +30,7 @@ pub struct Document {
     whole: Arc<Secret>,
     /// How long the vault itself says that it is good for.
     lease: Option<Duration>,
-    fields: OnceLock<std::result::Result<Fields, Flaw>>,
+    fields: OnceLock<std::result::Result<Fields, JsonFlaw>>,
 }
 
 impl Document {
@@ -94,7 +94,7 @@ impl Document {
         let shown = || quote(key, 100);
         let fields = match self.fields.get_or_init(|| json::fields(self.whole.as_bytes())) {
             Ok(fields) => fields,
-            Err(flaw @ Flaw::NoObject) => {
+            Err(flaw @ JsonFlaw::NoObject) => {
                 return Err(Error::new(Kind::Invalid, format!("unable to json decode value ({flaw}; {WHOLE})")));
             }
             Err(flaw) => {

@@ -11,8 +11,8 @@ use tokio::task::AbortHandle;
 
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
+use crate::notifier::NotifierSocket;
 use crate::signals::AllBlocked;
-use crate::wake::Door;
 
 /// The running engine of this process.
 pub struct Engine {
@@ -48,13 +48,13 @@ impl Engine {
                 Err(err) => return drop(ready.send(Err(err))),
             };
             runtime.block_on(async {
-                match Door::open(&environment) {
+                match NotifierSocket::open(&environment) {
                     Err(err) => drop(ready.send(Err(err))),
-                    Ok(door) => {
+                    Ok(socket) => {
                         let handle = Handle::current();
-                        let engine = Engine { runtime: handle, address: door.address() };
+                        let engine = Engine { runtime: handle, address: socket.address() };
                         drop(ready.send(Ok(engine)));
-                        door.serve().await;
+                        socket.serve().await;
                     }
                 }
             });

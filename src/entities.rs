@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::backend::Descriptor;
-use crate::cache::Found;
+use crate::cache::CacheLookup;
 use crate::config::entity::Entity;
-use crate::config::{Listed, Referred};
+use crate::config::{EntityResult, IndirectValues};
 use crate::error::Result;
-use crate::plan::Plan;
 use crate::reference::is_reference;
+use crate::resolved_reference::ResolvedReference;
 use crate::resolver::{Lookup, Resolver, lock, pick};
 use crate::secret::Secret;
 
@@ -17,20 +17,20 @@ impl Resolver {
     /// Puts these in the place of all entities that are not from the declarative file; `place` is where they stand, for
     /// error texts. What is known of vaults that changed serves on, see `succession`. Does no input or output. Returns
     /// whether anything changed.
-    pub fn replace_entities(self: &Arc<Self>, entities: Vec<Listed>, place: &str) -> bool {
-        let mut referred = Referred::default();
+    pub fn replace_entities(self: &Arc<Self>, entities: Vec<EntityResult>, place: &str) -> bool {
+        let mut indirect = IndirectValues::default();
         for entity in entities.iter().flatten() {
             for reference in credentials(entity) {
                 let found = self.lookup_trusted(reference.as_bytes()).and_then(|found| match found {
                     Lookup::Value(value) => Ok((*value.secret).clone()),
-                    Lookup::Miss(plan) => Err(plan.origin.would_block()),
+                    Lookup::Miss(resolved) => Err(resolved.key.would_block()),
                 });
-                referred.note(reference.to_owned(), found);
+                indirect.note(reference.to_owned(), found);
             }
         }
-        let next = self.config().read_entities(entities, place, &referred);
-        if self.config().note_live_credentials(&referred) {
-            lock(&self.plans).clear();
+        let next = self.config().read_entities(entities, place, &indirect);
+        if self.config().note_live_credentials(&indirect) {
+            lock(&self.resolved_references).clear();
             self.bump();
         }
         self.change(next)
@@ -38,10 +38,10 @@ impl Resolver {
 
     /// `lookup` for a reference of the operator's, which may name credentials of ours, and a vault that is asked on the spot.
     fn lookup_trusted(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
-        let plan = Arc::new(Plan::of(reference, self.config())?);
-        match self.look(&plan.origin) {
-            Found::Fresh(document) => pick(&plan, &document, false).map(Lookup::Value),
-            _ => self.miss(plan),
+        let resolved = Arc::new(ResolvedReference::resolve(reference, self.config())?);
+        match self.look(&resolved.key) {
+            CacheLookup::Fresh(document) => pick(&resolved, &document, false).map(Lookup::Value),
+            _ => self.miss(resolved),
         }
     }
 

@@ -10,13 +10,13 @@ use lru::LruCache;
 use tokio::sync::Semaphore;
 
 use crate::backend::file;
-use crate::backend::{Backend, Farewell, Fetched, News, Setup};
+use crate::backend::{Backend, Fetched, Notice, Setup, Shutdown};
 use crate::breaker::{Breaker, Change, Ended};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::options::{Holds, Opt};
-use crate::plan::{InstanceKey, Origin};
 use crate::pool;
+use crate::resolved_reference::{DocumentKey, InstanceKey};
 
 /// How many vaults' connections are kept. References can make new ones (by `region`), so there has to be a bound. It is
 /// far above what anybody configures: whoever asks more vaults than that in turn logs in for each fetch.
@@ -54,7 +54,7 @@ pub struct Instances {
     environment: Environment,
     limits: Limits,
     /// What those that had no room any more want done last. The next fetch sees to it: it runs where that can be done.
-    parting: Mutex<Vec<Farewell>>,
+    parting: Mutex<Vec<Shutdown>>,
     /// See `Setup::lasts`.
     lasts: bool,
 }
@@ -66,7 +66,7 @@ pub struct Done {
     pub began: Instant,
     /// What that did to the vault's breaker.
     pub change: Change,
-    pub news: Option<News>,
+    pub notice: Option<Notice>,
     pub took: Duration,
 }
 
@@ -76,35 +76,35 @@ impl Instances {
         Self { known, environment, limits, parting: Mutex::default(), lasts }
     }
 
-    pub fn get(&self, origin: &Origin) -> Result<Arc<Instance>> {
-        if let Some(instance) = self.known(&origin.instance) {
+    pub fn get(&self, key: &DocumentKey) -> Result<Arc<Instance>> {
+        if let Some(instance) = self.known(&key.instance) {
             return Ok(instance);
         }
-        let backend = build(origin, &self.environment, self.limits.timeout, self.lasts)?;
-        Ok(self.add(origin, backend))
+        let backend = build(key, &self.environment, self.limits.timeout, self.lasts)?;
+        Ok(self.add(key, backend))
     }
 
     /// `get` for a vault that may need files: it is built on a thread, since they may hang.
-    async fn get_soon(&self, origin: &Arc<Origin>, limit: Duration) -> Result<Arc<Instance>> {
-        if let Some(instance) = self.known(&origin.instance) {
+    async fn get_soon(&self, key: &Arc<DocumentKey>, limit: Duration) -> Result<Arc<Instance>> {
+        if let Some(instance) = self.known(&key.instance) {
             return Ok(instance);
         }
-        if !may_read_files(origin) {
-            return self.get(origin);
+        if !may_read_files(key) {
+            return self.get(key);
         }
         let building = async {
-            let turn = pool::files().turn(&key(&origin.instance)).await?;
+            let turn = pool::files().turn(&pool_key(&key.instance)).await?;
             // Whoever had the turn before has built it, perhaps.
-            if let Some(instance) = self.known(&origin.instance) {
+            if let Some(instance) = self.known(&key.instance) {
                 return Ok::<_, pool::Refusal>(Ok(instance));
             }
-            let (owned, environment) = (Arc::clone(origin), self.environment.clone());
+            let (owned, environment) = (Arc::clone(key), self.environment.clone());
             let (timeout, lasts) = (self.limits.timeout, self.lasts);
             let (built, _turn) = turn.run(move || build(&owned, &environment, timeout, lasts)).await?;
-            Ok(built.map(|backend| self.add(origin, backend)))
+            Ok(built.map(|backend| self.add(key, backend)))
         };
         let failed = |what: &dyn std::fmt::Display| {
-            let text = format!("{}: cannot read the files of its options: {what}", origin.label());
+            let text = format!("{}: cannot read the files of its options: {what}", key.label());
             Error::new(Kind::Config, text)
         };
         match tokio::time::timeout(file::PATIENCE.min(limit), building).await {
@@ -114,20 +114,20 @@ impl Instances {
         }
     }
 
-    fn add(&self, origin: &Origin, backend: Arc<dyn Backend>) -> Arc<Instance> {
+    fn add(&self, key: &DocumentKey, backend: Arc<dyn Backend>) -> Arc<Instance> {
         let breaker = Mutex::new(Breaker::new(self.limits.breaker_interval));
         let instance =
             Arc::new(Instance { backend, breaker, slots: Semaphore::new(AT_ONCE), answered: AtomicBool::new(false) });
         let evicted = {
             let mut known = lock(&self.known);
             // Somebody else may have been faster, and has logged in by now.
-            if let Some(theirs) = known.get(&origin.instance) {
+            if let Some(theirs) = known.get(&key.instance) {
                 return Arc::clone(theirs);
             }
-            known.push(origin.instance.clone(), Arc::clone(&instance))
+            known.push(key.instance.clone(), Arc::clone(&instance))
         };
         // Fetches under way go on.
-        lock(&self.parting).extend(evicted.and_then(|(_, instance)| instance.backend.farewell()));
+        lock(&self.parting).extend(evicted.and_then(|(_, instance)| instance.backend.shutdown()));
         instance
     }
 
@@ -142,44 +142,44 @@ impl Instances {
     }
 
     /// Forgets some; fetches under way go on. Returns what is to be done for those.
-    pub fn forget(&self, unwanted: impl Fn(&InstanceKey) -> bool) -> Vec<Farewell> {
+    pub fn forget(&self, unwanted: impl Fn(&InstanceKey) -> bool) -> Vec<Shutdown> {
         let mut known = lock(&self.known);
         let keys: Vec<_> = known.iter().map(|(key, _)| key).filter(|key| unwanted(key)).cloned().collect();
         let forgotten: Vec<_> = keys.iter().filter_map(|key| known.pop(key)).collect();
         drop(known);
-        forgotten.iter().filter_map(|instance| instance.backend.farewell()).collect()
+        forgotten.iter().filter_map(|instance| instance.backend.shutdown()).collect()
     }
 
     /// What is to be done when nobody asks these vaults any more, if anything is.
-    pub fn farewells(&self) -> Vec<Farewell> {
+    pub fn shutdowns(&self) -> Vec<Shutdown> {
         let mut all = std::mem::take(&mut *lock(&self.parting));
-        all.extend(self.all().into_iter().filter_map(|(_, instance)| instance.backend.farewell()));
+        all.extend(self.all().into_iter().filter_map(|(_, instance)| instance.backend.shutdown()));
         all
     }
 
     /// One fetch, with the deadline over everything it does. `attempts`: how often it may be tried within that. `left`:
     /// the time that those have left who wait for it, where that is less.
-    pub async fn fetch(&self, origin: &Arc<Origin>, attempts: u32, left: Option<Duration>) -> Done {
+    pub async fn fetch(&self, key: &Arc<DocumentKey>, attempts: u32, left: Option<Duration>) -> Done {
         let start = Instant::now();
         let limit = left.map_or(self.limits.timeout, |left| left.min(self.limits.timeout));
-        let instance = match self.get_soon(origin, limit).await {
+        let instance = match self.get_soon(key, limit).await {
             Ok(instance) => instance,
             Err(error) => {
                 let (fetched, took) = (Err(error), start.elapsed());
-                return Done { fetched, began: start, change: Change::None, news: None, took };
+                return Done { fetched, began: start, change: Change::None, notice: None, took };
             }
         };
         // In init they wait for the end: whatever runs by itself would end with the call.
         let parting = if self.lasts { std::mem::take(&mut *lock(&self.parting)) } else { Vec::new() };
-        for farewell in parting {
-            tokio::spawn(farewell);
+        for shutdown in parting {
+            tokio::spawn(shutdown);
         }
-        let attempting = instance.attempt(origin, attempts, start + limit);
+        let attempting = instance.attempt(key, attempts, start + limit);
         let fetched = tokio::time::timeout(limit.saturating_sub(start.elapsed()), attempting).await;
         let cut_short = fetched.is_err() && limit < self.limits.timeout;
-        let (fetched, began) = fetched.unwrap_or_else(|_| (Err(too_late(origin, limit)), start));
+        let (fetched, began) = fetched.unwrap_or_else(|_| (Err(too_late(key, limit)), start));
         let now = Instant::now();
-        let document = origin.number();
+        let document = key.number();
         let change = match &fetched {
             // The vault had less time than it may take.
             Err(_) if cut_short => Change::None,
@@ -189,29 +189,29 @@ impl Instances {
             Err(error) if error.kind() == Kind::Config => Change::None,
             _ => instance.breaker().succeeded(document, now),
         };
-        Done { fetched, began, change, news: instance.backend.news(), took: now - start }
+        Done { fetched, began, change, notice: instance.backend.notice(), took: now - start }
     }
 }
 
-fn build(origin: &Origin, environment: &Environment, timeout: Duration, lasts: bool) -> Result<Arc<dyn Backend>> {
-    let (vault, settings) = (&*origin.instance.vault, &origin.settings);
-    (origin.descriptor.build)(&Setup { vault, settings, environment, timeout, lasts })
+fn build(key: &DocumentKey, environment: &Environment, timeout: Duration, lasts: bool) -> Result<Arc<dyn Backend>> {
+    let (vault, settings) = (&*key.instance.vault, &key.settings);
+    (key.descriptor.build)(&Setup { vault, settings, environment, timeout, lasts })
 }
 
 /// Whether the building of a vault may read files: those that its options name, and the system's certificates for TLS. Else
 /// it needs no thread of the pool.
-fn may_read_files(origin: &Origin) -> bool {
-    let settings = &origin.settings;
+fn may_read_files(key: &DocumentKey) -> bool {
+    let settings = &key.settings;
     let names_file = |opt: &Opt| {
         let default = opt.default.and_then(|text| opt.read(text));
         matches!(opt.holds, Holds::File | Holds::Pem) && settings.get(opt.name) != default.as_ref()
     };
     let is_plain = settings.text("protocol") == Some("http");
-    !is_plain || origin.descriptor.options.iter().any(names_file)
+    !is_plain || key.descriptor.options.iter().any(names_file)
 }
 
 /// By which the pool knows the building of a vault.
-fn key(instance: &InstanceKey) -> Vec<u8> {
+fn pool_key(instance: &InstanceKey) -> Vec<u8> {
     let mut hasher = std::hash::DefaultHasher::new();
     instance.hash(&mut hasher);
     format!("vault {} {:x}", instance.vault, hasher.finish()).into_bytes()
@@ -237,14 +237,14 @@ impl Instance {
     }
 
     /// What the last attempt came to, and when that began.
-    async fn attempt(&self, origin: &Origin, most: u32, deadline: Instant) -> (Result<Fetched>, Instant) {
+    async fn attempt(&self, key: &DocumentKey, most: u32, deadline: Instant) -> (Result<Fetched>, Instant) {
         // The semaphore is never closed.
         let _slot = self.slots.acquire().await;
         let mut attempts = 0;
         loop {
             attempts += 1;
             let began = Instant::now();
-            let error = match self.backend.fetch(&origin.ask).await {
+            let error = match self.backend.fetch(&key.secret_id).await {
                 Err(error) if error.is_retryable() && attempts < most => error,
                 fetched => return (fetched, began),
             };
@@ -266,10 +266,10 @@ fn outlasts(pause: Duration, deadline: Instant, now: Instant) -> bool {
     now.checked_add(pause).is_none_or(|end| end >= deadline)
 }
 
-fn too_late(origin: &Origin, timeout: Duration) -> Error {
+fn too_late(key: &DocumentKey, timeout: Duration) -> Error {
     let text = format!(
         "{} did not answer within {} s: check that it is up and reachable, or raise vault_fetch_timeout",
-        origin.label(),
+        key.label(),
         timeout.as_secs_f64()
     );
     Error::new(Kind::Timeout, text)

@@ -3,18 +3,18 @@
 use std::time::Instant;
 
 use crate::metrics::Levels;
-use crate::plan::Plan;
+use crate::resolved_reference::ResolvedReference;
 use crate::resolver::{Resolver, lock};
 
 impl Resolver {
     /// What the plans kept weigh, in bytes.
-    fn plan_bytes(&self) -> usize {
-        let slot = std::mem::size_of::<Plan>() + 8 * std::mem::size_of::<usize>();
-        lock(&self.plans).iter().map(|(reference, _)| reference.len() + slot).sum()
+    fn reference_bytes(&self) -> usize {
+        let slot = std::mem::size_of::<ResolvedReference>() + 8 * std::mem::size_of::<usize>();
+        lock(&self.resolved_references).iter().map(|(reference, _)| reference.len() + slot).sum()
     }
 
     /// What the log is to be told of the cache, once.
-    pub fn notice(&self) -> Option<String> {
+    pub fn crowded_notice(&self) -> Option<String> {
         let size = self.config().cache_size;
         lock(&self.cache).tell_crowded().then(|| {
             format!(
@@ -31,12 +31,12 @@ impl Resolver {
             breakers.map(|(key, vault)| (key.vault.to_string(), vault.breaker().state(now))).collect();
         // Of several of one name the last one is seen: the worst.
         breakers.sort_by_key(|(_, state)| state.severity());
-        let plan_bytes = self.plan_bytes();
+        let reference_bytes = self.reference_bytes();
         let cache = lock(&self.cache);
         Levels {
             entries: cache.len(),
-            bytes: cache.bytes() + plan_bytes,
-            under_way: lock(&self.flights).under_way(),
+            bytes: cache.bytes() + reference_bytes,
+            under_way: lock(&self.calls).under_way(),
             next_event: cache.next().map(|next| next.saturating_duration_since(now)),
             breakers,
             front_hits,

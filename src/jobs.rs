@@ -7,24 +7,24 @@ use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::flight::next_ticket;
+use crate::notifier::{Event, Notifier};
 use crate::pool::{self, Refusal};
-use crate::wake::{Bell, Event};
+use crate::singleflight::next_ticket;
 
 /// How many jobs may wait or be under way.
 const LIMIT: usize = 4096;
 
 /// How long a result waits for somebody who never comes: a coroutine may be killed while it waits.
-const UNCLAIMED: Duration = Duration::from_secs(30);
+const UNCOLLECTED: Duration = Duration::from_secs(30);
 
 /// The jobs of one kind of one Lua VM: questions, and what is answered.
 pub struct Jobs<Q, A> {
     /// Jobs of one kind take turns, also with those of other Lua VMs.
     kind: &'static [u8],
-    state: Arc<Mutex<State<Q, A>>>,
+    state: Arc<Mutex<JobsState<Q, A>>>,
 }
 
-struct State<Q, A> {
+struct JobsState<Q, A> {
     waiting: Vec<(u64, Q)>,
     under_way: HashSet<u64>,
     done: HashMap<u64, A>,
@@ -34,7 +34,7 @@ struct State<Q, A> {
 impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
     pub fn new(kind: &'static [u8]) -> Self {
         let state =
-            State { waiting: Vec::new(), under_way: HashSet::new(), done: HashMap::new(), since: VecDeque::new() };
+            JobsState { waiting: Vec::new(), under_way: HashSet::new(), done: HashMap::new(), since: VecDeque::new() };
         Self { kind, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -43,13 +43,13 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
     pub fn ask(
         &self,
         engine: &Engine,
-        bell: &Arc<Bell>,
+        notifier: &Arc<Notifier>,
         question: Q,
         serve: impl FnOnce(Vec<Q>) -> Vec<A> + Send + 'static,
     ) -> Result<u64> {
         let (ticket, first) = lock(&self.state).add(question)?;
         if first {
-            self.run(engine, Arc::clone(bell), serve, |_| {});
+            self.run(engine, Arc::clone(notifier), serve, |_| {});
         }
         Ok(ticket)
     }
@@ -59,7 +59,7 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
     pub fn join(
         &self,
         engine: &Engine,
-        bell: &Arc<Bell>,
+        notifier: &Arc<Notifier>,
         question: Q,
         serve: impl FnOnce(Vec<Q>) -> Vec<A> + Send + 'static,
         refused: impl FnOnce(Refusal) + Send + 'static,
@@ -71,14 +71,14 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
             }
             state.add(question)?.0
         };
-        self.run(engine, Arc::clone(bell), serve, refused);
+        self.run(engine, Arc::clone(notifier), serve, refused);
         Ok(ticket)
     }
 
     fn run(
         &self,
         engine: &Engine,
-        bell: Arc<Bell>,
+        notifier: Arc<Notifier>,
         serve: impl FnOnce(Vec<Q>) -> Vec<A> + Send + 'static,
         refused: impl FnOnce(Refusal) + Send + 'static,
     ) {
@@ -97,7 +97,7 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
             let mut answers = answers.into_iter();
             for ticket in tickets {
                 lock(&state).finish(ticket, answers.next(), Instant::now());
-                bell.ring(Event::Landed { ticket });
+                notifier.notify(Event::Completed { ticket });
             }
         });
     }
@@ -108,12 +108,12 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
     }
 
     /// What was answered.
-    pub fn claim(&self, ticket: u64) -> Option<A> {
+    pub fn collect(&self, ticket: u64) -> Option<A> {
         lock(&self.state).done.remove(&ticket)
     }
 }
 
-impl<Q, A> State<Q, A> {
+impl<Q, A> JobsState<Q, A> {
     /// A ticket for a question, and whether it is the first one that waits.
     fn add(&mut self, question: Q) -> Result<(u64, bool)> {
         if self.under_way.len() >= LIMIT {
@@ -127,7 +127,7 @@ impl<Q, A> State<Q, A> {
 
     fn finish(&mut self, ticket: u64, done: Option<A>, now: Instant) {
         while let Some(&(since, old)) = self.since.front() {
-            if now.saturating_duration_since(since) < UNCLAIMED {
+            if now.saturating_duration_since(since) < UNCOLLECTED {
                 break;
             }
             self.since.pop_front();
@@ -157,10 +157,10 @@ mod tests {
         state.under_way.insert(1);
         state.finish(1, Some("one"), start);
         state.finish(2, None, start);
-        state.finish(3, Some("three"), start + UNCLAIMED / 2);
-        state.finish(4, Some("four"), start + UNCLAIMED);
+        state.finish(3, Some("three"), start + UNCOLLECTED / 2);
+        state.finish(4, Some("four"), start + UNCOLLECTED);
         drop(state);
         assert!(!jobs.is_under_way(1));
-        assert_eq!([1, 2, 3, 4, 3].map(|ticket| jobs.claim(ticket)), [None, None, Some("three"), Some("four"), None]);
+        assert_eq!([1, 2, 3, 4, 3].map(|ticket| jobs.collect(ticket)), [None, None, Some("three"), Some("four"), None]);
     }
 }

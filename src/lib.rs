@@ -5,12 +5,12 @@
 pub mod breaker;
 pub mod environment;
 pub mod error;
-pub mod locker;
 pub mod options;
 pub mod pool;
 pub mod redact;
 pub mod secret;
 pub mod settings;
+pub mod shared_slots;
 pub mod signals;
 
 // What references look like, where configuration comes from, and the vaults it leads to.
@@ -21,32 +21,32 @@ pub mod reference;
 // What a reference means, what is cached, what is under way.
 pub mod cache;
 pub mod document;
-pub mod flight;
 pub mod metrics;
 pub mod node;
-pub mod plan;
+pub mod resolved_reference;
+pub mod singleflight;
 pub mod store;
 
-// What runs it: the engine's thread, a vault's connections, the worker's ear and bell.
+// What runs it: the engine's thread, a vault's connections, the socket for other workers, the notifier.
 pub mod engine;
 pub mod fetch;
 pub mod jobs;
+pub mod notifier;
 pub mod peers;
-pub mod wake;
 
 // The heart: from a reference to its value.
 pub mod admin;
 pub mod blocking;
-pub mod bootstrap;
-pub mod departure;
 pub mod entities;
-pub mod exchange;
+pub mod fetch_task;
+pub mod follow;
 pub mod gauges;
-pub mod live;
+pub mod indirect;
 pub mod outcome;
 pub mod previous;
+pub mod refresh;
 pub mod resolver;
-pub mod rotation;
+pub mod shared_cache;
 pub mod succession;
 pub mod vm;
 

@@ -12,16 +12,16 @@ use mlua::{IntoLuaMulti, LightUserData, Lua, LuaString, MultiValue, Nil, Table, 
 use zeroizing_alloc::ZeroAlloc;
 
 use crate::backend;
-use crate::config::Source;
+use crate::config::ConfigSource;
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::ffi::{Handle, hand_over};
-use crate::locker::Locker;
 use crate::node::Node;
 use crate::reference;
 use crate::resolver::{Lookup, Resolver};
 use crate::secret::Secret;
+use crate::shared_slots::SharedSlots;
 use crate::vm::Vm;
 
 /// A worker lives for weeks, and a core dump or a neighbour's read past its buffer shows what was freed: so nothing of the
@@ -36,7 +36,7 @@ fn open(lua: &Lua) -> mlua::Result<Table> {
     Environment::captured();
     // And to have one key and clock for all workers, and one place for what only one of them can find out.
     Node::of_this_process();
-    Locker::of_this_process();
+    SharedSlots::of_this_process();
     memory::wipe_when_freed(lua)?;
     let module = lua.create_table()?;
     module.set("version", env!("CARGO_PKG_VERSION"))?;
@@ -66,7 +66,7 @@ impl UserData for Native {
             Ok(LightUserData(handle.cast_mut().cast()))
         });
         methods.add_method("configure", |lua, this, conf: BTreeMap<String, String>| {
-            or_error(lua, this.0.vm.configure(&conf, Source::Configure).map(|()| true))
+            or_error(lua, this.0.vm.configure(&conf, ConfigSource::Configure).map(|()| true))
         });
         methods.add_method("fetch_timeout", |lua, this, ()| {
             let timeout = this.0.resolver().map(|resolver| resolver.config().fetch_timeout.as_secs_f64());
@@ -78,10 +78,10 @@ impl UserData for Native {
         methods.add_method("engine_address", |lua, _, ()| {
             or_error(lua, Engine::of_this_process(Environment::captured()).map(Engine::address))
         });
-        methods.add_method("bell", |lua, this, ()| or_error(lua, this.0.resolver().map(|it| it.bell.number())));
-        methods.add_method("leave", |_, this, ()| {
+        methods.add_method("notifier", |lua, this, ()| or_error(lua, this.0.resolver().map(|it| it.notifier.number())));
+        methods.add_method("quit", |_, this, ()| {
             if let Ok(resolver) = this.0.resolver() {
-                resolver.leave();
+                resolver.quit();
             }
             Ok(())
         });
@@ -98,7 +98,7 @@ impl UserData for Native {
         });
         methods.add_method("enter", |_, this, ()| {
             if let Ok(resolver) = this.0.resolver() {
-                resolver.rotation.entered();
+                resolver.schedule.entered();
             }
             Ok(())
         });
@@ -111,9 +111,9 @@ impl UserData for Native {
             }
             Ok(())
         });
-        methods.add_method("forgo", |_, this, (ticket, again): (u64, Option<f64>)| {
+        methods.add_method("skip_probe", |_, this, (ticket, again): (u64, Option<f64>)| {
             let again = again.map(|again| Duration::try_from_secs_f64(again).unwrap_or_default());
-            Ok(this.0.resolver().is_ok_and(|resolver| resolver.forgo(ticket, again)))
+            Ok(this.0.resolver().is_ok_and(|resolver| resolver.skip_probe(ticket, again)))
         });
         methods.add_method("previous_name", |_, this, ticket: u64| {
             Ok(this.0.resolver().ok().and_then(|resolver| resolver.previous_name(ticket)))
@@ -125,13 +125,15 @@ impl UserData for Native {
             let away = this.0.resolver().ok().and_then(|resolver| resolver.away(ticket));
             Ok(away.map(|away| away.as_secs_f64()))
         });
-        methods.add_method("notice", |_, this, ()| Ok(this.0.resolver().ok().and_then(|resolver| resolver.notice())));
+        methods.add_method("crowded_notice", |_, this, ()| {
+            Ok(this.0.resolver().ok().and_then(|resolver| resolver.crowded_notice()))
+        });
         methods.add_method("is_throwaway", |_, this, ()| Ok(this.0.vm.is_throwaway()));
         methods.add_method("cached", |lua, this, reference: LuaString| {
             let found =
                 this.0.resolver().and_then(|resolver| match resolver.lookup_waiting(&reference.as_bytes())? {
                     Lookup::Value(value) => Ok(value.secret),
-                    Lookup::Miss(plan) => Err(plan.origin.would_block()),
+                    Lookup::Miss(resolved) => Err(resolved.key.would_block()),
                 });
             match found {
                 Ok(secret) => copied(lua, &secret)?.into_lua_multi(lua),
@@ -139,8 +141,8 @@ impl UserData for Native {
             }
         });
         methods.add_method("would_block", |lua, this, reference: LuaString| {
-            let plan = this.0.resolver().and_then(|resolver| resolver.plan(&reference.as_bytes()));
-            let error = plan.map_or_else(|error| error, |plan| plan.origin.would_block());
+            let resolved = this.0.resolver().and_then(|resolver| resolver.resolve(&reference.as_bytes()));
+            let error = resolved.map_or_else(|error| error, |resolved| resolved.key.would_block());
             lua.create_string(error.for_users())
         });
         methods.add_method("metrics", |lua, this, front_hits: u64| {

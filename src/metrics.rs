@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
-use crate::breaker::State;
+use crate::breaker::BreakerState;
 use crate::error::Kind;
 
 /// Upper bounds of the fetch latencies' buckets, in seconds.
@@ -84,7 +84,7 @@ pub struct Levels {
     /// Until the next value is renewed or dropped.
     pub next_event: Option<Duration>,
     /// Each vault that was asked, and its breaker.
-    pub breakers: Vec<(String, State)>,
+    pub breakers: Vec<(String, BreakerState)>,
     /// Look-ups that Lua's front table answered.
     pub front_hits: u64,
     /// Documents that had to make room for others.
@@ -227,7 +227,8 @@ mod tests {
         metrics.fetched(Duration::from_millis(3));
         metrics.fetched(Duration::from_secs(60));
         metrics.failed("hcv", Kind::Denied);
-        let levels = Levels { breakers: vec![("mine".to_owned(), State::Open)], front_hits: 7, ..Levels::default() };
+        let levels =
+            Levels { breakers: vec![("mine".to_owned(), BreakerState::Open)], front_hits: 7, ..Levels::default() };
         let text = metrics.render(&levels);
         for line in [
             "kong_vault_front_hits_total 7",
@@ -241,7 +242,7 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert_eq!(metrics.failures(&["hcv", "aws"]), [("hcv", "denied", 1)]);
-        let other = [("other".to_owned(), State::Open), ("other".to_owned(), State::Closed)];
+        let other = [("other".to_owned(), BreakerState::Open), ("other".to_owned(), BreakerState::Closed)];
         let text = metrics.render(&Levels { breakers: other.to_vec(), ..Levels::default() });
         assert!(!text.contains("mine"), "a vault that is gone is still in\n{text}");
         assert!(text.contains("kong_vault_breaker{vault=\"other\"} 2"), "{text}");

@@ -13,7 +13,7 @@ use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use crate::cache::Brought;
+use crate::cache::Dated;
 use crate::document::Document;
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
@@ -23,23 +23,23 @@ pub type Name = [u8; 16];
 
 /// A fetch's outcome, with the time at which the fetch began; a failure is remembered from its end.
 #[derive(Debug, Clone)]
-pub enum Parcel {
-    Value(Brought),
+pub enum SealedOutcome {
+    Value(Dated),
     Failure { error: Error, began: Instant, at: Instant },
 }
 
-impl Parcel {
+impl SealedOutcome {
     /// When the fetch began.
     pub fn began(&self) -> Instant {
         match self {
-            Parcel::Value(value) => value.at,
-            Parcel::Failure { began, .. } => *began,
+            SealedOutcome::Value(value) => value.at,
+            SealedOutcome::Failure { began, .. } => *began,
         }
     }
 
     /// Whether it says that the vault as a whole is away.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Parcel::Failure { error, .. } if error.is_outage())
+        matches!(self, SealedOutcome::Failure { error, .. } if error.is_outage())
     }
 }
 
@@ -105,22 +105,24 @@ impl Node {
     }
 
     /// Seals a parcel for the document of that name; `None` where the machine has no random numbers.
-    pub fn seal(&self, name: &Name, parcel: &Parcel) -> Option<Vec<u8>> {
+    pub fn seal(&self, name: &Name, sealed_outcome: &SealedOutcome) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
-        let (at, tag, lease, content) = match parcel {
-            Parcel::Value(value) => (value.at, VALUE, value.document.lease(), value.document.whole().as_bytes()),
-            Parcel::Failure { error, at, .. } => (*at, FAILURE, error.retry_after(), error.text().as_bytes()),
+        let (at, tag, lease, content) = match sealed_outcome {
+            SealedOutcome::Value(value) => (value.at, VALUE, value.document.lease(), value.document.whole().as_bytes()),
+            SealedOutcome::Failure { error, at, .. } => (*at, FAILURE, error.retry_after(), error.text().as_bytes()),
         };
         let mut sealed = Vec::with_capacity(NONCE_LEN + 26 + content.len() + AES_256_GCM.tag_len());
         sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(&self.clock(parcel.began()).to_le_bytes());
+        sealed.extend_from_slice(&self.clock(sealed_outcome.began()).to_le_bytes());
         sealed.extend_from_slice(&self.clock(at).to_le_bytes());
         sealed.extend_from_slice(&lease.map_or(u64::MAX, nanoseconds).to_le_bytes());
         sealed.push(tag);
-        sealed.push(match parcel {
-            Parcel::Failure { error, .. } => error.kind().code() | if error.is_of_login() { OF_LOGIN } else { 0 },
-            Parcel::Value(_) => 0,
+        sealed.push(match sealed_outcome {
+            SealedOutcome::Failure { error, .. } => {
+                error.kind().code() | if error.is_of_login() { OF_LOGIN } else { 0 }
+            }
+            SealedOutcome::Value(_) => 0,
         });
         sealed.extend_from_slice(content);
         let (_, plain) = sealed.split_at_mut(NONCE_LEN);
@@ -131,7 +133,7 @@ impl Node {
     }
 
     /// Opens a parcel; `None` where it is not one of ours for that name.
-    pub fn open(&self, name: &Name, sealed: &[u8]) -> Option<Parcel> {
+    pub fn open(&self, name: &Name, sealed: &[u8]) -> Option<SealedOutcome> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut sealed = Zeroizing::new(sealed.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);
@@ -146,12 +148,12 @@ impl Node {
         match *tag {
             VALUE => {
                 let document = Arc::new(Document::leased(Secret::new(content), lease));
-                Some(Parcel::Value(Brought { document, at }))
+                Some(SealedOutcome::Value(Dated { document, at }))
             }
             FAILURE => {
                 let error = Error::new(Kind::from_code(*kind & !OF_LOGIN)?, String::from_utf8_lossy(content));
                 let error = if *kind & OF_LOGIN != 0 { error.of_login() } else { error };
-                Some(Parcel::Failure { error: error.with_retry_after(lease), began, at })
+                Some(SealedOutcome::Failure { error: error.with_retry_after(lease), began, at })
             }
             _ => None,
         }
@@ -171,9 +173,9 @@ pub fn hex(name: &Name) -> String {
 mod tests {
     use super::*;
 
-    fn value(text: &str, at: Instant) -> Parcel {
+    fn value(text: &str, at: Instant) -> SealedOutcome {
         let document = Arc::new(Document::leased(Secret::new(text), Some(Duration::from_secs(7))));
-        Parcel::Value(Brought { document, at })
+        SealedOutcome::Value(Dated { document, at })
     }
 
     #[test]
@@ -184,7 +186,7 @@ mod tests {
         let at = node.start + Duration::from_nanos(1_234_567_891);
         let sealed = node.seal(&mine, &value("hunter2", at)).unwrap();
         assert!(!sealed.windows(7).any(|part| part == b"hunter2"));
-        let Some(Parcel::Value(opened)) = node.open(&mine, &sealed) else { panic!() };
+        let Some(SealedOutcome::Value(opened)) = node.open(&mine, &sealed) else { panic!() };
         assert_eq!((opened.document.whole().as_str(), opened.at), (Some("hunter2"), at));
         assert_eq!(opened.document.lease(), Some(Duration::from_secs(7)));
         assert!(node.open(&other, &sealed).is_none());
@@ -205,8 +207,9 @@ mod tests {
             Error::new(Kind::Denied, "permission denied").of_login(),
         ] {
             let (began, at) = (node.start + Duration::from_secs(1), node.start + Duration::from_secs(2));
-            let sealed = node.seal(&name, &Parcel::Failure { error: error.clone(), began, at }).unwrap();
-            let Some(Parcel::Failure { error: opened, began: before, at: then }) = node.open(&name, &sealed) else {
+            let sealed = node.seal(&name, &SealedOutcome::Failure { error: error.clone(), began, at }).unwrap();
+            let Some(SealedOutcome::Failure { error: opened, began: before, at: then }) = node.open(&name, &sealed)
+            else {
                 panic!()
             };
             assert_eq!(opened.is_outage(), error.is_outage());

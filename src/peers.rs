@@ -50,7 +50,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 
 /// Why a parcel could not be had.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Missing {
+pub enum PeerError {
     /// The other has nothing of that name (any more).
     Unknown,
     /// The other is gone.
@@ -188,12 +188,12 @@ async fn is_closed(stream: &UnixStream) {
 }
 
 /// Asks another worker, and waits for as long as it is fetching.
-pub async fn ask(peer: &str, question: Question) -> Result<Vec<u8>, Missing> {
+pub async fn ask(peer: &str, question: Question) -> Result<Vec<u8>, PeerError> {
     let mut attempts = 0;
     loop {
         attempts += 1;
         match ask_once(peer, question).await {
-            Err(Missing::Busy) if attempts < ATTEMPTS => {
+            Err(PeerError::Busy) if attempts < ATTEMPTS => {
                 tokio::time::sleep((FIRST_PAUSE * 2u32.pow(attempts)).min(LONGEST_PAUSE).mul_f64(fastrand::f64()))
                     .await;
             }
@@ -202,22 +202,22 @@ pub async fn ask(peer: &str, question: Question) -> Result<Vec<u8>, Missing> {
     }
 }
 
-async fn ask_once(peer: &str, question: Question) -> Result<Vec<u8>, Missing> {
+async fn ask_once(peer: &str, question: Question) -> Result<Vec<u8>, PeerError> {
     // A path that begins with a zero byte is a name in the abstract namespace. The socket doesn't block: where the
     // other's backlog is full, connecting fails at once.
     let mut stream = UnixStream::connect(format!("\0{peer}")).await.map_err(|err| match err.kind() {
-        io::ErrorKind::ConnectionRefused => Missing::Dead,
-        _ => Missing::Busy,
+        io::ErrorKind::ConnectionRefused => PeerError::Dead,
+        _ => PeerError::Busy,
     })?;
     if !is_of(&stream, own_user()) {
-        return Err(Missing::Unknown);
+        return Err(PeerError::Unknown);
     }
     // Where the other has died, the next attempt to connect is refused.
-    let closed = |_| Missing::Busy;
+    let closed = |_| PeerError::Busy;
     stream.write_all(&question.to_bytes()).await.map_err(closed)?;
     let length = stream.read_u32_le().await.map_err(closed)?;
     if length == 0 || length > LONGEST {
-        return Err(Missing::Unknown);
+        return Err(PeerError::Unknown);
     }
     let mut sealed = vec![0; length as usize];
     stream.read_exact(&mut sealed).await.map_err(closed)?;

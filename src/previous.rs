@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use crate::cache::Entry;
 use crate::config::Config;
-use crate::flight::{Departing, Purpose};
-use crate::node::{Name, Node, Parcel, hex};
-use crate::plan::Place;
+use crate::node::{Name, Node, SealedOutcome, hex};
+use crate::resolved_reference::VaultIdentity;
 use crate::resolver::{Resolver, lock};
+use crate::singleflight::{Purpose, Unstarted};
 
 /// How many documents of a VM may be taken so: each takes some bytes.
 const MOST: usize = 100_000;
@@ -21,14 +21,14 @@ const MOST: usize = 100_000;
 /// Where vaults were before, whose options changed, and when that was noticed.
 #[derive(Debug, Default)]
 pub struct Previous {
-    places: BTreeMap<String, (Place, Instant)>,
+    places: BTreeMap<String, (VaultIdentity, Instant)>,
     /// Documents that were looked for, by number: whatever the first outcome is, it is one.
     tried: Mutex<HashSet<u64>>,
 }
 
 struct Known {
-    now: Place,
-    before: Option<(Place, Instant)>,
+    now: VaultIdentity,
+    before: Option<(VaultIdentity, Instant)>,
 }
 
 impl Previous {
@@ -41,7 +41,7 @@ impl Previous {
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut noted = BTreeMap::new();
         for (name, backend, settings) in config.fixed_vaults() {
-            let now = Place::of(backend, settings, node);
+            let now = VaultIdentity::new(backend, settings, node);
             let before = match known.remove(name) {
                 Some(known) if known.now == now => known.before,
                 Some(known) => Some((known.now, at)),
@@ -59,19 +59,18 @@ impl Resolver {
     /// By which name the dictionary may have the document of a boarded flight under the options of before; `None` where
     /// those were no others, or where it was asked before.
     pub fn previous_name(&self, ticket: u64) -> Option<String> {
-        let (node, Departing { key: origin, purpose, .. }) =
-            (Node::of_this_process()?, lock(&self.flights).boarding(ticket)?);
+        let (node, Unstarted { key, purpose, .. }) = (Node::of_this_process()?, lock(&self.calls).unstarted(ticket)?);
         if purpose != Purpose::Miss {
             return None;
         }
-        let (place, _) = self.previous.places.get(&*origin.instance.vault)?;
+        let (place, _) = self.previous.places.get(&*key.instance.vault)?;
         // Whatever lay under the name of now is an outcome already, where it is of use.
-        if lock(&self.cache).peek(&origin).is_some() {
+        if lock(&self.cache).peek(&key).is_some() {
             return None;
         }
-        let name = origin.name_at(place, node)?;
+        let name = key.name_at(place, node)?;
         let mut tried = lock(&self.previous.tried);
-        let is_new = tried.len() < MOST && tried.insert(origin.number());
+        let is_new = tried.len() < MOST && tried.insert(key.number());
         is_new.then(|| hex(&name))
     }
 
@@ -82,23 +81,23 @@ impl Resolver {
 
     fn inherit(&self, ticket: u64, sealed: &[u8]) -> Option<()> {
         let (node, now) = (Node::of_this_process()?, Instant::now());
-        let Departing { key: origin, .. } = lock(&self.flights).boarding(ticket)?;
-        let (place, changed_at) = self.previous.places.get(&*origin.instance.vault)?;
-        let name: Name = origin.name_at(place, node)?;
-        let Some(Parcel::Value(value)) = node.open(&name, sealed) else { return None };
+        let Unstarted { key, .. } = lock(&self.calls).unstarted(ticket)?;
+        let (place, changed_at) = self.previous.places.get(&*key.instance.vault)?;
+        let name: Name = key.name_at(place, node)?;
+        let Some(SealedOutcome::Value(value)) = node.open(&name, sealed) else { return None };
         let (evicted, next) = {
             let mut cache = lock(&self.cache);
             // Looked at under the lock, as in `keep_value`.
-            if lock(&self.flushed_at).is_some_and(|floor| value.at <= floor) || cache.peek(&origin).is_some() {
+            if lock(&self.flushed_at).is_some_and(|floor| value.at <= floor) || cache.peek(&key).is_some() {
                 return None;
             }
-            let entry = Entry::of_before(value, &origin.terms, *changed_at, now, fastrand::f64())?;
-            (cache.put(origin, entry), cache.next())
+            let entry = Entry::of_before(value, &key.ttl_policy, *changed_at, now, fastrand::f64())?;
+            (cache.put(key, entry), cache.next())
         };
         if evicted {
             self.bump();
         }
-        self.rotation.expect(next);
+        self.schedule.expect(next);
         Some(())
     }
 }

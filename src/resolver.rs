@@ -12,28 +12,28 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 
 use crate::breaker::Change;
-use crate::cache::{Cache, Found};
+use crate::cache::{Cache, CacheLookup};
 use crate::config::Config;
-use crate::departure::Ear;
 use crate::document::Document;
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::fetch::{Done, Instances, Limits};
-use crate::flight::{Boarding, Flights, Outcome, Purpose};
-use crate::live::Live;
+use crate::fetch_task::PeerServer;
+use crate::follow::Follow;
 use crate::metrics::Metrics;
-use crate::plan::{InstanceKey, Origin, Plan};
+use crate::notifier::{Event, Notifier};
 use crate::previous::Previous;
-use crate::rotation::Rotation;
+use crate::refresh::Schedule;
+use crate::resolved_reference::{DocumentKey, InstanceKey, ResolvedReference};
 use crate::secret::Secret;
+use crate::singleflight::{JoinOutcome, Outcome, Purpose, Singleflight};
 use crate::succession::Succession;
 use crate::vm::Loaded;
-use crate::wake::{Bell, Event};
 
 /// How many references are kept as understood, and up to which length. A document may be read by several fields.
-const PLANS_PER_DOCUMENT: usize = 4;
-const FEWEST_PLANS: usize = 1024;
+const REFERENCES_PER_DOCUMENT: usize = 4;
+const FEWEST_REFERENCES: usize = 1024;
 const LONGEST_KEPT: usize = 1024;
 
 /// What a look-up came to.
@@ -41,7 +41,7 @@ const LONGEST_KEPT: usize = 1024;
 pub enum Lookup {
     Value(Value),
     /// A fetch is needed, or under way.
-    Miss(Arc<Plan>),
+    Miss(Arc<ResolvedReference>),
 }
 
 /// A value to serve.
@@ -60,18 +60,18 @@ pub struct Resolver {
     environment: Environment,
     /// Whether the operator writes the references, who may name credentials of ours.
     pub(crate) trusted: bool,
-    pub(crate) plans: Mutex<LruCache<Box<[u8]>, Arc<Plan>>>,
-    pub(crate) cache: Mutex<Cache<Arc<Origin>>>,
-    pub(crate) flights: Mutex<Flights<Arc<Origin>, InstanceKey>>,
+    pub(crate) resolved_references: Mutex<LruCache<Box<[u8]>, Arc<ResolvedReference>>>,
+    pub(crate) cache: Mutex<Cache<Arc<DocumentKey>>>,
+    pub(crate) calls: Mutex<Singleflight<Arc<DocumentKey>, InstanceKey>>,
     pub(crate) instances: Instances,
     /// Changes whenever a value that somebody may have copied is not to be served any more.
     generation: Arc<AtomicU32>,
-    pub(crate) rotation: Arc<Rotation>,
-    pub bell: Arc<Bell>,
+    pub(crate) schedule: Arc<Schedule>,
+    pub notifier: Arc<Notifier>,
     /// By which other workers ask this one.
-    pub(crate) ear: OnceLock<Ear>,
+    pub(crate) peer_server: OnceLock<PeerServer>,
     pub metrics: Metrics,
-    pub(crate) live: Live,
+    pub(crate) follow: Follow,
     pub(crate) succession: Succession,
     /// Where vaults were before the reload that this belongs to.
     pub(crate) previous: Previous,
@@ -84,20 +84,21 @@ pub struct Resolver {
 impl Resolver {
     pub fn new(config: Config, environment: Environment, generation: Arc<AtomicU32>) -> Self {
         let size = NonZeroUsize::new(config.cache_size).unwrap_or(NonZeroUsize::MIN);
-        let plans = NonZeroUsize::new(config.cache_size.saturating_mul(PLANS_PER_DOCUMENT).max(FEWEST_PLANS));
-        let plans = plans.unwrap_or(NonZeroUsize::MIN);
+        let resolved_references =
+            NonZeroUsize::new(config.cache_size.saturating_mul(REFERENCES_PER_DOCUMENT).max(FEWEST_REFERENCES));
+        let resolved_references = resolved_references.unwrap_or(NonZeroUsize::MIN);
         let limits = Limits { timeout: config.fetch_timeout, breaker_interval: config.breaker_interval };
         Self {
-            plans: Mutex::new(LruCache::new(plans)),
-            cache: Mutex::new(Cache::new(size, |origin| origin.bytes())),
-            flights: Mutex::default(),
+            resolved_references: Mutex::new(LruCache::new(resolved_references)),
+            cache: Mutex::new(Cache::new(size, |key| key.bytes())),
+            calls: Mutex::default(),
             instances: Instances::new(environment.clone(), limits, true),
             generation,
-            rotation: Arc::default(),
-            bell: Bell::new(),
-            ear: OnceLock::new(),
+            schedule: Arc::default(),
+            notifier: Notifier::new(),
+            peer_server: OnceLock::new(),
             metrics: Metrics::default(),
-            live: Live::default(),
+            follow: Follow::default(),
             succession: Succession::default(),
             previous: Previous::default(),
             loaded: None,
@@ -117,144 +118,155 @@ impl Resolver {
     }
 
     /// What a reference means; known ones are not read anew.
-    pub fn plan(&self, reference: &[u8]) -> Result<Arc<Plan>> {
+    pub fn resolve(&self, reference: &[u8]) -> Result<Arc<ResolvedReference>> {
         // Held all the time: who changes entities clears it afterwards, and no plan from before may come in later.
-        let mut plans = lock(&self.plans);
-        if let Some(plan) = plans.get(reference) {
-            return Ok(Arc::clone(plan));
+        let mut resolved_references = lock(&self.resolved_references);
+        if let Some(resolved) = resolved_references.get(reference) {
+            return Ok(Arc::clone(resolved));
         }
-        let plan = Arc::new(Plan::of(reference, &self.config)?);
+        let resolved = Arc::new(ResolvedReference::resolve(reference, &self.config)?);
         if !self.trusted {
-            plan.origin.may_be_read(&self.config)?;
+            resolved.key.may_be_read(&self.config)?;
         }
         if reference.len() <= LONGEST_KEPT {
-            plans.put(reference.into(), Arc::clone(&plan));
+            resolved_references.put(reference.into(), Arc::clone(&resolved));
         }
-        Ok(plan)
+        Ok(resolved)
     }
 
     /// Looks a reference up in the cache. A vault that needs neither network nor file is asked on the spot. Where the
     /// rotation runs, it sees to values whose time is over, and they serve meanwhile.
     pub fn lookup(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
-        let (plan, found) = match self.plan_and_look(reference) {
+        let (resolved, found) = match self.resolve_and_look(reference) {
             Ok(found) => found,
             Err(error) => return self.orphan(reference, error).map(Lookup::Value),
         };
-        let runs = self.rotation.runs();
+        let runs = self.schedule.runs();
         match found {
-            Found::Fresh(document) => {
+            CacheLookup::Fresh(document) => {
                 self.metrics.hits.inc();
-                pick(&plan, &document, runs).map(Lookup::Value)
+                pick(&resolved, &document, runs).map(Lookup::Value)
             }
-            Found::Stale { document, due } => {
+            CacheLookup::Stale { document, due } => {
                 self.metrics.stale_hits.inc();
                 if due && !runs {
                     self.start()?;
-                    self.renew(&plan.origin);
+                    self.renew(&resolved.key);
                 }
-                pick(&plan, &document, runs).map(Lookup::Value)
+                pick(&resolved, &document, runs).map(Lookup::Value)
             }
-            Found::Failure(error) => {
+            CacheLookup::Failure(error) => {
                 self.metrics.negative_hits.inc();
-                Err(plan.explain(error))
+                Err(resolved.explain(error))
             }
-            Found::Nothing => self.miss(plan),
+            CacheLookup::Nothing => self.miss(resolved),
         }
     }
 
     /// `lookup` for somebody who may wait: a value whose time is over is a miss, unless it was just tried in vain.
     pub fn lookup_waiting(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
-        let (plan, found) = match self.plan_and_look(reference) {
+        let (resolved, found) = match self.resolve_and_look(reference) {
             Ok(found) => found,
             Err(error) => return self.orphan(reference, error).map(Lookup::Value),
         };
         match found {
-            Found::Fresh(document) | Found::Stale { document, due: false } => {
+            CacheLookup::Fresh(document) | CacheLookup::Stale { document, due: false } => {
                 self.metrics.hits.inc();
-                pick(&plan, &document, false).map(Lookup::Value)
+                pick(&resolved, &document, false).map(Lookup::Value)
             }
-            Found::Failure(error) => {
+            CacheLookup::Failure(error) => {
                 self.metrics.negative_hits.inc();
-                Err(plan.explain(error))
+                Err(resolved.explain(error))
             }
-            Found::Stale { .. } | Found::Nothing => self.miss(plan),
+            CacheLookup::Stale { .. } | CacheLookup::Nothing => self.miss(resolved),
         }
     }
 
-    pub(crate) fn miss(self: &Arc<Self>, plan: Arc<Plan>) -> Result<Lookup> {
+    pub(crate) fn miss(self: &Arc<Self>, resolved: Arc<ResolvedReference>) -> Result<Lookup> {
         self.metrics.misses.inc();
-        if !plan.origin.descriptor.immediate {
-            return Ok(Lookup::Miss(plan));
+        if !resolved.key.descriptor.immediate {
+            return Ok(Lookup::Miss(resolved));
         }
-        let document = self.fetch_immediate(&plan.origin).map_err(|error| plan.explain(error))?;
-        pick(&plan, &document, false).map(Lookup::Value)
+        let document = self.fetch_immediate(&resolved.key).map_err(|error| resolved.explain(error))?;
+        pick(&resolved, &document, false).map(Lookup::Value)
     }
 
     /// Takes a seat in the flight that brings a document. With `waits`, the ticket has to be claimed. A flight that is
-    /// only boarded has to be seen off by `adopt` and `depart`.
-    pub fn board(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose, waits: bool) -> Result<Boarding> {
+    /// only boarded has to be seen off by `take_shared` and `start_fetch`.
+    pub fn join_or_create(
+        self: &Arc<Self>,
+        key: &Arc<DocumentKey>,
+        purpose: Purpose,
+        waits: bool,
+    ) -> Result<JoinOutcome> {
         self.start()?;
-        let floor = self.floor(origin);
-        lock(&self.flights).board(origin, &origin.instance, purpose, floor, waits, Instant::now())
+        let floor = self.floor(key);
+        lock(&self.calls).join_or_create(key, &key.instance, purpose, floor, waits, Instant::now())
     }
 
-    /// `board` for somebody who sees to it that not too many are under way, and so is not refused.
-    pub fn board_in_turn(self: &Arc<Self>, origin: &Arc<Origin>, purpose: Purpose, waits: bool) -> Result<Boarding> {
+    /// `join_or_create` for somebody who sees to it that not too many are under way, and so is not refused.
+    pub fn join_or_create_in_turn(
+        self: &Arc<Self>,
+        key: &Arc<DocumentKey>,
+        purpose: Purpose,
+        waits: bool,
+    ) -> Result<JoinOutcome> {
         self.start()?;
-        let floor = self.floor(origin);
-        Ok(lock(&self.flights).board_in_turn(origin, &origin.instance, purpose, floor, waits, Instant::now()))
+        let floor = self.floor(key);
+        Ok(lock(&self.calls).join_or_create_in_turn(key, &key.instance, purpose, floor, waits, Instant::now()))
     }
 
     /// What a flight brought, for one passenger; `None` where it is still under way. Ends the claim either way.
-    pub fn claim(&self, ticket: u64, reference: &[u8]) -> Result<Option<Value>> {
-        let Some(outcome) = lock(&self.flights).claim(ticket, Instant::now()) else { return Ok(None) };
-        let plan = self.plan(reference);
+    pub fn collect(&self, ticket: u64, reference: &[u8]) -> Result<Option<Value>> {
+        let Some(outcome) = lock(&self.calls).collect(ticket, Instant::now()) else { return Ok(None) };
+        let resolved = self.resolve(reference);
         // Why there is no value is said, whatever has become of the reference meanwhile.
-        let document = outcome.map_err(|error| match &plan {
-            Ok(plan) => plan.explain(error),
+        let document = outcome.map_err(|error| match &resolved {
+            Ok(resolved) => resolved.explain(error),
             Err(_) => error,
         })?;
-        let plan = plan?;
+        let resolved = resolved?;
         // Only what is known now will be known to be over: a newer one may have come since the landing.
-        let kept = match self.look(&plan.origin) {
-            Found::Fresh(known) | Found::Stale { document: known, .. } => known.is_same(&document),
+        let kept = match self.look(&resolved.key) {
+            CacheLookup::Fresh(known) | CacheLookup::Stale { document: known, .. } => known.is_same(&document),
             _ => false,
         };
-        pick(&plan, &document, kept && self.rotation.runs()).map(Some)
+        pick(&resolved, &document, kept && self.schedule.runs()).map(Some)
     }
 
     /// Whether a flight or a job is not to be waited for any more.
-    pub fn has_landed(&self, ticket: u64) -> bool {
-        self.has_ended(ticket) && lock(&self.flights).has_landed(ticket)
+    pub fn is_completed(&self, ticket: u64) -> bool {
+        self.has_ended(ticket) && lock(&self.calls).is_completed(ticket)
     }
 
     /// The value, if it is fresh and its fetch began after that time.
-    pub fn newer(&self, plan: &Plan, since: Instant) -> Option<Result<Value>> {
+    pub fn newer(&self, resolved: &ResolvedReference, since: Instant) -> Option<Result<Value>> {
         let document = {
             let cache = lock(&self.cache);
-            let entry = cache.peek(&plan.origin).filter(|entry| entry.value().is_some_and(|value| value.at > since))?;
+            let entry =
+                cache.peek(&resolved.key).filter(|entry| entry.value().is_some_and(|value| value.at > since))?;
             match entry.look(Instant::now()) {
-                Found::Fresh(document) => document,
+                CacheLookup::Fresh(document) => document,
                 _ => return None,
             }
         };
-        Some(pick(plan, &document, self.rotation.runs()))
+        Some(pick(resolved, &document, self.schedule.runs()))
     }
 
     /// Asks for a new value in the background.
-    pub fn renew(self: &Arc<Self>, origin: &Arc<Origin>) {
-        if origin.descriptor.immediate {
+    pub fn renew(self: &Arc<Self>, key: &Arc<DocumentKey>) {
+        if key.descriptor.immediate {
             // A failure is counted, and the old value serves on.
-            let _ = self.fetch_immediate(origin);
+            let _ = self.fetch_immediate(key);
             return;
         }
         let than = {
             let cache = lock(&self.cache);
             // One that was brought under other options is older than any.
-            let own = cache.peek(origin).filter(|entry| !entry.is_inherited());
+            let own = cache.peek(key).filter(|entry| !entry.is_inherited());
             own.and_then(|entry| entry.value().map(|value| value.at))
         };
-        self.send(origin, than.map_or(Purpose::Miss, Purpose::Newer));
+        self.fetch_in_background(key, than.map_or(Purpose::Miss, Purpose::Newer));
     }
 
     /// Forgets all values; connections, logins and breakers stay. With `refetch`, what was known is fetched again in the background.
@@ -263,65 +275,65 @@ impl Resolver {
         // Before the values go: what was fetched before, here or by another worker, is not to come in again.
         *lock(&self.flushed_at) = Some(now);
         let known = lock(&self.cache).clear();
-        lock(&self.plans).clear();
+        lock(&self.resolved_references).clear();
         self.bump();
-        for origin in known.into_iter().filter(|origin| refetch && !origin.descriptor.immediate) {
-            self.send(&origin, Purpose::Newer(now));
+        for key in known.into_iter().filter(|key| refetch && !key.descriptor.immediate) {
+            self.fetch_in_background(&key, Purpose::Newer(now));
         }
     }
 
     /// The worker is told to quit: nothing of ours may keep it, or go on ahead of its last requests.
-    pub fn leave(&self) {
-        self.rotation.leave();
+    pub fn quit(&self) {
+        self.schedule.quit();
         // Copies are good for as long as the rotation runs.
         self.bump();
-        self.bell.hang_up();
+        self.notifier.close();
     }
 
-    pub(crate) fn look(&self, origin: &Arc<Origin>) -> Found {
-        lock(&self.cache).look(origin, Instant::now())
+    pub(crate) fn look(&self, key: &Arc<DocumentKey>) -> CacheLookup {
+        lock(&self.cache).look(key, Instant::now())
     }
 
     /// Looks without a mark that anybody wants it.
-    pub(crate) fn peek(&self, origin: &Arc<Origin>) -> Found {
-        lock(&self.cache).peek(origin).map_or(Found::Nothing, |entry| entry.look(Instant::now()))
+    pub(crate) fn peek(&self, key: &Arc<DocumentKey>) -> CacheLookup {
+        lock(&self.cache).peek(key).map_or(CacheLookup::Nothing, |entry| entry.look(Instant::now()))
     }
 
     pub(crate) fn bump(&self) {
         self.generation.fetch_add(1, Ordering::Release);
         // Where nobody listens, the copies are dropped with the next look-up.
-        self.bell.ring(Event::Outdated);
+        self.notifier.notify(Event::Outdated);
     }
 
     pub(crate) fn engine(&self) -> Result<&'static Engine> {
         Engine::of_this_process(&self.environment)
     }
 
-    pub(crate) fn probe_at(&self, origin: &Origin) -> Option<Instant> {
-        self.instances.known(&origin.instance)?.breaker().probe_at()
+    pub(crate) fn probe_at(&self, key: &DocumentKey) -> Option<Instant> {
+        self.instances.known(&key.instance)?.breaker().probe_at()
     }
 
-    pub(crate) fn fetch_immediate(self: &Arc<Self>, origin: &Arc<Origin>) -> Outcome {
+    pub(crate) fn fetch_immediate(self: &Arc<Self>, key: &Arc<DocumentKey>) -> Outcome {
         self.metrics.fetches.inc();
-        let (start, instance) = (Instant::now(), self.instances.get(origin)?);
-        let polled = pin!(instance.backend().fetch(&origin.ask)).poll(&mut Context::from_waker(Waker::noop()));
+        let (start, instance) = (Instant::now(), self.instances.get(key)?);
+        let polled = pin!(instance.backend().fetch(&key.secret_id)).poll(&mut Context::from_waker(Waker::noop()));
         let fetched = match polled {
             Poll::Ready(fetched) => fetched,
-            Poll::Pending => Err(origin.ended_early()),
+            Poll::Pending => Err(key.ended_early()),
         };
-        self.keep(origin, Done { fetched, began: start, change: Change::None, news: None, took: start.elapsed() }).0
+        self.keep(key, Done { fetched, began: start, change: Change::None, notice: None, took: start.elapsed() }).0
     }
 }
 
 impl Drop for Resolver {
     fn drop(&mut self) {
-        self.rotation.end();
-        self.bell.hang_up();
+        self.schedule.end();
+        self.notifier.close();
     }
 }
 
-pub(crate) fn pick(plan: &Plan, document: &Document, lasting: bool) -> Result<Value> {
-    let secret = document.pick(plan.key.as_deref(), plan.base64_decode)?;
+pub(crate) fn pick(resolved: &ResolvedReference, document: &Document, lasting: bool) -> Result<Value> {
+    let secret = document.pick(resolved.field.as_deref(), resolved.base64_decode)?;
     Ok(Value { secret, lasting, lease: document.lease() })
 }
 

@@ -65,7 +65,7 @@ pub struct Settings {
 
 /// Settings that are final, with the keys that caches compare them by.
 #[derive(Debug)]
-pub struct Sealed {
+pub struct FinalSettings {
     settings: Settings,
     /// What tells documents apart: everything that has a say in what is fetched, and for how long it is kept.
     pub document_key: SettingsKey,
@@ -73,7 +73,7 @@ pub struct Sealed {
     pub instance_key: SettingsKey,
 }
 
-impl Deref for Sealed {
+impl Deref for FinalSettings {
     type Target = Settings;
 
     fn deref(&self) -> &Settings {
@@ -184,8 +184,8 @@ impl Settings {
         }
     }
 
-    pub fn seal(self) -> Sealed {
-        Sealed {
+    pub fn seal(self) -> FinalSettings {
+        FinalSettings {
             document_key: self.key_without(|name| name == "base64_decode"),
             instance_key: self.key_without(|name| COMMON.iter().any(|opt| opt.name == name)),
             settings: self,
@@ -209,7 +209,7 @@ pub fn hash_once(value: &impl Hash) -> u64 {
 mod tests {
     use super::*;
 
-    fn settings(values: &[(&'static str, &str)]) -> Sealed {
+    fn settings(values: &[(&'static str, &str)]) -> FinalSettings {
         let mut settings = Settings::default();
         for (name, value) in values {
             settings.set(name, Value::Text((*value).to_owned()));

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::cache::{Found, Heir};
+use crate::cache::{CacheLookup, Heir};
 use crate::config::{Fate, Next};
 use crate::error::{Error, Kind, Result};
 use crate::node::{Name, Node};
-use crate::plan::{Origin, Plan};
+use crate::notifier::Event;
 use crate::reference::{self, Reference};
+use crate::resolved_reference::{DocumentKey, ResolvedReference};
 use crate::resolver::{Resolver, Value, lock};
-use crate::wake::Event;
 
 /// Between two of the fetches that a change makes necessary: one vault may have thousands of secrets.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 #[derive(Default)]
 pub struct Succession {
     /// Documents whose vault has options by now that can't be used, by the secret's name.
-    orphans: Mutex<HashMap<String, Vec<Arc<Origin>>>>,
+    orphans: Mutex<HashMap<String, Vec<Arc<DocumentKey>>>>,
     /// Vaults of which the log was told that they can't be used as they are now, by name.
     told: Mutex<HashSet<Arc<str>>>,
 }
@@ -36,32 +36,32 @@ impl Resolver {
         let now = Instant::now();
         let (changed, flaws, asked_at_once, next) = {
             // Held all the time: no plan of the new options may be made before the cache has followed.
-            let mut plans = lock(&self.plans);
+            let mut resolved_references = lock(&self.resolved_references);
             let changed = self.config().replace_entities(next);
             if changed.is_empty() {
                 return false;
             }
-            plans.clear();
+            resolved_references.clear();
             let (mut flaws, mut asked_at_once) = (HashMap::new(), Vec::new());
             let mut orphans = lock(&self.succession.orphans);
             let before: Vec<_> = orphans.values_mut().flat_map(|list| take(list, &changed)).collect();
             let before: HashSet<_> = before.iter().map(Arc::as_ptr).collect();
             orphans.retain(|_, list| !list.is_empty());
             let mut cache = lock(&self.cache);
-            cache.inherit(now, PAUSE, fastrand::f64, |origin| {
-                changed.get(&*origin.instance.vault)?;
-                let heir = match self.heir_of(origin) {
+            cache.inherit(now, PAUSE, fastrand::f64, |key| {
+                changed.get(&*key.instance.vault)?;
+                let heir = match self.heir_of(key) {
                     // Its options can be used again.
-                    None if before.contains(&Arc::as_ptr(origin)) => {
-                        Heir::Key { key: Arc::clone(origin), terms: origin.terms, same_place: true }
+                    None if before.contains(&Arc::as_ptr(key)) => {
+                        Heir::Key { key: Arc::clone(key), ttl_policy: key.ttl_policy, same_place: true }
                     }
                     heir => heir?,
                 };
                 match &heir {
                     Heir::Key { key, .. } if key.descriptor.immediate => asked_at_once.push(Arc::clone(key)),
                     Heir::Flawed { flaw, .. } => {
-                        orphans.entry(origin.ask.resource.clone()).or_default().push(Arc::clone(origin));
-                        flaws.entry(Arc::clone(&origin.instance.vault)).or_insert_with(|| flaw.clone());
+                        orphans.entry(key.secret_id.resource.clone()).or_default().push(Arc::clone(key));
+                        flaws.entry(Arc::clone(&key.instance.vault)).or_insert_with(|| flaw.clone());
                     }
                     _ => {}
                 }
@@ -69,18 +69,18 @@ impl Resolver {
             });
             (changed, flaws, asked_at_once, cache.next())
         };
-        for origin in asked_at_once {
+        for key in asked_at_once {
             // A failure is kept, and told.
-            let _ = self.fetch_immediate(&origin);
+            let _ = self.fetch_immediate(&key);
         }
-        for farewell in self.instances.forget(|vault| changed.get(&*vault.vault) == Some(&Fate::Place)) {
+        for shutdown in self.instances.forget(|vault| changed.get(&*vault.vault) == Some(&Fate::Place)) {
             // Where there is no engine, nobody has logged in.
             if let Ok(engine) = self.engine() {
-                engine.spawn(farewell);
+                engine.spawn(shutdown);
             }
         }
         self.bump();
-        self.rotation.expect(next);
+        self.schedule.expect(next);
         self.tell_of_ends(&changed);
         for (vault, flaw) in flaws {
             self.tell_of_flaw(&vault, &flaw);
@@ -90,48 +90,48 @@ impl Resolver {
 
     /// What a reference means, and what is known of it. Where the options of its vault change between the two, what is
     /// known has moved.
-    pub(crate) fn plan_and_look(&self, reference: &[u8]) -> Result<(Arc<Plan>, Found)> {
-        let mut plan = self.plan(reference)?;
+    pub(crate) fn resolve_and_look(&self, reference: &[u8]) -> Result<(Arc<ResolvedReference>, CacheLookup)> {
+        let mut resolved = self.resolve(reference)?;
         loop {
-            let found = self.look(&plan.origin);
-            if !matches!(found, Found::Nothing) {
-                return Ok((plan, found));
+            let found = self.look(&resolved.key);
+            if !matches!(found, CacheLookup::Nothing) {
+                return Ok((resolved, found));
             }
-            let again = self.plan(reference)?;
-            if again.origin == plan.origin {
+            let again = self.resolve(reference)?;
+            if again.key == resolved.key {
                 return Ok((again, found));
             }
-            plan = again;
+            resolved = again;
         }
     }
 
     /// Whether there is a value to serve, also one of before.
     pub fn is_known(&self, reference: &[u8]) -> bool {
-        let origin = match self.plan(reference) {
-            Ok(plan) => Some(Arc::clone(&plan.origin)),
-            Err(_) => self.find_orphan(reference).map(|(origin, _)| origin),
+        let key = match self.resolve(reference) {
+            Ok(resolved) => Some(Arc::clone(&resolved.key)),
+            Err(_) => self.find_orphan(reference).map(|(key, _)| key),
         };
-        origin.is_some_and(|origin| matches!(self.peek(&origin), Found::Fresh(_) | Found::Stale { .. }))
+        key.is_some_and(|key| matches!(self.peek(&key), CacheLookup::Fresh(_) | CacheLookup::Stale { .. }))
     }
 
-    /// Who is asked now for what was asked of `origin`; `None` where that is itself.
-    fn heir_of(&self, origin: &Arc<Origin>) -> Option<Heir<Arc<Origin>>> {
-        match origin.under(self.config()) {
-            Ok(new) if new == **origin => None,
+    /// Who is asked now for what was asked of `key`; `None` where that is itself.
+    fn heir_of(&self, key: &Arc<DocumentKey>) -> Option<Heir<Arc<DocumentKey>>> {
+        match key.under(self.config()) {
+            Ok(new) if new == **key => None,
             Ok(new) => {
-                let (terms, same_place) = (new.terms, new.is_same_document(origin));
-                Some(Heir::Key { key: Arc::new(new), terms, same_place })
+                let (ttl_policy, same_place) = (new.ttl_policy, new.is_same_document(key));
+                Some(Heir::Key { key: Arc::new(new), ttl_policy, same_place })
             }
             Err(error) if error.kind() == Kind::UnknownVault => Some(Heir::None),
-            Err(flaw) => Some(Heir::Flawed { flaw, terms: origin.terms }),
+            Err(flaw) => Some(Heir::Flawed { flaw, ttl_policy: key.ttl_policy }),
         }
     }
 
     /// Under which origin an outcome is to be kept that was asked for under this one; `None` where the options are others
     /// by now.
-    pub(crate) fn keeper(&self, origin: &Arc<Origin>) -> Option<Arc<Origin>> {
-        match self.heir_of(origin) {
-            None => Some(Arc::clone(origin)),
+    pub(crate) fn keeper(&self, key: &Arc<DocumentKey>) -> Option<Arc<DocumentKey>> {
+        match self.heir_of(key) {
+            None => Some(Arc::clone(key)),
             Some(Heir::Key { key, same_place: true, .. }) => Some(key),
             Some(_) => None,
         }
@@ -139,51 +139,51 @@ impl Resolver {
 
     /// The value of before, where the reference's vault has options that can't be used; else why there is none.
     pub(crate) fn orphan(&self, reference: &[u8], error: Error) -> Result<Value> {
-        let Some((origin, reference)) = self.find_orphan(reference) else { return Err(error) };
-        let decodes = origin.decodes_for(&reference);
-        match self.look(&origin) {
-            Found::Fresh(document) | Found::Stale { document, .. } => {
+        let Some((key, reference)) = self.find_orphan(reference) else { return Err(error) };
+        let decodes = key.decodes_for(&reference);
+        match self.look(&key) {
+            CacheLookup::Fresh(document) | CacheLookup::Stale { document, .. } => {
                 let secret = document.pick(reference.key.as_deref(), decodes)?;
                 self.metrics.stale_hits.inc();
-                Ok(Value { secret, lasting: self.rotation.runs(), lease: document.lease() })
+                Ok(Value { secret, lasting: self.schedule.runs(), lease: document.lease() })
             }
-            Found::Failure(_) | Found::Nothing => Err(error),
+            CacheLookup::Failure(_) | CacheLookup::Nothing => Err(error),
         }
     }
 
-    fn find_orphan(&self, reference: &[u8]) -> Option<(Arc<Origin>, Reference)> {
+    fn find_orphan(&self, reference: &[u8]) -> Option<(Arc<DocumentKey>, Reference)> {
         let orphans = lock(&self.succession.orphans);
         if orphans.is_empty() {
             return None;
         }
         let reference = reference::parse(reference).ok()?;
         let resource = std::str::from_utf8(&reference.resource).ok()?;
-        let origin = orphans.get(resource)?.iter().find(|origin| origin.is_asked_by(&reference))?;
-        Some((Arc::clone(origin), reference))
+        let key = orphans.get(resource)?.iter().find(|key| key.is_asked_by(&reference))?;
+        Some((Arc::clone(key), reference))
     }
 
     fn tell_of_flaw(&self, vault: &Arc<str>, flaw: &Error) {
         lock(&self.succession.told).insert(Arc::clone(vault));
         let text = format!("the vault entity {vault} is not valid any more, its cached values stay in use: {flaw}");
-        self.bell.ring(Event::Health { vault: name_of_change(vault), up: false, text });
+        self.notifier.notify(Event::Health { vault: name_of_change(vault), up: false, text });
     }
 
     /// Tells the log of the first failure under changed options.
-    pub(crate) fn tell_of_failure(&self, origin: &Origin, error: &Error) {
-        let vault = &origin.instance.vault;
+    pub(crate) fn tell_of_failure(&self, key: &DocumentKey, error: &Error) {
+        let vault = &key.instance.vault;
         if lock(&self.succession.told).insert(Arc::clone(vault)) {
             let what = "failed with its changed options, its cached values stay in use";
-            let text = format!("{} {what}: {error}", origin.label());
-            self.bell.ring(Event::Health { vault: name_of_change(vault), up: false, text });
+            let text = format!("{} {what}: {error}", key.label());
+            self.notifier.notify(Event::Health { vault: name_of_change(vault), up: false, text });
         }
     }
 
     /// Tells the log of the first success after such a failure.
-    pub(crate) fn tell_of_success(&self, origin: &Origin) {
-        let vault = &origin.instance.vault;
+    pub(crate) fn tell_of_success(&self, key: &DocumentKey) {
+        let vault = &key.instance.vault;
         if lock(&self.succession.told).remove(vault) {
-            let text = format!("{} answers with its changed options", origin.label());
-            self.bell.ring(Event::Health { vault: name_of_change(vault), up: true, text });
+            let text = format!("{} answers with its changed options", key.label());
+            self.notifier.notify(Event::Health { vault: name_of_change(vault), up: true, text });
         }
     }
 
@@ -196,14 +196,14 @@ impl Resolver {
         let ended: Vec<_> = lock(&self.succession.told).extract_if(|vault| gone(vault)).collect();
         for vault in ended {
             let text = format!("the vault entity {vault} is deleted");
-            self.bell.ring(Event::Health { vault: name_of_change(&vault), up: true, text });
+            self.notifier.notify(Event::Health { vault: name_of_change(&vault), up: true, text });
         }
     }
 }
 
 /// Takes out the documents of vaults that changed.
-fn take(list: &mut Vec<Arc<Origin>>, changed: &BTreeMap<String, Fate>) -> Vec<Arc<Origin>> {
-    list.extract_if(.., |origin| changed.contains_key(&*origin.instance.vault)).collect()
+fn take(list: &mut Vec<Arc<DocumentKey>>, changed: &BTreeMap<String, Fate>) -> Vec<Arc<DocumentKey>> {
+    list.extract_if(.., |key| changed.contains_key(&*key.instance.vault)).collect()
 }
 
 /// What these lines are told apart by from a vault's health.

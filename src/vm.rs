@@ -5,12 +5,12 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::admin::{Asker, Hearing};
-use crate::bootstrap;
-use crate::config::{Config, Source};
+use crate::admin::{Access, Requester};
+use crate::config::{Config, ConfigSource};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
-use crate::live::Watch;
+use crate::follow::EpochWatch;
+use crate::indirect;
 use crate::previous::Previous;
 use crate::resolver::Resolver;
 
@@ -19,11 +19,11 @@ pub struct Vm {
     environment: Environment,
     resolver: OnceLock<Result<Arc<Resolver>>>,
     generation: Arc<AtomicU32>,
-    watch: Arc<Watch>,
+    watch: Arc<EpochWatch>,
     /// What is wrong with `vault_data_dir`.
     unfollowed: OnceLock<Error>,
     /// What is wrong with what was to configure it, where that says who is heard by the Admin API.
-    unheard: OnceLock<Error>,
+    refused_all: OnceLock<Error>,
     loaded: Loaded,
 }
 
@@ -66,7 +66,7 @@ impl Loaded {
 const LASTING_VMS: u32 = 2;
 
 /// How long the end of a worker may wait for its vaults.
-const FAREWELL: Duration = Duration::from_secs(2);
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 
 impl Vm {
     pub fn new(environment: Environment) -> Self {
@@ -76,7 +76,7 @@ impl Vm {
             generation: Arc::new(AtomicU32::new(1)),
             watch: Arc::default(),
             unfollowed: OnceLock::new(),
-            unheard: OnceLock::new(),
+            refused_all: OnceLock::new(),
             loaded: Loaded::now(),
         }
     }
@@ -89,7 +89,7 @@ impl Vm {
 
     /// Settles the configuration; allowed once, before the first secret is asked for. An error in the options of one
     /// vault, or in `vault_data_dir`, is returned, but leaves the other vaults usable.
-    pub fn configure(&self, conf: &BTreeMap<String, String>, written_in: Source<'_>) -> Result<()> {
+    pub fn configure(&self, conf: &BTreeMap<String, String>, written_in: ConfigSource<'_>) -> Result<()> {
         self.settle(conf, || self.load(conf, written_in))
     }
 
@@ -97,7 +97,7 @@ impl Vm {
     pub fn configure_by_kong(&self, conf: &BTreeMap<String, String>, references: &[(String, String)]) -> Result<()> {
         // Kong has entities of its own, and an Admin API.
         self.settle(conf, || {
-            Ok(Arc::new(self.resolver_of(bootstrap::load_by_kong(conf, references, &self.environment)?)))
+            Ok(Arc::new(self.resolver_of(indirect::load_by_kong(conf, references, &self.environment)?)))
         })
     }
 
@@ -111,7 +111,7 @@ impl Vm {
             let text = "kong.vault is configured already: call configure once, in init_by_lua, before the first secret is asked for";
             let error = Error::new(Kind::Config, text);
             if conf.contains_key("vault_admin_token") {
-                self.hear_nobody(error.clone());
+                self.refuse_all(error.clone());
             }
             return Err(error);
         }
@@ -120,21 +120,24 @@ impl Vm {
     }
 
     /// Has the Admin API hear nobody: a token that was to be asked for can't be.
-    pub fn hear_nobody(&self, why: Error) {
-        let _ = self.unheard.set(why);
+    pub fn refuse_all(&self, why: Error) {
+        let _ = self.refused_all.set(why);
     }
 
     /// Whether the Admin API hears somebody. An error hears nobody.
-    pub fn hears(&self, asker: &Asker<'_>) -> Result<Hearing> {
-        match self.unheard.get() {
+    pub fn check_access(&self, requester: &Requester<'_>) -> Result<Access> {
+        match self.refused_all.get() {
             Some(error) => Err(error.clone()),
-            None => self.resolver()?.hears(asker),
+            None => self.resolver()?.check_access(requester),
         }
     }
 
     /// The resolver; without `configure`, the environment alone configures it.
     pub fn resolver(&self) -> Result<&Arc<Resolver>> {
-        self.resolver.get_or_init(|| self.load(&BTreeMap::new(), Source::Configure)).as_ref().map_err(Clone::clone)
+        self.resolver
+            .get_or_init(|| self.load(&BTreeMap::new(), ConfigSource::Configure))
+            .as_ref()
+            .map_err(Clone::clone)
     }
 
     /// Changes whenever a value that Lua may have kept is not to be served any more.
@@ -143,7 +146,7 @@ impl Vm {
     }
 
     /// Tells whether vault entities have changed that this process has not read.
-    pub fn watch(&self) -> &Watch {
+    pub fn watch(&self) -> &EpochWatch {
         &self.watch
     }
 
@@ -152,23 +155,23 @@ impl Vm {
     fn take_leave(&self) -> Option<()> {
         let resolver = self.resolver.get()?.as_ref().ok()?;
         let (done, all) = mpsc::channel();
-        for farewell in resolver.instances.farewells() {
+        for shutdown in resolver.instances.shutdowns() {
             let done = done.clone();
             resolver.engine().ok()?.spawn(async move {
-                farewell.await;
+                shutdown.await;
                 // Nobody may be waiting any more.
                 let _ = done.send(());
             });
         }
         drop(done);
-        let end = Instant::now() + FAREWELL;
+        let end = Instant::now() + SHUTDOWN_LIMIT;
         // A request's VM ends amid others' requests.
         while !self.is_throwaway() && all.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok() {}
         Some(())
     }
 
-    fn load(&self, conf: &BTreeMap<String, String>, written_in: Source<'_>) -> Result<Arc<Resolver>> {
-        let mut resolver = self.resolver_of(bootstrap::load(conf, written_in, &self.environment)?);
+    fn load(&self, conf: &BTreeMap<String, String>, written_in: ConfigSource<'_>) -> Result<Arc<Resolver>> {
+        let mut resolver = self.resolver_of(indirect::load(conf, written_in, &self.environment)?);
         resolver.previous = Previous::note(resolver.config());
         let resolver = Arc::new(resolver);
         if let Err(error) = resolver.follow_entities(&self.watch) {

@@ -4,16 +4,16 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use kong_vault::bootstrap;
-use kong_vault::config::{Config, Source};
+use kong_vault::config::{Config, ConfigSource};
 use kong_vault::environment::Environment;
+use kong_vault::indirect;
 use support::bao::{Bao, ROOT, binary};
 use support::closed_port;
 use support::config::{says, settings, shown};
 
 async fn load(variables: Vec<(&'static str, String)>) -> Config {
     let task = tokio::task::spawn_blocking(move || {
-        bootstrap::load(&BTreeMap::new(), Source::Configure, &Environment::of(variables))
+        indirect::load(&BTreeMap::new(), ConfigSource::Configure, &Environment::of(variables))
     });
     task.await.expect("no panic").expect("a configuration")
 }

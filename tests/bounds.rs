@@ -14,7 +14,7 @@ use kong_vault::cli::check;
 use kong_vault::config::{Config, declarative, entity};
 use kong_vault::document::Document;
 use kong_vault::environment::Environment;
-use kong_vault::plan::Plan;
+use kong_vault::resolved_reference::ResolvedReference;
 use kong_vault::resolver::Resolver;
 use kong_vault::secret::Secret;
 use support::cost::{self, Counting};
@@ -80,7 +80,7 @@ fn a_reference_is_understood_in_time_linear_to_its_length() {
     let config = Config::load(&BTreeMap::new(), &Environment::default()).unwrap();
     for (what, make) in heavy::REFERENCES {
         cost::is_linear(what, *make, |text| {
-            if let Err(error) = Plan::of(text.as_bytes(), &config) {
+            if let Err(error) = ResolvedReference::resolve(text.as_bytes(), &config) {
                 assert!(error.to_string().len() < 4096, "{what}: {error}");
             }
         });

@@ -201,10 +201,10 @@ async fn what_changed_and_cannot_be_used_is_told_once_and_so_is_its_end() {
             assert!(start.elapsed() < PATIENCE, "no news: {told:?}");
             // Each server is another host, so that each is a new connection.
             get(&client, tls::start(&server)).await.unwrap();
-            told.extend(client.news());
+            told.extend(client.notice());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        assert_eq!(client.news(), None);
+        assert_eq!(client.notice(), None);
         told.clone()
     };
     replace(&trusted, b"");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kong_vault::backend::{ALL, Backend, Descriptor, Setup};
-use kong_vault::config::{Config, Referred, Source};
+use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Kind, Result};
 use kong_vault::options::{Opt, Type};
@@ -154,7 +154,13 @@ fn an_empty_admin_token_hears_nobody_whatever_else_is_set() {
     }
     let file = |value: &str| {
         let keys = map(&[(token, value)]);
-        Config::load_with(&keys, Source::File("/etc/kong.conf"), &Environment::default(), ALL, &Referred::default())
+        Config::load_with(
+            &keys,
+            ConfigSource::File("/etc/kong.conf"),
+            &Environment::default(),
+            ALL,
+            &IndirectValues::default(),
+        )
     };
     says(&file(" ").unwrap().admin_token.unwrap_err().to_string(), &["key vault_admin_token in /etc/kong.conf"]);
     assert!(file("s3cret").unwrap().admin_token.unwrap().is_some());
@@ -303,10 +309,10 @@ fn keys_of_a_file_are_named_by_it() {
     let load = |conf: Pairs<'_>| {
         Config::load_with(
             &map(conf),
-            Source::File("/etc/kong.conf"),
+            ConfigSource::File("/etc/kong.conf"),
             &Environment::default(),
             kong_vault::backend::ALL,
-            &Referred::default(),
+            &IndirectValues::default(),
         )
     };
     let text = load(&[("vault_hcv_kv", "v3")]).unwrap().check().unwrap_err().to_string();
@@ -317,13 +323,19 @@ fn keys_of_a_file_are_named_by_it() {
 fn a_required_option_is_missed_when_it_is_needed() {
     const OPTIONS: &[Opt] = &[Opt::new("place", Type::Text, "").required().overridable()];
     static BACKEND: Descriptor =
-        Descriptor { name: "odd", title: "", options: OPTIONS, needs: &[], immediate: true, build };
+        Descriptor { name: "odd", title: "", options: OPTIONS, requirements: &[], immediate: true, build };
     fn build(_: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         unreachable!()
     }
     let load = |conf| {
-        Config::load_with(&map(conf), Source::Configure, &Environment::default(), &[&BACKEND], &Referred::default())
-            .unwrap()
+        Config::load_with(
+            &map(conf),
+            ConfigSource::Configure,
+            &Environment::default(),
+            &[&BACKEND],
+            &IndirectValues::default(),
+        )
+        .unwrap()
     };
     let config = load(&[]);
     config.check().unwrap();
@@ -378,7 +390,7 @@ fn an_empty_value_of_what_guards_is_a_mistake_wherever_it_stands() {
                 assert!(flaws.iter().any(|flaw| flaw.path == path && flaw.what.contains("is empty")), "{flaws:?}");
                 let entity = kong_vault::config::entity::listed(&entity, ALL, "the file");
                 let config = load(&[], &[]).unwrap();
-                config.replace_entities(config.read_entities(vec![entity], "the file", &Referred::default()));
+                config.replace_entities(config.read_entities(vec![entity], "the file", &IndirectValues::default()));
                 says(&refused(&config, "{vault://mine/a/b}"), &[opt.name, "is empty"]);
             }
         }

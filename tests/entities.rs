@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kong_vault::backend::ALL;
-use kong_vault::bootstrap;
-use kong_vault::config::{Listed, Source, entity};
+use kong_vault::config::{ConfigSource, EntityResult, entity};
 use kong_vault::environment::Environment;
 use kong_vault::error::Result;
+use kong_vault::indirect;
 use kong_vault::resolver::{Lookup, Resolver};
 use serde_json::json;
 use support::config::{File, flaw, map, refused, resolver, says, settings, shown};
@@ -164,11 +164,11 @@ fn a_broken_entity_is_named_with_file_and_place_and_leaves_the_others_usable() {
 fn get(resolver: &Arc<Resolver>, reference: &str) -> Result<String> {
     match resolver.lookup(reference.as_bytes())? {
         Lookup::Value(value) => Ok(value.secret.as_str().unwrap().to_owned()),
-        Lookup::Miss(plan) => Err(plan.origin.would_block()),
+        Lookup::Miss(resolved) => Err(resolved.key.would_block()),
     }
 }
 
-fn listed(entity: serde_json::Value) -> Listed {
+fn listed(entity: serde_json::Value) -> EntityResult {
     entity::listed(&entity, ALL, "the store")
 }
 
@@ -201,7 +201,7 @@ fn a_credential_of_an_entity_may_be_a_reference_to_the_environment_and_nothing_e
     let settings = |config: serde_json::Value| {
         let entity = json!({"prefix": "mine", "name": "hcv", "config": config});
         resolver.replace_entities(vec![listed(entity)], "the store");
-        resolver.plan(b"{vault://mine/a/b}").map(|plan| Arc::clone(&plan.origin.settings))
+        resolver.resolve(b"{vault://mine/a/b}").map(|resolved| Arc::clone(&resolved.key.settings))
     };
     let found = settings(json!({"token": "{vault://env/hcv-token}"})).unwrap();
     assert_eq!(found.secret("token").unwrap().as_str(), Some("hunter2"));
@@ -230,7 +230,7 @@ fn what_configures_may_be_a_reference() {
     ];
     let load = |conf: &[(&str, &str)], environment: &[(&str, &str)]| {
         let environment = Environment::of(environment.iter().copied());
-        bootstrap::load(&map(conf), Source::Configure, &environment)
+        indirect::load(&map(conf), ConfigSource::Configure, &environment)
     };
     let config =
         load(&[("vault_hcv_host", "{vault://env/host}")], &[&environment[..], &[("HOST", "h.example")]].concat());

@@ -156,7 +156,7 @@ async fn a_login_in_one_namespace_for_secrets_in_another() {
     let both = [("namespace", "department/team"), ("auth_namespace", "department")];
     let reader = user(&both);
     assert_eq!(reads(&reader, "hello").await, VALUE);
-    reader.farewell().expect("a token to give back").await;
+    reader.shutdown().expect("a token to give back").await;
     fails_with(&user(&both[..1]), Kind::Denied, &["login by userpass at auth/userpass/login/gateway was refused"])
         .await;
     let root = user(&[both[0], ("auth_namespace", "root")]);

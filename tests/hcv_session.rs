@@ -188,7 +188,7 @@ async fn a_token_that_is_given_to_us_is_renewed_where_that_is_wanted() {
     let (look_ups, renewals) = (bench.proxy.asked(LOOK_UP), bench.proxy.asked(RENEWAL));
     assert_eq!(look_ups, 1);
     assert!((3..=4).contains(&renewals), "{renewals} renewals");
-    assert!(vault.farewell().is_none(), "it is not ours");
+    assert!(vault.shutdown().is_none(), "it is not ours");
     // Without the right to look itself up, it is used as it is.
     let plain = r#"{"policies":["reader"],"no_default_policy":true,"ttl":"60s"}"#;
     let token = login::text(&login::data(&bench.bao.write("auth/token/create", plain).await)["auth"]["client_token"]);
@@ -199,14 +199,14 @@ async fn a_token_that_is_given_to_us_is_renewed_where_that_is_wanted() {
 #[tokio::test]
 async fn the_token_is_given_back_where_that_is_wanted() {
     let Some(bench) = bench("", &[("revoke_on_exit", "true")]).await else { return };
-    assert!(bench.vault.farewell().is_none(), "there is none yet");
+    assert!(bench.vault.shutdown().is_none(), "there is none yet");
     reads(&bench.vault, "hello").await;
-    bench.vault.farewell().expect("something to do").await;
+    bench.vault.shutdown().expect("something to do").await;
     assert_eq!(bench.proxy.asked("/revoke-self"), 1);
     reads(&bench.vault, "hello").await;
     assert_eq!(bench.proxy.asked(LOGIN), 2);
     drop(bench);
     let Some(bench) = self::bench("", &[]).await else { return };
     reads(&bench.vault, "hello").await;
-    assert!(bench.vault.farewell().is_none(), "it is not wanted");
+    assert!(bench.vault.shutdown().is_none(), "it is not wanted");
 }

@@ -6,7 +6,7 @@ mod puppet;
 use std::time::{Duration, Instant};
 
 use kong_vault::error::{Error, Kind};
-use kong_vault::flight::{Boarding, Purpose};
+use kong_vault::singleflight::{JoinOutcome, Purpose};
 use puppet::Worker;
 
 #[test]
@@ -46,11 +46,11 @@ fn a_wait_for_one_document_is_that_documents() {
 }
 
 /// Boards for what began after now; returns the ticket.
-fn board_newer(worker: &Worker, plan: &kong_vault::plan::Plan) -> u64 {
-    match worker.resolver.board(&plan.origin, Purpose::Newer(Instant::now()), true).unwrap() {
-        Boarding::Joined(ticket) => ticket,
-        Boarding::Boarded(ticket) => {
-            worker.resolver.depart(ticket, None, false).unwrap();
+fn board_newer(worker: &Worker, resolved: &kong_vault::resolved_reference::ResolvedReference) -> u64 {
+    match worker.resolver.join_or_create(&resolved.key, Purpose::Newer(Instant::now()), true).unwrap() {
+        JoinOutcome::Joined(ticket) => ticket,
+        JoinOutcome::Created(ticket) => {
+            worker.resolver.start_fetch(ticket, None, false).unwrap();
             ticket
         }
     }
@@ -59,18 +59,18 @@ fn board_newer(worker: &Worker, plan: &kong_vault::plan::Plan) -> u64 {
 #[test]
 fn who_asks_after_a_rotation_does_not_get_what_a_fetch_of_before_brings() {
     let (worker, reference) = (Worker::new(&[]), b"{vault://puppet/a}");
-    let plan = worker.resolver.plan(reference).unwrap();
+    let resolved = worker.resolver.resolve(reference).unwrap();
     worker.holds(true);
-    let first = board_newer(&worker, &plan);
+    let first = board_newer(&worker, &resolved);
     worker.until("the first fetch", |worker| worker.asked("a") == 1);
-    let (second, third) = (board_newer(&worker, &plan), board_newer(&worker, &plan));
+    let (second, third) = (board_newer(&worker, &resolved), board_newer(&worker, &resolved));
     assert_ne!(second, first);
     assert_eq!(third, second);
     worker.answers(Ok("two"));
     worker.holds(false);
     for ticket in [first, second, third] {
         worker.resolver.wait(ticket);
-        assert_eq!(worker.resolver.claim(ticket, reference).unwrap().unwrap().secret.as_str(), Some("two"));
+        assert_eq!(worker.resolver.collect(ticket, reference).unwrap().unwrap().secret.as_str(), Some("two"));
     }
     assert_eq!(worker.asked("a"), 2);
 }
@@ -78,33 +78,36 @@ fn who_asks_after_a_rotation_does_not_get_what_a_fetch_of_before_brings() {
 #[test]
 fn a_value_is_as_old_as_its_fetchs_beginning_and_a_flush_keeps_older_ones_out() {
     let (worker, reference) = (Worker::new(&[("vault_puppet_ttl", "60")]), b"{vault://puppet/a}");
-    let plan = worker.resolver.plan(reference).unwrap();
+    let resolved = worker.resolver.resolve(reference).unwrap();
     worker.holds(true);
-    let ticket = board_newer(&worker, &plan);
+    let ticket = board_newer(&worker, &resolved);
     worker.until("the fetch", |worker| worker.asked("a") == 1);
     worker.resolver.flush(false);
     worker.answers(Ok("old"));
     worker.holds(false);
     worker.resolver.wait(ticket);
-    let value = worker.resolver.claim(ticket, reference).unwrap().unwrap();
+    let value = worker.resolver.collect(ticket, reference).unwrap().unwrap();
     assert_eq!((value.secret.as_str(), value.lasting), (Some("old"), false), "for who asked before the flush");
     worker.answers(Ok("new"));
     assert_eq!(worker.get("{vault://puppet/a}").unwrap(), "new", "for who asks after it");
 
     // What another worker fetched before the flush is not taken after it.
-    let ticket = match worker.resolver.board(&plan.origin, Purpose::Newer(Instant::now()), false).unwrap() {
-        Boarding::Boarded(ticket) => ticket,
-        Boarding::Joined(_) => panic!("nothing is under way"),
+    let ticket = match worker.resolver.join_or_create(&resolved.key, Purpose::Newer(Instant::now()), false).unwrap() {
+        JoinOutcome::Created(ticket) => ticket,
+        JoinOutcome::Joined(_) => panic!("nothing is under way"),
     };
-    worker.resolver.depart(ticket, None, true).unwrap();
+    worker.resolver.start_fetch(ticket, None, true).unwrap();
     worker.resolver.wait(ticket);
-    let (sealed, _) = worker.resolver.parcel(ticket).unwrap();
+    let (sealed, _) = worker.resolver.sealed_outcome(ticket).unwrap();
     worker.resolver.flush(false);
-    let Boarding::Boarded(ticket) = worker.resolver.board(&plan.origin, Purpose::Miss, true).unwrap() else { panic!() };
-    assert!(!worker.resolver.adopt(ticket, &sealed));
-    worker.resolver.depart(ticket, None, true).unwrap();
+    let JoinOutcome::Created(ticket) = worker.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap()
+    else {
+        panic!()
+    };
+    assert!(!worker.resolver.take_shared(ticket, &sealed));
+    worker.resolver.start_fetch(ticket, None, true).unwrap();
     worker.resolver.wait(ticket);
     // Nothing older takes the place of what lies in the node's cache.
-    let (newer, _) = worker.resolver.parcel(ticket).unwrap();
+    let (newer, _) = worker.resolver.sealed_outcome(ticket).unwrap();
     assert_ne!(newer, sealed);
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kong_vault::backend::ALL;
-use kong_vault::bootstrap;
-use kong_vault::config::{Source, entity};
+use kong_vault::config::{ConfigSource, entity};
 use kong_vault::environment::Environment;
+use kong_vault::indirect;
 use kong_vault::resolver::{Lookup, Resolver};
 use serde_json::json;
 use support::config::{resolver, says, settings};
@@ -112,7 +112,7 @@ fn what_the_operator_writes_may_name_any_variable_and_is_kept_from_references() 
         ("OLD_PREVIOUS", "hunter2"),
     ];
     let environment = Environment::of([NOBODYS, &more].concat());
-    let config = bootstrap::load(&BTreeMap::new(), Source::Configure, &environment).unwrap();
+    let config = indirect::load(&BTreeMap::new(), ConfigSource::Configure, &environment).unwrap();
     config.check().unwrap();
     let generation = Arc::new(AtomicU32::new(1));
     let resolver = Arc::new(Resolver::new(config, environment, Arc::clone(&generation)));
@@ -156,7 +156,7 @@ fn an_entity_of_the_environment_reads_no_credential_of_ours() {
 /// A configuration by the environment, with whatever is wrong with it.
 fn flawed(conf: &[(&str, &str)], variables: &[(&str, &str)]) -> Arc<Resolver> {
     let environment = Environment::of([variables, &[("MINE", "hunter2"), ("MINE_PREVIOUS", "hunter2")]].concat());
-    let config = bootstrap::load(&support::config::map(conf), Source::Configure, &environment).unwrap();
+    let config = indirect::load(&support::config::map(conf), ConfigSource::Configure, &environment).unwrap();
     Arc::new(Resolver::new(config, environment, Arc::new(AtomicU32::new(1))))
 }
 
@@ -312,7 +312,7 @@ fn what_kong_has_resolved_is_kept_from_references_by_what_it_resolved() {
     let load = |conf: &[(&str, &str)], references: &[(&str, &str)], variables: &[(&str, &str)]| {
         let environment = Environment::of([variables, &[("MINE", "hunter2")]].concat());
         let references: Vec<_> = references.iter().map(|(key, it)| ((*key).to_owned(), (*it).to_owned())).collect();
-        let config = bootstrap::load_by_kong(&support::config::map(conf), &references, &environment).unwrap();
+        let config = indirect::load_by_kong(&support::config::map(conf), &references, &environment).unwrap();
         Arc::new(Resolver::new(config, environment, Arc::new(AtomicU32::new(1))))
     };
     let token = ("vault_hcv_token", "hunter2");

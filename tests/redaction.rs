@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kong_vault::backend::{ALL, Ask, Descriptor, Setup};
+use kong_vault::backend::{ALL, Descriptor, SecretId, Setup};
 use kong_vault::config::entity::{self, FIELDS};
-use kong_vault::config::{Config, Referred, Source, options_of};
+use kong_vault::config::{Config, ConfigSource, IndirectValues, options_of};
 use kong_vault::environment::Environment;
 use kong_vault::error::Error;
 use kong_vault::options::{Holds, OWN, Opt};
-use kong_vault::plan::Plan;
 use kong_vault::redact::MASK;
+use kong_vault::resolved_reference::ResolvedReference;
 use serde_json::{Value, json};
 use support::admin::{Bed, Called};
 use support::certs;
@@ -103,7 +103,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 async fn told(config: Result<Config, Error>, reference: String) -> String {
     let mut told = format!("{config:?}\n");
     let Ok(config) = config else { return told };
-    told += &format!("{:?}\n{:?}\n", config.check(), Plan::of(reference.as_bytes(), &config));
+    told += &format!("{:?}\n{:?}\n", config.check(), ResolvedReference::resolve(reference.as_bytes(), &config));
     let parsed = kong_vault::reference::parse(reference.as_bytes()).unwrap();
     let Ok(vault) = config.vault(&parsed.name) else { return told };
     let Ok(settings) = config.settings(&vault, &parsed) else { return told };
@@ -114,7 +114,7 @@ async fn told(config: Result<Config, Error>, reference: String) -> String {
     match (vault.backend.build)(&setup) {
         Err(error) => told += &format!("{error:?}\n{error}\n"),
         Ok(backend) => {
-            let ask = Ask { resource: "a".to_owned(), version: None };
+            let ask = SecretId { resource: "a".to_owned(), version: None };
             told += &format!("{:?}\n", tokio::time::timeout(timeout, backend.fetch(&ask)).await.map(|it| it.err()));
             told += &format!("{:?}\n", tokio::time::timeout(timeout, backend.diagnose(None)).await);
         }
@@ -164,9 +164,12 @@ fn what_an_entity_holds_is_told_by_no_error() {
             given.is_hidden_in(&format!("{checked:?}"), &place);
             let config = Config::load(&BTreeMap::new(), &environment(&[])).unwrap();
             let listed = vec![entity::listed(&entity, ALL, "the file")];
-            config.replace_entities(config.read_entities(listed, "the file", &Referred::default()));
+            config.replace_entities(config.read_entities(listed, "the file", &IndirectValues::default()));
             let reference = format!("{{vault://{}/a/b}}", prefix_of(backend, opt));
-            given.is_hidden_in(&format!("{config:?} {:?}", Plan::of(reference.as_bytes(), &config)), &place);
+            given.is_hidden_in(
+                &format!("{config:?} {:?}", ResolvedReference::resolve(reference.as_bytes(), &config)),
+                &place,
+            );
         }
     }
 }
@@ -250,8 +253,8 @@ fn what_a_reference_holds_is_told_by_no_error() {
                 for (start, end) in [("{vault://", "}"), ("{vault:/", "#x}")] {
                     let text = format!("{start}{backend}/a/b?ttl=1&{name}={value}&min_ttl=1{end}");
                     for config in [&usual, &strict] {
-                        let plan = Plan::of(text.as_bytes(), config);
-                        given.is_hidden_in(&format!("{plan:?}"), &text);
+                        let resolved = ResolvedReference::resolve(text.as_bytes(), config);
+                        given.is_hidden_in(&format!("{resolved:?}"), &text);
                     }
                     given.is_hidden_in(&kong_vault::reference::quote(text.as_bytes()), &text);
                     given.is_hidden_in(&kong_vault::reference::name(text.as_bytes()), &text);
@@ -271,7 +274,7 @@ fn what_a_reference_holds_is_told_by_no_error() {
             let text = format!("{{vault://{}/a/b?{}=p&{end}}}", backend.name, opt.name);
             let given = Given::of("the end of a value", MARKER.to_owned());
             for config in [&usual, &strict] {
-                given.is_hidden_in(&format!("{:?}", Plan::of(text.as_bytes(), config)), &text);
+                given.is_hidden_in(&format!("{:?}", ResolvedReference::resolve(text.as_bytes(), config)), &text);
             }
             given.is_hidden_in(&kong_vault::reference::quote(text.as_bytes()), &text);
             given.is_hidden_in(&kong_vault::reference::name(text.as_bytes()), &text);
@@ -296,8 +299,13 @@ async fn what_is_no_path_is_not_told() {
         for (backend, opt) in &of_files {
             let options = config_of(backend, opt, &given.value);
             let conf = options.iter().map(|(name, value)| (format!("vault_{}_{name}", backend.name), value.clone()));
-            let config =
-                Config::load_with(&conf.collect(), Source::Configure, &environment(&[]), ALL, &Referred::default());
+            let config = Config::load_with(
+                &conf.collect(),
+                ConfigSource::Configure,
+                &environment(&[]),
+                ALL,
+                &IndirectValues::default(),
+            );
             let (name, reference) = (opt.name, format!("{{vault://{}/a/b}}", backend.name));
             all.spawn(async move { (told(config, reference).await, name) });
         }

@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kong_vault::config::entity;
-use kong_vault::config::{Config, Referred, Source};
+use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind};
-use kong_vault::flight::{Boarding, Purpose};
 use kong_vault::resolver::{Lookup, Resolver};
+use kong_vault::singleflight::{JoinOutcome, Purpose};
 use serde_json::json;
 
 use puppet::{BACKENDS, STAGES, Worker, down};
@@ -43,18 +43,21 @@ fn many_who_want_one_document_make_one_fetch() {
 #[test]
 fn who_comes_late_for_his_value_does_not_keep_it_past_a_newer_one() {
     let (worker, reference) = (Worker::new(&[]), b"{vault://puppet/a}");
-    let Lookup::Miss(plan) = worker.resolver.lookup(reference).unwrap() else { panic!("cached") };
+    let Lookup::Miss(resolved) = worker.resolver.lookup(reference).unwrap() else { panic!("cached") };
     worker.answers(Ok("one"));
-    let boarding = worker.resolver.board(&plan.origin, Purpose::Miss, true).unwrap();
-    let Boarding::Boarded(ticket) = boarding else { panic!("{boarding:?}") };
-    assert_eq!(worker.resolver.board(&plan.origin, Purpose::Miss, true).unwrap(), Boarding::Joined(ticket));
-    worker.resolver.depart(ticket, None, false).unwrap();
+    let boarding = worker.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap();
+    let JoinOutcome::Created(ticket) = boarding else { panic!("{boarding:?}") };
+    assert_eq!(
+        worker.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap(),
+        JoinOutcome::Joined(ticket)
+    );
+    worker.resolver.start_fetch(ticket, None, false).unwrap();
     worker.resolver.wait(ticket);
-    let claim = || worker.resolver.claim(ticket, reference).unwrap().unwrap();
+    let claim = || worker.resolver.collect(ticket, reference).unwrap().unwrap();
     let first = claim();
     assert_eq!((first.secret.as_str(), first.lasting), (Some("one"), true));
     worker.answers(Ok("two"));
-    worker.resolver.renew(&plan.origin);
+    worker.resolver.renew(&resolved.key);
     worker.until("the new value", |worker| worker.get("{vault://puppet/a}").unwrap() == "two");
     let late = claim();
     assert_eq!((late.secret.as_str(), late.lasting), (Some("one"), false));
@@ -111,7 +114,7 @@ fn without_a_ttl_and_with_one_of_0_a_value_is_fetched_once() {
     once(&Worker::new(&[("vault_puppet_ttl", "0"), ("vault_puppet_resurrect_ttl", "0")]), &[plain]);
     once(&Worker::new(short), &["{vault://puppet/a?ttl=0}"]);
     let worker = Worker::new(short);
-    let settings = Arc::clone(&worker.resolver.plan(plain.as_bytes()).unwrap().origin.settings);
+    let settings = Arc::clone(&worker.resolver.resolve(plain.as_bytes()).unwrap().key.settings);
     let config = json!({"stage": settings.text("stage"), "ttl": 0, "max_ttl": 0, "resurrect_ttl": 0});
     let entity = json!({"prefix": "own", "name": "puppet", "config": config});
     worker.resolver.replace_entities(vec![entity::listed(&entity, BACKENDS, "a test")], "a test");
@@ -131,7 +134,7 @@ fn without_a_ttl_and_with_one_of_0_a_value_is_fetched_once() {
 #[test]
 fn a_strategy_of_kongs_is_given_a_new_value_each_time() {
     let worker = Worker::new(&[]);
-    let settings = Arc::clone(&worker.resolver.plan(b"{vault://puppet/a}").unwrap().origin.settings);
+    let settings = Arc::clone(&worker.resolver.resolve(b"{vault://puppet/a}").unwrap().key.settings);
     for (index, resource) in ["a", "a", "b;c/d@e", "a", "b;c/d@e"].into_iter().enumerate() {
         let options = ["0", "60"].map(|ttl| BTreeMap::from([("stage", settings.text("stage").unwrap()), ("ttl", ttl)]));
         let options =
@@ -218,46 +221,52 @@ fn one_worker_has_a_document_from_another_that_is_fetching_it() {
     let conf = BTreeMap::from([("vault_puppet_stage".to_owned(), "shared".to_owned())]);
     STAGES.lock().unwrap().insert("shared".to_owned(), Arc::clone(&owner.stage));
     let worker = |worker: &Worker| {
-        let config =
-            Config::load_with(&conf, Source::Configure, &Environment::default(), BACKENDS, &Referred::default())
-                .unwrap();
+        let config = Config::load_with(
+            &conf,
+            ConfigSource::Configure,
+            &Environment::default(),
+            BACKENDS,
+            &IndirectValues::default(),
+        )
+        .unwrap();
         let resolver = Arc::new(Resolver::new(config, Environment::default(), Arc::clone(&worker.generation)));
         Worker { stage: Arc::clone(&owner.stage), resolver, generation: Arc::clone(&worker.generation) }
     };
     let (first, second) = (worker(&owner), worker(&follower));
     let reference = b"{vault://puppet/a}";
-    let board = |worker: &Worker| {
-        let Lookup::Miss(plan) = worker.resolver.lookup(reference).unwrap() else { panic!("cached") };
-        let Boarding::Boarded(ticket) = worker.resolver.board(&plan.origin, Purpose::Miss, true).unwrap() else {
+    let join_or_create = |worker: &Worker| {
+        let Lookup::Miss(resolved) = worker.resolver.lookup(reference).unwrap() else { panic!("cached") };
+        let JoinOutcome::Created(ticket) = worker.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap()
+        else {
             panic!()
         };
         ticket
     };
     first.holds(true);
-    let (mine, theirs) = (board(&first), board(&second));
-    first.resolver.depart(mine, None, true).unwrap();
+    let (mine, theirs) = (join_or_create(&first), join_or_create(&second));
+    first.resolver.start_fetch(mine, None, true).unwrap();
     let address = first.resolver.address().unwrap().to_owned();
-    second.resolver.depart(theirs, Some(address), false).unwrap();
+    second.resolver.start_fetch(theirs, Some(address), false).unwrap();
     first.until("the fetch", |first| first.asked("a") == 1);
     first.holds(false);
     second.resolver.wait(theirs);
-    assert!(second.resolver.claim(theirs, reference).unwrap().is_some());
+    assert!(second.resolver.collect(theirs, reference).unwrap().is_some());
     assert_eq!(first.asked("a"), 1);
 
     // What the first hands on, a third may adopt.
     first.resolver.wait(mine);
-    let (sealed, seconds) = first.resolver.parcel(mine).unwrap();
+    let (sealed, seconds) = first.resolver.sealed_outcome(mine).unwrap();
     assert_eq!(seconds, 0.0, "without ttl: for ever");
     let third = worker(&owner);
-    let ticket = board(&third);
-    assert!(third.resolver.adopt(ticket, &sealed));
-    assert!(third.resolver.claim(ticket, reference).unwrap().is_some());
+    let ticket = join_or_create(&third);
+    assert!(third.resolver.take_shared(ticket, &sealed));
+    assert!(third.resolver.collect(ticket, reference).unwrap().is_some());
     // A worker that is gone is no reason to fail.
     let fourth = worker(&owner);
-    let ticket = board(&fourth);
-    fourth.resolver.depart(ticket, Some("kong-vault-nobody".to_owned()), false).unwrap();
+    let ticket = join_or_create(&fourth);
+    fourth.resolver.start_fetch(ticket, Some("kong-vault-nobody".to_owned()), false).unwrap();
     fourth.resolver.wait(ticket);
-    assert!(fourth.resolver.claim(ticket, reference).unwrap().is_some());
+    assert!(fourth.resolver.collect(ticket, reference).unwrap().is_some());
     assert_eq!(first.asked("a"), 2);
 }
 
@@ -270,17 +279,17 @@ fn a_flush_has_what_was_known_fetched_anew() {
 }
 
 #[test]
-fn a_vault_that_has_no_room_any_more_is_bidden_farewell() {
+fn a_vault_that_has_no_room_any_more_is_shut_down() {
     let worker = Worker::new(&[]);
     let ask = |region: usize| worker.get(&format!("{{vault://puppet/a{region}?region=r{region}}}")).unwrap();
-    let farewells = |worker: &Worker| worker.stage.farewells.load(Ordering::Relaxed);
+    let shutdowns = |worker: &Worker| worker.stage.shutdowns.load(Ordering::Relaxed);
     // Twice in turn, as each has room.
     for region in (0..1024).chain(0..1024) {
         ask(region);
     }
-    assert_eq!(farewells(&worker), 0);
+    assert_eq!(shutdowns(&worker), 0);
     ask(1024);
-    worker.until("the farewell", |worker| farewells(worker) == 1);
+    worker.until("the farewell", |worker| shutdowns(worker) == 1);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kong_vault::store::beacon::is_steady;
+use kong_vault::store::epoch::is_steady;
 use kong_vault::store::{Edit, Record, Store};
 use serde_json::{Value, json};
 
@@ -39,15 +39,15 @@ fn what_is_put_is_there_for_others_and_seen() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (open(folder.path()), open(folder.path()));
     assert_eq!(other.read().unwrap().vaults, []);
-    let before = other.beacon().now();
+    let before = other.epoch().now();
     put(&one, record("mine", 1));
-    assert_ne!(other.beacon().now(), before);
+    assert_ne!(other.epoch().now(), before);
     let snapshot = other.read().unwrap();
     assert_eq!(numbers(&snapshot.vaults), BTreeMap::from([("mine".to_owned(), 1)]));
-    assert_eq!(snapshot.mark, other.beacon().now());
+    assert_eq!(snapshot.mark, other.epoch().now());
     // What changes nothing writes nothing.
     other.change(|_| Edit::Unchanged(())).unwrap();
-    assert_eq!(other.beacon().now(), snapshot.mark);
+    assert_eq!(other.epoch().now(), snapshot.mark);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_damaged_file_is_an_error_that_shows_nothing_and_is_left_alone() {
 }
 
 #[test]
-fn a_beacon_that_was_replaced_stops_writers() {
+fn an_epoch_file_that_was_replaced_stops_writers() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     put(&store, record("mine", 1));
@@ -232,15 +232,15 @@ fn a_writer_that_died_in_the_middle_leaves_nobody_behind() {
     let folder = tempfile::tempdir().unwrap();
     let (dead, alive) = (open(folder.path()), open(folder.path()));
     put(&dead, record("mine", 1));
-    dead.beacon().begin();
+    dead.epoch().begin();
     // Whoever reads now has what is there, and sees the next change all the same.
     let snapshot = alive.read().unwrap();
     assert_eq!(numbers(&snapshot.vaults)["mine"], 1);
-    assert_eq!(snapshot.mark, alive.beacon().now());
+    assert_eq!(snapshot.mark, alive.epoch().now());
     put(&dead, record("mine", 2));
-    assert_ne!(snapshot.mark, alive.beacon().now());
+    assert_ne!(snapshot.mark, alive.epoch().now());
     assert_eq!(numbers(&alive.read().unwrap().vaults)["mine"], 2);
-    assert!(is_steady(alive.beacon().now()));
+    assert!(is_steady(alive.epoch().now()));
 }
 
 #[test]
@@ -334,6 +334,6 @@ fn writers_that_are_killed_lose_and_tear_nothing() {
     // Whatever they left, the next writer gets on, and everybody sees it.
     let mark = store.read().unwrap().mark;
     put(&store, record("last", 1));
-    assert!(is_steady(store.beacon().counter().load(Ordering::Acquire)) && store.beacon().now() != mark);
+    assert!(is_steady(store.epoch().counter().load(Ordering::Acquire)) && store.epoch().now() != mark);
     assert!(!folder.path().join("data/.vaults.json.new").exists());
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use kong_vault::breaker::{Breaker, Change, Ended, State};
+use kong_vault::breaker::{Breaker, Change, Ended, BreakerState};
 use kong_vault::error::{Error, Kind};
 use kong_vault_fuzz::{Bytes, bounded};
 use libfuzzer_sys::fuzz_target;
@@ -132,7 +132,7 @@ fn breaker(mut bytes: Bytes<'_>) {
         }
         // It is open when the model is, and then only for so long.
         assert_eq!(breaker.refusal().is_some(), model.open.is_some());
-        assert_eq!(breaker.state(now) == State::Closed, model.open.is_none());
+        assert_eq!(breaker.state(now) == BreakerState::Closed, model.open.is_none());
         let probe_at = breaker.probe_at();
         assert_eq!(probe_at.is_some(), model.open.is_some());
         assert!(probe_at.is_none_or(|at| at <= now + longest), "put off for ever");
@@ -146,5 +146,5 @@ fn breaker(mut bytes: Bytes<'_>) {
     now += longest;
     assert!(breaker.probe(now) && breaker.refusal().is_none() == model.open.is_none());
     breaker.succeeded(1, now);
-    assert_eq!(breaker.state(now), State::Closed);
+    assert_eq!(breaker.state(now), BreakerState::Closed);
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kong_vault::cache::{Brought, Cache, Due, Found, Terms};
+use kong_vault::cache::{Dated, Cache, Due, CacheLookup, TtlPolicy};
 use kong_vault::document::Document;
 use kong_vault::error::{Error, Kind};
 use kong_vault::secret::Secret;
@@ -27,7 +27,7 @@ fn cache(mut bytes: Bytes<'_>) {
     let start = Instant::now();
     let seconds = |bytes: &mut Bytes<'_>| Duration::from_secs(u64::from(bytes.byte() % 16));
     let optional = |bytes: &mut Bytes<'_>| (!bytes.byte().is_multiple_of(4)).then(|| seconds(bytes));
-    let terms = Terms {
+    let ttl_policy = TtlPolicy {
         ttl: optional(&mut bytes),
         neg_ttl: seconds(&mut bytes),
         resurrect_ttl: seconds(&mut bytes),
@@ -52,20 +52,20 @@ fn cache(mut bytes: Bytes<'_>) {
                 if cache.peek(&key).and_then(|entry| entry.value()).is_none() {
                     *place = None;
                 }
-                let _ = cache.fetched(key, Brought { document, at }, &terms, now, 0.5);
+                let _ = cache.fetched(key, Dated { document, at }, &ttl_policy, now, 0.5);
                 if place.is_none_or(|known| at >= known.at) {
                     *place = Some(Newest { number: count, at });
                 }
             }
             3 => {
                 let kind = *bytes.one_of(&[Kind::Unavailable, Kind::Denied, Kind::NotFound]);
-                let _ = cache.failed(key, Error::new(kind, "away"), &terms, now, 0.5);
+                let _ = cache.failed(key, Error::new(kind, "away"), &ttl_policy, now, 0.5);
             }
             4 | 5 => {
                 let document = match cache.look(&key, now) {
-                    Found::Fresh(document) => Some((document, terms.ttl)),
-                    Found::Stale { document, .. } => Some((document, terms.ttl.map(|ttl| ttl + terms.resurrect_ttl))),
-                    Found::Failure(_) | Found::Nothing => None,
+                    CacheLookup::Fresh(document) => Some((document, ttl_policy.ttl)),
+                    CacheLookup::Stale { document, .. } => Some((document, ttl_policy.ttl.map(|ttl| ttl + ttl_policy.resurrect_ttl))),
+                    CacheLookup::Failure(_) | CacheLookup::Nothing => None,
                 };
                 if let Some((document, limit)) = document {
                     let number: usize = document.whole().as_str().and_then(|text| text.parse().ok()).expect("a number");

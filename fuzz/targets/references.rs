@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use kong_vault::config::Config;
 use kong_vault::environment::Environment;
 use kong_vault::error::Kind;
-use kong_vault::plan::Plan;
+use kong_vault::resolved_reference::ResolvedReference;
 use kong_vault::reference::{is_reference, parse, quote};
 use kong_vault_fuzz::{Bytes, MARKER, bounded, hides};
 use libfuzzer_sys::fuzz_target;
@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
         let query = text.split_once('?').map_or("", |(_, query)| query);
         if query.contains(&format!("&{option}={MARKER}")) {
             hides(&quote(&reference));
-            if let Err(error) = Plan::of(&reference, &CONFIG) {
+            if let Err(error) = ResolvedReference::resolve(&reference, &CONFIG) {
                 hides(&format!("{error} {error:?} {}", error.for_users()));
             }
         }
@@ -47,7 +47,7 @@ fn look_at(reference: &[u8]) {
     }
     let quoted = quote(reference);
     assert!(quoted.chars().count() <= 1100 && !quoted.contains(|c: char| c.is_control()), "{quoted:?}");
-    match (Plan::of(reference, &CONFIG), parsed) {
+    match (ResolvedReference::resolve(reference, &CONFIG), parsed) {
         (Ok(_), parsed) => assert!(parsed.is_ok()),
         (Err(error), parsed) => {
             assert_ne!(error.kind(), Kind::Internal, "{error}");

@@ -8,12 +8,12 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use kong_vault::backend::{Ask, Backend, Descriptor, Fetched, Fetching, Setup};
-use kong_vault::config::{Config, Referred, Source};
+use kong_vault::backend::{SecretId, Backend, Descriptor, Fetched, Fetching, Setup};
+use kong_vault::config::{Config, IndirectValues, ConfigSource};
 use kong_vault::engine::Engine;
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
-use kong_vault::flight::{Boarding, Purpose};
+use kong_vault::singleflight::{JoinOutcome, Purpose};
 use kong_vault::options::{Opt, Type};
 use kong_vault::resolver::{Lookup, Resolver};
 use kong_vault::secret::Secret;
@@ -26,7 +26,7 @@ mod clock;
 /// Without TLS no file is read when it is built, which would be done on another thread.
 const OPTIONS: &[Opt] = &[Opt::new("protocol", Type::Text, "any").default("http")];
 const MODEL: Descriptor =
-    Descriptor { name: "model", title: "a vault for models", options: OPTIONS, needs: &[], immediate: false, build };
+    Descriptor { name: "model", title: "a vault for models", options: OPTIONS, requirements: &[], immediate: false, build };
 static BACKENDS: &[&Descriptor] = &[&MODEL];
 
 /// What the vault does.
@@ -60,7 +60,7 @@ fn build(_: &Setup<'_>) -> Result<Arc<dyn Backend>> {
 }
 
 impl Backend for Model {
-    fn fetch<'a>(&'a self, _: &'a Ask) -> Fetching<'a> {
+    fn fetch<'a>(&'a self, _: &'a SecretId) -> Fetching<'a> {
         Box::pin(async {
             let (answer, version, released) =
                 vault(|vault| (vault.answer.clone(), vault.versions.len(), Arc::clone(&vault.released)));
@@ -148,7 +148,7 @@ impl Worker {
         let conf: BTreeMap<String, String> =
             conf.into_iter().map(|(key, value)| (key.to_owned(), value.to_string())).collect();
         let environment = Environment::default();
-        let config = Config::load_with(&conf, Source::Configure, &environment, BACKENDS, &Referred::default());
+        let config = Config::load_with(&conf, ConfigSource::Configure, &environment, BACKENDS, &IndirectValues::default());
         let config = config.expect("a configuration");
         config.check().expect("that is right");
         Self {
@@ -254,13 +254,13 @@ impl Worker {
 
     /// As a request waits, or `try` with what it wants to be newer than.
     fn ask(&mut self, which: usize, newer: Option<Instant>) {
-        let plan = self.resolver.plan(NAMES[which].as_bytes()).expect("a reference");
+        let resolved = self.resolver.resolve(NAMES[which].as_bytes()).expect("a reference");
         let purpose = newer.map_or(Purpose::Miss, Purpose::Newer);
-        let ticket = match self.resolver.board(&plan.origin, purpose, true).expect("room") {
-            Boarding::Joined(ticket) => ticket,
-            Boarding::Boarded(ticket) => {
-                if !self.resolver.adopt(ticket, b"") {
-                    self.resolver.depart(ticket, None, false).expect("an engine");
+        let ticket = match self.resolver.join_or_create(&resolved.key, purpose, true).expect("room") {
+            JoinOutcome::Joined(ticket) => ticket,
+            JoinOutcome::Created(ticket) => {
+                if !self.resolver.take_shared(ticket, b"") {
+                    self.resolver.start_fetch(ticket, None, false).expect("an engine");
                 }
                 ticket
             }
@@ -270,7 +270,7 @@ impl Worker {
 
     fn collect(&mut self) {
         for (ticket, which, newer) in std::mem::take(&mut self.waiting) {
-            if !self.resolver.has_landed(ticket) {
+            if !self.resolver.is_completed(ticket) {
                 self.waiting.push((ticket, which, newer));
                 continue;
             }

@@ -5,20 +5,20 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kong_vault::cache::Brought;
+use kong_vault::cache::Dated;
 use kong_vault::document::Document;
 use kong_vault::error::Kind;
-use kong_vault::flight::{Boarding, Flights, Landed, Purpose, Watch};
-use kong_vault::node::Parcel;
+use kong_vault::singleflight::{JoinOutcome, Singleflight, Completion, Purpose, CallWatch};
+use kong_vault::node::SealedOutcome;
 use kong_vault::secret::Secret;
 use kong_vault_fuzz::{Bytes, bounded};
 use libfuzzer_sys::fuzz_target;
 
 /// After that time nothing is left of an outcome that nobody claims.
-const UNCLAIMED: Duration = Duration::from_secs(30);
+const UNCOLLECTED: Duration = Duration::from_secs(30);
 
 /// After that time, a call that nobody started is the next one's to start.
-const UNATTENDED: Duration = Duration::from_secs(1);
+const UNSTARTED: Duration = Duration::from_secs(1);
 
 /// How many fetches that nobody waits for wait for their turn.
 const LONGEST_QUEUE: usize = 65536;
@@ -43,7 +43,7 @@ struct Started {
 }
 
 struct Model {
-    flights: Flights<Key, u8>,
+    calls: Singleflight<Key, u8>,
     start: Instant,
     now: Instant,
     waiters: Vec<Waiter>,
@@ -54,7 +54,7 @@ struct Model {
     completed: HashMap<u64, (Instant, Instant)>,
     /// Whose sealed outcome somebody has to take.
     owned: Vec<u64>,
-    watchers: Vec<(u64, tokio::sync::oneshot::Receiver<Option<Parcel>>)>,
+    watchers: Vec<(u64, tokio::sync::oneshot::Receiver<Option<SealedOutcome>>)>,
     keys: HashMap<u64, Key>,
     /// What waits for its turn.
     queues: [VecDeque<Key>; 2],
@@ -69,7 +69,7 @@ impl Model {
     fn new() -> Self {
         let start = Instant::now();
         Self {
-            flights: Flights::default(),
+            calls: Singleflight::default(),
             start,
             now: start,
             waiters: Vec::new(),
@@ -105,7 +105,7 @@ impl Model {
     fn step(&mut self, bytes: &mut Bytes<'_>) {
         match bytes.byte() % 16 {
             0 => self.now += Duration::from_millis(u64::from(bytes.byte()) * 20),
-            1 if bytes.byte() > 200 => self.now += UNCLAIMED,
+            1 if bytes.byte() > 200 => self.now += UNCOLLECTED,
             1..=4 => {
                 let key = Key::from(bytes.byte() % 4);
                 self.join_or_create(key, bytes);
@@ -120,12 +120,12 @@ impl Model {
             6 | 7 => {
                 let Some(ticket) = Self::one_of(self.to_start.keys().copied(), bytes) else { return };
                 let owned = bytes.byte() & 1 == 1;
-                let departing = self.flights.depart(ticket, owned, self.now).expect("it was to be started");
-                assert_eq!(departing.key, self.keys[&ticket]);
+                let unstarted = self.calls.start_fetch(ticket, owned, self.now).expect("it was to be started");
+                assert_eq!(unstarted.key, self.keys[&ticket]);
                 for waiter in self.waiters.iter().filter(|waiter| waiter.ticket == ticket) {
-                    assert!(waiter.after.is_none_or(|after| departing.after.is_some_and(|bound| bound >= after)));
+                    assert!(waiter.after.is_none_or(|after| unstarted.after.is_some_and(|bound| bound >= after)));
                 }
-                assert!(self.flights.depart(ticket, owned, self.now).is_none(), "once");
+                assert!(self.calls.start_fetch(ticket, owned, self.now).is_none(), "once");
                 if owned && !self.owned.contains(&ticket) {
                     self.owned.push(ticket);
                 }
@@ -135,14 +135,14 @@ impl Model {
             8 => {
                 let Some(ticket) = Self::one_of(self.to_start.keys().copied(), bytes) else { return };
                 let began = self.some_time_ago(bytes);
-                if self.flights.depart_elsewhere(ticket, Some(began)).expect("it was to be started").is_some() {
+                if self.calls.start_elsewhere(ticket, Some(began)).expect("it was to be started").is_some() {
                     self.to_start.remove(&ticket);
                     self.started.insert(ticket, Started { began, here: false });
                 }
             }
             9 => {
                 let Some(ticket) = Self::one_of(self.started.keys().copied(), bytes) else { return };
-                assert!(self.flights.call_back(ticket, self.now));
+                assert!(self.calls.requeue(ticket, self.now));
                 self.started.remove(&ticket);
                 self.to_start.insert(ticket, self.now);
             }
@@ -161,7 +161,7 @@ impl Model {
                 // A client claims, or leaves before it can.
                 let index = bytes.number() % self.waiters.len();
                 let waiter = self.waiters.swap_remove(index);
-                self.claim(&waiter);
+                self.collect(&waiter);
             }
             14 => self.look_around(bytes),
             _ => {
@@ -184,9 +184,9 @@ impl Model {
         let floor = floor.filter(|floor| *floor <= self.now);
         let waits = choice & 24 > 0;
         let joined = if choice & 32 > 0 {
-            self.flights.board_in_turn(&key, &vault(key), purpose, floor, waits, self.now)
+            self.calls.join_or_create_in_turn(&key, &vault(key), purpose, floor, waits, self.now)
         } else {
-            match self.flights.board(&key, &vault(key), purpose, floor, waits, self.now) {
+            match self.calls.join_or_create(&key, &vault(key), purpose, floor, waits, self.now) {
                 Ok(joined) => joined,
                 Err(error) => {
                     assert_eq!(error.kind(), Kind::Throttled);
@@ -196,24 +196,24 @@ impl Model {
             }
         };
         self.joined(key, &joined);
-        let (Boarding::Joined(ticket) | Boarding::Boarded(ticket)) = joined;
+        let (JoinOutcome::Joined(ticket) | JoinOutcome::Created(ticket)) = joined;
         assert!(!self.completed.contains_key(&ticket), "nobody joins what is over");
         if waits {
             self.waiters.push(Waiter { ticket, after: purpose.since().max(floor) });
         }
     }
 
-    fn joined(&mut self, key: Key, joined: &Boarding) {
+    fn joined(&mut self, key: Key, joined: &JoinOutcome) {
         match *joined {
-            Boarding::Boarded(ticket) => {
+            JoinOutcome::Created(ticket) => {
                 // A new one, or one that nobody has started for long.
                 let neglected = self.to_start.insert(ticket, self.now);
-                assert!(neglected.is_none_or(|since| self.now - since >= UNATTENDED));
+                assert!(neglected.is_none_or(|since| self.now - since >= UNSTARTED));
                 assert_eq!(*self.keys.entry(ticket).or_insert(key), key);
             }
-            Boarding::Joined(ticket) => {
+            JoinOutcome::Joined(ticket) => {
                 if let Some(since) = self.to_start.get(&ticket) {
-                    assert!(self.now - *since < UNATTENDED, "nobody starts it");
+                    assert!(self.now - *since < UNSTARTED, "nobody starts it");
                 }
                 // The one under way, or its one successor.
                 assert_eq!(*self.keys.entry(ticket).or_insert(key), key);
@@ -228,42 +228,42 @@ impl Model {
         let at = began.or(known.map(|started| started.began)).expect("a beginning");
         let millis = (at - self.start).as_millis();
         let document = Arc::new(Document::new(Secret::new(millis.to_string())));
-        let parcel = Parcel::Value(Brought { document: Arc::clone(&document), at });
-        let landed = match began {
-            None => self.flights.land(ticket, Ok(document), Some(parcel), self.now),
+        let sealed_outcome = SealedOutcome::Value(Dated { document: Arc::clone(&document), at });
+        let completed = match began {
+            None => self.calls.complete(ticket, Ok(document), Some(sealed_outcome), self.now),
             Some(began) => {
-                let landed = self.flights.land_served(ticket, began, Ok(document), Some(parcel), self.now);
+                let completed = self.calls.complete_if_served(ticket, began, Ok(document), Some(sealed_outcome), self.now);
                 let serves = |waiter: &Waiter| waiter.after.is_none_or(|after| began > after);
                 let serves_all = self.waiters.iter().filter(|waiter| waiter.ticket == ticket).all(serves);
-                let Some(landed) = landed else { return };
+                let Some(completed) = completed else { return };
                 assert!(serves_all, "somebody wants what is newer");
-                landed
+                completed
             }
         };
         let waiting = self.waiters.iter().filter(|waiter| waiter.ticket == ticket).count();
         let owned = usize::from(self.owned.contains(&ticket));
-        assert_eq!(landed.passengers, waiting + owned, "each must be told");
-        assert_eq!(self.flights.land(ticket, Err(away()), None, self.now), Landed::default(), "once");
+        assert_eq!(completed.waiters, waiting + owned, "each must be told");
+        assert_eq!(self.calls.complete(ticket, Err(away()), None, self.now), Completion::default(), "once");
         self.to_start.remove(&ticket);
         self.started.remove(&ticket);
         self.completed.insert(ticket, (self.now, at));
         // A watcher hears of it, whoever else there is.
         for (_, mut told) in self.watchers.extract_if(.., |(watched, _)| *watched == ticket) {
-            let parcel = told.try_recv().expect("the completion").expect("a value");
-            assert_eq!(parcel.began(), at);
+            let sealed_outcome = told.try_recv().expect("the completion").expect("a value");
+            assert_eq!(sealed_outcome.began(), at);
         }
-        if let Some(next) = landed.next {
+        if let Some(next) = completed.next {
             assert_eq!(self.keys[&next], self.keys[&ticket]);
             assert!(self.to_start.insert(next, self.now).is_none());
         }
         self.take_turns();
     }
 
-    fn claim(&mut self, waiter: &Waiter) {
-        let outcome = self.flights.claim(waiter.ticket, self.now);
+    fn collect(&mut self, waiter: &Waiter) {
+        let outcome = self.calls.collect(waiter.ticket, self.now);
         match self.completed.get(&waiter.ticket) {
             None => assert!(outcome.is_none(), "before it is there"),
-            Some((at, _)) if self.now - *at >= UNCLAIMED => assert!(outcome.is_none(), "for ever"),
+            Some((at, _)) if self.now - *at >= UNCOLLECTED => assert!(outcome.is_none(), "for ever"),
             Some((_, began)) => {
                 let document = outcome.expect("everybody who waits is given it").expect("a value");
                 let millis = document.whole().as_str().and_then(|text| text.parse().ok()).expect("a number");
@@ -278,18 +278,18 @@ impl Model {
         let Some(ticket) = Self::one_of(self.keys.keys().copied(), bytes) else { return };
         let (key, after) = (self.keys[&ticket], self.some_time_ago(bytes));
         match bytes.byte() % 4 {
-            0 => match self.flights.watch(ticket) {
-                Watch::UnderWay(told) => {
+            0 => match self.calls.watch(ticket) {
+                CallWatch::Running(told) => {
                     assert!(!self.completed.contains_key(&ticket));
                     self.watchers.push((ticket, told));
                 }
-                Watch::Landed(parcel) => {
+                CallWatch::Completed(sealed_outcome) => {
                     assert!(self.completed.contains_key(&ticket));
-                    assert!(parcel.is_none_or(|parcel| parcel.began() == self.completed[&ticket].1));
+                    assert!(sealed_outcome.is_none_or(|sealed_outcome| sealed_outcome.began() == self.completed[&ticket].1));
                 }
             },
             1 => {
-                let found = self.flights.find(|other| *other == key, after, self.now);
+                let found = self.calls.find(|other| *other == key, after, self.now);
                 if let Some(found) = found {
                     assert_eq!(self.keys[&found], key);
                     assert!(self.started.get(&found).is_none_or(|started| started.here && started.began >= after));
@@ -303,19 +303,19 @@ impl Model {
                 }
             }
             2 => {
-                let taken = self.flights.parcel(ticket);
-                let is_over = self.completed.get(&ticket).is_some_and(|(at, _)| self.now - *at < UNCLAIMED);
+                let taken = self.calls.sealed_outcome(ticket);
+                let is_over = self.completed.get(&ticket).is_some_and(|(at, _)| self.now - *at < UNCOLLECTED);
                 let owned = self.owned.iter().position(|owned| *owned == ticket);
                 assert!(taken.is_none() || owned.is_some() && self.is_over(ticket), "once, and not before it is there");
                 assert!(taken.is_some() || owned.is_none() || !is_over, "it is lost");
                 if let Some(index) = owned.filter(|_| self.is_over(ticket)) {
                     self.owned.swap_remove(index);
                 }
-                if let Some((_, parcel)) = taken {
-                    assert_eq!(parcel.map(|parcel| parcel.began()), Some(self.completed[&ticket].1));
+                if let Some((_, sealed_outcome)) = taken {
+                    assert_eq!(sealed_outcome.map(|sealed_outcome| sealed_outcome.began()), Some(self.completed[&ticket].1));
                 }
             }
-            _ => assert_eq!(self.flights.has_landed(ticket), self.is_over(ticket)),
+            _ => assert_eq!(self.calls.is_completed(ticket), self.is_over(ticket)),
         }
     }
 
@@ -326,7 +326,7 @@ impl Model {
     /// A fetch that nobody waits for.
     fn send(&mut self, key: Key) {
         let queue = &mut self.queues[usize::from(vault(key))];
-        if self.flights.defer(&key, &vault(key), Purpose::Newer(self.now)) {
+        if self.calls.defer(&key, &vault(key), Purpose::Newer(self.now)) {
             if queue.len() < LONGEST_QUEUE {
                 queue.push_back(key);
             }
@@ -336,14 +336,14 @@ impl Model {
     }
 
     fn start_now(&mut self, key: Key, purpose: Purpose) {
-        if let Ok(joined) = self.flights.board(&key, &vault(key), purpose, None, false, self.now) {
+        if let Ok(joined) = self.calls.join_or_create(&key, &vault(key), purpose, None, false, self.now) {
             self.joined(key, &joined);
         }
     }
 
     fn take_turns(&mut self) {
         for vault in [0, 1] {
-            while let Some((key, purpose)) = self.flights.next_turn(&vault) {
+            while let Some((key, purpose)) = self.calls.next_turn(&vault) {
                 assert_eq!(self.queues[usize::from(vault)].pop_front(), Some(key), "each in its turn");
                 self.start_now(key, purpose);
             }
@@ -354,7 +354,7 @@ impl Model {
     fn end(mut self) {
         while let Some(ticket) = self.to_start.keys().chain(self.started.keys()).copied().min() {
             if self.to_start.contains_key(&ticket) {
-                self.flights.depart(ticket, false, self.now).expect("it was to be started");
+                self.calls.start_fetch(ticket, false, self.now).expect("it was to be started");
                 self.to_start.remove(&ticket);
                 self.started.insert(ticket, Started { began: self.now, here: true });
             }
@@ -363,15 +363,15 @@ impl Model {
         assert!(self.queues.iter().all(VecDeque::is_empty), "something never has its turn");
         assert!(self.watchers.is_empty());
         for waiter in std::mem::take(&mut self.waiters) {
-            self.claim(&waiter);
+            self.collect(&waiter);
         }
-        self.now += UNCLAIMED;
-        assert!(self.flights.claim(0, self.now).is_none());
-        assert_eq!(self.flights.under_way(), 0);
+        self.now += UNCOLLECTED;
+        assert!(self.calls.collect(0, self.now).is_none());
+        assert_eq!(self.calls.under_way(), 0);
         for ticket in self.keys.keys() {
-            assert_eq!(self.flights.key(*ticket), None, "it is kept for ever");
+            assert_eq!(self.calls.key(*ticket), None, "it is kept for ever");
         }
-        assert!([0, 1].iter().all(|vault| !self.flights.defer(&0, vault, Purpose::Miss)), "a vault stays full");
+        assert!([0, 1].iter().all(|vault| !self.calls.defer(&0, vault, Purpose::Miss)), "a vault stays full");
     }
 }
 

@@ -141,7 +141,7 @@ function _M.configure(conf)
     if texts[key] == nil then
       local err = ("configure key %s takes a string, number, boolean or list, not a %s"):format(key, type(value))
       if conf.vault_admin_token ~= nil then
-        native.vm:hear_nobody(err)
+        native.vm:refuse_all(err)
       end
       return nil, err
     end

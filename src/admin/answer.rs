@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::entity::{FLAWS, Flaw};
+use crate::config::entity::{EntityFlaw, FLAWS};
 use crate::error::{Error, Kind};
 use crate::store::Record;
 
@@ -11,7 +11,7 @@ const TOLD: usize = 20;
 
 /// What is answered. The body is JSON, or nothing.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
+pub struct AdminResponse {
     pub status: u16,
     pub body: Option<String>,
     /// The methods that are allowed there, where somebody has to hear of them.
@@ -20,7 +20,7 @@ pub struct Answer {
     pub changed: bool,
 }
 
-impl Answer {
+impl AdminResponse {
     fn new(status: u16, body: &Value) -> Self {
         Self { status, body: Some(body.to_string()), allow: None, changed: false }
     }
@@ -87,7 +87,7 @@ impl Answer {
     }
 
     /// Fields that are not what they have to be.
-    pub fn violation(flaws: &[Flaw]) -> Self {
+    pub fn violation(flaws: &[EntityFlaw]) -> Self {
         let mut fields = Map::new();
         for flaw in flaws.iter().take(TOLD) {
             let what = Value::from(flaw.what.as_str());

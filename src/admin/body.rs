@@ -5,7 +5,7 @@ use std::io::Read;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::answer::Answer;
+use super::answer::AdminResponse;
 use super::{Body, LIMIT, Record, Request, form};
 
 /// The fields that somebody sent. Those of a form are texts, whatever they mean.
@@ -15,12 +15,12 @@ pub struct Fields {
 }
 
 /// Reads a body; an error is what to answer.
-pub fn read(request: &Request) -> Result<Fields, Answer> {
+pub fn read(request: &Request) -> Result<Fields, AdminResponse> {
     let body = bytes(&request.body)?;
     let content_type = request.content_type.as_deref().map(<[u8]>::to_ascii_lowercase);
     let is = |kind: &[u8]| content_type.as_deref().is_some_and(|given| given.starts_with(kind));
     if is(b"application/x-www-form-urlencoded") {
-        let fields = form::parse(&body).map_err(|what| Answer::message(400, &what))?;
+        let fields = form::parse(&body).map_err(|what| AdminResponse::message(400, &what))?;
         Ok(Fields { fields: fields.into(), of_form: true })
     } else if is(b"application/json") && !body.is_empty() {
         json(&body).map(|fields| Fields { fields: fields.into(), of_form: false })
@@ -28,32 +28,32 @@ pub fn read(request: &Request) -> Result<Fields, Answer> {
         Ok(Fields { fields: Record::default(), of_form: false })
     } else {
         let text = "the body must be application/json or application/x-www-form-urlencoded, as its Content-Type says";
-        Err(Answer::message(415, text))
+        Err(AdminResponse::message(415, text))
     }
 }
 
-fn json(body: &[u8]) -> Result<Map<String, Value>, Answer> {
+fn json(body: &[u8]) -> Result<Map<String, Value>, AdminResponse> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(Answer::message(400, "the JSON body must be an object")),
+        Ok(_) => Err(AdminResponse::message(400, "the JSON body must be an object")),
         // The parser's message would quote what was sent.
         Err(err) => {
             let text = format!("Cannot parse JSON body (line {} column {})", err.line(), err.column());
-            Err(Answer::message(400, &text))
+            Err(AdminResponse::message(400, &text))
         }
     }
 }
 
-fn bytes(body: &Body) -> Result<Zeroizing<Vec<u8>>, Answer> {
+fn bytes(body: &Body) -> Result<Zeroizing<Vec<u8>>, AdminResponse> {
     let bytes = match body {
         Body::Bytes(bytes) => bytes.clone(),
         Body::File(path) => {
             let mut bytes = Zeroizing::new(Vec::with_capacity(LIMIT as usize + 1));
             std::fs::File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes)).map_err(|err| {
-                Answer::message(500, &format!("the body that nginx wrote to a file can't be read ({err})"))
+                AdminResponse::message(500, &format!("the body that nginx wrote to a file can't be read ({err})"))
             })?;
             bytes
         }
     };
-    if bytes.len() as u64 > LIMIT { Err(Answer::too_large(LIMIT)) } else { Ok(bytes) }
+    if bytes.len() as u64 > LIMIT { Err(AdminResponse::too_large(LIMIT)) } else { Ok(bytes) }
 }

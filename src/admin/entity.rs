@@ -10,7 +10,7 @@ use super::key::is_uuid;
 use super::mask;
 use crate::backend::Descriptor;
 use crate::config::accepted;
-use crate::config::entity::{self, FIELDS, FLAWS, Flaw};
+use crate::config::entity::{self, EntityFlaw, FIELDS, FLAWS};
 use crate::config::options_of;
 use crate::error::quote;
 use crate::options::{Opt, Type};
@@ -32,7 +32,7 @@ pub struct Draft<'a> {
 
 impl Draft<'_> {
     /// The entity, without id and times. It has at least one flaw where it is none.
-    pub fn finish(&self, prefix: Option<&str>) -> Result<Record, Vec<Flaw>> {
+    pub fn finish(&self, prefix: Option<&str>) -> Result<Record, Vec<EntityFlaw>> {
         let (sent, mut flaws) = (&self.sent.fields, Vec::new());
         for field in sent.keys().filter(|field| !FIELDS.contains(&field.as_str())).take(FLAWS) {
             flaws.push(flaw(&quote(field.as_bytes(), 64), "unknown field"));
@@ -78,7 +78,7 @@ impl Draft<'_> {
         self.sent.fields.get(name).or_else(kept)
     }
 
-    fn text(&self, name: &str, flaws: &mut Vec<Flaw>) -> Value {
+    fn text(&self, name: &str, flaws: &mut Vec<EntityFlaw>) -> Value {
         match self.field(name) {
             None | Some(Value::Null) => Value::Null,
             // A form can't leave out a field that it has.
@@ -95,7 +95,7 @@ impl Draft<'_> {
         }
     }
 
-    fn tags(&self, flaws: &mut Vec<Flaw>) -> Value {
+    fn tags(&self, flaws: &mut Vec<EntityFlaw>) -> Value {
         let items: Vec<&Value> = match self.field("tags") {
             None | Some(Value::Null) => return Value::Null,
             Some(Value::String(text)) if self.sent.of_form && text.is_empty() => return Value::Null,
@@ -125,7 +125,7 @@ impl Draft<'_> {
         Value::Array(tags)
     }
 
-    fn config(&self, backend: &str, flaws: &mut Vec<Flaw>) -> Map<String, Value> {
+    fn config(&self, backend: &str, flaws: &mut Vec<EntityFlaw>) -> Map<String, Value> {
         let mut config = Map::new();
         let same = |stored: &&Record| self.keep && stored.text("name") == backend;
         if let Some(Value::Object(kept)) = self.stored.filter(same).and_then(|stored| stored.get("config")) {
@@ -207,7 +207,7 @@ impl Draft<'_> {
     }
 
     /// Times are ours to set. Who sends back what they were given has them among the rest.
-    fn look_at_times(&self, flaws: &mut Vec<Flaw>) {
+    fn look_at_times(&self, flaws: &mut Vec<EntityFlaw>) {
         for name in ["created_at", "updated_at"] {
             match self.sent.fields.get(name) {
                 None | Some(Value::Null | Value::Number(_)) => {}
@@ -218,7 +218,7 @@ impl Draft<'_> {
     }
 
     /// Has the configuration look at it, which will have to take it.
-    fn look_at_all(&self, made: &Record, flaws: &mut Vec<Flaw>) {
+    fn look_at_all(&self, made: &Record, flaws: &mut Vec<EntityFlaw>) {
         let mut whole = Value::Object((**made).clone());
         let found = entity::check(&whole, self.backends).err().unwrap_or_default();
         wipe(&mut whole);
@@ -240,6 +240,6 @@ fn is_forbidden(character: char) -> bool {
     character.is_control() && !matches!(character, '\n' | '\r' | '\t')
 }
 
-pub fn flaw(path: &str, what: &str) -> Flaw {
-    Flaw { path: path.to_owned(), what: what.to_owned() }
+pub fn flaw(path: &str, what: &str) -> EntityFlaw {
+    EntityFlaw { path: path.to_owned(), what: what.to_owned() }
 }

@@ -6,7 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::answer::Answer;
+use super::answer::AdminResponse;
 use super::key::is_uuid;
 use super::{Api, Record};
 
@@ -34,7 +34,7 @@ struct Tags {
 }
 
 impl Api<'_> {
-    pub(super) fn list(&self, vaults: &[Record], collection: &str, query: &[u8]) -> Answer {
+    pub(super) fn list(&self, vaults: &[Record], collection: &str, query: &[u8]) -> AdminResponse {
         let query = match Query::of(query) {
             Ok(query) => query,
             Err(answer) => return answer,
@@ -51,27 +51,29 @@ impl Api<'_> {
             body["next"] = query.next(collection, &offset).into();
             body["offset"] = offset.into();
         }
-        Answer::list(&body)
+        AdminResponse::list(&body)
     }
 }
 
 impl Query {
-    fn of(query: &[u8]) -> std::result::Result<Query, Answer> {
+    fn of(query: &[u8]) -> std::result::Result<Query, AdminResponse> {
         let mut read = Query::default();
         for (name, value) in form_urlencoded::parse(query) {
             match &*name {
                 "size" => {
                     let size = value.parse().ok().filter(|size| (1..=LARGEST).contains(size));
-                    let what = || Answer::invalid_size(&format!("size must be an integer between 1 and {LARGEST}"));
+                    let what =
+                        || AdminResponse::invalid_size(&format!("size must be an integer between 1 and {LARGEST}"));
                     read.size = Some(size.ok_or_else(what)?);
                 }
                 "offset" => {
                     let id = URL_SAFE_NO_PAD.decode(&*value).ok().and_then(|id| String::from_utf8(id).ok());
-                    let what =
-                        || Answer::invalid_offset("not a valid offset: take `offset` or `next` of the page before");
+                    let what = || {
+                        AdminResponse::invalid_offset("not a valid offset: take `offset` or `next` of the page before")
+                    };
                     read.after = Some(id.filter(|id| is_uuid(id)).ok_or_else(what)?);
                 }
-                "tags" => read.tags = Some(Tags::of(&value).map_err(|what| Answer::invalid_tags(&what))?),
+                "tags" => read.tags = Some(Tags::of(&value).map_err(|what| AdminResponse::invalid_tags(&what))?),
                 _ => {}
             }
         }

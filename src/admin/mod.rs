@@ -1,11 +1,11 @@
 //! The standalone Admin API for vault entities, as Kong's has it: what a request means, what changes, and what is
 //! answered. It knows HTTP's words, but no server: `lua/kong/vault/admin.lua` hands requests in and answers out.
 
+mod access;
 mod answer;
 mod body;
 mod entity;
 mod form;
-mod hearing;
 mod key;
 mod list;
 mod mask;
@@ -20,8 +20,8 @@ use crate::backend::Descriptor;
 use crate::error::Kind;
 pub use crate::redact::MASK;
 use crate::store::{Edit, Record, Store};
-pub use answer::Answer;
-pub use hearing::{Asker, Hearing, admits, hears};
+pub use access::{Access, Requester, admits, check_access};
+pub use answer::AdminResponse;
 use key::Key;
 
 /// The largest body, in bytes.
@@ -30,7 +30,7 @@ pub const LIMIT: u64 = 1024 * 1024;
 const OF_ALL: &str = "GET, HEAD, OPTIONS, POST";
 const OF_ONE: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT";
 
-/// A request. Its token has been looked at before, by `hears`.
+/// A request. Its token has been looked at before, by `check_access`.
 #[derive(Debug)]
 pub struct Request {
     pub method: String,
@@ -62,8 +62,8 @@ pub struct Api<'a> {
 
 impl Api<'_> {
     /// Answers requests in their order, as if each were the only one; what they change is written down once. It blocks.
-    pub fn serve(&self, requests: &[Request]) -> Vec<Answer> {
-        let answer_all = |vaults: &mut Vec<Record>| -> Vec<Answer> {
+    pub fn serve(&self, requests: &[Request]) -> Vec<AdminResponse> {
+        let answer_all = |vaults: &mut Vec<Record>| -> Vec<AdminResponse> {
             requests.iter().map(|request| self.answer(vaults, request)).collect()
         };
         let served = if requests.iter().any(Request::may_change) {
@@ -81,35 +81,35 @@ impl Api<'_> {
             Err(error) if error.kind() == Kind::Invalid && requests.len() > 1 => {
                 requests.iter().flat_map(|request| self.serve(std::slice::from_ref(request))).collect()
             }
-            Err(error) => requests.iter().map(|_| Answer::failed(&error)).collect(),
+            Err(error) => requests.iter().map(|_| AdminResponse::failed(&error)).collect(),
         }
     }
 
-    fn answer(&self, vaults: &mut Vec<Record>, request: &Request) -> Answer {
+    fn answer(&self, vaults: &mut Vec<Record>, request: &Request) -> AdminResponse {
         let (path, query) = request.parts();
-        let Some(route) = Route::of(path) else { return Answer::not_found() };
+        let Some(route) = Route::of(path) else { return AdminResponse::not_found() };
         let method = request.method.as_str();
         let answer = match (&route.key, method) {
-            (_, "OPTIONS") => Answer::nothing().allowing(if route.key.is_some() { OF_ONE } else { OF_ALL }),
+            (_, "OPTIONS") => AdminResponse::nothing().allowing(if route.key.is_some() { OF_ONE } else { OF_ALL }),
             (None, "GET" | "HEAD") => self.list(vaults, &route.collection, query),
             (None, "POST") => self.create(vaults, request),
-            (None, _) => Answer::not_allowed(OF_ALL),
+            (None, _) => AdminResponse::not_allowed(OF_ALL),
             (Some(key), "GET" | "HEAD" | "PUT" | "PATCH" | "DELETE") => match Key::of(key, self.backends) {
-                Err(what) => Answer::invalid_prefix(&what),
+                Err(what) => AdminResponse::invalid_prefix(&what),
                 Ok(key) if method == "PUT" => self.put(vaults, &key, request),
                 Ok(key) if method == "PATCH" => self.patch(vaults, &key, request),
                 Ok(key) if method == "DELETE" => self.delete(vaults, &key),
                 Ok(key) => self.get(vaults, &key),
             },
-            (Some(_), _) => Answer::not_allowed(OF_ONE),
+            (Some(_), _) => AdminResponse::not_allowed(OF_ONE),
         };
         if method == "HEAD" { answer.without_body() } else { answer }
     }
 
-    fn get(&self, vaults: &[Record], key: &Key) -> Answer {
+    fn get(&self, vaults: &[Record], key: &Key) -> AdminResponse {
         match vaults.iter().find(|vault| key.is_of(vault)) {
-            Some(vault) => Answer::ok(&self.shown(vault)),
-            None => Answer::not_found(),
+            Some(vault) => AdminResponse::ok(&self.shown(vault)),
+            None => AdminResponse::not_found(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::answer::Answer;
+use super::answer::AdminResponse;
 use super::body::{self, Fields};
 use super::entity::{Draft, flaw};
 use super::key::{Key, is_uuid};
@@ -12,11 +12,11 @@ use super::{Api, Request};
 use crate::store::Record;
 
 /// What was made of a request, or what to answer instead.
-type Made<T> = Result<T, Answer>;
+type Made<T> = Result<T, AdminResponse>;
 
 impl Api<'_> {
-    pub(super) fn create(&self, vaults: &mut Vec<Record>, request: &Request) -> Answer {
-        self.finish(Answer::created, || {
+    pub(super) fn create(&self, vaults: &mut Vec<Record>, request: &Request) -> AdminResponse {
+        self.finish(AdminResponse::created, || {
             let sent = body::read(request)?;
             let id = self.id_of(None, &sent)?;
             let mut made = self.draft(&sent, None, false, None)?;
@@ -27,8 +27,8 @@ impl Api<'_> {
         })
     }
 
-    pub(super) fn put(&self, vaults: &mut Vec<Record>, key: &Key, request: &Request) -> Answer {
-        self.finish(Answer::ok, || {
+    pub(super) fn put(&self, vaults: &mut Vec<Record>, key: &Key, request: &Request) -> AdminResponse {
+        self.finish(AdminResponse::ok, || {
             let sent = body::read(request)?;
             let place = vaults.iter().position(|vault| key.is_of(vault));
             let stored = place.and_then(|place| vaults.get(place));
@@ -48,11 +48,11 @@ impl Api<'_> {
         })
     }
 
-    pub(super) fn patch(&self, vaults: &mut [Record], key: &Key, request: &Request) -> Answer {
-        self.finish(Answer::ok, || {
+    pub(super) fn patch(&self, vaults: &mut [Record], key: &Key, request: &Request) -> AdminResponse {
+        self.finish(AdminResponse::ok, || {
             let sent = body::read(request)?;
             let place = vaults.iter().position(|vault| key.is_of(vault)).ok_or_else(|| self.missing(key))?;
-            let stored = vaults.get(place).ok_or_else(Answer::not_found)?;
+            let stored = vaults.get(place).ok_or_else(AdminResponse::not_found)?;
             let id = self.id_of(Some(stored), &sent)?;
             self.refuse_other_id(&sent, &id)?;
             let mut made = self.draft(&sent, Some(stored), true, None)?;
@@ -66,17 +66,17 @@ impl Api<'_> {
     }
 
     /// As in Kong, whatever is not there is as good as deleted.
-    pub(super) fn delete(&self, vaults: &mut Vec<Record>, key: &Key) -> Answer {
+    pub(super) fn delete(&self, vaults: &mut Vec<Record>, key: &Key) -> AdminResponse {
         let before = vaults.len();
         vaults.retain(|vault| !key.is_of(vault));
         match self.missing(key) {
-            _ if vaults.len() < before => Answer::nothing().after_a_change(),
-            answer if answer.status == 404 => Answer::nothing(),
+            _ if vaults.len() < before => AdminResponse::nothing().after_a_change(),
+            answer if answer.status == 404 => AdminResponse::nothing(),
             answer => answer,
         }
     }
 
-    fn finish(&self, done: fn(&Record) -> Answer, make: impl FnOnce() -> Made<Record>) -> Answer {
+    fn finish(&self, done: fn(&Record) -> AdminResponse, make: impl FnOnce() -> Made<Record>) -> AdminResponse {
         match make() {
             Ok(made) => done(&self.shown(&made)).after_a_change(),
             Err(answer) => answer,
@@ -84,7 +84,9 @@ impl Api<'_> {
     }
 
     fn draft(&self, sent: &Fields, stored: Option<&Record>, keep: bool, prefix: Option<&str>) -> Made<Record> {
-        Draft { sent, stored, keep, backends: self.backends }.finish(prefix).map_err(|flaws| Answer::violation(&flaws))
+        Draft { sent, stored, keep, backends: self.backends }
+            .finish(prefix)
+            .map_err(|flaws| AdminResponse::violation(&flaws))
     }
 
     /// The id that it has, the one that somebody wants, or a new one.
@@ -98,7 +100,7 @@ impl Api<'_> {
     fn refuse_other_id(&self, sent: &Fields, id: &str) -> Made<()> {
         match sent_id(sent) {
             Some(sent) if sent != id => {
-                Err(Answer::violation(&[flaw("id", "is another than it has, and can't change")]))
+                Err(AdminResponse::violation(&[flaw("id", "is another than it has, and can't change")]))
             }
             _ => Ok(()),
         }
@@ -109,21 +111,21 @@ impl Api<'_> {
         let prefix = made.text("prefix");
         let others = || vaults.iter().enumerate().filter(|(at, _)| Some(*at) != place).map(|(_, vault)| vault);
         if (self.is_fixed)(prefix) {
-            Err(Answer::fixed_prefix(prefix))
+            Err(AdminResponse::fixed_prefix(prefix))
         } else if others().any(|vault| vault.text("prefix") == prefix) {
-            Err(Answer::taken_prefix(prefix))
+            Err(AdminResponse::taken_prefix(prefix))
         } else if others().any(|vault| vault.text("id").eq_ignore_ascii_case(id)) {
-            Err(Answer::taken_id(id))
+            Err(AdminResponse::taken_id(id))
         } else {
             Ok(())
         }
     }
 
     /// What to say of an entity that isn't there.
-    fn missing(&self, key: &Key) -> Answer {
+    fn missing(&self, key: &Key) -> AdminResponse {
         match key {
-            Key::Prefix(prefix) if (self.is_fixed)(prefix) => Answer::fixed_prefix(prefix),
-            _ => Answer::not_found(),
+            Key::Prefix(prefix) if (self.is_fixed)(prefix) => AdminResponse::fixed_prefix(prefix),
+            _ => AdminResponse::not_found(),
         }
     }
 }
@@ -148,7 +150,7 @@ fn new_id() -> Made<String> {
     let mut bytes = [0; 16];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| Answer::message(500, "the system returned no random numbers for an id: try again"))?;
+        .map_err(|_| AdminResponse::message(500, "the system returned no random numbers for an id: try again"))?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

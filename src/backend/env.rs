@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::backend::finding::Findings;
-use crate::backend::{Ask, Backend, Descriptor, Diagnosing, Fetched, Fetching, Setup};
+use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, SecretId, Setup};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::options::{Opt, Type};
@@ -25,8 +25,14 @@ const ADVICE: &str = if cfg!(feature = "cli") {
     "set it before nginx starts and load kong.vault in init_by_lua"
 };
 
-pub const DESCRIPTOR: Descriptor =
-    Descriptor { name: "env", title: "environment variables", options: OPTIONS, needs: &[], immediate: true, build };
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "env",
+    title: "environment variables",
+    options: OPTIONS,
+    requirements: &[],
+    immediate: true,
+    build,
+};
 
 /// A variable that a reference asks for.
 pub struct Variable {
@@ -49,10 +55,10 @@ impl Variable {
 }
 
 /// The variable that is asked for; `None` for a version that there can't be.
-pub fn variable(prefix: &str, ask: &Ask) -> Option<Variable> {
-    match ask.version {
-        None | Some(1) => Some(Variable::current(prefix, &ask.resource)),
-        Some(2) => Some(Variable::previous(prefix, &ask.resource)),
+pub fn variable(prefix: &str, secret_id: &SecretId) -> Option<Variable> {
+    match secret_id.version {
+        None | Some(1) => Some(Variable::current(prefix, &secret_id.resource)),
+        Some(2) => Some(Variable::previous(prefix, &secret_id.resource)),
         Some(_) => None,
     }
 }
@@ -72,14 +78,14 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
 }
 
 impl Backend for Env {
-    fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
-        Box::pin(std::future::ready(self.read(ask)))
+    fn fetch<'a>(&'a self, secret_id: &'a SecretId) -> Fetching<'a> {
+        Box::pin(std::future::ready(self.read(secret_id)))
     }
 
-    fn diagnose<'a>(&'a self, ask: Option<&'a Ask>) -> Diagnosing<'a> {
+    fn diagnose<'a>(&'a self, secret_id: Option<&'a SecretId>) -> Diagnosing<'a> {
         let mut findings = Findings::default();
         findings.good("connect", "no need: variables are read once, when this program starts");
-        if let Some(read) = ask.and_then(|ask| findings.or_bad("read", self.read(ask))) {
+        if let Some(read) = secret_id.and_then(|secret_id| findings.or_bad("read", self.read(secret_id))) {
             findings.good("read", format!("there is such a variable, of {} bytes", read.document.len()));
         }
         Box::pin(std::future::ready(findings))
@@ -87,13 +93,13 @@ impl Backend for Env {
 }
 
 impl Env {
-    fn read(&self, ask: &Ask) -> Result<Fetched> {
-        let Some(Variable { name, shown }) = variable(&self.prefix, ask) else {
+    fn read(&self, secret_id: &SecretId) -> Result<Fetched> {
+        let Some(Variable { name, shown }) = variable(&self.prefix, secret_id) else {
             let text = format!(
                 "env vault ({}) has no version {}: use #1, or #2 for {}",
                 self.vault,
-                ask.version.unwrap_or_default(),
-                Variable::previous(&self.prefix, &ask.resource).shown
+                secret_id.version.unwrap_or_default(),
+                Variable::previous(&self.prefix, &secret_id.resource).shown
             );
             return Err(Error::new(Kind::NotFound, text));
         };

@@ -27,7 +27,7 @@ pub fn patience_for_renewal(timeout: Duration) -> Duration {
 
 /// Why a file can't be had. As text it ends a sentence that begins with the file's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flaw {
+pub enum FileFlaw {
     Missing,
     Forbidden,
     NotRegular,
@@ -45,67 +45,71 @@ pub async fn on_a_thread<T: Send + 'static>(
     key: &[u8],
     patience: Duration,
     job: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Flaw> {
+) -> Result<T, FileFlaw> {
     match tokio::time::timeout(patience, pool::files().run(key, job)).await {
         Ok(Ok(done)) => Ok(done),
-        Err(_) | Ok(Err(Refusal::Hangs)) => Err(Flaw::Hangs),
-        Ok(Err(refusal)) => Err(Flaw::Busy(refusal)),
+        Err(_) | Ok(Err(Refusal::Hangs)) => Err(FileFlaw::Hangs),
+        Ok(Err(refusal)) => Err(FileFlaw::Busy(refusal)),
     }
 }
 
 /// `read`, on a thread.
-pub async fn read_soon(path: &Path, limit: u64, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metadata), Flaw> {
+pub async fn read_soon(
+    path: &Path,
+    limit: u64,
+    patience: Duration,
+) -> Result<(Zeroizing<Vec<u8>>, Metadata), FileFlaw> {
     let owned = PathBuf::from(path);
     on_a_thread(path.as_os_str().as_bytes(), patience, move || read(&owned, limit)).await?
 }
 
 /// What a file's status is, asked on a thread.
-pub async fn status(path: &Path, patience: Duration) -> Result<Metadata, Flaw> {
+pub async fn status(path: &Path, patience: Duration) -> Result<Metadata, FileFlaw> {
     let owned = PathBuf::from(path);
     on_a_thread(path.as_os_str().as_bytes(), patience, move || Ok(std::fs::metadata(owned)?)).await?
 }
 
 /// A file's bytes, wiped when dropped, and its status when it was opened. It blocks.
-pub fn read(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), Flaw> {
+pub fn read(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), FileFlaw> {
     // What was opened is looked at, and not the path before: it may be another by then. Opened so, a FIFO is not waited for.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let status = file.metadata()?;
     if !status.is_file() {
-        return Err(Flaw::NotRegular);
+        return Err(FileFlaw::NotRegular);
     }
     if status.len() > limit {
-        return Err(Flaw::TooLarge);
+        return Err(FileFlaw::TooLarge);
     }
     // With room to spare the bytes are not moved while they are read, which would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(status.len() as usize + 64));
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Err(Flaw::TooLarge);
+        return Err(FileFlaw::TooLarge);
     }
     Ok((bytes, status))
 }
 
 /// Why the file that an option names can't be had, as the rest of a sentence that begins with the option.
-pub fn clause(path: &Path, flaw: Flaw) -> String {
+pub fn clause(path: &Path, flaw: FileFlaw) -> String {
     match told(path, flaw) {
         Some(path) => format!("{path} {flaw}"),
-        None if flaw == Flaw::Missing => format!("names no file ({})", redact::length(&path.to_string_lossy())),
+        None if flaw == FileFlaw::Missing => format!("names no file ({})", redact::length(&path.to_string_lossy())),
         None => format!("names a file that {flaw} ({})", redact::length(&path.to_string_lossy())),
     }
 }
 
 /// A path as an error may show it: what turns out to be none may be a secret that somebody gave in its place.
-pub fn told(path: &Path, flaw: Flaw) -> Option<String> {
+pub fn told(path: &Path, flaw: FileFlaw) -> Option<String> {
     match flaw {
-        Flaw::NotRegular | Flaw::TooLarge => Some(redact::known_path(path)),
-        Flaw::Missing | Flaw::Other(_) => None,
+        FileFlaw::NotRegular | FileFlaw::TooLarge => Some(redact::known_path(path)),
+        FileFlaw::Missing | FileFlaw::Other(_) => None,
         // Nobody knows whether something is there.
-        Flaw::Forbidden | Flaw::Hangs | Flaw::Busy(_) => redact::likely(path),
+        FileFlaw::Forbidden | FileFlaw::Hangs | FileFlaw::Busy(_) => redact::likely(path),
     }
 }
 
-impl From<std::io::Error> for Flaw {
+impl From<std::io::Error> for FileFlaw {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             ErrorKind::NotFound => Self::Missing,
@@ -117,7 +121,7 @@ impl From<std::io::Error> for Flaw {
     }
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for FileFlaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("does not exist"),
@@ -145,13 +149,13 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
         assert!(made.success());
         let flaw = |path: &Path, limit| read(path, limit).unwrap_err();
-        assert_eq!(flaw(&path("file"), 7), Flaw::TooLarge);
+        assert_eq!(flaw(&path("file"), 7), FileFlaw::TooLarge);
         for other in [path("fifo"), path("socket"), path("."), "/dev/zero".into()] {
-            assert_eq!(flaw(&other, 8), Flaw::NotRegular, "{other:?}");
+            assert_eq!(flaw(&other, 8), FileFlaw::NotRegular, "{other:?}");
         }
-        assert_eq!(flaw(&path("none"), 8), Flaw::Missing);
+        assert_eq!(flaw(&path("none"), 8), FileFlaw::Missing);
         // Its status says that it is empty.
-        assert_eq!(flaw(Path::new("/proc/self/maps"), 8), Flaw::TooLarge);
+        assert_eq!(flaw(Path::new("/proc/self/maps"), 8), FileFlaw::TooLarge);
     }
 
     #[test]
@@ -159,13 +163,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a\n[error] b");
         std::fs::create_dir(&path).unwrap();
-        let told = clause(&path, Flaw::NotRegular);
+        let told = clause(&path, FileFlaw::NotRegular);
         assert!(told.ends_with("/a\\n[error] b is no regular file"), "{told}");
-        assert_eq!(clause(Path::new("hunter2"), Flaw::Missing), "names no file (a value of 7 characters)");
+        assert_eq!(clause(Path::new("hunter2"), FileFlaw::Missing), "names no file (a value of 7 characters)");
         let long = "/hunter2".repeat(1000);
         let flaw = read(Path::new(&long), 1).unwrap_err();
         assert!(!clause(Path::new(&long), flaw).contains("hunter2"));
-        for flaw in [Flaw::Forbidden, Flaw::Hangs] {
+        for flaw in [FileFlaw::Forbidden, FileFlaw::Hangs] {
             assert!(clause(Path::new("/root/token"), flaw).starts_with("/root/token "));
             assert!(!clause(Path::new("hunter2"), flaw).contains("hunter2"));
         }

@@ -22,7 +22,7 @@ use finding::Findings;
 
 /// What is asked of a vault: one document.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub struct SecretId {
     /// The secret's name or path, percent-decoded, never empty.
     pub resource: String,
     /// `#1` is the current version, `#2` the one before, or what else the backend makes of it.
@@ -45,11 +45,11 @@ pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Fetched>> + Send + 'a
 pub type Diagnosing<'a> = Pin<Box<dyn Future<Output = Findings> + Send + 'a>>;
 
 /// The last thing that is done for a vault. It bounds its own time.
-pub type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What the operator should know of a vault though no fetch fails for it: a line for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
+pub struct Notice {
     /// Whether what was told before is over.
     pub is_over: bool,
     pub text: String,
@@ -57,20 +57,20 @@ pub struct News {
 
 /// One configured vault: connections, credentials and logins live in it and are shared by all its fetches.
 pub trait Backend: Send + Sync {
-    fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a>;
+    fn fetch<'a>(&'a self, secret_id: &'a SecretId) -> Fetching<'a>;
 
-    /// Goes the way of a fetch step by step, for who asks where it ends; with `ask`, up to that document.
-    fn diagnose<'a>(&'a self, _ask: Option<&'a Ask>) -> Diagnosing<'a> {
+    /// Goes the way of a fetch step by step, for who asks where it ends; with `secret_id`, up to that document.
+    fn diagnose<'a>(&'a self, _secret_id: Option<&'a SecretId>) -> Diagnosing<'a> {
         Box::pin(std::future::ready(Findings::default()))
     }
 
     /// What has come to light since this was last asked, if anything has.
-    fn news(&self) -> Option<News> {
+    fn notice(&self) -> Option<Notice> {
         None
     }
 
     /// What is to be done when nobody will ask any more, if anything is.
-    fn farewell(&self) -> Option<Farewell> {
+    fn shutdown(&self) -> Option<Shutdown> {
         None
     }
 }
@@ -98,7 +98,7 @@ pub enum When {
 
 /// Options that an option's value makes necessary.
 #[derive(Debug, Clone, Copy)]
-pub struct Needs {
+pub struct Requirement {
     pub when: When,
     /// All of these have to be set.
     pub all: &'static [&'static str],
@@ -113,7 +113,7 @@ pub struct Descriptor {
     pub title: &'static str,
     pub options: &'static [Opt],
     /// Which of them others make necessary.
-    pub needs: &'static [Needs],
+    pub requirements: &'static [Requirement],
     /// Whether a fetch needs no network and no file, so that any phase may do it on nginx's thread.
     pub immediate: bool,
     pub build: fn(&Setup<'_>) -> Result<Arc<dyn Backend>>,

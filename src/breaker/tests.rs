@@ -30,9 +30,9 @@ fn opens_after_failures_in_a_row_and_probes_once_an_interval() {
     assert!(!breaker.probe(t + 4 * SECOND));
     assert!(breaker.probe(t + 5 * SECOND));
     assert!(!breaker.probe(t + 5 * SECOND), "one probe at a time");
-    assert_eq!(breaker.state(t + 5 * SECOND), State::HalfOpen);
+    assert_eq!(breaker.state(t + 5 * SECOND), BreakerState::HalfOpen);
     assert_eq!(breaker.failed(&down(), at(1, t + 6 * SECOND)), Change::StaysOpen);
-    assert_eq!(breaker.state(t + 6 * SECOND), State::Open);
+    assert_eq!(breaker.state(t + 6 * SECOND), BreakerState::Open);
     assert!(!breaker.probe(t + 10 * SECOND));
     assert!(breaker.probe(t + 11 * SECOND));
     assert_eq!(breaker.succeeded(1, t + 12 * SECOND), Change::Closed(12 * SECOND));

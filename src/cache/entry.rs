@@ -22,7 +22,7 @@ const RENEWAL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The time options that hold for a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
+pub struct TtlPolicy {
     /// How long a value is fresh; `None`: until it is flushed or evicted.
     pub ttl: Option<Duration>,
     /// How long a failure is remembered.
@@ -34,7 +34,7 @@ pub struct Terms {
     pub max_ttl: Option<Duration>,
 }
 
-impl Terms {
+impl TtlPolicy {
     /// How long a value is fresh, where its vault gave it a lease.
     fn freshness(&self, lease: Option<Duration>) -> Option<Duration> {
         let lease = lease.map(|lease| self.max_ttl.map_or(lease, |most| lease.min(most)).max(self.min_ttl));
@@ -50,7 +50,7 @@ impl Terms {
     }
 
     /// For how long a value still serves, fresh or not; `None`: for ever.
-    pub fn serves_for(&self, value: &Brought, now: Instant) -> Option<Duration> {
+    pub fn serves_for(&self, value: &Dated, now: Instant) -> Option<Duration> {
         let whole = self.freshness(value.document.lease())?.checked_add(self.resurrect_ttl)?;
         Some(whole.saturating_sub(now.saturating_duration_since(value.at)))
     }
@@ -58,7 +58,7 @@ impl Terms {
 
 /// What a vault brought.
 #[derive(Debug, Clone)]
-pub struct Brought {
+pub struct Dated {
     pub document: Arc<Document>,
     /// When the fetch began: what the vault answered was so then or later, and all times count from here.
     pub at: Instant,
@@ -66,7 +66,7 @@ pub struct Brought {
 
 /// What a look-up found.
 #[derive(Debug, Clone)]
-pub enum Found {
+pub enum CacheLookup {
     Fresh(Arc<Document>),
     /// The value's time is over, but it serves until a new one is there. `due`: nobody is asking for a new one, and the
     /// last failure is long enough ago.
@@ -80,12 +80,12 @@ pub enum Found {
     Nothing,
 }
 
-impl Found {
+impl CacheLookup {
     /// The value that may be served, fresh or not.
     pub fn document(self) -> Option<Arc<Document>> {
         match self {
-            Found::Fresh(document) | Found::Stale { document, .. } => Some(document),
-            Found::Failure(_) | Found::Nothing => None,
+            CacheLookup::Fresh(document) | CacheLookup::Stale { document, .. } => Some(document),
+            CacheLookup::Failure(_) | CacheLookup::Nothing => None,
         }
     }
 }
@@ -102,7 +102,7 @@ pub enum Due {
 /// What the cache keeps of one document: a value, the memory of a failure, or both.
 #[derive(Debug)]
 pub struct Entry {
-    value: Option<Brought>,
+    value: Option<Dated>,
     /// The end of `ttl`; `None`: never.
     fresh_until: Option<Instant>,
     /// The end of `resurrect_ttl`, or of the memory of a failure; `None`: never.
@@ -125,15 +125,15 @@ pub struct Entry {
 
 impl Entry {
     /// A value that a vault brought.
-    pub fn fetched(value: Brought, terms: &Terms, used_at: Instant, chance: f64) -> Self {
-        let ttl = terms.freshness(value.document.lease());
+    pub fn fetched(value: Dated, ttl_policy: &TtlPolicy, used_at: Instant, chance: f64) -> Self {
+        let ttl = ttl_policy.freshness(value.document.lease());
         let fresh_until = ttl.and_then(|ttl| value.at.checked_add(ttl));
         let lead = RENEWAL.0 + (RENEWAL.1 - RENEWAL.0) * chance.clamp(0.0, 1.0);
         // A value that is never fresh is fetched whenever it is asked for, never ahead.
         let ahead = ttl.filter(|ttl| !ttl.is_zero()).map(|ttl| ttl.mul_f64(lead));
         Self {
             fresh_until,
-            serves_until: fresh_until.and_then(|fresh| fresh.checked_add(terms.resurrect_ttl)),
+            serves_until: fresh_until.and_then(|fresh| fresh.checked_add(ttl_policy.resurrect_ttl)),
             renew_at: ahead.and_then(|ahead| value.at.checked_add(ahead)),
             renewing: false,
             value: Some(value),
@@ -148,7 +148,13 @@ impl Entry {
 
     /// What is left after a fetch failed: the old value while it may be resurrected, or the memory of the failure.
     /// `None`: nothing worth keeping.
-    pub fn failed(before: Option<Entry>, error: Error, terms: &Terms, now: Instant, chance: f64) -> Option<Self> {
+    pub fn failed(
+        before: Option<Entry>,
+        error: Error,
+        ttl_policy: &TtlPolicy,
+        now: Instant,
+        chance: f64,
+    ) -> Option<Self> {
         // An outcome: what was held until one came is not any more.
         let before = before.map(|entry| Self { held_until: None, ..entry });
         let hold = error.holds_document();
@@ -156,15 +162,17 @@ impl Entry {
         match before {
             Some(entry) if entry.serves(now) => {
                 let pause = FIRST_PAUSE.saturating_mul(1 << entry.failures.min(16)).min(LONGEST_PAUSE);
-                let pause =
-                    pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0).max(terms.neg_ttl).max(hold.unwrap_or_default());
+                let pause = pause
+                    .mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
+                    .max(ttl_policy.neg_ttl)
+                    .max(hold.unwrap_or_default());
                 // How often a vault that is away is tried is its breaker's affair.
                 let failures = if error.is_outage() { 0 } else { entry.failures.saturating_add(1) };
                 let (failure, renew_at) = (Some(error.held()), now.checked_add(pause));
                 Some(Self { failure, failures, renew_at, renewing: false, left_alone_until, ..entry })
             }
             _ => {
-                let memory = terms.remembers(&error);
+                let memory = ttl_policy.remembers(&error);
                 (!memory.is_zero()).then(|| Self {
                     value: None,
                     fresh_until: None,
@@ -182,24 +190,24 @@ impl Entry {
         }
     }
 
-    pub fn look(&self, now: Instant) -> Found {
+    pub fn look(&self, now: Instant) -> CacheLookup {
         let ended = |end: Option<Instant>| end.is_some_and(|end| now >= end);
         if ended(self.end()) {
-            return Found::Nothing;
+            return CacheLookup::Nothing;
         }
         match (&self.value, &self.failure) {
             (Some(value), _) if self.inherited.is_none() && !ended(self.fresh_until) => {
-                Found::Fresh(Arc::clone(&value.document))
+                CacheLookup::Fresh(Arc::clone(&value.document))
             }
             (Some(value), failure) => {
                 let due = self.renew_at.is_none_or(|at| now >= at);
                 if failure.is_none() && self.is_never_fresh() && self.held_until.is_none() {
-                    return Found::Nothing;
+                    return CacheLookup::Nothing;
                 }
-                Found::Stale { document: Arc::clone(&value.document), due }
+                CacheLookup::Stale { document: Arc::clone(&value.document), due }
             }
-            (None, Some(failure)) => Found::Failure(failure.clone()),
-            (None, None) => Found::Nothing,
+            (None, Some(failure)) => CacheLookup::Failure(failure.clone()),
+            (None, None) => CacheLookup::Nothing,
         }
     }
 
@@ -270,7 +278,7 @@ impl Entry {
     }
 
     /// The value, whether it may serve or not.
-    pub fn value(&self) -> Option<&Brought> {
+    pub fn value(&self) -> Option<&Dated> {
         self.value.as_ref()
     }
 

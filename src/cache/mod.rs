@@ -1,7 +1,7 @@
 //! The worker's cache: a bounded LRU of documents. It knows neither vaults nor threads; time and chance are handed in.
 
-mod agenda;
 pub mod entry;
+mod expiry_queue;
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
-use agenda::Agenda;
-pub use entry::{Brought, Due, Entry, Found, Terms};
+pub use entry::{CacheLookup, Dated, Due, Entry, TtlPolicy};
+use expiry_queue::ExpiryQueue;
 
 use crate::document::Document;
 use crate::error::Error;
@@ -22,9 +22,9 @@ const OVERHEAD: usize = std::mem::size_of::<Entry>() + 10 * std::mem::size_of::<
 /// What becomes of an entry when options change.
 pub enum Heir<K> {
     /// It is another's: of the same place, or of another.
-    Key { key: K, terms: Terms, same_place: bool },
+    Key { key: K, ttl_policy: TtlPolicy, same_place: bool },
     /// Its options are not usable.
-    Flawed { flaw: Error, terms: Terms },
+    Flawed { flaw: Error, ttl_policy: TtlPolicy },
     /// Nobody's any more.
     None,
 }
@@ -32,7 +32,7 @@ pub enum Heir<K> {
 /// Documents by key, the least recently used one leaves first.
 pub struct Cache<K: Hash + Eq + Clone> {
     entries: LruCache<K, Entry>,
-    agenda: Agenda<K>,
+    expiry_queue: ExpiryQueue<K>,
     /// What a key weighs, in bytes.
     weigh: fn(&K) -> usize,
     /// How many entries had to make room for others.
@@ -44,13 +44,20 @@ pub struct Cache<K: Hash + Eq + Clone> {
 
 impl<K: Hash + Eq + Clone> Cache<K> {
     pub fn new(size: NonZeroUsize, weigh: fn(&K) -> usize) -> Self {
-        Self { entries: LruCache::new(size), agenda: Agenda::new(), weigh, evictions: 0, crowded: false, told: false }
+        Self {
+            entries: LruCache::new(size),
+            expiry_queue: ExpiryQueue::new(),
+            weigh,
+            evictions: 0,
+            crowded: false,
+            told: false,
+        }
     }
 
     /// Looks a document up and marks it as used.
-    pub fn look(&mut self, key: &K, now: Instant) -> Found {
+    pub fn look(&mut self, key: &K, now: Instant) -> CacheLookup {
         match self.entries.get_mut(key) {
-            None => Found::Nothing,
+            None => CacheLookup::Nothing,
             Some(entry) => {
                 entry.touch(now);
                 entry.look(now)
@@ -64,14 +71,14 @@ impl<K: Hash + Eq + Clone> Cache<K> {
     }
 
     /// The value, whether it may serve or not.
-    pub fn value(&self, key: &K) -> Option<&Brought> {
+    pub fn value(&self, key: &K) -> Option<&Dated> {
         self.peek(key).and_then(Entry::value)
     }
 
     /// Keeps a value that a vault brought, unless a newer one is there. Returns whether something left the cache that
     /// somebody may have copied: the same value brought anew is no loss.
     #[must_use]
-    pub fn fetched(&mut self, key: K, value: Brought, terms: &Terms, now: Instant, chance: f64) -> bool {
+    pub fn fetched(&mut self, key: K, value: Dated, ttl_policy: &TtlPolicy, now: Instant, chance: f64) -> bool {
         let own = self.peek(&key).filter(|entry| !entry.is_inherited());
         if own.and_then(Entry::value).is_some_and(|kept| kept.at > value.at) {
             return false;
@@ -79,7 +86,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         let before = self.entries.pop(&key);
         let changed = before.as_ref().and_then(Entry::value).is_some_and(|old| !old.document.is_same(&value.document));
         let used_at = before.map_or(now, |entry| entry.used_at());
-        self.put(key, Entry::fetched(value, terms, used_at, chance)) || changed
+        self.put(key, Entry::fetched(value, ttl_policy, used_at, chance)) || changed
     }
 
     /// Notes that a fetch failed. Returns what `fetched` does, and the old value if it serves on.
@@ -87,13 +94,13 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         &mut self,
         key: K,
         error: Error,
-        terms: &Terms,
+        ttl_policy: &TtlPolicy,
         now: Instant,
         chance: f64,
     ) -> (bool, Option<Arc<Document>>) {
         let before = self.entries.pop(&key);
         let lost = before.as_ref().is_some_and(|entry| entry.value().is_some());
-        match Entry::failed(before, error, terms, now, chance) {
+        match Entry::failed(before, error, ttl_policy, now, chance) {
             None => (lost, None),
             Some(entry) => {
                 let old = entry.value().map(|value| Arc::clone(&value.document));
@@ -107,7 +114,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
     #[must_use]
     pub fn put(&mut self, key: K, entry: Entry) -> bool {
         if let Some(next) = entry.next() {
-            self.agenda.add(next, key.clone());
+            self.expiry_queue.add(next, key.clone());
         }
         let evicted = self.entries.push(key, entry);
         if let Some((_, lost)) = &evicted {
@@ -115,30 +122,30 @@ impl<K: Hash + Eq + Clone> Cache<K> {
             // What is not in use is dropped before long anyway; failures are anybody's to cause.
             self.crowded |= lost.value().is_some();
         }
-        if self.agenda.len() > 64 + 4 * self.entries.len() {
-            self.rewrite_agenda();
+        if self.expiry_queue.len() > 64 + 4 * self.entries.len() {
+            self.rewrite_expiry_queue();
         }
         evicted.is_some()
     }
 
-    fn rewrite_agenda(&mut self) {
-        self.agenda.clear();
+    fn rewrite_expiry_queue(&mut self) {
+        self.expiry_queue.clear();
         for (key, entry) in self.entries.iter() {
             if let Some(next) = entry.next() {
-                self.agenda.add(next, key.clone());
+                self.expiry_queue.add(next, key.clone());
             }
         }
     }
 
     /// When the next entry has to be looked after.
     pub fn next(&self) -> Option<Instant> {
-        self.agenda.next()
+        self.expiry_queue.next()
     }
 
     /// The next entry whose time has come, and what is to be done about it: `Drop` is done already. Values that nobody
     /// asked for during `idle` are dropped instead of being renewed.
     pub fn due(&mut self, now: Instant, idle: Duration) -> Option<(K, Due)> {
-        while let Some((at, key)) = self.agenda.take(now) {
+        while let Some((at, key)) = self.expiry_queue.take(now) {
             let Some(entry) = self.entries.peek_mut(&key).filter(|entry| entry.next() == Some(at)) else { continue };
             match entry.due(now, idle) {
                 Some(Due::Drop) => {
@@ -147,7 +154,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
                 }
                 due => {
                     if let Some(next) = entry.next() {
-                        self.agenda.add(next, key.clone());
+                        self.expiry_queue.add(next, key.clone());
                     }
                     if let Some(due) = due {
                         return Some((key, due));
@@ -177,7 +184,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         if let Some(entry) = self.entries.peek_mut(key) {
             change(entry);
             if let Some(next) = entry.next() {
-                self.agenda.add(next, key.clone());
+                self.expiry_queue.add(next, key.clone());
             }
         }
     }
@@ -189,7 +196,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
 
     /// Forgets everything; returns the keys.
     pub fn clear(&mut self) -> Vec<K> {
-        self.agenda.clear();
+        self.expiry_queue.clear();
         let mut keys = Vec::with_capacity(self.entries.len());
         while let Some((key, _)) = self.entries.pop_lru() {
             keys.push(key);
@@ -212,12 +219,14 @@ impl<K: Hash + Eq + Clone> Cache<K> {
             let Some(entry) = self.entries.pop(&old) else { continue };
             let (key, entry) = match heir {
                 Heir::None => continue,
-                Heir::Flawed { flaw, terms } => (old, entry.without_options(flaw, &terms, now)),
+                Heir::Flawed { flaw, ttl_policy } => (old, entry.without_options(flaw, &ttl_policy, now)),
                 // What came for itself is better than what it would inherit.
                 Heir::Key { key, .. } if self.entries.peek(&key).is_some_and(|known| known.value().is_some()) => {
                     continue;
                 }
-                Heir::Key { key, terms, same_place } => (key, entry.under(&terms, same_place, now, renew_at, chance())),
+                Heir::Key { key, ttl_policy, same_place } => {
+                    (key, entry.under(&ttl_policy, same_place, now, renew_at, chance()))
+                }
             };
             if let Some(entry) = entry {
                 if entry.is_held() {
@@ -226,7 +235,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
                 self.entries.push(key, entry);
             }
         }
-        self.rewrite_agenda();
+        self.rewrite_expiry_queue();
     }
 
     /// How many entries had to make room for others.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Outcome, get};
 use crate::backend::finding::{Finding, Findings, Verdict};
-use crate::backend::{Ask, Backend, Setup};
+use crate::backend::{Backend, SecretId, Setup};
 use crate::blocking;
 use crate::config::{Config, Vault};
 use crate::document::WHOLE;
@@ -68,7 +68,7 @@ fn diagnose(config: &Config, vault: &Vault, asked: &Reference) -> Result<Finding
     let settings = config.settings(vault, asked)?;
     let name = std::str::from_utf8(&asked.resource);
     let name = name.map_err(|_| Error::new(Kind::Reference, "the secret's name must be in utf-8"))?;
-    let ask = (!name.is_empty()).then(|| Ask { resource: name.to_owned(), version: asked.version });
+    let secret_id = (!name.is_empty()).then(|| SecretId { resource: name.to_owned(), version: asked.version });
     let backend: Arc<dyn Backend> = (vault.backend.build)(&Setup {
         vault: &vault.name,
         settings: &settings,
@@ -77,9 +77,9 @@ fn diagnose(config: &Config, vault: &Vault, asked: &Reference) -> Result<Finding
         lasts: false,
     })?;
     blocking::run(async {
-        let findings = backend.diagnose(ask.as_ref()).await;
-        if let Some(farewell) = backend.farewell() {
-            farewell.await;
+        let findings = backend.diagnose(secret_id.as_ref()).await;
+        if let Some(shutdown) = backend.shutdown() {
+            shutdown.await;
         }
         findings
     })

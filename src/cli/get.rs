@@ -13,10 +13,10 @@ use std::time::Duration;
 use super::check::shown;
 use super::{Outcome, conf_file};
 use crate::blocking;
-use crate::bootstrap;
-use crate::config::{KONGS_FILE, Source};
+use crate::config::{ConfigSource, KONGS_FILE};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
+use crate::indirect;
 use crate::options::{OWN, variable};
 use crate::pool;
 use crate::reference::is_reference;
@@ -85,7 +85,7 @@ fn open_here(limit: Option<Duration>, conf: Option<&Path>) -> std::result::Resul
     if let Some(path) = Environment::captured().text(&variable(KONGS_FILE)) {
         keys.insert(KONGS_FILE.to_owned(), path.to_owned());
     }
-    let loaded = bootstrap::load(&keys, Source::File(&written_in), Environment::captured());
+    let loaded = indirect::load(&keys, ConfigSource::File(&written_in), Environment::captured());
     let mut config = loaded.map_err(|error| Outcome::NoValue(error.to_string()))?;
     if let Some(seconds) = limit {
         config.fetch_timeout = seconds;

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use super::written::Written;
-use super::{Config, Listed, Referred};
+use super::merge::Assignment;
+use super::{Config, EntityResult, IndirectValues};
 use crate::backend::env::{self, Variable};
-use crate::backend::{Ask, CREDENTIALS, Descriptor};
+use crate::backend::{CREDENTIALS, Descriptor, SecretId};
 use crate::error::{Error, Kind, Result};
 use crate::options::variable;
 use crate::reference;
@@ -50,7 +50,7 @@ impl Credentials {
     }
 
     /// Notes what is written down for the `env` vault itself.
-    pub(super) fn note_prefixes<'a>(&mut self, written: impl Iterator<Item = &'a Written<'a>>) {
+    pub(super) fn note_prefixes<'a>(&mut self, written: impl Iterator<Item = &'a Assignment<'a>>) {
         let written = written.filter(|entry| entry.option == PREFIX).filter_map(|entry| entry.value.as_deref());
         // Kong's users may have white space around it, which is not meant.
         let mut prefixes: BTreeSet<_> = written.flat_map(|value| [value, value.trim()]).map(str::to_owned).collect();
@@ -61,7 +61,7 @@ impl Credentials {
     }
 
     /// The same for an entity of the declarative file; one that is broken may have been meant for one of the environment.
-    pub(super) fn note_entity(&mut self, listed: &Listed) {
+    pub(super) fn note_entity(&mut self, listed: &EntityResult) {
         let (name, prefix) = match listed {
             Ok(entity) if is_env(entity.backend) => (Some(&entity.prefix), entity.config.get(PREFIX)),
             Ok(_) => return,
@@ -87,9 +87,15 @@ impl Credentials {
 
 impl Config {
     /// Whether a reference may read what it names. Whoever writes one need not be allowed to see our credentials.
-    pub fn admits_reading(&self, vault: &str, backend: &Descriptor, settings: &Settings, ask: &Ask) -> Result<()> {
+    pub fn admits_reading(
+        &self,
+        vault: &str,
+        backend: &Descriptor,
+        settings: &Settings,
+        secret_id: &SecretId,
+    ) -> Result<()> {
         let prefix = settings.text(PREFIX).unwrap_or_default();
-        let variable = if is_env(backend) { env::variable(prefix, ask) } else { None };
+        let variable = if is_env(backend) { env::variable(prefix, secret_id) } else { None };
         match variable {
             Some(Variable { name, shown })
                 if self.credentials.is_one(&name) && !self.credentials.allowed.contains(&name) =>
@@ -105,21 +111,21 @@ impl Config {
     }
 
     /// Notes which variables the configuration's own credentials are read from.
-    pub(super) fn note_credentials(&mut self, referred: &Referred) {
-        self.credentials.fixed = self.variables(referred);
+    pub(super) fn note_credentials(&mut self, indirect: &IndirectValues) {
+        self.credentials.fixed = self.variables(indirect);
     }
 
     /// The same for entities that change. Returns whether there are others than before.
-    pub fn note_live_credentials(&self, referred: &Referred) -> bool {
-        let names = self.variables(referred);
+    pub fn note_live_credentials(&self, indirect: &IndirectValues) -> bool {
+        let names = self.variables(indirect);
         let mut live = self.credentials.live.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = *live != names;
         *live = names;
         changed
     }
 
-    fn variables(&self, referred: &Referred) -> BTreeSet<String> {
-        referred.credentials().iter().flat_map(|text| self.variables_of(text)).collect()
+    fn variables(&self, indirect: &IndirectValues) -> BTreeSet<String> {
+        indirect.credentials().iter().flat_map(|text| self.variables_of(text)).collect()
     }
 
     /// The variables that a reference may mean, also where something is wrong with it, or with the vault that it names.
@@ -153,8 +159,8 @@ impl Config {
         }
         // Of another version there is no variable; then it is the mistake.
         let version = parsed.version.filter(|version| *version == 2);
-        let ask = Ask { resource, version };
-        prefixes.iter().filter_map(|prefix| env::variable(prefix, &ask)).map(|variable| variable.name).collect()
+        let secret_id = SecretId { resource, version };
+        prefixes.iter().filter_map(|prefix| env::variable(prefix, &secret_id)).map(|variable| variable.name).collect()
     }
 }
 

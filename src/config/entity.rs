@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 use regex_lite::Regex;
 use serde_json::{Map, Value};
 
-use super::needs::{self, Missing};
-use super::written::{find, options_of};
-use super::{LATER, Listed, wrong};
+use super::merge::{find, options_of};
+use super::requirements::{self, MissingOption};
+use super::{EntityResult, LATER, error};
 use crate::backend::Descriptor;
 use crate::error::{Error, Kind, quote};
 use crate::redact;
@@ -43,14 +43,14 @@ impl fmt::Debug for Entity {
 
 /// One thing that is wrong with an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flaw {
+pub struct EntityFlaw {
     /// The field: `prefix`, `config.token`; empty where it is the entity itself.
     pub path: String,
     /// In one sentence without the field's name, such as `unknown field`. It shows no value of an option.
     pub what: String,
 }
 
-impl Flaw {
+impl EntityFlaw {
     fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
         Self { path: path.into(), what: what.into() }
     }
@@ -58,21 +58,21 @@ impl Flaw {
 
 /// Reads an entity's fields; whether its options are right is `option_flaws`' business. An error has at least one flaw, and
 /// `most` at the most: the first ones.
-pub fn read(written: &Value, backends: &[&'static Descriptor], most: usize) -> Result<Entity, Vec<Flaw>> {
+pub fn read(written: &Value, backends: &[&'static Descriptor], most: usize) -> Result<Entity, Vec<EntityFlaw>> {
     let Some(fields) = written.as_object() else {
-        return Err(vec![Flaw::new("", "is not a vault entity: give it fields")]);
+        return Err(vec![EntityFlaw::new("", "is not a vault entity: give it fields")]);
     };
     let mut flaws = Vec::new();
     let prefix = prefix(fields, backends).map_err(|flaw| flaws.push(flaw)).unwrap_or_default();
     for field in fields.keys().filter(|field| !FIELDS.contains(&field.as_str())).take(most) {
-        let (shown, accepted) = (quote(field.as_bytes(), 64), wrong::accepted(field, &FIELDS));
-        flaws.push(Flaw::new(field, format!("unknown field \"{shown}\"{accepted}")));
+        let (shown, accepted) = (quote(field.as_bytes(), 64), error::accepted(field, &FIELDS));
+        flaws.push(EntityFlaw::new(field, format!("unknown field \"{shown}\"{accepted}")));
     }
     let backend = backend(fields, backends).map_err(|flaw| flaws.push(flaw)).ok();
     let config = config(fields, &mut flaws, most);
     for (field, means, holds) in ABOUT {
         if fields.get(field).is_some_and(|value| !value.is_null() && !holds(value)) {
-            flaws.push(Flaw::new(field, format!("its {field} must be {means}")));
+            flaws.push(EntityFlaw::new(field, format!("its {field} must be {means}")));
         }
     }
     match backend {
@@ -85,7 +85,7 @@ pub fn read(written: &Value, backends: &[&'static Descriptor], most: usize) -> R
 }
 
 /// An entity, or what is wrong with it; `place` is where it stands, for error texts.
-pub fn listed(written: &Value, backends: &[&'static Descriptor], place: &str) -> Listed {
+pub fn listed(written: &Value, backends: &[&'static Descriptor], place: &str) -> EntityResult {
     read(written, backends, 1).map_err(|flaws| {
         Broken::of(written, flaws, |prefix, what| {
             let shown = prefix.map_or(String::new(), |prefix| format!(" {prefix}"));
@@ -120,7 +120,7 @@ impl fmt::Debug for Broken {
 
 impl Broken {
     /// `error` makes an error of the prefix and the first flaw.
-    pub fn of(written: &Value, flaws: Vec<Flaw>, error: impl FnOnce(Option<&str>, String) -> Error) -> Self {
+    pub fn of(written: &Value, flaws: Vec<EntityFlaw>, error: impl FnOnce(Option<&str>, String) -> Error) -> Self {
         let named = !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty());
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let prefix = text(written.get("prefix")).filter(|_| named);
@@ -161,14 +161,14 @@ fn references(written: &Value) -> Vec<String> {
 }
 
 /// `read` and `option_flaws` in one.
-pub fn check(written: &Value, backends: &[&'static Descriptor]) -> Result<Entity, Vec<Flaw>> {
+pub fn check(written: &Value, backends: &[&'static Descriptor]) -> Result<Entity, Vec<EntityFlaw>> {
     let entity = read(written, backends, FLAWS)?;
     let flaws = option_flaws(&entity, FLAWS);
     if flaws.is_empty() { Ok(entity) } else { Err(flaws) }
 }
 
 /// What is wrong with an entity's options: each by itself, and those that are missing; `most` at the most.
-pub fn option_flaws(entity: &Entity, most: usize) -> Vec<Flaw> {
+pub fn option_flaws(entity: &Entity, most: usize) -> Vec<EntityFlaw> {
     let (backend, mut flaws, mut seen) = (entity.backend, Vec::new(), Vec::new());
     for (name, value) in &entity.config {
         if flaws.len() >= most {
@@ -177,35 +177,38 @@ pub fn option_flaws(entity: &Entity, most: usize) -> Vec<Flaw> {
         let path = format!("config.{name}");
         let Some(opt) = find(backend, name) else {
             let known: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
-            flaws.push(Flaw::new(path, format!("unknown field{}", wrong::accepted(name, &known))));
+            flaws.push(EntityFlaw::new(path, format!("unknown field{}", error::accepted(name, &known))));
             continue;
         };
         let left_out = value.is_empty() && opt.default.is_none() && !opt.guards;
         if seen.contains(&opt.name) {
-            flaws.push(Flaw::new(path, format!("is another name of {}, which is set too: keep one", opt.name)));
+            flaws.push(EntityFlaw::new(path, format!("is another name of {}, which is set too: keep one", opt.name)));
         } else if is_reference(value.as_bytes()) {
             if !opt.sensitive || !is_of_environment(value) {
-                flaws.push(Flaw::new(path, wrong::ENTITIES_TAKE));
+                flaws.push(EntityFlaw::new(path, error::ENTITIES_TAKE));
             }
         } else if opt.guards && value.trim().is_empty() {
-            flaws.push(Flaw::new(
+            flaws.push(EntityFlaw::new(
                 path,
                 format!("is empty, which is not the same as not set: it must be {}", opt.accepts()),
             ));
         } else if !left_out && opt.read(value).is_none() {
-            flaws.push(Flaw::new(path, format!("must be {}", opt.accepts())));
+            flaws.push(EntityFlaw::new(path, format!("must be {}", opt.accepts())));
         }
         seen.push(opt.name);
     }
     for opt in options_of(backend).filter(|opt| opt.required && !seen.contains(&opt.name)) {
-        flaws.push(Flaw::new(format!("config.{}", opt.name), "required field missing"));
+        flaws.push(EntityFlaw::new(format!("config.{}", opt.name), "required field missing"));
     }
-    for unmet in needs::of_written(backend, &entity.config) {
+    for unmet in requirements::of_assignments(backend, &entity.config) {
         flaws.push(match unmet.missing {
-            Missing::This(name) => Flaw::new(format!("config.{name}"), "required field missing"),
-            Missing::OneOf(names) => {
+            MissingOption::This(name) => EntityFlaw::new(format!("config.{name}"), "required field missing"),
+            MissingOption::OneOf(names) => {
                 let names: Vec<_> = names.iter().map(|name| format!("'{name}'")).collect();
-                Flaw::new("config", format!("at least one of these fields must be non-empty: {}", names.join(", ")))
+                EntityFlaw::new(
+                    "config",
+                    format!("at least one of these fields must be non-empty: {}", names.join(", ")),
+                )
             }
         });
     }
@@ -237,8 +240,8 @@ const ABOUT: [About; 5] = [
     ("updated_at", "a time in seconds", |value| value.as_f64().is_some_and(|seconds| seconds >= 0.0)),
 ];
 
-fn prefix(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Result<String, Flaw> {
-    let wrong = |what: String| Flaw::new("prefix", what);
+fn prefix(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Result<String, EntityFlaw> {
+    let wrong = |what: String| EntityFlaw::new("prefix", what);
     let prefix = fields.get("prefix").and_then(Value::as_str);
     let prefix = prefix.ok_or_else(|| wrong("it has no prefix: set prefix to a text".to_owned()))?;
     let shown = redact::word(prefix, 64);
@@ -246,25 +249,25 @@ fn prefix(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Resu
     if !ALLOWED.as_ref().is_some_and(|allowed| allowed.is_match(prefix)) {
         return Err(wrong(format!("prefix \"{shown}\" is not like {PREFIX}")));
     }
-    if wrong::names(backends).contains(&prefix) || LATER.contains(&prefix) {
+    if error::names(backends).contains(&prefix) || LATER.contains(&prefix) {
         return Err(wrong(format!("prefix {shown} is the name of a backend: choose another")));
     }
     Ok(prefix.to_owned())
 }
 
-fn backend(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Result<&'static Descriptor, Flaw> {
-    let (wrong, names) = (|what: String| Flaw::new("name", what), wrong::names(backends));
+fn backend(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Result<&'static Descriptor, EntityFlaw> {
+    let (wrong, names) = (|what: String| EntityFlaw::new("name", what), error::names(backends));
     let name = fields
         .get("name")
         .and_then(Value::as_str)
         .ok_or_else(|| wrong(format!("it has no name: set name to a backend ({})", names.join(", "))))?;
     backends.iter().copied().find(|backend| backend.name == name).ok_or_else(|| {
-        let (shown, meant) = (redact::word(name, 64), wrong::did_you_mean(name, &names));
+        let (shown, meant) = (redact::word(name, 64), error::did_you_mean(name, &names));
         wrong(format!("name \"{shown}\" is not a backend{meant}: the backends are {}", names.join(", ")))
     })
 }
 
-fn config(fields: &Map<String, Value>, flaws: &mut Vec<Flaw>, most: usize) -> BTreeMap<String, String> {
+fn config(fields: &Map<String, Value>, flaws: &mut Vec<EntityFlaw>, most: usize) -> BTreeMap<String, String> {
     let mut config = BTreeMap::new();
     match fields.get("config") {
         None | Some(Value::Null) => {}
@@ -276,14 +279,14 @@ fn config(fields: &Map<String, Value>, flaws: &mut Vec<Flaw>, most: usize) -> BT
                     Err(_) if flaws.len() >= most => {}
                     Err(what) => {
                         let path = format!("config.{}", quote(option.as_bytes(), 64));
-                        flaws.push(Flaw { what: format!("{path} is {what}"), path });
+                        flaws.push(EntityFlaw { what: format!("{path} is {what}"), path });
                     }
                 }
             }
         }
         // Lua, and so Kong, knows no difference between a list and a mapping that are empty.
         Some(Value::Array(items)) if items.is_empty() => {}
-        Some(_) => flaws.push(Flaw::new("config", "its config must be options and their values")),
+        Some(_) => flaws.push(EntityFlaw::new("config", "its config must be options and their values")),
     }
     config
 }

@@ -5,13 +5,13 @@
 mod credentials;
 pub mod declarative;
 pub mod entity;
-mod needs;
+mod error;
+mod indirect;
+mod merge;
 mod others;
-mod referred;
+mod registry;
+mod requirements;
 mod source;
-mod vaults;
-mod written;
-mod wrong;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,21 +24,21 @@ use crate::error::{Error, Kind, Result};
 use crate::options::{OWN, Opt};
 use crate::reference::{Reference, is_reference};
 use crate::secret::Secret;
-use crate::settings::{Sealed, Settings};
+use crate::settings::{FinalSettings, Settings};
 use credentials::Credentials;
 pub use declarative::LIMIT as LARGEST_FILE;
 use declarative::Reading;
 use entity::Broken;
-pub use needs::Incomplete;
+pub use error::{accepted, did_you_mean};
+pub use indirect::IndirectValues;
+use merge::Assignment;
+pub use merge::options_of;
 use others::LATER;
 pub use others::Others;
-pub use referred::Referred;
-pub use source::Source;
-use vaults::Vaults;
-pub use vaults::{Fate, Listed, Next, Vault};
-use written::Written;
-pub use written::options_of;
-pub use wrong::{accepted, did_you_mean};
+use registry::Vaults;
+pub use registry::{EntityResult, Fate, Next, Vault};
+pub use requirements::Incomplete;
+pub use source::ConfigSource;
 
 /// What else Kong's own configuration holds: in one that it shares with us, those keys are nobody's mistake.
 const KONGS_OWN: [&str; 5] = ["vault_gcp_", "vault_azure_", "vault_conjur_", "vault_fs_", "vault_rotation_interval"];
@@ -76,40 +76,42 @@ impl Config {
     /// `conf`: what `configure` was given, values as text. An error here is one of kong-vault's own options; what is wrong
     /// with the options of one vault is that vault's error, and `check`'s.
     pub fn load(conf: &BTreeMap<String, String>, environment: &Environment) -> Result<Config> {
-        Self::load_with(conf, Source::Configure, environment, ALL, &Referred::default())
+        Self::load_with(conf, ConfigSource::Configure, environment, ALL, &IndirectValues::default())
     }
 
     /// `load` with keys from elsewhere, with other backends, or with what values stand for that are references.
     pub fn load_with(
         conf: &BTreeMap<String, String>,
-        written_in: Source<'_>,
+        written_in: ConfigSource<'_>,
         environment: &Environment,
         backends: &[&'static Descriptor],
-        referred: &Referred,
+        indirect: &IndirectValues,
     ) -> Result<Config> {
-        let keys: Vec<(String, Option<&str>, Source<'_>)> = conf
+        let keys: Vec<(String, Option<&str>, ConfigSource<'_>)> = conf
             .iter()
             .map(|(key, value)| (key.clone(), Some(value.as_str()), written_in))
             .chain(environment.iter().filter_map(|(name, value)| {
                 let key = name.strip_prefix("KONG_")?.to_ascii_lowercase();
                 let ours = key == "vaults" || key.starts_with("vault_");
-                (ours && !is_service_link(&key)).then_some((key, value.as_str(), Source::Environment(name)))
+                (ours && !is_service_link(&key)).then_some((key, value.as_str(), ConfigSource::Environment(name)))
             }))
             .collect();
         // First of all, and whatever else is wrong. Kong hands over what its references stand for, not them.
         for (key, value, _) in &keys {
-            note_written(key, value.unwrap_or_default(), backends, referred);
+            note_assignment(key, value.unwrap_or_default(), backends, indirect);
         }
-        let is_read = |source: &Source<'_>| !matches!((written_in, source), (Source::Kong, Source::Environment(_)));
-        let mut own = written::defaults(OWN);
+        let is_read = |source: &ConfigSource<'_>| {
+            !matches!((written_in, source), (ConfigSource::Kong, ConfigSource::Environment(_)))
+        };
+        let mut own = merge::defaults(OWN);
         let (mut flaw, mut tokens_flaw) = (None, None);
-        let mut of_backends: BTreeMap<&str, Vec<Written<'_>>> = BTreeMap::new();
+        let mut of_backends: BTreeMap<&str, Vec<Assignment<'_>>> = BTreeMap::new();
         let (mut vaults_set_by, mut kongs_file) = (None, None);
-        let mut unknown: Vec<Written<'_>> = Vec::new();
+        let mut unknown: Vec<Assignment<'_>> = Vec::new();
         for (key, value, source) in keys.iter().filter(|(.., source)| is_read(source)) {
-            let entry = |option| Written { option, value: value.map(Cow::Borrowed), source: *source };
+            let entry = |option| Assignment { option, value: value.map(Cow::Borrowed), source: *source };
             if let Some(opt) = OWN.iter().find(|opt| opt.is_called(key)) {
-                match written::put(&mut own, opt, "", &entry(key), referred) {
+                match merge::put(&mut own, opt, "", &entry(key), indirect) {
                     // Nobody gets in, however weak the source: what else it stands in for is not known. The vaults are
                     // usable.
                     Err(error) if opt.guards => {
@@ -127,15 +129,16 @@ impl Config {
                 }
             } else if let Some((backend, option)) = of_backend(key, backends) {
                 of_backends.entry(backend).or_default().push(entry(option));
-            } else if key == KONGS_FILE && matches!(source, Source::File(_)) {
+            } else if key == KONGS_FILE && matches!(source, ConfigSource::File(_)) {
                 kongs_file = value.map(str::trim).filter(|path| !path.is_empty());
             } else if !is_kongs_own(key) {
                 unknown.push(entry(key));
             }
         }
-        let (enabled, others) = enabled(own.list("vaults"), vaults_set_by.unwrap_or(Source::Configure), backends)?;
+        let (enabled, others) =
+            enabled(own.list("vaults"), vaults_set_by.unwrap_or(ConfigSource::Configure), backends)?;
         if let Some(entry) = unknown.iter().find(|entry| !others.have_key(entry.option)) {
-            flaw.get_or_insert_with(|| wrong::unknown_key(entry, backends));
+            flaw.get_or_insert_with(|| error::unknown_key(entry, backends));
         }
         let mut config = Config {
             cache_size: own.integer("vault_cache_size").and_then(|size| size.try_into().ok()).unwrap_or(1),
@@ -154,7 +157,7 @@ impl Config {
         config.credentials.note_prefixes(of_backends.get(env::DESCRIPTOR.name).into_iter().flatten());
         for backend in backends {
             let written = of_backends.get(backend.name).map_or(&[][..], Vec::as_slice);
-            let settings = written::settings(backend, written, referred);
+            let settings = merge::settings(backend, written, indirect);
             let incomplete = settings.as_ref().map_or_else(|_| Vec::new(), |it| Incomplete::of(backend, it));
             let added = config.vaults.add(backend.name, backend, settings);
             if incomplete.is_empty() {
@@ -163,13 +166,13 @@ impl Config {
             config.incomplete.extend(incomplete);
         }
         if let Some(path) = own.text("vault_declarative_config") {
-            config.add_entities("vault_declarative_config", path, backends, referred)?;
+            config.add_entities("vault_declarative_config", path, backends, indirect)?;
         }
         if let Some(path) = kongs_file.filter(|path| Some(*path) != own.text("vault_declarative_config")) {
-            let added = config.add_entities(KONGS_FILE, path, backends, referred);
+            let added = config.add_entities(KONGS_FILE, path, backends, indirect);
             config.note(added);
         }
-        config.note_credentials(referred);
+        config.note_credentials(indirect);
         Ok(config)
     }
 
@@ -179,16 +182,16 @@ impl Config {
         key: &str,
         path: &str,
         backends: &[&'static Descriptor],
-        referred: &Referred,
+        indirect: &IndirectValues,
     ) -> Result<()> {
         let file = declarative::read(Reading { key, path, backends, others: &self.others }, self.fetch_timeout)?;
         let known: BTreeSet<_> = self.vaults.names_of_fixed().map(str::to_owned).collect();
         for entity in file.entities.iter().cloned().map(Ok).chain(file.broken.iter().cloned().map(Err)) {
-            referred.note_entity(&entity);
+            indirect.note_entity(&entity);
             self.credentials.note_entity(&entity);
         }
         for entity in file.entities.iter().filter(|entity| !known.contains(&entity.prefix)) {
-            let settings = vaults::of_entity(entity, path, referred);
+            let settings = registry::of_entity(entity, path, indirect);
             let added = self.vaults.add(&entity.prefix, entity.backend, settings);
             self.note(added);
         }
@@ -236,7 +239,7 @@ impl Config {
     }
 
     /// The vaults that stay and whose options can be used: backends, and entities of the declarative file.
-    pub fn fixed_vaults(&self) -> impl Iterator<Item = (&str, &'static Descriptor, &Sealed)> {
+    pub fn fixed_vaults(&self) -> impl Iterator<Item = (&str, &'static Descriptor, &FinalSettings)> {
         self.vaults.fixed()
     }
 
@@ -247,8 +250,8 @@ impl Config {
 
     /// Reads entities that are to take the place of all that are not from the declarative file; `place` is where they
     /// stand, for error texts.
-    pub fn read_entities(&self, entities: Vec<Listed>, place: &str, referred: &Referred) -> Next {
-        self.vaults.read(entities, place, referred)
+    pub fn read_entities(&self, entities: Vec<EntityResult>, place: &str, indirect: &IndirectValues) -> Next {
+        self.vaults.read(entities, place, indirect)
     }
 
     /// Puts them there. Returns the names of vaults that are gone or are not what they were.
@@ -267,7 +270,7 @@ impl Config {
     }
 
     /// The effective options of a reference.
-    pub fn settings(&self, vault: &Vault, reference: &Reference) -> Result<Arc<Sealed>> {
+    pub fn settings(&self, vault: &Vault, reference: &Reference) -> Result<Arc<FinalSettings>> {
         let base = vault.settings.as_ref().map_err(Clone::clone)?;
         let settings = if reference.options.is_empty() {
             Arc::clone(base)
@@ -275,10 +278,10 @@ impl Config {
             Arc::new(self.overridden(vault, base, reference)?.seal())
         };
         match options_of(vault.backend).find(|opt| opt.required && settings.get(opt.name).is_none()) {
-            Some(opt) => Err(wrong::missing(vault, opt)),
+            Some(opt) => Err(error::missing(vault, opt)),
             None if reference.options.is_empty() => Ok(settings),
-            None => match needs::of_settings(vault.backend, &settings).first() {
-                Some(unmet) => Err(wrong::unmet(vault.backend, &vault.name, unmet)),
+            None => match requirements::of_settings(vault.backend, &settings).first() {
+                Some(unmet) => Err(error::unmet(vault.backend, &vault.name, unmet)),
                 None => Ok(settings),
             },
         }
@@ -292,31 +295,31 @@ impl Config {
             // A bare name switches on.
             let value = value.as_deref().unwrap_or(b"true");
             let value = std::str::from_utf8(value).ok().map(Cow::Borrowed);
-            let entry = Written { option: &name, value, source: Source::Reference };
+            let entry = Assignment { option: &name, value, source: ConfigSource::Reference };
             let follows_secret = || seen.iter().any(|opt| opt.may_hold_secret());
-            let opt = written::find(backend, &name)
-                .ok_or_else(|| wrong::unknown_option(backend, &entry, follows_secret()))?;
+            let opt =
+                merge::find(backend, &name).ok_or_else(|| error::unknown_option(backend, &entry, follows_secret()))?;
             if !opt.overridable && !self.strict_compatibility {
-                return Err(wrong::not_overridable(vault, opt));
+                return Err(error::not_overridable(vault, opt));
             }
             if seen.iter().any(|earlier| earlier.name == opt.name) {
-                return Err(wrong::twice(backend, opt, &entry, &entry));
+                return Err(error::twice(backend, opt, &entry, &entry));
             }
             seen.push(opt);
-            written::put(&mut settings, opt, backend.name, &entry, &Referred::default())?;
+            merge::put(&mut settings, opt, backend.name, &entry, &IndirectValues::default())?;
         }
         Ok(settings)
     }
 }
 
 /// Notes the value of a key of kong.conf, if it is a reference that may stand for a credential.
-pub fn note_written(key: &str, value: &str, backends: &[&'static Descriptor], referred: &Referred) {
+pub fn note_assignment(key: &str, value: &str, backends: &[&'static Descriptor], indirect: &IndirectValues) {
     let own = OWN.iter().find(|opt| opt.is_called(key));
     let of_backend = || {
         let (name, option) = of_backend(key, backends)?;
-        written::find(backends.iter().find(|backend| backend.name == name)?, option)
+        merge::find(backends.iter().find(|backend| backend.name == name)?, option)
     };
-    referred.note_written(own.or_else(of_backend), value);
+    indirect.note_assignment(own.or_else(of_backend), value);
 }
 
 /// Splits `vault_<backend>_<option>`.
@@ -340,17 +343,17 @@ fn is_service_link(key: &str) -> bool {
 /// here knows is that of such a one, unless it is near to one of ours: then it is misspelt.
 fn enabled(
     wanted: &[String],
-    set_by: Source<'_>,
+    set_by: ConfigSource<'_>,
     backends: &[&'static Descriptor],
 ) -> Result<(Vec<&'static str>, Others)> {
     let (mut enabled, mut others, mut unknown) = (Vec::new(), Others::default(), None);
-    let wrong = |name: &str| wrong::unknown_vault(name, &set_by.name("vaults"), backends);
-    let is_kongs_too = !matches!(set_by, Source::Configure);
-    let known: Vec<_> = wrong::names(backends).into_iter().chain(["bundled", "off"]).collect();
+    let wrong = |name: &str| error::unknown_vault(name, &set_by.name("vaults"), backends);
+    let is_kongs_too = !matches!(set_by, ConfigSource::Configure);
+    let known: Vec<_> = error::names(backends).into_iter().chain(["bundled", "off"]).collect();
     for name in wanted {
         match (name.as_str(), backends.iter().find(|backend| backend.name == name)) {
             ("off", _) if wanted.len() == 1 => {}
-            ("bundled", _) => enabled = wrong::names(backends),
+            ("bundled", _) => enabled = error::names(backends),
             (_, Some(backend)) if enabled.contains(&backend.name) => {}
             (_, Some(backend)) => enabled.push(backend.name),
             (name, None) if LATER.contains(&name) => others.add(name),
@@ -362,7 +365,7 @@ fn enabled(
         }
     }
     match unknown {
-        _ if wanted.is_empty() => Err(wrong::no_vaults(backends)),
+        _ if wanted.is_empty() => Err(error::no_vaults(backends)),
         // Then it is no Kong with vaults of ours.
         Some(error) if enabled.is_empty() => Err(error),
         _ => Ok((enabled, others)),

@@ -2,7 +2,7 @@
 
 /// A place that sets options.
 #[derive(Debug, Clone, Copy)]
-pub enum Source<'a> {
+pub enum ConfigSource<'a> {
     /// A key of `configure`.
     Configure,
     /// A kong.conf, by path.
@@ -20,26 +20,26 @@ pub enum Source<'a> {
     Reference,
 }
 
-impl Source<'_> {
+impl ConfigSource<'_> {
     /// What people look for: `key` is the option's name in kong.conf.
     pub fn name(&self, key: &str) -> String {
         match self {
-            Source::Configure => format!("configure key {key}"),
-            Source::File(path) => format!("key {key} in {path}"),
-            Source::Environment(name) => format!("environment variable {name}"),
-            Source::Entity { prefix, file } => format!("vault entity {prefix} in {file}"),
-            Source::Kong => "Kong".to_owned(),
-            Source::Reference => "the reference".to_owned(),
+            ConfigSource::Configure => format!("configure key {key}"),
+            ConfigSource::File(path) => format!("key {key} in {path}"),
+            ConfigSource::Environment(name) => format!("environment variable {name}"),
+            ConfigSource::Entity { prefix, file } => format!("vault entity {prefix} in {file}"),
+            ConfigSource::Kong => "Kong".to_owned(),
+            ConfigSource::Reference => "the reference".to_owned(),
         }
     }
 
     /// Whether values come with white space around them that nobody meant; Kong, too, strips those of its own.
     pub fn is_padded(&self) -> bool {
-        matches!(self, Source::Configure | Source::File(_) | Source::Environment(_))
+        matches!(self, ConfigSource::Configure | ConfigSource::File(_) | ConfigSource::Environment(_))
     }
 
     /// Whether two values are of equal weight: neither overrides the other.
-    pub fn is_as_strong_as(&self, other: &Source<'_>) -> bool {
+    pub fn is_as_strong_as(&self, other: &ConfigSource<'_>) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }

@@ -26,7 +26,7 @@ pub type Fields = HashMap<Vec<u8>, Field>;
 /// Why a text is no JSON object. It shows nothing of the text but where it ends to be one, and what kind of character
 /// stands there.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub enum JsonFlaw {
     /// It is something else: a plain text, a number, an array.
     NoObject,
     Broken {
@@ -37,11 +37,11 @@ pub enum Flaw {
     },
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for JsonFlaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Flaw::NoObject => f.write_str("the secret is no JSON object"),
-            Flaw::Broken { line, column, what } => {
+            JsonFlaw::NoObject => f.write_str("the secret is no JSON object"),
+            JsonFlaw::Broken { line, column, what } => {
                 write!(f, "the secret is no JSON at line {line}, column {column}: {what}")
             }
         }
@@ -49,15 +49,15 @@ impl fmt::Display for Flaw {
 }
 
 /// Reads the fields of an object; nested values are passed over.
-pub fn fields(text: &[u8]) -> Result<Fields, Flaw> {
+pub fn fields(text: &[u8]) -> Result<Fields, JsonFlaw> {
     let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
     let mut reader = Reader { text: &text[..end], at: 0 };
     reader.object().map_err(|fault| match fault {
-        Fault::NoObject => Flaw::NoObject,
+        Fault::NoObject => JsonFlaw::NoObject,
         Fault::At(at, what) => {
             let before = &text[..at];
             let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-            Flaw::Broken {
+            JsonFlaw::Broken {
                 line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
                 // Bytes that go on with a character of UTF-8 are no further column.
                 column: before[start..].iter().filter(|byte| *byte & 0xC0 != 0x80).count() + 1,

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::status;
 use crate::error::{Error, Result};
-use crate::flight::{Boarding, Purpose};
 use crate::node::{Node, hex};
-use crate::plan::Origin;
+use crate::notifier::Event;
+use crate::resolved_reference::DocumentKey;
 use crate::resolver::{Lookup, Resolver, Value};
 use crate::secret::Secret;
+use crate::singleflight::{JoinOutcome, Purpose};
 use crate::vm::Vm;
-use crate::wake::Event;
 
 /// The length of the longest value that this process has handed to Lua.
 static LONGEST_VALUE: AtomicUsize = AtomicUsize::new(0);
@@ -69,85 +69,87 @@ impl Handle {
                 }
                 self.value(value, answer)
             }
-            Ok((resolver, Lookup::Miss(plan))) => self.board(resolver, &plan.origin, Purpose::Miss, asking, answer),
+            Ok((resolver, Lookup::Miss(resolved))) => {
+                self.join_or_create(resolver, &resolved.key, Purpose::Miss, asking, answer)
+            }
             Err(error) => self.failed(error, answer),
         }
     }
 
     /// `since`: seconds of the node's clock after which the fetch has to have begun; below 0: now.
     pub(super) fn renew(&self, reference: &[u8], since: f64, queues: bool, answer: &mut Answer) -> i32 {
-        let plan = self.vm.resolver().and_then(|resolver| Ok((resolver, resolver.plan(reference)?)));
-        match plan {
-            Ok((resolver, plan)) if plan.origin.descriptor.immediate => {
-                resolver.renew(&plan.origin);
+        let resolved = self.vm.resolver().and_then(|resolver| Ok((resolver, resolver.resolve(reference)?)));
+        match resolved {
+            Ok((resolver, resolved)) if resolved.key.descriptor.immediate => {
+                resolver.renew(&resolved.key);
                 status::NOTHING
             }
-            Ok((resolver, plan)) => {
+            Ok((resolver, resolved)) => {
                 let since = Duration::try_from_secs_f64(since).ok();
                 let since = since.and_then(|since| Node::of_this_process()?.after_start(since));
                 let since = since.unwrap_or_else(Instant::now);
                 let asking = Asking { waits: true, queues };
-                match resolver.newer(&plan, since) {
+                match resolver.newer(&resolved, since) {
                     Some(Ok(value)) => self.value(value, answer),
                     Some(Err(error)) => self.failed(error, answer),
-                    None => self.board(resolver, &plan.origin, Purpose::Newer(since), asking, answer),
+                    None => self.join_or_create(resolver, &resolved.key, Purpose::Newer(since), asking, answer),
                 }
             }
             Err(error) => self.failed(error, answer),
         }
     }
 
-    fn board(
+    fn join_or_create(
         &self,
         resolver: &Arc<Resolver>,
-        origin: &Arc<Origin>,
+        key: &Arc<DocumentKey>,
         purpose: Purpose,
         Asking { waits, queues }: Asking,
         answer: &mut Answer,
     ) -> i32 {
         let boarded = if queues {
-            resolver.board_in_turn(origin, purpose, waits)
+            resolver.join_or_create_in_turn(key, purpose, waits)
         } else {
-            resolver.board(origin, purpose, waits)
+            resolver.join_or_create(key, purpose, waits)
         };
         match boarded {
-            Ok(Boarding::Joined(ticket)) if waits => {
+            Ok(JoinOutcome::Joined(ticket)) if waits => {
                 answer.ticket = ticket;
                 status::PENDING
             }
-            Ok(Boarding::Joined(_)) => self.failed(origin.would_block(), answer),
-            Ok(Boarding::Boarded(ticket)) => {
+            Ok(JoinOutcome::Joined(_)) => self.failed(key.would_block(), answer),
+            Ok(JoinOutcome::Created(ticket)) => {
                 answer.ticket = ticket;
-                let name = Node::of_this_process().map(|node| origin.name_text(node)).unwrap_or_default();
+                let name = Node::of_this_process().map(|node| key.name_text(node)).unwrap_or_default();
                 self.show(answer, name);
-                status::BOARDED
+                status::CREATED
             }
             Err(error) => self.failed(error, answer),
         }
     }
 
-    pub(super) fn adopt(&self, ticket: u64, sealed: &[u8]) -> bool {
-        self.vm.resolver().is_ok_and(|resolver| resolver.adopt_in_worker(ticket, sealed))
+    pub(super) fn take_shared(&self, ticket: u64, sealed: &[u8]) -> bool {
+        self.vm.resolver().is_ok_and(|resolver| resolver.take_shared_in_worker(ticket, sealed))
     }
 
-    pub(super) fn depart(&self, ticket: u64, peer: Option<String>, owned: bool, answer: &mut Answer) -> i32 {
-        match self.vm.resolver().and_then(|resolver| resolver.depart(ticket, peer, owned)) {
+    pub(super) fn start_fetch(&self, ticket: u64, peer: Option<String>, owned: bool, answer: &mut Answer) -> i32 {
+        match self.vm.resolver().and_then(|resolver| resolver.start_fetch(ticket, peer, owned)) {
             Ok(true) => status::NOTHING,
             Ok(false) => status::TOO_EARLY,
             Err(error) => self.failed(error, answer),
         }
     }
 
-    pub(super) fn claim(&self, ticket: u64, reference: &[u8], answer: &mut Answer) -> i32 {
-        match self.vm.resolver().and_then(|resolver| resolver.claim(ticket, reference)) {
+    pub(super) fn collect(&self, ticket: u64, reference: &[u8], answer: &mut Answer) -> i32 {
+        match self.vm.resolver().and_then(|resolver| resolver.collect(ticket, reference)) {
             Ok(Some(value)) => self.value(value, answer),
             Ok(None) => status::PENDING,
             Err(error) => self.failed(error, answer),
         }
     }
 
-    pub(super) fn parcel(&self, ticket: u64, known: &[u8], answer: &mut Answer) -> i32 {
-        match self.vm.resolver().ok().and_then(|resolver| resolver.parcel_for(ticket, known)) {
+    pub(super) fn sealed_outcome(&self, ticket: u64, known: &[u8], answer: &mut Answer) -> i32 {
+        match self.vm.resolver().ok().and_then(|resolver| resolver.sealed_outcome_for(ticket, known)) {
             Some((sealed, seconds)) => {
                 answer.seconds = seconds;
                 self.show(answer, Arc::new(Secret::new(sealed)));
@@ -158,34 +160,34 @@ impl Handle {
     }
 
     pub(super) fn event(&self, answer: &mut Answer) -> i32 {
-        let event = self.vm.resolver().ok().and_then(|resolver| resolver.bell.next());
+        let event = self.vm.resolver().ok().and_then(|resolver| resolver.notifier.next());
         match event {
             None => status::NOTHING,
             Some(Event::Outdated) => status::OUTDATED,
-            Some(Event::Landed { ticket }) => {
+            Some(Event::Completed { ticket }) => {
                 answer.ticket = ticket;
-                status::LANDED
+                status::COMPLETED
             }
-            Some(Event::Boarding { ticket, name, dead }) => {
+            Some(Event::Start { ticket, name, dead }) => {
                 answer.ticket = ticket;
                 self.show(answer, Arc::new(Secret::new(hex(&name) + &dead.unwrap_or_default())));
-                status::BOARDING
+                status::START
             }
-            Some(Event::Probing { ticket, name, vault }) => {
+            Some(Event::Probe { ticket, name, vault }) => {
                 answer.ticket = ticket;
                 self.show(answer, Arc::new(Secret::new(hex(&name) + &hex(&vault))));
-                status::PROBING
+                status::PROBE
             }
             Some(Event::StillBad { vault, lasts }) => {
                 answer.seconds = lasts.as_secs_f64();
                 self.show(answer, Arc::new(Secret::new(hex(&vault))));
                 status::VAULT_STILL_BAD
             }
-            Some(Event::Answers { vault, news, text }) => {
-                self.show(answer, Arc::new(Secret::new(hex(&vault) + &hex(&news) + &text)));
+            Some(Event::Answers { vault, notice, text }) => {
+                self.show(answer, Arc::new(Secret::new(hex(&vault) + &hex(&notice) + &text)));
                 status::VAULT_ANSWERS
             }
-            Some(Event::Notice) => status::NOTICE,
+            Some(Event::CacheCrowded) => status::CACHE_CROWDED,
             Some(Event::Health { vault, up, text }) => {
                 self.show(answer, Arc::new(Secret::new(hex(&vault) + &text)));
                 if up { status::VAULT_UP } else { status::VAULT_DOWN }

@@ -35,9 +35,9 @@ pub unsafe extern "C" fn kong_vault_generation(handle: *const Handle) -> *const 
 /// # Safety
 /// As `kong_vault_generation`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kong_vault_beacon(handle: *const Handle) -> *const *const u32 {
+pub unsafe extern "C" fn kong_vault_epoch(handle: *const Handle) -> *const *const u32 {
     // SAFETY: as demanded of the caller.
-    unsafe { &*handle }.vm.watch().beacon() as *const AtomicPtr<AtomicU32> as *const *const u32
+    unsafe { &*handle }.vm.watch().epoch() as *const AtomicPtr<AtomicU32> as *const *const u32
 }
 
 /// That counter's value when this process read the entities.
@@ -45,12 +45,12 @@ pub unsafe extern "C" fn kong_vault_beacon(handle: *const Handle) -> *const *con
 /// # Safety
 /// As `kong_vault_generation`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kong_vault_seen(handle: *const Handle) -> *const u32 {
+pub unsafe extern "C" fn kong_vault_seen_epoch(handle: *const Handle) -> *const u32 {
     // SAFETY: as demanded of the caller.
-    unsafe { &*handle }.vm.watch().seen() as *const AtomicU32 as *const u32
+    unsafe { &*handle }.vm.watch().seen_epoch() as *const AtomicU32 as *const u32
 }
 
-/// Looks a reference up. On a miss a flight is joined (`PENDING` with `waits`, else `FAILED`) or boarded (`BOARDED`);
+/// Looks a reference up. On a miss a flight is joined (`PENDING` with `waits`, else `FAILED`) or boarded (`CREATED`);
 /// with `waits` its ticket has to be claimed. `queues`: the caller has only so many under way, and is not refused.
 ///
 /// # Safety
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn kong_vault_renew(
 /// # Safety
 /// `handle` is a live handle, `sealed` has `size` readable bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kong_vault_adopt(
+pub unsafe extern "C" fn kong_vault_take_shared(
     handle: *const Handle,
     ticket: u64,
     sealed: *const c_char,
@@ -108,7 +108,7 @@ pub unsafe extern "C" fn kong_vault_adopt(
     guard(false, || {
         // SAFETY: as demanded of the caller.
         let (handle, sealed) = unsafe { (&*handle, bytes(sealed, size)) };
-        handle.adopt(ticket, sealed)
+        handle.take_shared(ticket, sealed)
     })
 }
 
@@ -118,7 +118,7 @@ pub unsafe extern "C" fn kong_vault_adopt(
 /// # Safety
 /// `handle` is a live handle, `peer` has `size` readable bytes, `answer` is writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kong_vault_depart(
+pub unsafe extern "C" fn kong_vault_start_fetch(
     handle: *const Handle,
     ticket: u64,
     peer: *const c_char,
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn kong_vault_depart(
         // SAFETY: as demanded of the caller.
         let (handle, peer, answer) = unsafe { (&*handle, bytes(peer, size), &mut *answer) };
         let peer = (!peer.is_empty()).then(|| String::from_utf8_lossy(peer).into_owned());
-        handle.depart(ticket, peer, owned, answer)
+        handle.start_fetch(ticket, peer, owned, answer)
     })
 }
 
@@ -140,7 +140,7 @@ pub unsafe extern "C" fn kong_vault_depart(
 /// # Safety
 /// As `kong_vault_lookup`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kong_vault_claim(
+pub unsafe extern "C" fn kong_vault_collect(
     handle: *const Handle,
     ticket: u64,
     reference: *const c_char,
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn kong_vault_claim(
         // SAFETY: as demanded of the caller.
         let (handle, reference, answer) = unsafe { (&*handle, bytes(reference, size), &mut *answer) };
         answer.generation = handle.vm.generation().load(Ordering::Acquire);
-        handle.claim(ticket, reference, answer)
+        handle.collect(ticket, reference, answer)
     })
 }
 
@@ -160,11 +160,11 @@ pub unsafe extern "C" fn kong_vault_claim(
 /// # Safety
 /// `handle` is a live handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kong_vault_landed(handle: *const Handle, ticket: u64) -> bool {
+pub unsafe extern "C" fn kong_vault_completed(handle: *const Handle, ticket: u64) -> bool {
     guard(true, || {
         // SAFETY: as demanded of the caller.
         let handle = unsafe { &*handle };
-        handle.vm.resolver().map_or(true, |resolver| resolver.has_landed(ticket))
+        handle.vm.resolver().map_or(true, |resolver| resolver.is_completed(ticket))
     })
 }
 
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn kong_vault_landed(handle: *const Handle, ticket: u64) -
 /// # Safety
 /// `handle` is a live handle, `known` has `size` readable bytes, `answer` is writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kong_vault_parcel(
+pub unsafe extern "C" fn kong_vault_sealed_outcome(
     handle: *const Handle,
     ticket: u64,
     known: *const c_char,
@@ -185,7 +185,7 @@ pub unsafe extern "C" fn kong_vault_parcel(
     guard(status::PANICKED, || {
         // SAFETY: as demanded of the caller.
         let (handle, known, answer) = unsafe { (&*handle, bytes(known, size), &mut *answer) };
-        handle.parcel(ticket, known, answer)
+        handle.sealed_outcome(ticket, known, answer)
     })
 }
 

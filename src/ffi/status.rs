@@ -1,7 +1,7 @@
 //! The numbers that cross the C boundary. A number once given is never given to anything else.
 
 /// The version of everything in this folder; `native.lua` refuses any other.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// `data` is the value; it may be kept while the generation is the answer's.
 pub const VALUE: i32 = 0;
@@ -12,7 +12,7 @@ pub const PENDING: i32 = 2;
 /// `data` says why there is no value.
 pub const FAILED: i32 = 3;
 /// The document has to be fetched: `ticket` is the flight to see off, `data` the document's name.
-pub const BOARDED: i32 = 4;
+pub const CREATED: i32 = 4;
 /// There is nothing of what was asked for.
 pub const NOTHING: i32 = 5;
 /// The other worker's fetch began too early to serve the flight, which has to depart otherwise.
@@ -21,11 +21,11 @@ pub const TOO_EARLY: i32 = 6;
 pub const PANICKED: i32 = -1;
 
 /// Events: the flight `ticket` has landed.
-pub const LANDED: i32 = 16;
+pub const COMPLETED: i32 = 16;
 /// The flight `ticket` has to be seen off. `data` is the document's name (32 characters), then the dead worker's address.
-pub const BOARDING: i32 = 17;
+pub const START: i32 = 17;
 /// The same for a flight that probes whether its vault is back. `data` is the names of the document and of the vault.
-pub const PROBING: i32 = 18;
+pub const PROBE: i32 = 18;
 /// A vault came back, or went bad. `data` is its name and a line for the log.
 pub const VAULT_UP: i32 = 19;
 pub const VAULT_DOWN: i32 = 20;
@@ -36,4 +36,4 @@ pub const VAULT_STILL_BAD: i32 = 22;
 /// A vault answered for the first time. `data` is its name, the name of its news, and a line for the log.
 pub const VAULT_ANSWERS: i32 = 23;
 /// There is a notice for the log.
-pub const NOTICE: i32 = 24;
+pub const CACHE_CROWDED: i32 = 24;

@@ -7,7 +7,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{Native, or_error};
-use crate::admin::{Asker, Body, Hearing, LIMIT, Request};
+use crate::admin::{Access, Body, LIMIT, Request, Requester};
 use crate::error::{Error, Kind};
 
 /// Adds functions to the module.
@@ -30,25 +30,25 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
     });
     methods.add_method("admin_limit", |_, _, ()| Ok(LIMIT));
     type Asking = (Option<LuaString>, Vec<LuaString>, Vec<LuaString>, Vec<LuaString>);
-    methods.add_method("hears", |lua, this, (token, peers, hosts, headers): Asking| {
+    methods.add_method("check_access", |lua, this, (token, peers, hosts, headers): Asking| {
         let token = token.map(|it| Zeroizing::new(it.as_bytes().to_vec()));
         let bytes = |list: &[LuaString]| list.iter().map(|it| it.as_bytes().to_vec()).collect::<Vec<_>>();
         let (peers, hosts, headers) = (bytes(&peers), bytes(&hosts), bytes(&headers));
-        let asker = Asker {
+        let requester = Requester {
             token: token.as_ref().map(|it| it.as_slice()),
             peers: peers.iter().map(Vec::as_slice).collect(),
             hosts: hosts.iter().map(Vec::as_slice).collect(),
             headers: headers.iter().map(Vec::as_slice).collect(),
         };
-        match this.0.vm.hears(&asker) {
-            Ok(Hearing::Heard) => true.into_lua_multi(lua),
-            Ok(Hearing::Unauthorized) => (false, 401, "Unauthorized").into_lua_multi(lua),
-            Ok(Hearing::Refused(why)) => (false, 403, why).into_lua_multi(lua),
+        match this.0.vm.check_access(&requester) {
+            Ok(Access::Granted) => true.into_lua_multi(lua),
+            Ok(Access::Unauthorized) => (false, 401, "Unauthorized").into_lua_multi(lua),
+            Ok(Access::Refused(why)) => (false, 403, why).into_lua_multi(lua),
             Err(error) => (false, 503, error.to_string()).into_lua_multi(lua),
         }
     });
-    methods.add_method("hear_nobody", |_, this, why: String| {
-        this.0.vm.hear_nobody(Error::new(Kind::Config, why));
+    methods.add_method("refuse_all", |_, this, why: String| {
+        this.0.vm.refuse_all(Error::new(Kind::Config, why));
         Ok(())
     });
     type Asked = (String, LuaString, Option<LuaString>, Option<LuaString>, Option<PathBuf>);

@@ -14,7 +14,7 @@ use crate::options::{LONGEST, Opt, Type};
 pub fn functions(lua: &Lua, module: &Table) -> mlua::Result<()> {
     module.set("backends", ALL.iter().map(|backend| backend.name).collect::<Vec<_>>())?;
     module.set("options", lua.create_function(options)?)?;
-    module.set("needs", lua.create_function(needs)?)?;
+    module.set("requirements", lua.create_function(requirements)?)?;
     module.set("refusal", lua.create_function(refusal)?)
 }
 
@@ -43,8 +43,8 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
         }
     });
     methods.add_method("names_no_vault", |_, this, reference: LuaString| {
-        let plan = this.0.resolver().and_then(|resolver| resolver.plan(&reference.as_bytes()));
-        Ok(plan.is_err_and(|error| error.kind() == Kind::UnknownVault))
+        let resolved = this.0.resolver().and_then(|resolver| resolver.resolve(&reference.as_bytes()));
+        Ok(resolved.is_err_and(|error| error.kind() == Kind::UnknownVault))
     });
     methods.add_method("replace_entities", |lua, this, (json, place): (LuaString, String)| {
         let changed = serde_json::from_slice::<Vec<serde_json::Value>>(&json.as_bytes())
@@ -72,9 +72,9 @@ fn options(lua: &Lua, backend: String) -> mlua::Result<Table> {
 
 /// What options of a backend make necessary: a list of `{ option, value, all, any }`; without a value, the option only has
 /// to be set.
-fn needs(lua: &Lua, backend: String) -> mlua::Result<Table> {
+fn requirements(lua: &Lua, backend: String) -> mlua::Result<Table> {
     let list = lua.create_table()?;
-    for need in find(&backend).into_iter().flat_map(|backend| backend.needs) {
+    for need in find(&backend).into_iter().flat_map(|backend| backend.requirements) {
         let table = lua.create_table()?;
         let (option, value) = match need.when {
             When::Is(option, value) => (option, Some(value)),

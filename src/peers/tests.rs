@@ -21,13 +21,13 @@ fn connected(peer: &str) -> StdStream {
 }
 
 #[tokio::test]
-async fn a_parcel_comes_whole_and_what_is_not_there_is_told() {
+async fn an_outcome_comes_whole_and_what_is_not_there_is_told() {
     let (peer, server) = served(|asked| async move { (asked == question(1)).then(|| vec![7; 100_000]) });
     assert_eq!(ask(&peer, question(1)).await, Ok(vec![7; 100_000]));
-    assert_eq!(ask(&peer, question(2)).await, Err(Missing::Unknown));
+    assert_eq!(ask(&peer, question(2)).await, Err(PeerError::Unknown));
     server.abort();
     let _ = server.await;
-    assert_eq!(ask(&peer, question(1)).await, Err(Missing::Dead));
+    assert_eq!(ask(&peer, question(1)).await, Err(PeerError::Dead));
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn a_worker_that_dies_meanwhile_is_noticed() {
     server.abort();
     let _ = server.await;
     was_asked.add_permits(1);
-    assert_eq!(asking.await.unwrap(), Err(Missing::Dead));
+    assert_eq!(asking.await.unwrap(), Err(PeerError::Dead));
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_worker_that_accepts_nobody_does_not_block_those_who_ask() {
         waiting.push(stream);
     }
     assert!(!waiting.is_empty());
-    assert_eq!(ask(&peer, question(1)).await, Err(Missing::Busy));
+    assert_eq!(ask(&peer, question(1)).await, Err(PeerError::Busy));
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn too_many_questions_are_sent_away_and_those_whose_asker_left_make_room()
         // Each is waited for: the kernel's backlog is no part of this.
         asked.acquire().await.unwrap().forget();
     }
-    assert_eq!(ask(&peer, question(1)).await, Err(Missing::Busy));
+    assert_eq!(ask(&peer, question(1)).await, Err(PeerError::Busy));
     askers.clear();
     let start = Instant::now();
     while ask(&peer, question(1)).await != Ok(vec![7; 3]) {

@@ -28,7 +28,7 @@ pub(super) struct Threads {
 }
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<ThreadsState>,
     /// There is a job, or idle threads are to end.
     wanted: Condvar,
     /// A thread is not idle any more.
@@ -36,7 +36,7 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct State {
+struct ThreadsState {
     queue: VecDeque<Job>,
     idle: usize,
     /// How many of the idle threads are to end.
@@ -80,7 +80,7 @@ impl Threads {
         lock(&self.shared.state).all_hang(self.most, Instant::now())
     }
 
-    fn start(&self, state: &mut State) -> std::io::Result<()> {
+    fn start(&self, state: &mut ThreadsState) -> std::io::Result<()> {
         let (id, shared) = (state.next, Arc::clone(&self.shared));
         let masked = AllBlocked::new();
         let started = std::thread::Builder::new().name(self.name.to_owned()).spawn(move || shared.work(id));
@@ -114,7 +114,7 @@ impl Threads {
     }
 }
 
-impl State {
+impl ThreadsState {
     fn all_hang(&self, most: usize, now: Instant) -> bool {
         let hang = self.busy.values().filter(|since| now.saturating_duration_since(**since) > HANGS).count();
         hang >= most
@@ -151,7 +151,7 @@ impl Shared {
         self.leave_the_idle(state);
     }
 
-    fn leave_the_idle(&self, mut state: MutexGuard<'_, State>) {
+    fn leave_the_idle(&self, mut state: MutexGuard<'_, ThreadsState>) {
         state.idle -= 1;
         state.ending = state.ending.min(state.idle);
         drop(state);

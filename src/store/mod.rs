@@ -7,7 +7,7 @@
 //!
 //! Everything here blocks, and is for the engine's threads, or for a time at which nobody is served.
 
-pub mod beacon;
+pub mod epoch;
 mod ownership;
 pub mod record;
 
@@ -22,13 +22,13 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Kind, Result};
 use crate::redact;
-use beacon::{Beacon, is_steady};
+use epoch::{Epoch, is_steady};
 pub use record::Record;
 
 const ENTITIES: &str = "vaults.json";
 const DRAFT: &str = ".vaults.json.new";
 const LOCK: &str = ".lock";
-const BEACON: &str = ".changes";
+const EPOCH: &str = ".changes";
 
 /// The largest file, in bytes.
 const LIMIT: u64 = 16 * 1024 * 1024;
@@ -63,7 +63,7 @@ pub enum Edit<T> {
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    beacon: Beacon,
+    epoch: Epoch,
 }
 
 impl Store {
@@ -72,17 +72,17 @@ impl Store {
         let folder = PathBuf::from(folder);
         let open = || {
             create(&folder, LOCK)?;
-            Beacon::map(&create(&folder, BEACON)?)
+            Epoch::map(&create(&folder, EPOCH)?)
         };
         let opened = open();
         match opened {
-            Ok(beacon) => Ok(Store { folder, beacon }),
+            Ok(epoch) => Ok(Store { folder, epoch }),
             Err(err) => Err(unusable(&folder, "can't be used", &err)),
         }
     }
 
-    pub fn beacon(&self) -> Beacon {
-        self.beacon
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// The file that holds the entities, for error texts.
@@ -98,18 +98,18 @@ impl Store {
     /// `read` that waits no longer than `patience` for a writer at work, who may have been stopped.
     pub fn read_within(&self, patience: Duration) -> Result<Snapshot> {
         for _ in 0..READS {
-            let mark = self.beacon.now();
+            let mark = self.epoch.now();
             if !is_steady(mark) {
                 break;
             }
             let vaults = self.load()?;
-            if self.beacon.now() == mark {
+            if self.epoch.now() == mark {
                 return Ok(Snapshot { vaults, mark });
             }
         }
         let _lock = self.lock(File::try_lock_shared, patience)?;
         // Nobody is at work, whatever it shows.
-        let mark = self.beacon.now();
+        let mark = self.epoch.now();
         Ok(Snapshot { vaults: self.load()?, mark })
     }
 
@@ -128,8 +128,8 @@ impl Store {
 
     fn put(&self, text: &[u8]) -> io::Result<()> {
         // Whoever removed the beacon's file from under us made later processes look at another.
-        if !std::fs::symlink_metadata(self.folder.join(BEACON)).is_ok_and(|found| self.beacon.is(&found)) {
-            let text = format!("its file {BEACON} was removed or replaced while nginx ran: restart nginx");
+        if !std::fs::symlink_metadata(self.folder.join(EPOCH)).is_ok_and(|found| self.epoch.is(&found)) {
+            let text = format!("its file {EPOCH} was removed or replaced while nginx ran: restart nginx");
             return Err(io::Error::other(text));
         }
         if let Err(err) = self.draft(text) {
@@ -137,9 +137,9 @@ impl Store {
             let _ = std::fs::remove_file(self.folder.join(DRAFT));
             return Err(err);
         }
-        self.beacon.begin();
+        self.epoch.begin();
         let renamed = std::fs::rename(self.folder.join(DRAFT), self.folder.join(ENTITIES));
-        self.beacon.end();
+        self.epoch.end();
         renamed?;
         File::open(&self.folder)?.sync_all()
     }

@@ -1,6 +1,6 @@
 //! A folder and an Admin API on it.
 
-use kong_vault::admin::{Answer, Api, Body, Request};
+use kong_vault::admin::{AdminResponse, Api, Body, Request};
 use kong_vault::backend::ALL;
 use kong_vault::store::Store;
 use serde_json::Value;
@@ -79,8 +79,8 @@ impl Called {
     }
 }
 
-impl From<Answer> for Called {
-    fn from(answer: Answer) -> Self {
+impl From<AdminResponse> for Called {
+    fn from(answer: AdminResponse) -> Self {
         Self { status: answer.status, body: answer.body, allow: answer.allow }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kong_vault::backend::{self, Ask, Backend, Setup};
+use kong_vault::backend::{self, Backend, SecretId, Setup};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Result};
 use kong_vault::settings::Settings;
@@ -197,7 +197,7 @@ pub fn build(options: &[(&str, &str)], environment: &[(&str, &str)]) -> Arc<dyn 
 }
 
 pub async fn fetch(vault: &Arc<dyn Backend>, name: &str) -> Result<String> {
-    let fetched = vault.fetch(&Ask { resource: name.to_owned(), version: None }).await?;
+    let fetched = vault.fetch(&SecretId { resource: name.to_owned(), version: None }).await?;
     Ok(fetched.document.as_str().expect("text").to_owned())
 }
 

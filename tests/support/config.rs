@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use kong_vault::bootstrap;
-use kong_vault::config::{Config, Source};
+use kong_vault::config::{Config, ConfigSource};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
+use kong_vault::indirect;
 use kong_vault::reference;
 use kong_vault::resolver::Resolver;
-use kong_vault::settings::Sealed;
+use kong_vault::settings::FinalSettings;
 use tempfile::TempDir;
 
 pub type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -23,7 +23,7 @@ pub fn map(conf: Pairs<'_>) -> BTreeMap<String, String> {
     conf.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-pub fn settings(config: &Config, text: &str) -> Result<Arc<Sealed>> {
+pub fn settings(config: &Config, text: &str) -> Result<Arc<FinalSettings>> {
     let reference = reference::parse(text.as_bytes()).expect(text);
     config.settings(&*config.vault(&reference.name)?, &reference)
 }
@@ -75,6 +75,6 @@ impl File {
 /// A resolver that these variables configure.
 pub fn resolver(environment: &[(&str, &str)]) -> Arc<Resolver> {
     let environment = Environment::of(environment.iter().copied());
-    let config = bootstrap::load(&BTreeMap::new(), Source::Configure, &environment).unwrap();
+    let config = indirect::load(&BTreeMap::new(), ConfigSource::Configure, &environment).unwrap();
     Arc::new(Resolver::new(config, environment, Arc::new(AtomicU32::new(1))))
 }

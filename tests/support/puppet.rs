@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use kong_vault::backend::{Ask, Backend, Descriptor, Farewell, Fetched, Fetching, Setup};
-use kong_vault::config::{Config, Referred, Source};
+use kong_vault::backend::{Backend, Descriptor, Fetched, Fetching, SecretId, Setup, Shutdown};
+use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
-use kong_vault::flight::{Boarding, Purpose};
 use kong_vault::options::{Opt, Type};
 use kong_vault::resolver::{Lookup, Resolver};
 use kong_vault::secret::Secret;
+use kong_vault::singleflight::{JoinOutcome, Purpose};
 
 /// Bounds each wait for something in the background; it is no part of any result.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,8 +23,14 @@ const OPTIONS: &[Opt] = &[
     Opt::new("stage", Type::Text, "which stage answers").required(),
     Opt::new("region", Type::Text, "tells vaults apart").overridable(),
 ];
-const PUPPET: Descriptor =
-    Descriptor { name: "puppet", title: "a vault for tests", options: OPTIONS, needs: &[], immediate: false, build };
+const PUPPET: Descriptor = Descriptor {
+    name: "puppet",
+    title: "a vault for tests",
+    options: OPTIONS,
+    requirements: &[],
+    immediate: false,
+    build,
+};
 pub static BACKENDS: &[&Descriptor] = &[&PUPPET];
 
 /// What a vault does, and how often it was asked for what.
@@ -35,7 +41,7 @@ pub struct Stage {
     pub holds: Mutex<bool>,
     pub released: tokio::sync::Notify,
     pub asked: Mutex<HashMap<String, usize>>,
-    pub farewells: AtomicU64,
+    pub shutdowns: AtomicU64,
 }
 
 pub static STAGES: LazyLock<Mutex<HashMap<String, Arc<Stage>>>> = LazyLock::new(Mutex::default);
@@ -48,9 +54,9 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
 }
 
 impl Backend for Puppet {
-    fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
+    fn fetch<'a>(&'a self, secret_id: &'a SecretId) -> Fetching<'a> {
         Box::pin(async move {
-            *self.0.asked.lock().unwrap().entry(ask.resource.clone()).or_default() += 1;
+            *self.0.asked.lock().unwrap().entry(secret_id.resource.clone()).or_default() += 1;
             loop {
                 let released = self.0.released.notified();
                 if !*self.0.holds.lock().unwrap() {
@@ -59,15 +65,15 @@ impl Backend for Puppet {
                 released.await;
             }
             let answer = self.0.answer.lock().unwrap().clone();
-            let document = answer.unwrap_or_else(|| Ok(format!(r#"{{"value":"{}"}}"#, ask.resource)))?;
+            let document = answer.unwrap_or_else(|| Ok(format!(r#"{{"value":"{}"}}"#, secret_id.resource)))?;
             Ok(Fetched { document: Secret::new(document), lease: *self.0.lease.lock().unwrap() })
         })
     }
 
-    fn farewell(&self) -> Option<Farewell> {
+    fn shutdown(&self) -> Option<Shutdown> {
         let stage = Arc::clone(&self.0);
         Some(Box::pin(async move {
-            stage.farewells.fetch_add(1, Ordering::Relaxed);
+            stage.shutdowns.fetch_add(1, Ordering::Relaxed);
         }))
     }
 }
@@ -87,9 +93,14 @@ impl Worker {
         STAGES.lock().unwrap().insert(name.clone(), Arc::clone(&stage));
         let mut conf: BTreeMap<String, String> = BTreeMap::from([("vault_puppet_stage".to_owned(), name)]);
         conf.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let config =
-            Config::load_with(&conf, Source::Configure, &Environment::default(), BACKENDS, &Referred::default())
-                .unwrap();
+        let config = Config::load_with(
+            &conf,
+            ConfigSource::Configure,
+            &Environment::default(),
+            BACKENDS,
+            &IndirectValues::default(),
+        )
+        .unwrap();
         config.check().unwrap();
         let generation = Arc::new(AtomicU32::new(1));
         let resolver = Arc::new(Resolver::new(config, Environment::default(), Arc::clone(&generation)));
@@ -111,21 +122,21 @@ impl Worker {
 
     /// As a request would get it: joins or sees off a flight, waits for it, takes what it brought.
     pub fn get(&self, reference: &str) -> Result<String> {
-        let plan = match self.resolver.lookup(reference.as_bytes())? {
+        let resolved = match self.resolver.lookup(reference.as_bytes())? {
             Lookup::Value(value) => return Ok(value.secret.as_str().unwrap().to_owned()),
-            Lookup::Miss(plan) => plan,
+            Lookup::Miss(resolved) => resolved,
         };
-        let ticket = match self.resolver.board(&plan.origin, Purpose::Miss, true)? {
-            Boarding::Joined(ticket) => ticket,
-            Boarding::Boarded(ticket) => {
-                if !self.resolver.adopt(ticket, b"") {
-                    self.resolver.depart(ticket, None, false)?;
+        let ticket = match self.resolver.join_or_create(&resolved.key, Purpose::Miss, true)? {
+            JoinOutcome::Joined(ticket) => ticket,
+            JoinOutcome::Created(ticket) => {
+                if !self.resolver.take_shared(ticket, b"") {
+                    self.resolver.start_fetch(ticket, None, false)?;
                 }
                 ticket
             }
         };
         self.resolver.wait(ticket);
-        let value = self.resolver.claim(ticket, reference.as_bytes())?.expect("a landed flight");
+        let value = self.resolver.collect(ticket, reference.as_bytes())?.expect("a landed flight");
         Ok(value.secret.as_str().unwrap().to_owned())
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kong_vault::backend::{self, Ask, Backend, Fetched, Setup};
+use kong_vault::backend::{self, Backend, Fetched, SecretId, Setup};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
 use kong_vault::options::Type;
@@ -54,7 +54,7 @@ pub async fn fetch(vault: &Arc<dyn Backend>, reference: &str) -> Result<Fetched>
         Some((resource, version)) => (resource, Some(version.parse().expect("a number"))),
         None => (reference, None),
     };
-    vault.fetch(&Ask { resource: resource.to_owned(), version }).await
+    vault.fetch(&SecretId { resource: resource.to_owned(), version }).await
 }
 
 pub async fn reads(vault: &Arc<dyn Backend>, reference: &str) -> String {

@@ -81,7 +81,7 @@ end
 --- Answers a request.
 -- Phases: content.
 function _M.serve()
-  local heard, refusal, err = native.vm:hears(token(), peers(), origin())
+  local heard, refusal, err = native.vm:check_access(token(), peers(), origin())
   if not heard then
     return say(refusal, err)
   end

@@ -8,7 +8,7 @@ local wait = require "kong.vault.wait"
 local waiters = require "kong.vault.waiters"
 
 local ngx = ngx
-local BOARDED, PENDING, NOTHING = native.BOARDED, native.PENDING, native.NOTHING
+local BOARDED, PENDING, NOTHING = native.CREATED, native.PENDING, native.NOTHING
 
 -- How many fetches of one vault all bulk callers of this worker have under way. The engine allows some more for a vault (see
 -- src/fetch.rs), which are left to requests.

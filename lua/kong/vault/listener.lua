@@ -33,7 +33,7 @@ end
 
 -- Logs the resolver's notice, if there is one. The resolver gives each notice once.
 local function log_notice()
-  local notice = native.vm:notice()
+  local notice = native.vm:crowded_notice()
   if notice then
     ngx.log(ngx.NOTICE, "kong.vault: ", notice)
   end
@@ -45,12 +45,12 @@ local function drain()
     local kind, ticket, text = native.event()
     if not kind then
       return
-    elseif kind == native.LANDED then
+    elseif kind == native.COMPLETED then
       shared_cache.publish(ticket)
       waiters.complete(ticket)
-    elseif kind == native.BOARDING then
+    elseif kind == native.START then
       shared_cache.start_for_engine(ticket, text)
-    elseif kind == native.PROBING then
+    elseif kind == native.PROBE then
       shared_cache.probe(ticket, text)
     elseif kind == native.OUTDATED then
       -- Copies of dropped values must not stay in memory until somebody asks again.
@@ -62,7 +62,7 @@ local function drain()
       if line then
         ngx.log(ngx.NOTICE, "kong.vault: ", line)
       end
-    elseif kind == native.NOTICE then
+    elseif kind == native.CACHE_CROWDED then
       log_notice()
     else
       log_health(text, kind == native.VAULT_UP)
@@ -85,7 +85,7 @@ function _M.serve(is_done, seconds)
   local ok
   ok, err = sock:connect(address, { pool = "kong-vault-notifier" })
   if ok then
-    ok, err = sock:send(native.wire(native.vm:bell()))
+    ok, err = sock:send(native.wire(native.vm:notifier()))
   end
   local bytes = ok
   if bytes then
@@ -133,7 +133,7 @@ end
 local watch_for_exit
 watch_for_exit = timer.new(function(premature)
   if premature then
-    native.vm:leave()
+    native.vm:quit()
     return
   end
   watch_for_exit(SILENCE)

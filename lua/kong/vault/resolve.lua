@@ -6,7 +6,7 @@ local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
 local phase = require "kong.vault.phase"
 
-local VALUE, PENDING, FAILED, BOARDED = native.VALUE, native.PENDING, native.FAILED, native.BOARDED
+local VALUE, PENDING, FAILED, BOARDED = native.VALUE, native.PENDING, native.FAILED, native.CREATED
 local epoch, seen_epoch = native.epoch, native.seen_epoch
 local ngx = ngx
 local YIELD, BLOCK, INLINE, NEVER = phase.YIELD, phase.BLOCK, phase.INLINE, phase.NEVER

@@ -228,7 +228,7 @@ function _M.probe(ticket, names)
     return _M.start(ticket, name)
   elseif dict:get(UP .. vault) then
     -- Another worker found the vault back. Whoever waits for this fetch still wants a value.
-    if native.vm:forgo(ticket, nil) then
+    if native.vm:skip_probe(ticket, nil) then
       return is_started(ticket)
     end
     return _M.start(ticket, name)
@@ -243,7 +243,7 @@ function _M.probe(ticket, names)
     return is_complete
   end
   local left = dict:ttl(PROBE .. vault) or 0
-  if native.vm:forgo(ticket, left > interval - SECOND_LOOK and left <= interval and SECOND_LOOK or left) then
+  if native.vm:skip_probe(ticket, left > interval - SECOND_LOOK and left <= interval and SECOND_LOOK or left) then
     debug_log.fetch(ticket, name, "another worker probes the vault")
     return is_started(ticket)
   end

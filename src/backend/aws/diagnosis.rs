@@ -1,7 +1,7 @@
 //! Why Secrets Manager gives nothing: the way of a fetch, gone step by step.
 
-use super::{Aws, CURRENT, Question, failure};
-use crate::backend::Ask;
+use super::{Aws, CURRENT, Question, error};
+use crate::backend::SecretId;
 use crate::backend::finding::Findings;
 use crate::backend::iam::{Located, Refusal};
 use crate::error::Kind;
@@ -10,36 +10,36 @@ use crate::error::Kind;
 const NOBODYS: &str = "kong-vault-doctor-asks-for-a-secret-that-is-not-there";
 
 impl Aws {
-    pub(super) async fn walk(&self, ask: Option<&Ask>) -> Findings {
+    pub(super) async fn walk(&self, secret_id: Option<&SecretId>) -> Findings {
         let mut findings = Findings::default();
-        self.steps(ask, &mut findings).await;
+        self.steps(secret_id, &mut findings).await;
         findings
     }
 
-    async fn steps(&self, ask: Option<&Ask>, findings: &mut Findings) -> Option<()> {
-        let stand = self.chain.stand().await;
-        let stand = findings.or_bad("region", stand)?;
-        match stand.profile() {
+    async fn steps(&self, secret_id: Option<&SecretId>, findings: &mut Findings) -> Option<()> {
+        let context = self.chain.context().await;
+        let context = findings.or_bad("region", context)?;
+        match context.profile() {
             Some((text, true)) => {
                 findings.doubtful("profile", format!("{text}: have nginx's workers read it, if it is to be heeded"));
             }
             Some((text, false)) => findings.good("profile", text),
             None => {}
         }
-        let region = &*stand.region;
-        let located = stand.locate(&self.endpoint);
+        let region = &*context.region;
+        let located = context.locate(&self.endpoint);
         let Located { url, origin } = findings.or_bad("region", located)?;
         let shown = url.split('?').next().unwrap_or_default();
         let of = origin.map(|origin| format!(" and {origin}")).unwrap_or_default();
-        findings.good("region", format!("{region}, so that {shown} is asked, by {}{of}", stand.region_origin));
+        findings.good("region", format!("{region}, so that {shown} is asked, by {}{of}", context.region_origin));
         if !self.client.probe(&url, findings).await {
             return None;
         }
-        let login = stand.login().await;
+        let login = context.login().await;
         let login = findings.or_bad("credentials", login)?;
         let end = if login.expiry.is_some() { ", for a time; they are renewed before it ends" } else { "" };
         findings.good("credentials", format!("from {}{end}", login.origin));
-        let secret = ask.map_or(NOBODYS, |ask| &ask.resource);
+        let secret = secret_id.map_or(NOBODYS, |secret_id| &secret_id.resource);
         let question = Question { url, region, secret, stage: CURRENT };
         let answer = self.ask(&question, &login).await;
         let answer = findings.or_bad("login", answer)?;
@@ -52,12 +52,12 @@ impl Aws {
         }
         let refusal = Refusal::of(&answer);
         let is_refused = answer.status != 200 && refusal.reason(&login.origin, region, &self.clock).is_some();
-        let error = (answer.status != 200).then(|| failure::of(&self.asked(&question, &login), &answer));
+        let error = (answer.status != 200).then(|| error::of(&self.asked(&question, &login), &answer));
         if is_refused {
             findings.bad("login", error?);
             return None;
         }
-        match (ask, error) {
+        match (secret_id, error) {
             (_, Some(error)) if !matches!(error.kind(), Kind::NotFound | Kind::Denied) => findings.bad("login", error),
             (None, Some(error)) => {
                 findings.good("login", "AWS takes the signature");
@@ -68,9 +68,9 @@ impl Aws {
                     findings.good("read", "the credentials may read secrets; name a secret to have its reading tried");
                 }
             }
-            (Some(ask), _) => {
+            (Some(secret_id), _) => {
                 findings.good("login", "AWS takes the signature");
-                let read = self.read(ask).await;
+                let read = self.read(secret_id).await;
                 let fetched = findings.or_bad("read", read)?;
                 findings.good("read", format!("the secret has {} bytes", fetched.document.len()));
             }

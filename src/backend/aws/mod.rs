@@ -5,7 +5,7 @@
 
 mod answer;
 mod diagnosis;
-mod failure;
+mod error;
 mod options;
 mod request;
 
@@ -15,16 +15,16 @@ use crate::backend::http::{Answer, Client, Transport};
 use crate::backend::iam::{
     Chain, Clock, Endpoint, Login, Refusal, Role, SECRETS_MANAGER, SESSION, Wanted, address, send_in_time, set, shown,
 };
-use crate::backend::{Ask, Backend, Descriptor, Diagnosing, Fetched, Fetching, News, Setup};
+use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, Notice, SecretId, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::settings::{Settings, Value};
-use failure::Asked;
+use error::AwsErrorContext;
 
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "aws",
     title: "AWS Secrets Manager",
     options: options::OPTIONS,
-    needs: options::NEEDS,
+    requirements: options::REQUIREMENTS,
     immediate: false,
     build,
 };
@@ -98,39 +98,40 @@ fn flag(settings: &Settings, name: &str) -> Option<bool> {
 }
 
 impl Backend for Aws {
-    fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
-        Box::pin(self.read(ask))
+    fn fetch<'a>(&'a self, secret_id: &'a SecretId) -> Fetching<'a> {
+        Box::pin(self.read(secret_id))
     }
 
-    fn diagnose<'a>(&'a self, ask: Option<&'a Ask>) -> Diagnosing<'a> {
-        Box::pin(self.walk(ask))
+    fn diagnose<'a>(&'a self, secret_id: Option<&'a SecretId>) -> Diagnosing<'a> {
+        Box::pin(self.walk(secret_id))
     }
 
-    fn news(&self) -> Option<News> {
-        self.client.news()
+    fn notice(&self) -> Option<Notice> {
+        self.client.notice()
     }
 }
 
 impl Aws {
-    async fn read(&self, ask: &Ask) -> Result<Fetched> {
-        let stage = self.stage(ask.version)?;
-        self.check_name(&ask.resource)?;
-        let stand = self.chain.stand().await?;
-        let region = &*stand.region;
-        let question = Question { url: stand.locate(&self.endpoint)?.url, region, secret: &ask.resource, stage };
-        let mut login = stand.login().await?;
+    async fn read(&self, secret_id: &SecretId) -> Result<Fetched> {
+        let stage = self.stage(secret_id.version)?;
+        self.check_name(&secret_id.resource)?;
+        let context = self.chain.context().await?;
+        let region = &*context.region;
+        let question =
+            Question { url: context.locate(&self.endpoint)?.url, region, secret: &secret_id.resource, stage };
+        let mut login = context.login().await?;
         let mut answer = self.ask(&question, &login).await?;
         // Credentials may end, or be replaced, before their time.
         if answer.status >= 400
             && Refusal::of(&answer).is_of_credentials()
-            && let Some(other) = stand.instead_of(&login).await
+            && let Some(other) = context.instead_of(&login).await
         {
             login = other;
             answer = self.ask(&question, &login).await?;
         }
         let asked = self.asked(&question, &login);
         if answer.status != 200 {
-            return Err(failure::of(&asked, &answer).with_retry_after(answer.retry_after()));
+            return Err(error::of(&asked, &answer).with_retry_after(answer.retry_after()));
         }
         match answer::document(answer.body.as_bytes()) {
             Ok(document) => Ok(Fetched { document, lease: None }),
@@ -138,9 +139,9 @@ impl Aws {
         }
     }
 
-    fn asked<'a>(&'a self, question: &Question<'a>, login: &'a Login) -> Asked<'a> {
+    fn asked<'a>(&'a self, question: &Question<'a>, login: &'a Login) -> AwsErrorContext<'a> {
         let address = question.url.parse().map_or_else(|_| String::new(), |uri| address(&uri));
-        Asked {
+        AwsErrorContext {
             place: format!("{} at {address}", self.label),
             region: question.region,
             secret: shown(question.secret),

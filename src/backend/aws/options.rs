@@ -2,14 +2,15 @@
 
 use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
 use crate::backend::iam::{REGION, SESSION};
-use crate::backend::{Needs, When};
+use crate::backend::{Requirement, When};
 use crate::options::{Holds, Opt, Type};
 
 /// What says where a server is.
 const URL: &str = r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?";
 const URL_MEANS: &str = "a URL such as https://host or http://host:port, without user, query and fragment";
 
-pub const NEEDS: &[Needs] = &[Needs { when: When::Set("external_id"), all: &["assume_role_arn"], any: &[] }];
+pub const REQUIREMENTS: &[Requirement] =
+    &[Requirement { when: When::Set("external_id"), all: &["assume_role_arn"], any: &[] }];
 
 pub const OPTIONS: &[Opt] = &[
     Opt::new(

@@ -7,14 +7,14 @@ use serde_json::value::RawValue;
 
 use super::path::{Engine, Path};
 use crate::backend::http::Answer;
-use crate::backend::{Ask, Fetched};
+use crate::backend::{Fetched, SecretId};
 use crate::error::Kind;
 use crate::redact;
 use crate::secret::Secret;
 
 /// What was asked, for the texts.
-pub(super) struct Asked<'a> {
-    pub ask: &'a Ask,
+pub(super) struct ReadContext<'a> {
+    pub secret_id: &'a SecretId,
     pub path: &'a Path,
     pub engine: Engine,
     pub mount: &'a str,
@@ -64,7 +64,7 @@ struct Hint<'a> {
     lease: Option<&'a RawValue>,
 }
 
-pub(super) fn read(answer: &Answer, asked: &Asked<'_>) -> Result<Fetched, Failure> {
+pub(super) fn read(answer: &Answer, asked: &ReadContext<'_>) -> Result<Fetched, Failure> {
     let envelope = serde_json::from_slice::<Envelope<'_>>(answer.body.as_bytes()).ok();
     match answer.status {
         200 => {
@@ -94,7 +94,7 @@ fn unversioned(envelope: &Envelope<'_>) -> Result<Fetched, Failure> {
     Ok(Fetched { document: Secret::new(data), lease })
 }
 
-fn versioned(envelope: &Envelope<'_>, asked: &Asked<'_>) -> Result<Fetched, Failure> {
+fn versioned(envelope: &Envelope<'_>, asked: &ReadContext<'_>) -> Result<Fetched, Failure> {
     let inner = envelope.data.and_then(|data| serde_json::from_str::<Versioned<'_>>(data.get()).ok());
     if let Some(gone) = inner.as_ref().and_then(|inner| gone(inner, asked)) {
         return Err(gone);
@@ -113,13 +113,15 @@ fn object(value: &RawValue) -> Option<&str> {
 }
 
 /// Whether the version was there once.
-fn gone(inner: &Versioned<'_>, asked: &Asked<'_>) -> Option<Failure> {
+fn gone(inner: &Versioned<'_>, asked: &ReadContext<'_>) -> Option<Failure> {
     if inner.data.is_some() {
         return None;
     }
     let metadata = inner.metadata.as_ref()?;
-    let version =
-        asked.ask.version.map_or_else(|| "the current version".to_owned(), |version| format!("version {version}"));
+    let version = asked
+        .secret_id
+        .version
+        .map_or_else(|| "the current version".to_owned(), |version| format!("version {version}"));
     let fate = if metadata.destroyed == Some(true) {
         "is destroyed for good: write a new version or refer to another one"
     } else if metadata.deletion_time.as_ref().is_some_and(|time| !time.is_empty()) {
@@ -130,7 +132,7 @@ fn gone(inner: &Versioned<'_>, asked: &Asked<'_>) -> Option<Failure> {
     Some((Kind::NotFound, format!("{version} of {} {fate} (status 404)", shown(&asked.path.path))))
 }
 
-fn missing(envelope: Option<&Envelope<'_>>, asked: &Asked<'_>) -> Failure {
+fn missing(envelope: Option<&Envelope<'_>>, asked: &ReadContext<'_>) -> Failure {
     let path = shown(&asked.path.path);
     let Some(envelope) = envelope else { return no_vault() };
     let inner = envelope.data.and_then(|data| serde_json::from_str::<Versioned<'_>>(data.get()).ok());
@@ -144,7 +146,8 @@ fn missing(envelope: Option<&Envelope<'_>>, asked: &Asked<'_>) -> Failure {
     } else if envelope.says("no handler for route") {
         format!("no secrets engine is mounted for {path}: correct `mount` or `namespace`")
     } else {
-        let version = asked.ask.version.map(|version| format!(", or no version {version} of it")).unwrap_or_default();
+        let version =
+            asked.secret_id.version.map(|version| format!(", or no version {version} of it")).unwrap_or_default();
         let set = match asked.engine {
             Engine::V1 => "v1",
             Engine::V2 => "v2",
@@ -154,7 +157,7 @@ fn missing(envelope: Option<&Envelope<'_>>, asked: &Asked<'_>) -> Failure {
     (Kind::NotFound, format!("{reason} (status 404)"))
 }
 
-fn refused(status: u16, envelope: Option<&Envelope<'_>>, wait: Option<Duration>, asked: &Asked<'_>) -> Failure {
+fn refused(status: u16, envelope: Option<&Envelope<'_>>, wait: Option<Duration>, asked: &ReadContext<'_>) -> Failure {
     let says = |text: &str| envelope.is_some_and(|envelope| envelope.says(text));
     let (kind, reason) = match status {
         400 if envelope.is_none() => (
@@ -219,10 +222,10 @@ mod tests {
 
     /// What becomes of an answer with a token to `hello` of the mount `secret`.
     fn of(engine: Engine, version: Option<u32>, status: u16, body: &str) -> Result<Fetched, Failure> {
-        let ask = Ask { resource: "hello".to_owned(), version };
-        let path = path::of("secret", engine, &ask)?;
+        let secret_id = SecretId { resource: "hello".to_owned(), version };
+        let path = path::of("secret", engine, &secret_id)?;
         let answer = Answer { status, headers: HeaderMap::new(), body: Secret::new(body) };
-        read(&answer, &Asked { ask: &ask, path: &path, engine, mount: "secret", token: true })
+        read(&answer, &ReadContext { secret_id: &secret_id, path: &path, engine, mount: "secret", token: true })
     }
 
     fn fails(engine: Engine, status: u16, body: &str) -> Failure {

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::Hcv;
 use super::api::Call;
 use super::path::{self, Engine};
-use crate::backend::Ask;
+use crate::backend::SecretId;
 use crate::backend::finding::Findings;
 use crate::backend::http::Answer;
 
@@ -37,7 +37,7 @@ struct Enveloped<T> {
 }
 
 #[derive(Deserialize)]
-struct Token {
+struct TokenFacts {
     #[serde(default)]
     policies: Vec<String>,
     #[serde(default)]
@@ -57,7 +57,7 @@ struct Mount {
 }
 
 impl Hcv {
-    pub(super) async fn walk(&self, ask: Option<&Ask>) -> Findings {
+    pub(super) async fn walk(&self, secret_id: Option<&SecretId>) -> Findings {
         let mut findings = Findings::default();
         if !self.api.client.probe(self.api.base.as_str(), &mut findings).await {
             return findings;
@@ -66,21 +66,21 @@ impl Hcv {
             return findings;
         }
         findings.good("credentials", self.credentials.describe());
-        let passed = self.auth.pass().await;
-        let Some(pass) = findings.or_bad("login", passed) else { return findings };
-        let Some(token) = &pass.token else {
+        let passed = self.auth.auth_token().await;
+        let Some(auth_token) = findings.or_bad("login", passed) else { return findings };
+        let Some(token) = &auth_token.token else {
             findings.doubtful("login", "there is no token to send: it is an agent's to add one (or set `auth_method`)");
-            self.read_it(ask, &mut findings).await;
+            self.read_it(secret_id, &mut findings).await;
             return findings;
         };
         findings.good("login", if self.logs_in { "the vault gave a token" } else { "no need: the token is given" });
         if self.token(token, &mut findings).await.is_none() {
             return findings;
         }
-        match ask {
-            Some(ask) => {
-                self.capability(token, ask, &mut findings).await;
-                self.read_it(Some(ask), &mut findings).await;
+        match secret_id {
+            Some(secret_id) => {
+                self.capability(token, secret_id, &mut findings).await;
+                self.read_it(Some(secret_id), &mut findings).await;
             }
             None => self.mount(token, &mut findings).await,
         }
@@ -125,7 +125,7 @@ impl Hcv {
         let asked = self.api.send(&call).await;
         let (_, answer) = findings.or_bad("token", asked)?;
         let known = match answer.status {
-            200 => data::<Token>(&answer),
+            200 => data::<TokenFacts>(&answer),
             403 if !self.logs_in => {
                 let text = "the vault does not know the token (status 403): it is wrong, has expired or was revoked, or is another \
                             namespace's; or its policies lack `default`";
@@ -185,9 +185,9 @@ impl Hcv {
         }
     }
 
-    async fn capability(&self, token: &HeaderValue, ask: &Ask, findings: &mut Findings) {
+    async fn capability(&self, token: &HeaderValue, secret_id: &SecretId, findings: &mut Findings) {
         // What is wrong with the path, the reading says.
-        let Ok(wanted) = path::of(&self.mount, self.engine, ask) else { return };
+        let Ok(wanted) = path::of(&self.mount, self.engine, secret_id) else { return };
         let plain = percent_encoding::percent_decode_str(wanted.path.trim_start_matches("/v1/")).decode_utf8_lossy();
         let body = serde_json::json!({ "paths": [plain] }).to_string();
         let call = Call::post("/v1/sys/capabilities-self", body.as_bytes());
@@ -209,9 +209,9 @@ impl Hcv {
         }
     }
 
-    async fn read_it(&self, ask: Option<&Ask>, findings: &mut Findings) {
-        let Some(ask) = ask else { return };
-        let read = self.read(ask).await;
+    async fn read_it(&self, secret_id: Option<&SecretId>, findings: &mut Findings) {
+        let Some(secret_id) = secret_id else { return };
+        let read = self.read(secret_id).await;
         if let Some(fetched) = findings.or_bad("read", read) {
             findings.good("read", format!("the secret has {} bytes", fetched.document.len()));
         }

@@ -14,12 +14,12 @@ use std::sync::Arc;
 use ::http::HeaderValue;
 
 use self::api::{Api, Call};
-use self::auth::{Auth, Doors, Means, Pass};
+use self::auth::{Auth, AuthContext, AuthToken, ClientFactory};
 use self::credentials::Credentials;
 use self::path::{Engine, Path};
 use self::redirect::Allowed;
 use crate::backend::http::{Answer, Client, Pem, Transport};
-use crate::backend::{Ask, Backend, Descriptor, Diagnosing, Farewell, Fetched, Fetching, News, Setup};
+use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, Notice, SecretId, Setup, Shutdown};
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 
@@ -27,7 +27,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "hcv",
     title: "HashiCorp Vault, OpenBao",
     options: options::OPTIONS,
-    needs: options::NEEDS,
+    requirements: options::REQUIREMENTS,
     immediate: false,
     build,
 };
@@ -69,16 +69,16 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
     // Neither what is trusted to be the vault nor who we are to it is anybody else's business.
     let of_vault = Transport::of(setup, label.clone());
     let usual = Transport::new(label.clone(), setup.environment, setup.timeout);
-    let doors = Doors {
+    let clients = ClientFactory {
         usual: Transport { tls_1_3: of_vault.tls_1_3, proxy: of_vault.proxy, no_proxy: of_vault.no_proxy, ..usual },
     };
-    let auth = Auth::new(&Means {
+    let auth = Auth::new(&AuthContext {
         api: &api,
         settings,
         namespace: auth_namespace.clone(),
         lasts: setup.lasts,
         timeout: setup.timeout,
-        doors: &doors,
+        clients: &clients,
     })?;
     Ok(Arc::new(Hcv {
         mount: path::mount(text("mount").unwrap_or_default()).map_err(refuse)?,
@@ -109,20 +109,20 @@ fn transport<'a>(setup: &'a Setup<'_>, label: &str) -> Transport<'a> {
 }
 
 impl Backend for Hcv {
-    fn fetch<'a>(&'a self, ask: &'a Ask) -> Fetching<'a> {
-        Box::pin(self.read(ask))
+    fn fetch<'a>(&'a self, secret_id: &'a SecretId) -> Fetching<'a> {
+        Box::pin(self.read(secret_id))
     }
 
-    fn diagnose<'a>(&'a self, ask: Option<&'a Ask>) -> Diagnosing<'a> {
-        Box::pin(self.walk(ask))
+    fn diagnose<'a>(&'a self, secret_id: Option<&'a SecretId>) -> Diagnosing<'a> {
+        Box::pin(self.walk(secret_id))
     }
 
-    fn news(&self) -> Option<News> {
-        self.api.client.news()
+    fn notice(&self) -> Option<Notice> {
+        self.api.client.notice()
     }
 
-    fn farewell(&self) -> Option<Farewell> {
-        self.auth.farewell()
+    fn shutdown(&self) -> Option<Shutdown> {
+        self.auth.shutdown()
     }
 }
 
@@ -131,33 +131,38 @@ fn is_denied(answer: &Answer) -> bool {
 }
 
 impl Hcv {
-    async fn read(&self, ask: &Ask) -> Result<Fetched> {
-        let path = path::of(&self.mount, self.engine, ask)
+    async fn read(&self, secret_id: &SecretId) -> Result<Fetched> {
+        let path = path::of(&self.mount, self.engine, secret_id)
             .map_err(|(kind, reason)| self.api.error(&self.api.base, kind, reason))?;
-        let mut pass = self.auth.pass().await?;
-        let (mut url, mut answer) = self.api.send(&self.call(&path, &pass)).await?;
+        let mut auth_token = self.auth.auth_token().await?;
+        let (mut url, mut answer) = self.api.send(&self.call(&path, &auth_token)).await?;
         // A token may be revoked at any time: a new one is had once, and what failed is asked for once more.
         if is_denied(&answer)
-            && let Some(other) = self.auth.replace(&pass, &answer).await?
+            && let Some(other) = self.auth.replace(&auth_token, &answer).await?
         {
-            pass = other;
-            (url, answer) = self.api.send(&self.call(&path, &pass)).await?;
+            auth_token = other;
+            (url, answer) = self.api.send(&self.call(&path, &auth_token)).await?;
             if is_denied(&answer) {
                 // If that one is none either, it is the login that is wrong.
-                self.auth.replace(&pass, &answer).await?;
+                self.auth.replace(&auth_token, &answer).await?;
             }
         }
         if matches!(answer.status, 200 | 404) {
-            self.auth.served(&pass);
+            self.auth.served(&auth_token);
         }
-        let asked =
-            answer::Asked { ask, path: &path, engine: self.engine, mount: &self.mount, token: pass.token.is_some() };
+        let asked = answer::ReadContext {
+            secret_id,
+            path: &path,
+            engine: self.engine,
+            mount: &self.mount,
+            token: auth_token.token.is_some(),
+        };
         answer::read(&answer, &asked)
             .map_err(|(kind, reason)| self.api.error(&url, kind, reason).with_retry_after(answer.retry_after()))
     }
 
-    fn call<'a>(&'a self, path: &'a Path, pass: &'a Pass) -> Call<'a> {
-        let call = Call::get(&path.path).with(pass.token.as_ref(), self.namespace.as_ref());
+    fn call<'a>(&'a self, path: &'a Path, auth_token: &'a AuthToken) -> Call<'a> {
+        let call = Call::get(&path.path).with(auth_token.token.as_ref(), self.namespace.as_ref());
         Call { query: path.query.as_deref(), ..call }
     }
 }

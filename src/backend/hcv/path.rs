@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::backend::Ask;
+use crate::backend::SecretId;
 use crate::error::Kind;
 
 /// The version of the key/value engine.
@@ -34,12 +34,12 @@ pub(super) fn mount(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn of(mount: &str, engine: Engine, ask: &Ask) -> Result<Path, (Kind, String)> {
+pub(super) fn of(mount: &str, engine: Engine, secret_id: &SecretId) -> Result<Path, (Kind, String)> {
     let invalid = |fault| (Kind::Reference, format!("the secret's path {fault}"));
-    let resource = encode(&ask.resource).map_err(invalid)?;
+    let resource = encode(&secret_id.resource).map_err(invalid)?;
     let mount = encode(mount).map_err(invalid)?;
     match engine {
-        Engine::V1 => match ask.version {
+        Engine::V1 => match secret_id.version {
             None | Some(1) => Ok(Path { path: format!("/v1/{mount}/{resource}"), query: None }),
             Some(version) => Err((
                 Kind::NotFound,
@@ -48,7 +48,7 @@ pub(super) fn of(mount: &str, engine: Engine, ask: &Ask) -> Result<Path, (Kind, 
         },
         Engine::V2 => Ok(Path {
             path: format!("/v1/{mount}/data/{resource}"),
-            query: ask.version.map(|version| format!("version={version}")),
+            query: secret_id.version.map(|version| format!("version={version}")),
         }),
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn path(engine: Engine, mount: &str, resource: &str, version: Option<u32>) -> Result<String, Kind> {
-        match of(mount, engine, &Ask { resource: resource.to_owned(), version }) {
+        match of(mount, engine, &SecretId { resource: resource.to_owned(), version }) {
             Ok(path) => Ok(path.path + &path.query.map(|query| format!("?{query}")).unwrap_or_default()),
             Err((kind, _)) => Err(kind),
         }

@@ -20,7 +20,7 @@ use super::failure::{self, Place};
 use super::proxy::Proxies;
 use super::tls::Tls;
 use super::{Answer, Transport, body};
-use crate::backend::News;
+use crate::backend::Notice;
 use crate::error::{Error, Kind, Result};
 use crate::redact;
 
@@ -61,9 +61,9 @@ impl Client {
     }
 
     /// Whether certificates that changed can't be used, or can again, where that is news.
-    pub fn news(&self) -> Option<News> {
-        let of_proxy = || self.ways.proxy_tls.as_ref().and_then(|tls| tls.news());
-        self.tls.news().or_else(of_proxy)
+    pub fn notice(&self) -> Option<Notice> {
+        let of_proxy = || self.ways.proxy_tls.as_ref().and_then(|tls| tls.notice());
+        self.tls.notice().or_else(of_proxy)
     }
 
     /// Where requests for `host` and `port` go, as error texts name it.

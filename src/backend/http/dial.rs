@@ -21,7 +21,7 @@ use super::proxy::{Proxies, Proxy};
 use super::resolve::System;
 use super::tls::Tls;
 use super::tunnel::{self, AtProxy};
-use crate::backend::file::{self, Flaw};
+use crate::backend::file::{self, FileFlaw};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) type Dialing<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
@@ -56,7 +56,7 @@ impl Service<Uri> for Dial {
             return Box::pin(async move {
                 let path = ways.socket.as_deref().unwrap_or(Path::new(""));
                 // Its file system may hang: then it does so here, and not on this thread.
-                if let Err(flaw @ (Flaw::Hangs | Flaw::Busy(_))) = file::status(path, file::PATIENCE).await {
+                if let Err(flaw @ (FileFlaw::Hangs | FileFlaw::Busy(_))) = file::status(path, file::PATIENCE).await {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, format!("the socket {flaw}")).into());
                 }
                 Ok(Link::Socket(TokioIo::new(UnixStream::connect(path).await?)))

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
-use crate::backend::file::{self, Flaw};
+use crate::backend::file::{self, FileFlaw};
 use crate::redact;
 
 /// Far above any bundle of certificates.
@@ -112,7 +112,7 @@ impl Source {
     }
 
     /// `shown` says whether the path may be seen: where nothing is, it may be a key that lacks its first line.
-    fn read(&self, what: &str, shown: fn(&Path, Flaw) -> Option<String>) -> Result<Zeroizing<Vec<u8>>, Reason> {
+    fn read(&self, what: &str, shown: fn(&Path, FileFlaw) -> Option<String>) -> Result<Zeroizing<Vec<u8>>, Reason> {
         let path = match &self.holder {
             Holder::Text(pem) => return Ok(Zeroizing::new(pem.as_bytes().to_vec())),
             Holder::File(path) => path,
@@ -136,10 +136,10 @@ fn is_encrypted(pem: &[u8]) -> bool {
 }
 
 /// Why there is nothing to read, as a piece of a sentence.
-fn reason(flaw: Flaw) -> String {
+fn reason(flaw: FileFlaw) -> String {
     match flaw {
-        Flaw::Missing => "no such file".to_owned(),
-        Flaw::Forbidden => "permission denied".to_owned(),
+        FileFlaw::Missing => "no such file".to_owned(),
+        FileFlaw::Forbidden => "permission denied".to_owned(),
         other => format!("it {other}"),
     }
 }

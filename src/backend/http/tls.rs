@@ -12,8 +12,8 @@ use super::pem::{Source, Stamp, broken};
 use super::roots::{self, Locations};
 use super::verify::{Anyone, Pinned};
 use super::{Pem, Transport};
-use crate::backend::News;
-use crate::backend::file::{self, Flaw};
+use crate::backend::Notice;
+use crate::backend::file::{self, FileFlaw};
 use crate::error::{Error, Kind, Result};
 
 /// How often new connections may have the files looked at.
@@ -130,7 +130,7 @@ impl Tls {
         }
     }
 
-    fn note_hang(&self, flaw: Flaw) {
+    fn note_hang(&self, flaw: FileFlaw) {
         let mut options: Vec<_> = self.sources().filter(|source| source.path().is_some()).map(Source::option).collect();
         options.dedup();
         let what = match options.as_slice() {
@@ -183,7 +183,7 @@ impl Tls {
     }
 
     /// What has come to light since this was last asked, if anything has.
-    pub fn news(&self) -> Option<News> {
+    pub fn notice(&self) -> Option<Notice> {
         let mut made = self.made();
         let made = made.as_mut()?;
         let trouble = made.hang.as_ref().or(made.flaw.as_ref());
@@ -193,11 +193,11 @@ impl Tls {
         let label = &self.label;
         made.told = trouble.cloned();
         Some(match &made.told {
-            Some(flaw) => News {
+            Some(flaw) => Notice {
                 is_over: false,
                 text: format!("{label}: {flaw} (new connections use the previous certificates)"),
             },
-            None => News { is_over: true, text: format!("{label}: the changed certificates are in use") },
+            None => Notice { is_over: true, text: format!("{label}: the changed certificates are in use") },
         })
     }
 

@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::asker::Asker;
+use super::cache::CredentialsCache;
+use super::client::AwsClient;
 use super::clock::Clock;
-use super::container::Container;
+use super::credentials::{Keys, Login};
+use super::ecs::Container;
 use super::endpoint::{Endpoint, Located, SSO, SSO_OIDC, STS, Variant};
-use super::keeper::Keeper;
-use super::login::{Keys, Login};
-use super::metadata::Metadata;
+use super::imds::Metadata;
 use super::profile::{Profile, Profiles};
 use super::region::{check_region, environment_region, flag, set};
 use super::sources::{Sources, absent_from, from_environment};
-use super::sso::Center;
+use super::sso::SsoClient;
 use super::sts::Role;
 use crate::backend::http::Transport;
 use crate::error::{Error, Kind, Result};
@@ -55,20 +55,20 @@ pub struct Chain {
 struct Current {
     profile: Arc<Profile>,
     region: Arc<str>,
-    keeper: Arc<Keeper>,
+    cache: Arc<CredentialsCache>,
 }
 
 /// What holds for one fetch: the profile's files are looked at once for it.
-pub struct Stand {
+pub struct AwsContext {
     pub region: Arc<str>,
     /// Where the region stands.
     pub region_origin: String,
     pub variant: Variant,
     profile: Arc<Profile>,
-    keeper: Arc<Keeper>,
+    cache: Arc<CredentialsCache>,
 }
 
-impl Stand {
+impl AwsContext {
     /// Where a service is.
     pub fn locate(&self, endpoint: &Endpoint) -> Result<Located> {
         endpoint.locate(&self.region, self.variant, &self.profile)
@@ -86,12 +86,12 @@ impl Stand {
 
     /// Credentials that are good now.
     pub async fn login(&self) -> Result<Login> {
-        self.keeper.get().await
+        self.cache.get().await
     }
 
     /// Others, where AWS says that these have ended or are not known (any more).
     pub async fn instead_of(&self, refused: &Login) -> Option<Login> {
-        self.keeper.instead_of(refused).await
+        self.cache.instead_of(refused).await
     }
 }
 
@@ -114,14 +114,19 @@ impl Chain {
         let endpoint = |service, option| Endpoint::choose(wanted.transport, service, option);
         let home = set(environment, "HOME").map(PathBuf::from);
         let sources = Sources {
-            asker: Asker::new(wanted.transport, clock)?,
+            client: AwsClient::new(wanted.transport, clock)?,
             environment: environment.clone(),
             given,
             in_environment,
             profiles: Profiles::new(environment, wanted.transport.timeout),
             container: Container::of(environment),
             metadata: Metadata::of(environment, wanted.metadata_v1),
-            center: Center::new(endpoint(&SSO, None)?, endpoint(&SSO_OIDC, None)?, home, wanted.transport.timeout),
+            sso_client: SsoClient::new(
+                endpoint(&SSO, None)?,
+                endpoint(&SSO_OIDC, None)?,
+                home,
+                wanted.transport.timeout,
+            ),
             sts: endpoint(&STS, wanted.sts)?,
             role: wanted.role,
             fips: wanted.fips.or_else(|| flag(environment, "AWS_USE_FIPS_ENDPOINT")),
@@ -138,11 +143,11 @@ impl Chain {
     }
 
     /// Where and as whom AWS is asked now. Fails where nobody says which region.
-    pub async fn stand(&self) -> Result<Stand> {
+    pub async fn context(&self) -> Result<AwsContext> {
         let profile = self.profile().await?;
         let (region, region_origin) = self.region_of(&profile)?;
         let variant = self.sources.variant(&profile);
-        Ok(Stand { keeper: self.keeper(Arc::clone(&profile), &region), region, region_origin, variant, profile })
+        Ok(AwsContext { cache: self.cache(Arc::clone(&profile), &region), region, region_origin, variant, profile })
     }
 
     /// The region: an option's, the environment's, the profile's.
@@ -158,7 +163,7 @@ impl Chain {
 
     /// Credentials that are good now, for whoever knows the region.
     pub async fn login(&self, region: &str) -> Result<Login> {
-        self.keeper(self.profile().await?, region).get().await
+        self.cache(self.profile().await?, region).get().await
     }
 
     /// The profile, where it can be known. Else it might have named another server, or other credentials.
@@ -191,25 +196,25 @@ impl Chain {
         Ok((region.into(), origin.to_owned()))
     }
 
-    fn keeper(&self, profile: Arc<Profile>, region: &str) -> Arc<Keeper> {
+    fn cache(&self, profile: Arc<Profile>, region: &str) -> Arc<CredentialsCache> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         match &*current {
             Some(known) if Arc::ptr_eq(&known.profile, &profile) && *known.region == *region => {
-                Arc::clone(&known.keeper)
+                Arc::clone(&known.cache)
             }
             _ => {
                 let region: Arc<str> = region.into();
-                let keeper = Arc::new(self.keep(Arc::clone(&profile), Arc::clone(&region)));
-                *current = Some(Current { profile, region, keeper: Arc::clone(&keeper) });
-                keeper
+                let cache = Arc::new(self.keep(Arc::clone(&profile), Arc::clone(&region)));
+                *current = Some(Current { profile, region, cache: Arc::clone(&cache) });
+                cache
             }
         }
     }
 
-    fn keep(&self, profile: Arc<Profile>, region: Arc<str>) -> Keeper {
+    fn keep(&self, profile: Arc<Profile>, region: Arc<str>) -> CredentialsCache {
         let sources = Arc::clone(&self.sources);
         let label = self.sources.label.clone();
-        Keeper::new(&label, self.patience, self.sources.asker.clock.clone(), move |stage| {
+        CredentialsCache::new(&label, self.patience, self.sources.client.clock.clone(), move |stage| {
             let (sources, profile, region) = (Arc::clone(&sources), Arc::clone(&profile), region.clone());
             Box::pin(async move { sources.load(&stage, &profile, &region).await })
         })

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::backend::file::{self, Flaw};
+use crate::backend::file::{self, FileFlaw};
 use crate::redact;
 
 /// Far above any file with credentials.
@@ -42,10 +42,10 @@ pub async fn read(path: &Path) -> Result<Zeroizing<String>, Unread> {
     let (mut bytes, _) = read.map_err(|flaw| Unread {
         clause: format!("{} {flaw}", redact::likely_path(path)),
         state: match flaw {
-            Flaw::Missing | Flaw::NotRegular => State::Missing,
-            Flaw::Forbidden | Flaw::Other(_) => State::Closed,
-            Flaw::TooLarge => State::Unfit,
-            Flaw::Hangs | Flaw::Busy(_) => State::Silent,
+            FileFlaw::Missing | FileFlaw::NotRegular => State::Missing,
+            FileFlaw::Forbidden | FileFlaw::Other(_) => State::Closed,
+            FileFlaw::TooLarge => State::Unfit,
+            FileFlaw::Hangs | FileFlaw::Busy(_) => State::Silent,
         },
     })?;
     match String::from_utf8(std::mem::take(&mut *bytes)) {

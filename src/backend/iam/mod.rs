@@ -4,33 +4,33 @@
 //! What is here is written on our own HTTP client. AWS's own providers ask the process environment, which nginx wipes, and
 //! can't be told otherwise from outside their crate.
 
-mod answer;
-mod asker;
+mod cache;
 mod chain;
+mod client;
 mod clock;
-mod container;
+mod credentials;
+mod ecs;
 mod endpoint;
 mod files;
-mod keeper;
-mod login;
-mod metadata;
+mod imds;
+mod parse;
 mod process;
 mod profile;
-mod refusal;
 mod region;
-mod sign;
+mod service_error;
+mod sigv4;
 mod sources;
 mod sso;
 mod sts;
 
-pub use asker::{address, send_in_time, shown};
-pub use chain::{Chain, Stand, Wanted};
+pub use chain::{AwsContext, Chain, Wanted};
+pub use client::{address, send_in_time, shown};
 pub use clock::Clock;
+pub use credentials::{Keys, Login};
 pub use endpoint::{Endpoint, Located, SECRETS_MANAGER};
-pub use login::{Keys, Login};
-pub use refusal::{Refusal, throttled, unavailable};
 pub use region::{REGION, set};
-pub use sign::{signed, unsigned};
+pub use service_error::{Refusal, throttled, unavailable};
+pub use sigv4::{signed, unsigned};
 pub use sts::{Role, SESSION, caller_identity};
 
 /// Variables that hold credentials of AWS's, by all names that its tools have for them.

@@ -14,8 +14,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use zeroize::Zeroizing;
 
-use super::answer;
-use super::login::Keys;
+use super::credentials::Keys;
+use super::parse;
 use crate::environment::Environment;
 use crate::error::Kind;
 
@@ -68,7 +68,7 @@ pub async fn keys(command: &str, environment: &Environment) -> Result<Keys, (Kin
             return Err((Kind::Unavailable, format!("the program failed with status {number}")));
         }
     }
-    answer::keys_of_program(json.as_bytes()).map_err(|reason| (Kind::Invalid, reason.to_owned()))
+    parse::keys_of_program(json.as_bytes()).map_err(|reason| (Kind::Invalid, reason.to_owned()))
 }
 
 fn start(command: &str, environment: &Environment) -> std::io::Result<(Running, Receiver)> {

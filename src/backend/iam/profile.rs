@@ -2,8 +2,8 @@
 //! all requests: it could have named another server, or other credentials.
 
 mod ini;
-mod recipe;
 mod set;
+mod source_chain;
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -15,17 +15,17 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::asker::shown;
+use super::client::shown;
 use super::files::{self, State, Unread};
 use super::region::set as set_to;
-use crate::backend::file::{self, Flaw};
+use crate::backend::file::{self, FileFlaw};
 use crate::environment::Environment;
 use crate::error::Kind;
 use crate::redact;
 use ini::Malformed;
 use set::{Amiss, Set};
 
-pub use recipe::{Base, Named, Recipe, SignOn, WebIdentity};
+pub use source_chain::{Base, Named, SignOn, SourceChain, WebIdentity};
 
 /// What a profile may say beside credentials, and what is asked for here.
 const PROPERTIES: [&str; 11] = [
@@ -54,10 +54,10 @@ pub struct Profiles {
     /// The variable that names it: then it has to be there.
     chosen_by: Option<&'static str>,
     /// The credentials file wins over the config file.
-    files: [Place; 2],
+    files: [ProfileFile; 2],
     /// For the whole fetch that a profile is read for.
     timeout: Duration,
-    known: Mutex<Option<(Stamps, Arc<Profile>)>>,
+    known: Mutex<Option<(ProfileStamps, Arc<Profile>)>>,
 }
 
 /// What the chosen profile says.
@@ -80,7 +80,7 @@ pub struct Profile {
     pub assumes: bool,
     /// What it says of a web identity.
     pub web: Web,
-    pub recipe: Result<Recipe, Unfit>,
+    pub source_chain: Result<SourceChain, Unfit>,
 }
 
 /// What there is of a web identity: the environment may say the rest.
@@ -120,7 +120,7 @@ impl Default for Profile {
             no_services: None,
             assumes: false,
             web: Web::default(),
-            recipe: Err(Unfit::Absent(String::new())),
+            source_chain: Err(Unfit::Absent(String::new())),
         }
     }
 }
@@ -146,12 +146,12 @@ impl Profile {
     }
 
     fn refuse(&mut self, kind: Kind, reason: String) {
-        self.recipe = Err(Unfit::Broken(reason.clone()));
+        self.source_chain = Err(Unfit::Broken(reason.clone()));
         self.refusal.get_or_insert((kind, reason));
     }
 }
 
-struct Place {
+struct ProfileFile {
     /// None where there is neither the variable nor a home.
     path: Option<PathBuf>,
     variable: &'static str,
@@ -159,17 +159,17 @@ struct Place {
 
 /// What a file's status says of its content: the same stamp, the same content.
 #[derive(Clone, PartialEq, Eq)]
-enum Stamp {
+enum ProfileStamp {
     File { device: u64, inode: u64, length: u64, modified: (i64, i64), changed: (i64, i64) },
-    None(Flaw),
+    None(FileFlaw),
 }
 
-type Stamps = [Stamp; 2];
+type ProfileStamps = [ProfileStamp; 2];
 
 impl Profiles {
     pub fn new(environment: &Environment, timeout: Duration) -> Self {
         let home = set_to(environment, "HOME").map(Path::new);
-        let place = |variable, usual: &str| Place {
+        let place = |variable, usual: &str| ProfileFile {
             path: match set_to(environment, variable) {
                 Some(path) => match (path.strip_prefix("~/"), home) {
                     (Some(rest), Some(home)) => Some(home.join(rest)),
@@ -263,20 +263,20 @@ impl Profiles {
             profile.remarks = remarks.collect();
             return match self.chosen_by {
                 Some(variable) => {
-                    let files = self.files.each_ref().map(Place::name).join(" and ");
+                    let files = self.files.each_ref().map(ProfileFile::name).join(" and ");
                     let found = if profile.remarks.is_empty() { files } else { profile.remarks.join(", ") };
                     let name = shown(&self.name);
                     let text =
                         format!("profile {name} ({variable}) is not found ({found}): correct {variable} or the file");
                     profile.refuse(Kind::Config, text);
                 }
-                None => profile.recipe = Err(absent("not found", &profile.remarks)),
+                None => profile.source_chain = Err(absent("not found", &profile.remarks)),
             };
         };
         for name in PROPERTIES {
             let Some((file, entry)) = chosen.entry(name) else { continue };
             let place = format!("{name} of profile {} ({}, line {})", shown(&self.name), self.file(file), entry.line);
-            if recipe::goes_on(&entry.value) {
+            if source_chain::goes_on(&entry.value) {
                 let reason = format!("{place} continues in an indented line: begin each of its lines without spaces");
                 return profile.refuse(Kind::Config, reason);
             }
@@ -309,15 +309,16 @@ impl Profiles {
                 }
             }
         }
-        profile.assumes = recipe::assumes(chosen);
+        profile.assumes = source_chain::assumes(chosen);
         profile.is_found = true;
-        let own = |name| recipe::property(chosen, name).filter(|text| !recipe::goes_on(text)).map(str::to_owned);
+        let own =
+            |name| source_chain::property(chosen, name).filter(|text| !source_chain::goes_on(text)).map(str::to_owned);
         profile.web = Web {
             token_file: own("web_identity_token_file").map(PathBuf::from),
             role_arn: own("role_arn"),
             session: own("role_session_name"),
         };
-        profile.recipe = recipe::of(all, chosen).map_err(|unfit| match unfit {
+        profile.source_chain = source_chain::of(all, chosen).map_err(|unfit| match unfit {
             Unfit::Absent(reason) => absent(&reason, &profile.remarks),
             broken => broken,
         });
@@ -328,7 +329,7 @@ impl Profiles {
     }
 
     fn file(&self, index: usize) -> String {
-        self.files.get(index).map(Place::name).unwrap_or_default()
+        self.files.get(index).map(ProfileFile::name).unwrap_or_default()
     }
 }
 
@@ -337,7 +338,7 @@ fn absent(reason: &str, remarks: &[String]) -> Unfit {
     Unfit::Absent(clauses.join(", "))
 }
 
-impl Place {
+impl ProfileFile {
     fn name(&self) -> String {
         match &self.path {
             Some(path) => redact::likely_path(path),
@@ -346,12 +347,12 @@ impl Place {
     }
 
     /// Fails, with a clause, where the file does not answer.
-    async fn stamp(&self, patience: Duration) -> Result<Stamp, String> {
-        let Some(path) = &self.path else { return Ok(Stamp::None(Flaw::Missing)) };
+    async fn stamp(&self, patience: Duration) -> Result<ProfileStamp, String> {
+        let Some(path) = &self.path else { return Ok(ProfileStamp::None(FileFlaw::Missing)) };
         match file::status(path, patience).await {
-            Ok(status) => Ok(Stamp::of(&status)),
-            Err(flaw @ (Flaw::Hangs | Flaw::Busy(_))) => Err(format!("{} {flaw}", redact::likely_path(path))),
-            Err(flaw) => Ok(Stamp::None(flaw)),
+            Ok(status) => Ok(ProfileStamp::of(&status)),
+            Err(flaw @ (FileFlaw::Hangs | FileFlaw::Busy(_))) => Err(format!("{} {flaw}", redact::likely_path(path))),
+            Err(flaw) => Ok(ProfileStamp::None(flaw)),
         }
     }
 
@@ -367,9 +368,9 @@ impl Place {
     }
 }
 
-impl Stamp {
+impl ProfileStamp {
     fn of(status: &Metadata) -> Self {
-        Stamp::File {
+        ProfileStamp::File {
             device: status.dev(),
             inode: status.ino(),
             length: status.len(),

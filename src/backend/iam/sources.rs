@@ -6,17 +6,17 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use super::ENVIRONMENT;
-use super::asker::{Asker, shown};
-use super::container::Container;
+use super::cache::Stage;
+use super::client::{AwsClient, shown};
+use super::credentials::{Keys, Login, NoCredentials};
+use super::ecs::Container;
 use super::endpoint::{Endpoint, Variant};
 use super::files;
-use super::keeper::Stage;
-use super::login::{Keys, Login, Missing};
-use super::metadata::Metadata;
+use super::imds::Metadata;
 use super::process;
-use super::profile::{Base, Named, Profile, Profiles, Recipe, Unfit, WebIdentity};
+use super::profile::{Base, Named, Profile, Profiles, SourceChain, Unfit, WebIdentity};
 use super::region::{set, truth};
-use super::sso::Center;
+use super::sso::SsoClient;
 use super::sts::{Place, Role, SESSION};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
@@ -45,14 +45,14 @@ const GLOBAL_STS: (&str, &str) = ("https://sts.amazonaws.com/", "us-east-1");
 
 pub struct Sources {
     pub label: String,
-    pub asker: Asker,
+    pub client: AwsClient,
     pub environment: Environment,
     pub given: Option<Login>,
     pub in_environment: std::result::Result<Login, String>,
     pub profiles: Profiles,
     pub container: Container,
     pub metadata: Metadata,
-    pub center: Center,
+    pub sso_client: SsoClient,
     pub sts: Endpoint,
     pub role: Option<Role>,
     pub fips: Option<bool>,
@@ -98,8 +98,8 @@ impl Sources {
             None => {}
         }
         let name = shown(self.profiles.name());
-        match &profile.recipe {
-            Ok(recipe) => return self.cook(recipe, stage, profile, region).await,
+        match &profile.source_chain {
+            Ok(source_chain) => return self.resolve(source_chain, stage, profile, region).await,
             Err(Unfit::Absent(reason)) => absences.push(format!("profile {name}: {reason}")),
             Err(Unfit::Broken(reason)) => {
                 let text = format!("{}: no AWS credentials from profile {name}: {reason}", self.label);
@@ -107,16 +107,16 @@ impl Sources {
             }
         }
         stage.asks("the container's agent".to_owned());
-        match self.container.login(&self.asker).await {
+        match self.container.login(&self.client).await {
             Ok(login) => return Ok(login),
-            Err(Missing::Failed(error)) => return Err(error),
-            Err(Missing::Absent(absence)) => absences.push(absence),
+            Err(NoCredentials::Failed(error)) => return Err(error),
+            Err(NoCredentials::Absent(absence)) => absences.push(absence),
         }
         stage.asks("EC2's metadata service".to_owned());
-        match self.metadata.login(&self.asker, profile).await {
+        match self.metadata.login(&self.client, profile).await {
             Ok(login) => return Ok(login),
-            Err(Missing::Failed(error)) => return Err(error),
-            Err(Missing::Absent(absence)) => absences.push(absence),
+            Err(NoCredentials::Failed(error)) => return Err(error),
+            Err(NoCredentials::Absent(absence)) => absences.push(absence),
         }
         Err(Error::new(
             Kind::Config,
@@ -130,9 +130,15 @@ impl Sources {
     }
 
     /// A profile's credentials.
-    async fn cook(&self, recipe: &Recipe, stage: &Stage, profile: &Profile, region: &str) -> Result<Login> {
-        let origin = &recipe.origin;
-        let mut login = match &recipe.base {
+    async fn resolve(
+        &self,
+        source_chain: &SourceChain,
+        stage: &Stage,
+        profile: &Profile,
+        region: &str,
+    ) -> Result<Login> {
+        let origin = &source_chain.origin;
+        let mut login = match &source_chain.base {
             Base::Keys(login) => login.clone(),
             Base::Named(Named::Environment) => self.in_environment.clone().map_err(|absence| {
                 Error::new(
@@ -142,12 +148,12 @@ impl Sources {
             })?,
             Base::Named(Named::Container) => {
                 stage.asks("the container's agent".to_owned());
-                let login = self.container.login(&self.asker).await;
+                let login = self.container.login(&self.client).await;
                 login.map_err(|missing| self.named_but_missing(origin, "EcsContainer", missing))?
             }
             Base::Named(Named::Metadata) => {
                 stage.asks("EC2's metadata service".to_owned());
-                let login = self.metadata.login(&self.asker, profile).await;
+                let login = self.metadata.login(&self.client, profile).await;
                 login.map_err(|missing| self.named_but_missing(origin, "Ec2InstanceMetadata", missing))?
             }
             Base::WebIdentity(identity) => {
@@ -157,14 +163,14 @@ impl Sources {
             }
             Base::SignOn(sign_on) => {
                 stage.asks("IAM Identity Center".to_owned());
-                self.center.login(&self.asker, sign_on, origin, profile, self.variant(profile)).await?
+                self.sso_client.login(&self.client, sign_on, origin, profile, self.variant(profile)).await?
             }
             Base::Process(command) => {
                 stage.asks(format!("credential_process of {origin}"));
                 let failed =
-                    |(kind, reason)| self.asker.error(kind, format!("credential_process of {origin}: {reason}"));
+                    |(kind, reason)| self.client.error(kind, format!("credential_process of {origin}: {reason}"));
                 let keys = process::keys(command, &self.environment).await.map_err(failed)?;
-                if keys.expiry.is_some_and(|end| end <= self.asker.clock.now()) {
+                if keys.expiry.is_some_and(|end| end <= self.client.clock.now()) {
                     let reason = "its credentials have expired: make it renew them";
                     return Err(failed((Kind::Invalid, reason.to_owned())));
                 }
@@ -172,17 +178,17 @@ impl Sources {
                 login.map_err(|reason| failed((Kind::Invalid, reason)))?
             }
         };
-        for role in &recipe.roles {
+        for role in &source_chain.roles {
             stage.asks(format!("STS (role_arn of profile {})", shown(self.profiles.name())));
             login = self.assume(&login, role, profile, region).await?;
         }
         Ok(login)
     }
 
-    fn named_but_missing(&self, origin: &str, source: &str, missing: Missing) -> Error {
+    fn named_but_missing(&self, origin: &str, source: &str, missing: NoCredentials) -> Error {
         match missing {
-            Missing::Failed(error) => error,
-            Missing::Absent(absence) => {
+            NoCredentials::Failed(error) => error,
+            NoCredentials::Absent(absence) => {
                 Error::new(Kind::Config, format!("{}: {origin} takes credentials of {source}: {absence}", self.label))
             }
         }
@@ -190,7 +196,7 @@ impl Sources {
 
     async fn assume(&self, login: &Login, role: &Role, profile: &Profile, region: &str) -> Result<Login> {
         let (url, region) = self.sts_of(profile, region)?;
-        Place { asker: &self.asker, url: &url, region: &region }.assume(login, role).await
+        Place { client: &self.client, url: &url, region: &region }.assume(login, role).await
     }
 
     /// Where STS is, and for which region requests to it are signed.
@@ -241,8 +247,8 @@ impl Sources {
     async fn exchange(&self, identity: &WebIdentity, origin: &str, profile: &Profile, region: &str) -> Result<Login> {
         let (url, region) = self.sts_of(profile, region)?;
         let token = files::token(&identity.token_file).await;
-        let token = token.map_err(|reason| self.asker.error(Kind::Config, format!("{origin}: {reason}")))?;
-        let place = Place { asker: &self.asker, url: &url, region: &region };
+        let token = token.map_err(|reason| self.client.error(Kind::Config, format!("{origin}: {reason}")))?;
+        let place = Place { client: &self.client, url: &url, region: &region };
         place.assume_with_token(&identity.role, &token, &format!("the token of {origin}")).await
     }
 }

@@ -12,14 +12,14 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::answer::{Wiped, time};
-use super::asker::{Asker, address};
+use super::client::{AwsClient, address};
+use super::credentials::{Keys, Login};
 use super::endpoint::{Endpoint, Variant};
 use super::files;
-use super::login::{Keys, Login};
+use super::parse::{Wiped, time};
 use super::profile::{Profile, SignOn};
-use super::refusal::Refusal;
 use super::region::check_region;
+use super::service_error::Refusal;
 use crate::backend::file;
 use crate::backend::http::Answer;
 use crate::error::{Error, Kind, Result};
@@ -31,20 +31,20 @@ const TOKEN: HeaderName = HeaderName::from_static("x-amz-sso_bearer_token");
 const AHEAD: Duration = Duration::from_secs(300);
 
 /// The services and the folder of the tokens.
-pub struct Center {
+pub struct SsoClient {
     pub portal: Endpoint,
     pub oidc: Endpoint,
     pub home: Option<PathBuf>,
     /// For the whole fetch that a token is renewed for.
     timeout: Duration,
     /// A token that was renewed, where its file could not be written: the file's text then, and what came.
-    renewed: Mutex<Option<(Zeroizing<String>, Token)>>,
+    renewed: Mutex<Option<(Zeroizing<String>, SsoToken)>>,
 }
 
 /// A cached token, as AWS's command lines write it; what else is in the file is kept.
 #[derive(Deserialize, Serialize, Clone)]
 #[serde(rename_all = "camelCase")]
-struct Token {
+struct SsoToken {
     access_token: Wiped,
     expires_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,7 +83,7 @@ struct RoleCredentials {
     expiration: u64,
 }
 
-impl Token {
+impl SsoToken {
     fn ends(&self) -> Option<SystemTime> {
         time(&self.expires_at)
     }
@@ -94,26 +94,26 @@ impl Token {
     }
 }
 
-impl Center {
+impl SsoClient {
     pub fn new(portal: Endpoint, oidc: Endpoint, home: Option<PathBuf>, timeout: Duration) -> Self {
         Self { portal, oidc, home, timeout, renewed: Mutex::default() }
     }
 
     pub async fn login(
         &self,
-        asker: &Asker,
+        client: &AwsClient,
         sign_on: &SignOn,
         origin: &str,
         profile: &Profile,
         variant: Variant,
     ) -> Result<Login> {
         check_region(origin, "sso_region", &sign_on.region)?;
-        let token = self.token(asker, sign_on, origin, profile, variant).await?;
+        let token = self.token(client, sign_on, origin, profile, variant).await?;
         let pairs = [("role_name", &sign_on.role), ("account_id", &sign_on.account)];
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let url = self.portal.locate(&sign_on.region, variant, profile)?.url;
         let mut request = Request::new(Vec::new());
-        let no_request = |what: &str| asker.error(Kind::Config, format!("{origin}: {what}"));
+        let no_request = |what: &str| client.error(Kind::Config, format!("{origin}: {what}"));
         *request.uri_mut() = format!("{url}federation/credentials?{}", query)
             .parse()
             .map_err(|_| no_request("its account, role or region cannot be sent"))?;
@@ -122,11 +122,11 @@ impl Center {
         header.set_sensitive(true);
         request.headers_mut().insert(TOKEN, header);
         let place = address(request.uri());
-        let answer = asker.services.send(request).await?;
+        let answer = client.services.send(request).await?;
         if answer.status != 200 {
-            return Err(refused(asker, &place, origin, &answer));
+            return Err(refused(client, &place, origin, &answer));
         }
-        let invalid = |reason: String| asker.error_at(&place, Kind::Invalid, reason);
+        let invalid = |reason: String| client.error_at(&place, Kind::Invalid, reason);
         let granted: Granted = serde_json::from_slice(answer.body.as_bytes())
             .map_err(|_| invalid("the answer is not the JSON of a role's credentials".to_owned()))?;
         let RoleCredentials { access_key_id, secret_access_key, session_token, expiration } = granted.role_credentials;
@@ -142,36 +142,36 @@ impl Center {
     /// A token that is good now.
     async fn token(
         &self,
-        asker: &Asker,
+        client: &AwsClient,
         sign_on: &SignOn,
         origin: &str,
         profile: &Profile,
         variant: Variant,
-    ) -> Result<Token> {
+    ) -> Result<SsoToken> {
         let path = self.path(sign_on).ok_or_else(|| {
-            asker.error(Kind::Config, format!("{origin}: no cached token of IAM Identity Center, as HOME is not set"))
+            client.error(Kind::Config, format!("{origin}: no cached token of IAM Identity Center, as HOME is not set"))
         })?;
         let sign_on_again =
             "run `aws sso login` as the user whose HOME nginx has, and let nginx's workers read the file";
         let text = files::read(&path)
             .await
-            .map_err(|reason| asker.error(Kind::Config, format!("{origin}: {reason}: {sign_on_again}")))?;
+            .map_err(|reason| client.error(Kind::Config, format!("{origin}: {reason}: {sign_on_again}")))?;
         let token = match self.renewed_after(&text) {
             Some(token) => token,
             None => serde_json::from_str(&text).map_err(|_| {
-                asker.error(
+                client.error(
                     Kind::Config,
                     format!("{origin}: {} holds no token: {sign_on_again}", redact::known_path(&path)),
                 )
             })?,
         };
-        let now = asker.clock.now();
+        let now = client.clock.now();
         let ends = token.ends().unwrap_or(UNIX_EPOCH);
         if now + AHEAD < ends {
             return Ok(token);
         }
         if token.is_renewable(now) {
-            match self.renew(asker, sign_on, &token, origin, profile, variant).await {
+            match self.renew(client, sign_on, &token, origin, profile, variant).await {
                 Ok(renewed) => {
                     self.keep(&path, text, &renewed).await;
                     return Ok(renewed);
@@ -185,7 +185,7 @@ impl Center {
             return Ok(token);
         }
         let reason = format!("{origin}: the session of IAM Identity Center has expired: run `aws sso login` again");
-        Err(asker.error(Kind::Denied, reason))
+        Err(client.error(Kind::Denied, reason))
     }
 
     fn path(&self, sign_on: &SignOn) -> Option<PathBuf> {
@@ -196,13 +196,13 @@ impl Center {
 
     async fn renew(
         &self,
-        asker: &Asker,
+        client: &AwsClient,
         sign_on: &SignOn,
-        token: &Token,
+        token: &SsoToken,
         origin: &str,
         profile: &Profile,
         variant: Variant,
-    ) -> Result<Token> {
+    ) -> Result<SsoToken> {
         let secret = |text: &Option<Wiped>| text.as_ref().map(|Wiped(text)| text.clone()).unwrap_or_default();
         let body = serde_json::json!({
             "clientId": token.client_id,
@@ -215,16 +215,16 @@ impl Center {
         let url = self.oidc.locate(&sign_on.region, variant, profile)?.url;
         *request.uri_mut() = format!("{url}token")
             .parse()
-            .map_err(|_| asker.error(Kind::Config, format!("{origin}: its region cannot be sent")))?;
+            .map_err(|_| client.error(Kind::Config, format!("{origin}: its region cannot be sent")))?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let place = address(request.uri());
-        let now = asker.clock.now();
-        let answer = asker.services.send(request).await?;
+        let now = client.clock.now();
+        let answer = client.services.send(request).await?;
         if answer.status != 200 {
-            return Err(refused(asker, &place, origin, &answer));
+            return Err(refused(client, &place, origin, &answer));
         }
         let renewed: Renewed = serde_json::from_slice(answer.body.as_bytes())
-            .map_err(|_| asker.error_at(&place, Kind::Invalid, "the answer is not the JSON of a token"))?;
+            .map_err(|_| client.error_at(&place, Kind::Invalid, "the answer is not the JSON of a token"))?;
         let ends = DateTime::from(now + Duration::from_secs(renewed.expires_in.into())).fmt(Format::DateTime);
         let mut token = token.clone();
         token.access_token = renewed.access_token;
@@ -233,13 +233,13 @@ impl Center {
         Ok(token)
     }
 
-    fn renewed_after(&self, text: &str) -> Option<Token> {
+    fn renewed_after(&self, text: &str) -> Option<SsoToken> {
         let renewed = self.renewed.lock().ok()?;
         renewed.as_ref().filter(|(of, _)| **of == *text).map(|(_, token)| token.clone())
     }
 
     /// In the file, for the others who use it; in memory, where this worker may not write there.
-    async fn keep(&self, path: &std::path::Path, before: Zeroizing<String>, token: &Token) {
+    async fn keep(&self, path: &std::path::Path, before: Zeroizing<String>, token: &SsoToken) {
         let (owned, written) = (path.to_owned(), token.clone());
         let key = path.as_os_str().as_encoded_bytes();
         let done =
@@ -253,7 +253,7 @@ impl Center {
     }
 }
 
-fn write(path: &std::path::Path, token: &Token) -> std::io::Result<()> {
+fn write(path: &std::path::Path, token: &SsoToken) -> std::io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let json = Zeroizing::new(serde_json::to_vec(token)?);
@@ -271,7 +271,7 @@ fn write(path: &std::path::Path, token: &Token) -> std::io::Result<()> {
     written
 }
 
-fn refused(asker: &Asker, place: &str, origin: &str, answer: &Answer) -> Error {
+fn refused(client: &AwsClient, place: &str, origin: &str, answer: &Answer) -> Error {
     let refusal = Refusal::of(answer);
     let (kind, reason) = match (answer.status, refusal.name.as_deref()) {
         (429, _) | (_, Some("TooManyRequestsException" | "SlowDownException")) => {
@@ -291,5 +291,5 @@ fn refused(asker: &Asker, place: &str, origin: &str, answer: &Answer) -> Error {
         ),
         _ => (Kind::Denied, format!("IAM Identity Center refuses the request of {origin}")),
     };
-    asker.error_at(place, kind, reason + &refusal.mark()).with_retry_after(answer.retry_after())
+    client.error_at(place, kind, reason + &refusal.mark()).with_retry_after(answer.retry_after())
 }

@@ -5,11 +5,11 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request};
 use zeroize::Zeroizing;
 
-use super::answer::time;
-use super::asker::{Asker, address, send_in_time};
-use super::login::{Keys, Login};
-use super::refusal::{Refusal, element, throttled, unavailable};
-use super::sign::{signed, unsigned};
+use super::client::{AwsClient, address, send_in_time};
+use super::credentials::{Keys, Login};
+use super::parse::time;
+use super::service_error::{Refusal, element, throttled, unavailable};
+use super::sigv4::{signed, unsigned};
 use crate::backend::http::Answer;
 use crate::error::{Error, Kind, Result};
 
@@ -52,13 +52,13 @@ fn is_role(name: &str) -> bool {
 
 /// Whom to ask: the service in a region, and as whom.
 pub struct Place<'a> {
-    pub asker: &'a Asker,
+    pub client: &'a AwsClient,
     pub url: &'a str,
     pub region: &'a str,
 }
 
 /// Who asks for which role, for error texts.
-struct Asks<'a> {
+struct AssumeContext<'a> {
     role: &'a Role,
     login: &'a str,
     who: String,
@@ -73,8 +73,8 @@ impl Place<'_> {
         pairs.extend(duration.as_deref().map(|seconds| ("DurationSeconds", seconds)));
         let body = form("AssumeRole", &pairs);
         let sign = |now| signed(self.request(body.clone())?, SERVICE, self.region, &login.identity, now);
-        let answer = send_in_time(&self.asker.services, &self.asker.clock, sign).await?;
-        let asks = Asks { role, login: &login.origin, who: format!("the credentials from {}", login.origin) };
+        let answer = send_in_time(&self.client.services, &self.client.clock, sign).await?;
+        let asks = AssumeContext { role, login: &login.origin, who: format!("the credentials from {}", login.origin) };
         self.credentials(&answer, &asks, |refusal| match refusal {
             "AccessDenied" | "AccessDeniedException" => Some(
                 "allow them sts:AssumeRole on it, and name them in the role's trust policy (with the external id, if it \
@@ -88,8 +88,8 @@ impl Place<'_> {
     pub async fn assume_with_token(&self, role: &Role, token: &str, origin: &str) -> Result<Login> {
         let pairs = [("RoleArn", role.arn.as_str()), ("RoleSessionName", &role.session), ("WebIdentityToken", token)];
         let request = self.request(form("AssumeRoleWithWebIdentity", &pairs))?;
-        let answer = self.asker.services.send(request).await?;
-        let asks = Asks { role, login: origin, who: origin.to_owned() };
+        let answer = self.client.services.send(request).await?;
+        let asks = AssumeContext { role, login: origin, who: origin.to_owned() };
         self.credentials(&answer, &asks, |refusal| match refusal {
             "AccessDenied" | "AccessDeniedException" => {
                 Some("name its identity provider and its subject in the role's trust policy")
@@ -112,11 +112,11 @@ impl Place<'_> {
     fn credentials(
         &self,
         answer: &Answer,
-        asks: &Asks<'_>,
+        asks: &AssumeContext<'_>,
         advice: impl Fn(&str) -> Option<&'static str>,
     ) -> Result<Login> {
         let address = self.url.parse().map_or_else(|_| String::new(), |uri| address(&uri));
-        let error = |kind, reason: String| self.asker.error_at(&address, kind, reason);
+        let error = |kind, reason: String| self.client.error_at(&address, kind, reason);
         if answer.status != 200 {
             let refusal = Refusal::of(answer);
             let (kind, reason) = self.reason(&refusal, asks, refusal.name.as_deref().and_then(advice));
@@ -130,8 +130,8 @@ impl Place<'_> {
         Login::new(origin, &keys).map_err(|reason| error(Kind::Invalid, reason))
     }
 
-    fn reason(&self, refusal: &Refusal, asks: &Asks<'_>, advice: Option<&str>) -> (Kind, String) {
-        let Asks { role, login, who } = asks;
+    fn reason(&self, refusal: &Refusal, asks: &AssumeContext<'_>, advice: Option<&str>) -> (Kind, String) {
+        let AssumeContext { role, login, who } = asks;
         let name = role.name();
         if let Some(advice) = advice {
             return (Kind::Denied, format!("{who} may not assume the role {name}: {advice}"));
@@ -142,7 +142,7 @@ impl Place<'_> {
                 format!("the ARN of the role {name}, its session's name or its duration is not accepted: correct them"),
             ),
             (Some("IDPCommunicationError"), _) => (Kind::Unavailable, unavailable()),
-            (_, status) => match refusal.reason(login, self.region, &self.asker.clock) {
+            (_, status) => match refusal.reason(login, self.region, &self.client.clock) {
                 Some(known) => known,
                 None if status == 429 => (Kind::Throttled, throttled()),
                 None if status >= 500 => (Kind::Unavailable, unavailable()),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Brought, Entry, RENEWAL_PATIENCE, Terms};
+use super::{Dated, Entry, RENEWAL_PATIENCE, TtlPolicy};
 use crate::error::Error;
 
 /// How long a value is held at the most until the first outcome under new options: far longer than a fetch takes.
@@ -13,18 +13,25 @@ impl Entry {
     /// only how long a value serves; else the value is one of another place, and serves as stale, as if its `ttl` were
     /// over now. Either way, a value that serves now does so until the first outcome under the new options. `None`:
     /// nothing that is worth keeping.
-    pub fn under(self, terms: &Terms, same_place: bool, now: Instant, renew_at: Instant, chance: f64) -> Option<Self> {
+    pub fn under(
+        self,
+        ttl_policy: &TtlPolicy,
+        same_place: bool,
+        now: Instant,
+        renew_at: Instant,
+        chance: f64,
+    ) -> Option<Self> {
         if !self.serves(now) {
             return None;
         }
         let over_now = || self.fresh_until.map_or(now, |end| end.min(now));
         let inherited = self.inherited.or_else(|| (!same_place).then(over_now));
-        let mut new = Self::fetched(self.value?, terms, self.used_at, chance);
+        let mut new = Self::fetched(self.value?, ttl_policy, self.used_at, chance);
         new.inherited = inherited;
         if let Some(end) = inherited {
             let end = new.fresh_until.map_or(end, |fresh| fresh.min(end));
             new.fresh_until = Some(end);
-            new.serves_until = end.checked_add(terms.resurrect_ttl);
+            new.serves_until = end.checked_add(ttl_policy.resurrect_ttl);
         }
         if inherited.is_some() || new.fresh_until.is_some_and(|end| now >= end) {
             new.renew_at = Some(renew_at);
@@ -35,12 +42,12 @@ impl Entry {
 
     /// A value of another place that was served until `over`, when the options changed; its renewal is under way. `None`: it
     /// does not serve any more.
-    pub fn of_before(value: Brought, terms: &Terms, over: Instant, now: Instant, chance: f64) -> Option<Self> {
-        let mut new = Self::fetched(value, terms, now, chance);
+    pub fn of_before(value: Dated, ttl_policy: &TtlPolicy, over: Instant, now: Instant, chance: f64) -> Option<Self> {
+        let mut new = Self::fetched(value, ttl_policy, now, chance);
         let end = new.fresh_until.map_or(over, |fresh| fresh.min(over));
         new.inherited = Some(end);
         new.fresh_until = Some(end);
-        new.serves_until = end.checked_add(terms.resurrect_ttl);
+        new.serves_until = end.checked_add(ttl_policy.resurrect_ttl);
         new.held_until = over.checked_add(HOLD);
         new.renew_at = now.checked_add(RENEWAL_PATIENCE);
         new.renewing = true;
@@ -49,12 +56,12 @@ impl Entry {
 
     /// The entry where the new options are no usable ones: its value serves as after a renewal that failed, and none is
     /// tried. `None`: nothing that is worth keeping.
-    pub fn without_options(self, flaw: Error, terms: &Terms, now: Instant) -> Option<Self> {
+    pub fn without_options(self, flaw: Error, ttl_policy: &TtlPolicy, now: Instant) -> Option<Self> {
         if !self.serves(now) {
             return None;
         }
         let end = self.fresh_until.map_or(now, |end| end.min(now));
-        let serves_until = end.checked_add(terms.resurrect_ttl);
+        let serves_until = end.checked_add(ttl_policy.resurrect_ttl);
         let failure = Some(flaw);
         let kept = Self { fresh_until: Some(end), serves_until, renew_at: None, failure, held_until: None, ..self };
         kept.serves(now).then_some(kept)

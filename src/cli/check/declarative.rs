@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::entities;
-use super::references::{Entities, Found, look_alike};
+use super::references::{Entities, FoundReference, look_alike};
 use super::table::{Mistakes, Place, Row};
 use crate::config::Others;
-use crate::config::declarative::{Flaw, Id, Kind, Tree, kongs};
+use crate::config::declarative::{Id, Kind, SyntaxFlaw, Tree, kongs};
 use crate::error::quote;
 use crate::reference::is_reference;
 
@@ -14,7 +14,7 @@ use crate::reference::is_reference;
 #[derive(Debug, Default)]
 pub struct Checked {
     pub rows: Vec<Row>,
-    pub references: Vec<Found>,
+    pub references: Vec<FoundReference>,
     pub entities: Entities,
     /// Whether the file was read to its end.
     pub whole: bool,
@@ -73,7 +73,7 @@ pub fn check(name: &str, text: &str, others: &Others) -> Checked {
     checked
 }
 
-fn unreadable(flaw: &Flaw) -> String {
+fn unreadable(flaw: &SyntaxFlaw) -> String {
     let what = if flaw.is_syntax { "is not YAML or JSON" } else { "is too large" };
     format!("{what} ({}); the rest of the file is not checked", flaw.why)
 }
@@ -138,7 +138,7 @@ impl Checking<'_> {
                         // Entities are the operator's.
                         let (place, what) = (self.place(id), tree.path(id));
                         let of_operator = what.starts_with("vaults[");
-                        let found = Found { place, what, reference: text.to_owned(), of_operator };
+                        let found = FoundReference { place, what, reference: text.to_owned(), of_operator };
                         self.checked.references.push(found);
                     } else if let Some(why) = look_alike(text).filter(|_| !tree.is_key(id)) {
                         self.odd(id, tree.path(id), why);

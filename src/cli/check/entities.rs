@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::declarative::Checking;
-use super::references::{Known, noted};
+use super::references::{KnownEntity, noted};
 use crate::backend::{ALL, find};
 use crate::config::declarative::{self, Id, Tree, kongs, of_others};
-use crate::config::entity::{self, FLAWS, Flaw};
+use crate::config::entity::{self, EntityFlaw, FLAWS};
 use crate::error::quote;
 use crate::redact::word;
 use crate::reference::{is_reference, parse};
@@ -38,7 +38,7 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
             format!("is of the strategy {}, which kong-vault does not provide: left to Kong", word(&strategy, 64));
         let row = checking.place(item).note(label, why);
         checking.checked.rows.push(row);
-        checking.checked.entities.entry(prefix).or_insert(Known::Others(strategy));
+        checking.checked.entities.entry(prefix).or_insert(KnownEntity::Others(strategy));
         return;
     }
     let value = match declarative::entity(tree, item) {
@@ -54,7 +54,7 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
             (flaws, None)
         }
     };
-    let text_of = |flaw: &Flaw| place(tree, entity, &flaw.path).and_then(|(_, value)| tree.text(value));
+    let text_of = |flaw: &EntityFlaw| place(tree, entity, &flaw.path).and_then(|(_, value)| tree.text(value));
     let is_usable = flaws.iter().all(|flaw| text_of(flaw).and_then(noted).is_some());
     let backend = value.get("name").and_then(Value::as_str).and_then(find);
     let of_kong = kongs::flaws(tree, entity, backend, most).into_iter();
@@ -64,7 +64,7 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
     if !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty()) {
         if let Some(first) = lines.prefixes.get(prefix) {
             let what = format!("this prefix is set twice: the entity in line {first} has it too");
-            flaws.insert(0, Flaw { path: "prefix".to_owned(), what });
+            flaws.insert(0, EntityFlaw { path: "prefix".to_owned(), what });
             is_repeated = true;
         } else {
             lines.prefixes.insert(prefix.to_owned(), line);
@@ -72,13 +72,13 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
     }
     if checking.others.named().any(|name| name == prefix) {
         let what = format!("prefix {prefix} is the name of a strategy: choose another");
-        flaws.push(Flaw { path: "prefix".to_owned(), what });
+        flaws.push(EntityFlaw { path: "prefix".to_owned(), what });
     }
     if let Some(id) = value.get("id").and_then(Value::as_str).filter(|_| !is_repeated) {
         match lines.ids.get(id) {
             Some(first) => {
                 let what = format!("this id is set twice, which Kong refuses: the entity in line {first} has it too");
-                flaws.push(Flaw { path: "id".to_owned(), what });
+                flaws.push(EntityFlaw { path: "id".to_owned(), what });
             }
             None => drop(lines.ids.insert(id.to_owned(), line)),
         }
@@ -119,14 +119,14 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
         let row = checking.place(item).good(label);
         checking.checked.rows.push(row);
     }
-    let known = checking.checked.entities.entry(prefix.to_owned()).or_insert(Known::Wrong);
-    if let (Known::Wrong, Some(good)) = (&*known, good) {
-        *known = Known::Right(good);
+    let known = checking.checked.entities.entry(prefix.to_owned()).or_insert(KnownEntity::Wrong);
+    if let (KnownEntity::Wrong, Some(good)) = (&*known, good) {
+        *known = KnownEntity::Right(good);
     }
 }
 
 /// What is wrong with the options of an entity whose fields are wrong as well.
-fn option_flaws(written: &Value, flaws: &[Flaw], most: usize) -> Vec<Flaw> {
+fn option_flaws(written: &Value, flaws: &[EntityFlaw], most: usize) -> Vec<EntityFlaw> {
     let Some(name) = written.get("name").and_then(Value::as_str).filter(|name| find(name).is_some()) else {
         return Vec::new();
     };

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::references::{Found, look_alike};
+use super::references::{FoundReference, look_alike};
 use super::table::{Mistakes, Notes, Place, Row};
 use crate::backend::ALL;
-use crate::bootstrap;
 use crate::cli::conf_file::{self, Line, option};
-use crate::config::{Config, KONGS_FILE, Others, Referred, Source, is_kongs_own, options_of};
+use crate::config::{Config, ConfigSource, IndirectValues, KONGS_FILE, Others, is_kongs_own, options_of};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
+use crate::indirect;
 use crate::options::OWN;
 use crate::redact;
 use crate::reference::is_reference;
@@ -39,7 +39,7 @@ pub struct Settings {
 #[derive(Default)]
 pub struct Keys {
     pub rows: Vec<Row>,
-    pub references: Vec<Found>,
+    pub references: Vec<FoundReference>,
     pub settings: Settings,
     mistakes: Mistakes,
     notes: Notes,
@@ -59,8 +59,13 @@ impl Setting {
         is_reference(self.value.as_bytes())
     }
 
-    fn found(&self, reference: &str) -> Found {
-        Found { place: self.place.clone(), what: self.name.clone(), reference: reference.to_owned(), of_operator: true }
+    fn found(&self, reference: &str) -> FoundReference {
+        FoundReference {
+            place: self.place.clone(),
+            what: self.name.clone(),
+            reference: reference.to_owned(),
+            of_operator: true,
+        }
     }
 }
 
@@ -162,7 +167,7 @@ impl Keys {
         // Those of them that have a say in what others mean: each is judged together with all before it.
         let (mut right, mut together): (Vec<&Setting>, Vec<&Setting>) = (Vec::new(), Vec::new());
         for vaults in settings.iter().filter(|it| it.key == "vaults" && !it.is_reference()) {
-            if let Ok(config) = loaded(origin, &[vaults], &Referred::default()) {
+            if let Ok(config) = loaded(origin, &[vaults], &IndirectValues::default()) {
                 self.settings.others.extend(config.others());
             }
         }
@@ -253,7 +258,7 @@ impl Keys {
     }
 
     fn note_others(&mut self, origin: Origin<'_>, vaults: &Setting) {
-        let Ok(config) = loaded(origin, &[vaults], &Referred::default()) else { return };
+        let Ok(config) = loaded(origin, &[vaults], &IndirectValues::default()) else { return };
         for name in config.others().named() {
             let why =
                 format!("{} is a strategy that kong-vault does not provide: left to Kong", redact::word(name, 64));
@@ -276,22 +281,22 @@ impl Keys {
 
 /// What is wrong with these alone, and whether a reference among them has a place there.
 fn load(origin: Origin<'_>, settings: &[&Setting]) -> (Result<()>, bool) {
-    let referred = Referred::default();
-    let outcome = loaded(origin, settings, &referred).and_then(|config| config.check_apart());
-    (outcome, !referred.wanted().is_empty())
+    let indirect = IndirectValues::default();
+    let outcome = loaded(origin, settings, &indirect).and_then(|config| config.check_apart());
+    (outcome, !indirect.wanted().is_empty())
 }
 
-fn loaded(origin: Origin<'_>, settings: &[&Setting], referred: &Referred) -> Result<Config> {
+fn loaded(origin: Origin<'_>, settings: &[&Setting], indirect: &IndirectValues) -> Result<Config> {
     let plain = settings.iter().filter(|it| settings.len() == 1 || (!it.is_reference() && it.key != DECLARED));
     match origin {
         Origin::File(name) => {
             let text = |it: &&Setting| (it.key.clone(), it.value.as_str().unwrap_or_default().to_owned());
             let conf = plain.map(text).collect();
-            Config::load_with(&conf, Source::File(name), &Environment::default(), ALL, referred)
+            Config::load_with(&conf, ConfigSource::File(name), &Environment::default(), ALL, indirect)
         }
         Origin::Environment => {
             let environment = Environment::of(plain.map(|it| (it.name.as_str(), it.value.as_bytes())));
-            Config::load_with(&BTreeMap::new(), Source::Configure, &environment, ALL, referred)
+            Config::load_with(&BTreeMap::new(), ConfigSource::Configure, &environment, ALL, indirect)
         }
     }
 }
@@ -323,16 +328,22 @@ impl Settings {
         conf.retain(|key, _| key != DECLARED && !self.referring.contains(key));
         let mut gone: Vec<_> = self.referring.iter().map(String::as_str).collect();
         gone.push("KONG_VAULT_DECLARATIVE_CONFIG");
-        Config::load_with(&conf, Source::File(&self.file), &self.environment.without(&gone), ALL, &Referred::default())
+        Config::load_with(
+            &conf,
+            ConfigSource::File(&self.file),
+            &self.environment.without(&gone),
+            ALL,
+            &IndirectValues::default(),
+        )
     }
 
     /// With what references stand for. Of a declarative file, other vaults' credentials may be had.
     pub fn resolved(&self) -> Result<Config> {
-        bootstrap::load(&self.conf, Source::File(&self.file), &self.environment).or_else(|_| {
+        indirect::load(&self.conf, ConfigSource::File(&self.file), &self.environment).or_else(|_| {
             let mut conf = self.conf.clone();
             conf.remove(DECLARED);
             let environment = self.environment.without(&["KONG_VAULT_DECLARATIVE_CONFIG"]);
-            bootstrap::load(&conf, Source::File(&self.file), &environment)
+            indirect::load(&conf, ConfigSource::File(&self.file), &environment)
         })
     }
 }

@@ -1,6 +1,6 @@
 //! `kong-vault check`: everything that is wrong with configuration files and the references in them, with lines.
 //!
-//! A file is judged by what reads it in the end: `config` for keys and entities, `plan` for references. Here is only what
+//! A file is judged by what reads it in the end: `config` for keys and entities, `resolved` for references. Here is only what
 //! finds them in a file, and what goes on where those stop at the first mistake.
 
 mod declarative;

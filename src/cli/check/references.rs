@@ -9,15 +9,15 @@ use super::table::{Mistakes, Place, Row, Verdict};
 use crate::backend::ALL;
 use crate::config::declarative::kongs_business;
 use crate::config::entity::{Broken, Entity};
-use crate::config::{Listed, Referred, did_you_mean};
+use crate::config::{EntityResult, IndirectValues, did_you_mean};
 use crate::error::{Error, Kind, Result, quote};
-use crate::plan::Plan;
 use crate::reference::{self, is_reference, parse};
+use crate::resolved_reference::ResolvedReference;
 use crate::resolver::Resolver;
 
 /// A reference, and where it stands.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundReference {
     pub place: Place,
     /// The key or field whose value it is.
     pub what: String,
@@ -31,7 +31,7 @@ const COMPARED: usize = 200;
 
 /// What is known of a vault entity.
 #[derive(Debug, Clone)]
-pub enum Known {
+pub enum KnownEntity {
     Right(Entity),
     Wrong,
     /// It is of a strategy of others, which this is.
@@ -39,7 +39,7 @@ pub enum Known {
 }
 
 /// Entities by prefix.
-pub type Entities = BTreeMap<String, Known>;
+pub type Entities = BTreeMap<String, KnownEntity>;
 
 /// What sanitized dumps have in the place of a value.
 const REDACTED: &str = "{vault://redacted";
@@ -76,26 +76,34 @@ fn is_mentioned(text: &str) -> bool {
 }
 
 /// One row for each reference. `whole`: whether all entities are known.
-pub fn judge(found: &[Found], settings: &Settings, entities: &Entities, whole: bool, resolve: bool) -> Vec<Row> {
+pub fn judge(
+    found: &[FoundReference],
+    settings: &Settings,
+    entities: &Entities,
+    whole: bool,
+    resolve: bool,
+) -> Vec<Row> {
     let config = match settings.plain() {
         Ok(config) => config,
         // Each key is right by itself, and all keys are together: this would be a defect.
         Err(error) => return found.iter().map(|it| it.place.wrong(what(it), error.to_string())).collect(),
     };
-    config.replace_entities(config.read_entities(listed(entities, false), "the file", &Referred::default()));
+    config.replace_entities(config.read_entities(listed(entities, false), "the file", &IndirectValues::default()));
     let mut verdicts: HashMap<&str, Result<()>> = HashMap::new();
     for it in found {
-        verdicts.entry(&it.reference).or_insert_with(|| Plan::of(it.reference.as_bytes(), &config).map(drop));
+        verdicts
+            .entry(&it.reference)
+            .or_insert_with(|| ResolvedReference::resolve(it.reference.as_bytes(), &config).map(drop));
     }
     if resolve {
         fetch(&mut verdicts, settings, entities);
     }
     let (mut rows, mut mistakes) = (Vec::new(), Mistakes::default());
-    let unreadable = |it: &Found| {
-        let plan = Plan::of(it.reference.as_bytes(), &config).ok().filter(|_| !it.of_operator)?;
-        plan.origin.may_be_read(&config).err()
+    let unreadable = |it: &FoundReference| {
+        let resolved = ResolvedReference::resolve(it.reference.as_bytes(), &config).ok().filter(|_| !it.of_operator)?;
+        resolved.key.may_be_read(&config).err()
     };
-    let row = |it: &Found, say_more: bool| match &verdicts[it.reference.as_str()] {
+    let row = |it: &FoundReference, say_more: bool| match &verdicts[it.reference.as_str()] {
         Ok(()) => match unreadable(it) {
             Some(error) => it.place.wrong(what(it), error.to_string()),
             None => it.place.good(what(it)),
@@ -103,7 +111,7 @@ pub fn judge(found: &[Found], settings: &Settings, entities: &Entities, whole: b
         Err(error) if error.kind() == Kind::UnknownVault => {
             let name = parse(it.reference.as_bytes()).map(|parsed| parsed.name).unwrap_or_default();
             let name = String::from_utf8_lossy(&name);
-            if matches!(entities.get(&*name), Some(Known::Others(_))) || config.others().has(&name) {
+            if matches!(entities.get(&*name), Some(KnownEntity::Others(_))) || config.others().has(&name) {
                 return it.place.note(what(it), "kong-vault does not provide this vault: left to Kong");
             }
             let more = say_more.then(|| unknown(&name, entities)).flatten();
@@ -127,7 +135,7 @@ pub fn judge(found: &[Found], settings: &Settings, entities: &Entities, whole: b
     rows
 }
 
-fn what(it: &Found) -> String {
+fn what(it: &FoundReference) -> String {
     format!("{} {}", it.what, reference::quote(it.reference.as_bytes())).trim_start().to_owned()
 }
 
@@ -136,8 +144,8 @@ fn unknown(name: &str, entities: &Entities) -> Option<String> {
     let backends = ALL.iter().map(|backend| backend.name);
     let needs = backends.clone().find(|backend| *backend == name);
     let needs = needs.or_else(|| match entities.get(name)? {
-        Known::Right(entity) => Some(entity.backend.name),
-        Known::Wrong | Known::Others(_) => None,
+        KnownEntity::Right(entity) => Some(entity.backend.name),
+        KnownEntity::Wrong | KnownEntity::Others(_) => None,
     });
     if let Some(needs) = needs {
         return Some(format!(": it is disabled: add {needs} to option vaults"));
@@ -147,15 +155,15 @@ fn unknown(name: &str, entities: &Entities) -> Option<String> {
 }
 
 /// As the resolver wants them. Without `credentials`, values that are references are left out, as they have none here.
-fn listed(entities: &Entities, credentials: bool) -> Vec<Listed> {
-    let list = |(prefix, known): (&String, &Known)| match known {
-        Known::Right(entity) => {
+fn listed(entities: &Entities, credentials: bool) -> Vec<EntityResult> {
+    let list = |(prefix, known): (&String, &KnownEntity)| match known {
+        KnownEntity::Right(entity) => {
             let mut entity = entity.clone();
             entity.config.retain(|_, value| credentials || !is_reference(value.as_bytes()));
             Ok(entity)
         }
-        Known::Others(strategy) => Err(Broken::known_only(prefix, kongs_business(prefix, strategy))),
-        Known::Wrong => {
+        KnownEntity::Others(strategy) => Err(Broken::known_only(prefix, kongs_business(prefix, strategy))),
+        KnownEntity::Wrong => {
             let text = format!("vault entity {} has mistakes", quote(prefix.as_bytes(), 64));
             Err(Broken::known_only(prefix, Error::new(Kind::Config, text)))
         }

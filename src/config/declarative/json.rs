@@ -5,11 +5,11 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
-use super::tree::{Builder, Event, Flaw, Place};
+use super::tree::{Builder, Event, Place, SyntaxFlaw};
 
 /// What may come next.
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum JsonState {
     Value,
     /// A value, or the end of the list that was just opened.
     FirstItem,
@@ -30,44 +30,44 @@ struct Reader<'a> {
     open: Vec<bool>,
 }
 
-pub fn read(text: &str, builder: &mut Builder) -> Result<(), Flaw> {
+pub fn read(text: &str, builder: &mut Builder) -> Result<(), SyntaxFlaw> {
     let rest = text.trim_start_matches('\u{feff}');
     let mut reader = Reader { rest, line: 1, left: rest.len(), open: Vec::new() };
-    let mut state = State::Value;
+    let mut state = JsonState::Value;
     loop {
         reader.skip_blanks();
         let Some(first) = reader.rest.bytes().next() else {
-            let is_done = state == State::After && reader.open.is_empty();
+            let is_done = state == JsonState::After && reader.open.is_empty();
             return if is_done { Ok(()) } else { Err(reader.flaw("it ends too early")) };
         };
         state = match (state, first) {
-            (State::Value | State::FirstItem, b'{') => reader.start(builder, Event::Map)?,
-            (State::Value | State::FirstItem, b'[') => reader.start(builder, Event::List)?,
-            (State::FirstKey | State::Key, b'"') => reader.text(builder, State::Colon)?,
-            (State::Value | State::FirstItem, b'"') => reader.text(builder, State::After)?,
-            (State::Colon, b':') => reader.pass(State::Value),
-            (State::FirstItem, b']') | (State::FirstKey, b'}') => reader.end(builder)?,
-            (State::After, b',') => match reader.open.last() {
-                Some(true) => reader.pass(State::Key),
-                Some(false) => reader.pass(State::Value),
+            (JsonState::Value | JsonState::FirstItem, b'{') => reader.start(builder, Event::Map)?,
+            (JsonState::Value | JsonState::FirstItem, b'[') => reader.start(builder, Event::List)?,
+            (JsonState::FirstKey | JsonState::Key, b'"') => reader.text(builder, JsonState::Colon)?,
+            (JsonState::Value | JsonState::FirstItem, b'"') => reader.text(builder, JsonState::After)?,
+            (JsonState::Colon, b':') => reader.pass(JsonState::Value),
+            (JsonState::FirstItem, b']') | (JsonState::FirstKey, b'}') => reader.end(builder)?,
+            (JsonState::After, b',') => match reader.open.last() {
+                Some(true) => reader.pass(JsonState::Key),
+                Some(false) => reader.pass(JsonState::Value),
                 None => return Err(reader.flaw(state.wants())),
             },
-            (State::After, b']') if reader.open.last() == Some(&false) => reader.end(builder)?,
-            (State::After, b'}') if reader.open.last() == Some(&true) => reader.end(builder)?,
-            (State::Value | State::FirstItem, _) => reader.word(builder)?,
+            (JsonState::After, b']') if reader.open.last() == Some(&false) => reader.end(builder)?,
+            (JsonState::After, b'}') if reader.open.last() == Some(&true) => reader.end(builder)?,
+            (JsonState::Value | JsonState::FirstItem, _) => reader.word(builder)?,
             _ => return Err(reader.flaw(state.wants())),
         };
     }
 }
 
-impl State {
+impl JsonState {
     /// What has to stand there, for people.
     fn wants(self) -> &'static str {
         match self {
-            State::Value | State::FirstItem => "a value is missing here",
-            State::Key | State::FirstKey => "a name in double quotes is missing here",
-            State::Colon => "a colon is missing here",
-            State::After => "a comma or an end is missing here",
+            JsonState::Value | JsonState::FirstItem => "a value is missing here",
+            JsonState::Key | JsonState::FirstKey => "a name in double quotes is missing here",
+            JsonState::Colon => "a colon is missing here",
+            JsonState::After => "a comma or an end is missing here",
         }
     }
 }
@@ -77,9 +77,9 @@ impl Reader<'_> {
         Place { line: self.line, column: self.left - self.rest.len() + 1 }
     }
 
-    fn flaw(&self, why: &str) -> Flaw {
+    fn flaw(&self, why: &str) -> SyntaxFlaw {
         let Place { line, column } = self.place();
-        Flaw { line, column, why: format!("as JSON: {why}"), is_syntax: true }
+        SyntaxFlaw { line, column, why: format!("as JSON: {why}"), is_syntax: true }
     }
 
     fn skip_blanks(&mut self) {
@@ -92,25 +92,25 @@ impl Reader<'_> {
         self.rest = rest;
     }
 
-    fn pass(&mut self, next: State) -> State {
+    fn pass(&mut self, next: JsonState) -> JsonState {
         self.rest = &self.rest[1..];
         next
     }
 
-    fn start(&mut self, builder: &mut Builder, event: Event<'_>) -> Result<State, Flaw> {
+    fn start(&mut self, builder: &mut Builder, event: Event<'_>) -> Result<JsonState, SyntaxFlaw> {
         let is_map = matches!(event, Event::Map);
         builder.take(event, self.place())?;
         self.open.push(is_map);
-        Ok(self.pass(if is_map { State::FirstKey } else { State::FirstItem }))
+        Ok(self.pass(if is_map { JsonState::FirstKey } else { JsonState::FirstItem }))
     }
 
-    fn end(&mut self, builder: &mut Builder) -> Result<State, Flaw> {
+    fn end(&mut self, builder: &mut Builder) -> Result<JsonState, SyntaxFlaw> {
         self.open.pop();
         builder.take(Event::End, self.place())?;
-        Ok(self.pass(State::After))
+        Ok(self.pass(JsonState::After))
     }
 
-    fn text(&mut self, builder: &mut Builder, next: State) -> Result<State, Flaw> {
+    fn text(&mut self, builder: &mut Builder, next: JsonState) -> Result<JsonState, SyntaxFlaw> {
         let (mut escaped, mut is_raw, mut is_wrong) = (false, false, false);
         let end = self.rest.bytes().skip(1).position(|byte| {
             let ends = byte == b'"' && !escaped;
@@ -134,16 +134,16 @@ impl Reader<'_> {
     }
 
     /// A number, `true`, `false` or `null`.
-    fn word(&mut self, builder: &mut Builder) -> Result<State, Flaw> {
+    fn word(&mut self, builder: &mut Builder) -> Result<JsonState, SyntaxFlaw> {
         let is_over = |c: char| matches!(c, ',' | ']' | '}' | ' ' | '\t' | '\n' | '\r');
         let (word, rest) = self.rest.split_at(self.rest.find(is_over).unwrap_or(self.rest.len()));
         let is_word = word.starts_with(|c: char| c == '-' || c.is_ascii_alphanumeric());
         let is_strict = is_word && serde_json::from_str::<IgnoredAny>(word).is_ok();
         let number = if is_strict { Some(Cow::Borrowed(word)) } else { number(word).map(Cow::Owned) };
-        let text = number.ok_or_else(|| self.flaw(State::Value.wants()))?;
+        let text = number.ok_or_else(|| self.flaw(JsonState::Value.wants()))?;
         builder.take(Event::Text { text: &text, plain: true }, self.place())?;
         self.rest = rest;
-        Ok(State::After)
+        Ok(JsonState::After)
     }
 }
 

@@ -8,14 +8,14 @@ use serde_json::{Map, Number, Value};
 use super::plain::{EXACT, boolean, is_whole, number};
 use super::tree::{Id, Kind, Tree};
 use crate::backend::{Descriptor, find};
-use crate::config::entity::Flaw;
+use crate::config::entity::EntityFlaw;
 use crate::config::{accepted, options_of};
 use crate::error::quote;
 use crate::options::{Opt, Type};
 
 /// What Kong takes a value for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Means {
+enum KongType {
     Null,
     Text,
     Number {
@@ -52,14 +52,14 @@ const VERSIONS: [&str; 3] = ["1.1", "2.1", "3.0"];
 pub fn version(tree: &Tree) -> Option<Id> {
     let (_, version) = tree.find(tree.root?, "_format_version")?;
     let is_known = tree.text(version).is_some_and(|text| VERSIONS.contains(&text));
-    let is_taken = is_known && means(tree, version) == Some(Means::Text);
+    let is_taken = is_known && means(tree, version) == Some(KongType::Text);
     (!is_taken).then_some(version)
 }
 
 /// What Kong will refuse of an entity; `most` at the most.
-pub fn flaws(tree: &Tree, entity: Id, backend: Option<&'static Descriptor>, most: usize) -> Vec<Flaw> {
+pub fn flaws(tree: &Tree, entity: Id, backend: Option<&'static Descriptor>, most: usize) -> Vec<EntityFlaw> {
     let mut flaws = Vec::new();
-    let mut wrong = |path: &str, what: String| flaws.push(Flaw { path: path.to_owned(), what });
+    let mut wrong = |path: &str, what: String| flaws.push(EntityFlaw { path: path.to_owned(), what });
     for (field, kind) in FIELDS {
         let Some((_, value)) = tree.find(entity, field) else { continue };
         if let Some(what) = misfit(tree, value, kind).or_else(|| blank(tree, value)) {
@@ -72,11 +72,11 @@ pub fn flaws(tree: &Tree, entity: Id, backend: Option<&'static Descriptor>, most
         wrong("tags", "has a tag with a comma, a slash or a control character, which Kong refuses".to_owned());
     }
     let ignored = tree.find(entity, "_ignore").and_then(|(_, ignored)| means(tree, ignored));
-    if ignored.is_some_and(|means| !matches!(means, Means::Null | Means::List | Means::Nothing)) {
+    if ignored.is_some_and(|means| !matches!(means, KongType::Null | KongType::List | KongType::Nothing)) {
         wrong("_ignore", "must be a list in Kong".to_owned());
     }
     let config = tree.find(entity, "config");
-    if config.and_then(|(_, config)| means(tree, config)) == Some(Means::Null) {
+    if config.and_then(|(_, config)| means(tree, config)) == Some(KongType::Null) {
         wrong("config", "is null, which Kong refuses: leave it out".to_owned());
     }
     if let (Some(backend), Some((_, config))) = (backend, config) {
@@ -85,7 +85,7 @@ pub fn flaws(tree: &Tree, entity: Id, backend: Option<&'static Descriptor>, most
                 break;
             }
             if let Some(what) = option(tree, backend, name, value) {
-                flaws.push(Flaw { path: format!("config.{}", quote(name.as_bytes(), 64)), what });
+                flaws.push(EntityFlaw { path: format!("config.{}", quote(name.as_bytes(), 64)), what });
             }
         }
     }
@@ -139,7 +139,7 @@ fn option(tree: &Tree, backend: &'static Descriptor, name: &str, value: Id) -> O
     let Some(opt) = options_of(backend).find(|opt| opt.is_called(name)) else {
         // Whoever loads it takes it for an option that is not set.
         let is_endless = || tree.text(value).and_then(number).is_some_and(|number| !number.is_finite());
-        let is_null = means(tree, value) == Some(Means::Null) || is_endless();
+        let is_null = means(tree, value) == Some(KongType::Null) || is_endless();
         let known: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
         return is_null.then(|| format!("unknown field{}", accepted(name, &known)));
     };
@@ -158,7 +158,7 @@ fn option(tree: &Tree, backend: &'static Descriptor, name: &str, value: Id) -> O
         ));
     };
     let refused = || tree.text(value).is_some_and(|text| opt.read(text).is_none());
-    let is_null = means(tree, value) == Some(Means::Null);
+    let is_null = means(tree, value) == Some(KongType::Null);
     misfit(tree, value, opt.kind)
         .or_else(|| (!is_null && refused()).then(|| format!("must be {} in Kong", opt.accepts())))
 }
@@ -170,66 +170,66 @@ fn misfit(tree: &Tree, value: Id, wanted: Type) -> Option<String> {
     let is_finite = || number(text).is_none_or(|number| !number.is_infinite());
     let unquoted = || number(text).is_some() || boolean(text);
     let (wants, hint) = match (wanted, is) {
-        (Type::Integer { .. } | Type::Seconds { .. }, Means::Number { .. }) if !is_finite() => {
+        (Type::Integer { .. } | Type::Seconds { .. }, KongType::Number { .. }) if !is_finite() => {
             ("a number", " that has an end")
         }
-        (_, Means::Null)
-        | (Type::Text, Means::Text)
-        | (Type::Boolean, Means::Boolean)
-        | (Type::Integer { .. }, Means::Number { whole: true })
-        | (Type::Seconds { .. }, Means::Number { .. })
-        | (Type::List, Means::Nothing) => return None,
-        (Type::List, Means::List) => {
+        (_, KongType::Null)
+        | (Type::Text, KongType::Text)
+        | (Type::Boolean, KongType::Boolean)
+        | (Type::Integer { .. }, KongType::Number { whole: true })
+        | (Type::Seconds { .. }, KongType::Number { .. })
+        | (Type::List, KongType::Nothing) => return None,
+        (Type::List, KongType::List) => {
             let list = tree.meant(value)?;
             let item = tree.items(list).find_map(|item| {
-                let is_text = means(tree, item) == Some(Means::Text);
+                let is_text = means(tree, item) == Some(KongType::Text);
                 if is_text { blank(tree, item) } else { Some("is no text: put it in quotes".to_owned()) }
             })?;
             return Some(format!("has an item that {item}"));
         }
-        (Type::Text, Means::Number { .. } | Means::Boolean) => ("a text", ": put it in quotes"),
+        (Type::Text, KongType::Number { .. } | KongType::Boolean) => ("a text", ": put it in quotes"),
         (Type::Text, _) => ("a text", ""),
-        (Type::List, Means::Text) => ("a list", ": write [a, b]"),
+        (Type::List, KongType::Text) => ("a list", ": write [a, b]"),
         (Type::List, _) => ("a list", ""),
-        (Type::Boolean, Means::Text) if unquoted() => ("a boolean", ": write true or false without quotes"),
+        (Type::Boolean, KongType::Text) if unquoted() => ("a boolean", ": write true or false without quotes"),
         (Type::Boolean, _) => ("a boolean", ": write true or false"),
-        (Type::Integer { .. }, Means::Text) if unquoted() => ("a whole number", ": write it without quotes"),
+        (Type::Integer { .. }, KongType::Text) if unquoted() => ("a whole number", ": write it without quotes"),
         (Type::Integer { .. }, _) => ("a whole number", ""),
-        (Type::Seconds { .. }, Means::Text) if unquoted() => ("a number", ": write it without quotes"),
+        (Type::Seconds { .. }, KongType::Text) if unquoted() => ("a number", ": write it without quotes"),
         (Type::Seconds { .. }, _) => ("a number", ""),
     };
     let is = match is {
-        Means::Null => return None,
-        Means::Text => "a text",
-        Means::Number { .. } => "a number",
-        Means::Boolean => "a boolean",
-        Means::List => "a list",
-        Means::Map | Means::Nothing => "a mapping",
+        KongType::Null => return None,
+        KongType::Text => "a text",
+        KongType::Number { .. } => "a number",
+        KongType::Boolean => "a boolean",
+        KongType::List => "a list",
+        KongType::Map | KongType::Nothing => "a mapping",
     };
     Some(format!("is {is}, where Kong's schema wants {wants}{hint}"))
 }
 
 fn blank(tree: &Tree, value: Id) -> Option<String> {
-    let is_blank = means(tree, value) == Some(Means::Text) && tree.text(value) == Some("");
+    let is_blank = means(tree, value) == Some(KongType::Text) && tree.text(value) == Some("");
     is_blank.then(|| "is empty, which Kong refuses".to_owned())
 }
 
-fn means(tree: &Tree, id: Id) -> Option<Means> {
+fn means(tree: &Tree, id: Id) -> Option<KongType> {
     let (id, kind) = tree.meaning(id)?;
     Some(match kind {
-        Kind::List | Kind::Map if tree.items(id).next().is_none() => Means::Nothing,
-        Kind::List => Means::List,
-        Kind::Map => Means::Map,
+        Kind::List | Kind::Map if tree.items(id).next().is_none() => KongType::Nothing,
+        Kind::List => KongType::List,
+        Kind::Map => KongType::Map,
         Kind::Alias => return None,
         Kind::Text { plain } => {
             let text = tree.text(id)?;
             match (tree.tag(id).and_then(|tag| tag.strip_prefix("tag:yaml.org,2002:")), plain) {
-                (Some("str"), _) => Means::Text,
-                (Some("null"), _) => Means::Null,
-                (Some("bool"), _) => Means::Boolean,
-                (Some("int"), _) => Means::Number { whole: true },
-                (Some("float"), _) => Means::Number { whole: number(text).is_some_and(is_whole) },
-                (_, false) => Means::Text,
+                (Some("str"), _) => KongType::Text,
+                (Some("null"), _) => KongType::Null,
+                (Some("bool"), _) => KongType::Boolean,
+                (Some("int"), _) => KongType::Number { whole: true },
+                (Some("float"), _) => KongType::Number { whole: number(text).is_some_and(is_whole) },
+                (_, false) => KongType::Text,
                 (_, true) => plain_text(text),
             }
         }
@@ -238,11 +238,11 @@ fn means(tree: &Tree, id: Id) -> Option<Means> {
 
 /// What Kong takes a text without quotes for: by YAML 1.1, as its reader has it. Of JSON, only words come here that are the
 /// same in both.
-fn plain_text(text: &str) -> Means {
+fn plain_text(text: &str) -> KongType {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => Means::Null,
-        _ if boolean(text) => Means::Boolean,
-        _ => number(text).map_or(Means::Text, |number| Means::Number { whole: is_whole(number) }),
+        "" | "~" | "null" | "Null" | "NULL" => KongType::Null,
+        _ if boolean(text) => KongType::Boolean,
+        _ => number(text).map_or(KongType::Text, |number| KongType::Number { whole: is_whole(number) }),
     }
 }
 

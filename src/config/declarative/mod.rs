@@ -16,12 +16,12 @@ use std::time::Duration;
 use super::Others;
 use super::entity::{Broken, Entity, read as read_entity};
 use crate::backend::Descriptor;
-use crate::backend::file::{self, Flaw as FileFlaw};
+use crate::backend::file::{self, FileFlaw};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::pool::{self, Refusal};
 use crate::redact;
 use crate::reference::is_reference;
-pub use tree::{Flaw, Id, Kind, Tree};
+pub use tree::{Id, Kind, SyntaxFlaw, Tree};
 pub use value::{entity, read as value};
 
 /// The largest file that is read, in bytes. Kong's own files hold services and routes too, and can be large.

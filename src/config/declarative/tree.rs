@@ -69,19 +69,19 @@ pub struct Tree {
     tags: HashMap<u32, String>,
     pub root: Option<Id>,
     /// Where reading ended before the file did.
-    pub flaw: Option<Flaw>,
+    pub flaw: Option<SyntaxFlaw>,
     /// Whether `<<` merges one map into another.
     pub merges: bool,
     /// The line in which a second document begins, which is nobody's.
     pub further: Option<usize>,
     /// Where a file that is named as JSON, and was read as YAML, is no JSON.
-    pub no_json: Option<Flaw>,
+    pub no_json: Option<SyntaxFlaw>,
     /// How much aliases may add.
     allowance: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Flaw {
+pub struct SyntaxFlaw {
     pub line: usize,
     /// From 1 on; 0 where it is not known.
     pub column: usize,

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libyaml_safer::{Error, EventData, Parser, ScalarStyle};
 
-use super::tree::{Builder, Event, Flaw, Place};
+use super::tree::{Builder, Event, Place, SyntaxFlaw};
 
 /// How many `%TAG` lines a file may have: the parser compares each with all others. And how long one may be, in bytes: each
 /// tag that uses it is made as long.
@@ -19,7 +19,7 @@ const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 /// How many bytes the parser is given at a time.
 const CHUNK: usize = 4096;
 
-pub fn read(text: &str, builder: &mut Builder) -> std::result::Result<(), Flaw> {
+pub fn read(text: &str, builder: &mut Builder) -> std::result::Result<(), SyntaxFlaw> {
     // The parser panics where it has a defect. A file must not be able to end whoever reads it.
     let lines_read = Cell::new(0);
     catch_unwind(AssertUnwindSafe(|| steps(text, &lines_read, builder))).unwrap_or_else(|_| {
@@ -27,7 +27,7 @@ pub fn read(text: &str, builder: &mut Builder) -> std::result::Result<(), Flaw> 
         let in_it = text.split_inclusive('\n').nth(line - 1).unwrap_or_default();
         let why =
             if has_tag_at_comma(in_it) { "a blank is missing between a tag and a comma" } else { "the parser gave up" };
-        Err(Flaw { line, column: 0, why: why.to_owned(), is_syntax: true })
+        Err(SyntaxFlaw { line, column: 0, why: why.to_owned(), is_syntax: true })
     })
 }
 
@@ -36,8 +36,8 @@ fn has_tag_at_comma(line: &str) -> bool {
     line.split_whitespace().any(|word| word.split_once('!').is_some_and(|(_, tag)| tag.contains(',')))
 }
 
-fn steps(text: &str, lines_read: &Cell<usize>, builder: &mut Builder) -> std::result::Result<(), Flaw> {
-    let flaw = |line, why: &str, is_syntax| Flaw { line, column: 0, why: why.to_owned(), is_syntax };
+fn steps(text: &str, lines_read: &Cell<usize>, builder: &mut Builder) -> std::result::Result<(), SyntaxFlaw> {
+    let flaw = |line, why: &str, is_syntax| SyntaxFlaw { line, column: 0, why: why.to_owned(), is_syntax };
     let lines = text.split(BREAKS).map(|line| line.trim_start_matches('\u{feff}'));
     for (count, line) in lines.filter(|line| line.starts_with("%TAG")).enumerate() {
         if count >= DIRECTIVES {
@@ -85,7 +85,7 @@ fn steps(text: &str, lines_read: &Cell<usize>, builder: &mut Builder) -> std::re
 }
 
 /// The parser's words, which quote nothing of the file.
-fn unreadable(text: &str, error: &Error) -> Flaw {
+fn unreadable(text: &str, error: &Error) -> SyntaxFlaw {
     let why = match error.context() {
         Some(context) => format!("{context}: {}", error.problem()),
         None => error.problem().to_owned(),
@@ -104,7 +104,7 @@ fn unreadable(text: &str, error: &Error) -> Flaw {
     if line > last {
         (line, column) = (last, 0);
     }
-    Flaw { line, column, why, is_syntax: true }
+    SyntaxFlaw { line, column, why, is_syntax: true }
 }
 
 /// How often the parser says that a line ends.

@@ -132,7 +132,7 @@ local function checks(backend, spelt)
       }
     end
   end
-  for _, need in ipairs(native.needs(backend)) do
+  for _, need in ipairs(native.requirements(backend)) do
     for _, name in ipairs(need.all) do
       add(need, name, spelt[name] and { name, unpack(spelt[name]) } or {})
     end

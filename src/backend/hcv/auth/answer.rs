@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Method;
 use super::json::Text;
-use super::lease::{ENDING, Terms, UNKNOWN};
+use super::lease::{ENDING, TokenTerms, UNKNOWN};
 use crate::backend::hcv::answer::{no_vault, outage};
 use crate::backend::hcv::api::sensitive;
 use crate::backend::http::Answer;
@@ -17,7 +17,7 @@ use crate::error::Kind;
 /// A token that the vault gave.
 pub struct Granted {
     pub token: HeaderValue,
-    pub terms: Terms,
+    pub terms: TokenTerms,
     /// When it is looked up again, where its terms are not yet known.
     pub again: Option<Duration>,
 }
@@ -41,8 +41,8 @@ struct Auth<'a> {
 }
 
 impl Auth<'_> {
-    fn terms(&self) -> Terms {
-        Terms {
+    fn terms(&self) -> TokenTerms {
+        TokenTerms {
             lease: self.lease_duration.filter(|seconds| *seconds > 0).map(Duration::from_secs),
             renewable: self.renewable == Some(true),
             uses: self.num_uses.filter(|uses| *uses > 0),
@@ -112,7 +112,7 @@ fn granted(envelope: Option<&Envelope<'_>>, name: &str, path: &str) -> Result<Gr
 
 /// What became of a renewal.
 pub enum Renewal {
-    Done(Terms),
+    Done(TokenTerms),
     /// The vault can't say now.
     Later,
     /// This token won't be renewed.
@@ -130,11 +130,11 @@ pub fn of_renewal(answer: &Answer) -> Renewal {
 
 #[derive(Deserialize)]
 struct LookedUp {
-    data: Option<Found>,
+    data: Option<LookUpData>,
 }
 
 #[derive(Deserialize)]
-struct Found {
+struct LookUpData {
     ttl: Option<u64>,
     renewable: Option<bool>,
     expire_time: Option<serde::de::IgnoredAny>,
@@ -142,14 +142,14 @@ struct Found {
 
 /// What a token says of itself, and when to ask again, where it could say nothing that lasts. A token that may not look
 /// is used as it is; a vault that can't say now has said nothing about its end.
-pub fn of_look_up(answer: &Answer) -> (Terms, Option<Duration>) {
+pub fn of_look_up(answer: &Answer) -> (TokenTerms, Option<Duration>) {
     let found = serde_json::from_slice::<LookedUp>(answer.body.as_bytes()).ok();
     // When the uses of a token that was given to us are used up, no other comes: nothing is to be counted.
-    let unknown = Terms { lease: None, renewable: false, uses: None };
+    let unknown = TokenTerms { lease: None, renewable: false, uses: None };
     match (answer.status, found) {
         (200, Some(LookedUp { data: Some(found) })) => {
             let lease = found.ttl.filter(|seconds| *seconds > 0).map(Duration::from_secs);
-            let terms = Terms { lease, renewable: found.renewable == Some(true), uses: None };
+            let terms = TokenTerms { lease, renewable: found.renewable == Some(true), uses: None };
             // Zero is said of a token without an end, and of one whose last second has begun.
             let ending = lease.is_none() && found.expire_time.is_some();
             let pause = if terms.renewable { ENDING } else { UNKNOWN };

@@ -9,12 +9,12 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use super::json::Text;
-use super::methods::{login_path, secret, text};
-use super::{Means, Method, Proof, Proving, files};
+use super::registry::{login_path, secret, text};
+use super::{AuthContext, LoginRequest, Method, PreparingLogin, files};
 use crate::backend::hcv::api::{Api, Call, object, sensitive};
 use crate::error::{Error, Kind, Result};
-use crate::locker::Locker;
 use crate::secret::Secret;
+use crate::shared_slots::SharedSlots;
 
 const LOOK_UP: &str = "/v1/sys/wrapping/lookup";
 const UNWRAP: &str = "/v1/sys/wrapping/unwrap";
@@ -55,27 +55,27 @@ enum From {
 }
 
 impl AppRole {
-    pub fn new(means: &Means<'_>) -> Result<Self> {
+    pub fn new(context: &AuthContext<'_>) -> Result<Self> {
         let secret_id =
-            match (secret(means.settings, "approle_secret_id"), text(means.settings, "approle_secret_id_file")) {
+            match (secret(context.settings, "approle_secret_id"), text(context.settings, "approle_secret_id_file")) {
                 (Some(value), _) => From::Value(value),
                 (None, Some(file)) => From::File(PathBuf::from(file)),
                 (None, None) => From::Nowhere,
             };
-        let wrapped = means.settings.boolean("approle_response_wrapping");
+        let wrapped = context.settings.boolean("approle_response_wrapping");
         if wrapped && matches!(secret_id, From::Nowhere) {
             let text = format!(
                 "{}: `approle_response_wrapping` is on, but there is no wrapping token: set `approle_secret_id` or \
                  `approle_secret_id_file`",
-                means.api.label
+                context.api.label
             );
             return Err(Error::new(Kind::Config, text));
         }
         Ok(Self {
-            api: Arc::clone(means.api),
-            namespace: means.namespace.clone(),
-            path: login_path(means, "approle_auth_path")?,
-            role_id: secret(means.settings, "approle_role_id").unwrap_or_default(),
+            api: Arc::clone(context.api),
+            namespace: context.namespace.clone(),
+            path: login_path(context, "approle_auth_path")?,
+            role_id: secret(context.settings, "approle_role_id").unwrap_or_default(),
             secret_id,
             wrapped,
             known: Mutex::default(),
@@ -106,8 +106,8 @@ impl AppRole {
         match self.unwrap(&given).await {
             Ok(found) => {
                 // A wrapping token can be opened once, and what was in it, every worker needs for each of its logins.
-                if let Some(locker) = Locker::of_this_process() {
-                    locker.put(given.as_bytes(), &found);
+                if let Some(shared_slots) = SharedSlots::of_this_process() {
+                    shared_slots.put(given.as_bytes(), &found);
                 }
                 *self.known() = Some((given, found.clone()));
                 Ok(found)
@@ -130,7 +130,7 @@ impl AppRole {
     fn opened(&self, token: &Secret) -> Option<Secret> {
         let known = self.known().clone();
         let own = known.filter(|(of, _)| of == token).map(|(_, found)| found);
-        own.or_else(|| Locker::of_this_process()?.get(token.as_bytes()))
+        own.or_else(|| SharedSlots::of_this_process()?.get(token.as_bytes()))
     }
 
     /// A panic while the lock is held leaves data that is still whole: each critical section is one step.
@@ -255,12 +255,12 @@ impl Method for AppRole {
         "check `approle_role_id`, and whether the secret id has expired, is used up or may not come from this address"
     }
 
-    fn prove(&self) -> Proving<'_> {
+    fn login_request(&self) -> PreparingLogin<'_> {
         Box::pin(async {
             let secret_id = self.secret_id().await?;
             let mut fields = vec![("role_id", self.role_id.as_str().unwrap_or_default())];
             fields.extend(secret_id.as_ref().map(|secret_id| ("secret_id", secret_id.as_str().unwrap_or_default())));
-            Ok(Proof { path: self.path.clone(), body: object(&fields) })
+            Ok(LoginRequest { path: self.path.clone(), body: object(&fields) })
         })
     }
 }

@@ -1,7 +1,7 @@
 //! `cert`: the client certificate of the TLS connection, which the transport shows; the login itself names the role.
 
-use super::methods::{login_path, role};
-use super::{Means, Method, Proof, Proving};
+use super::registry::{login_path, role};
+use super::{AuthContext, LoginRequest, Method, PreparingLogin};
 use crate::backend::hcv::api::object;
 use crate::error::Result;
 
@@ -11,8 +11,8 @@ pub struct Cert {
 }
 
 impl Cert {
-    pub fn new(means: &Means<'_>) -> Result<Self> {
-        Ok(Self { path: login_path(means, "cert_auth_path")?, role: role(means, "cert_auth_role_name") })
+    pub fn new(context: &AuthContext<'_>) -> Result<Self> {
+        Ok(Self { path: login_path(context, "cert_auth_path")?, role: role(context, "cert_auth_role_name") })
     }
 }
 
@@ -25,9 +25,9 @@ impl Method for Cert {
         "check that `cert_auth_cert` is of a CA that the method trusts, that it has not expired, and `cert_auth_role_name`"
     }
 
-    fn prove(&self) -> Proving<'_> {
+    fn login_request(&self) -> PreparingLogin<'_> {
         // Without a name the vault tries all its roles.
         let body = if self.role.is_empty() { object(&[]) } else { object(&[("name", &self.role)]) };
-        Box::pin(std::future::ready(Ok(Proof { path: self.path.clone(), body })))
+        Box::pin(std::future::ready(Ok(LoginRequest { path: self.path.clone(), body })))
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::backend::file::{self, Flaw};
+use crate::backend::file::{self, FileFlaw};
 use crate::redact;
 use crate::secret::Secret;
 
@@ -14,7 +14,7 @@ const LIMIT: u64 = 64 * 1024;
 
 /// What a file's status says of its content: the same stamp, the same content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileStamp {
     device: u64,
     inode: u64,
     length: u64,
@@ -22,12 +22,12 @@ pub struct Stamp {
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     /// The stamp of a file whose last content can stand in; `None` where there is no file. Fails where that can't be told.
-    pub async fn of(path: &Path, patience: Duration) -> Result<Option<Self>, Flaw> {
+    pub async fn of(path: &Path, patience: Duration) -> Result<Option<Self>, FileFlaw> {
         match file::status(path, patience).await {
             Ok(status) => Ok(Some(Self::from(&status))),
-            Err(flaw @ (Flaw::Hangs | Flaw::Busy(_))) => Err(flaw),
+            Err(flaw @ (FileFlaw::Hangs | FileFlaw::Busy(_))) => Err(flaw),
             Err(_) => Ok(None),
         }
     }
@@ -44,19 +44,19 @@ impl Stamp {
 }
 
 /// A file's text without the white space around it, and its stamp; or a clause that says why it can't be had.
-pub async fn read(path: &Path) -> Result<(Secret, Stamp), String> {
+pub async fn read(path: &Path) -> Result<(Secret, FileStamp), String> {
     read_within(path, file::PATIENCE).await
 }
 
 /// `read`, for as long as `patience` says.
-pub async fn read_within(path: &Path, patience: Duration) -> Result<(Secret, Stamp), String> {
+pub async fn read_within(path: &Path, patience: Duration) -> Result<(Secret, FileStamp), String> {
     let clause = |what: &str| format!("{} {what}", redact::known_path(path));
     let (bytes, status) = file::read_soon(path, LIMIT, patience).await.map_err(|flaw| file::clause(path, flaw))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| clause("is no UTF-8 text"))?.trim();
     if text.is_empty() {
         return Err(clause("is empty"));
     }
-    Ok((Secret::new(text), Stamp::from(&status)))
+    Ok((Secret::new(text), FileStamp::from(&status)))
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ use url::Url;
 use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::Zeroizing;
 
+use super::external::ExternalClient;
 use super::json::Text;
-use super::methods::{login_path, role, secret, text};
-use super::outside::Outside;
-use super::{Means, Method, Proof, Proving, files};
+use super::registry::{login_path, role, secret, text};
+use super::{AuthContext, LoginRequest, Method, PreparingLogin, files};
 use crate::backend::hcv::api::object;
 use crate::backend::http::Answer;
 use crate::error::{Error, Kind, Result};
@@ -25,10 +25,10 @@ pub struct Jwt {
     label: String,
     path: String,
     role: String,
-    source: Source,
+    source: JwtSource,
 }
 
-enum Source {
+enum JwtSource {
     Value(Secret),
     File(PathBuf),
     Provider(Box<Provider>),
@@ -36,7 +36,7 @@ enum Source {
 
 /// Who gives us the JWT.
 struct Provider {
-    outside: Outside,
+    external: ExternalClient,
     endpoint: Url,
     id: String,
     secret: Secret,
@@ -57,19 +57,19 @@ enum ClientAuth {
 }
 
 impl Jwt {
-    pub fn new(means: &Means<'_>) -> Result<Self> {
-        let settings = means.settings;
+    pub fn new(context: &AuthContext<'_>) -> Result<Self> {
+        let settings = context.settings;
         let source = if let Some(endpoint) = text(settings, "oauth2_token_endpoint") {
-            Source::Provider(Box::new(Provider::new(means, endpoint)?))
+            JwtSource::Provider(Box::new(Provider::new(context, endpoint)?))
         } else if let Some(jwt) = secret(settings, "jwt") {
-            Source::Value(jwt)
+            JwtSource::Value(jwt)
         } else {
-            Source::File(PathBuf::from(role(means, "jwt_file")))
+            JwtSource::File(PathBuf::from(role(context, "jwt_file")))
         };
         Ok(Self {
-            label: means.api.label.clone(),
-            path: login_path(means, "jwt_auth_path")?,
-            role: role(means, "jwt_role"),
+            label: context.api.label.clone(),
+            path: login_path(context, "jwt_auth_path")?,
+            role: role(context, "jwt_role"),
             source,
         })
     }
@@ -84,31 +84,31 @@ impl Method for Jwt {
         "check `jwt_role`, and whether the role takes the JWT's issuer, audience, subject and signature, and its time"
     }
 
-    fn prove(&self) -> Proving<'_> {
+    fn login_request(&self) -> PreparingLogin<'_> {
         Box::pin(async {
             let jwt = match &self.source {
-                Source::Value(jwt) => jwt.clone(),
-                Source::File(path) => {
+                JwtSource::Value(jwt) => jwt.clone(),
+                JwtSource::File(path) => {
                     let read = files::read(path).await;
                     let refuse =
                         |clause| Error::new(Kind::Config, format!("{}: no JWT: `jwt_file` {clause}", self.label));
                     read.map_err(refuse)?.0
                 }
-                Source::Provider(provider) => provider.jwt().await?,
+                JwtSource::Provider(provider) => provider.jwt().await?,
             };
             let jwt = jwt.as_str().unwrap_or_default();
             let mut fields = vec![("jwt", jwt)];
             if !self.role.is_empty() {
                 fields.push(("role", &self.role));
             }
-            Ok(Proof { path: self.path.clone(), body: object(&fields) })
+            Ok(LoginRequest { path: self.path.clone(), body: object(&fields) })
         })
     }
 }
 
 impl Provider {
-    fn new(means: &Means<'_>, endpoint: &str) -> Result<Self> {
-        let (settings, label) = (means.settings, &means.api.label);
+    fn new(context: &AuthContext<'_>, endpoint: &str) -> Result<Self> {
+        let (settings, label) = (context.settings, &context.api.label);
         let url = Url::parse(endpoint).ok().filter(|url| {
             matches!(url.scheme(), "http" | "https")
                 && url.has_host()
@@ -122,9 +122,9 @@ impl Provider {
             )
         };
         Ok(Self {
-            outside: means.doors.remote("the identity provider", text(settings, "oauth2_ca_cert"))?,
+            external: context.clients.remote("the identity provider", text(settings, "oauth2_ca_cert"))?,
             endpoint: url.ok_or_else(wrong)?,
-            id: role(means, "oauth2_client_id"),
+            id: role(context, "oauth2_client_id"),
             secret: secret(settings, "oauth2_client_secret").unwrap_or_default(),
             audiences: settings.list("oauth2_audiences").to_vec(),
             scopes: settings.list("oauth2_scopes").to_vec(),
@@ -157,7 +157,7 @@ impl Provider {
         if basic {
             headers.push(("authorization", &credentials));
         }
-        self.outside.send(Verb::POST, &self.endpoint, &headers, &self.form(basic)).await
+        self.external.send(Verb::POST, &self.endpoint, &headers, &self.form(basic)).await
     }
 
     /// Both are encoded as in a form before they are joined, so that a colon in the id is none.
@@ -193,7 +193,7 @@ impl Provider {
                  `oauth2_client_auth` and `oauth2_audiences`",
                 code.map(|code| format!(" ({code})")).unwrap_or_default()
             );
-            return Err(self.outside.refusal(&self.endpoint, answer, &refused));
+            return Err(self.external.refusal(&self.endpoint, answer, &refused));
         }
         let (kind, reason) = match given.and_then(|given| given.access_token) {
             Some(token) if token.split('.').count() == 3 => return Ok(Secret::new(&*token)),
@@ -202,7 +202,7 @@ impl Provider {
             }
             None => (Kind::Invalid, "the answer holds no access token: check `oauth2_token_endpoint`"),
         };
-        Err(self.outside.error(&self.endpoint, kind, reason))
+        Err(self.external.error(&self.endpoint, kind, reason))
     }
 }
 

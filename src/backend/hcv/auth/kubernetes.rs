@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::methods::{login_path, role};
-use super::{Means, Method, Proof, Proving, files};
+use super::registry::{login_path, role};
+use super::{AuthContext, LoginRequest, Method, PreparingLogin, files};
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
 
@@ -15,12 +15,12 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    pub fn new(means: &Means<'_>) -> Result<Self> {
+    pub fn new(context: &AuthContext<'_>) -> Result<Self> {
         Ok(Self {
-            label: means.api.label.clone(),
-            path: login_path(means, "kube_auth_path")?,
-            role: role(means, "kube_role"),
-            file: PathBuf::from(role(means, "kube_api_token_file")),
+            label: context.api.label.clone(),
+            path: login_path(context, "kube_auth_path")?,
+            role: role(context, "kube_role"),
+            file: PathBuf::from(role(context, "kube_api_token_file")),
         })
     }
 }
@@ -35,7 +35,7 @@ impl Method for Kubernetes {
          in `kube_api_token_file`"
     }
 
-    fn prove(&self) -> Proving<'_> {
+    fn login_request(&self) -> PreparingLogin<'_> {
         Box::pin(async {
             // The kubelet renews it, so it is read for each login.
             let (jwt, _) = files::read(&self.file).await.map_err(|clause| {
@@ -43,7 +43,7 @@ impl Method for Kubernetes {
                 Error::new(Kind::Config, text)
             })?;
             let jwt = jwt.as_str().unwrap_or_default();
-            Ok(Proof { path: self.path.clone(), body: object(&[("role", &self.role), ("jwt", jwt)]) })
+            Ok(LoginRequest { path: self.path.clone(), body: object(&[("role", &self.role), ("jwt", jwt)]) })
         })
     }
 }

@@ -21,7 +21,7 @@ pub const ENDING: Duration = PAUSES.0;
 
 /// What a vault says of a token that it gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
+pub struct TokenTerms {
     /// None: the token has no end.
     pub lease: Option<Duration>,
     pub renewable: bool,
@@ -32,14 +32,14 @@ pub struct Terms {
 /// The life of one token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Life {
-    terms: Terms,
+    terms: TokenTerms,
     ends: Option<Instant>,
     due: Option<Instant>,
 }
 
 /// What may be done with a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum TokenState {
     /// Send it.
     Good,
     /// Send it, and see to its renewal.
@@ -50,7 +50,7 @@ pub enum State {
 
 impl Life {
     /// `asked`: when the request left that brought it.
-    pub fn new(terms: Terms, asked: Instant, chance: f64) -> Self {
+    pub fn new(terms: TokenTerms, asked: Instant, chance: f64) -> Self {
         let mut life = Self { terms, ends: None, due: None };
         life.count_from(terms.lease, asked, chance);
         life
@@ -63,13 +63,13 @@ impl Life {
         self.ends = lease.and_then(|lease| asked.checked_add(lease - margin(lease)));
     }
 
-    pub fn state(&self, now: Instant) -> State {
+    pub fn state(&self, now: Instant) -> TokenState {
         if self.terms.uses == Some(0) || self.ends.is_some_and(|end| now >= end) {
-            State::Over
+            TokenState::Over
         } else if self.terms.uses == Some(1) || self.due.is_some_and(|due| now >= due) {
-            State::Due
+            TokenState::Due
         } else {
-            State::Good
+            TokenState::Good
         }
     }
 
@@ -87,7 +87,7 @@ impl Life {
 
     /// The vault renewed it, for that long. What is shorter than at the start says that its last hour has come: the next
     /// step is a login.
-    pub fn renewed(&mut self, terms: Terms, asked: Instant, chance: f64) {
+    pub fn renewed(&mut self, terms: TokenTerms, asked: Instant, chance: f64) {
         let shorter = match (self.terms.lease, terms.lease) {
             (Some(granted), Some(lease)) => lease.saturating_add(Duration::from_secs(1)) <= granted,
             _ => false,
@@ -122,27 +122,27 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn terms(lease: u32) -> Terms {
-        Terms { lease: Some(lease * SECOND), renewable: true, uses: None }
+    fn terms(lease: u32) -> TokenTerms {
+        TokenTerms { lease: Some(lease * SECOND), renewable: true, uses: None }
     }
 
     #[test]
     fn it_is_renewed_at_two_thirds_and_over_a_little_before_its_end() {
         let t = Instant::now();
         let (early, late) = (Life::new(terms(60), t, 0.0), Life::new(terms(60), t, 1.0));
-        assert_eq!(early.state(t + 37 * SECOND), State::Good);
-        assert_eq!(early.state(t + 38 * SECOND), State::Due);
-        assert_eq!(late.state(t + 41 * SECOND), State::Good);
-        assert_eq!(late.state(t + 42 * SECOND), State::Due);
-        assert_eq!(late.state(t + 56 * SECOND), State::Due);
-        assert_eq!(late.state(t + 57 * SECOND), State::Over);
+        assert_eq!(early.state(t + 37 * SECOND), TokenState::Good);
+        assert_eq!(early.state(t + 38 * SECOND), TokenState::Due);
+        assert_eq!(late.state(t + 41 * SECOND), TokenState::Good);
+        assert_eq!(late.state(t + 42 * SECOND), TokenState::Due);
+        assert_eq!(late.state(t + 56 * SECOND), TokenState::Due);
+        assert_eq!(late.state(t + 57 * SECOND), TokenState::Over);
     }
 
     #[test]
     fn a_token_without_an_end_stays_good() {
         let t = Instant::now();
-        let life = Life::new(Terms { lease: None, renewable: false, uses: None }, t, 0.5);
-        assert_eq!(life.state(t + 1_000_000 * SECOND), State::Good);
+        let life = Life::new(TokenTerms { lease: None, renewable: false, uses: None }, t, 0.5);
+        assert_eq!(life.state(t + 1_000_000 * SECOND), TokenState::Good);
     }
 
     #[test]
@@ -151,64 +151,64 @@ mod tests {
         let mut life = Life::new(terms(60), t, 0.5);
         life.renewed(terms(60), t + 40 * SECOND, 0.5);
         assert!(life.is_renewable());
-        assert_eq!(life.state(t + 60 * SECOND), State::Good);
+        assert_eq!(life.state(t + 60 * SECOND), TokenState::Good);
         life.renewed(terms(30), t + 80 * SECOND, 0.5);
         assert!(!life.is_renewable());
-        assert_eq!(life.state(t + 100 * SECOND), State::Due);
-        assert_eq!(life.state(t + 109 * SECOND), State::Over);
+        assert_eq!(life.state(t + 100 * SECOND), TokenState::Due);
+        assert_eq!(life.state(t + 109 * SECOND), TokenState::Over);
         life.put_off(t + 100 * SECOND, 1.0);
-        assert_eq!(life.state(t + 102 * SECOND), State::Good);
-        assert_eq!(life.state(t + 103 * SECOND), State::Due);
+        assert_eq!(life.state(t + 102 * SECOND), TokenState::Good);
+        assert_eq!(life.state(t + 103 * SECOND), TokenState::Due);
     }
 
     #[test]
     fn a_renewal_of_any_length_is_compared_with_the_first_lease() {
         let t = Instant::now();
         let mut life = Life::new(terms(60), t, 0.5);
-        life.renewed(Terms { lease: Some(Duration::from_secs(u64::MAX)), ..terms(60) }, t, 0.5);
-        assert!(life.is_renewable() && life.state(t + 1_000_000 * SECOND) == State::Good);
+        life.renewed(TokenTerms { lease: Some(Duration::from_secs(u64::MAX)), ..terms(60) }, t, 0.5);
+        assert!(life.is_renewable() && life.state(t + 1_000_000 * SECOND) == TokenState::Good);
     }
 
     #[test]
     fn a_renewal_that_gives_nothing_makes_no_token_endless() {
         let t = Instant::now();
         let mut life = Life::new(terms(60), t, 0.5);
-        life.renewed(Terms { lease: None, ..terms(60) }, t + 40 * SECOND, 0.5);
-        assert_eq!(life.state(t + 40 * SECOND), State::Over);
-        let mut unknown = Life::new(Terms { lease: None, ..terms(60) }, t, 1.0);
-        unknown.renewed(Terms { lease: None, ..terms(60) }, t, 1.0);
-        assert!(!unknown.is_renewable() && unknown.state(t + UNKNOWN) == State::Due);
+        life.renewed(TokenTerms { lease: None, ..terms(60) }, t + 40 * SECOND, 0.5);
+        assert_eq!(life.state(t + 40 * SECOND), TokenState::Over);
+        let mut unknown = Life::new(TokenTerms { lease: None, ..terms(60) }, t, 1.0);
+        unknown.renewed(TokenTerms { lease: None, ..terms(60) }, t, 1.0);
+        assert!(!unknown.is_renewable() && unknown.state(t + UNKNOWN) == TokenState::Due);
     }
 
     #[test]
     fn an_end_that_a_renewal_has_told_of_is_not_forgotten_by_the_next() {
         let t = Instant::now();
-        let none = Terms { lease: None, ..terms(60) };
+        let none = TokenTerms { lease: None, ..terms(60) };
         for first in [1, 60, 3600] {
             let mut life = Life::new(none, t, 0.5);
             life.due_in(ENDING, t, 0.5);
             life.renewed(terms(first), t, 0.5);
-            assert!(life.is_renewable() && life.state(t) == State::Good);
+            assert!(life.is_renewable() && life.state(t) == TokenState::Good);
             life.renewed(none, t, 0.5);
             assert!(!life.is_renewable());
-            assert_eq!(life.state(t + 1_000_000 * SECOND), State::Over, "{first}");
+            assert_eq!(life.state(t + 1_000_000 * SECOND), TokenState::Over, "{first}");
             life.put_off(t, 0.5);
-            assert_eq!(life.state(t), State::Over, "{first}");
+            assert_eq!(life.state(t), TokenState::Over, "{first}");
         }
     }
 
     #[test]
     fn uses_are_counted_and_the_last_one_is_not_waited_for() {
         let t = Instant::now();
-        let mut life = Life::new(Terms { uses: Some(3), ..terms(60) }, t, 0.5);
+        let mut life = Life::new(TokenTerms { uses: Some(3), ..terms(60) }, t, 0.5);
         assert!(!life.is_renewable(), "a renewal would be a use");
         life.spend();
-        assert_eq!(life.state(t), State::Good);
+        assert_eq!(life.state(t), TokenState::Good);
         life.spend();
-        assert_eq!(life.state(t), State::Due);
+        assert_eq!(life.state(t), TokenState::Due);
         life.spend();
-        assert_eq!(life.state(t), State::Over);
+        assert_eq!(life.state(t), TokenState::Over);
         life.spend();
-        assert_eq!(life.state(t), State::Over);
+        assert_eq!(life.state(t), TokenState::Over);
     }
 }

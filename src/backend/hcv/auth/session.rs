@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use ::http::HeaderValue;
 
 use super::answer::{self, Granted};
-use super::lease::{Life, State};
-use super::{Means, Method, Pass};
+use super::lease::{Life, TokenState};
+use super::{AuthContext, AuthToken, Method};
 use crate::backend::hcv::api::{Api, Call};
 use crate::backend::http::Answer;
 use crate::error::{Error, Kind, Result};
@@ -70,13 +70,13 @@ struct Known {
 }
 
 impl Session {
-    pub fn new(way: Way, means: &Means<'_>) -> Self {
-        let revoke = means.settings.boolean("revoke_on_exit") && matches!(way, Way::Method(_));
+    pub fn new(way: Way, context: &AuthContext<'_>) -> Self {
+        let revoke = context.settings.boolean("revoke_on_exit") && matches!(way, Way::Method(_));
         Self(Arc::new(Shared {
-            api: Arc::clone(means.api),
+            api: Arc::clone(context.api),
             way,
-            namespace: means.namespace.clone(),
-            timeout: means.timeout,
+            namespace: context.namespace.clone(),
+            timeout: context.timeout,
             revoke,
             known: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
@@ -84,10 +84,10 @@ impl Session {
     }
 
     /// The token, from a login where there is none.
-    pub async fn pass(&self) -> Result<Pass> {
+    pub async fn auth_token(&self) -> Result<AuthToken> {
         for _ in 0..LOGINS {
             match self.0.take()? {
-                Ok(pass) => return Ok(pass),
+                Ok(auth_token) => return Ok(auth_token),
                 Err(seen) => self.0.logged_in(seen).await?,
             }
         }
@@ -96,28 +96,28 @@ impl Session {
     }
 
     /// After a read that was denied: another token, if the one that was sent is gone.
-    pub async fn replace(&self, pass: &Pass, answer: &Answer) -> Result<Option<Pass>> {
+    pub async fn replace(&self, auth_token: &AuthToken, answer: &Answer) -> Result<Option<AuthToken>> {
         if matches!(self.0.way, Way::Given(_)) {
             // There is no other.
             return Ok(None);
         }
-        if self.0.is_current(pass) && self.0.is_gone(pass, answer).await {
-            self.0.give_up(pass.number, answer.status);
+        if self.0.is_current(auth_token) && self.0.is_gone(auth_token, answer).await {
+            self.0.give_up(auth_token.number, answer.status);
         }
         // Whoever found it out.
         self.0.known().is_known(Instant::now())?;
-        if self.0.is_current(pass) { Ok(None) } else { self.pass().await.map(Some) }
+        if self.0.is_current(auth_token) { Ok(None) } else { self.auth_token().await.map(Some) }
     }
 
     /// The vault knows the token.
-    pub fn served(&self, pass: &Pass) {
+    pub fn served(&self, auth_token: &AuthToken) {
         let mut known = self.0.known();
-        if known.number == pass.number {
+        if known.number == auth_token.number {
             known.untried = None;
         }
     }
 
-    pub fn farewell(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+    pub fn shutdown(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         let shared = Arc::clone(&self.0);
         let (token, _) = self.0.known().token.take().filter(|_| shared.revoke)?;
         Some(Box::pin(async move {
@@ -145,7 +145,7 @@ impl Shared {
     }
 
     /// The token, if there is one that is good; else how many logins there have been. Sees to what is due.
-    fn take(self: &Arc<Self>) -> Result<std::result::Result<Pass, u64>> {
+    fn take(self: &Arc<Self>) -> Result<std::result::Result<AuthToken, u64>> {
         let (mut known, now) = (self.known(), Instant::now());
         known.is_known(now)?;
         let (number, logins) = (known.number, known.logins);
@@ -156,26 +156,26 @@ impl Shared {
             };
         };
         match life.state(now) {
-            State::Over => {
+            TokenState::Over => {
                 known.token = None;
                 known.number += 1;
                 Ok(Err(logins))
             }
             state => {
                 life.spend();
-                let pass = Pass { token: Some(token.clone()), number };
-                if state == State::Due && !known.renewing {
+                let auth_token = AuthToken { token: Some(token.clone()), number };
+                if state == TokenState::Due && !known.renewing {
                     known.renewing = true;
                     tokio::spawn(Arc::clone(self).renew(number));
                 }
-                Ok(Ok(pass))
+                Ok(Ok(auth_token))
             }
         }
     }
 
-    fn is_current(&self, pass: &Pass) -> bool {
+    fn is_current(&self, auth_token: &AuthToken) -> bool {
         let known = self.known();
-        known.token.is_some() && known.number == pass.number
+        known.token.is_some() && known.number == auth_token.number
     }
 
     fn give_up(&self, number: u64, status: u16) {
@@ -258,11 +258,11 @@ impl Shared {
 
     /// A token, and when it was asked for.
     async fn ask_for_token(&self, method: &dyn Method) -> Result<(Granted, Instant)> {
-        let proof = method.prove().await?;
+        let login_request = method.login_request().await?;
         let asked = Instant::now();
-        let call = Call::post(&proof.path, &proof.body).with(None, self.namespace.as_ref());
+        let call = Call::post(&login_request.path, &login_request.body).with(None, self.namespace.as_ref());
         let (url, answer) = self.api.send(&call).await?;
-        let granted = answer::of_login(&answer, method, &proof.path).map_err(|(kind, reason)| {
+        let granted = answer::of_login(&answer, method, &login_request.path).map_err(|(kind, reason)| {
             self.api.error(&url, kind, reason).of_login().with_retry_after(answer.retry_after())
         });
         Ok((granted?, asked))
@@ -314,29 +314,29 @@ impl Shared {
     }
 
     /// Whether the vault no longer knows the token, and doesn't just deny it a path. Old vaults say the same of both.
-    async fn is_gone(&self, pass: &Pass, denied: &Answer) -> bool {
+    async fn is_gone(&self, auth_token: &AuthToken, denied: &Answer) -> bool {
         let denial = answer::of_denial(denied);
         if denial == answer::Denial::NoToken {
             return true;
         }
         let _turn = self.turn.lock().await;
-        if !self.is_current(pass) {
+        if !self.is_current(auth_token) {
             return false;
         }
         {
             let mut known = self.known();
             let now = Instant::now();
             // What is said of another token says nothing of this one, where nothing else does.
-            let counts = |number| denial == answer::Denial::Path || number == pass.number;
+            let counts = |number| denial == answer::Denial::Path || number == auth_token.number;
             if known.looked_up.is_some_and(|(number, at)| counts(number) && now < at + LOOK_UPS) {
                 return false;
             }
-            known.looked_up = Some((pass.number, now));
+            known.looked_up = Some((auth_token.number, now));
             if let Some((_, life)) = &mut known.token {
                 life.spend();
             }
         }
-        let call = Call::get(LOOK_UP).with(pass.token.as_ref(), self.namespace.as_ref());
+        let call = Call::get(LOOK_UP).with(auth_token.token.as_ref(), self.namespace.as_ref());
         matches!(self.api.send(&call).await, Ok((_, answer)) if matches!(answer.status, 401 | 403))
     }
 }

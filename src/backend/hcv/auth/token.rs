@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use ::http::HeaderValue;
 use tokio::sync::Mutex;
 
-use super::Pass;
-use super::files::{self, Stamp};
+use super::AuthToken;
+use super::files::{self, FileStamp};
 use crate::backend::file;
 use crate::backend::hcv::api::sensitive;
 use crate::error::{Error, Kind, Result};
@@ -29,13 +29,13 @@ impl Fixed {
         }
     }
 
-    pub fn pass(&self) -> Pass {
-        Pass { token: self.0.clone(), number: 0 }
+    pub fn auth_token(&self) -> AuthToken {
+        AuthToken { token: self.0.clone(), number: 0 }
     }
 }
 
 /// A file that Vault Agent, or another, writes tokens to.
-pub struct Sink {
+pub struct TokenFile {
     label: String,
     path: PathBuf,
     /// For how long the file is waited for where its last token can stand in.
@@ -46,13 +46,13 @@ pub struct Sink {
 #[derive(Default)]
 struct Known {
     token: Option<HeaderValue>,
-    stamp: Option<Stamp>,
+    stamp: Option<FileStamp>,
     /// When the file's status was asked last.
     looked: Option<Instant>,
     number: u64,
 }
 
-impl Sink {
+impl TokenFile {
     /// For somebody who has `timeout` for a fetch.
     pub fn new(label: &str, path: &str, timeout: Duration) -> Self {
         let patience = file::patience_for_renewal(timeout);
@@ -61,7 +61,7 @@ impl Sink {
 
     /// The token that is in the file now: its status is asked each time, its content where that changed. Where the file
     /// does not answer, its last token serves on.
-    pub async fn pass(&self) -> Result<Pass> {
+    pub async fn auth_token(&self) -> Result<AuthToken> {
         let asked = Instant::now();
         let mut known = self.known.lock().await;
         if known.token.is_none() {
@@ -69,22 +69,22 @@ impl Sink {
         } else if known.looked.is_none_or(|looked| looked < asked) {
             // Those who waited meanwhile need not look again.
             known.looked = Some(Instant::now());
-            match Stamp::of(&self.path, self.patience).await {
+            match FileStamp::of(&self.path, self.patience).await {
                 Ok(stamp) if stamp != known.stamp => self.read(&mut known).await?,
                 _ => {}
             }
         }
-        Ok(Pass { token: known.token.clone(), number: known.number })
+        Ok(AuthToken { token: known.token.clone(), number: known.number })
     }
 
     /// The token in the file, if it is another one than was sent.
-    pub async fn replace(&self, pass: &Pass) -> Result<Option<Pass>> {
+    pub async fn replace(&self, auth_token: &AuthToken) -> Result<Option<AuthToken>> {
         let mut known = self.known.lock().await;
-        if known.number == pass.number {
+        if known.number == auth_token.number {
             self.read(&mut known).await?;
         }
-        let newer = known.number != pass.number;
-        Ok(newer.then(|| Pass { token: known.token.clone(), number: known.number }))
+        let newer = known.number != auth_token.number;
+        Ok(newer.then(|| AuthToken { token: known.token.clone(), number: known.number }))
     }
 
     async fn read(&self, known: &mut Known) -> Result<()> {
@@ -128,27 +128,27 @@ mod tests {
     fn a_token_that_no_header_can_carry_is_refused_and_an_empty_one_is_none() {
         let error = fixed("hvs.s3cret\n").err().expect("a refusal").to_string();
         assert!(error.contains("`token`") && !error.contains("s3cr"), "{error}");
-        assert_eq!(fixed("").unwrap().pass().token, None);
-        assert_eq!(fixed("hvs.a").unwrap().pass().token, sensitive(b"hvs.a"));
+        assert_eq!(fixed("").unwrap().auth_token().token, None);
+        assert_eq!(fixed("hvs.a").unwrap().auth_token().token, sensitive(b"hvs.a"));
     }
 
     #[tokio::test]
     async fn a_file_is_read_again_when_it_changes_and_its_old_token_serves_while_it_is_away() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sink");
-        let sink = Sink::new("hcv vault (mine)", path.to_str().unwrap(), TIMEOUT);
-        assert!(sink.pass().await.unwrap_err().to_string().contains("`token_file` "));
+        let token_file = TokenFile::new("hcv vault (mine)", path.to_str().unwrap(), TIMEOUT);
+        assert!(token_file.auth_token().await.unwrap_err().to_string().contains("`token_file` "));
         std::fs::write(&path, "hvs.one\n").unwrap();
-        let one = sink.pass().await.unwrap();
+        let one = token_file.auth_token().await.unwrap();
         assert_eq!(one.token, sensitive(b"hvs.one"));
-        assert!(sink.replace(&one).await.unwrap().is_none(), "there is no other");
+        assert!(token_file.replace(&one).await.unwrap().is_none(), "there is no other");
         std::fs::write(&path, "").unwrap();
-        assert_eq!(sink.pass().await.unwrap().token, one.token);
+        assert_eq!(token_file.auth_token().await.unwrap().token, one.token);
         std::fs::write(&path, "hvs.second").unwrap();
-        assert_eq!(sink.replace(&one).await.unwrap().unwrap().token, sensitive(b"hvs.second"));
-        assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.second"));
+        assert_eq!(token_file.replace(&one).await.unwrap().unwrap().token, sensitive(b"hvs.second"));
+        assert_eq!(token_file.auth_token().await.unwrap().token, sensitive(b"hvs.second"));
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.second"));
+        assert_eq!(token_file.auth_token().await.unwrap().token, sensitive(b"hvs.second"));
     }
 
     #[tokio::test]
@@ -156,9 +156,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, other) = (directory.path().join("sink"), directory.path().join("other"));
         let key = path.as_os_str().as_encoded_bytes();
-        let sink = Sink::new("hcv vault (mine)", path.to_str().unwrap(), TIMEOUT);
+        let token_file = TokenFile::new("hcv vault (mine)", path.to_str().unwrap(), TIMEOUT);
         std::fs::write(&path, "hvs.one").unwrap();
-        assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.one"));
+        assert_eq!(token_file.auth_token().await.unwrap().token, sensitive(b"hvs.one"));
         // As a file system that hangs, and somebody whose time was over.
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let hanging = pool::files().run(key, move || ended.recv().is_ok());
@@ -166,14 +166,15 @@ mod tests {
         std::fs::write(&path, "hvs.second").unwrap();
         std::fs::write(&other, "hvs.other").unwrap();
         for _ in 0..40 {
-            assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.one"));
-            let sink = Sink::new("hcv vault (other)", other.to_str().unwrap(), TIMEOUT);
-            assert_eq!(sink.pass().await.unwrap().token, sensitive(b"hvs.other"));
+            assert_eq!(token_file.auth_token().await.unwrap().token, sensitive(b"hvs.one"));
+            let token_file = TokenFile::new("hcv vault (other)", other.to_str().unwrap(), TIMEOUT);
+            assert_eq!(token_file.auth_token().await.unwrap().token, sensitive(b"hvs.other"));
         }
-        let unread = Sink::new("hcv vault (third)", path.to_str().unwrap(), TIMEOUT).pass().await.unwrap_err();
+        let unread =
+            TokenFile::new("hcv vault (third)", path.to_str().unwrap(), TIMEOUT).auth_token().await.unwrap_err();
         assert!(unread.to_string().contains("the file system does not answer"), "{unread}");
         drop(end);
-        while sink.pass().await.unwrap().token != sensitive(b"hvs.second") {
+        while token_file.auth_token().await.unwrap().token != sensitive(b"hvs.second") {
             tokio::task::yield_now().await;
         }
     }

@@ -1,7 +1,7 @@
 //! How we prove who we are: the options of each method, by Kong's names and with its defaults.
 
 use crate::backend::iam::{REGION, SESSION};
-use crate::backend::{Needs, When};
+use crate::backend::{Requirement, When};
 use crate::options::{Holds, Opt, Type};
 
 const METHODS: &[&str] = &[
@@ -154,21 +154,25 @@ pub const OPTIONS: &[Opt] = &[
     secret("ldap_password", "password, for `ldap`"),
 ];
 
-const fn is(method: &'static str, all: &'static [&'static str], any: &'static [&'static str]) -> Needs {
-    Needs { when: When::Is("auth_method", method), all, any }
+const fn is(method: &'static str, all: &'static [&'static str], any: &'static [&'static str]) -> Requirement {
+    Requirement { when: When::Is("auth_method", method), all, any }
 }
 
 /// `token` needs nothing: an agent in front of the vault may add its own.
-pub const NEEDS: &[Needs] = &[
+pub const REQUIREMENTS: &[Requirement] = &[
     is("kubernetes", &["kube_role"], &[]),
     is("approle", &["approle_role_id"], &[]),
     is("cert", &[], &["cert_auth_cert", "client_cert"]),
     is("jwt", &[], &["oauth2_token_endpoint", "jwt", "jwt_file"]),
     is("oauth2", &["oauth2_token_endpoint"], &[]),
-    Needs { when: When::Set("oauth2_token_endpoint"), all: &["oauth2_client_id", "oauth2_client_secret"], any: &[] },
+    Requirement {
+        when: When::Set("oauth2_token_endpoint"),
+        all: &["oauth2_client_id", "oauth2_client_secret"],
+        any: &[],
+    },
     is("aws_iam", &["aws_auth_role"], &[]),
-    Needs { when: When::Set("aws_access_key_id"), all: &["aws_secret_access_key"], any: &[] },
-    Needs { when: When::Set("aws_secret_access_key"), all: &["aws_access_key_id"], any: &[] },
+    Requirement { when: When::Set("aws_access_key_id"), all: &["aws_secret_access_key"], any: &[] },
+    Requirement { when: When::Set("aws_secret_access_key"), all: &["aws_access_key_id"], any: &[] },
     is("aws_ec2", &["aws_auth_role", "aws_auth_nonce"], &[]),
     is("gcp_iam", &["gcp_auth_role"], &[]),
     is("gcp_gce", &["gcp_auth_role"], &[]),

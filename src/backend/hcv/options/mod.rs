@@ -11,7 +11,7 @@ use url::Url;
 use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
 use crate::options::{Holds, Opt, Type};
 use crate::settings::Settings;
-pub use auth::NEEDS;
+pub use auth::REQUIREMENTS;
 
 /// All of them, those of the ways to log in last.
 pub const OPTIONS: &[Opt] = &joined::<{ OWN.len() + auth::OPTIONS.len() }>(OWN, auth::OPTIONS);

@@ -104,7 +104,7 @@ async fn a_source_that_is_set_up_and_fails_ends_the_search() {
 #[tokio::test]
 async fn fips_and_dual_stack_come_from_the_environment_or_the_profile() {
     let (off, region) = (Variant::default(), ("AWS_REGION", "us-east-1"));
-    let variant = async |chain: Result<Chain>| chain.unwrap().stand().await.unwrap().variant;
+    let variant = async |chain: Result<Chain>| chain.unwrap().context().await.unwrap().variant;
     assert_eq!(variant(chain(&[region])).await, off);
     let both = [region, ("AWS_USE_FIPS_ENDPOINT", "True"), ("AWS_USE_DUALSTACK_ENDPOINT", "true")];
     assert_eq!(variant(chain(&both)).await, Variant { fips: true, dualstack: true });

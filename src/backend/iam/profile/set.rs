@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::ini::{Entry, Section, nested, words};
-use crate::backend::iam::asker::shown;
+use crate::backend::iam::client::shown;
 
 /// The files, in the order in which they are heeded.
 pub const CREDENTIALS: usize = 0;

@@ -31,7 +31,7 @@ impl Home {
 }
 
 fn keys(profile: &Profile) -> (String, String, Option<String>) {
-    let Ok(Recipe { base: Base::Keys(login), .. }) = &profile.recipe else { panic!("no keys") };
+    let Ok(SourceChain { base: Base::Keys(login), .. }) = &profile.source_chain else { panic!("no keys") };
     let keys = login.identity.data::<Credentials>().unwrap();
     let token = keys.session_token().map(str::to_owned);
     (keys.access_key_id().to_owned(), keys.secret_access_key().to_owned(), token)
@@ -68,7 +68,7 @@ async fn a_profile_is_found_by_name_and_in_files_named_by_variables() {
         .await;
     assert_eq!(keys(&profile), ("AKID".into(), "s".into(), Some("t".into())));
     assert_eq!(profile.property("region"), Some("us-west-2"));
-    assert_eq!(profile.recipe.as_ref().ok().unwrap().origin, "profile prod");
+    assert_eq!(profile.source_chain.as_ref().ok().unwrap().origin, "profile prod");
 }
 
 #[tokio::test]
@@ -84,19 +84,19 @@ async fn a_changed_file_is_read_again_and_an_unchanged_one_is_not() {
     assert_eq!(keys(&*profiles.current().await).0, "TWO");
 
     fs::remove_file(home.path(".aws/credentials")).unwrap();
-    assert!(profiles.current().await.recipe.is_err());
+    assert!(profiles.current().await.source_chain.is_err());
 }
 
 /// Why a profile has no credentials, and whether the next source is asked.
 async fn unfit(profiles: &Profiles) -> Unfit {
-    let unfit = profiles.current().await.recipe.as_ref().err().cloned();
+    let unfit = profiles.current().await.source_chain.as_ref().err().cloned();
     unfit.expect("no credentials")
 }
 
 /// Why nothing is asked for at all.
 async fn refusal(profiles: &Profiles) -> String {
     let profile = profiles.current().await;
-    assert!(matches!(&profile.recipe, Err(Unfit::Broken(_))));
+    assert!(matches!(&profile.source_chain, Err(Unfit::Broken(_))));
     profile.refusal.as_ref().map(|(_, reason)| reason.clone()).expect("a refusal")
 }
 

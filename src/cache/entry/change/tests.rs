@@ -4,7 +4,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::{Brought, Cache, Found, Heir};
+use crate::cache::{Cache, CacheLookup, Dated, Heir};
 use crate::document::Document;
 use crate::error::Kind;
 use crate::secret::Secret;
@@ -15,8 +15,8 @@ fn down() -> Error {
     Error::new(Kind::Unavailable, "down")
 }
 
-fn terms(ttl: Option<u64>, resurrect_ttl: u64) -> Terms {
-    Terms {
+fn ttl_policy(ttl: Option<u64>, resurrect_ttl: u64) -> TtlPolicy {
+    TtlPolicy {
         ttl: ttl.map(Duration::from_secs),
         neg_ttl: Duration::ZERO,
         resurrect_ttl: Duration::from_secs(resurrect_ttl),
@@ -47,9 +47,9 @@ impl Shelf {
     }
 
     fn brings_under(&mut self, key: Key, text: &str) {
-        let (now, terms) = (self.now(), terms(key.1, key.2));
-        let value = Brought { document: Arc::new(Document::new(Secret::new(text))), at: now };
-        let _ = self.cache.fetched(key, value, &terms, now, 0.5);
+        let (now, ttl_policy) = (self.now(), ttl_policy(key.1, key.2));
+        let value = Dated { document: Arc::new(Document::new(Secret::new(text))), at: now };
+        let _ = self.cache.fetched(key, value, &ttl_policy, now, 0.5);
     }
 
     fn brings(&mut self, text: &str) {
@@ -57,7 +57,7 @@ impl Shelf {
     }
 
     fn fails(&mut self) {
-        let _ = self.cache.failed(self.key, down(), &terms(self.key.1, self.key.2), self.now(), 0.5);
+        let _ = self.cache.failed(self.key, down(), &ttl_policy(self.key.1, self.key.2), self.now(), 0.5);
     }
 
     fn changes(&mut self, key: Option<Key>) {
@@ -69,9 +69,11 @@ impl Shelf {
             Duration::ZERO,
             || 0.5,
             |old| match key {
-                None => Some(Heir::Flawed { flaw: down(), terms: terms(old.1, old.2) }),
+                None => Some(Heir::Flawed { flaw: down(), ttl_policy: ttl_policy(old.1, old.2) }),
                 Some(new) if new == *old && !was_flawed => None,
-                Some(new) => Some(Heir::Key { key: new, terms: terms(new.1, new.2), same_place: new.0 == old.0 }),
+                Some(new) => {
+                    Some(Heir::Key { key: new, ttl_policy: ttl_policy(new.1, new.2), same_place: new.0 == old.0 })
+                }
             },
         );
         self.key = next;
@@ -82,9 +84,9 @@ impl Shelf {
         let text = |document: Arc<Document>| document.whole().as_str().unwrap().to_owned();
         let (key, now) = (self.key, self.now());
         match self.cache.look(&key, now) {
-            Found::Fresh(document) => text(document),
-            Found::Stale { document, .. } => format!("~{}", text(document)),
-            Found::Failure(_) | Found::Nothing => "-".into(),
+            CacheLookup::Fresh(document) => text(document),
+            CacheLookup::Stale { document, .. } => format!("~{}", text(document)),
+            CacheLookup::Failure(_) | CacheLookup::Nothing => "-".into(),
         }
     }
 
@@ -233,27 +235,27 @@ proptest! {
 fn what_served_before_a_reload_does_so_until_the_first_outcome() {
     let start = Instant::now();
     let over = start + 20 * SECOND;
-    let of_before = |terms: &Terms, now: Instant| {
-        let value = Brought { document: Arc::new(Document::new(Secret::new("old"))), at: start };
-        Entry::of_before(value, terms, over, now, 0.5)
+    let of_before = |ttl_policy: &TtlPolicy, now: Instant| {
+        let value = Dated { document: Arc::new(Document::new(Secret::new("old"))), at: start };
+        Entry::of_before(value, ttl_policy, over, now, 0.5)
     };
-    let is_stale = |entry: &Entry, now| matches!(entry.look(now), Found::Stale { due: false, .. });
+    let is_stale = |entry: &Entry, now| matches!(entry.look(now), CacheLookup::Stale { due: false, .. });
     for ttl in [None, Some(0), Some(1), Some(3600)] {
         // Where none may serve longer, none does after an outcome, or where none comes.
-        let short = terms(ttl, 0);
+        let short = ttl_policy(ttl, 0);
         let now = over + SECOND;
         let entry = of_before(&short, now).unwrap();
         assert!(entry.is_inherited() && is_stale(&entry, now), "{ttl:?}");
         assert!(Entry::failed(Some(entry), down(), &short, now, 0.5).is_none(), "{ttl:?}");
         assert!(of_before(&short, over + HOLD).is_none(), "{ttl:?}");
         // The time counts from the change, or from the end of the value's own.
-        let long = terms(ttl, 100);
+        let long = ttl_policy(ttl, 100);
         let end = ttl.map_or(over, |ttl| over.min(start + Duration::from_secs(ttl))) + 100 * SECOND;
         let entry = of_before(&long, end - SECOND).unwrap();
         assert!(is_stale(&entry, end - SECOND), "{ttl:?}");
         assert!(of_before(&long, end.max(over + HOLD)).is_none(), "{ttl:?}");
         let failed = Entry::failed(Some(entry), down(), &long, end - SECOND, 0.5).unwrap();
-        assert!(matches!(failed.look(end - SECOND), Found::Stale { .. }), "{ttl:?}");
-        assert!(matches!(failed.look(end), Found::Nothing), "{ttl:?}");
+        assert!(matches!(failed.look(end - SECOND), CacheLookup::Stale { .. }), "{ttl:?}");
+        assert!(matches!(failed.look(end), CacheLookup::Nothing), "{ttl:?}");
     }
 }

@@ -18,11 +18,11 @@ fn paths(text: &str) -> Vec<String> {
 #[test]
 fn a_plain_text_is_what_kongs_reader_takes_it_for() {
     for (text, expected) in [
-        ("yes Yes YES no on Off OFF true False", Means::Boolean),
-        ("yEs y n tRUE 1x 0b 0b1 0x 0xg 1:x x:1 - + . e5 1e 1.2.3 2001-01-01 -- inf nan _ 0o7", Means::Text),
-        ("0 -1 +1 007 08 0x1f 0b11 1_000 _1 12:30:45 -1:0 1e3 5. 1.0 .inf", Means::Number { whole: true }),
-        ("1.5 .5 -1.5e-3 1_0.5 .nan 12:30.5", Means::Number { whole: false }),
-        ("null ~ Null NULL", Means::Null),
+        ("yes Yes YES no on Off OFF true False", KongType::Boolean),
+        ("yEs y n tRUE 1x 0b 0b1 0x 0xg 1:x x:1 - + . e5 1e 1.2.3 2001-01-01 -- inf nan _ 0o7", KongType::Text),
+        ("0 -1 +1 007 08 0x1f 0b11 1_000 _1 12:30:45 -1:0 1e3 5. 1.0 .inf", KongType::Number { whole: true }),
+        ("1.5 .5 -1.5e-3 1_0.5 .nan 12:30.5", KongType::Number { whole: false }),
+        ("null ~ Null NULL", KongType::Null),
     ] {
         for text in text.split(' ') {
             assert_eq!(plain_text(text), expected, "{text}");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{DEEPEST, Flaw, Id, Kind, NONE, Node, Place, Tree, VALUE};
+use super::{DEEPEST, Id, Kind, NONE, Node, Place, SyntaxFlaw, Tree, VALUE};
 
 /// How many values a file may hold.
 const MOST: usize = 2_000_000;
@@ -38,13 +38,13 @@ impl Builder {
         Self { tree: Tree { merges, allowance, ..Tree::default() }, anchors: HashMap::new(), open: Vec::new() }
     }
 
-    pub fn stopped(mut self, flaw: Flaw) -> Tree {
+    pub fn stopped(mut self, flaw: SyntaxFlaw) -> Tree {
         self.tree.flaw = Some(flaw);
         self.tree
     }
 
     /// Takes a step. An error where it is one too many.
-    pub fn take(&mut self, event: Event<'_>, at: Place) -> Result<(), Flaw> {
+    pub fn take(&mut self, event: Event<'_>, at: Place) -> Result<(), SyntaxFlaw> {
         self.take_with(event, at, None, None)
     }
 
@@ -55,8 +55,8 @@ impl Builder {
         at: Place,
         anchor: Option<String>,
         tag: Option<String>,
-    ) -> Result<(), Flaw> {
-        let too_much = |why: String| Err(Flaw { line: at.line, column: at.column, why, is_syntax: false });
+    ) -> Result<(), SyntaxFlaw> {
+        let too_much = |why: String| Err(SyntaxFlaw { line: at.line, column: at.column, why, is_syntax: false });
         let (kind, links, leaf) = match event {
             Event::Text { text, plain } => {
                 let start = self.tree.texts.len() as u32;
@@ -100,8 +100,8 @@ impl Builder {
         Ok(())
     }
 
-    fn alias(&mut self, name: &str, at: Place) -> Result<(), Flaw> {
-        let flaw = |why: String, is_syntax| Flaw { line: at.line, column: at.column, why, is_syntax };
+    fn alias(&mut self, name: &str, at: Place) -> Result<(), SyntaxFlaw> {
+        let flaw = |why: String, is_syntax| SyntaxFlaw { line: at.line, column: at.column, why, is_syntax };
         let target = self.anchors.get(name).copied();
         let target = target.ok_or_else(|| flaw("an alias (`*name`) has no anchor before it".to_owned(), true))?;
         if self.tree.nodes.len() >= MOST {

@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::backend::iam::SECRETS_MANAGER;
-use crate::backend::iam::profile::{Base, Recipe, Unfit};
+use crate::backend::iam::profile::{Base, SourceChain, Unfit};
 
 struct Files {
     home: tempfile::TempDir,
@@ -37,22 +37,22 @@ impl Files {
     async fn request(&self, transport: &Transport<'_>) -> Result<String> {
         let secrets = Endpoint::choose(transport, &SECRETS_MANAGER, None)?;
         let chain = Chain::new(wanted(transport), Clock::default())?;
-        let stand = chain.stand().await?;
-        let url = stand.locate(&secrets)?.url;
+        let context = chain.context().await?;
+        let url = context.locate(&secrets)?.url;
         let host = url.split('/').nth(2).unwrap_or_default();
-        let mut who = match &stand.profile.recipe {
-            Ok(Recipe { base: Base::Keys(login), .. }) => {
+        let mut who = match &context.profile.source_chain {
+            Ok(SourceChain { base: Base::Keys(login), .. }) => {
                 login.identity.data::<Credentials>().unwrap().access_key_id().to_owned()
             }
-            Ok(Recipe { base: Base::Process(_), .. }) => "program".to_owned(),
-            Ok(Recipe { base: Base::WebIdentity(_), .. }) => "token".to_owned(),
-            Ok(Recipe { base: Base::Named(named), .. }) => format!("{named:?}"),
-            Ok(Recipe { base: Base::SignOn(_), .. }) => "person".to_owned(),
+            Ok(SourceChain { base: Base::Process(_), .. }) => "program".to_owned(),
+            Ok(SourceChain { base: Base::WebIdentity(_), .. }) => "token".to_owned(),
+            Ok(SourceChain { base: Base::Named(named), .. }) => format!("{named:?}"),
+            Ok(SourceChain { base: Base::SignOn(_), .. }) => "person".to_owned(),
             Err(Unfit::Absent(_)) => "next".to_owned(),
             Err(Unfit::Broken(reason)) => return Err(Error::new(Kind::Config, reason.clone())),
         };
-        for role in stand.profile.recipe.iter().flat_map(|recipe| &recipe.roles) {
-            let (sts, _) = chain.sts(&stand.region).await?;
+        for role in context.profile.source_chain.iter().flat_map(|source_chain| &source_chain.roles) {
+            let (sts, _) = chain.sts(&context.region).await?;
             let host = sts.split('/').nth(2).unwrap_or_default();
             who += &format!(", {} by {host}", role.arn);
         }

@@ -1,0 +1,223 @@
+//! Who is heard by the Admin API: whoever shows its token; and where it has none, programs on this machine, but no browser,
+//! which would ask on behalf of any page that it shows. A proxy is a program, too: for whom it asks can't be told.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ring::hmac;
+use ring::rand::SystemRandom;
+
+use crate::secret::Secret;
+
+/// What a request says of who asks.
+#[derive(Debug, Default)]
+pub struct Requester<'a> {
+    pub token: Option<&'a [u8]>,
+    /// All addresses that the connection is said to come from: its own, and where nginx was told of another, that as well.
+    pub peers: Vec<&'a [u8]>,
+    /// All hosts that it names: by its headers `Host`, and in its first line.
+    pub hosts: Vec<&'a [u8]>,
+    /// The names of all of its headers.
+    pub headers: Vec<&'a [u8]>,
+}
+
+/// Whether somebody is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Granted,
+    /// He has to show another token.
+    Unauthorized,
+    /// He is not heard, for this reason.
+    Refused(&'static str),
+}
+
+const BROWSER: &str = "without vault_admin_token the Admin API refuses browsers (this request has the header Origin, or one \
+                       of Sec-Fetch-…): set vault_admin_token, or ask with a command-line client";
+
+const PEER: &str = "without vault_admin_token the Admin API accepts only programs on this machine (this connection comes from \
+                    another one): set vault_admin_token, or ask over a loopback address or a Unix-domain socket";
+
+const HOST: &str = "without vault_admin_token the Admin API accepts only requests for this machine: send one header Host \
+                    with localhost, 127.0.0.1 or [::1], or set vault_admin_token";
+
+/// Whether somebody is heard where that token is `wanted`.
+pub fn check_access(wanted: Option<&Secret>, requester: &Requester<'_>) -> Access {
+    match wanted {
+        _ if !admits(wanted, requester.token) => Access::Unauthorized,
+        Some(_) => Access::Granted,
+        None if requester.peers.is_empty() || !requester.peers.iter().all(|peer| is_on_this_machine(peer)) => {
+            Access::Refused(PEER)
+        }
+        None if requester.headers.iter().any(|name| is_of_browser(name)) => Access::Refused(BROWSER),
+        // A name that leads here may be anybody's: what a page of that name asks would be of the same origin.
+        None if requester.hosts.is_empty() || !requester.hosts.iter().all(|host| is_loopback(host)) => {
+            Access::Refused(HOST)
+        }
+        None => Access::Granted,
+    }
+}
+
+/// Whether the token that is shown is the one that is wanted, if any is. The comparison takes equally long wherever they
+/// differ.
+pub fn admits(wanted: Option<&Secret>, shown: Option<&[u8]>) -> bool {
+    let Some(wanted) = wanted else { return true };
+    let Ok(key) = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()) else { return false };
+    let tag = hmac::sign(&key, wanted.as_bytes());
+    shown.is_some_and(|shown| hmac::verify(&key, shown, tag.as_ref()).is_ok())
+}
+
+fn is_of_browser(header: &[u8]) -> bool {
+    let name = header.to_ascii_lowercase();
+    name == b"origin" || name.starts_with(b"sec-fetch-")
+}
+
+/// Whether a connection comes from this machine, by nginx's word: an address without a port, or `unix:`.
+fn is_on_this_machine(peer: &[u8]) -> bool {
+    let address = std::str::from_utf8(peer).ok().and_then(|peer| peer.parse().ok());
+    peer == b"unix:" || address.is_some_and(|address: IpAddr| address.to_canonical().is_loopback())
+}
+
+/// Whether a host, with or without a port, is this machine's own by its very name.
+fn is_loopback(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let (name, rest) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => (address.parse().ok().map(|it: Ipv6Addr| it.to_canonical().is_loopback()), rest),
+        None => {
+            let (name, rest) = host.split_at(host.find(':').unwrap_or(host.len()));
+            let is_local = || name.trim_end_matches('.').eq_ignore_ascii_case("localhost") && !name.ends_with("..");
+            (Some(name.parse().map_or_else(|_| is_local(), |it: Ipv4Addr| it.is_loopback())), rest)
+        }
+    };
+    let is_port = || rest.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    name == Some(true) && (rest.is_empty() || is_port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asking(hosts: &[&'static str], headers: &[&'static str]) -> Access {
+        let bytes = |texts: &[&'static str]| texts.iter().map(|text| text.as_bytes()).collect();
+        check_access(
+            None,
+            &Requester { token: Some(b"any"), peers: vec![b"127.0.0.1"], hosts: bytes(hosts), headers: bytes(headers) },
+        )
+    }
+
+    #[test]
+    fn without_a_token_only_connections_from_this_machine_are_heard() {
+        let from = |peers: &[&'static str]| {
+            let peers = peers.iter().map(|peer| peer.as_bytes()).collect();
+            check_access(None, &Requester { peers, hosts: vec![b"localhost"], ..Requester::default() })
+        };
+        for peer in ["127.0.0.1", "127.9.8.7", "::1", "::ffff:127.0.0.1", "unix:"] {
+            assert_eq!(from(&[peer]), Access::Granted, "{peer}");
+            assert_eq!(from(&[peer, "127.0.0.1"]), Access::Granted, "{peer}");
+            assert_eq!(from(&[peer, "192.0.2.7"]), Access::Refused(PEER), "{peer}");
+            assert_eq!(from(&["192.0.2.7", peer]), Access::Refused(PEER), "{peer}");
+        }
+        for peer in [
+            "",
+            "192.0.2.7",
+            "10.0.0.1",
+            "0.0.0.0",
+            "128.0.0.1",
+            "126.255.255.255",
+            "::",
+            "::2",
+            "fe80::1",
+            "2001:db8::1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "127.0.0.1:80",
+            "127.0.0.1, 192.0.2.7",
+            "127.0.0.1 ",
+            "[::1]",
+            "127.1",
+            "localhost",
+            "unix",
+            "unix:/run/a.sock",
+            "unixes:",
+        ] {
+            assert_eq!(from(&[peer]), Access::Refused(PEER), "{peer:?}");
+        }
+        assert_eq!(from(&[]), Access::Refused(PEER), "nobody knows from where");
+        let wanted = Secret::new("hunter2");
+        let shown = Requester { token: Some(b"hunter2"), peers: vec![b"192.0.2.7"], ..Requester::default() };
+        assert_eq!(check_access(Some(&wanted), &shown), Access::Granted);
+    }
+
+    #[test]
+    fn a_token_is_asked_for_where_there_is_one() {
+        let wanted = Secret::new("hunter2");
+        let shows = |token| {
+            check_access(Some(&wanted), &Requester { token, hosts: vec![b"vault.example"], ..Requester::default() })
+        };
+        assert_eq!(shows(Some(b"hunter2")), Access::Granted);
+        for shown in [None, Some(&b""[..]), Some(b"hunter"), Some(b"hunter22")] {
+            assert_eq!(shows(shown), Access::Unauthorized);
+        }
+    }
+
+    #[test]
+    fn without_a_token_only_this_machine_is_heard() {
+        for host in [
+            "localhost",
+            "LocalHost:8001",
+            "localhost.",
+            "localhost:",
+            "127.0.0.1",
+            "127.8.9.10:80",
+            "[::1]",
+            "[::1]:8001",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            assert_eq!(asking(&[host], &["host", "accept"]), Access::Granted, "{host}");
+        }
+        for host in [
+            "",
+            ":",
+            ":80",
+            "evil.example",
+            "localhost.evil.example",
+            "evil.example:127",
+            "127.0.0.1.evil.example",
+            "127.evil.example",
+            "127.1",
+            "2130706433",
+            "0.0.0.0",
+            "0",
+            "10.0.0.1",
+            "[::]",
+            "[::2]:80",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[::1]:x",
+            "[fe80::1%25lo]",
+            "localhost:x",
+            "localhost..",
+            "localhost@evil.example",
+            "user@localhost",
+            "127.0.0.1, evil.example",
+            "localhost evil",
+            "xlocalhost",
+            "0177.0.0.1",
+        ] {
+            assert_eq!(asking(&[host], &["host"]), Access::Refused(HOST), "{host}");
+        }
+        assert_eq!(asking(&[], &[]), Access::Refused(HOST), "HTTP/1.0 needs no Host");
+        assert_eq!(asking(&["localhost", "evil.example"], &[]), Access::Refused(HOST));
+        assert_eq!(asking(&["localhost", "127.0.0.1"], &[]), Access::Granted);
+    }
+
+    #[test]
+    fn without_a_token_no_browser_is_heard() {
+        for header in ["origin", "Origin", "sec-fetch-site", "Sec-Fetch-Mode", "sec-fetch-dest"] {
+            assert_eq!(asking(&["localhost"], &["host", header]), Access::Refused(BROWSER), "{header}");
+        }
+        for header in ["originator", "x-origin", "sec-ch-ua", "referer"] {
+            assert_eq!(asking(&["localhost"], &["host", header]), Access::Granted, "{header}");
+        }
+    }
+}

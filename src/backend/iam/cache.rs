@@ -1,0 +1,237 @@
+//! Credentials that end: kept with their expiry, renewed ahead of it beside the fetches that use them, by one load at a
+//! time that all who wait share.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::clock::Clock;
+use super::credentials::Login;
+use crate::error::{Error, Kind, Result};
+
+/// How long before their end credentials are renewed: a part of their life, and no more than these seconds.
+const AHEAD: std::ops::Range<f64> = 0.25..0.35;
+const AHEAD_AT_MOST: std::ops::Range<f64> = 300.0..600.0;
+
+/// How long before their end they are no longer used, at most: a request has to arrive.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// The pause after a renewal that failed.
+const AGAIN: std::ops::Range<f64> = 0.2..30.0;
+
+/// How often a refusal may ask for others ahead of time: a key that is never welcome must not multiply requests.
+const BETWEEN_REFUSALS: Duration = Duration::from_secs(5);
+
+/// How long credentials that outlast their end are used on, before their source is asked again.
+const PROLONGED: Duration = Duration::from_secs(300);
+
+/// A load that has not ended by then is given up. It may outlast the fetch that began it, for the next one.
+const LONGEST_LOAD: Duration = Duration::from_secs(60);
+
+pub type Loading = Pin<Box<dyn Future<Output = Result<Login>> + Send>>;
+
+/// Where a load is, for the error of whoever waits no longer.
+#[derive(Clone)]
+pub struct Stage(watch::Sender<Progress>);
+
+#[derive(Clone)]
+enum Progress {
+    Asks(String),
+    Done(Result<Login>),
+}
+
+impl Stage {
+    pub fn asks(&self, source: String) {
+        self.0.send_replace(Progress::Asks(source));
+    }
+}
+
+type Load = Box<dyn Fn(Stage) -> Loading + Send + Sync>;
+
+pub struct CredentialsCache(Arc<Inner>);
+
+struct Inner {
+    label: String,
+    /// How long somebody waits.
+    patience: Duration,
+    clock: Clock,
+    load: Load,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    loading: Option<watch::Receiver<Progress>>,
+    refused: Option<Instant>,
+}
+
+#[derive(Clone)]
+struct Held {
+    login: Login,
+    /// Until when it is used, and when it is renewed.
+    until: Option<SystemTime>,
+    renew: Option<SystemTime>,
+}
+
+impl Held {
+    fn new(login: Login, now: SystemTime) -> Self {
+        let Some(expiry) = login.expiry else { return Self { login, until: None, renew: None } };
+        let life = expiry.duration_since(now).unwrap_or_default();
+        let part = life.mul_f64(between(AHEAD)).min(Duration::from_secs_f64(between(AHEAD_AT_MOST)));
+        let margin = MARGIN.min(life / 10);
+        Self { login, until: Some(expiry - margin), renew: Some(expiry - part) }
+    }
+
+    fn is_good(&self, now: SystemTime) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+
+    fn is_due(&self, now: SystemTime) -> bool {
+        self.renew.is_some_and(|renew| now >= renew)
+    }
+
+    /// After a renewal that failed.
+    fn put_off(&mut self, now: SystemTime) {
+        let left = self.until.and_then(|until| until.duration_since(now).ok()).unwrap_or_default();
+        let pause = (left / 4).as_secs_f64().clamp(AGAIN.start, AGAIN.end);
+        self.renew = Some(now + Duration::from_secs_f64(pause));
+    }
+}
+
+impl CredentialsCache {
+    pub fn new(
+        label: &str,
+        patience: Duration,
+        clock: Clock,
+        load: impl Fn(Stage) -> Loading + Send + Sync + 'static,
+    ) -> Self {
+        let (label, load) = (label.to_owned(), Box::new(load));
+        Self(Arc::new(Inner { label, patience, clock, load, state: Mutex::default() }))
+    }
+
+    /// Credentials that are good now. Who comes shortly before their end starts the renewal, and does not wait for it.
+    pub async fn get(&self) -> Result<Login> {
+        let loading = {
+            let mut state = self.0.state();
+            let now = self.0.clock.now();
+            if let Some(held) = state.held.clone().filter(|held| held.is_good(now)) {
+                if held.is_due(now) {
+                    self.0.start(&mut state);
+                }
+                return Ok(held.login);
+            }
+            self.0.start(&mut state)
+        };
+        self.wait(loading).await.map_err(Error::of_login)
+    }
+
+    /// Others in place of credentials that AWS refuses, if there are any: they are asked for ahead of time.
+    pub async fn instead_of(&self, refused: &Login) -> Option<Login> {
+        let loading = {
+            let mut state = self.0.state();
+            match (&state.held, &state.loading) {
+                (Some(held), _) if !held.login.is_same(refused) => return Some(held.login.clone()),
+                (_, Some(loading)) => loading.clone(),
+                _ if state.refused.is_some_and(|last| last.elapsed() < BETWEEN_REFUSALS) => return None,
+                _ => {
+                    state.refused = Some(Instant::now());
+                    state.held = None;
+                    self.0.start(&mut state)
+                }
+            }
+        };
+        self.wait(loading).await.ok().filter(|login| !login.is_same(refused))
+    }
+
+    async fn wait(&self, mut loading: watch::Receiver<Progress>) -> Result<Login> {
+        let ended = async { loading.wait_for(|progress| matches!(progress, Progress::Done(_))).await.is_ok() };
+        let is_lost = matches!(tokio::time::timeout(self.0.patience, ended).await, Ok(false));
+        match loading.borrow().clone() {
+            Progress::Done(outcome) => outcome,
+            // Its runtime ended: nginx is about to.
+            Progress::Asks(_) if is_lost => Err(self.0.late("a load that ended early")),
+            Progress::Asks(source) => Err(self.0.late(&source)),
+        }
+    }
+}
+
+impl Inner {
+    /// A panic while the lock is held leaves a state that is still whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The load under way, or a new one.
+    fn start(self: &Arc<Self>, state: &mut State) -> watch::Receiver<Progress> {
+        // A load whose runtime has ended is none.
+        if let Some(loading) = state.loading.clone().filter(|loading| loading.has_changed().is_ok()) {
+            return loading;
+        }
+        let (sender, loading) = watch::channel(Progress::Asks("its sources".to_owned()));
+        state.loading = Some(loading.clone());
+        let inner = Arc::clone(self);
+        let stage = Stage(sender.clone());
+        let loads = (self.load)(stage);
+        tokio::spawn(async move {
+            let outcome = match tokio::time::timeout(LONGEST_LOAD, loads).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(match &*sender.borrow() {
+                    Progress::Asks(source) => inner.late(source),
+                    Progress::Done(_) => inner.late("its sources"),
+                }),
+            };
+            let outcome = inner.keep(outcome);
+            sender.send_replace(Progress::Done(outcome));
+        });
+        loading
+    }
+
+    /// The outcome of a load, for those who wait, and its place in the state.
+    fn keep(&self, outcome: Result<Login>) -> Result<Login> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.loading = None;
+        match outcome {
+            Ok(login) => {
+                state.held = Some(Held::new(login.clone(), now));
+                Ok(login)
+            }
+            Err(error) => match &mut state.held {
+                Some(held) if held.is_good(now) => {
+                    held.put_off(now);
+                    Err(error)
+                }
+                Some(held) if held.login.outlasts && is_silence(error.kind()) => {
+                    held.until = Some(now + PROLONGED);
+                    held.put_off(now);
+                    Ok(held.login.clone())
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn late(&self, source: &str) -> Error {
+        Error::new(
+            Kind::Timeout,
+            format!("{}: no credentials within {} seconds from {source}", self.label, self.patience.as_secs_f64()),
+        )
+    }
+}
+
+/// Whether a source says nothing, rather than no.
+fn is_silence(kind: Kind) -> bool {
+    matches!(kind, Kind::Unavailable | Kind::Timeout | Kind::Throttled | Kind::Tls)
+}
+
+fn between(range: std::ops::Range<f64>) -> f64 {
+    range.start + (range.end - range.start) * fastrand::f64()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! What is wrong with a configuration, for people: which option, set where, and what is accepted.
+
+use super::Vault;
+use super::merge::{Assignment, options_of};
+use super::requirements::{MissingOption, Unmet};
+use super::source::ConfigSource;
+use crate::backend::{Descriptor, When};
+use crate::error::{Error, Kind, quote};
+use crate::options::{OWN, Opt, variable};
+use crate::redact;
+use crate::reference;
+
+/// How much of what somebody wrote an error shows, in characters.
+const SHOWN: usize = 64;
+
+/// What stands in an entity may be read by whoever may read the entities, so it names credentials, and nothing else.
+pub const ENTITIES_TAKE: &str = "is a reference: in a vault entity only credentials may be references, and only to the environment \
+     ({vault://env/…})";
+
+fn config(text: String) -> Error {
+    Error::new(Kind::Config, text)
+}
+
+pub fn names(backends: &[&'static Descriptor]) -> Vec<&'static str> {
+    backends.iter().map(|backend| backend.name).collect()
+}
+
+/// `option region of the aws vault`, or of kong-vault itself.
+fn option_of(opt: &Opt, backend: &str) -> String {
+    match backend {
+        "" => format!("option {}", opt.name),
+        backend => format!("option {} of the {backend} vault", opt.name),
+    }
+}
+
+fn set_by(backend: &str, entry: &Assignment<'_>) -> String {
+    let option = quote(entry.option.as_bytes(), SHOWN);
+    entry.source.name(&if backend.is_empty() { option } else { format!("vault_{backend}_{option}") })
+}
+
+pub fn value(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
+    let shown = match entry.value.as_deref() {
+        None => " (no UTF-8)".to_owned(),
+        Some(text) => redact::mistake(opt, text, SHOWN).map_or(String::new(), |text| format!(" \"{text}\"")),
+    };
+    let (option, source) = (option_of(opt, backend), set_by(backend, entry));
+    config(format!("value{shown} of {option}, set by {source}, is not accepted: it must be {}", opt.accepts()))
+}
+
+/// For an empty value of what keeps somebody out, or says whom alone to trust: a template with a variable that is not set
+/// makes one.
+pub fn blank(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
+    let (option, source) = (option_of(opt, backend), set_by(backend, entry));
+    config(format!(
+        "value of {option}, set by {source}, is empty, which is not the same as not set: set a value ({}), or remove \
+         the setting",
+        opt.accepts()
+    ))
+}
+
+pub fn a_reference(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
+    let (option, source) = (option_of(opt, backend), set_by(backend, entry));
+    match entry.source {
+        ConfigSource::Entity { .. } => config(format!("value of {option}, set by {source}, {ENTITIES_TAKE}")),
+        _ => config(format!(
+            "value of {option}, set by {source}, is a reference, which is not supported here: set the value itself \
+             ({})",
+            opt.accepts()
+        )),
+    }
+}
+
+/// For a value that is a reference whose own value is not there: `why`, once somebody has looked.
+pub fn unresolved(opt: &Opt, backend: &str, entry: &Assignment<'_>, why: Option<&Error>) -> Error {
+    let (option, source) = (option_of(opt, backend), set_by(backend, entry));
+    let why = why.map_or("it has not been resolved".to_owned(), Error::to_string);
+    config(format!("value of {option}, set by {source}, is a reference without a value: {why}"))
+}
+
+/// For a value that is a reference to something that the option doesn't accept. That may be a secret.
+pub fn indirect(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
+    let (option, source) = (option_of(opt, backend), set_by(backend, entry));
+    let accepts = opt.accepts();
+    config(format!(
+        "value of {option}, set by {source}, is a reference to a value that is not accepted: the value must be \
+         {accepts}"
+    ))
+}
+
+pub fn twice(backend: &Descriptor, opt: &Opt, first: &Assignment<'_>, second: &Assignment<'_>) -> Error {
+    let places = match second.source {
+        ConfigSource::Reference => "the reference".to_owned(),
+        _ => match (set_by(backend.name, first), set_by(backend.name, second)) {
+            // Only the spelling differs, and the entity's name doesn't tell it.
+            (one, other) if one == other => {
+                format!(
+                    "{one} (as {} and {})",
+                    quote(first.option.as_bytes(), SHOWN),
+                    quote(second.option.as_bytes(), SHOWN)
+                )
+            }
+            (one, other) => format!("{one} and {other}"),
+        },
+    };
+    config(format!("{} is set twice by {places}: keep one", option_of(opt, backend.name)))
+}
+
+/// `follows_secret`: it stands in a reference, behind an option that may hold a secret.
+pub fn unknown_option(backend: &Descriptor, entry: &Assignment<'_>, follows_secret: bool) -> Error {
+    let names: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
+    let option = match entry.source {
+        ConfigSource::Reference => reference::option(entry.option, follows_secret),
+        // Kong hands over a reference's options among its own, in no order.
+        ConfigSource::Kong => reference::option(entry.option, true),
+        _ => quote(entry.option.as_bytes(), SHOWN),
+    };
+    config(format!(
+        "unknown option {option} of the {} vault, set by {}{}",
+        backend.name,
+        set_by(backend.name, entry),
+        accepted(entry.option, &names)
+    ))
+}
+
+pub fn unknown_key(entry: &Assignment<'_>, backends: &[&'static Descriptor]) -> Error {
+    let vaults: Vec<_> = backends.iter().map(|backend| format!("vault_{}_…", backend.name)).collect();
+    let of_backends = backends.iter().flat_map(|backend| options_of(backend).map(|opt| opt.key(backend.name)));
+    let known: Vec<_> = OWN.iter().map(|opt| opt.name.to_owned()).chain(of_backends).collect();
+    let known: Vec<_> = known.iter().map(String::as_str).collect();
+    config(format!(
+        "unknown option {}, set by {}{}: accepted are vaults, {} and others that `kong-vault vaults` lists",
+        quote(entry.option.as_bytes(), SHOWN),
+        set_by("", entry),
+        did_you_mean(entry.option, &known),
+        vaults.join(", ")
+    ))
+}
+
+pub fn not_overridable(vault: &Vault, opt: &Opt) -> Error {
+    let may: Vec<_> = options_of(vault.backend).filter(|opt| opt.overridable).map(|opt| opt.name).collect();
+    config(format!(
+        "option {} of the {} vault ({}) is not allowed in a reference: set it in a vault entity; a reference may set \
+         {}",
+        opt.name,
+        vault.backend.name,
+        vault.name,
+        may.join(", ")
+    ))
+}
+
+pub fn not_named(backend: &Descriptor) -> Error {
+    config(format!(
+        "a reference to the {} vault may not set its server or credentials: set them in kong.conf, the environment \
+         or a vault entity",
+        backend.name
+    ))
+}
+
+pub fn missing(vault: &Vault, opt: &Opt) -> Error {
+    let backend = vault.backend.name;
+    config(format!(
+        "option {} of the {backend} vault ({}) is missing: set configure key {}, environment variable {}, or \
+         config.{} of a vault entity",
+        opt.name,
+        vault.name,
+        opt.key(backend),
+        opt.variable(backend),
+        opt.name
+    ))
+}
+
+/// For options that another one's value makes necessary.
+pub fn unmet(backend: &Descriptor, vault: &str, unmet: &Unmet) -> Error {
+    let why = match unmet.when {
+        When::Is(option, value) => format!("{option} = {value}"),
+        When::Set(option) => option.to_owned(),
+    };
+    let (missing, example) = match unmet.missing {
+        MissingOption::This(name) => (format!("option {name}"), name),
+        MissingOption::OneOf(names) => {
+            (format!("one of the options {}", names.join(", ")), names.first().copied().unwrap_or_default())
+        }
+    };
+    let key = format!("vault_{}_{example}", backend.name);
+    config(format!(
+        "{why} of the {} vault ({vault}) needs {missing}, which is missing: set configure key {key}, environment \
+         variable {}, or config.{example} of a vault entity",
+        backend.name,
+        variable(&key)
+    ))
+}
+
+pub fn no_vaults(backends: &[&'static Descriptor]) -> Error {
+    config(format!(
+        "option vaults is empty: it takes `bundled`, `off` or a list of the vaults {}",
+        names(backends).join(", ")
+    ))
+}
+
+pub fn unknown_vault(name: &str, source: &str, backends: &[&'static Descriptor]) -> Error {
+    let names = names(backends);
+    config(format!(
+        "\"{}\" in option vaults, set by {source}, is not a vault, `bundled` or `off` alone{}: the vaults are {}",
+        redact::word(name, SHOWN),
+        did_you_mean(name, &names),
+        names.join(", ")
+    ))
+}
+
+/// How many names an error lists.
+const LISTED: usize = 8;
+
+/// How many of more than those.
+const NEAREST: usize = 3;
+
+/// What to say after an unknown name: which known one was meant, if one is near, and which there are; of many, the nearest.
+pub fn accepted(name: &str, known: &[&str]) -> String {
+    let meant = did_you_mean(name, known);
+    if known.len() <= LISTED {
+        return format!("{meant}: accepted are {}", known.join(", "));
+    }
+    let name: String = name.chars().take(SHOWN).collect();
+    let mut nearest: Vec<_> = known.iter().map(|known| (strsim::jaro_winkler(&name, known), *known)).collect();
+    nearest.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let nearest: Vec<_> = nearest.iter().take(NEAREST).map(|(_, known)| *known).collect();
+    format!("{meant}: accepted are {} and others, which `kong-vault vaults` lists", nearest.join(", "))
+}
+
+/// The nearest of the known names, where somebody may have meant it.
+pub fn did_you_mean(name: &str, known: &[&str]) -> String {
+    match redact::nearest(name, known.iter().copied()) {
+        Some(known) => format!(" (did you mean {known}?)"),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,89 @@
+//! Values of options that are references themselves: what they stand for, as far as that is known by now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use super::EntityResult;
+use super::merge::find;
+use crate::error::{Error, Kind, Result};
+use crate::options::Opt;
+use crate::reference::is_reference;
+use crate::secret::Secret;
+
+/// What references in the place of options stand for. Who loads a configuration resolves those that it wants, and loads
+/// it again.
+#[derive(Default)]
+pub struct IndirectValues {
+    known: BTreeMap<String, Result<Secret>>,
+    wanted: Mutex<BTreeSet<String>>,
+    credentials: Mutex<BTreeSet<String>>,
+}
+
+impl fmt::Debug for IndirectValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Referred({})", self.known.len())
+    }
+}
+
+impl IndirectValues {
+    /// The value that a reference stands for, or why it has none; `None` where nobody has looked yet: it is wanted from
+    /// then on.
+    pub fn find(&self, reference: &str) -> Option<Result<&str>> {
+        match self.known.get(reference) {
+            None => {
+                self.wanted.lock().unwrap_or_else(PoisonError::into_inner).insert(reference.to_owned());
+                None
+            }
+            Some(Err(error)) => Some(Err(error.clone())),
+            Some(Ok(secret)) => {
+                Some(secret.as_str().ok_or_else(|| Error::new(Kind::Config, "its value is no UTF-8 text")))
+            }
+        }
+    }
+
+    /// Notes an option's value, if it is a reference in the place of a credential; or of what no option is known for, which
+    /// may be a credential whose name is misspelt. Nothing else has to be right for that.
+    pub fn note_assignment(&self, opt: Option<&Opt>, value: &str) {
+        if opt.is_none_or(Opt::may_hold_secret) {
+            self.note_credential(value.trim());
+        }
+    }
+
+    /// The same for all of an entity's; in one that is broken, any may be a credential.
+    pub fn note_entity(&self, listed: &EntityResult) {
+        match listed {
+            Ok(entity) => {
+                let options = entity.config.iter();
+                options.for_each(|(name, value)| self.note_assignment(find(entity.backend, name), value));
+            }
+            Err(broken) => broken.references.iter().for_each(|text| self.note_credential(text)),
+        }
+    }
+
+    fn note_credential(&self, text: &str) {
+        if is_reference(text.as_bytes()) {
+            self.credentials.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned());
+        }
+    }
+
+    /// The references that stand in the place of credentials.
+    pub fn credentials(&self) -> BTreeSet<String> {
+        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was looked for and is not known, or has failed.
+    pub fn wanted(&self) -> Vec<String> {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = self.known.iter().filter(|(_, found)| found.is_err()).map(|(reference, _)| reference.clone());
+        wanted.iter().cloned().chain(failed).collect()
+    }
+
+    /// Notes what a reference stands for. Returns whether that is news that others may depend on.
+    pub fn note(&mut self, reference: String, found: Result<Secret>) -> bool {
+        self.wanted.get_mut().unwrap_or_else(PoisonError::into_inner).remove(&reference);
+        let news = found.is_ok() || !self.known.contains_key(&reference);
+        self.known.insert(reference, found);
+        news
+    }
+}

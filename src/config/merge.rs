@@ -1,0 +1,120 @@
+//! From values as they were written down to settings that are checked, one option at a time.
+
+use std::borrow::Cow;
+
+use super::entity::is_of_environment;
+use super::error;
+use super::indirect::IndirectValues;
+use super::source::ConfigSource;
+use crate::backend::Descriptor;
+use crate::error::Result;
+use crate::options::{COMMON, Opt, Type};
+use crate::reference::is_reference;
+use crate::settings::Settings;
+
+/// A value that was written down somewhere.
+#[derive(Clone)]
+pub struct Assignment<'a> {
+    /// The option's name as written, without the vault's before it.
+    pub option: &'a str,
+    /// `None` where it isn't UTF-8.
+    pub value: Option<Cow<'a, str>>,
+    pub source: ConfigSource<'a>,
+}
+
+/// All options of a backend: its own and those that all have.
+pub fn options_of(backend: &Descriptor) -> impl Iterator<Item = &'static Opt> + use<> {
+    backend.options.iter().chain(COMMON)
+}
+
+/// The option of that name, or of that other spelling.
+pub fn find(backend: &Descriptor, name: &str) -> Option<&'static Opt> {
+    options_of(backend).find(|opt| opt.is_called(name))
+}
+
+/// Settings with nothing but defaults.
+pub fn defaults(options: impl IntoIterator<Item = &'static Opt>) -> Settings {
+    let mut settings = Settings::default();
+    for opt in options {
+        if let Some(value) = opt.default.and_then(|text| opt.read(text)) {
+            settings.set(opt.name, value);
+        }
+    }
+    settings
+}
+
+/// The settings of a vault before any reference has a say; what is written later is stronger.
+pub fn settings(
+    backend: &'static Descriptor,
+    written: &[Assignment<'_>],
+    indirect: &IndirectValues,
+) -> Result<Settings> {
+    let mut settings = defaults(options_of(backend));
+    let mut set: Vec<(&'static str, &Assignment<'_>)> = Vec::new();
+    for entry in written {
+        let opt = find(backend, entry.option).ok_or_else(|| error::unknown_option(backend, entry, true))?;
+        let twice =
+            |(name, other): &&(&str, &Assignment<'_>)| *name == opt.name && other.source.is_as_strong_as(&entry.source);
+        if let Some((_, other)) = set.iter().find(twice) {
+            return Err(error::twice(backend, opt, other, entry));
+        }
+        set.push((opt.name, entry));
+        put(&mut settings, opt, backend.name, entry, indirect)?;
+    }
+    Ok(settings)
+}
+
+/// Sets one option. An empty value of what has no default is the same as none: that is how a deployment's template
+/// leaves something out.
+pub fn put(
+    settings: &mut Settings,
+    opt: &'static Opt,
+    backend: &str,
+    entry: &Assignment<'_>,
+    indirect: &IndirectValues,
+) -> Result<()> {
+    let invalid = || error::value(opt, backend, entry);
+    let value = entry.value.as_deref().ok_or_else(invalid)?;
+    if opt.guards && value.trim().is_empty() {
+        return Err(error::blank(opt, backend, entry));
+    }
+    let mut value = if entry.source.is_padded() { value.trim() } else { value };
+    if value.is_empty() && opt.default.is_none() && !matches!(entry.source, ConfigSource::Reference) {
+        settings.unset(opt.name);
+        return Ok(());
+    }
+    // Kong takes a key of kong.conf without a value for none. A list may be empty.
+    let is_none = value.is_empty() && matches!(entry.source, ConfigSource::File(_)) && opt.kind != Type::List;
+    if let Some(default) = opt.default.filter(|_| is_none) {
+        settings.set(opt.name, opt.read(default).ok_or_else(invalid)?);
+        return Ok(());
+    }
+    if is_reference(value.as_bytes()) {
+        if !takes_reference(opt, entry.source, value) {
+            return Err(error::a_reference(opt, backend, entry));
+        }
+        value = match indirect.find(value) {
+            None => return Err(error::unresolved(opt, backend, entry, None)),
+            Some(found) => found.map_err(|why| error::unresolved(opt, backend, entry, Some(&why)))?,
+        };
+        if opt.guards && value.trim().is_empty() {
+            return Err(error::blank(opt, backend, entry));
+        }
+        // What it stands for may be a secret, whatever the option is.
+        let wrong = || error::indirect(opt, backend, entry);
+        settings.set(opt.name, opt.read(value).ok_or_else(wrong)?);
+        return Ok(());
+    }
+    settings.set(opt.name, opt.read(value).ok_or_else(invalid)?);
+    Ok(())
+}
+
+/// Whether an option's value may be a reference: in what only the operator writes, any; in an entity, a credential's to
+/// the environment.
+fn takes_reference(opt: &Opt, source: ConfigSource<'_>, reference: &str) -> bool {
+    match source {
+        ConfigSource::Configure | ConfigSource::File(_) | ConfigSource::Environment(_) => true,
+        ConfigSource::Entity { .. } => opt.sensitive && is_of_environment(reference),
+        ConfigSource::Kong | ConfigSource::Reference => false,
+    }
+}

@@ -1,0 +1,257 @@
+//! The vaults that references can name: the backends, the entities of the declarative file, those that may change while
+//! requests are served, and those that Kong hands its strategies.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lru::LruCache;
+
+use super::entity::{Broken, Entity};
+use super::indirect::IndirectValues;
+use super::merge::{self, Assignment, options_of};
+use super::source::ConfigSource;
+use super::{error, requirements};
+use crate::backend::Descriptor;
+use crate::error::{Error, Kind, Result};
+use crate::redact;
+use crate::settings::{FinalSettings, Settings, Value, hash_once};
+
+/// How many configurations of Kong's strategies are known at a time; references can make new ones.
+const STRATEGIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// How long a value is fresh that is wanted anew each time: 0 would be for ever.
+const AT_ONCE: Duration = Duration::from_nanos(1);
+
+/// One vault that references can name: a backend by its own name, or an entity by its prefix.
+#[derive(Debug)]
+pub struct Vault {
+    pub name: String,
+    pub backend: &'static Descriptor,
+    /// The options without a reference's; or what is wrong with them.
+    pub(super) settings: Result<Arc<FinalSettings>>,
+}
+
+impl Vault {
+    fn is_same(&self, other: &Vault) -> bool {
+        let same = match (&self.settings, &other.settings) {
+            (Ok(one), Ok(other)) => {
+                one.document_key == other.document_key && one.boolean("base64_decode") == other.boolean("base64_decode")
+            }
+            (Err(one), Err(other)) => one == other,
+            _ => false,
+        };
+        same && self.backend.name == other.backend.name
+    }
+
+    fn is_at_same_place(&self, other: &Vault) -> bool {
+        let same = match (&self.settings, &other.settings) {
+            (Ok(one), Ok(other)) => one.instance_key == other.instance_key,
+            _ => false,
+        };
+        same && self.backend.name == other.backend.name
+    }
+}
+
+type ByName = HashMap<String, Result<Arc<Vault>>>;
+
+/// Entities that may change, read and checked, to be put in the place of those that there are.
+pub struct Next(ByName);
+
+/// What became of a vault when entities were replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Only how long its secrets serve, or how they are decoded, is different.
+    Terms,
+    /// It is new, gone, or is asked elsewhere or as another client.
+    Place,
+}
+
+/// An entity, or what is wrong with it.
+pub type EntityResult = std::result::Result<Entity, Broken>;
+
+/// All vaults by name; an entity that can't be one has what is wrong with it in its place.
+#[derive(Debug)]
+pub struct Vaults {
+    enabled: Vec<&'static str>,
+    fixed: ByName,
+    live: Mutex<ByName>,
+    strategies: Mutex<LruCache<String, Arc<Vault>>>,
+}
+
+impl Vaults {
+    pub fn new(enabled: Vec<&'static str>) -> Self {
+        let strategies = Mutex::new(LruCache::new(STRATEGIES));
+        Self { enabled, fixed: HashMap::new(), live: Mutex::default(), strategies }
+    }
+
+    /// Adds one that stays. What is wrong with the options of a vault that is off is still wrong; but the vault is not
+    /// there.
+    pub fn add(&mut self, name: &str, backend: &'static Descriptor, settings: Result<Settings>) -> Result<()> {
+        let vault = vault(name, backend, settings);
+        let flaw = vault.settings.as_ref().map(|_| ()).map_err(Clone::clone);
+        if self.enabled.contains(&backend.name) {
+            self.fixed.insert(name.to_owned(), Ok(Arc::new(vault)));
+        }
+        flaw
+    }
+
+    /// Notes what is wrong with one, for those who name it.
+    pub fn add_broken(&mut self, name: String, error: Error) {
+        self.fixed.insert(name, Err(error));
+    }
+
+    pub fn find(&self, name: &[u8]) -> Result<Arc<Vault>> {
+        let found = std::str::from_utf8(name).ok().and_then(|name| {
+            let fixed = self.fixed.get(name).cloned();
+            let live = || lock(&self.live).get(name).cloned();
+            fixed.or_else(live).or_else(|| lock(&self.strategies).get(name).cloned().map(Ok))
+        });
+        found.unwrap_or_else(|| {
+            Err(Error::new(Kind::UnknownVault, format!("could not find vault ({})", redact::vault(name, 64))))
+        })
+    }
+
+    /// Those that stay and whose options can be used.
+    pub fn fixed(&self) -> impl Iterator<Item = (&str, &'static Descriptor, &FinalSettings)> {
+        self.fixed.iter().filter_map(|(name, vault)| {
+            let vault = vault.as_ref().ok()?;
+            Some((name.as_str(), vault.backend, &**vault.settings.as_ref().ok()?))
+        })
+    }
+
+    /// Whether a name is taken by a vault that stays.
+    pub fn is_fixed(&self, name: &str) -> bool {
+        self.fixed.contains_key(name)
+    }
+
+    /// The names that are taken by vaults that stay.
+    pub fn names_of_fixed(&self) -> impl Iterator<Item = &str> {
+        self.fixed.keys().map(String::as_str)
+    }
+
+    /// Reads entities; `place` is where they stand, for error texts. Nothing changes yet.
+    pub fn read(&self, entities: Vec<EntityResult>, place: &str, indirect: &IndirectValues) -> Next {
+        let mut next = ByName::new();
+        for listed in entities {
+            // Whatever is wrong with it, or with its backend: it may be right again at any time.
+            indirect.note_entity(&listed);
+            match listed {
+                Ok(entity) if !self.enabled.contains(&entity.backend.name) => {}
+                Ok(entity) => {
+                    let settings = of_entity(&entity, place, indirect);
+                    let vault = Arc::new(vault(&entity.prefix, entity.backend, settings));
+                    next.insert(entity.prefix, Ok(vault));
+                }
+                Err(Broken { prefix: Some(prefix), error, .. }) => drop(next.insert(prefix, Err(error))),
+                Err(Broken { prefix: None, .. }) => {}
+            }
+        }
+        Next(next)
+    }
+
+    /// Puts these in the place of all entities that may change. Returns the names of vaults that are gone or are not what
+    /// they were.
+    pub fn replace(&self, Next(next): Next) -> BTreeMap<String, Fate> {
+        let mut live = lock(&self.live);
+        let mut changed = BTreeMap::new();
+        for (name, old) in live.iter() {
+            let fate = match (old, next.get(name)) {
+                (Ok(old), Some(Ok(new))) if old.is_same(new) => None,
+                (Ok(old), Some(Ok(new))) if old.is_at_same_place(new) => Some(Fate::Terms),
+                (Err(old), Some(Err(new))) if old == new => None,
+                _ => Some(Fate::Place),
+            };
+            changed.extend(fate.map(|fate| (name.clone(), fate)));
+        }
+        let added = next.keys().filter(|name| !live.contains_key(*name));
+        changed.extend(added.map(|name| (name.clone(), Fate::Place)));
+        *live = next;
+        changed
+    }
+
+    fn has_one_at(&self, backend: &'static Descriptor, settings: &Settings) -> bool {
+        let is_it = |vault: &Result<Arc<Vault>>| {
+            let vault = vault.as_ref().ok().filter(|vault| vault.backend.name == backend.name);
+            let known = vault.and_then(|vault| vault.settings.as_ref().ok());
+            known.is_some_and(|known| is_same_place(backend, known, settings))
+        };
+        self.fixed.values().any(is_it) || lock(&self.live).values().any(is_it)
+    }
+
+    /// The name by which references can ask a backend with just these options, as Kong has them for one of its strategies.
+    /// Kong keeps the values and renews them by itself: whenever it asks, it wants a new one.
+    /// Kong puts a reference's options among them, so they are compared with what the operator wrote down: unless
+    /// `trusted`, where the vault is and who we are has to be as in one of the vaults known.
+    pub fn of_strategy(
+        &self,
+        backend: &'static Descriptor,
+        options: &BTreeMap<String, String>,
+        trusted: bool,
+    ) -> Result<String> {
+        let mut settings = settings_of(backend, options, ConfigSource::Kong, &IndirectValues::default())?;
+        if !trusted && !self.has_one_at(backend, &settings) {
+            return Err(error::not_named(backend));
+        }
+        settings.set("ttl", Value::Seconds(AT_ONCE));
+        for name in ["neg_ttl", "resurrect_ttl"] {
+            settings.set(name, Value::Seconds(Duration::ZERO));
+        }
+        settings.unset("base64_decode");
+        let vault = Arc::new(vault(backend.name, backend, Ok(settings)));
+        let hash = vault.settings.as_ref().map(|sealed| hash_once(&sealed.instance_key)).unwrap_or_default();
+        let mut known = lock(&self.strategies);
+        let mut number = 0u64;
+        loop {
+            // No prefix of an entity has an `@`.
+            let name = format!("{}@{hash:016x}-{number}", backend.name);
+            match known.get(&name) {
+                Some(other) if !other.is_same(&vault) => number += 1,
+                Some(_) => return Ok(name),
+                None => {
+                    known.put(name.clone(), vault);
+                    return Ok(name);
+                }
+            }
+        }
+    }
+}
+
+/// Whether two vaults are the same but for what a reference may set. Credentials are not compared: Kong may have renewed
+/// one meanwhile, and somebody else's, sent to the operator's own vault, gives away nothing of ours; but what leads
+/// elsewhere is.
+fn is_same_place(backend: &'static Descriptor, one: &Settings, other: &Settings) -> bool {
+    let fixed = options_of(backend).filter(|opt| !opt.overridable && (!opt.sensitive || opt.leads));
+    fixed.map(|opt| opt.name).all(|name| one.get(name) == other.get(name))
+}
+
+/// The settings of an entity; `place` is where it stands, for error texts.
+pub fn of_entity(entity: &Entity, place: &str, indirect: &IndirectValues) -> Result<Settings> {
+    settings_of(entity.backend, &entity.config, ConfigSource::Entity { prefix: &entity.prefix, file: place }, indirect)
+}
+
+fn settings_of(
+    backend: &'static Descriptor,
+    options: &BTreeMap<String, String>,
+    source: ConfigSource<'_>,
+    indirect: &IndirectValues,
+) -> Result<Settings> {
+    let written = options.iter();
+    let written: Vec<_> =
+        written.map(|(option, value)| Assignment { option, value: Some(Cow::Borrowed(value)), source }).collect();
+    merge::settings(backend, &written, indirect)
+}
+
+fn vault(name: &str, backend: &'static Descriptor, settings: Result<Settings>) -> Vault {
+    let settings = settings.and_then(|settings| match requirements::of_settings(backend, &settings).first() {
+        Some(unmet) => Err(error::unmet(backend, name, unmet)),
+        None => Ok(Arc::new(settings.seal())),
+    });
+    Vault { name: name.to_owned(), backend, settings }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,95 @@
+//! Options that others make necessary: which are missing.
+
+use super::error;
+use super::merge::find;
+use crate::backend::{Descriptor, Requirement, When};
+use crate::error::Error;
+use crate::settings::{Settings, Value};
+
+/// A need that is not met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unmet {
+    pub when: When,
+    pub missing: MissingOption,
+}
+
+/// What has to be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingOption {
+    This(&'static str),
+    OneOf(&'static [&'static str]),
+}
+
+/// An option of a backend, or one of several, that another makes necessary and that neither kong.conf nor the environment sets.
+#[derive(Debug, Clone)]
+pub struct Incomplete {
+    pub backend: &'static Descriptor,
+    unmet: Unmet,
+    pub error: Error,
+}
+
+impl Incomplete {
+    pub fn of(backend: &'static Descriptor, settings: &Settings) -> Vec<Self> {
+        let error = |unmet| error::unmet(backend, backend.name, &unmet);
+        of_settings(backend, settings).into_iter().map(|unmet| Self { backend, unmet, error: error(unmet) }).collect()
+    }
+
+    /// The option that makes it necessary.
+    pub fn cause(&self) -> &'static str {
+        match self.unmet.when {
+            When::Is(option, _) | When::Set(option) => option,
+        }
+    }
+
+    /// What would do, each by itself.
+    pub fn missing(&self) -> Vec<&'static str> {
+        match self.unmet.missing {
+            MissingOption::This(name) => vec![name],
+            MissingOption::OneOf(names) => names.to_vec(),
+        }
+    }
+}
+
+/// All needs that are not met; `text`: the value of an option, of whichever type, where it is set to something.
+pub fn unmet<'a>(backend: &Descriptor, text: impl Fn(&str) -> Option<&'a str>) -> Vec<Unmet> {
+    let is_set = |name: &str| text(name).is_some();
+    let applies = |need: &&Requirement| match need.when {
+        When::Is(option, value) => text(option) == Some(value),
+        When::Set(option) => is_set(option),
+    };
+    let mut found = Vec::new();
+    for need in backend.requirements.iter().filter(applies) {
+        let missing = need.all.iter().filter(|name| !is_set(name));
+        found.extend(missing.map(|name| Unmet { when: need.when, missing: MissingOption::This(name) }));
+        if !need.any.is_empty() && !need.any.iter().any(|name| is_set(name)) {
+            found.push(Unmet { when: need.when, missing: MissingOption::OneOf(need.any) });
+        }
+    }
+    found
+}
+
+/// The needs of settings that are whole.
+pub fn of_settings(backend: &Descriptor, settings: &Settings) -> Vec<Unmet> {
+    unmet(backend, |name| {
+        let text = match settings.get(name)? {
+            Value::Text(text) => text,
+            Value::Secret(secret) if secret.is_empty() => "",
+            Value::List(items) if items.is_empty() => "",
+            _ => "set",
+        };
+        Some(text).filter(|text| !text.is_empty())
+    })
+}
+
+/// The needs of options as somebody wrote them; what was not written has its default.
+pub fn of_assignments<'a>(
+    backend: &Descriptor,
+    written: impl IntoIterator<Item = (&'a String, &'a String)> + Clone,
+) -> Vec<Unmet> {
+    unmet(backend, |name| {
+        let opt = find(backend, name)?;
+        let value =
+            written.clone().into_iter().find(|(written, _)| opt.is_called(written)).map(|(_, value)| value.as_str());
+        value.or(opt.default).filter(|value| !value.is_empty())
+    })
+}
