@@ -1,5 +1,5 @@
--- In Kong's own Admin API: vault entities under both names that they have had, kept where Kong keeps them; and what this
--- worker's vaults are doing.
+-- Routes in Kong's own Admin API: vault entities under the name that they have in other versions of Kong, and counters and
+-- metrics of the worker that answers.
 
 local endpoints = require "kong.api.endpoints"
 
@@ -9,7 +9,7 @@ local kong = kong
 local dao, name = capabilities.vaults(kong)
 local schema = dao.schema
 
--- The name that Kong's own routes don't have: that of the beta, or, in the beta, the later one.
+-- The path that Kong itself lacks: that of the beta, or, in the beta, the later one.
 local path = name == "vaults" and "/vaults-beta" or "/vaults"
 
 local function vault()
@@ -20,7 +20,7 @@ local function vault()
   return require "kong.vault"
 end
 
--- Kong tells by any one of these, whichever comes first, how to read them: all of them name a schema.
+-- Kong decides by one of these, whichever it meets first, how to read them all. So each of them names a schema.
 return {
   [path] = {
     schema = schema,
@@ -29,7 +29,7 @@ return {
       POST = endpoints.post_collection_endpoint(schema),
     },
   },
-  -- Kong finds what is asked for under its schema's name.
+  -- Kong looks for the parameter that is named as the schema is.
   [path .. "/:" .. name] = {
     schema = schema,
     methods = {

@@ -1,5 +1,5 @@
--- Puts kong-vault's functions in the place of `kong.vault`'s own. Loaded in init, so that what Kong warms up there comes
--- from our vaults already, and that every worker inherits it.
+-- The plugin: replaces the functions of Kong's `kong.vault` with kong-vault's. It does so when it is loaded, in init, so that
+-- Kong resolves references with them from the start, and every worker inherits them.
 
 local kong = kong
 
@@ -7,7 +7,7 @@ local loaded = require("kong.vault.gateway.strategy").library() ~= nil
 local pdk = loaded and require "kong.vault.gateway.pdk"
 local instances = loaded and require "kong.vault.gateway.instances"
 
--- Where all vaults are off, Kong stays as it is. Returns whether our functions were put in just now.
+-- Puts kong-vault's functions in, unless all vaults are off. Returns whether they were put in just now.
 local function install()
   local vaults = kong.configuration and kong.configuration.loaded_vaults
   return vaults and next(vaults) and pdk.install(kong)
@@ -19,11 +19,11 @@ end
 
 local KongVault = {
   VERSION = loaded and require("kong.vault")._VERSION or "0.0.0",
-  -- It has no phase in which a request sees it.
+  -- Of no effect: the plugin has no phase of a request.
   PRIORITY = 1,
 }
 
--- Whose functions are wanted, and whether somebody is seeing to it.
+-- Whether kong-vault's functions are wanted ("on") or Kong's own ("off"), and whether a coroutine is switching.
 local wanted, is_switching = "on", false
 
 local function switch()
@@ -31,12 +31,12 @@ local function switch()
     pdk.uninstall(kong)
   elseif install() then
     pdk.start()
-    -- Nobody told us of a declarative configuration that was replaced meanwhile.
+    -- The entities may have changed since they were last followed.
     require("kong.vault.gateway.entities").refresh()
   end
 end
 
--- Goes on until what is wanted is so: it may change while Kong's functions are handed over to, which takes a while.
+-- Switches until `wanted` is reached: it may change during a switch, which takes a while.
 local function switch_all(premature)
   if premature or is_switching then
     return
@@ -57,7 +57,7 @@ local function configure(configs)
   for _, config in ipairs(configs or {}) do
     wanted = config.pdk == "off" and "off" or wanted
   end
-  -- Kong waits for this, with its configuration half replaced; the look-ups of a hand-over take their time.
+  -- Kong waits for this call with its configuration half replaced, and a switch fetches values, so a timer does it.
   if ngx.get_phase() == "init_worker" or not ngx.timer.at(0, switch_all) then
     switch_all()
   end
@@ -68,7 +68,7 @@ function KongVault.init_worker()
   if not loaded or not vaults or not next(vaults) then
     return
   end
-  -- Later Kongs have called kong.vault.init_worker already.
+  -- Does nothing in later Kongs, which have called `kong.vault.init_worker`.
   pdk.start()
   -- By now Kong has its declarative configuration in its database.
   require("kong.vault.gateway.entities").refresh()
@@ -78,7 +78,7 @@ function KongVault.init_worker()
   end
 end
 
--- Called when plugins have changed, with the configurations of this one, by Kongs that have this phase.
+-- Kongs with this phase call it with the configurations of the plugin when plugins have changed.
 function KongVault.configure(_, configs)
   if loaded then
     instances.handed_over()

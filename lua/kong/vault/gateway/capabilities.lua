@@ -1,12 +1,11 @@
--- What the Kong around us has. Kongs from 2.8 on differ, and each is asked for it: by a function or a field that is there,
--- or by having its schema code look at a trial. Nothing here goes by a version's number. docs/kong-versions.md has the
--- table for users.
+-- Finds out what the running Kong can do, as Kongs from 2.8 on differ: by a function or a field that it has or lacks, or by
+-- having its schema code check a trial schema. No version number is compared. docs/kong-versions.md has the table for users.
 
 local ngx = ngx
 
 local _M = {}
 
--- Kong's own check of a vault's schema; nil outside Kong.
+-- Returns Kong's own check of a vault's schema; nil outside Kong.
 local function schema_check()
   local loaded, metaschema = pcall(require, "kong.db.schema.metaschema")
   return loaded and metaschema.MetaSubSchema
@@ -22,7 +21,7 @@ local function is_taken(field)
   return done and taken == true
 end
 
--- Attributes of fields that not every Kong knows, each with a field that has it.
+-- Attributes of fields that not every Kong knows, each with a trial field that has it.
 local TRIALS = {
   description = { type = "string", description = "a description of ten letters or more" },
   encrypted = { type = "string", encrypted = true },
@@ -44,7 +43,7 @@ function _M.field(spec)
   return spec
 end
 
--- A record with a field that stands for another.
+-- Returns a record with a shorthand field, which stands for another field.
 local function with_shorthand()
   local shorthand = { type = "boolean", func = function() end }
   return { type = "record", fields = { { one = { type = "string" } } }, shorthand_fields = { { two = shorthand } } }
@@ -52,8 +51,8 @@ end
 
 local shorthands
 
---- Whether a record may have fields that stand for others, and Kong says so when one has the wrong type: some drop the
--- whole record then, and keep the entity without it.
+--- Whether a record may have shorthand fields, and Kong returns an error for one of a wrong type. Some Kongs drop the whole
+-- record then, and store the entity without it.
 function _M.takes_shorthands()
   if shorthands == nil then
     local schema = package.loaded["kong.db.schema"]
@@ -69,7 +68,7 @@ function _M.takes_shorthands()
   return shorthands
 end
 
---- Kong's configuration as a table that can be iterated, for its keys; nil where this Kong has none to give.
+--- Returns Kong's configuration as a table that can be iterated, for its keys; nil where this Kong has none.
 function _M.configuration(configuration)
   if type(configuration.remove_sensitive) == "function" then
     return configuration.remove_sensitive()
@@ -78,10 +77,10 @@ function _M.configuration(configuration)
   return singletons and singletons.configuration or nil
 end
 
--- What vault entities are called, newest first.
+-- The names of vault entities in Kongs, newest first.
 local VAULTS = { "vaults", "vaults_beta" }
 
---- Kong's access to its vault entities, and their name in its events and routes; nil before there is any.
+--- Returns Kong's data access object for vault entities, and their name in events and routes; nil before there is one.
 function _M.vaults(kong)
   local db = kong and kong.db
   for _, name in ipairs(VAULTS) do
@@ -91,10 +90,10 @@ function _M.vaults(kong)
   end
 end
 
---- Events by which a worker hears that its whole configuration was replaced, whichever this Kong has.
+--- The events that announce a replaced configuration in a worker. A Kong has one of them.
 _M.REPLACEMENTS = { "reconfigure", "flip_config" }
 
---- The hash of a declarative configuration, by which a worker can tell that it was replaced; nil where there is none.
+--- Returns the hash of the declarative configuration, which changes when it is replaced; nil where there is none.
 function _M.configuration_hash()
   local declarative = package.loaded["kong.db.declarative"]
   if not declarative or type(declarative.get_current_hash) ~= "function" then
@@ -104,7 +103,7 @@ function _M.configuration_hash()
   return read and hash or nil
 end
 
---- What this Kong can't do, in words for the log; `own`: the functions of its own `kong.vault`.
+--- Returns what this Kong lacks, in words for the log. `own`: the functions of its own `kong.vault`.
 function _M.missing(own)
   local list = {}
   if not own.update then

@@ -1,5 +1,5 @@
--- Kong keeps a certificate as it was when it was first asked for: one whose secret could not be had then is unreadable to
--- Kong for good. Here such references are looked up again, and Kong forgets what it kept once they have a value.
+-- Kong caches a certificate as it is when it is first needed. If its secret had no value then, it stays unreadable to Kong. This
+-- module looks such references up again, and has Kong forget the certificate once they have values.
 
 local native = require "kong.vault.native"
 local timer = require "kong.vault.timer"
@@ -7,10 +7,11 @@ local refs = require "kong.vault.refs"
 
 local ngx = ngx
 
--- Seconds between two looks: at first, and at the most.
+-- Seconds between two look-ups: at first, and at most.
 local SOON, LATE = 2, 60
 
--- More references than this are not remembered: those that matter are all in Kong's database.
+-- How many references are remembered. There may be more, as plugins have some as well; those of certificates are in Kong's
+-- database.
 local MOST = 10000
 
 local _M = {}
@@ -18,7 +19,7 @@ local _M = {}
 local lacking, count = {}, 0
 local pause = SOON
 
--- References that no certificate has, and until when they need not be looked for again: plugins lack some as well.
+-- References without a value that no certificate has, each with the time until which it is ignored.
 local strange, strangers = {}, 0
 
 local function forget(reference)
@@ -36,7 +37,7 @@ local function estrange(reference)
   strange[reference] = ngx.now() + LATE
 end
 
--- Whether one of these was lacking, and none is any more.
+-- Whether one of these references had no value, and all have one now.
 local function has_recovered(references)
   local was_lacking = false
   for _, reference in ipairs(references) do
@@ -48,8 +49,9 @@ local function has_recovered(references)
   return was_lacking
 end
 
--- Reading certificates has Kong look their references up. What was lacking is so until a certificate was forgotten for it:
--- it may come, or the database go away, at any moment meanwhile.
+-- Has Kong forget the certificates whose references have values again. A reference counts as lacking until its certificate was
+-- forgotten: during this function, its value may come, and the database may fail, at any time. Reading certificates has Kong
+-- resolve their references, which notes those that have no value.
 local function forget_recovered(kong)
   local certificates = kong.db.certificates
   local before, named, recovered = {}, {}, {}
@@ -95,8 +97,8 @@ look_later = timer.new(function(premature)
   end
 end)
 
---- Notes a reference that has no value. Kong reads certificates in handshakes, for the upstream's sake in requests, and for
--- health checks in timers; in init it keeps none.
+--- Notes a reference that has no value, in any phase but init. Kong reads certificates in handshakes, in requests (for
+-- upstreams), and in timers (for health checks); in init it caches none.
 function _M.note(reference)
   if lacking[reference] or count >= MOST or ngx.get_phase() == "init" then
     return

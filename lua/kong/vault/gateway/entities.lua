@@ -1,25 +1,26 @@
--- The vault entities of Kong: what its database or declarative configuration holds, and what changes there.
+-- Hands Kong's vault entities to the library, from Kong's database or declarative configuration, and follows their changes.
 
 local capabilities = require "kong.vault.gateway.capabilities"
+local debug_log = require "kong.vault.debug_log"
 local native = require "kong.vault.native"
 local phase = require "kong.vault.phase"
 local rows = require "kong.vault.gateway.rows"
 
 local ngx = ngx
 
--- Asked for when it is needed: Kong's command line makes it after it has used strategies for kong.conf.
+-- Kong's command line makes the global `kong` only after it has used strategies, so it is read when needed.
 local function host()
   return rawget(_G, "kong") or {}
 end
 
 local PLACE = "Kong's configuration"
 
--- Seconds between two looks at the database, where Kong doesn't say: other nodes change it too.
+-- Seconds between two readings of the database, which other nodes change too, where Kong does not set `db_update_frequency`.
 local LOOK = 5
 
 local _M = {}
 
--- An entity as the library takes it: no nulls, no fields of Kong's own.
+-- The fields of an entity that the library takes, beside `config`.
 local FIELDS = { "id", "prefix", "name", "description" }
 
 local function plain(entity)
@@ -37,7 +38,7 @@ local function plain(entity)
   return copy
 end
 
--- Backends of others have strategies of their own, which only Kong's own functions know.
+-- Whether an entity is of one of kong-vault's backends. Others have strategies that only Kong's own functions know.
 local function is_ours(entity)
   for _, backend in ipairs(native.backends) do
     if entity.name == backend then
@@ -56,7 +57,7 @@ local function replace(list)
   end
 end
 
--- Prefixes of entities of others' backends.
+-- The prefixes of entities of other backends.
 local foreign = {}
 
 local function split(entities)
@@ -71,17 +72,17 @@ local function split(entities)
   return list, others
 end
 
--- Our entities by prefix, as they were taken last.
+-- The entities of our backends that were taken last, by prefix.
 local current = {}
 
--- Seconds for which an entity goes on when a whole configuration was replaced: Kong serves by the old one until it has built
--- what comes of the new.
+-- Seconds for which entities stay after a whole configuration was replaced: Kong serves by the old configuration until it has
+-- built routes and plugins from the new one.
 local LINGER = 5
 
 -- Seconds by which nginx's timers may be ahead of its clock.
 local MOMENT = 0.1
 
--- By prefix: until when, and the entity. Later replacements don't put it off.
+-- Entities that are to go, by prefix, each with the time when it goes. A later replacement does not put that off.
 local leaving = {}
 
 local function add_leaving(list)
@@ -95,7 +96,7 @@ local function add_leaving(list)
   end
 end
 
---- Takes a list or map of entities for all that there are.
+--- Takes a list or map of entities as all that there are.
 function _M.take(entities)
   local list
   list, foreign = split(entities)
@@ -104,24 +105,25 @@ function _M.take(entities)
     current[entity.prefix] = entity
   end
   add_leaving(list)
+  debug_log.line("handing ", #list, " vault entities of Kong to the library")
   replace(list)
 end
 
--- Reads may overlap, as each waits for the database: what was read from an earlier moment on is not taken after what was
--- read from a later one on.
+-- The number of readings that have begun, and the number of the reading that was taken last. Readings may overlap, as each waits
+-- for the database: one that began earlier is not taken after one that began later.
 local started, taken = 0, 0
 
--- Whether the database could not be read the last time: said once.
+-- Whether the last reading failed. That is logged once.
 local away = false
 
--- The hash of the declarative configuration that was there when entities were read last, or could not be read.
+-- The hash of the declarative configuration at the last reading, also where that failed.
 local read_hash
 
--- Coroutines that read: what Kong looks up meanwhile must not have them read again.
+-- Coroutines that are reading. What Kong looks up during a reading must not begin another one.
 local reading = setmetatable({}, { __mode = "k" })
 
---- Reads all entities from Kong's database. Phases: those that may wait, and init_worker. An error is logged: what was
--- known stays.
+--- Reads all entities from Kong's database. An error is logged, and the known entities stay. Phases: those that may wait, and
+-- init_worker.
 function _M.refresh()
   local dao = capabilities.vaults(host())
   local me = coroutine.running() or reading
@@ -155,15 +157,15 @@ function _M.refresh()
   end
 end
 
---- The same where a whole configuration was replaced.
+--- Reads all entities after a whole configuration was replaced.
 function _M.replaced()
   local now = ngx.now()
   for prefix, entity in pairs(current) do
-    -- Renamed, it would have the same id as the one that it has become.
+    -- If it was renamed, its successor has the same id.
     entity.id = nil
     leaving[prefix] = { at = now + LINGER, entity = entity }
   end
-  -- Looks when all of these are due.
+  -- Reads again when all of these are to go.
   local ok = ngx.timer.at(LINGER + MOMENT, function(premature)
     if not premature then
       _M.refresh()
@@ -175,17 +177,18 @@ function _M.replaced()
   _M.refresh()
 end
 
--- Seconds between two looks for entities that nobody told us of.
+-- Seconds between two readings for a vault that is not known.
 local SOON = 1
 local looked = 0
 
--- Whether Kong has another declarative configuration: it may look references of it up before it tells of it.
+-- Whether Kong has another declarative configuration since the last reading: it may resolve references of a new one before it
+-- announces it.
 local function is_replaced()
   local hash = capabilities.configuration_hash()
   return hash ~= nil and hash ~= read_hash
 end
 
---- Looks whether a vault that is asked for is a new entity, in phases that may wait, and not all the time.
+--- Reads all entities again for a vault that is not known, in phases that may wait, and not too often.
 function _M.look_again()
   local now = ngx.now()
   if (now - looked >= SOON or is_replaced()) and phase.wait_mode() ~= phase.NEVER then
@@ -194,7 +197,7 @@ function _M.look_again()
   end
 end
 
---- The prefixes of our entities, as they were taken last.
+--- Returns the prefixes of the entities of our backends.
 function _M.prefixes()
   local list = {}
   for prefix in pairs(current) do
@@ -203,7 +206,7 @@ function _M.prefixes()
   return list
 end
 
---- Whether a name is that of a vault which only Kong's own functions know.
+--- Whether a reference's first part names a vault that only Kong's own functions know.
 function _M.is_foreign(name)
   if foreign[name] then
     return true
@@ -213,7 +216,7 @@ function _M.is_foreign(name)
   return loaded ~= nil and loaded[name] ~= nil and not is_ours({ name = name })
 end
 
--- Kong tells the worker alone that changed an entity, which tells the others.
+-- Kong announces a changed entity in the worker that changed it. That worker tells the others.
 local function follow_events(events)
   local _, name = capabilities.vaults(host())
   events.register(function()
@@ -234,9 +237,9 @@ end
 
 local following
 
---- Has changes of entities seen to, in this worker. For init_worker; doing it twice does nothing. A declarative
--- configuration that is replaced is told of by `flush`, where Kong `flushes`, else by an event; with a database, this
--- node's changes are events of Kong's, and those of others are looked for.
+--- Follows changes of entities in this worker. For init_worker; a second call does nothing. A replaced declarative configuration
+-- is announced by `flush`, in a Kong that `flushes`, otherwise by an event. With a database, this node's changes are events of
+-- Kong's, and the database is read from time to time for those of other nodes.
 function _M.follow(flushes)
   if following then
     return
@@ -248,8 +251,8 @@ function _M.follow(flushes)
       host().worker_events.register(_M.replaced, "declarative", event)
     end
   end
-  -- A worker that takes a dead one's place inherits what was known when Kong started. A declarative configuration is in
-  -- Kong's database only later.
+  -- A worker that replaces a dead one has inherited what was known when Kong started. A declarative configuration is in Kong's
+  -- database only later.
   if conf.database ~= "off" then
     _M.refresh()
   end

@@ -1,4 +1,4 @@
--- What Kong's own functions need before they serve again: Kong's `update` only reads what has been looked up.
+-- Has Kong's own functions fetch the values that they are to serve again: Kong's `update` only reads what `get` has cached.
 
 local shdict_keys = require "kong.vault.gateway.shdict_keys"
 local rows = require "kong.vault.gateway.rows"
@@ -8,10 +8,10 @@ local ngx = ngx
 
 local _M = {}
 
--- Entities that hold references.
+-- Kong's entities that may hold references.
 local HOLDERS = { "plugins", "certificates", "keys" }
 
--- All references of Kong's entities. Raises where those can't be read.
+-- Returns all references of Kong's entities. Raises an error where those cannot be read.
 local function references_of(kong)
   local found = {}
   for _, name in ipairs(HOLDERS) do
@@ -23,13 +23,13 @@ local function references_of(kong)
   return refs.find(found)
 end
 
--- Kong's `get` keeps in the worker what it has fetched itself, but not what it finds in the dictionary when that is past its
--- time, as it is after a while in which we renewed values and Kong didn't. For each request it would work the entry's key
--- out then, in a buffer that another request may take over half way. So each worker has Kong fetch.
+-- Fetches one reference with Kong's `get`. It caches in the worker what it fetches itself, but not an expired entry that it finds
+-- in the dictionary, and entries do expire while kong-vault renews the values. Kong would then compute the entry's key for each
+-- request, in a buffer that another request may overwrite meanwhile. So each worker takes the entry out and has Kong fetch.
 local function fetch(own, reference, keys)
   local put_back = shdict_keys.take(keys or {})
   local done, value, err = pcall(own.get, reference)
-  -- Where the worker had it all the same, others may need the entry.
+  -- Other workers may need the entry, also where this one had the value cached.
   put_back()
   if not done then
     value, err = nil, value
@@ -37,11 +37,11 @@ local function fetch(own, reference, keys)
   return value ~= nil, err
 end
 
---- Has Kong's own functions look up what Kong's entities refer to. `own`: Kong's functions; `is_ours`: whether a reference is
---- one that we have renewed. Phases: those that may wait, and init_worker, where Kong puts look-ups off.
+--- Has Kong's own functions fetch all references of Kong's entities. `own`: Kong's functions; `is_ours`: whether kong-vault has
+--- renewed a reference. Phases: those that may wait, and init_worker, in which Kong puts fetches off.
 function _M.run(kong, own, is_ours)
   local references = references_of(kong)
-  -- What the worker has from an earlier time would end earlier.
+  -- Values that the worker still has cached would expire earlier.
   if own.flush then
     own.flush()
   end

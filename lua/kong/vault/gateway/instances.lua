@@ -1,5 +1,5 @@
--- The plugin's instances, for Kongs that don't hand them to the plugin (they have no `configure` phase): read from Kong's
--- database when a worker starts, and when something tells that they may have changed.
+-- Reads the plugin's instances from Kong's database when a worker starts, and when they may have changed: for a Kong without the
+-- plugin phase `configure`, which would hand them over.
 
 local capabilities = require "kong.vault.gateway.capabilities"
 
@@ -7,23 +7,23 @@ local ngx = ngx
 
 local NAME = "kong-vault"
 
--- Seconds between two looks where other nodes may change instances, and Kong doesn't say.
+-- Seconds between two readings where other nodes may change instances and Kong does not set `db_update_frequency`.
 local LOOK = 5
 
 local _M = {}
 
--- Whether Kong hands the instances over itself.
+-- Whether Kong has handed the instances over, so that they need not be read.
 local is_handed_over = false
 
---- To be called where Kong has called `configure`.
+--- Must be called when Kong calls `configure`.
 function _M.handed_over()
   is_handed_over = true
 end
 
--- Whether the last reading failed: said once.
+-- Whether the last reading failed. That is logged once.
 local failed = false
 
--- The plugin may not stand at a route, service or consumer, so there is one instance, or none.
+-- Returns the configurations of the plugin as a list, or nil. It is a global plugin, so there is at most one instance.
 local function read(kong)
   local plugins = kong.db.plugins
   local row, err = plugins:select_by_cache_key(plugins:cache_key(NAME))
@@ -33,7 +33,7 @@ local function read(kong)
   return row and row.enabled ~= false and { row.config } or nil
 end
 
---- Calls `configure(configs)` as later Kongs do: with the configurations of the plugin, or nil. For init_worker, once.
+--- Calls `configure(configs)` with the configurations of the plugin, or nil, as later Kongs do. For init_worker, once.
 function _M.follow(kong, configure)
   local function look()
     if is_handed_over or ngx.worker.exiting() then
@@ -48,7 +48,7 @@ function _M.follow(kong, configure)
       ngx.log(ngx.ERR, "kong.vault: cannot read the plugin's instances from Kong's database: ", configs)
     end
   end
-  -- What an event tells of may come to the database only when all who listen have heard of it.
+  -- The database may show a change only after all handlers of its event have run, so it is read a moment later.
   local function look_soon()
     local ok, err = ngx.timer.at(0, look)
     if not ok then
@@ -61,7 +61,7 @@ function _M.follow(kong, configure)
     events.register(look_soon, "declarative", event)
   end
   events.register(look_soon, NAME, "instances")
-  -- Kong tells the worker alone that changed one.
+  -- Kong announces a changed instance in the worker that changed it. That worker tells the others.
   events.register(function(data)
     local entity = type(data) == "table" and data.entity
     if is_handed_over or entity and entity.name ~= NAME then

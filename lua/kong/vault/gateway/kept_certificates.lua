@@ -1,5 +1,5 @@
--- Certificates whose secrets are rotated, for Kongs that keep what they made of a certificate: such a Kong serves the old
--- one until it forgets it. Here what Kong has cached is compared with what the references have now, and put right.
+-- Replaces cached certificates whose secrets were rotated: for a Kong that caches certificates with the values of their
+-- references, and would serve the old ones until it forgets them.
 
 local capabilities = require "kong.vault.gateway.capabilities"
 local native = require "kong.vault.native"
@@ -10,23 +10,23 @@ local refs = require "kong.vault.refs"
 
 local ngx = ngx
 
--- Seconds between two comparisons, and between two looks for certificates that nobody told of: while some hold references,
--- and while none does.
+-- Seconds between two comparisons; and between two readings of the certificates from the database, in case no event announced a
+-- change: while some hold references, and while none does.
 local SOON, LATE, LATER = 1, 60, 300
 
--- How many certificates are looked at before requests have a turn.
+-- How many certificates are looked at before requests get a turn.
 local AT_ONCE = 50
 
 local _M = {}
 
--- Certificates that hold references: `{ id, fields = { field = reference } }`; when they were read; whether Kong keeps what
--- it made of one, once that is known; and which one was asked last to find that out.
+-- The certificates that hold references, each `{ id, fields = { field = reference } }`; when they were read; whether Kong caches
+-- certificates with values (nil: not known yet); and the place of the certificate that was last tried to find that out.
 local watched, read_at, keeps, asked = {}, nil, nil, 0
 
--- Seconds to the next comparison: longer and longer while no certificate can be had.
+-- Seconds to the next comparison. They grow while Kong has no certificate to try.
 local pause = SOON
 
--- Reads which certificates hold references to vaults of ours.
+-- Reads the certificates that hold references to vaults that the library knows.
 local function read(kong)
   local list = {}
   for _, row in ipairs(rows.all(kong.db.certificates)) do
@@ -43,8 +43,8 @@ local function read(kong)
   return list
 end
 
--- A Kong that looks references up at each handshake makes the certificate anew each time it is asked; one that keeps it
--- answers with the same table.
+-- Whether Kong caches a certificate with values: then it returns the same table twice. A Kong that resolves references at each
+-- handshake makes a new one each time. nil: Kong cannot read this certificate.
 local function is_kept(id)
   local get = require("kong.runloop.certificate").get_certificate
   local key = { id = id }
@@ -54,7 +54,7 @@ local function is_kept(id)
   end
 end
 
--- Whether a row is the database's own: it holds the references themselves.
+-- Whether a row is as it stands in the database, with the references themselves.
 local function is_as_written(row, fields)
   for name in pairs(fields) do
     if refs.is_reference(row[name]) then
@@ -64,7 +64,7 @@ local function is_as_written(row, fields)
   return false
 end
 
--- Kong's key of what it keeps of a certificate, and the row that it was made from; nil where it keeps nothing.
+-- Returns the key under which Kong caches a certificate, and the row there; nil where it caches none.
 local function kept(kong, certificate)
   local id = certificate.id
   for _, key in ipairs({ "certificates:" .. id, kong.db.certificates:cache_key(id) }) do
@@ -75,7 +75,7 @@ local function kept(kong, certificate)
   end
 end
 
--- What the fields of a certificate have now, or nil where one can't be had.
+-- Returns the present values of a certificate's fields, or nil where one has no value.
 local function values_of(fields)
   local values = {}
   for name, reference in pairs(fields) do
@@ -96,7 +96,7 @@ local function differs(row, values)
   return false
 end
 
--- Those of the watched certificates that Kong keeps, `{ certificate, key, row }`, and all their references.
+-- Returns the watched certificates that Kong caches, each `{ certificate, key, row }`, and all their references.
 local function all_kept(kong)
   local list, references = {}, {}
   for i, certificate in ipairs(watched) do
@@ -124,8 +124,7 @@ local function put_right(kong, entry)
   end
   local cache = kong.core_cache
   cache:invalidate_local(entry.key)
-  -- With the row in place no handshake has to wait for the database, and Kong's own look-up, which may have a memory of
-  -- its own, is not asked.
+  -- With the row in place, no handshake waits for the database, nor for Kong's own `get`, which may have an older value cached.
   if cache:safe_set(entry.key, entry.row) then
     local _, _, found = cache:probe(entry.key)
     if type(found) ~= "table" or differs(found, values) then
@@ -134,8 +133,8 @@ local function put_right(kong, entry)
   end
 end
 
--- Those whose row differs from what this worker has. The row is all workers', and another one may have newer values, so
--- theirs are fetched anew; a row is replaced by what was fetched after it was seen.
+-- Returns the certificates whose row differs from the values of this worker, with those values fetched again. The row is shared
+-- by all workers, and another worker may have written newer values: a row is replaced only by values fetched after it was read.
 local function renewed(list)
   local since, other, references = resolve.clock(), {}, {}
   for _, entry in ipairs(list) do
@@ -152,7 +151,7 @@ end
 
 local function compare(kong)
   if not read_at or ngx.now() - read_at >= (#watched > 0 and LATE or LATER) then
-    -- What is told while they are read may not be among them.
+    -- Noted before reading: a change that is announced while they are read may not be among them.
     read_at = ngx.now()
     local done, found = pcall(read, kong)
     if not done then
@@ -161,7 +160,7 @@ local function compare(kong)
     end
     watched = found
   end
-  -- One at a time: each that can't be had costs Kong a query.
+  -- One certificate at a time: each that Kong cannot read costs it a query.
   if keeps == nil and #watched > 0 then
     asked = asked % #watched + 1
     keeps = is_kept(watched[asked].id)
@@ -177,7 +176,7 @@ local function compare(kong)
   end
 end
 
--- Whether the last comparison failed: said once.
+-- Whether the last comparison failed. That is logged once.
 local failed = false
 
 local look_later
@@ -195,12 +194,12 @@ look_later = timer.new(function(premature)
   end
 end)
 
---- Has rotated certificates served, in this worker. For init_worker, once.
+--- Compares cached certificates with their secrets from now on, in this worker. For init_worker, once.
 function _M.follow(kong)
   if not (kong.core_cache and kong.db and kong.db.certificates) then
     return
   end
-  -- Also where nginx has dropped the timer.
+  -- Sets the timer as well, in case nginx has dropped it.
   local function forget()
     read_at, pause = nil, SOON
     if keeps ~= false then

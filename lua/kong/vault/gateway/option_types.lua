@@ -1,5 +1,5 @@
--- The types of options in Kong's schema language, other spellings included: what Kong is told where the library, which has
--- the option tables, can't be loaded. A spec compares this with them.
+-- The types of all options in Kong's schema language, other spellings included. Kong gets these where the library, which has the
+-- option tables, cannot be loaded. A spec compares the two.
 
 return {
   hcv = {

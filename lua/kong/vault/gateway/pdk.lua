@@ -1,23 +1,24 @@
--- In Kong: our functions in place of `kong.vault`'s own, configured by what Kong has read from kong.conf and the
--- environment.
+-- Replaces the functions of Kong's `kong.vault` with kong-vault's, and configures them with the options that Kong has read
+-- from kong.conf and the environment.
 
+local vault = require "kong.vault"
 local capabilities = require "kong.vault.gateway.capabilities"
 local certificates = require "kong.vault.gateway.certificates"
 local entities = require "kong.vault.gateway.entities"
-local l1 = require "kong.vault.l1"
 local hand_over = require "kong.vault.gateway.hand_over"
 local shdict_keys = require "kong.vault.gateway.shdict_keys"
+local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
-local resolve = require "kong.vault.resolve"
 local option_text = require "kong.vault.option_text"
-local vault = require "kong.vault"
 local refs = require "kong.vault.refs"
+local resolve = require "kong.vault.resolve"
 
 local ngx = ngx
 
 local _M = {}
 
--- The names of all options in kong.conf, for a Kong whose configuration can't be iterated: there nobody sees what is misspelt.
+-- Returns the names of all options in kong.conf, for a Kong whose configuration cannot be iterated. There, a misspelt name goes
+-- unnoticed.
 local function known_keys()
   local keys = {}
   for _, backend in ipairs(native.backends) do
@@ -31,8 +32,8 @@ local function known_keys()
   return keys
 end
 
--- The options that Kong's configuration has, by their names in kong.conf: those of other vaults aren't for us, but one that
--- is misspelt is. It can't be iterated, a copy for showing it can.
+-- Returns the options of Kong's configuration that are for kong-vault, by their names in kong.conf: all that begin with
+-- `vault_`, also misspelt ones, except those of vaults that others brought.
 local function options_of(configuration)
   local loaded = configuration.loaded_vaults or {}
   local enabled, others = {}, {}
@@ -63,7 +64,8 @@ local function options_of(configuration)
   return found
 end
 
--- The references in the places of which Kong has put values, with the options that they stand at.
+-- Returns the references that stood in kong.conf, each with its option. Kong has replaced them with values, and keeps them in
+-- `$refs`.
 local function references_of(configuration)
   local by_option = configuration["$refs"]
   local found = {}
@@ -79,7 +81,7 @@ end
 
 local settled
 
---- Hands Kong's configuration to the library, once. What is wrong with it is logged: the other vaults work.
+--- Hands Kong's configuration to the library, once. An error in it is logged, and the other vaults work.
 function _M.settle()
   if settled then
     return
@@ -98,7 +100,7 @@ function _M.settle()
   end
 end
 
--- What we took the places of, by name.
+-- Kong's own functions, by name, while kong-vault's stand in their place.
 local originals
 
 local function is_foreign(reference)
@@ -106,7 +108,7 @@ local function is_foreign(reference)
   return parsed ~= nil and entities.is_foreign(parsed.name)
 end
 
--- Splits references by who knows their vaults: strategies of others only Kong itself does.
+-- Splits references: those of vaults that only Kong's own functions know, and the others.
 local function split(references)
   local foreign, ours = {}, {}
   for _, reference in ipairs(references) do
@@ -116,22 +118,24 @@ local function split(references)
   return foreign, ours
 end
 
--- Before Kong has read its declarative configuration nobody knows the vaults in it; Kong answers with an empty text then.
+-- Whether Kong has not read its declarative configuration yet, so that nobody knows the vaults in it. Kong's functions return
+-- an empty text then.
 local function is_too_early()
   return ngx.get_phase() == "init" and rawget(_G, "kong").configuration.database == "off"
 end
 
--- What Kong itself has cached, or an empty text.
+-- Returns the value that Kong itself has cached, or an empty text.
 local function cached_by_kong(own, reference)
   if own.update then
     return own.update({ value = "", ["$refs"] = { value = reference } }).value
   end
-  -- It may want to wait for what it has not, and not every phase lets it.
+  -- Kong's `get` may wait for a value that is not cached, and raises an error where the phase forbids that.
   local done, value = pcall(own.get, reference)
   return done and value or ""
 end
 
--- What we know no vault for is of another's strategy, or new. Kong's functions may be given back while a call waits.
+-- For references whose vault the library does not know: it belongs to a strategy that others brought, or is new. Kong's
+-- functions may be given back while a call waits, so `get` keeps those that it began with.
 local fallback = {
   get = function(reference)
     local own = originals
@@ -146,7 +150,8 @@ local fallback = {
     end
     return native.vm:cached(reference)
   end,
-  -- Kong takes an empty text for what it can't find. Nothing tells us when its value changes, so it is asked each time.
+  -- Kong returns an empty text for a value that it does not have. Nothing tells when its value changes, so Kong is asked each
+  -- time.
   cached = function(reference)
     if not is_foreign(reference) then
       local _, err = native.vm:cached(reference)
@@ -161,13 +166,13 @@ local fallback = {
   lacks = certificates.note,
 }
 
--- Kong's own functions. A plugin may have kept one of ours from before they were given back: then there is nothing to add.
+-- Returns Kong's own functions; none once they were given back, as a plugin may still call one of kong-vault's that it kept.
 local function own_functions()
   return originals or {}
 end
 
--- Kong reads its declarative configuration in init, and then has all references in it resolved: the vaults among it are
--- not in its database yet.
+-- In init, Kong calls this with its declarative configuration, to have all references in it resolved. The vault entities in it
+-- are not in Kong's database yet, so they are taken from there.
 local function warmup(input)
   if type(input) == "table" and type(input.vaults) == "table" and ngx.get_phase() == "init" then
     entities.take(input.vaults)
@@ -188,15 +193,15 @@ local function try(callback, options)
   return vault.try(callback, options)
 end
 
--- Kong calls this whenever a declarative configuration was replaced, entities and all. Values have their time; those of
--- vaults that changed are forgotten.
+-- Kong calls this whenever its declarative configuration was replaced. Values stay for their time, except those of vaults that
+-- changed.
 local function flush()
   local own = own_functions()
   entities.replaced()
   return own.flush and own.flush()
 end
 
--- Kong's own goes on rotating the values of others' vaults.
+-- Kong's own `init_worker` is called as well: it rotates the values of vaults that others brought.
 local function init_worker()
   local own = own_functions()
   entities.follow(own.flush ~= nil)
@@ -206,8 +211,9 @@ local function init_worker()
   return vault.init_worker()
 end
 
--- What stands in kong.conf as a reference Kong looks up before us, but for its database it asks for it again in each worker's
--- start, from what is cached. It does not for vaults' options, whose variables references may not read.
+-- Resolves the references that stand in kong.conf. Kong has resolved them before the plugin was loaded, but reads those of its
+-- database again, from the cache, when a worker starts. Options of vaults are left out: Kong does not read them again, and other
+-- references may not read the variables that theirs name.
 local function warm_configuration(configuration)
   local by_option = configuration and configuration["$refs"]
   if type(by_option) ~= "table" or ngx.get_phase() ~= "init" then
@@ -226,6 +232,7 @@ local function warm_configuration(configuration)
   end
 end
 
+-- Whether the log says already what this Kong lacks.
 local told
 
 local function tell_what_is_missing()
@@ -236,7 +243,7 @@ local function tell_what_is_missing()
   told = true
 end
 
---- Puts our functions into `kong.vault`. Doing it twice does nothing. Returns whether it has done it.
+--- Puts kong-vault's functions into `kong.vault`, unless they are there. Returns whether it has done so.
 function _M.install(kong)
   if originals then
     return false
@@ -247,7 +254,7 @@ function _M.install(kong)
   for name, value in pairs(pdk) do
     originals[name] = value
   end
-  -- Kong's own may have written to tables meanwhile.
+  -- Kong's own functions may have written to tables since.
   l1.forget_updated()
   vault.install(kong)
   pdk.warmup, pdk.try, pdk.flush, pdk.init_worker = warmup, try, flush, init_worker
@@ -260,18 +267,18 @@ function _M.install(kong)
   return true
 end
 
---- Starts what runs in a worker, where Kong's own functions have no start and nobody calls ours.
+--- Starts what runs in a worker, in a Kong that does not call `kong.vault.init_worker`.
 function _M.start()
   if originals and not originals.init_worker then
     init_worker()
   end
 end
 
--- What Kong has cached of our entities it may have read while ours was the function that looks credentials up, which shows
--- none.
+-- Has Kong forget the vault entities that it has cached: it may have read them while kong-vault's `get` was in place, which
+-- never shows their credentials.
 local function forget_entities(kong)
   local cache, dao = kong.core_cache, capabilities.vaults(kong)
-  -- A cache with pages holds the database itself.
+  -- A cache with pages is the database itself.
   if cache and dao and not cache.flip then
     for _, prefix in ipairs(entities.prefixes()) do
       cache:invalidate_local(dao:cache_key(prefix))
@@ -279,14 +286,14 @@ local function forget_entities(kong)
   end
 end
 
---- Gives Kong's own functions back. Not by two at a time. Raises where Kong's entities can't be read; ours serve on then.
--- Phases: those that may wait, and init_worker.
+--- Gives Kong's own functions back. Must not be called again before it has returned. Raises an error where Kong's entities
+-- cannot be read; kong-vault's functions stay then. Phases: those that may wait, and init_worker.
 function _M.uninstall(kong)
   local own = originals
   if not own then
     return
   end
-  -- Reading vault entities has Kong look their credentials up: as its own function does, which shows any variable.
+  -- Kong resolves the credentials of a vault entity that it reads. Its own function can show any variable, kong-vault's cannot.
   kong.vault.get = own.get
   local done, err = pcall(function()
     forget_entities(kong)

@@ -1,5 +1,5 @@
--- Rows of Kong's database as they are written: asked for nulls, Kong leaves references as they are; otherwise it would look
--- each of them up, by its own rules and for good.
+-- Reads rows of Kong's database with their references as they are. Without the option `nulls`, Kong would resolve each reference,
+-- by its own rules, and keep the value.
 
 local ngx = ngx
 
@@ -7,8 +7,8 @@ local _M = {}
 
 local AS_WRITTEN = { workspace = ngx.null, nulls = true }
 
---- All rows of an entity, of all workspaces; what is not set in one is `ngx.null`. Raises where they can't be read. Phases:
---- those that may wait, and init_worker.
+--- Returns all rows of an entity, of all workspaces; fields that are not set are `ngx.null`. Raises an error where they cannot be
+--- read. Phases: those that may wait, and init_worker.
 function _M.all(dao)
   local list = {}
   for row, err in dao:each(nil, AS_WRITTEN) do

@@ -1,19 +1,19 @@
--- Kong rotates what lies in the shared dictionary `kong_secrets`, and deletes each key there that it can't read for one of
--- its own. It is shown those alone that are its business; everything else it does with the dictionary it does by key.
+-- Kong's view of the keys in the shared dictionary `kong_secrets`. Kong lists the keys to rotate its values, and deletes each
+-- that is not its own. So its `get_keys` returns only keys of its own. All other access is by key, and needs no change.
 
 local ngx = ngx
 
--- What keys of ours begin with.
+-- What kong-vault's keys begin with.
 local OURS = "kong-vault:"
 
--- Kong's keys are a hash, a dot, and the reference.
+-- The length of the hash in Kong's keys, which are a hash, a dot, and a reference.
 local HASH = 22
 
 local _M = {}
 
 local is_hidden
 
---- Has keys of certain references hidden as well: those whose values we renew. nil: none.
+--- Hides Kong's keys of certain references as well: those whose values kong-vault renews. nil: hides none.
 function _M.hide(predicate)
   is_hidden = predicate
 end
@@ -29,10 +29,10 @@ local function dictionary()
   return ngx and ngx.shared and ngx.shared.kong_secrets
 end
 
--- The dictionary's own `get_keys`.
+-- The dictionary's own function.
 local get_keys
 
---- Once for each VM.
+--- Replaces the dictionary's `get_keys`, once in each Lua VM.
 function _M.guard()
   local dict = dictionary()
   if not dict or rawget(dict, "get_keys") then
@@ -50,7 +50,7 @@ function _M.guard()
   end)
 end
 
---- The keys of Kong's own entries: lists, by reference.
+--- Returns Kong's keys, as lists by reference.
 function _M.by_reference()
   local found = {}
   for _, key in ipairs(get_keys and get_keys(dictionary(), 0) or {}) do
@@ -63,21 +63,22 @@ function _M.by_reference()
   return found
 end
 
--- What Kong keeps for a look-up that failed.
+-- The value that Kong stores for a failed look-up.
 local FAILED = "\0"
 
--- Where an entry is kept that somebody has taken out: several workers do so at the same time, and one of them that finds
--- nothing and fails would leave a failure in its place. In seconds, how long; longer than a hand-over takes.
+-- The prefix for entries that a worker has taken out, and for how many seconds they are kept: longer than a hand-over takes.
+-- Several workers take entries out at the same time. A worker that finds none and fails leaves a failure in its place, which
+-- must not replace what another has taken out.
 local BEFORE, KEPT = OURS .. "before:", 600
 
---- Takes entries out of the dictionary. Returns a function that puts those back in whose place there is nothing, or a
---- failure, for the time that they had left.
+--- Takes entries out of the dictionary. Returns a function that puts each back for the time that it had left, unless there is a
+--- value in its place by then.
 function _M.take(keys)
   local dict = dictionary()
   for _, key in ipairs(keys) do
     local value, left = dict:get(key), dict:ttl(key)
     if value ~= nil and value ~= FAILED then
-      -- Its flags are the seconds that the entry had left; none: it has no end.
+      -- The flags hold the seconds that the entry had left; 0: no end.
       local seconds = left and left > 0 and math.ceil(left) or 0
       dict:set(BEFORE .. key, value, seconds > 0 and math.min(seconds, KEPT) or KEPT, seconds)
     end

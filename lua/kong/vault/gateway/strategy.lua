@@ -1,6 +1,5 @@
--- What Kong loads as `kong.vaults.NAME` and `kong.vaults.NAME.schema`, for each backend of ours, from the library's option
--- tables. Kong refuses to start with a strategy that can't be loaded, so a library that can't be is an error of the
--- look-ups only.
+-- Makes what Kong loads as `kong.vaults.NAME` and `kong.vaults.NAME.schema`, for each backend, from the library's option
+-- tables. Kong refuses to start if a strategy cannot be loaded. So if the library cannot be loaded, only look-ups fail.
 
 local capabilities = require "kong.vault.gateway.capabilities"
 local is_reference = require("kong.vault.refs").is_reference
@@ -11,10 +10,10 @@ local ngx = ngx
 
 local _M = {}
 
--- What look-ups say where the log has the whole story.
+-- The error of look-ups without the library. The log says why.
 local UNLOADABLE = "cannot load the native library of kong.vault: see the log when Kong started"
 
--- The library; loaded once, as Kong asks for each strategy and schema, and Lua tells only the first time why it can't be.
+-- The library, or why it is not loaded. Kong asks for each strategy and schema, but Lua says only once why a module fails.
 local native, unloadable
 
 local function load()
@@ -30,14 +29,14 @@ local function load()
   return native, unloadable
 end
 
---- The library, or nil and that it can't be loaded. The log says why, once.
+--- Returns the library, or nil and an error. The log says once why it cannot be loaded.
 _M.library = load
 
--- Kong's schema type of an option's type.
+-- The types of Kong's schema language, by the library's.
 local TYPES = { text = "string", boolean = "boolean", integer = "integer", seconds = "number", list = "array" }
 
--- Kong's own functions keep a value in a worker for `ttl` and `resurrect_ttl` together where both are set, and read no newer
--- one meanwhile: to them the library's default would be for ever.
+-- Options that have no default in Kong. Its own functions keep a value for `ttl` and `resurrect_ttl` together where both are set,
+-- and read no newer one meanwhile: with the library's default of `resurrect_ttl`, for ever.
 local UNSET = { resurrect_ttl = true }
 
 local function default(opt)
@@ -66,12 +65,12 @@ local function field(backend, opt)
   if opt.sensitive then
     spec.referenceable = true
   end
-  -- A key may stand beside a certificate, or in a URL's query: Kong's keyring takes care of those as well.
+  -- A certificate may have its key beside it, and a URL a key in its query: Kong's keyring encrypts these as well.
   if opt.may_hold_secret then
     spec.encrypted = true
   end
-  -- What else an option asks of a text. A credential may be empty: that is what Kong makes of a reference that has no
-  -- value yet. To what has no default an empty text is none, unless it keeps somebody out.
+  -- Kong has the library check a text. A credential may be empty: Kong puts an empty text in place of a reference that has no
+  -- value yet. An option without a default may be empty, which means not set, unless it guards something.
   if opt.type == "text" and not opt.one_of then
     spec.len_min = 0
     spec.custom_validator = function(value)
@@ -91,8 +90,8 @@ local function field(backend, opt)
   return { [opt.name] = capabilities.field(spec) }
 end
 
--- Another spelling of an option: a field that stands for it, or, where Kong has no such fields, one of its own, which the
--- library understands as well.
+-- Returns the field for another spelling of an option: a shorthand field, or, in a Kong without those, a field of its own, which
+-- the library understands as well.
 local function other_spelling(opt, alias)
   local spec = { type = TYPES[opt.type], len_min = opt.type == "text" and 0 or nil }
   if opt.type == "list" then
@@ -109,18 +108,18 @@ local function other_spelling(opt, alias)
   return { [alias] = capabilities.field(spec) }
 end
 
--- Kong's checks between fields: what one makes necessary. `spelt`: other names of options, by option, where those are fields
--- of their own: what is necessary may stand under any of them.
+-- Returns Kong's checks between fields: which options require others. `spelt`: the other spellings of options that are fields of
+-- their own, by option. A required option may be set by any of its spellings.
 local function checks(backend, spelt)
   local list, options = {}, {}
   for _, opt in ipairs(native.options(backend)) do
     options[opt.name] = opt
   end
   local function add(need, all, any)
-    -- What has no value of its own to be compared with only has to be set.
+    -- An option requires others when it has a certain value, or when it is set at all.
     local match = need.value and { eq = need.value } or { required = true }
     if #any == 0 then
-      -- To the library an empty text is none.
+      -- An empty text means not set to the library.
       local needed =
         { required = true, len_min = TYPES[options[all].type] == "string" and not options[all].sensitive and 1 or nil }
       list[#list + 1] = {
@@ -150,7 +149,7 @@ local function checks(backend, spelt)
   return #list > 0 and list or nil
 end
 
--- Without the library: what the options are of, so that Kong starts with entities that stand in its configuration already.
+-- Without the library: the fields with their types alone, so that Kong starts with the vault entities that it has.
 local function unchecked(backend)
   local fields = {}
   for name, type in pairs(option_types[backend] or {}) do
@@ -175,7 +174,7 @@ function _M.schema(backend)
       if capabilities.takes_shorthands() then
         shorthands[#shorthands + 1] = other_spelling(opt, alias)
       else
-        -- A default would contradict what stands under the other name; the library has them all.
+        -- A default here would contradict a value under the other spelling. The library has the defaults.
         fields[#fields + 1] = other_spelling(opt, alias)
         spec[opt.name].default = nil
         spelt[opt.name] = opt.aliases
@@ -187,7 +186,7 @@ function _M.schema(backend)
   return { name = backend, fields = { { config = config } } }
 end
 
--- Only where Kong is: its command line reads kong.conf by the strategies before there is a `kong`.
+-- Hands Kong's configuration to the library. Kong's command line uses strategies before there is a `kong`.
 local function settle()
   local settled, err = pcall(function()
     require("kong.vault.gateway.pdk").settle()
@@ -197,13 +196,13 @@ local function settle()
   end
 end
 
--- Whether Kong has read kong.conf: until then only the operator's own references are looked up.
+-- Whether Kong has read kong.conf. Until then, all look-ups are for the operator's own references, in kong.conf.
 local function has_configuration()
   local kong = rawget(_G, "kong")
   return type(kong) == "table" and kong.configuration ~= nil and kong.db ~= nil
 end
 
--- Whether Kong serves: its command line looks up what the operator asks it for.
+-- Whether Kong serves. Otherwise its command line looks up a reference for the operator.
 local function is_up()
   return has_configuration() and not rawget(ngx, "IS_CLI")
 end
@@ -214,13 +213,13 @@ local function reference_of(backend, options, resource, version)
   if reference or trusted then
     return reference, err
   end
-  -- The options may be those of an entity that is new.
+  -- The options may be those of a new entity.
   require("kong.vault.gateway.entities").refresh()
   return native.vm:reference_of_strategy(backend, options, resource, version, trusted)
 end
 
--- While Kong reads kong.conf it hands over the options that its schema names, and the first Kongs none at all: the rest is
--- taken from the environment.
+-- Completes a strategy's options from the environment. While Kong reads kong.conf, it hands over only options that its schema
+-- names; early versions hand over none.
 local function complete(backend, config)
   if has_configuration() then
     return config
@@ -242,7 +241,7 @@ local function complete(backend, config)
   return completed
 end
 
--- What a reference in the operator's own configuration stands for: it may be a variable that no other reference may read.
+-- Resolves a reference in the operator's own configuration. It may name a variable that no other reference may read.
 local function operators_value(reference)
   local value, err = native.vm:operators_value(reference)
   if value or err then
@@ -251,8 +250,8 @@ local function operators_value(reference)
   return require("kong.vault.resolve").one(reference)
 end
 
--- A strategy's configuration as the library takes it. What is a reference there Kong has not looked up yet: it is about to,
--- while it reads kong.conf.
+-- Returns a strategy's configuration as the library takes it. While Kong reads kong.conf, references in it are not resolved
+-- yet.
 local function options_of(backend, config)
   local options = {}
   for name, value in pairs(complete(backend, config)) do
@@ -269,8 +268,8 @@ local function options_of(backend, config)
   return options
 end
 
--- `base64_decode` concerns the value that is asked for in the end. Kong picks it from what it gets here, so where that
--- is an object, it is the fields that are encoded.
+-- Decodes a document for `base64_decode`, which is about the value that the caller gets in the end. Kong picks that value out of
+-- the document, so where the document is an object, its fields are decoded.
 local function decode(document)
   local cjson = require "cjson.safe"
   local object = cjson.decode(document)
@@ -291,15 +290,15 @@ end
 function _M.new(backend)
   local strategy = { VERSION = load() and native.version or "0.0.0" }
 
-  -- Phases: init. The environment is captured, which nginx's workers no longer have.
+  -- Phases: init. The library captures the environment, which nginx's workers no longer have.
   function strategy.init()
     if load() then
       settle()
     end
   end
 
-  -- Fetches one document: Kong caches it, and asks when it wants a new one. Phases: all that Kong calls it in; requests
-  -- and timers are parked meanwhile, init blocks.
+  -- Fetches one document. Kong caches it, and calls again when it wants a new one. Phases: all in which Kong calls it; requests
+  -- and timers yield, init blocks.
   function strategy.get(config, resource, version)
     if not load() then
       return nil, unloadable
@@ -325,7 +324,7 @@ function _M.new(backend)
       end
       value = decoded
     end
-    -- Kong takes what is returned here in place of the configured time.
+    -- Kong uses this time instead of the configured one, so it is returned only where it is the shorter one.
     if ttl and config.ttl and config.ttl < ttl then
       ttl = nil
     end
