@@ -115,7 +115,7 @@ describe("in Kong, switching the plugin", function()
       return { had_none, dict:get(hash .. found), dict:get(hash .. lost), dict:get(hash .. custom), calls["get " .. custom] }
     ]]
     assert.same({ true, "of before", "kept", "theirs", "get {vault://custom/x}" }, found)
-    assert.matches("serve what they had before, or nothing, for 1 of 3 references", server:log(), 1, true)
+    assert.matches("return the previous value, or none, for 1 of 3 references", server:log(), 1, true)
   end)
 
   it("reads entities when it takes them again: nobody told of what was replaced meanwhile", function()
