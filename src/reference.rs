@@ -2,6 +2,7 @@
 //!
 //! A reference is bytes: it may hold anything that a Lua string holds. Parsing is linear in its length.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::percent_decode;
@@ -19,6 +20,15 @@ const OPTION: usize = 64;
 
 /// How many options of a query are looked at by name; more are quoted of none.
 const LOOKED_AT: usize = 32;
+
+/// What somebody may write where a query's `?` or `&` should be.
+const SEPARATORS: &[u8] = b"&;,|#/ ";
+
+/// How many of those are looked at, as each costs a search in the options' tables.
+const LOOKS: usize = 128;
+
+/// What stands for the part of a reference that was not looked at: no option is called so, thus it is not shown.
+const UNREAD: &[u8] = b"-";
 
 /// A parsed reference. `Debug` shows no option's value.
 #[derive(Clone, PartialEq, Eq)]
@@ -124,16 +134,17 @@ fn options(query: &[u8]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
 
 /// Quotes a reference in an error: bounded, on one line, and of its query only what may be shown.
 pub fn quote(text: &[u8]) -> String {
-    let (shown, query) = cut(text, b'?');
+    let text = with_signs(text);
+    let (shown, pairs) = parts(&text);
     let mut shown = without_user(shown);
     let mut follows_secret = false;
-    for (index, pair) in query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&')).enumerate() {
+    for (separator, pair) in pairs {
         let (name, value) = cut(pair, b'=');
-        shown.push(if index == 0 { b'?' } else { b'&' });
+        shown.push(separator);
         // The last one ends with the version and the brace, which are no part of it.
         let bare = form_decode(cut(name.strip_suffix(b"}").unwrap_or(name), b'#').0);
         match value {
-            _ if index >= LOOKED_AT || !std::str::from_utf8(&bare).is_ok_and(|name| may_name(name, follows_secret)) => {
+            _ if !std::str::from_utf8(&bare).is_ok_and(|name| may_name(name, follows_secret)) => {
                 shown.extend_from_slice(redact::HIDDEN.as_bytes())
             }
             Some(value) if !is_shown(name, value) => {
@@ -144,6 +155,54 @@ pub fn quote(text: &[u8]) -> String {
         follows_secret |= std::str::from_utf8(&bare).map_or(true, may_take_secret);
     }
     quoted(&shown)
+}
+
+/// A reference whose query begins with a sign that is percent-encoded is none with a query, but was meant as one: the sign
+/// itself in its place.
+fn with_signs(text: &[u8]) -> Cow<'_, [u8]> {
+    let head = parts(text).0;
+    let decoded = decode(head);
+    if decoded == head || parts(&decoded).1.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned([&decoded, &text[head.len()..]].concat())
+}
+
+/// What stands before a reference's query, and the query's options, each with the byte before it. The query begins with its
+/// `?`, or with the first option's name where somebody wrote another sign there.
+fn parts(text: &[u8]) -> (&[u8], Vec<(u8, &[u8])>) {
+    let mut starts: Vec<usize> = Vec::new();
+    let (mut has_mark, mut looks) = (false, 0);
+    for (at, byte) in text.iter().enumerate().filter(|(_, byte)| **byte == b'?' || SEPARATORS.contains(byte)) {
+        let begins = match byte {
+            b'?' => !has_mark,
+            b'&' if !starts.is_empty() => true,
+            _ => {
+                looks += 1;
+                looks > LOOKS || begins_option(&text[at + 1..])
+            }
+        };
+        has_mark |= *byte == b'?';
+        if begins {
+            starts.push(at);
+        }
+        if starts.len() > LOOKED_AT || looks > LOOKS {
+            break;
+        }
+    }
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let mut pairs: Vec<_> = starts.iter().zip(ends).map(|(start, end)| (text[*start], &text[start + 1..end])).collect();
+    if let Some(rest) = pairs.last_mut().filter(|_| starts.len() > LOOKED_AT || looks > LOOKS) {
+        rest.1 = UNREAD;
+    }
+    (&text[..starts.first().copied().unwrap_or(text.len())], pairs)
+}
+
+/// Whether a text begins with `name=` of an option.
+fn begins_option(text: &[u8]) -> bool {
+    let name = &text[..text.len().min(OPTION)];
+    let Some(end) = name.iter().position(|byte| *byte == b'=') else { return false };
+    std::str::from_utf8(&name[..end]).is_ok_and(names_option)
 }
 
 /// What is left to be shown, unless it is a secret once it is decoded.
@@ -192,9 +251,10 @@ fn options_of_all() -> impl Iterator<Item = &'static Opt> {
 
 /// A reference for a log, which needs none of its options to name it.
 pub fn name(text: &[u8]) -> String {
-    let (shown, query) = cut(text, b'?');
+    let text = with_signs(text);
+    let (shown, pairs) = parts(&text);
     let mut shown = without_user(shown);
-    shown.extend_from_slice(if query.is_some() { "?…}".as_bytes() } else { b"" });
+    shown.extend_from_slice(if pairs.is_empty() { b"" } else { "?…}".as_bytes() });
     quoted(&shown)
 }
 

@@ -288,6 +288,36 @@ fn what_a_reference_holds_is_told_by_no_error() {
     }
 }
 
+/// A query without its `?`, or with another sign for its `&`: to the grammar it is a part of a name.
+#[test]
+fn options_behind_a_wrong_sign_are_hidden_as_in_a_query() {
+    let given = Given::of("behind a wrong sign", MARKER.to_owned());
+    let starts =
+        [";", "&", "/", "#", ",", "|", " ", "%3f", "%26", "?ttl=1;", "?mount=a;ttl=1,", ";mount=a&", "/b&mount=x?"];
+    for (backend, opt) in all_options().filter(|(_, opt)| opt.sensitive) {
+        for start in starts {
+            for name in [opt.name.to_owned(), format!("config.{}", opt.name)] {
+                let text = format!("{{vault://{}/a{start}{name}={MARKER}}}", backend.name);
+                given.is_hidden_in(&kong_vault::reference::quote(text.as_bytes()), &text);
+                given.is_hidden_in(&kong_vault::reference::name(text.as_bytes()), &text);
+            }
+        }
+    }
+    for plain in [
+        "{vault://hcv/a;mount=kv}",
+        "{vault://hcv/role=admin/a}",
+        "{vault://hcv/a/b?ttl=5#2}",
+        "{vault://hcv/a&b/c;d=e}",
+    ] {
+        assert_eq!(kong_vault::reference::quote(plain.as_bytes()), plain);
+    }
+    // What is not looked at is not shown.
+    for part in [";a=", "&a=b", "/token=", ";jwt=a"] {
+        let text = format!("{{vault://hcv/{}{};jwt={MARKER}}}", "a", part.repeat(200));
+        given.is_hidden_in(&kong_vault::reference::quote(text.as_bytes()), &text);
+    }
+}
+
 /// What is given in the place of a file's path, and is no path: an error tells its length at the most.
 #[tokio::test]
 async fn what_is_no_path_is_not_told() {
