@@ -190,7 +190,7 @@ describe("the workers of a node", function()
     for i = 1, 10 do
       assert.is_true(vault:count("/v1/secret/full-" .. i) <= 2)
     end
-    local said = server:logged "kong_secrets has no room"
+    local said = server:logged "kong_secrets is full"
     assert.is_true(said >= 1 and said <= 2, said .. " lines")
     ends_well(server)
   end)
@@ -218,7 +218,7 @@ describe("the workers of a node", function()
     vault:open "shared-on"
     assert.same({ "value of shared-on" }, ask_all(server, "{vault://hcv/shared-on/value}"))
     assert.equal(1, vault:count "/v1/secret/shared-on")
-    assert.equal(0, server:logged "kong_secrets has no room")
+    assert.equal(0, server:logged "kong_secrets is full")
     assert.equal(
       20,
       server:eval [[

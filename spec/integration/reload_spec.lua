@@ -125,7 +125,9 @@ describe("options that change by a reload,", function()
     reload_under_load(server, "configure", { { port = one.port, mount = "denied", ttl = 30 } })
     serves(server, "one of " .. one.port)
     wait.eventually("the log tells of it", function()
-      return server:log():find("hcv vault (hcv) can't be asked with its changed options, its values of before", 1, true)
+      return server
+        :log()
+        :find("hcv vault (hcv) failed with its changed options, its cached values stay in use", 1, true)
     end)
     -- Until the first outcome, where none may serve longer.
     server:reload(options("configure", { port = one.port, mount = "gone", ttl = 30, resurrect_ttl = 0 }))
