@@ -14,7 +14,8 @@ local socket = require "socket"
 local TTL, INTERVAL, TIMEOUT, RETRY_AFTER = 0.5, 0.5, 0.4, 1
 
 -- What a busy machine may add to any time, seconds.
-local SLACK = wait.bound(0.3)
+local QUICK = 0.3
+local SLACK = wait.bound(QUICK)
 
 -- How long all is well, and how long vaults are away.
 local HEALTHY, AWAY = 1.5, 5
@@ -165,7 +166,9 @@ describe("an outage", function()
       for _, at in ipairs(calls[name]) do
         first = first + (at > bad_at and at <= bad_at + FIRST_MOMENTS and 1 or 0)
       end
-      assert.is_true(first >= 1 and first <= 2 * #DOCUMENTS + 2, first .. " calls")
+      -- The longer the machine takes, the more probes are due meanwhile.
+      local probes = math.ceil((SLACK - QUICK) / INTERVAL)
+      assert.is_true(first >= 1 and first <= 2 * #DOCUMENTS + 2 + probes, first .. " calls")
     end)
   end
 
