@@ -27,8 +27,8 @@ function _M.new(options)
   native.calls = {}
   -- Outcomes by ticket, and the tickets of fetches that are complete.
   native.outcomes, native.complete = {}, {}
-  -- Which sealed outcomes complete a created fetch; which claims are of fetches that began too early; what `forgo` answers.
-  native.accepts, native.too_early, native.forgoes = {}, {}, true
+  -- Which sealed outcomes complete a created fetch; which claims are of fetches that began too early; what `skip_probe` answers.
+  native.accepts, native.too_early, native.skips_probes = {}, {}, true
   -- Events that wait, and the notice.
   native.events = {}
   -- Values that this worker has cached.
@@ -106,19 +106,19 @@ function _M.new(options)
     return true
   end
 
-  function vm.forgo(_, ticket, seconds)
-    note(native.calls, "forgo", ticket, seconds)
-    if native.forgoes then
+  function vm.skip_probe(_, ticket, seconds)
+    note(native.calls, "skip_probe", ticket, seconds)
+    if native.skips_probes then
       native.complete[ticket] = true
     end
-    return native.forgoes
+    return native.skips_probes
   end
 
   function vm.away()
     return native.away_for
   end
 
-  function vm.notice()
+  function vm.crowded_notice()
     local notice = native.notice
     native.notice = nil
     return notice
@@ -131,12 +131,12 @@ function _M.new(options)
     return "unix:engine"
   end
 
-  function vm.bell()
+  function vm.notifier()
     return 7
   end
 
-  function vm.leave()
-    note(native.calls, "leave")
+  function vm.quit()
+    note(native.calls, "quit")
   end
 
   function vm.is_throwaway()

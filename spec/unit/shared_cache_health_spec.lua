@@ -15,8 +15,8 @@ describe("the node's cache", function()
   end)
 
   describe("for probes of a vault", function()
-    local function forgone(worker)
-      return fake_native.calls(worker.native, "forgo")
+    local function skipped(worker)
+      return fake_native.calls(worker.native, "skip_probe")
     end
 
     it("lets one worker probe, and tells the others when to look again", function()
@@ -26,10 +26,10 @@ describe("the node's cache", function()
       assert.equal(10, dict:ttl(PROBE))
       assert.is_true(two.cache.probe(2, OTHER .. VAULT))
       assert.same({}, fake_node.starts(two))
-      assert.same({ "2 0.3" }, forgone(two))
+      assert.same({ "2 0.3" }, skipped(two))
       node.clock.time = node.clock.time + 4
       assert.is_true(three.cache.probe(3, OTHER .. VAULT))
-      assert.same({ "3 6" }, forgone(three))
+      assert.same({ "3 6" }, skipped(three))
     end)
 
     it("lets another worker probe when the interval is over", function()
@@ -43,7 +43,7 @@ describe("the node's cache", function()
     it("starts a fetch all the same that somebody waits for", function()
       local one, two = node:worker "one", node:worker "two"
       one.cache.probe(1, NAME .. VAULT)
-      two.native.forgoes = false
+      two.native.skips_probes = false
       assert.is_false(two.cache.probe(2, OTHER .. VAULT))
       assert.same({ "2 vault true" }, fake_node.starts(two))
     end)
@@ -52,10 +52,10 @@ describe("the node's cache", function()
       local one, two = node:worker "one", node:worker "two"
       one.cache.note_health(VAULT .. "back", true)
       assert.is_true(two.cache.probe(2, NAME .. VAULT))
-      assert.same({ "2" }, forgone(two), "it is not to be tried again")
+      assert.same({ "2" }, skipped(two), "it is not to be tried again")
       assert.same({}, fake_node.starts(two))
       assert.is_nil(dict:get(PROBE))
-      two.native.forgoes = false
+      two.native.skips_probes = false
       assert.is_false(two.cache.probe(3, NAME .. VAULT))
       assert.same({ "3 vault true" }, fake_node.starts(two))
     end)
@@ -68,7 +68,7 @@ describe("the node's cache", function()
       assert.equal(120, dict:ttl(PROBE))
       node.clock.time = node.clock.time + 20
       two.cache.probe(2, OTHER .. VAULT)
-      assert.same({ "2 100" }, forgone(two))
+      assert.same({ "2 100" }, skipped(two))
     end)
 
     it("does not shorten the interval where the vault asked for less", function()
@@ -86,7 +86,7 @@ describe("the node's cache", function()
       end
       assert.is_false(one.cache.probe(1, NAME .. VAULT))
       assert.same({ "1 vault true" }, fake_node.starts(one))
-      assert.same({}, forgone(one))
+      assert.same({}, skipped(one))
     end)
 
     it("probes for this worker alone without a dictionary", function()

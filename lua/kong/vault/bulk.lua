@@ -8,7 +8,7 @@ local wait = require "kong.vault.wait"
 local waiters = require "kong.vault.waiters"
 
 local ngx = ngx
-local BOARDED, PENDING, NOTHING = native.CREATED, native.PENDING, native.NOTHING
+local CREATED, PENDING, NOTHING = native.CREATED, native.PENDING, native.NOTHING
 
 -- How many fetches of one vault all bulk callers of this worker have under way. The engine allows some more for a vault (see
 -- src/fetch.rs), which are left to requests.
@@ -83,9 +83,9 @@ local function begin(work, queue)
     local reference = queue[queue.next]
     queue.next = queue.next + 1
     local status, ticket, name = job.look_up(reference)
-    if status == BOARDED and shared_cache.start(ticket, name) or status == PENDING and native.is_complete(ticket) then
+    if status == CREATED and shared_cache.start(ticket, name) or status == PENDING and native.is_complete(ticket) then
       job.ended(reference, ticket)
-    elseif status == BOARDED or status == PENDING then
+    elseif status == CREATED or status == PENDING then
       local fetch = work.fetches[ticket]
       if fetch then
         fetch[#fetch + 1] = reference

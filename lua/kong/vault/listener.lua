@@ -31,8 +31,8 @@ local function log_health(text, up)
   end
 end
 
--- Logs the resolver's notice, if there is one. The resolver gives each notice once.
-local function log_notice()
+-- Logs that the cache is crowded, if it is. The resolver says so once.
+local function log_crowded()
   local notice = native.vm:crowded_notice()
   if notice then
     ngx.log(ngx.NOTICE, "kong.vault: ", notice)
@@ -63,7 +63,7 @@ local function drain()
         ngx.log(ngx.NOTICE, "kong.vault: ", line)
       end
     elseif kind == native.CACHE_CROWDED then
-      log_notice()
+      log_crowded()
     else
       log_health(text, kind == native.VAULT_UP)
     end
@@ -94,7 +94,7 @@ function _M.serve(is_done, seconds)
     debug_log.line(bytes and "listening to the engine" or "no connection to the engine: ", err or "")
     shared_cache.sweep()
     waiters.sweep()
-    log_notice()
+    log_crowded()
   end
   while bytes do
     drain()

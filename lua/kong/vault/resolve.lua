@@ -6,7 +6,7 @@ local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
 local phase = require "kong.vault.phase"
 
-local VALUE, PENDING, FAILED, BOARDED = native.VALUE, native.PENDING, native.FAILED, native.CREATED
+local VALUE, PENDING, FAILED, CREATED = native.VALUE, native.PENDING, native.FAILED, native.CREATED
 local epoch, seen_epoch = native.epoch, native.seen_epoch
 local ngx = ngx
 local YIELD, BLOCK, INLINE, NEVER = phase.YIELD, phase.BLOCK, phase.INLINE, phase.NEVER
@@ -175,7 +175,7 @@ local function meanwhile(reference)
   local status, value, name = native.lookup(reference, false)
   if status == VALUE or status == native.FLEETING then
     return status, value
-  elseif status == BOARDED then
+  elseif status == CREATED then
     -- The reference means another secret by now, or the fetch has just ended: this call created the fetch, so it starts it.
     shared_cache.start(value, name)
   end
@@ -197,9 +197,9 @@ local function at_once(reference)
     end
   end
   local status, value, name = native.lookup(reference, true)
-  if status == BOARDED and shared_cache.start(value, name) or status == PENDING and native.is_complete(value) then
+  if status == CREATED and shared_cache.start(value, name) or status == PENDING and native.is_complete(value) then
     return native.take(value, reference)
-  elseif status == BOARDED or status == PENDING then
+  elseif status == CREATED or status == PENDING then
     debug_log.reference(reference, "no value yet, and this phase can't wait for fetch ", value)
     leave(reference, value)
     return meanwhile(reference)
@@ -237,7 +237,7 @@ end
 -- Turns what the engine answered into a value or an error: starts a fetch that the look-up created, and waits.
 local function finish(reference, mode, seconds, status, value, name)
   local is_complete, serves
-  if status == BOARDED then
+  if status == CREATED then
     debug_log.reference(reference, "created fetch ", value)
     is_complete, serves = shared_cache.start(value, name)
     if serves then
@@ -336,10 +336,10 @@ local function all(references, look_up, renews)
   end
   for _, reference in ipairs(references) do
     local status, value, name = look_up(reference)
-    if status == BOARDED then
+    if status == CREATED then
       shared_cache.start(value, name)
     end
-    if status == BOARDED or status == PENDING then
+    if status == CREATED or status == PENDING then
       job.ended(reference, value)
     elseif status ~= native.NOTHING then
       job.answered(reference, status, value)
