@@ -238,13 +238,14 @@ local function ngx_of(self)
     ngx[name], names[level] = level, name
   end
   function ngx.log(level, ...)
+    if level > self.level then
+      return
+    end
     local parts = { ... }
     for i = 1, select("#", ...) do
       parts[i] = tostring(parts[i])
     end
-    if level <= self.level then
-      table.insert(self.lines, names[level] .. " " .. table.concat(parts))
-    end
+    table.insert(self.lines, names[level] .. " " .. table.concat(parts))
   end
   return ngx
 end
@@ -274,11 +275,6 @@ function _M.new(options)
     ["ngx.semaphore"] = {
       new = function(count)
         return setmetatable({ worker = self, count = count }, Semaphore)
-      end,
-    },
-    ["ngx.errlog"] = {
-      get_sys_filter_level = function()
-        return self.level
       end,
     },
   }

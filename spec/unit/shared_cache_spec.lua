@@ -144,6 +144,23 @@ describe("the node's cache", function()
     end)
   end)
 
+  it("says in debug lines who fetches, and nothing at other levels", function()
+    local one, two = node:worker "one", node:worker "two"
+    one.ngx.level, two.ngx.level = one.ngx.ngx.DEBUG, two.ngx.ngx.DEBUG
+    one.cache.start(1, NAME)
+    two.cache.start(2, NAME)
+    fake_node.complete(one, 1, "sealed value", 60)
+    assert.same({
+      "DEBUG kong.vault: fetch 1 of document dddddddddddd: this worker fetches it",
+      "DEBUG kong.vault: fetch 1 of document dddddddddddd: published, to be kept for 60 s",
+    }, one.ngx:logged())
+    local waiting = "DEBUG kong.vault: fetch 2 of document dddddddddddd: waiting for worker one@"
+    assert.equal(waiting, two.ngx:logged()[1]:sub(1, #waiting))
+    local silent = node:worker "three"
+    silent.cache.start(3, OTHER)
+    assert.same({}, silent.ngx:logged())
+  end)
+
   describe("where the other worker's fetch does not serve", function()
     it("takes the claim over", function()
       local one, two = node:worker "one", node:worker "two"

@@ -3,49 +3,48 @@
 --
 -- A fetch has a number in its worker. A document has the same name in all workers of a node: a fetch that one worker waits
 -- for can be found in the log of the worker that makes it.
+--
+-- A line that is off costs one call of `ngx.log`, which asks for the level first: what takes time is left to `__tostring`.
 
 local native = require "kong.vault.native"
 
 local ngx = ngx
-local sub = string.sub
+local log = ngx and ngx.log or function() end
+local DEBUG = ngx and ngx.DEBUG
+local setmetatable, sub = setmetatable, string.sub
 
 -- Characters of a document's name that a line shows.
 local SHOWN = 12
 
-local DEBUG = ngx and ngx.DEBUG
-
--- Reads the log level that applies to the running request or timer; nil outside nginx.
-local level
-if DEBUG then
-  local loaded, errlog = pcall(require, "ngx.errlog")
-  level = loaded and errlog.get_sys_filter_level or nil
-end
+-- What the next line shows. There is one of each, as they are only read while `log` runs.
+local reference_shown = setmetatable({}, {
+  __tostring = function(self)
+    return native.name_reference(self.reference)
+  end,
+})
+local document_shown = setmetatable({}, {
+  __tostring = function(self)
+    return sub(self.document, 1, SHOWN)
+  end,
+})
 
 local _M = {}
 
-local function is_on()
-  return level ~= nil and level() >= DEBUG
-end
-
 -- Writes a line about a reference, which is shown without what may be secret in it.
 function _M.reference(reference, ...)
-  if is_on() then
-    ngx.log(DEBUG, "kong.vault: ", native.name_reference(reference), ": ", ...)
-  end
+  reference_shown.reference = reference
+  log(DEBUG, "kong.vault: ", reference_shown, ": ", ...)
 end
 
 -- Writes a line about a fetch and the document that it is of.
 function _M.fetch(ticket, document, ...)
-  if is_on() then
-    ngx.log(DEBUG, "kong.vault: fetch ", ticket, " of document ", sub(document, 1, SHOWN), ": ", ...)
-  end
+  document_shown.document = document
+  log(DEBUG, "kong.vault: fetch ", ticket, " of document ", document_shown, ": ", ...)
 end
 
 -- Writes any other line.
 function _M.line(...)
-  if is_on() then
-    ngx.log(DEBUG, "kong.vault: ", ...)
-  end
+  log(DEBUG, "kong.vault: ", ...)
 end
 
 return _M
