@@ -32,11 +32,11 @@ pub fn run<T>(future: impl Future<Output = T>) -> Result<T> {
 }
 
 impl Resolver {
-    /// Blocks this thread until a flight has landed; its own deadline bounds that.
+    /// Blocks this thread until a call is completed; its own deadline bounds that.
     pub fn wait(&self, ticket: u64) {
         let watch = lock(&self.calls).watch(ticket);
         if let CallWatch::Running(completion) = watch {
-            // An error says that the engine is gone, and the flight with it.
+            // An error says that the engine is gone, and the call with it.
             let _ = completion.blocking_recv();
         }
     }

@@ -243,7 +243,7 @@ impl Open {
         self.until = now + self.wait.unwrap_or(interval);
     }
 
-    /// What those hear who may not ask.
+    /// What those are told who may not ask.
     fn refusal(&self, interval: Duration) -> Error {
         let error = &self.error;
         let text = match (self.wait, error.kind()) {

@@ -75,7 +75,7 @@ impl Engine {
         }
     }
 
-    /// Where a cosocket of this process connects to, to be rung (see `wake`).
+    /// Where a cosocket of this process connects to, to be notified (see `notifier`).
     pub fn address(&self) -> &str {
         &self.address
     }

@@ -141,7 +141,7 @@ impl Error {
         self.wait().filter(|_| self.kind == Kind::Throttled && !self.of_login)
     }
 
-    /// What those hear meanwhile who want the document.
+    /// What those are told meanwhile who want the document.
     pub fn held(&self) -> Self {
         match self.holds_document() {
             None => self.clone(),

@@ -1,4 +1,4 @@
-//! A flight, run on the engine: from another worker that is fetching the document, or from the vault.
+//! The task of one fetch, on the engine: from another worker that is fetching the document, or from the vault.
 
 use std::future::Future;
 use std::sync::{Arc, Weak};
@@ -16,25 +16,25 @@ use crate::resolver::{Resolver, lock};
 use crate::shared_cache::{Claim, vault_name};
 use crate::singleflight::{CallWatch, Completion, JoinOutcome, Outcome, Purpose, Unstarted};
 
-/// How long a flight that has to be seen off anew waits for somebody to do so. In init_worker nobody will.
+/// How long a call that has to be started anew waits for the worker's listener. In init_worker there will be none.
 const SUBSCRIBER_PATIENCE: Duration = Duration::from_millis(100);
 
-/// When a renewal is tried again whose flight left nothing, at the latest.
+/// When a renewal is tried again whose call left nothing, at the latest.
 const RENEWED_AGAIN: Duration = Duration::from_secs(1);
 
-/// The least part of a fetch's time that is left to a flight which other workers kept waiting.
+/// The least part of a fetch's time that is left to a call which other workers kept waiting.
 const LEAST_PART: u32 = 8;
 
-/// Sees to it that a flight lands and its passengers are woken, even where the fetch panics or is dropped.
+/// Completes a call and wakes its waiters, even where the fetch panics or is dropped.
 struct FetchTask {
     resolver: Arc<Resolver>,
     ticket: u64,
     key: Arc<DocumentKey>,
     purpose: Purpose,
     outcome: Option<(Outcome, Option<SealedOutcome>)>,
-    /// What is left of the flight's time, where another worker kept it waiting.
+    /// What is left of the call's time, where another worker kept it waiting.
     left: Option<Duration>,
-    /// Whether the flight goes on, or has landed, without this task.
+    /// Whether the call goes on, or is completed, without this task.
     ended: bool,
 }
 
@@ -52,7 +52,7 @@ impl Drop for PeerServer {
 }
 
 impl Resolver {
-    /// Boards a flight that nobody waits for and sees to its departure, or has it wait where its vault has enough to do.
+    /// Joins or creates a call that nobody waits for and starts it, or defers it where its vault has enough to do.
     pub fn fetch_in_background(self: &Arc<Self>, key: &Arc<DocumentKey>, purpose: Purpose) {
         let is_probe = matches!(purpose, Purpose::Probe(_));
         if is_probe || !lock(&self.calls).defer(key, &key.instance, purpose) {
@@ -62,7 +62,7 @@ impl Resolver {
 
     /// The same at once.
     fn fetch_in_background_now(self: &Arc<Self>, key: &Arc<DocumentKey>, purpose: Purpose) {
-        // Best effort: whoever needs the value will ask, and hear of a failure then. A renewal is tried again.
+        // Best effort: whoever needs the value will ask, and learn of a failure then. A renewal is tried again.
         match self.join_or_create(key, purpose, false) {
             Ok(JoinOutcome::Created(ticket)) => self.start_by_worker(ticket, key, purpose),
             Ok(JoinOutcome::Joined(_)) => {}
@@ -74,7 +74,7 @@ impl Resolver {
         }
     }
 
-    /// Sees to a boarded flight's departure: by the worker, where it listens.
+    /// Starts a created call: by the worker, where it listens.
     fn start_by_worker(self: &Arc<Self>, ticket: u64, key: &Arc<DocumentKey>, purpose: Purpose) {
         let node = Node::of_this_process();
         let name = node.map(|node| *key.name(node)).unwrap_or_default();
@@ -87,7 +87,7 @@ impl Resolver {
         }
     }
 
-    /// Sends what waited for its turn, as a flight of that vault has landed.
+    /// Starts what was deferred, as a call of that vault is completed.
     pub(crate) fn start_deferred(self: &Arc<Self>, vault: &InstanceKey) {
         loop {
             let next = lock(&self.calls).next_turn(vault);
@@ -96,7 +96,7 @@ impl Resolver {
         }
     }
 
-    /// Lands a flight, has its passengers woken, and sees the one off that follows it.
+    /// Completes a call, has its waiters woken, and starts the one that follows it.
     pub(crate) fn complete(self: &Arc<Self>, ticket: u64, outcome: Outcome, sealed_outcome: Option<SealedOutcome>) {
         let key = lock(&self.calls).key(ticket);
         let away = sealed_outcome.as_ref().is_some_and(SealedOutcome::is_outage);
@@ -112,7 +112,7 @@ impl Resolver {
         }
     }
 
-    /// Does what a landing leaves to be done, but wakes nobody.
+    /// Does what a completion leaves to be done, but wakes nobody.
     pub(crate) fn after_completion(self: &Arc<Self>, key: &Arc<DocumentKey>, completion: Completion) {
         self.renewal_ended(key);
         let Some(next) = completion.next else { return };
@@ -120,7 +120,7 @@ impl Resolver {
         self.start_by_worker(next, key, call.purpose);
     }
 
-    /// A renewal whose flight left nothing is tried again.
+    /// A renewal whose call left nothing is tried again.
     fn renewal_ended(&self, key: &Arc<DocumentKey>) {
         let again = Instant::now() + RENEWED_AGAIN.mul_f64(0.5 + fastrand::f64() / 2.0);
         let next = {
@@ -131,9 +131,9 @@ impl Resolver {
         self.schedule.expect(next);
     }
 
-    /// Starts the fetch of a boarded flight: by `peer`, another worker that is at it (its claim), or from the vault. With
-    /// `owned`, the outcome has to be taken by `sealed_outcome` after the landing. Returns false where the other's fetch began
-    /// too early to serve: the flight has to depart otherwise.
+    /// Starts the fetch of a created call: by `peer`, another worker that is at it (its claim), or from the vault. With
+    /// `owned`, the outcome has to be taken by `sealed_outcome` after the completion. Returns false where the other's fetch began
+    /// too early to serve: the call has to be started otherwise.
     pub fn start_fetch(self: &Arc<Self>, ticket: u64, peer: Option<String>, owned: bool) -> Result<bool> {
         let engine = self.engine()?;
         let peer = peer.map(Claim::read);
@@ -145,7 +145,7 @@ impl Resolver {
             }
         };
         let Some(Some(Unstarted { key, purpose, after })) = unstarted else {
-            // Either it has departed already, or it can't that way.
+            // Either it is started already, or it can't be that way.
             return Ok(peer.is_none() || unstarted.is_none());
         };
         let after = after.and_then(|after| Some(Node::of_this_process()?.clock(after))).unwrap_or(0);
@@ -179,7 +179,7 @@ impl Resolver {
     }
 }
 
-/// What another worker is told: the outcome of a flight that serves its question, once there is one.
+/// What another worker is told: the outcome of a call that serves its question, once there is one.
 async fn answer(resolver: Weak<Resolver>, Question { name, after }: Question) -> Option<Vec<u8>> {
     let node = Node::of_this_process()?;
     let watch = {
@@ -195,7 +195,7 @@ async fn answer(resolver: Weak<Resolver>, Question { name, after }: Question) ->
     node.seal(&name, &sealed_outcome.filter(|sealed_outcome| node.clock(sealed_outcome.began()) > after)?)
 }
 
-/// Asks another worker for the outcome of its flight, and waits until that has landed.
+/// Asks another worker for the outcome of its call, and waits until that is completed.
 async fn ask(address: String, key: Arc<DocumentKey>, after: u64) -> std::result::Result<SealedOutcome, PeerError> {
     let node = Node::of_this_process().ok_or(PeerError::Unknown)?;
     let name = *key.name(node);
@@ -205,7 +205,7 @@ async fn ask(address: String, key: Arc<DocumentKey>, after: u64) -> std::result:
         .ok_or(PeerError::Unknown)
 }
 
-/// Lands a flight with what another worker answers late, where nobody was quicker.
+/// Completes a call with what another worker answers late, where nobody was quicker.
 async fn await_late_answer(
     asking: impl Future<Output = std::result::Result<SealedOutcome, PeerError>>,
     resolver: Weak<Resolver>,
@@ -267,7 +267,7 @@ impl FetchTask {
         let attempts = if serves || self.is_probe() { 1 } else { ATTEMPTS };
         resolver.metrics.fetches.inc();
         let done = resolver.instances.fetch(key, attempts, self.left).await;
-        if resolver.keeper(key).is_none() {
+        if resolver.kept_under(key).is_none() {
             // The vault has other options by now: who was late must not bring back its connections and its logins.
             for shutdown in resolver.instances.forget(|instance| *instance == key.instance) {
                 tokio::spawn(shutdown);
@@ -277,7 +277,7 @@ impl FetchTask {
         self.outcome = Some((outcome, Some(sealed_outcome)));
     }
 
-    /// Lands the flight with a value that came between the look-up that missed it and this departure.
+    /// Completes the call with a value that came between the look-up that missed it and this start.
     fn finds_fresh(&mut self) -> bool {
         let value = {
             let cache = lock(&self.resolver.cache);
@@ -294,7 +294,7 @@ impl FetchTask {
         self.ended
     }
 
-    /// Has the worker see the flight off once more, past `peer`; false where it does not listen.
+    /// Has the worker start the call once more, past `peer`; false where it does not listen.
     fn requeue(&mut self, peer: &str) -> bool {
         let name = Node::of_this_process().map(|node| *self.key.name(node)).unwrap_or_default();
         let event = Event::Start { ticket: self.ticket, name, dead: Some(peer.to_owned()) };

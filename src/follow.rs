@@ -278,7 +278,7 @@ impl Resolver {
         Ok(admits(wanted.as_ref(), token))
     }
 
-    /// Whether the Admin API hears somebody. An error hears nobody.
+    /// Whether the Admin API serves somebody. An error refuses everybody.
     pub fn check_access(&self, requester: &Requester<'_>) -> Result<Access> {
         let wanted = self.config().admin_token.as_ref().map_err(Clone::clone)?;
         Ok(check_access(wanted.as_ref(), requester))

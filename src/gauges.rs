@@ -7,7 +7,7 @@ use crate::resolved_reference::ResolvedReference;
 use crate::resolver::{Resolver, lock};
 
 impl Resolver {
-    /// What the plans kept weigh, in bytes.
+    /// What the references kept weigh, in bytes.
     fn reference_bytes(&self) -> usize {
         let slot = std::mem::size_of::<ResolvedReference>() + 8 * std::mem::size_of::<usize>();
         lock(&self.resolved_references).iter().map(|(reference, _)| reference.len() + slot).sum()

@@ -1,5 +1,5 @@
-//! Reading and writing vault entities, done on threads of their own while the coroutine that wants it is parked. A job has a
-//! ticket, as a flight has, and the bell tells of its end in the same way.
+//! Reading and writing vault entities, done on threads of their own while the coroutine that wants it waits. A job has a
+//! ticket, as a call has, and the notifier tells of its end in the same way.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -104,7 +104,7 @@ impl Node {
         name
     }
 
-    /// Seals a parcel for the document of that name; `None` where the machine has no random numbers.
+    /// Seals an outcome for the document of that name; `None` where the machine has no random numbers.
     pub fn seal(&self, name: &Name, sealed_outcome: &SealedOutcome) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
@@ -132,7 +132,7 @@ impl Node {
         Some(sealed)
     }
 
-    /// Opens a parcel; `None` where it is not one of ours for that name.
+    /// Opens a sealed outcome; `None` where it is not one of ours for that name.
     pub fn open(&self, name: &Name, sealed: &[u8]) -> Option<SealedOutcome> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut sealed = Zeroizing::new(sealed.to_vec());

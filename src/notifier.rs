@@ -1,8 +1,8 @@
 //! How the worker learns what happened on the engine's thread: a Unix-domain socket that the engine serves and that a
-//! cosocket in the worker connects to, a doorbell.
+//! cosocket in the worker connects to.
 //!
-//! The wire: the worker writes the number of its VM's bell (8 bytes, little-endian); from then on the engine writes one
-//! byte whenever events have begun to wait, and the worker takes them by the FFI. Each VM has a bell of its own.
+//! The wire: the worker writes the number of its VM's notifier (8 bytes, little-endian); from then on the engine writes one
+//! byte whenever events have begun to wait, and the worker takes them by the FFI. Each VM has a notifier of its own.
 //!
 //! The socket has no name that outlives `open`: it is bound in a private folder, opened by `O_PATH`, and both are removed
 //! before anybody connects. The worker reaches it by `/proc/self/fd/N`, which nobody but this process (and root) can
@@ -39,11 +39,11 @@ const FOLDER: &str = "kong-vault-";
 /// What the worker's Lua side has to see to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A flight has landed: wake its passengers; hand its parcel on, where it is ours.
+    /// A call is completed: wake its waiters; publish its outcome, where it is ours.
     Completed { ticket: u64 },
-    /// A flight waits for its departure. `dead`: the worker that should have had the document, and hasn't.
+    /// A call waits to be started. `dead`: the worker that should have had the document, and hasn't.
     Start { ticket: u64, name: Name, dead: Option<String> },
-    /// The same for a flight that probes whether `vault` is back.
+    /// The same for a call that probes whether `vault` is back.
     Probe { ticket: u64, name: Name, vault: Name },
     /// The generation has moved: copies of values are not good any more, and are not to be kept until somebody asks.
     Outdated,
@@ -57,11 +57,11 @@ pub enum Event {
     CacheCrowded,
 }
 
-/// One VM's bell.
+/// One VM's notifier.
 pub struct Notifier {
     number: u64,
     queue: Queue<Event, Subscriber>,
-    /// Notified of each new line.
+    /// Notified of each new subscriber.
     subscribed_to: Notify,
 }
 
@@ -73,7 +73,7 @@ struct Subscriber {
 
 impl queue::Subscriber for Subscriber {
     fn notify(&self) {
-        // A line whose buffer is full has unread rings; one that is closed is taken off by its task.
+        // A connection whose buffer is full has unread bytes; one that is closed is unsubscribed by its task.
         let _ = self.stream.try_write(b"\n");
     }
 
@@ -106,7 +106,7 @@ impl Notifier {
         notifier
     }
 
-    /// What the worker writes to be rung by this bell.
+    /// What the worker writes to subscribe to this notifier.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -116,8 +116,8 @@ impl Notifier {
         self.queue.has_subscriber()
     }
 
-    /// Waits until somebody listens, but no longer than `patience`: a worker's courier is on its way when its first flight
-    /// departs.
+    /// Waits until somebody listens, but no longer than `patience`: a worker's listener is on its way when its first call
+    /// starts.
     pub async fn subscriber_within(&self, patience: Duration) {
         let subscribed_to = self.subscribed_to.notified();
         if !self.has_subscriber() {
@@ -150,12 +150,12 @@ impl Notifier {
             () = subscriber.closing.notified() => {}
             () = subscriber.closed() => {}
         }
-        // What has landed is looked for by the next line; whatever else is left waits for that.
+        // The next subscriber looks for completed calls itself; whatever else is left waits for it.
         self.queue.unsubscribe(&subscriber, |event| matches!(event, Event::Completed { .. } | Event::Outdated));
     }
 }
 
-/// The bells of this process's VMs by number.
+/// The notifiers of this process's VMs by number.
 fn notifiers() -> MutexGuard<'static, HashMap<u64, Weak<Notifier>>> {
     static NOTIFIERS: LazyLock<Mutex<HashMap<u64, Weak<Notifier>>>> = LazyLock::new(Mutex::default);
     NOTIFIERS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -249,7 +249,7 @@ fn is_ours(stream: &UnixStream) -> bool {
 }
 
 async fn serve_subscriber(mut stream: UnixStream) {
-    // An error means that the worker closed its end: nobody is left to be rung.
+    // An error means that the worker closed its end: nobody is left to be notified.
     let Ok(number) = stream.read_u64_le().await else { return };
     let notifier = notifiers().get(&number).and_then(Weak::upgrade);
     if let Some(notifier) = notifier {

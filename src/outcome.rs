@@ -44,7 +44,7 @@ impl Resolver {
             if self.floor(key).is_some_and(|floor| value.at <= floor) {
                 return kept;
             }
-            let Some(key) = self.keeper(key) else { return kept };
+            let Some(key) = self.kept_under(key) else { return kept };
             let changed = cache.fetched(Arc::clone(&key), value, &key.ttl_policy, now, fastrand::f64());
             if let Some(entry) = cache.peek(&key) {
                 kept.fresh = matches!(entry.look(now), CacheLookup::Fresh(_));
@@ -70,7 +70,7 @@ impl Resolver {
     pub(crate) fn keep_failure(&self, key: &Arc<DocumentKey>, error: Error, began: Instant, at: Instant) -> Outcome {
         let (lost, old, next, was_inherited) = {
             let mut cache = lock(&self.cache);
-            let Some(key) = self.keeper(key) else { return Err(error) };
+            let Some(key) = self.kept_under(key) else { return Err(error) };
             let known = cache.peek(&key);
             // It may have been fetched since.
             if let Some(entry) = known.filter(|entry| entry.value().is_some_and(|value| value.at > began))

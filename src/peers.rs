@@ -1,9 +1,9 @@
 //! How one worker has a document from another that is fetching it: over a socket in the abstract namespace, which has
 //! no file and ends with its process.
 //!
-//! The wire: the asker writes the document's name (16 bytes) and the time after which the fetch has to have begun (8
+//! The wire: the client writes the document's name (16 bytes) and the time after which the fetch has to have begun (8
 //! bytes, little-endian: nanoseconds of the node's clock); the other answers, once such a fetch has ended, with a length
-//! (4 bytes, little-endian) and a sealed parcel, or with length 0 where it has none. What goes over it is sealed, so
+//! (4 bytes, little-endian) and a sealed outcome, or with length 0 where it has none. What goes over it is sealed, so
 //! that neither end has to be trusted; connections of other users are closed all the same.
 //!
 //! Neither end waits for the other on the engine's thread: a worker may be stopped, and anybody in its network namespace
@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 use crate::node::Name;
 
-/// The longest parcel that is taken, in bytes: a document of the largest answer that is read.
+/// The longest outcome that is taken, in bytes: a document of the largest answer that is read.
 const LONGEST: u32 = 8 * 1024 * 1024;
 
 /// How many connections may be open without a question; for a further one, the oldest is closed. Workers write their
@@ -48,7 +48,7 @@ const ATTEMPTS: u32 = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 
-/// Why a parcel could not be had.
+/// Why an outcome could not be had.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PeerError {
     /// The other has nothing of that name (any more).
@@ -83,7 +83,7 @@ impl Question {
     }
 }
 
-/// A worker's ear for the others.
+/// The socket by which other workers ask this one.
 pub struct Peers {
     listener: UnixListener,
     name: String,
@@ -105,7 +105,7 @@ impl Peers {
         &self.name
     }
 
-    /// Answers for as long as it is polled. `answer` gives the sealed parcel that serves a question.
+    /// Answers for as long as it is polled. `answer` gives the sealed outcome that serves a question.
     pub async fn serve<A, F>(self, answer: A)
     where
         A: Fn(Question) -> F + Send + Sync + 'static,
@@ -172,7 +172,7 @@ async fn write_answer(mut stream: UnixStream, sealed: Vec<u8>) {
         stream.write_all(&length.to_le_bytes()).await?;
         stream.write_all(&sealed[..length as usize]).await
     };
-    // An error means that the asker has gone, or that it doesn't read.
+    // An error means that the client has gone, or that it doesn't read.
     let _ = timeout(PATIENCE, writing).await;
 }
 

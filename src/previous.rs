@@ -56,7 +56,7 @@ impl Previous {
 }
 
 impl Resolver {
-    /// By which name the dictionary may have the document of a boarded flight under the options of before; `None` where
+    /// By which name the dictionary may have the document of a created call under the options of before; `None` where
     /// those were no others, or where it was asked before.
     pub fn previous_name(&self, ticket: u64) -> Option<String> {
         let (node, Unstarted { key, purpose, .. }) = (Node::of_this_process()?, lock(&self.calls).unstarted(ticket)?);
@@ -74,7 +74,7 @@ impl Resolver {
         is_new.then(|| hex(&name))
     }
 
-    /// Keeps what lay under that name, to serve until the boarded flight has landed. Returns whether it is of use.
+    /// Keeps what lay under that name, to serve until the created call is completed. Returns whether it is of use.
     pub fn inherit_previous(&self, ticket: u64, sealed: &[u8]) -> bool {
         self.inherit(ticket, sealed).is_some()
     }

@@ -137,7 +137,7 @@ fn soon() -> Instant {
 }
 
 impl Resolver {
-    /// Starts the engine and the rotation in this process, if they don't run.
+    /// Starts the engine and the refresher in this process, if they don't run.
     pub fn start(self: &Arc<Self>) -> Result<()> {
         if self.schedule.runs() || self.schedule.quitting.load(Ordering::Relaxed) {
             return Ok(());

@@ -26,12 +26,12 @@ pub struct ResolvedReference {
 }
 
 /// Where one document comes from, and the key it is cached by: two references that differ in nothing but the field and
-/// its decoding have equal origins.
+/// its decoding have equal keys.
 pub struct DocumentKey {
     pub descriptor: &'static Descriptor,
     pub settings: Arc<FinalSettings>,
     pub secret_id: SecretId,
-    /// What the reference itself sets, but for the decoding: the origin can be made anew under other options of its vault.
+    /// What the reference itself sets, but for the decoding: the key can be made anew under other options of its vault.
     options: Options,
     pub ttl_policy: TtlPolicy,
     pub instance: InstanceKey,
@@ -54,7 +54,7 @@ fn is_decoding(name: &[u8]) -> bool {
     std::str::from_utf8(name).is_ok_and(|name| decoding().is_some_and(|opt| opt.is_called(name)))
 }
 
-/// What makes two origins share a vault's connections and credentials.
+/// What makes two documents share a vault's connections and credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct InstanceKey {
     /// The vault's name in references: an entity's prefix, or the backend's own name.
@@ -94,7 +94,7 @@ impl ResolvedReference {
         Ok(Self { key: Arc::new(key), field: reference.key, base64_decode: settings.boolean("base64_decode") })
     }
 
-    /// What those hear of a failed fetch who asked by this reference: what isn't there may be the secret that they took a
+    /// What those are told of a failed fetch who asked by this reference: what isn't there may be the secret that they took a
     /// part of its name from.
     pub fn explain(&self, error: Error) -> Error {
         match (&self.field, error.kind()) {
@@ -193,7 +193,7 @@ impl DocumentKey {
         format!("{} vault ({})", self.descriptor.name, self.instance.vault)
     }
 
-    /// What those hear who can't wait for it.
+    /// What those are told who can't wait for it.
     pub fn would_block(&self) -> Error {
         let text = format!(
             "{} would block in this phase: kong-vault fetches the secret in the background: call again later, or \
@@ -203,7 +203,7 @@ impl DocumentKey {
         Error::new(Kind::WouldBlock, text)
     }
 
-    /// What those hear whose fetch was dropped.
+    /// What those are told whose fetch was dropped.
     pub fn ended_early(&self) -> Error {
         let text = format!("the fetch from {} ended early: report this as a defect", self.label());
         Error::new(Kind::Internal, text)
@@ -252,7 +252,7 @@ impl DocumentKey {
         Arc::clone(self.name_text.get_or_init(|| Arc::new(Secret::new(hex(self.name(node))))))
     }
 
-    /// What the origin weighs as a cache's key, in bytes; the settings are shared by all documents of a vault.
+    /// What the key weighs in a cache, in bytes; the settings are shared by all documents of a vault.
     pub fn bytes(&self) -> usize {
         std::mem::size_of::<Self>() + self.instance.vault.len() + self.secret_id.resource.len()
     }

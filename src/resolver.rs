@@ -1,4 +1,4 @@
-//! From a reference to its value: whether the cache has it, and the flight that brings it if not.
+//! From a reference to its value: whether the cache has it, and the call that brings it if not.
 //!
 //! A look-up never blocks and never does input or output: fetches run on the engine, or in `blocking`.
 
@@ -54,7 +54,7 @@ pub struct Value {
     pub lease: Option<Duration>,
 }
 
-/// One Lua VM's view of its vaults: configuration, cache, flights.
+/// One Lua VM's view of its vaults: configuration, cache, calls.
 pub struct Resolver {
     config: Config,
     environment: Environment,
@@ -119,7 +119,7 @@ impl Resolver {
 
     /// What a reference means; known ones are not read anew.
     pub fn resolve(&self, reference: &[u8]) -> Result<Arc<ResolvedReference>> {
-        // Held all the time: who changes entities clears it afterwards, and no plan from before may come in later.
+        // Held all the time: who changes entities clears it afterwards, and no reference from before may come in later.
         let mut resolved_references = lock(&self.resolved_references);
         if let Some(resolved) = resolved_references.get(reference) {
             return Ok(Arc::clone(resolved));
@@ -135,7 +135,7 @@ impl Resolver {
     }
 
     /// Looks a reference up in the cache. A vault that needs neither network nor file is asked on the spot. Where the
-    /// rotation runs, it sees to values whose time is over, and they serve meanwhile.
+    /// refresher runs, it renews values whose time is over, and they serve meanwhile.
     pub fn lookup(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
         let (resolved, found) = match self.resolve_and_look(reference) {
             Ok(found) => found,
@@ -191,8 +191,8 @@ impl Resolver {
         pick(&resolved, &document, false).map(Lookup::Value)
     }
 
-    /// Takes a seat in the flight that brings a document. With `waits`, the ticket has to be claimed. A flight that is
-    /// only boarded has to be seen off by `take_shared` and `start_fetch`.
+    /// Joins the call that brings a document, or creates one. With `waits`, its outcome has to be collected. Who creates it
+    /// must start it, by `take_shared` and `start_fetch`.
     pub fn join_or_create(
         self: &Arc<Self>,
         key: &Arc<DocumentKey>,
@@ -216,7 +216,7 @@ impl Resolver {
         Ok(lock(&self.calls).join_or_create_in_turn(key, &key.instance, purpose, floor, waits, Instant::now()))
     }
 
-    /// What a flight brought, for one passenger; `None` where it is still under way. Ends the claim either way.
+    /// What a call brought, for one waiter; `None` where it is still under way. The ticket is used up either way.
     pub fn collect(&self, ticket: u64, reference: &[u8]) -> Result<Option<Value>> {
         let Some(outcome) = lock(&self.calls).collect(ticket, Instant::now()) else { return Ok(None) };
         let resolved = self.resolve(reference);
@@ -226,7 +226,7 @@ impl Resolver {
             Err(_) => error,
         })?;
         let resolved = resolved?;
-        // Only what is known now will be known to be over: a newer one may have come since the landing.
+        // Only what is known now will be known to be over: a newer one may have come since the completion.
         let kept = match self.look(&resolved.key) {
             CacheLookup::Fresh(known) | CacheLookup::Stale { document: known, .. } => known.is_same(&document),
             _ => false,
@@ -234,7 +234,7 @@ impl Resolver {
         pick(&resolved, &document, kept && self.schedule.runs()).map(Some)
     }
 
-    /// Whether a flight or a job is not to be waited for any more.
+    /// Whether a call or a job is not to be waited for any more.
     pub fn is_completed(&self, ticket: u64) -> bool {
         self.has_ended(ticket) && lock(&self.calls).is_completed(ticket)
     }
@@ -285,7 +285,7 @@ impl Resolver {
     /// The worker is told to quit: nothing of ours may keep it, or go on ahead of its last requests.
     pub fn quit(&self) {
         self.schedule.quit();
-        // Copies are good for as long as the rotation runs.
+        // Copies are good for as long as the refresher runs.
         self.bump();
         self.notifier.close();
     }

@@ -1,4 +1,4 @@
-//! What a worker has from the others of its node, and hands on to them: sealed parcels, in the shared dictionary that its
+//! What a worker has from the others of its node, and hands on to them: sealed outcomes, in the shared dictionary that its
 //! Lua side sees to.
 
 use std::sync::Arc;
@@ -19,8 +19,8 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 const STILL_BAD_GRACE: Duration = Duration::from_secs(5);
 
 impl Resolver {
-    /// Tries to land a boarded flight with what the node's cache has, or with the refusal of its vault's breaker.
-    /// Returns whether it has landed, and leaves it to the caller to wake its passengers; if not, it has to depart.
+    /// Tries to complete a created call with what the node's cache has, or with the refusal of its vault's breaker.
+    /// Returns whether it is completed, and leaves it to the caller to wake its waiters; if not, it has to be started.
     pub fn take_shared(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> bool {
         let now = Instant::now();
         let Some(call) = lock(&self.calls).unstarted(ticket) else { return true };
@@ -29,7 +29,7 @@ impl Resolver {
         match sealed_outcome.and_then(|node| node.open(key.name(node), sealed)) {
             Some(SealedOutcome::Value(value)) if call.is_served_by(value.at) => {
                 let kept = self.keep_value(key, value);
-                // It may be old, but it serves if the fetch that follows fails. And somebody may have come aboard since
+                // It may be old, but it serves if the fetch that follows fails. And somebody may have joined since
                 // who wants a newer one.
                 if kept.fresh && self.complete_quietly(ticket, key, Ok(kept.document), kept.at) {
                     self.metrics.adopted.inc();
@@ -68,8 +68,8 @@ impl Resolver {
         self.complete_quietly(ticket, key, outcome, Instant::now())
     }
 
-    /// Lands a boarded flight with what was so at that time, unless somebody aboard wants what is newer. Returns whether
-    /// it has landed; its passengers are the caller's to wake.
+    /// Completes a created call with what was so at that time, unless a waiter wants what is newer. Returns whether
+    /// it is completed; its waiters are the caller's to wake.
     fn complete_quietly(
         self: &Arc<Self>,
         ticket: u64,
@@ -83,7 +83,7 @@ impl Resolver {
         is_completed
     }
 
-    /// Lands a flight with what another one brought, and wakes its passengers, unless somebody aboard wants what is newer.
+    /// Completes a call with what another one brought, and wakes its waiters, unless one of them wants what is newer.
     pub(crate) fn complete_if_served(
         self: &Arc<Self>,
         ticket: u64,
@@ -120,7 +120,7 @@ impl Resolver {
         }
     }
 
-    /// `take_shared`, and what waited for the flight's landing is sent.
+    /// `take_shared`, and starts what was deferred until the call's completion.
     pub fn take_shared_in_worker(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> bool {
         let key = lock(&self.calls).key(ticket);
         let completion = self.take_shared(ticket, sealed);
@@ -138,7 +138,7 @@ impl Resolver {
         self.on_breaker_change(key, change);
     }
 
-    /// Keeps what another worker fetched, for a flight that `probes` the vault or not. Returns what is to be served.
+    /// Keeps what another worker fetched, for a call that `probes` the vault or not. Returns what is to be served.
     pub(crate) fn keep_shared(
         self: &Arc<Self>,
         key: &Arc<DocumentKey>,
@@ -173,7 +173,7 @@ impl Resolver {
         Ok(format!("{}@{clock}", self.address()?))
     }
 
-    /// The sealed outcome of a flight that departed as `owned`, and for how many seconds others may keep it (0: for
+    /// The sealed outcome of a call that was started as `owned`, and for how many seconds others may keep it (0: for
     /// ever); `None` where it is nothing to keep.
     pub fn sealed_outcome(&self, ticket: u64) -> Option<(Vec<u8>, f64)> {
         self.sealed_outcome_for(ticket, b"")
@@ -203,14 +203,14 @@ impl Resolver {
         }
     }
 
-    /// How long the vault of a flight is to be left alone; `None` where it may be asked.
+    /// How long the vault of a call is to be left alone; `None` where it may be asked.
     pub fn away(&self, ticket: u64) -> Option<Duration> {
         let key = lock(&self.calls).key(ticket)?;
         Some(self.probe_at(&key)?.saturating_duration_since(Instant::now()))
     }
 
-    /// Ends a boarded probe, as another worker probes that vault: to be tried again after that time, or, with none, not
-    /// at all, as the vault is back. Returns whether it has landed: where the vault is back, it is left to bring a value to
+    /// Ends a created probe, as another worker probes that vault: to be tried again after that time, or, with none, not
+    /// at all, as the vault is back. Returns whether it is completed: where the vault is back, it is left to bring a value to
     /// those who wait for one, and so is one that somebody joined meanwhile who wants a newer value.
     pub fn skip_probe(self: &Arc<Self>, ticket: u64, again: Option<Duration>) -> bool {
         let Some(Unstarted { key, .. }) = lock(&self.calls).unstarted(ticket) else { return true };
@@ -258,12 +258,12 @@ impl Claim {
     }
 }
 
-/// By which the workers of a node call an origin's vault.
+/// The vault's key in the node's cache.
 pub(crate) fn vault_name(key: &DocumentKey) -> Name {
     Node::of_this_process().map(|node| key.instance.name(node)).unwrap_or_default()
 }
 
-/// What a vault's news are told apart by from its health.
+/// The key of a vault's notices in the node's cache, apart from its health.
 pub(crate) fn name_of_notices(key: &DocumentKey) -> Name {
     let label = key.label();
     Node::of_this_process().map(|node| node.name([&b"news"[..], label.as_bytes()])).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What only one process of an nginx can find out, and all of them need: a few secrets in a nameless file in memory. It is
+//! Secrets obtainable once (unwrapped secret ids), shared by all processes of an nginx: in a nameless file in memory. It is
 //! made when the library is loaded, before nginx forks, so that every worker inherits it, and one that takes a dead one's
 //! place as well. What is in it is sealed with a key that is made with it and never written.
 
@@ -29,7 +29,7 @@ pub struct SharedSlots {
 }
 
 impl SharedSlots {
-    /// The locker that this process belongs to; made by the first call. `None` where no such file can be made.
+    /// The slots that this process shares; made by the first call. `None` where no such file can be made.
     pub fn of_this_process() -> Option<&'static SharedSlots> {
         static SHARED_SLOTS: OnceLock<Option<SharedSlots>> = OnceLock::new();
         SHARED_SLOTS.get_or_init(SharedSlots::new).as_ref()

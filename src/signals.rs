@@ -1,6 +1,6 @@
 //! The signal mask of threads of ours.
 //!
-//! A signal that lands in one of our threads does not interrupt nginx's `epoll_wait`: a SIGHUP or SIGCHLD would wait for
+//! A signal that is delivered to one of our threads does not interrupt nginx's `epoll_wait`: a SIGHUP or SIGCHLD would wait for
 //! the next event. So every thread of ours is born with all signals blocked.
 
 use std::mem::MaybeUninit;

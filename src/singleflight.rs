@@ -1,8 +1,8 @@
-//! One flight per document: whoever wants a document that is being fetched joins the fetch, if that is young enough for
+//! One call per document: whoever wants a document that is being fetched joins the call, if that is young enough for
 //! him: it has to begin after what he asked for happened. For those who want a newer outcome than the fetch under way
-//! will bring, one further flight follows it.
+//! will bring, one further call follows it.
 //!
-//! A flight is boarded, departs and lands. Between the first two its worker's Lua side asks the node's cache whether
+//! A call is created, started and completed. Between the first two its worker's Lua side asks the node's cache whether
 //! another worker has the document, or is fetching it.
 
 mod join;
@@ -28,10 +28,10 @@ const LIMIT_PER_VAULT: usize = 1024;
 const BACKGROUND_PER_VAULT: usize = 96;
 const LONGEST_QUEUE: usize = 65536;
 
-/// How long a result waits for a passenger that never comes: a coroutine may be killed while it waits.
+/// How long a result waits for a waiter that never comes: a coroutine may be killed while it waits.
 const UNCOLLECTED: Duration = Duration::from_secs(30);
 
-/// How long a boarded flight may wait for whoever sees to its departure, before somebody else may.
+/// How long a created call may wait for whoever has to start it, before somebody else may.
 const UNSTARTED: Duration = Duration::from_secs(1);
 
 /// Tickets are unique in the process: several Lua VMs share an engine. They stay below 2^53, exact in a Lua number.
@@ -65,17 +65,17 @@ struct Call<K, G> {
     purpose: Purpose,
     after: Option<Instant>,
     waiters: usize,
-    /// When it was boarded first, and whether it was called back since.
+    /// When it was created, and whether it was requeued since.
     since: Instant,
     requeued: bool,
-    /// Whether somebody has to take its parcel.
+    /// Whether somebody has to publish its outcome.
     owned: bool,
     stage: Stage,
     watchers: Vec<oneshot::Sender<Option<SealedOutcome>>>,
 }
 
 impl<K, G> Call<K, G> {
-    /// Whether its outcome will serve somebody who wants it for that; if so, and it has not departed yet, it is bound to.
+    /// Whether its outcome will serve somebody who wants it for that; if so, and it is not started yet, it is bound to.
     fn takes(&mut self, purpose: Purpose, after: Option<Instant>) -> bool {
         match self.stage {
             Stage::Queued | Stage::Created { .. } => {
@@ -83,7 +83,7 @@ impl<K, G> Call<K, G> {
                 self.after = self.after.max(after);
                 true
             }
-            // It began when it departed, at the earliest.
+            // It began when it was started, at the earliest.
             Stage::Running { began, .. } if after.is_none_or(|after| began >= after) => {
                 self.after = self.after.max(after);
                 true
@@ -94,14 +94,14 @@ impl<K, G> Call<K, G> {
     }
 }
 
-/// The flights of a document that have not landed.
+/// The calls of a document that are not completed.
 #[derive(Clone, Copy)]
 struct Open {
     first: u64,
     next: Option<u64>,
 }
 
-/// All flights of one resolver: those that have not landed, and those whose outcome has not been claimed yet. `G` tells
+/// All calls of one resolver: those that are not completed, and those whose outcome is not collected yet. `G` tells
 /// vaults apart.
 pub struct Singleflight<K, G> {
     open: HashMap<K, Open>,
@@ -124,7 +124,7 @@ impl<K, G> Default for Singleflight<K, G> {
 }
 
 impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
-    /// A flight that waits for its departure.
+    /// A call that waits to be started.
     pub fn unstarted(&self, ticket: u64) -> Option<Unstarted<K>> {
         let call = self.calls.get(&ticket)?;
         matches!(call.stage, Stage::Created { .. }).then(|| Unstarted {
@@ -134,12 +134,12 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         })
     }
 
-    /// What a flight brings, as long as somebody has a seat in it.
+    /// What a call brings, as long as somebody waits for it.
     pub fn key(&self, ticket: u64) -> Option<K> {
         self.calls.get(&ticket).map(|call| call.key.clone())
     }
 
-    /// Lets a flight depart; `None` where it has already. With `owned`, its parcel has to be taken with `sealed_outcome`.
+    /// Starts a call; `None` where it is started already. With `owned`, its outcome has to be taken with `sealed_outcome`.
     pub fn start_fetch(&mut self, ticket: u64, owned: bool, now: Instant) -> Option<Unstarted<K>> {
         let unstarted = self.unstarted(ticket)?;
         let call = self.calls.get_mut(&ticket)?;
@@ -158,25 +158,25 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         if call.after.zip(began).is_some_and(|(after, began)| began < after) {
             return Some(None);
         }
-        // Where nobody knows when it began, the other answers only if it serves those who are aboard.
+        // Where nobody knows when it began, the other answers only if it serves those who wait.
         let began = began.or(call.after).unwrap_or(call.since);
         call.stage = Stage::Running { began, by_peer: true };
         Some(Some(unstarted))
     }
 
-    /// Whether anybody waits for a flight.
+    /// Whether anybody waits for a call.
     pub fn is_awaited(&self, ticket: u64) -> bool {
         self.calls.get(&ticket).is_some_and(|call| call.waiters > 0)
     }
 
-    /// What is left of the time that a flight may take in all, where it was called back: who waits for it does so since
-    /// it was boarded. `None` where it has its whole time, or nobody waits.
+    /// What is left of the time that a call may take in all, where it was requeued: who waits for it does so since
+    /// it was created. `None` where it has its whole time, or nobody waits.
     pub fn left(&self, ticket: u64, whole: Duration, now: Instant) -> Option<Duration> {
         let call = self.calls.get(&ticket).filter(|call| call.requeued && call.waiters > 0)?;
         Some(whole.saturating_sub(now.saturating_duration_since(call.since)))
     }
 
-    /// Calls a flight back, to depart anew.
+    /// Requeues a call, to be started anew.
     pub fn requeue(&mut self, ticket: u64, now: Instant) -> bool {
         match self.calls.get_mut(&ticket) {
             Some(call) if matches!(call.stage, Stage::Running { .. }) => {
@@ -188,7 +188,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         }
     }
 
-    /// Brings a flight's outcome.
+    /// Completes a call with its outcome.
     pub fn complete(
         &mut self,
         ticket: u64,
@@ -222,7 +222,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         Completion { waiters, next: self.follow_up(&key, ticket, now) }
     }
 
-    /// Lands a flight with what a fetch brought that began then, if that serves all who are aboard by now.
+    /// Completes a call with what a fetch brought that began then, if that serves all who wait by now.
     pub fn complete_if_served(
         &mut self,
         ticket: u64,
@@ -238,7 +238,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         Some(self.complete(ticket, outcome, sealed_outcome, now))
     }
 
-    /// Has the flight that waited for this one's landing take its turn.
+    /// Has the call that waited for this one's completion take its turn.
     fn follow_up(&mut self, key: &K, completed: u64, now: Instant) -> Option<u64> {
         let open = self.open.get_mut(key)?;
         if open.first != completed {
@@ -256,7 +256,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         Some(next)
     }
 
-    /// Lets go of outcomes that nobody has claimed for long.
+    /// Drops outcomes that nobody has collected for long.
     fn drop_uncollected(&mut self, now: Instant) {
         while let Some(&(since, old)) = self.completed.front() {
             if now.saturating_duration_since(since) < UNCOLLECTED {
@@ -267,7 +267,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         }
     }
 
-    /// What a flight brought, for one passenger; `None` where it has not landed, or is unknown.
+    /// What a call brought, for one waiter; `None` where it is not completed, or is unknown.
     pub fn collect(&mut self, ticket: u64, now: Instant) -> Option<Outcome> {
         self.drop_uncollected(now);
         self.leave(ticket, |stage| match stage {
@@ -276,8 +276,8 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         })
     }
 
-    /// What a flight brought, for whoever let it depart as `owned`: once it landed, to be handed on, and once only, as
-    /// the other seats are others'.
+    /// What a call brought, for whoever started it as `owned`: once it is completed, to be published, and once only, as
+    /// other waiters collect it for themselves.
     pub fn sealed_outcome(&mut self, ticket: u64) -> Option<(K, Option<SealedOutcome>)> {
         let is_completed = |call: &&mut Call<K, G>| matches!(call.stage, Stage::Completed { .. });
         let call = self.calls.get_mut(&ticket).filter(|call| call.owned).filter(is_completed)?;
@@ -300,12 +300,12 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         Some(taken)
     }
 
-    /// Whether a flight is not to be waited for any more.
+    /// Whether a call is not to be waited for any more.
     pub fn is_completed(&self, ticket: u64) -> bool {
         self.calls.get(&ticket).is_none_or(|call| matches!(call.stage, Stage::Completed { .. }))
     }
 
-    /// Watches a flight without a seat in it.
+    /// Watches a call without waiting for it as a waiter.
     pub fn watch(&mut self, ticket: u64) -> CallWatch {
         match self.calls.get_mut(&ticket) {
             None => CallWatch::Completed(None),
@@ -320,7 +320,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         }
     }
 
-    /// The newest flight of this worker for a document that `wanted` recognises, whether it has landed or not, whose
+    /// The newest call of this worker for a document that `wanted` recognises, whether it is completed or not, whose
     /// outcome's fetch began after that time. One that another worker fetches is for that worker to tell of.
     pub fn find(&mut self, wanted: impl Fn(&K) -> bool, after: Instant, now: Instant) -> Option<u64> {
         self.drop_uncollected(now);

@@ -35,7 +35,7 @@ impl Resolver {
     pub(crate) fn change(self: &Arc<Self>, next: Next) -> bool {
         let now = Instant::now();
         let (changed, flaws, asked_at_once, next) = {
-            // Held all the time: no plan of the new options may be made before the cache has followed.
+            // Held all the time: no reference may be read under the new options before the cache has followed.
             let mut resolved_references = lock(&self.resolved_references);
             let changed = self.config().replace_entities(next);
             if changed.is_empty() {
@@ -127,9 +127,9 @@ impl Resolver {
         }
     }
 
-    /// Under which origin an outcome is to be kept that was asked for under this one; `None` where the options are others
+    /// Under which key an outcome is to be kept that was asked for under this one; `None` where the options are others
     /// by now.
-    pub(crate) fn keeper(&self, key: &Arc<DocumentKey>) -> Option<Arc<DocumentKey>> {
+    pub(crate) fn kept_under(&self, key: &Arc<DocumentKey>) -> Option<Arc<DocumentKey>> {
         match self.heir_of(key) {
             None => Some(Arc::clone(key)),
             Some(Heir::Key { key, same_place: true, .. }) => Some(key),

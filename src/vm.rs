@@ -119,12 +119,12 @@ impl Vm {
         self.unfollowed.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// Has the Admin API hear nobody: a token that was to be asked for can't be.
+    /// Has the Admin API refuse everybody: a token that was to be asked for can't be.
     pub fn refuse_all(&self, why: Error) {
         let _ = self.refused_all.set(why);
     }
 
-    /// Whether the Admin API hears somebody. An error hears nobody.
+    /// Whether the Admin API serves somebody. An error refuses everybody.
     pub fn check_access(&self, requester: &Requester<'_>) -> Result<Access> {
         match self.refused_all.get() {
             Some(error) => Err(error.clone()),

@@ -1,11 +1,11 @@
-//! The hand-over between engine and worker in all orders in which the two may come to it: `src/wake/queue.rs` itself, with
-//! loom's threads and locks, between models of the engine (which lands flights) and of `listener.lua` (which reads the
-//! doorbell). A wake-up that is lost leaves a thread that waits for ever, which loom reports as a deadlock. The same for
-//! `src/rotation/wakeup.rs`, by which whoever keeps a value knows whether the rotation will look after it in time.
+//! The hand-over between engine and worker in all orders in which the two may come to it: `src/notifier/queue.rs` itself, with
+//! loom's threads and locks, between models of the engine (which completes calls) and of `listener.lua` (which reads the
+//! notifier's socket). A wake-up that is lost leaves a thread that waits for ever, which loom reports as a deadlock. The same for
+//! `src/refresh/wakeup.rs`, by which whoever keeps a value knows whether the refresher will look after it in time.
 //!
 //! That it finds one was tried by defects in `Queue`: to look how many events wait before the lock is taken or after it is
-//! given back, to ring one line only, to ring before the event is there, to attach a line after its first ring, to drop
-//! events where a line is left, or departures where none is; and in `Wakeup`: not to be stopped while the rotation looks
+//! given back, to notify one subscriber only, or before the event is there, to subscribe one after its first byte, to drop
+//! events where a subscriber is left, or starts where none is; and in `Wakeup`: not to be stopped while the refresher looks
 //! around, or to be taken for set where it is stopped.
 
 use std::sync::Arc;
@@ -32,7 +32,7 @@ mod wakeup;
 
 use sync::Mutex;
 
-/// A connection with the smallest buffer there is: one unread ring.
+/// A connection with the smallest buffer there is: one unread byte.
 #[derive(Default)]
 struct Wire {
     state: Mutex<(bool, bool)>,
@@ -52,7 +52,7 @@ impl Subscriber for Wire {
 }
 
 impl Wire {
-    /// Waits for a ring; false where the line was ended.
+    /// Waits for a byte; false where the connection was ended.
     fn read(&self) -> bool {
         let mut state = self.state.lock().unwrap();
         loop {
@@ -77,10 +77,10 @@ fn can_be_missed(event: &Event) -> bool {
     matches!(event, Event::Completed(_))
 }
 
-/// Engine and worker of one VM, with two flights.
+/// Engine and worker of one VM, with two calls.
 struct Model {
     queue: Queue<Event, Wire>,
-    /// Which flights have landed, as the engine knows it.
+    /// Which calls are completed, as the engine knows it.
     calls: Mutex<[bool; 2]>,
     /// The same as the worker's Lua side knows it. Its lock stands for the one thread that all Lua runs on: between two
     /// reads nobody interrupts it.
@@ -100,14 +100,14 @@ impl Model {
         self.queue.push(Event::Completed(call));
     }
 
-    /// As `Resolver::send`: the worker sees it off, or who sends it does.
+    /// As `Resolver::fetch_in_background`: the worker starts it, or who asks for it does.
     fn fetch_in_background(&self) {
         if !self.queue.push(Event::Start) {
             *self.started.lock().unwrap() = true;
         }
     }
 
-    /// As `serve` in listener.lua, until `is_done`; false where the line was ended.
+    /// As `serve` in listener.lua, until `is_done`; false where the connection was ended.
     fn serve(&self, wire: &Wire, is_done: impl Fn(&[bool; 2]) -> bool) -> bool {
         let mut notify = wire.read();
         if notify {
@@ -130,7 +130,7 @@ impl Model {
         false
     }
 
-    /// Somebody who has a line of his own until a flight has landed.
+    /// Somebody who has a connection of his own until a call is completed.
     fn wait(&self, call: usize) {
         let wire = Arc::new(Wire::default());
         self.queue.subscribe(&wire);
@@ -222,7 +222,7 @@ fn nothing_is_lost_where_the_listener_ends_and_another_subscriber_takes_its_plac
                 model.fetch_in_background();
             })
         };
-        // The engine's task of the courier's line.
+        // The engine's task of the listener's connection.
         let subscriber = {
             let (model, listener) = (Arc::clone(&model), Arc::clone(&listener));
             thread::spawn(move || model.queue.unsubscribe(&listener, can_be_missed))
@@ -236,7 +236,7 @@ fn nothing_is_lost_where_the_listener_ends_and_another_subscriber_takes_its_plac
         while let Some(event) = model.queue.next() {
             *model.started.lock().unwrap() |= event == Event::Start;
         }
-        assert!(*model.started.lock().unwrap(), "the flight waits for a departure that nobody sees to");
+        assert!(*model.started.lock().unwrap(), "the call waits to be started, and nobody does");
     });
 }
 
@@ -245,14 +245,14 @@ fn the_rotation_wakes_up_in_time_for_whatever_was_kept() {
     let start = Instant::now();
     let at = move |seconds| start + Duration::from_secs(seconds);
     explore(move || {
-        // What is due next in the cache; the alarm; the rotation's bell, which remembers one ring.
+        // What is due next in the cache; the wakeup; the refresher's signal, which remembers one call.
         let shared = Arc::new((Mutex::new(Some(at(4))), Wakeup::new(), Wire::default()));
-        // It rang just now.
+        // It woke up just now.
         shared.1.sleep_until(Some(at(1)));
         let storers: Vec<_> = [2, 3]
             .map(|due| {
                 let shared = Arc::clone(&shared);
-                // As `Resolver::keep_value` and `Rotation::expect`.
+                // As `Resolver::keep_value` and `Schedule::expect`.
                 thread::spawn(move || {
                     let (cache, wakeup, notifier) = &*shared;
                     let next = {
@@ -267,7 +267,7 @@ fn the_rotation_wakes_up_in_time_for_whatever_was_kept() {
             })
             .into();
         let (cache, wakeup, notifier) = &*shared;
-        // As `run`; time stands still, so it sleeps until it is rung.
+        // As `run`; time stands still, so it sleeps until it is woken.
         loop {
             wakeup.begin_scan();
             let next = *cache.lock().unwrap();

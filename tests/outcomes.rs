@@ -45,7 +45,7 @@ fn a_wait_for_one_document_is_that_documents() {
     assert_eq!((worker.asked("2"), worker.asked("3")), (1, 0));
 }
 
-/// Boards for what began after now; returns the ticket.
+/// Joins or creates a call for what begins after now; returns the ticket.
 fn board_newer(worker: &Worker, resolved: &kong_vault::resolved_reference::ResolvedReference) -> u64 {
     match worker.resolver.join_or_create(&resolved.key, Purpose::Newer(Instant::now()), true).unwrap() {
         JoinOutcome::Joined(ticket) => ticket,

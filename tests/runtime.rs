@@ -45,8 +45,8 @@ fn who_comes_late_for_his_value_does_not_keep_it_past_a_newer_one() {
     let (worker, reference) = (Worker::new(&[]), b"{vault://puppet/a}");
     let Lookup::Miss(resolved) = worker.resolver.lookup(reference).unwrap() else { panic!("cached") };
     worker.answers(Ok("one"));
-    let boarding = worker.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap();
-    let JoinOutcome::Created(ticket) = boarding else { panic!("{boarding:?}") };
+    let joined = worker.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap();
+    let JoinOutcome::Created(ticket) = joined else { panic!("{joined:?}") };
     assert_eq!(
         worker.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap(),
         JoinOutcome::Joined(ticket)
@@ -253,7 +253,7 @@ fn one_worker_has_a_document_from_another_that_is_fetching_it() {
     assert!(second.resolver.collect(theirs, reference).unwrap().is_some());
     assert_eq!(first.asked("a"), 1);
 
-    // What the first hands on, a third may adopt.
+    // What the first publishes, a third may take.
     first.resolver.wait(mine);
     let (sealed, seconds) = first.resolver.sealed_outcome(mine).unwrap();
     assert_eq!(seconds, 0.0, "without ttl: for ever");
@@ -289,7 +289,7 @@ fn a_vault_that_has_no_room_any_more_is_shut_down() {
     }
     assert_eq!(shutdowns(&worker), 0);
     ask(1024);
-    worker.until("the farewell", |worker| shutdowns(worker) == 1);
+    worker.until("the shutdown", |worker| shutdowns(worker) == 1);
 }
 
 #[test]

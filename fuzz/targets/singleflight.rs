@@ -247,7 +247,7 @@ impl Model {
         self.to_start.remove(&ticket);
         self.started.remove(&ticket);
         self.completed.insert(ticket, (self.now, at));
-        // A watcher hears of it, whoever else there is.
+        // A watcher is told of it, whoever else there is.
         for (_, mut told) in self.watchers.extract_if(.., |(watched, _)| *watched == ticket) {
             let sealed_outcome = told.try_recv().expect("the completion").expect("a value");
             assert_eq!(sealed_outcome.began(), at);

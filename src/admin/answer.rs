@@ -14,7 +14,7 @@ const TOLD: usize = 20;
 pub struct AdminResponse {
     pub status: u16,
     pub body: Option<String>,
-    /// The methods that are allowed there, where somebody has to hear of them.
+    /// The methods that are allowed there, where somebody has to be told of them.
     pub allow: Option<&'static str>,
     /// Whether there is something new to see for whoever reads the entities.
     pub changed: bool,

@@ -16,7 +16,7 @@ use expiry_queue::ExpiryQueue;
 use crate::document::Document;
 use crate::error::Error;
 
-/// What an entry weighs besides its key and its document: the map's slot, the list's links, the agenda's item.
+/// What an entry weighs besides its key and its document: the map's slot, the list's links, the expiry queue's item.
 const OVERHEAD: usize = std::mem::size_of::<Entry>() + 10 * std::mem::size_of::<usize>();
 
 /// What becomes of an entry when options change.

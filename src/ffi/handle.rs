@@ -63,7 +63,7 @@ impl Handle {
         match found {
             Ok((resolver, Lookup::Value(value))) => {
                 if !value.lasting {
-                    // No copy of it can be kept until the rotation runs, and nothing else starts that where all secrets come
+                    // No copy of it can be kept until the refresher runs, and nothing else starts that where all secrets come
                     // from the environment. Without an engine each look-up is answered here, as now.
                     let _ = resolver.start();
                 }
@@ -107,12 +107,12 @@ impl Handle {
         Asking { waits, queues }: Asking,
         answer: &mut Answer,
     ) -> i32 {
-        let boarded = if queues {
+        let joined = if queues {
             resolver.join_or_create_in_turn(key, purpose, waits)
         } else {
             resolver.join_or_create(key, purpose, waits)
         };
-        match boarded {
+        match joined {
             Ok(JoinOutcome::Joined(ticket)) if waits => {
                 answer.ticket = ticket;
                 status::PENDING

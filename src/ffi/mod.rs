@@ -50,8 +50,8 @@ pub unsafe extern "C" fn kong_vault_seen_epoch(handle: *const Handle) -> *const 
     unsafe { &*handle }.vm.watch().seen_epoch() as *const AtomicU32 as *const u32
 }
 
-/// Looks a reference up. On a miss a flight is joined (`PENDING` with `waits`, else `FAILED`) or boarded (`CREATED`);
-/// with `waits` its ticket has to be claimed. `queues`: the caller has only so many under way, and is not refused.
+/// Looks a reference up. On a miss a call is joined (`PENDING` with `waits`, else `FAILED`) or created (`CREATED`);
+/// with `waits` its outcome has to be collected. `queues`: the caller has only so many under way, and is not refused.
 ///
 /// # Safety
 /// `handle` is a live handle, `reference` has `size` readable bytes, `answer` is writable.
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn kong_vault_lookup(
     })
 }
 
-/// Boards a flight for a value that is newer than now; answers as `kong_vault_lookup` with `waits`.
+/// Joins or creates a call for a value that is newer than now; answers as `kong_vault_lookup` with `waits`.
 ///
 /// # Safety
 /// As `kong_vault_lookup`.
@@ -93,8 +93,8 @@ pub unsafe extern "C" fn kong_vault_renew(
     })
 }
 
-/// Tries to land a boarded flight with what the node's cache has (`size` 0: nothing). Whether it has landed; if not, it
-/// has to depart.
+/// Tries to complete a created call with what the node's cache has (`size` 0: nothing). Whether it is completed; if not, it
+/// has to be started.
 ///
 /// # Safety
 /// `handle` is a live handle, `sealed` has `size` readable bytes.
@@ -112,8 +112,8 @@ pub unsafe extern "C" fn kong_vault_take_shared(
     })
 }
 
-/// Starts the fetch of a boarded flight: by the worker of the claim `peer`, or from the vault (`size` 0). With `owned`, its
-/// parcel has to be taken after it landed. `NOTHING`, `TOO_EARLY`, or `FAILED`.
+/// Starts the fetch of a created call: by the worker of the claim `peer`, or from the vault (`size` 0). With `owned`, its
+/// outcome has to be taken after it is completed. `NOTHING`, `TOO_EARLY`, or `FAILED`.
 ///
 /// # Safety
 /// `handle` is a live handle, `peer` has `size` readable bytes, `answer` is writable.
@@ -134,7 +134,7 @@ pub unsafe extern "C" fn kong_vault_start_fetch(
     })
 }
 
-/// The value of a reference from the flight it waited for, with its lease in `seconds` (0: it has none); `PENDING` where that is still under way. Either way the
+/// The value of a reference from the call it waited for, with its lease in `seconds` (0: it has none); `PENDING` where that is still under way. Either way the
 /// ticket is used up.
 ///
 /// # Safety
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn kong_vault_collect(
     })
 }
 
-/// Whether a flight or a job is not to be waited for any more.
+/// Whether a call or a job is not to be waited for any more.
 ///
 /// # Safety
 /// `handle` is a live handle.
@@ -168,7 +168,7 @@ pub unsafe extern "C" fn kong_vault_completed(handle: *const Handle, ticket: u64
     })
 }
 
-/// The parcel of a flight that departed as `owned` and has landed: `VALUE` with the sealed bytes in `data` and the
+/// The outcome of a call that was started as `owned` and is completed: `VALUE` with the sealed bytes in `data` and the
 /// seconds for which they may be kept in `seconds` (0: for ever), or `NOTHING`, as where `known`, what lies in its place, is
 /// newer (`size` 0: nothing does).
 ///
@@ -189,7 +189,7 @@ pub unsafe extern "C" fn kong_vault_sealed_outcome(
     })
 }
 
-/// The next event of this VM's bell, or `NOTHING`.
+/// The next event of this VM's notifier, or `NOTHING`.
 ///
 /// # Safety
 /// `handle` is a live handle, `answer` is writable.

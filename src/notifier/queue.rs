@@ -1,7 +1,7 @@
-//! Events that wait for the worker, and whom they have to ring.
+//! Events that wait for the worker, and which subscribers they have to wake.
 //!
-//! Several lines may wait at once (see `listener.lua`): whichever is read first takes all events, those too that others
-//! wait for, and each of those has to be rung to see what became of them. `tests/handover.rs` runs this file with loom's
+//! Several subscribers may wait at once (see `listener.lua`): whichever is read first takes all events, those too that others
+//! wait for, and each of those has to be notified to see what became of them. `tests/handover.rs` runs this file with loom's
 //! lock in place of std's and tries all orders in which engine and worker may come to it.
 
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ const WAITING: usize = 65536;
 
 /// One connection of the worker.
 pub trait Subscriber {
-    /// Has the worker come and take all events. A line with unread rings needs no further one.
+    /// Has the worker come and take all events. A connection with an unread byte needs no further one.
     fn notify(&self);
     /// Ends it.
     fn close(&self);
@@ -48,7 +48,7 @@ impl<E, L: Subscriber> Queue<E, L> {
         state.events.push_back(event);
         // Whoever takes events takes all that there are: only the first one has to wake them.
         let subscribers = if state.events.len() == 1 { state.subscribers.clone() } else { Vec::new() };
-        // The worker may run as soon as it is rung, and what it does first is to take this lock.
+        // The worker may run as soon as it is notified, and what it does first is to take this lock.
         drop(state);
         for subscriber in subscribers {
             subscriber.notify();
@@ -61,14 +61,14 @@ impl<E, L: Subscriber> Queue<E, L> {
         self.lock().events.pop_front()
     }
 
-    /// From here on that line misses nothing; its first ring says so, and the worker looks then for what it may have
+    /// From here on that subscriber misses nothing; its first byte says so, and the worker looks then for what it may have
     /// missed before.
     pub fn subscribe(&self, subscriber: &Arc<L>) {
         self.lock().subscribers.push(Arc::clone(subscriber));
         subscriber.notify();
     }
 
-    /// Takes a line off. Where it was the last one, those events are dropped that `can_be_missed`.
+    /// Removes a subscriber. Where it was the last one, those events are dropped that `can_be_missed`.
     pub fn unsubscribe(&self, subscriber: &Arc<L>, can_be_missed: impl Fn(&E) -> bool) {
         let mut state = self.lock();
         state.subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
@@ -77,7 +77,7 @@ impl<E, L: Subscriber> Queue<E, L> {
         }
     }
 
-    /// Ends all lines.
+    /// Ends all connections.
     pub fn close(&self) {
         let subscribers = std::mem::take(&mut self.lock().subscribers);
         for subscriber in subscribers {

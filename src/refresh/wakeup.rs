@@ -1,4 +1,4 @@
-//! Whether somebody who keeps something has to wake the rotation for it. `tests/handover.rs` runs this file with loom's
+//! Whether somebody who stores an entry has to wake the refresher for it. `tests/handover.rs` runs this file with loom's
 //! lock in place of std's.
 
 use std::sync::PoisonError;
@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::sync::{Mutex, MutexGuard};
 
 pub struct Wakeup {
-    /// When the rotation wakes up by itself; `None`: it looks around now, or has to be told.
+    /// When the refresher wakes up by itself; `None`: it scans now, or has to be told.
     wakes_at: Mutex<Option<Instant>>,
 }
 
@@ -16,17 +16,17 @@ impl Wakeup {
         Self { wakes_at: Mutex::new(None) }
     }
 
-    /// The rotation looks around: of what is kept from here on nobody knows whether it was seen.
+    /// The refresher is scanning: entries stored from now on must wake it.
     pub fn begin_scan(&self) {
         *self.lock() = None;
     }
 
-    /// The rotation has looked around, and sleeps.
+    /// The refresher has scanned, and sleeps.
     pub fn sleep_until(&self, at: Option<Instant>) {
         *self.lock() = at;
     }
 
-    /// Whether the rotation has to be woken for what was kept, which is due at `next`.
+    /// Whether the refresher has to be woken for an entry that is due at `next`.
     pub fn is_too_late_for(&self, next: Instant) -> bool {
         self.lock().is_none_or(|at| next < at)
     }

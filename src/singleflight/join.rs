@@ -1,4 +1,4 @@
-//! Who takes a seat in which flight, and what waits until its vault has less to do.
+//! Who joins which call, and what is deferred until its vault has less to do.
 
 use std::hash::Hash;
 use std::time::Instant;
@@ -10,8 +10,8 @@ use super::{
 use crate::error::{Error, Kind, Result};
 
 impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
-    /// Takes a seat in a flight of the document that serves the purpose, or in a new one; nothing that began before
-    /// `floor` serves anybody. A passenger that `waits` has to call `claim`. Where there are too many flights, no new one is
+    /// Joins a call of the document that serves the purpose, or creates one; nothing that began before
+    /// `floor` serves anybody. A waiter (`waits`) has to call `collect`. Where there are too many calls, no new one is
     /// begun.
     pub fn join_or_create(
         &mut self,

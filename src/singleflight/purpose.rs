@@ -1,4 +1,4 @@
-//! What is wanted of a flight, and what those see who have to do with one.
+//! What is wanted of a call, and what those see who have to do with one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use crate::document::Document;
 use crate::error::Result;
 use crate::node::SealedOutcome;
 
-/// What a flight brought.
+/// What a call brought.
 pub type Outcome = Result<Arc<Document>>;
 
 /// Why a document is fetched.
@@ -32,7 +32,7 @@ impl Purpose {
         }
     }
 
-    /// The purpose of a flight that serves both.
+    /// The purpose of a call that serves both.
     pub(super) fn and(self, other: Purpose) -> Purpose {
         let since = self.since().max(other.since());
         match (self, other, since) {
@@ -43,22 +43,22 @@ impl Purpose {
     }
 }
 
-/// Whether a passenger found a flight or has to see to its departure.
+/// Whether somebody joined a call, or created one and has to start it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum JoinOutcome {
     Joined(u64),
     Created(u64),
 }
 
-/// What somebody sees who watches a flight.
+/// What somebody sees who watches a call.
 #[derive(Debug)]
 pub enum CallWatch {
-    /// It has landed with that parcel.
+    /// It is completed with that outcome.
     Completed(Option<SealedOutcome>),
     Running(oneshot::Receiver<Option<SealedOutcome>>),
 }
 
-/// A flight that waits for its departure.
+/// A call that waits to be started.
 #[derive(Debug)]
 pub struct Unstarted<K> {
     pub key: K,
@@ -73,12 +73,12 @@ impl<K> Unstarted<K> {
     }
 }
 
-/// What a landing leaves to be done.
+/// What a completion leaves to be done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Completion {
     /// How many have to be told.
     pub waiters: usize,
-    /// The flight of those who wanted a newer outcome: it is boarding from now on, and has to be seen off.
+    /// The call of those who wanted a newer outcome: it has to be started from now on.
     pub next: Option<u64>,
 }
 

@@ -16,7 +16,7 @@ fn join_or_create(calls: &mut Singleflight<&'static str, u8>, key: &'static str,
     calls.join_or_create(&key, &0, Purpose::Miss, None, waits, Instant::now()).unwrap()
 }
 
-fn boarded(calls: &mut Singleflight<&'static str, u8>, key: &'static str, waits: bool) -> u64 {
+fn created(calls: &mut Singleflight<&'static str, u8>, key: &'static str, waits: bool) -> u64 {
     match join_or_create(calls, key, waits) {
         JoinOutcome::Created(ticket) => ticket,
         JoinOutcome::Joined(ticket) => panic!("{key} is under way as {ticket}"),
@@ -26,9 +26,9 @@ fn boarded(calls: &mut Singleflight<&'static str, u8>, key: &'static str, waits:
 #[test]
 fn one_fetch_per_document_and_every_waiter_gets_its_outcome() {
     let mut calls = Singleflight::default();
-    let ticket = boarded(&mut calls, "a", true);
+    let ticket = created(&mut calls, "a", true);
     assert_eq!(join_or_create(&mut calls, "a", true), JoinOutcome::Joined(ticket));
-    assert_ne!(boarded(&mut calls, "b", true), ticket);
+    assert_ne!(created(&mut calls, "b", true), ticket);
     assert!(calls.start_fetch(ticket, false, Instant::now()).is_some());
     assert!(calls.start_fetch(ticket, false, Instant::now()).is_none(), "once");
     assert_eq!(join_or_create(&mut calls, "a", false), JoinOutcome::Joined(ticket));
@@ -38,15 +38,15 @@ fn one_fetch_per_document_and_every_waiter_gets_its_outcome() {
     assert!(calls.collect(ticket, Instant::now()).unwrap().is_ok());
     assert!(calls.collect(ticket, Instant::now()).unwrap().is_ok());
     assert!(calls.collect(ticket, Instant::now()).is_none());
-    boarded(&mut calls, "a", true);
+    created(&mut calls, "a", true);
 }
 
 #[test]
 fn an_outcome_nobody_collects_is_dropped() {
     let (mut calls, now) = (Singleflight::default(), Instant::now());
-    let ticket = boarded(&mut calls, "a", true);
+    let ticket = created(&mut calls, "a", true);
     calls.complete(ticket, Ok(document()), None, now);
-    let background = boarded(&mut calls, "b", false);
+    let background = created(&mut calls, "b", false);
     calls.complete(background, Ok(document()), None, now + UNCOLLECTED);
     assert_eq!((calls.calls.len(), calls.completed.len(), calls.under_way()), (0, 0, 0));
     assert!(calls.per_vault.is_empty());
@@ -55,7 +55,7 @@ fn an_outcome_nobody_collects_is_dropped() {
 #[test]
 fn a_waiter_that_gives_up_leaves_the_call_to_the_others() {
     let mut calls = Singleflight::default();
-    let ticket = boarded(&mut calls, "a", true);
+    let ticket = created(&mut calls, "a", true);
     join_or_create(&mut calls, "a", true);
     assert!(calls.collect(ticket, Instant::now()).is_none());
     calls.complete(ticket, Ok(document()), None, Instant::now());
@@ -67,12 +67,12 @@ fn a_waiter_that_gives_up_leaves_the_call_to_the_others() {
 fn its_owner_takes_the_outcome_on() {
     let before = Instant::now();
     let mut calls = Singleflight::default();
-    let other = boarded(&mut calls, "b", true);
+    let other = created(&mut calls, "b", true);
     calls.start_fetch(other, false, Instant::now());
     calls.complete(other, Ok(document()), None, Instant::now());
     assert!(calls.sealed_outcome(other).is_none(), "nobody has to take it on");
     assert!(calls.collect(other, Instant::now()).is_some(), "and it is still there for who waits");
-    let ticket = boarded(&mut calls, "a", false);
+    let ticket = created(&mut calls, "a", false);
     calls.start_fetch(ticket, true, Instant::now());
     assert_eq!(calls.find(|key| *key == "a", before, Instant::now()), Some(ticket));
     let error = Error::new(Kind::NotFound, "none");
@@ -85,9 +85,9 @@ fn its_owner_takes_the_outcome_on() {
 #[test]
 fn who_takes_the_outcome_on_takes_it_once_and_from_no_waiter() {
     let mut calls = Singleflight::default();
-    let ticket = boarded(&mut calls, "a", true);
+    let ticket = created(&mut calls, "a", true);
     calls.start_fetch(ticket, true, Instant::now());
-    assert!(calls.sealed_outcome(ticket).is_none(), "it has not landed");
+    assert!(calls.sealed_outcome(ticket).is_none(), "it is not completed");
     assert!(calls.requeue(ticket, Instant::now()));
     calls.start_fetch(ticket, true, Instant::now());
     let completed = calls.complete(ticket, Ok(document()), Some(failure(Instant::now())), Instant::now());
@@ -127,11 +127,11 @@ fn a_call_may_be_requeued_and_one_nobody_starts_is_handed_to_the_next() {
 #[test]
 fn whoever_watches_is_told_of_the_completion() {
     let mut calls = Singleflight::default();
-    let ticket = boarded(&mut calls, "a", false);
-    let CallWatch::Running(landing) = calls.watch(ticket) else { panic!() };
+    let ticket = created(&mut calls, "a", false);
+    let CallWatch::Running(completion) = calls.watch(ticket) else { panic!() };
     let sealed_outcome = failure(Instant::now());
     calls.complete(ticket, Ok(document()), Some(sealed_outcome), Instant::now());
-    assert!(landing.blocking_recv().unwrap().is_some());
+    assert!(completion.blocking_recv().unwrap().is_some());
     assert!(matches!(calls.watch(ticket), CallWatch::Completed(None)));
 }
 
@@ -163,7 +163,7 @@ fn who_wants_a_newer_outcome_than_the_fetch_under_way_brings_gets_the_next_and_s
     assert_eq!(newer(&mut calls, 2), JoinOutcome::Joined(first));
     let JoinOutcome::Joined(second) = newer(&mut calls, 3) else { panic!() };
     assert_ne!(second, first);
-    assert_eq!(newer(&mut calls, 4), JoinOutcome::Joined(second), "one further flight is enough");
+    assert_eq!(newer(&mut calls, 4), JoinOutcome::Joined(second), "one further call is enough");
     assert!(calls.unstarted(second).is_none(), "it waits for its turn");
     assert_eq!((calls.under_way(), calls.per_vault[&0]), (1, 2));
     let completed = calls.complete(first, Ok(document()), None, later(now, 5));
@@ -196,7 +196,7 @@ fn another_workers_fetch_serves_by_its_beginning() {
 fn an_outcome_is_told_to_those_whom_it_serves_and_not_for_long() {
     let (mut calls, now) = (Singleflight::default(), Instant::now());
     let fly = |calls: &mut Singleflight<&'static str, u8>, at: u64| {
-        let ticket = boarded(calls, "a", true);
+        let ticket = created(calls, "a", true);
         calls.start_fetch(ticket, false, later(now, at));
         calls.complete(ticket, Ok(document()), Some(failure(later(now, at))), later(now, at + 1));
         ticket
@@ -215,7 +215,7 @@ fn an_outcome_is_told_to_those_whom_it_serves_and_not_for_long() {
 #[test]
 fn a_value_of_before_completes_no_call_that_somebody_joined_for_a_newer_one() {
     let (mut calls, now) = (Singleflight::default(), Instant::now());
-    let ticket = boarded(&mut calls, "a", true);
+    let ticket = created(&mut calls, "a", true);
     calls.join_or_create(&"a", &0, Purpose::Newer(later(now, 5)), None, true, later(now, 5)).unwrap();
     assert!(calls.complete_if_served(ticket, later(now, 5), Ok(document()), None, later(now, 6)).is_none());
     assert!(calls.unstarted(ticket).unwrap().purpose == Purpose::Newer(later(now, 5)));
@@ -290,12 +290,12 @@ mod served {
     }
 
     proptest! {
-        /// However boarding, departures and landings follow each other: whoever boarded is brought an outcome, and that
-        /// of a fetch which began after what he asked for. No more than one flight of a document is under way.
+        /// However joins, starts and completions follow each other: whoever joined gets an outcome, and that
+        /// of a fetch which began after what he asked for. No more than one call of a document is under way.
         #[test]
         fn nothing_older_than_asked(steps in proptest::collection::vec(step(), 1..80)) {
             let (mut calls, start) = (Singleflight::<u8, u8>::default(), Instant::now());
-            // Who waits: his ticket, and after which time; the beginning of each flight's fetch; of each outcome's.
+            // Who waits: his ticket, and after which time; the beginning of each call's fetch; of each outcome's.
             let (mut waiting, mut began) = (Vec::<(u64, Option<u64>)>::new(), HashMap::<u64, u64>::new());
             let mut current: Option<u64> = None;
             let mut now = 20;
@@ -348,11 +348,11 @@ mod served {
                         Some((ticket, then, false, completed))
                     }),
                 };
-                if let Some((ticket, then, departed, completed)) = completed {
+                if let Some((ticket, then, started, completed)) = completed {
                     let mut told = 0;
                     for (_, after) in waiting.extract_if(.., |(waits, _)| *waits == ticket) {
-                        // What departs then begins then or later.
-                        prop_assert!(after.is_none_or(|after| then > after || departed && then == after), "{after:?} {then}");
+                        // What is started then begins then or later.
+                        prop_assert!(after.is_none_or(|after| then > after || started && then == after), "{after:?} {then}");
                         prop_assert!(calls.collect(ticket, at).is_some());
                         told += 1;
                     }

@@ -47,7 +47,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_micros(500), Duration::from
 #[derive(Debug)]
 pub struct Snapshot {
     pub vaults: Vec<Record>,
-    /// What the beacon showed when they were these.
+    /// What the epoch was when they were these.
     pub mark: u32,
 }
 
@@ -127,7 +127,7 @@ impl Store {
     }
 
     fn put(&self, text: &[u8]) -> io::Result<()> {
-        // Whoever removed the beacon's file from under us made later processes look at another.
+        // Whoever removed the epoch's file from under us made later processes look at another.
         if !std::fs::symlink_metadata(self.folder.join(EPOCH)).is_ok_and(|found| self.epoch.is(&found)) {
             let text = format!("its file {EPOCH} was removed or replaced while nginx ran: restart nginx");
             return Err(io::Error::other(text));

@@ -120,7 +120,7 @@ impl Worker {
         self.stage.asked.lock().unwrap().get(resource).copied().unwrap_or(0)
     }
 
-    /// As a request would get it: joins or sees off a flight, waits for it, takes what it brought.
+    /// As a request would get it: joins or starts a call, waits for it, takes what it brought.
     pub fn get(&self, reference: &str) -> Result<String> {
         let resolved = match self.resolver.lookup(reference.as_bytes())? {
             Lookup::Value(value) => return Ok(value.secret.as_str().unwrap().to_owned()),
@@ -136,7 +136,7 @@ impl Worker {
             }
         };
         self.resolver.wait(ticket);
-        let value = self.resolver.collect(ticket, reference.as_bytes())?.expect("a landed flight");
+        let value = self.resolver.collect(ticket, reference.as_bytes())?.expect("a completed call");
         Ok(value.secret.as_str().unwrap().to_owned())
     }
 

@@ -42,7 +42,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Whom to trust and how to connect.
 #[derive(Clone)]
 pub struct Transport<'a> {
-    /// How error texts call the asker, such as `hcv vault (my-vault)`.
+    /// How error texts call the client, such as `hcv vault (my-vault)`.
     pub label: String,
     /// A CA bundle that replaces the system's roots: a file's path, or PEM text.
     pub ca_cert: Option<&'a str>,

@@ -51,7 +51,7 @@ pub struct Chain {
     current: Mutex<Option<Current>>,
 }
 
-/// A keeper, and what its credentials depend on: another profile's, or another region's, are others.
+/// A credentials cache, and what its credentials depend on: another profile's, or another region's, are others.
 struct Current {
     profile: Arc<Profile>,
     region: Arc<str>,

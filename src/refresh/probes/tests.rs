@@ -49,7 +49,7 @@ impl Node {
 struct Call {
     document: u64,
     began: Instant,
-    lands: Instant,
+    completes: Instant,
 }
 
 /// A fetch that has ended, and what that did to the breaker; the rest is still to be done.
@@ -94,8 +94,8 @@ impl Worker {
 
     fn fetch(&mut self, node: &Node, document: u64, takes: u64) {
         if !self.calls.iter().any(|call| call.document == document) {
-            let lands = node.now + Duration::from_millis(takes);
-            self.calls.push(Call { document, began: node.now, lands });
+            let completes = node.now + Duration::from_millis(takes);
+            self.calls.push(Call { document, began: node.now, completes });
         }
     }
 
@@ -136,10 +136,10 @@ impl Worker {
         }
     }
 
-    /// The fetches that are over by now, as far as the breaker hears of them.
+    /// The fetches that are over by now, as far as the breaker is told of them.
     fn complete(&mut self, node: &mut Node) {
         node.tick();
-        for call in self.calls.extract_if(.., |call| call.lands <= node.now).collect::<Vec<_>>() {
+        for call in self.calls.extract_if(.., |call| call.completes <= node.now).collect::<Vec<_>>() {
             let ended = Ended { document: call.document, began: call.began, at: node.now };
             let change = match node.is_well {
                 true => self.breaker.succeeded(call.document, node.now),
@@ -164,7 +164,7 @@ impl Worker {
         }
     }
 
-    /// The rotation's look around. Values to put off are only looked at.
+    /// One scan of the refresher. Values to put off are only looked at.
     fn rotate(&mut self, node: &mut Node, takes: u64) {
         let at = node.tick();
         while let Some((document, due)) = self.cache.due(node.now, Duration::from_secs(1_000_000)) {

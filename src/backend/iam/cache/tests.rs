@@ -53,7 +53,7 @@ impl Source {
         self.loads.load(Ordering::SeqCst)
     }
 
-    /// Lets the clock run on, for this keeper.
+    /// Lets the clock run on, for this cache.
     fn pass(&self, seconds: u64) {
         let then = self.clock.now() + Duration::from_secs(seconds);
         let text = aws_smithy_types::DateTime::from(then).fmt(aws_smithy_types::date_time::Format::HttpDate).unwrap();

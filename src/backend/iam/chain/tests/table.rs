@@ -290,7 +290,7 @@ async fn a_request_goes_where_the_profile_says() {
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "https://narrow-variable.example"),
     );
     let ignore = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
-    let heed = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false");
+    let honor = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false");
     let all = "endpoint_url = https://wide.example\nservices = mine\n";
     for (lines, variables, host) in [
         ("", &[][..], public),
@@ -304,10 +304,10 @@ async fn a_request_goes_where_the_profile_says() {
         (all, &[narrow], "narrow-variable.example"),
         (all, &[wide, narrow], "narrow-variable.example"),
         (all, &[wide, ignore], public),
-        (all, &[heed], "narrow.example"),
+        (all, &[honor], "narrow.example"),
         ("services = mine\nignore_configured_endpoint_urls = true\n", &[], public),
         ("services = mine\nignore_configured_endpoint_urls = true\n", &[wide], public),
-        ("services = mine\nignore_configured_endpoint_urls = True\n", &[heed], "narrow.example"),
+        ("services = mine\nignore_configured_endpoint_urls = True\n", &[honor], "narrow.example"),
         ("endpoint_url = https://wide.example\nignore_configured_endpoint_urls = false\n", &[], "wide.example"),
         ("services = gone\nignore_configured_endpoint_urls = true\n", &[], public),
         ("services = gone\n", &[wide], "wide-variable.example"),
