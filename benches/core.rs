@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 
+use kong_vault::cache::document::Document;
 use kong_vault::cache::{Cache, Dated, TtlPolicy};
 use kong_vault::config::Config;
-use kong_vault::document::Document;
 use kong_vault::environment::Environment;
 use kong_vault::reference;
-use kong_vault::resolved_reference::ResolvedReference;
+use kong_vault::resolver::resolved_reference::ResolvedReference;
 use kong_vault::resolver::{Lookup, Resolver};
 use kong_vault::secret::Secret;
 

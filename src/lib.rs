@@ -1,53 +1,37 @@
 //! Secret references (`{vault://…}`) for OpenResty/nginx and Kong Gateway. This file is the table of contents;
 //! ARCHITECTURE.md shows the way of one call through it.
 
-// Leaves: they import nothing of ours but each other.
-pub mod breaker;
+// What everybody uses.
 pub mod environment;
 pub mod error;
+pub mod notice;
 pub mod options;
-pub mod pool;
 pub mod redact;
 pub mod secret;
-pub mod settings;
-pub mod shared_slots;
-pub mod signals;
+pub mod sync;
 
-// What references look like, where configuration comes from, and the vaults it leads to.
+// Work that blocks, files, HTTP, and who we are to others.
+pub mod diagnosis;
+pub mod file;
+pub mod http;
+pub mod identity;
+pub mod pool;
+
+// What is known, here and on the node.
+pub mod cache;
+pub mod node;
+pub mod store;
+
+// The vaults, what references to them look like, and where configuration comes from.
 pub mod backend;
 pub mod config;
 pub mod reference;
 
-// What a reference means, what is cached, what is under way.
-pub mod cache;
-pub mod document;
-pub mod metrics;
-pub mod node;
-pub mod resolved_reference;
-pub mod singleflight;
-pub mod store;
-
-// What runs it: the engine's thread, a vault's connections, the socket for other workers, the notifier.
-pub mod engine;
-pub mod fetch;
-pub mod jobs;
-pub mod notifier;
-pub mod peers;
-
-// The heart: from a reference to its value.
+// What runs it, and from a reference to its value.
 pub mod admin;
-pub mod blocking;
 pub mod entities;
-pub mod fetch_task;
-pub mod follow;
-pub mod gauges;
-pub mod indirect;
-pub mod outcome;
-pub mod previous;
-pub mod refresh;
 pub mod resolver;
-pub mod shared_cache;
-pub mod succession;
+pub mod runtime;
 pub mod vm;
 
 // The way in from a shell.

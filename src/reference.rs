@@ -7,7 +7,7 @@ use std::fmt;
 
 use percent_encoding::percent_decode;
 
-use crate::backend::ALL;
+use crate::backend::registry::ALL;
 use crate::error::{Error, Kind, Result};
 use crate::options::{COMMON, OWN, Opt};
 use crate::redact;

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::admin::{Access, Requester};
 use crate::config::{Config, ConfigSource};
+use crate::entities::epoch_watch::EpochWatch;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
-use crate::follow::EpochWatch;
-use crate::indirect;
-use crate::previous::Previous;
 use crate::resolver::Resolver;
+use crate::resolver::indirect;
+use crate::resolver::loaded::Loaded;
+use crate::resolver::previous::Previous;
 
 /// The state behind `require "kong.vault"`. A reload of nginx makes a new VM, and with it a new one of these.
 pub struct Vm {
@@ -26,44 +27,6 @@ pub struct Vm {
     refused_all: OnceLock<Error>,
     loaded: Loaded,
 }
-
-/// A VM's beginning, and with it that of its configuration.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Loaded {
-    /// The process that made it, and how many that process had made with it.
-    by: u32,
-    number: u32,
-    at: Instant,
-    /// When that process made its first.
-    first_at: Instant,
-}
-
-impl Loaded {
-    fn now() -> Self {
-        static LAST: Mutex<Option<Loaded>> = Mutex::new(None);
-        let (by, at) = (std::process::id(), Instant::now());
-        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = match *last {
-            Some(last) if last.by == by => Self { at, number: last.number.saturating_add(1), ..last },
-            _ => Self { by, number: 1, at, first_at: at },
-        };
-        *last = Some(loaded);
-        loaded
-    }
-
-    fn is_throwaway(&self) -> bool {
-        self.by == std::process::id() && self.number > LASTING_VMS
-    }
-
-    /// When the configuration was loaded: a request's VM loads it again, but nobody meant to by that.
-    pub fn at(&self) -> Instant {
-        if self.is_throwaway() { self.first_at } else { self.at }
-    }
-}
-
-/// With `lua_code_cache off` every request has a VM of its own. A process that makes more than this (http and stream
-/// need one each) does that.
-const LASTING_VMS: u32 = 2;
 
 /// How long the end of a worker may wait for its vaults.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);

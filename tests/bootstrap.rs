@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use kong_vault::config::{Config, ConfigSource};
 use kong_vault::environment::Environment;
-use kong_vault::indirect;
+use kong_vault::resolver::indirect;
 use support::bao::{Bao, ROOT, binary};
 use support::closed_port;
 use support::config::{says, settings, shown};

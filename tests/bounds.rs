@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use kong_vault::backend::ALL;
+use kong_vault::backend::registry::ALL;
+use kong_vault::cache::document::Document;
 use kong_vault::cli::check;
 use kong_vault::config::{Config, declarative, entity};
-use kong_vault::document::Document;
 use kong_vault::environment::Environment;
-use kong_vault::resolved_reference::ResolvedReference;
 use kong_vault::resolver::Resolver;
+use kong_vault::resolver::resolved_reference::ResolvedReference;
 use kong_vault::secret::Secret;
 use support::cost::{self, Counting};
 use support::{admin, heavy};

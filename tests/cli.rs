@@ -260,7 +260,7 @@ async fn a_vault_is_asked_over_http_within_the_time_given() {
 fn vaults_lists_every_option() {
     let list = |arguments: &[&str]| String::from_utf8(run(arguments, &[("A", "a")]).stdout).unwrap();
     let (text, markdown) = (list(&["vaults"]), list(&["vaults", "--markdown"]));
-    for backend in kong_vault::backend::ALL {
+    for backend in kong_vault::backend::registry::ALL {
         for opt in backend.options {
             let variable = opt.variable(backend.name);
             assert!(text.contains(&format!("  {} ({variable})\n", opt.name)), "{variable}");

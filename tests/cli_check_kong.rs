@@ -5,7 +5,7 @@
 
 mod support;
 
-use kong_vault::backend::ALL;
+use kong_vault::backend::registry::ALL;
 use kong_vault::cli::check::look_at;
 use kong_vault::config::declarative;
 use proptest::prelude::*;

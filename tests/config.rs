@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kong_vault::backend::{ALL, Backend, Descriptor, Setup};
+use kong_vault::backend::{Backend, Descriptor, Setup, registry::ALL};
 use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Kind, Result};
@@ -311,7 +311,7 @@ fn keys_of_a_file_are_named_by_it() {
             &map(conf),
             ConfigSource::File("/etc/kong.conf"),
             &Environment::default(),
-            kong_vault::backend::ALL,
+            kong_vault::backend::registry::ALL,
             &IndirectValues::default(),
         )
     };
@@ -351,7 +351,7 @@ fn a_required_option_is_missed_when_it_is_needed() {
 fn a_strategys_options_lead_nowhere_that_no_vault_does() {
     let proxy = "http://u:hunter2@proxy:3128";
     let config = load(&[("vault_hcv_host", "vault"), ("vault_hcv_proxy", proxy)], &[]).unwrap();
-    let hcv = kong_vault::backend::find("hcv").expect("the backend");
+    let hcv = kong_vault::backend::registry::find("hcv").expect("the backend");
     let asked = |options: Pairs<'_>| config.vault_of_strategy(hcv, &map(options), false).map_err(shown);
     let ours = [("host", "vault"), ("proxy", proxy)];
     asked(&ours).unwrap();

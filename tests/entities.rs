@@ -5,11 +5,11 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kong_vault::backend::ALL;
+use kong_vault::backend::registry::ALL;
 use kong_vault::config::{ConfigSource, EntityResult, entity};
 use kong_vault::environment::Environment;
 use kong_vault::error::Result;
-use kong_vault::indirect;
+use kong_vault::resolver::indirect;
 use kong_vault::resolver::{Lookup, Resolver};
 use serde_json::json;
 use support::config::{File, flaw, map, refused, resolver, says, settings, shown};

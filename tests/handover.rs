@@ -1,7 +1,7 @@
-//! The hand-over between engine and worker in all orders in which the two may come to it: `src/notifier/queue.rs` itself, with
+//! The hand-over between engine and worker in all orders in which the two may come to it: `src/runtime/notifier/queue.rs` itself, with
 //! loom's threads and locks, between models of the engine (which completes calls) and of `listener.lua` (which reads the
 //! notifier's socket). A wake-up that is lost leaves a thread that waits for ever, which loom reports as a deadlock. The same for
-//! `src/refresh/wakeup.rs`, by which whoever keeps a value knows whether the refresher will look after it in time.
+//! `src/resolver/wakeup.rs`, by which whoever keeps a value knows whether the refresher will look after it in time.
 //!
 //! That it finds one was tried by defects in `Queue`: to look how many events wait before the lock is taken or after it is
 //! given back, to notify one subscriber only, or before the event is there, to subscribe one after its first byte, to drop
@@ -23,11 +23,11 @@ mod sync {
 }
 
 #[allow(dead_code, clippy::new_without_default)]
-#[path = "../src/notifier/queue.rs"]
+#[path = "../src/runtime/notifier/queue.rs"]
 mod queue;
 
 #[allow(clippy::new_without_default)]
-#[path = "../src/refresh/wakeup.rs"]
+#[path = "../src/resolver/wakeup.rs"]
 mod wakeup;
 
 use sync::Mutex;

@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use http::Request;
-use kong_vault::backend::http::{Answer, BODY_LIMIT, Client, Transport};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
+use kong_vault::http::{Answer, BODY_LIMIT, Client, Transport};
 use support::{Fake, answer, closed_port};
 
 const LABEL: &str = "hcv vault (test)";

@@ -5,9 +5,10 @@ mod support;
 use std::time::{Duration, Instant};
 
 use http::Request;
-use kong_vault::backend::http::{Client, Transport};
 use kong_vault::environment::Environment;
-use kong_vault::{blocking, pool};
+use kong_vault::http::{Client, Transport};
+use kong_vault::pool;
+use kong_vault::resolver::blocking;
 use support::{Fake, answer};
 
 fn threads() -> usize {

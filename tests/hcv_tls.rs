@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use http::Request;
-use kong_vault::backend::http::{Client, Transport};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Kind, Result};
+use kong_vault::http::{Client, Transport};
 use support::certs::{self, Ca, EXPIRED, Pair, VALID};
 use support::tls;
 

@@ -2,7 +2,7 @@
 //! MIT, © Nicolas Seriot), and others of ours; what becomes of each is what lua-cjson 2.1.0.13 made of it, which Kong 3.9
 //! reads secrets with.
 
-use kong_vault::document::Document;
+use kong_vault::cache::document::Document;
 use kong_vault::secret::Secret;
 use proptest::prelude::*;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use kong_vault::backend::ALL;
+use kong_vault::backend::registry::ALL;
+use kong_vault::options::value::Value;
 use kong_vault::options::{COMMON, OWN, Opt, Type, variable};
-use kong_vault::settings::Value;
 use proptest::prelude::*;
 
 fn every() -> impl Iterator<Item = (&'static str, &'static Opt)> {

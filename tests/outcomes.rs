@@ -6,7 +6,7 @@ mod puppet;
 use std::time::{Duration, Instant};
 
 use kong_vault::error::{Error, Kind};
-use kong_vault::singleflight::{JoinOutcome, Purpose};
+use kong_vault::resolver::singleflight::{JoinOutcome, Purpose};
 use puppet::Worker;
 
 #[test]
@@ -46,7 +46,7 @@ fn a_wait_for_one_document_is_that_documents() {
 }
 
 /// Joins or creates a call for what begins after now; returns the ticket.
-fn board_newer(worker: &Worker, resolved: &kong_vault::resolved_reference::ResolvedReference) -> u64 {
+fn board_newer(worker: &Worker, resolved: &kong_vault::resolver::resolved_reference::ResolvedReference) -> u64 {
     match worker.resolver.join_or_create(&resolved.key, Purpose::Newer(Instant::now()), true).unwrap() {
         JoinOutcome::Joined(ticket) => ticket,
         JoinOutcome::Created(ticket) => {

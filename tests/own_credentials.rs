@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use kong_vault::backend::ALL;
+use kong_vault::backend::registry::ALL;
 use kong_vault::config::{ConfigSource, entity};
 use kong_vault::environment::Environment;
-use kong_vault::indirect;
+use kong_vault::resolver::indirect;
 use kong_vault::resolver::{Lookup, Resolver};
 use serde_json::json;
 use support::config::{resolver, says, settings};

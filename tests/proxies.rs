@@ -5,9 +5,9 @@ mod support;
 use std::time::Duration;
 
 use http::Request;
-use kong_vault::backend::http::{Client, Transport};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Kind, Result};
+use kong_vault::http::{Client, Transport};
 use support::certs::{self, Ca, VALID};
 use support::forward::{Forward, Manner};
 use support::{Fake, answer, closed_port, tls};

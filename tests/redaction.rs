@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kong_vault::backend::{ALL, Descriptor, SecretId, Setup};
+use kong_vault::backend::{Descriptor, SecretId, Setup, registry::ALL};
 use kong_vault::config::entity::{self, FIELDS};
 use kong_vault::config::{Config, ConfigSource, IndirectValues, options_of};
 use kong_vault::environment::Environment;
 use kong_vault::error::Error;
 use kong_vault::options::{Holds, OWN, Opt};
 use kong_vault::redact::MASK;
-use kong_vault::resolved_reference::ResolvedReference;
+use kong_vault::resolver::resolved_reference::ResolvedReference;
 use serde_json::{Value, json};
 use support::admin::{Bed, Called};
 use support::certs;

@@ -12,8 +12,8 @@ use kong_vault::config::entity;
 use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind};
+use kong_vault::resolver::singleflight::{JoinOutcome, Purpose};
 use kong_vault::resolver::{Lookup, Resolver};
-use kong_vault::singleflight::{JoinOutcome, Purpose};
 use serde_json::json;
 
 use puppet::{BACKENDS, STAGES, Worker, down};

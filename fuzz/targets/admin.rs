@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 use kong_vault::admin::{Api, Body, Request};
-use kong_vault::backend::ALL;
+use kong_vault::backend::registry::ALL;
 use kong_vault::store::Store;
 use kong_vault_fuzz::{Bytes, bounded, hides};
 use libfuzzer_sys::fuzz_target;

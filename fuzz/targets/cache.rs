@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kong_vault::cache::{Dated, Cache, Due, CacheLookup, TtlPolicy};
-use kong_vault::document::Document;
+use kong_vault::cache::document::Document;
 use kong_vault::error::{Error, Kind};
 use kong_vault::secret::Secret;
 use kong_vault_fuzz::{Bytes, bounded};

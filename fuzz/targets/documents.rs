@@ -1,7 +1,7 @@
 //! Secrets and their fields, against another reader of JSON.
 #![no_main]
 
-use kong_vault::document::Document;
+use kong_vault::cache::document::Document;
 use kong_vault::error::Kind;
 use kong_vault::secret::Secret;
 use kong_vault_fuzz::{Bytes, bounded, hides};

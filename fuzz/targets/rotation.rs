@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use kong_vault::backend::{SecretId, Backend, Descriptor, Fetched, Fetching, Setup};
 use kong_vault::config::{Config, IndirectValues, ConfigSource};
-use kong_vault::engine::Engine;
+use kong_vault::runtime::engine::Engine;
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
-use kong_vault::singleflight::{JoinOutcome, Purpose};
+use kong_vault::resolver::singleflight::{JoinOutcome, Purpose};
 use kong_vault::options::{Opt, Type};
 use kong_vault::resolver::{Lookup, Resolver};
 use kong_vault::secret::Secret;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kong_vault::cache::Dated;
-use kong_vault::document::Document;
+use kong_vault::cache::document::Document;
 use kong_vault::error::Kind;
-use kong_vault::singleflight::{JoinOutcome, Singleflight, Completion, Purpose, CallWatch};
+use kong_vault::resolver::singleflight::{JoinOutcome, Singleflight, Completion, Purpose, CallWatch};
 use kong_vault::node::SealedOutcome;
 use kong_vault::secret::Secret;
 use kong_vault_fuzz::{Bytes, bounded};

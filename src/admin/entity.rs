@@ -182,7 +182,7 @@ impl Draft<'_> {
             (Type::Text, _) => return Err("expected a string"),
             (Type::Boolean, Value::Bool(_)) => sent.clone(),
             (Type::Boolean, Value::String(text)) if of_form => match opt.read(text) {
-                Some(crate::settings::Value::Boolean(flag)) => flag.into(),
+                Some(crate::options::value::Value::Boolean(flag)) => flag.into(),
                 _ => return Err("expected a boolean"),
             },
             (Type::Boolean, _) => return Err("expected a boolean"),

@@ -48,7 +48,7 @@ pub fn is_uuid(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::ALL;
+    use crate::backend::registry::ALL;
 
     #[test]
     fn a_key_is_a_uuid_or_a_prefix() {

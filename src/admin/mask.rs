@@ -73,7 +73,7 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
-    use crate::backend::{ALL, find};
+    use crate::backend::registry::{ALL, find};
 
     fn record(name: &str, config: Value) -> Record {
         let mut fields = Map::new();

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::backend::finding::Findings;
 use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, SecretId, Setup};
+use crate::diagnosis::Findings;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::options::{Opt, Type};

@@ -2,23 +2,22 @@
 
 pub mod aws;
 pub mod env;
-pub mod file;
-pub mod finding;
 pub mod hcv;
-pub mod http;
-pub mod iam;
+pub mod registry;
+pub mod transport;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::diagnosis::Findings;
 use crate::environment::Environment;
 use crate::error::Result;
+use crate::notice::Notice;
 use crate::options::Opt;
+use crate::options::settings::Settings;
 use crate::secret::Secret;
-use crate::settings::Settings;
-use finding::Findings;
 
 /// What is asked of a vault: one document.
 #[derive(Debug, Clone)]
@@ -46,14 +45,6 @@ pub type Diagnosing<'a> = Pin<Box<dyn Future<Output = Findings> + Send + 'a>>;
 
 /// The last thing that is done for a vault. It bounds its own time.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// What the operator should know of a vault though no fetch fails for it: a line for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    /// Whether what was told before is over.
-    pub is_over: bool,
-    pub text: String,
-}
 
 /// One configured vault: connections, credentials and logins live in it and are shared by all its fetches.
 pub trait Backend: Send + Sync {
@@ -123,15 +114,4 @@ impl std::fmt::Debug for Descriptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Descriptor({})", self.name)
     }
-}
-
-/// Every backend there is.
-pub const ALL: &[&Descriptor] = &[&env::DESCRIPTOR, &hcv::DESCRIPTOR, &aws::DESCRIPTOR];
-
-/// Variables of the environment, other than those of options, that hold credentials for vaults.
-pub const CREDENTIALS: &[&[&str]] = &[http::CREDENTIALS, iam::CREDENTIALS, hcv::CREDENTIALS];
-
-/// The backend of that name.
-pub fn find(name: &str) -> Option<&'static Descriptor> {
-    ALL.iter().copied().find(|descriptor| descriptor.name == name)
 }

@@ -5,7 +5,7 @@ mod change;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::document::Document;
+use crate::cache::document::Document;
 use crate::error::Error;
 
 /// The part of `ttl` after which a value is renewed: late, as each renewal is a call to the vault, but not so late that

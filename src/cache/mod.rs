@@ -1,5 +1,6 @@
 //! The worker's cache: a bounded LRU of documents. It knows neither vaults nor threads; time and chance are handed in.
 
+pub mod document;
 pub mod entry;
 mod expiry_queue;
 
@@ -13,7 +14,7 @@ use lru::LruCache;
 pub use entry::{CacheLookup, Dated, Due, Entry, TtlPolicy};
 use expiry_queue::ExpiryQueue;
 
-use crate::document::Document;
+use crate::cache::document::Document;
 use crate::error::Error;
 
 /// What an entry weighs besides its key and its document: the map's slot, the list's links, the expiry queue's item.

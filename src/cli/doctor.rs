@@ -7,14 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Outcome, get};
-use crate::backend::finding::{Finding, Findings, Verdict};
 use crate::backend::{Backend, SecretId, Setup};
-use crate::blocking;
+use crate::cache::document::WHOLE;
 use crate::config::{Config, Vault};
-use crate::document::WHOLE;
+use crate::diagnosis::{Finding, Findings, Verdict};
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::reference::{self, Reference};
+use crate::resolver::blocking;
 use crate::secret::Secret;
 
 /// The width of a line's first two columns.

@@ -12,17 +12,17 @@ use std::time::Duration;
 
 use super::check::shown;
 use super::{Outcome, conf_file};
-use crate::blocking;
 use crate::config::{ConfigSource, KONGS_FILE};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::indirect;
+use crate::options::value::Value;
 use crate::options::{OWN, variable};
 use crate::pool;
 use crate::reference::is_reference;
 use crate::resolver::Resolver;
+use crate::resolver::blocking;
+use crate::resolver::indirect;
 use crate::secret::Secret;
-use crate::settings::Value;
 
 pub fn run(reference: Option<&OsStr>, timeout: Option<&str>, conf: Option<&Path>) -> Outcome {
     let Some(reference) = reference else {

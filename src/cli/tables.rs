@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::backend::ALL;
+use crate::backend::registry::ALL;
 use crate::options::{COMMON, OWN, Opt, variable};
 
 /// For a terminal.

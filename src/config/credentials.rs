@@ -8,11 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use super::merge::Assignment;
 use super::{Config, EntityResult, IndirectValues};
 use crate::backend::env::{self, Variable};
-use crate::backend::{CREDENTIALS, Descriptor, SecretId};
+use crate::backend::{Descriptor, SecretId, registry::CREDENTIALS};
 use crate::error::{Error, Kind, Result};
+use crate::options::settings::Settings;
 use crate::options::variable;
 use crate::reference;
-use crate::settings::Settings;
 
 /// What the `env` vault appends for a secret's version before.
 const PREVIOUS: &str = "_PREVIOUS";

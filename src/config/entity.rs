@@ -311,7 +311,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::backend::ALL;
+    use crate::backend::registry::ALL;
 
     fn flaws(entity: &Value) -> Vec<(String, String)> {
         let flaws = check(entity, ALL).err().unwrap_or_default();

@@ -8,9 +8,9 @@ use super::indirect::IndirectValues;
 use super::source::ConfigSource;
 use crate::backend::Descriptor;
 use crate::error::Result;
+use crate::options::settings::Settings;
 use crate::options::{COMMON, Opt, Type};
 use crate::reference::is_reference;
-use crate::settings::Settings;
 
 /// A value that was written down somewhere.
 #[derive(Clone)]

@@ -18,13 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{ALL, Descriptor, env};
+use crate::backend::{Descriptor, env, registry::ALL};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
+use crate::options::settings::{FinalSettings, Settings};
 use crate::options::{OWN, Opt};
 use crate::reference::{Reference, is_reference};
 use crate::secret::Secret;
-use crate::settings::{FinalSettings, Settings};
 use credentials::Credentials;
 pub use declarative::LIMIT as LARGEST_FILE;
 use declarative::Reading;

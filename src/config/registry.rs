@@ -16,8 +16,9 @@ use super::source::ConfigSource;
 use super::{error, requirements};
 use crate::backend::Descriptor;
 use crate::error::{Error, Kind, Result};
+use crate::options::settings::{FinalSettings, Settings, hash_once};
+use crate::options::value::Value;
 use crate::redact;
-use crate::settings::{FinalSettings, Settings, Value, hash_once};
 
 /// How many configurations of Kong's strategies are known at a time; references can make new ones.
 const STRATEGIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();

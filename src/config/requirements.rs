@@ -4,7 +4,8 @@ use super::error;
 use super::merge::find;
 use crate::backend::{Descriptor, Requirement, When};
 use crate::error::Error;
-use crate::settings::{Settings, Value};
+use crate::options::settings::Settings;
+use crate::options::value::Value;
 
 /// A need that is not met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

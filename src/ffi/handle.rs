@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use super::status;
 use crate::error::{Error, Result};
 use crate::node::{Node, hex};
-use crate::notifier::Event;
-use crate::resolved_reference::DocumentKey;
+use crate::resolver::resolved_reference::DocumentKey;
+use crate::resolver::singleflight::{JoinOutcome, Purpose};
 use crate::resolver::{Lookup, Resolver, Value};
+use crate::runtime::notifier::Event;
 use crate::secret::Secret;
-use crate::singleflight::{JoinOutcome, Purpose};
 use crate::vm::Vm;
 
 /// The length of the longest value that this process has handed to Lua.

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, UserDataMethods};
 
 use super::{Native, or_error};
-use crate::backend::{ALL, Descriptor, When, find};
+use crate::backend::{
+    Descriptor, When,
+    registry::{ALL, find},
+};
 use crate::config::{entity, options_of};
 use crate::error::{Error, Kind, Result};
 use crate::options::{LONGEST, Opt, Type};

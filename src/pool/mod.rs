@@ -7,6 +7,7 @@
 //!
 //! Threads are started on first need, and end when they are idle. A fork has its own pools.
 
+pub mod signals;
 mod threads;
 
 #[cfg(test)]

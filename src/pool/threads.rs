@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Refusal, lock};
-use crate::signals::AllBlocked;
+use crate::pool::signals::AllBlocked;
 
 /// How many jobs may wait for a thread.
 const LONGEST_QUEUE: usize = 1024;

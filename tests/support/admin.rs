@@ -1,7 +1,7 @@
 //! A folder and an Admin API on it.
 
 use kong_vault::admin::{AdminResponse, Api, Body, Request};
-use kong_vault::backend::ALL;
+use kong_vault::backend::registry::ALL;
 use kong_vault::store::Store;
 use serde_json::Value;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use kong_vault::backend::{self, Backend, SecretId, Setup};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Result};
-use kong_vault::settings::Settings;
+use kong_vault::options::settings::Settings;
 
 use super::moto::{Moto, element};
 use super::{Fake, answer};
@@ -178,7 +178,7 @@ pub async fn center(session: Session, known: Arc<Mutex<String>>) -> Fake {
 
 /// An `aws` vault as a worker has it: it keeps what it knows from fetch to fetch.
 pub fn build(options: &[(&str, &str)], environment: &[(&str, &str)]) -> Arc<dyn Backend> {
-    let descriptor = backend::find("aws").expect("the backend");
+    let descriptor = backend::registry::find("aws").expect("the backend");
     let mut settings = Settings::default();
     for option in descriptor.options {
         let given = options.iter().find(|(name, _)| option.is_called(name)).map(|(_, value)| *value);

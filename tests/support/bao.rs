@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use http::{Method, Request};
-use kong_vault::backend::http::{Answer, Client, Transport};
 use kong_vault::environment::Environment;
+use kong_vault::http::{Answer, Client, Transport};
 
 use super::certs::Pair;
 use super::closed_port;

@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicU32;
 use kong_vault::config::{Config, ConfigSource};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
-use kong_vault::indirect;
+use kong_vault::options::settings::FinalSettings;
 use kong_vault::reference;
 use kong_vault::resolver::Resolver;
-use kong_vault::settings::FinalSettings;
+use kong_vault::resolver::indirect;
 use tempfile::TempDir;
 
 pub type Pairs<'a> = &'a [(&'a str, &'a str)];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kong_vault::backend::{ALL, Descriptor};
+use kong_vault::backend::{Descriptor, registry::ALL};
 use kong_vault::config::options_of;
 use kong_vault::options::Opt;
 

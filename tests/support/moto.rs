@@ -4,8 +4,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use http::Request;
-use kong_vault::backend::http::{Answer, Client, Transport};
 use kong_vault::environment::Environment;
+use kong_vault::http::{Answer, Client, Transport};
 use serde_json::Value;
 
 use super::closed_port;

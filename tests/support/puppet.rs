@@ -12,9 +12,9 @@ use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
 use kong_vault::options::{Opt, Type};
+use kong_vault::resolver::singleflight::{JoinOutcome, Purpose};
 use kong_vault::resolver::{Lookup, Resolver};
 use kong_vault::secret::Secret;
-use kong_vault::singleflight::{JoinOutcome, Purpose};
 
 /// Bounds each wait for something in the background; it is no part of any result.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -7,14 +7,15 @@ use kong_vault::backend::{self, Backend, Fetched, SecretId, Setup};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
 use kong_vault::options::Type;
+use kong_vault::options::settings::Settings;
+use kong_vault::options::value::Value;
 use kong_vault::secret::Secret;
-use kong_vault::settings::{Settings, Value};
 
 /// What no error may hold.
 pub const TOKEN: &str = "hvs.T0p-s3cret";
 
 pub fn settings(given: &[(&str, &str)]) -> Settings {
-    let descriptor = backend::find("hcv").expect("the backend");
+    let descriptor = backend::registry::find("hcv").expect("the backend");
     let mut settings = Settings::default();
     for option in descriptor.options {
         let given = given.iter().rfind(|(name, _)| option.is_called(name)).map(|(_, value)| *value);
@@ -45,7 +46,7 @@ pub fn build_in(environment: &Environment, given: &[(&str, &str)]) -> Result<Arc
         timeout: Duration::from_secs(5),
         lasts: true,
     };
-    (backend::find("hcv").expect("the backend").build)(&setup)
+    (backend::registry::find("hcv").expect("the backend").build)(&setup)
 }
 
 /// Reads `resource`, or `resource#version`.

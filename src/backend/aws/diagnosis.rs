@@ -2,9 +2,9 @@
 
 use super::{Aws, CURRENT, Question, error};
 use crate::backend::SecretId;
-use crate::backend::finding::Findings;
-use crate::backend::iam::{Located, Refusal};
+use crate::diagnosis::Findings;
 use crate::error::Kind;
+use crate::identity::aws::{Located, Refusal};
 
 /// A name that nobody gave a secret. Asking for it shows whether AWS takes what we sign.
 const NOBODYS: &str = "kong-vault-doctor-asks-for-a-secret-that-is-not-there";

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::backend::http::Answer;
-use crate::backend::iam::{Clock, Refusal, throttled, unavailable};
 use crate::error::{Error, Kind};
+use crate::http::Answer;
+use crate::identity::aws::{Clock, Refusal, throttled, unavailable};
 
 /// Who asked whom for what.
 pub struct AwsErrorContext<'a> {

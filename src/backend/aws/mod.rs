@@ -11,13 +11,15 @@ mod request;
 
 use std::sync::Arc;
 
-use crate::backend::http::{Answer, Client, Transport};
-use crate::backend::iam::{
-    Chain, Clock, Endpoint, Login, Refusal, Role, SECRETS_MANAGER, SESSION, Wanted, address, send_in_time, set, shown,
-};
+use crate::backend::transport;
 use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, Notice, SecretId, Setup};
 use crate::error::{Error, Kind, Result};
-use crate::settings::{Settings, Value};
+use crate::http::{Answer, Client};
+use crate::identity::aws::{
+    Chain, Clock, Endpoint, Login, Refusal, Role, SECRETS_MANAGER, SESSION, Wanted, address, send_in_time, set, shown,
+};
+use crate::options::settings::Settings;
+use crate::options::value::Value;
 use error::AwsErrorContext;
 
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -56,7 +58,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
     let label = format!("aws vault ({})", setup.vault);
     let settings = setup.settings;
     let text = |name| settings.text(name).filter(|text| !text.is_empty());
-    let mut transport = Transport::of(setup, label.clone());
+    let mut transport = transport::of_vault(setup, label.clone());
     transport.ca_cert = transport.ca_cert.or_else(|| set(setup.environment, "AWS_CA_BUNDLE"));
     let clock = Clock::default();
     let option = |name| Some((name, text(name)?));

@@ -1,8 +1,8 @@
 //! The options of the `aws` vault.
 
-use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
-use crate::backend::iam::{REGION, SESSION};
 use crate::backend::{Requirement, When};
+use crate::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
+use crate::identity::aws::{REGION, SESSION};
 use crate::options::{Holds, Opt, Type};
 
 /// What says where a server is.

@@ -6,8 +6,8 @@ use aws_smithy_runtime_api::client::identity::Identity;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, Request};
 
-use crate::backend::iam::{signed, unsigned};
 use crate::error::Result;
+use crate::identity::aws::{signed, unsigned};
 
 const SERVICE: &str = "secretsmanager";
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::path::{Engine, Path};
-use crate::backend::http::Answer;
 use crate::backend::{Fetched, SecretId};
 use crate::error::Kind;
+use crate::http::Answer;
 use crate::redact;
 use crate::secret::Secret;
 

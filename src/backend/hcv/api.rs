@@ -7,8 +7,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::redirect::{self, Allowed};
-use crate::backend::http::{Answer, Client};
 use crate::error::{Error, Kind, Result};
+use crate::http::{Answer, Client};
 
 /// How often one request may be sent on: a standby names the active node, which answers.
 const REDIRECTS: usize = 3;

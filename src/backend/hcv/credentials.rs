@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::options::Holds;
+use crate::options::settings::Settings;
 use crate::redact;
-use crate::settings::Settings;
 
 use super::options;
 

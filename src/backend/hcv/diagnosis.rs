@@ -11,8 +11,8 @@ use super::Hcv;
 use super::api::Call;
 use super::path::{self, Engine};
 use crate::backend::SecretId;
-use crate::backend::finding::Findings;
-use crate::backend::http::Answer;
+use crate::diagnosis::Findings;
+use crate::http::Answer;
 
 /// From here on clocks are worth a look: a JWT, or a signed login, is good for minutes.
 const SKEW: u64 = 30;

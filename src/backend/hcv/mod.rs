@@ -18,9 +18,10 @@ use self::auth::{Auth, AuthContext, AuthToken, ClientFactory};
 use self::credentials::Credentials;
 use self::path::{Engine, Path};
 use self::redirect::Allowed;
-use crate::backend::http::{Answer, Client, Pem, Transport};
+use crate::backend::transport;
 use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, Notice, SecretId, Setup, Shutdown};
 use crate::error::{Error, Kind, Result};
+use crate::http::{Answer, Client, Pem, Transport};
 use crate::secret::Secret;
 
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -67,7 +68,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         label: label.clone(),
     });
     // Neither what is trusted to be the vault nor who we are to it is anybody else's business.
-    let of_vault = Transport::of(setup, label.clone());
+    let of_vault = transport::of_vault(setup, label.clone());
     let usual = Transport::new(label.clone(), setup.environment, setup.timeout);
     let clients = ClientFactory {
         usual: Transport { tls_1_3: of_vault.tls_1_3, proxy: of_vault.proxy, no_proxy: of_vault.no_proxy, ..usual },
@@ -94,7 +95,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
 
 /// The certificate that we log in with is shown on every connection.
 fn transport<'a>(setup: &'a Setup<'_>, label: &str) -> Transport<'a> {
-    let usual = Transport { socket: options::socket(setup.settings), ..Transport::of(setup, label.to_owned()) };
+    let usual = Transport { socket: options::socket(setup.settings), ..transport::of_vault(setup, label.to_owned()) };
     let settings = setup.settings;
     let cert = settings.text("cert_auth_cert").filter(|cert| !cert.is_empty());
     let key = settings.secret("cert_auth_cert_key").and_then(Secret::as_str).filter(|key| !key.is_empty());

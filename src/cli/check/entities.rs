@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::declarative::Checking;
 use super::references::{KnownEntity, noted};
-use crate::backend::{ALL, find};
+use crate::backend::registry::{ALL, find};
 use crate::config::declarative::{self, Id, Tree, kongs, of_others};
 use crate::config::entity::{self, EntityFlaw, FLAWS};
 use crate::error::quote;

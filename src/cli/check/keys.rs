@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::references::{FoundReference, look_alike};
 use super::table::{Mistakes, Notes, Place, Row};
-use crate::backend::ALL;
+use crate::backend::registry::ALL;
 use crate::cli::conf_file::{self, Line, option};
 use crate::config::{Config, ConfigSource, IndirectValues, KONGS_FILE, Others, is_kongs_own, options_of};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::indirect;
 use crate::options::OWN;
+use crate::options::value::Value;
 use crate::redact;
 use crate::reference::is_reference;
+use crate::resolver::indirect;
 use crate::secret::Secret;
-use crate::settings::Value;
 
 pub const DECLARED: &str = "vault_declarative_config";
 const TIMEOUT: &str = "vault_fetch_timeout";

@@ -6,14 +6,14 @@ use std::sync::atomic::AtomicU32;
 
 use super::keys::Settings;
 use super::table::{Mistakes, Place, Row, Verdict};
-use crate::backend::ALL;
+use crate::backend::registry::ALL;
 use crate::config::declarative::kongs_business;
 use crate::config::entity::{Broken, Entity};
 use crate::config::{EntityResult, IndirectValues, did_you_mean};
 use crate::error::{Error, Kind, Result, quote};
 use crate::reference::{self, is_reference, parse};
-use crate::resolved_reference::ResolvedReference;
 use crate::resolver::Resolver;
+use crate::resolver::resolved_reference::ResolvedReference;
 
 /// A reference, and where it stands.
 #[derive(Debug)]

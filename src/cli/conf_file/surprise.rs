@@ -1,7 +1,7 @@
 //! What Kong makes of a value, and its writer hardly meant.
 
 use super::Setting;
-use crate::backend::ALL;
+use crate::backend::registry::ALL;
 use crate::config::options_of;
 use crate::options::{OWN, Opt, Type};
 

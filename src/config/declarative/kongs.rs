@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 
 use super::plain::{EXACT, boolean, is_whole, number};
 use super::tree::{Id, Kind, Tree};
-use crate::backend::{Descriptor, find};
+use crate::backend::{Descriptor, registry::find};
 use crate::config::entity::EntityFlaw;
 use crate::config::{accepted, options_of};
 use crate::error::quote;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use ::http::HeaderValue;
 use serde::Deserialize;
 
-use super::Method;
 use super::json::Text;
 use super::lease::{ENDING, TokenTerms, UNKNOWN};
+use super::method::Method;
 use crate::backend::hcv::answer::{no_vault, outage};
 use crate::backend::hcv::api::sensitive;
-use crate::backend::http::Answer;
 use crate::error::Kind;
+use crate::http::Answer;
 
 /// A token that the vault gave.
 pub struct Granted {

@@ -8,13 +8,14 @@ use ::http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
+use super::files;
 use super::json::Text;
-use super::registry::{login_path, secret, text};
-use super::{AuthContext, LoginRequest, Method, PreparingLogin, files};
+use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::params::{login_path, secret, text};
 use crate::backend::hcv::api::{Api, Call, object, sensitive};
 use crate::error::{Error, Kind, Result};
+use crate::node::shared_slots::SharedSlots;
 use crate::secret::Secret;
-use crate::shared_slots::SharedSlots;
 
 const LOOK_UP: &str = "/v1/sys/wrapping/lookup";
 const UNWRAP: &str = "/v1/sys/wrapping/unwrap";

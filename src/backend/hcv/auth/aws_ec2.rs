@@ -4,8 +4,8 @@ use ::http::Method as Verb;
 use url::Url;
 
 use super::external::ExternalClient;
-use super::registry::{login_path, role, secret};
-use super::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::params::{login_path, role, secret};
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;

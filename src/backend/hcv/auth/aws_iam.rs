@@ -4,12 +4,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::registry::{login_path, role, secret, text};
-use super::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::params::{login_path, role, secret, text};
 use crate::backend::hcv::api::object;
-use crate::backend::http::Transport;
-use crate::backend::iam::{Chain, Clock, Keys, Role, SESSION, Wanted, caller_identity};
 use crate::error::{Kind, Result};
+use crate::http::Transport;
+use crate::identity::aws::{Chain, Clock, Keys, Role, SESSION, Wanted, caller_identity};
 
 /// By this header, the vault knows that the question was meant for it and not for another.
 const SERVER: &str = "x-vault-aws-iam-server-id";

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::external::ExternalClient;
-use super::registry::{login_path, role};
-use super::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::params::{login_path, role};
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;

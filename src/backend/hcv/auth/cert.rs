@@ -1,7 +1,7 @@
 //! `cert`: the client certificate of the TLS connection, which the transport shows; the login itself names the role.
 
-use super::registry::{login_path, role};
-use super::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::params::{login_path, role};
 use crate::backend::hcv::api::object;
 use crate::error::Result;
 

@@ -7,8 +7,8 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::backend::http::{Answer, Client, Transport};
 use crate::error::{Error, Kind, Result};
+use crate::http::{Answer, Client, Transport};
 use crate::redact;
 use crate::secret::Secret;
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::backend::file::{self, FileFlaw};
+use crate::file::{self, FileFlaw};
 use crate::redact;
 use crate::secret::Secret;
 

@@ -10,10 +10,11 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::external::{ExternalClient, has};
+use super::files;
 use super::gcp_service_account::{self, ServiceAccount};
 use super::json::Text;
-use super::registry::{login_path, role, text};
-use super::{AuthContext, LoginRequest, Method, PreparingLogin, files};
+use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::params::{login_path, role, text};
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
 use crate::redact;

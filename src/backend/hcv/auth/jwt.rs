@@ -13,12 +13,13 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::Zeroizing;
 
 use super::external::ExternalClient;
+use super::files;
 use super::json::Text;
-use super::registry::{login_path, role, secret, text};
-use super::{AuthContext, LoginRequest, Method, PreparingLogin, files};
+use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::params::{login_path, role, secret, text};
 use crate::backend::hcv::api::object;
-use crate::backend::http::Answer;
 use crate::error::{Error, Kind, Result};
+use crate::http::Answer;
 use crate::secret::Secret;
 
 pub struct Jwt {

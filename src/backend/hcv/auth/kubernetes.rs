@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::registry::{login_path, role};
-use super::{AuthContext, LoginRequest, Method, PreparingLogin, files};
+use super::files;
+use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::params::{login_path, role};
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
 

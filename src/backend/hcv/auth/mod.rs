@@ -7,6 +7,8 @@ mod external;
 mod files;
 mod json;
 mod lease;
+mod method;
+mod params;
 mod registry;
 mod session;
 mod token;
@@ -24,60 +26,13 @@ mod password;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
 
-use ::http::HeaderValue;
-use zeroize::Zeroizing;
-
-use super::api::Api;
-use crate::backend::http::Answer;
 use crate::error::Result;
-use crate::settings::Settings;
+use crate::http::Answer;
 pub(super) use external::ClientFactory;
+pub(super) use method::{AuthContext, AuthToken};
 use session::{Session, Way};
 use token::{Fixed, TokenFile};
-
-/// A token to send, or none: an agent in front of the vault may add its own.
-#[derive(Debug, Clone)]
-pub(super) struct AuthToken {
-    pub token: Option<HeaderValue>,
-    /// Which of the tokens that we had one after the other.
-    number: u64,
-}
-
-/// What a login sends.
-pub(super) struct LoginRequest {
-    /// From `/v1/` on, percent-encoded.
-    pub path: String,
-    pub body: Zeroizing<Vec<u8>>,
-}
-
-pub(super) type PreparingLogin<'a> = Pin<Box<dyn Future<Output = Result<LoginRequest>> + Send + 'a>>;
-
-/// A way to prove who we are.
-pub(super) trait Method: Send + Sync {
-    /// The option's value, for error texts.
-    fn name(&self) -> &'static str;
-
-    /// What to look at when the vault refuses the proof.
-    fn remedy(&self) -> &'static str;
-
-    /// Makes a new proof; it may read files and ask others for it.
-    fn login_request(&self) -> PreparingLogin<'_>;
-}
-
-/// What a method is made from.
-pub(super) struct AuthContext<'a> {
-    pub api: &'a Arc<Api>,
-    pub settings: &'a Settings,
-    /// The namespace of the login.
-    pub namespace: Option<HeaderValue>,
-    /// See `Setup::lasts`.
-    pub lasts: bool,
-    pub timeout: Duration,
-    pub clients: &'a ClientFactory<'a>,
-}
 
 /// The configured method, and the token that it has by now.
 pub(super) enum Auth {
@@ -91,7 +46,7 @@ impl Auth {
         if let Some(method) = registry::choose(context)? {
             return Ok(Auth::Session(Session::new(Way::Method(method), context)));
         }
-        if let Some(path) = registry::text(context.settings, "token_file") {
+        if let Some(path) = params::text(context.settings, "token_file") {
             return Ok(Auth::TokenFile(TokenFile::new(&context.api.label, path, context.timeout)));
         }
         let fixed = Fixed::new(context.settings, &context.api.label)?;

@@ -2,8 +2,8 @@
 
 use percent_encoding::utf8_percent_encode;
 
-use super::registry::{login_path, role, secret};
-use super::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
+use super::params::{login_path, role, secret};
 use crate::backend::hcv::api::object;
 use crate::backend::hcv::path::ENCODED;
 use crate::error::{Error, Kind, Result};

@@ -9,10 +9,10 @@ use ::http::HeaderValue;
 
 use super::answer::{self, Granted};
 use super::lease::{Life, TokenState};
-use super::{AuthContext, AuthToken, Method};
+use super::method::{AuthContext, AuthToken, Method};
 use crate::backend::hcv::api::{Api, Call};
-use crate::backend::http::Answer;
 use crate::error::{Error, Kind, Result};
+use crate::http::Answer;
 
 const RENEW: &str = "/v1/auth/token/renew-self";
 const LOOK_UP: &str = "/v1/auth/token/lookup-self";

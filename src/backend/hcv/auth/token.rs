@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use ::http::HeaderValue;
 use tokio::sync::Mutex;
 
-use super::AuthToken;
 use super::files::{self, FileStamp};
-use crate::backend::file;
+use super::method::AuthToken;
 use crate::backend::hcv::api::sensitive;
 use crate::error::{Error, Kind, Result};
+use crate::file;
+use crate::options::settings::Settings;
 use crate::redact;
-use crate::settings::Settings;
 
 /// A token as configured, or none.
 pub struct Fixed(Option<HeaderValue>);
@@ -112,9 +112,9 @@ impl TokenFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::value::Value;
     use crate::pool;
     use crate::secret::Secret;
-    use crate::settings::Value;
 
     const TIMEOUT: Duration = Duration::from_secs(5);
 

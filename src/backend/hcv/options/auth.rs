@@ -1,7 +1,7 @@
 //! How we prove who we are: the options of each method, by Kong's names and with its defaults.
 
-use crate::backend::iam::{REGION, SESSION};
 use crate::backend::{Requirement, When};
+use crate::identity::aws::{REGION, SESSION};
 use crate::options::{Holds, Opt, Type};
 
 const METHODS: &[&str] = &[

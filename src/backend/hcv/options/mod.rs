@@ -8,9 +8,9 @@ use std::path::Path;
 use ::http::HeaderValue;
 use url::Url;
 
-use crate::backend::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
+use crate::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
+use crate::options::settings::Settings;
 use crate::options::{Holds, Opt, Type};
-use crate::settings::Settings;
 pub use auth::REQUIREMENTS;
 
 /// All of them, those of the ways to log in last.
@@ -125,7 +125,7 @@ pub(super) fn namespace(option: &str, text: &str) -> Result<HeaderValue, String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Value;
+    use crate::options::value::Value;
 
     #[test]
     fn a_host_is_a_host_and_nothing_more() {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cache::document::Document;
 use crate::cache::{Cache, CacheLookup, Dated, Heir};
-use crate::document::Document;
 use crate::error::Kind;
 use crate::secret::Secret;
 

@@ -34,7 +34,7 @@ fn a_plain_text_is_what_kongs_reader_takes_it_for() {
 fn a_loader_takes_the_number_that_it_is_in_kong() {
     let loaded = |config: &str| {
         let text = format!("vaults: [{{prefix: hv, name: hcv, config: {config}}}]\n");
-        let loaded = super::super::of_text("kong.yml", &text, crate::backend::ALL).unwrap();
+        let loaded = super::super::of_text("kong.yml", &text, crate::backend::registry::ALL).unwrap();
         loaded.entities[0].config.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
     };
     assert_eq!(loaded("{port: 8200.0, ssl_verify: On, ttl: 1_0.5}"), ["port=8200", "ssl_verify=true", "ttl=10.5"]);

@@ -1,0 +1,31 @@
+//! Whether vault entities have changed, as each hit sees it.
+
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32};
+
+use crate::store::epoch::STILL;
+
+/// By which the Lua side sees, at each hit, whether the entities are what they were.
+#[derive(Debug)]
+pub struct EpochWatch {
+    pub(crate) epoch: AtomicPtr<AtomicU32>,
+    pub(crate) seen_epoch: AtomicU32,
+}
+
+impl Default for EpochWatch {
+    fn default() -> Self {
+        Self { epoch: AtomicPtr::new(ptr::from_ref(&STILL).cast_mut()), seen_epoch: AtomicU32::new(0) }
+    }
+}
+
+impl EpochWatch {
+    /// Where the address of the counter stands that all processes see.
+    pub fn epoch(&self) -> &AtomicPtr<AtomicU32> {
+        &self.epoch
+    }
+
+    /// The counter's value when this process read the entities.
+    pub fn seen_epoch(&self) -> &AtomicU32 {
+        &self.seen_epoch
+    }
+}

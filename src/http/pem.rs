@@ -1,0 +1,145 @@
+//! PEM from an option, which holds the text itself or the path of a file. Files are looked at again: certificates are
+//! replaced while we run.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
+
+use crate::file::{self, FileFlaw};
+use crate::redact;
+
+/// Far above any bundle of certificates.
+const LIMIT: u64 = 1024 * 1024;
+
+/// A setting that is PEM text or a file's path, and the option that it came from, for error texts.
+#[derive(Clone, Copy)]
+pub struct Pem<'a> {
+    pub option: &'static str,
+    pub value: &'a str,
+}
+
+/// The same, kept.
+pub(super) struct Source {
+    option: &'static str,
+    holder: Holder,
+}
+
+enum Holder {
+    Text(Zeroizing<String>),
+    File(PathBuf),
+}
+
+/// What tells one state of a file from the next, without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    changed: (i64, i64),
+}
+
+type Reason = String;
+
+impl Source {
+    pub fn new(pem: Pem<'_>) -> Self {
+        let holder = match redact::pem::text(pem.value) {
+            Some(text) => Holder::Text(text),
+            None => Holder::File(PathBuf::from(pem.value)),
+        };
+        Self { option: pem.option, holder }
+    }
+
+    /// Where certificates that were read stand: the option, or the file.
+    pub fn origin(&self, what: &str) -> String {
+        match &self.holder {
+            Holder::Text(_) => format!("`{}`", self.option),
+            Holder::File(path) => format!("the {what} file {}", redact::known_path(path)),
+        }
+    }
+
+    /// A path is not shown where it may be a key that lacks its first line.
+    pub fn private_origin(&self) -> String {
+        match &self.holder {
+            Holder::Text(_) => format!("`{}`", self.option),
+            Holder::File(_) => format!("the key file of `{}`", self.option),
+        }
+    }
+
+    /// `None` where there is no file, or none that can be looked at.
+    pub fn stamp(&self) -> Option<Stamp> {
+        let Holder::File(path) = &self.holder else { return None };
+        let found = std::fs::metadata(path).ok()?;
+        let changed = (found.mtime(), found.mtime_nsec());
+        Some(Stamp { file: (found.dev(), found.ino()), size: found.size(), changed })
+    }
+
+    pub fn option(&self) -> &'static str {
+        self.option
+    }
+
+    pub fn path(&self) -> Option<&OsStr> {
+        match &self.holder {
+            Holder::Text(_) => None,
+            Holder::File(path) => Some(path.as_os_str()),
+        }
+    }
+
+    /// `what` the certificates are, as in "the CA file".
+    pub fn certificates(&self, what: &str) -> Result<Vec<CertificateDer<'static>>, Reason> {
+        let pem = self.read(what, file::told)?;
+        let origin = self.origin(what);
+        let parsed = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+        match parsed {
+            Err(_) => Err(broken(&origin)),
+            Ok(none) if none.is_empty() => {
+                Err(format!("{origin} holds no PEM certificate (`-----BEGIN CERTIFICATE-----`)"))
+            }
+            Ok(certificates) => Ok(certificates),
+        }
+    }
+
+    pub fn key(&self) -> Result<PrivateKeyDer<'static>, Reason> {
+        let origin = self.private_origin();
+        let pem = self.read("key", |_, _| None)?;
+        if is_encrypted(&pem) {
+            return Err(format!("{origin} is encrypted, which is not supported: give the key without a passphrase"));
+        }
+        PrivateKeyDer::from_pem_slice(&pem)
+            .map_err(|_| format!("{origin} holds no whole PEM key (`-----BEGIN PRIVATE KEY-----`)"))
+    }
+
+    /// `shown` says whether the path may be seen: where nothing is, it may be a key that lacks its first line.
+    fn read(&self, what: &str, shown: fn(&Path, FileFlaw) -> Option<String>) -> Result<Zeroizing<Vec<u8>>, Reason> {
+        let path = match &self.holder {
+            Holder::Text(pem) => return Ok(Zeroizing::new(pem.as_bytes().to_vec())),
+            Holder::File(path) => path,
+        };
+        file::read(path, LIMIT).map(|(pem, _)| pem).map_err(|flaw| {
+            let (option, why) = (self.option, reason(flaw));
+            let shown = shown(path, flaw).unwrap_or_else(|| format!("of `{option}` ({})", redact::length(&path.to_string_lossy())));
+            format!("cannot read the {what} file {shown}: {why}: `{option}` takes a readable file's path, PEM text, or base64 of it")
+        })
+    }
+}
+
+/// What is wrong with certificates that are none.
+pub(super) fn broken(origin: &str) -> Reason {
+    format!("{origin} holds a broken PEM certificate: check that it was copied whole")
+}
+
+fn is_encrypted(pem: &[u8]) -> bool {
+    let holds = |text: &[u8]| pem.windows(text.len()).any(|window| window == text);
+    holds(b"BEGIN ENCRYPTED PRIVATE KEY") || holds(b"Proc-Type: 4,ENCRYPTED")
+}
+
+/// Why there is nothing to read, as a piece of a sentence.
+fn reason(flaw: FileFlaw) -> String {
+    match flaw {
+        FileFlaw::Missing => "no such file".to_owned(),
+        FileFlaw::Forbidden => "permission denied".to_owned(),
+        other => format!("it {other}"),
+    }
+}

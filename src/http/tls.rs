@@ -1,0 +1,287 @@
+//! TLS as vaults need it: rustls with ring, roots of our choice, who we are, and files that change while we run.
+
+use std::ffi::OsStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustls::crypto::CryptoProvider;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, Error as TlsError, RootCertStore, SupportedProtocolVersion};
+
+use super::pem::{Source, Stamp, broken};
+use super::roots::{self, Locations};
+use super::verify::{Anyone, Pinned};
+use super::{Pem, Transport};
+use crate::error::{Error, Kind, Result};
+use crate::file::{self, FileFlaw};
+use crate::notice::Notice;
+
+/// How often new connections may have the files looked at.
+const GLANCE: Duration = Duration::from_secs(1);
+
+const NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
+
+/// Whom to trust.
+enum Trust {
+    Bundle(Source),
+    System(Locations),
+    Anyone,
+}
+
+/// Who we are, to servers that ask. The key may stand in the certificate's file.
+struct Identity {
+    certificate: Source,
+    key: Source,
+}
+
+/// What TLS is configured from, and the configuration that was made of it.
+pub(super) struct Tls {
+    label: String,
+    /// What a connection may take in all.
+    timeout: Duration,
+    trust: Trust,
+    identity: Option<Identity>,
+    versions: &'static [&'static SupportedProtocolVersion],
+    /// The protocols to agree on, the best first.
+    protocols: &'static [&'static [u8]],
+    made: Mutex<Option<Made>>,
+}
+
+struct Made {
+    config: Arc<ClientConfig>,
+    of: Vec<Option<Stamp>>,
+    looked: Instant,
+    /// What is wrong with what the files hold now.
+    flaw: Option<String>,
+    /// That they can't be looked at at the moment.
+    hang: Option<String>,
+    /// What was last told of these.
+    told: Option<String>,
+}
+
+impl Tls {
+    /// For the vault itself. Refuses at once what can't be used; the system's roots are read when a connection first
+    /// needs them. It blocks, where options name files.
+    pub fn new(transport: &Transport<'_>) -> Result<Self> {
+        let identity = identity(transport).map_err(|reason| refusal(&transport.label, reason))?;
+        let tls = Self::with(transport, identity, &[b"h2", b"http/1.1"]);
+        if !matches!(tls.trust, Trust::System(_)) {
+            tls.renew()?;
+        } else if let Some(identity) = &tls.identity {
+            builder(tls.versions)
+                .and_then(|builder| identity.present(builder.with_root_certificates(RootCertStore::empty())))
+                .map_err(|reason| refusal(&tls.label, reason))?;
+        }
+        Ok(tls)
+    }
+
+    /// For a proxy: the same trust, and nothing of who we are.
+    pub fn to_proxy(transport: &Transport<'_>) -> Self {
+        Self::with(transport, None, &[b"http/1.1"])
+    }
+
+    fn with(transport: &Transport<'_>, identity: Option<Identity>, protocols: &'static [&'static [u8]]) -> Self {
+        let trust = match transport.ca_cert.filter(|text| !text.is_empty()) {
+            _ if !transport.verify => Trust::Anyone,
+            Some(value) => Trust::Bundle(Source::new(Pem { option: "ca_cert", value })),
+            None => Trust::System(Locations::from(transport.environment)),
+        };
+        Self {
+            label: transport.label.clone(),
+            timeout: transport.timeout,
+            trust,
+            identity,
+            versions: if transport.tls_1_3 { NEWEST } else { rustls::DEFAULT_VERSIONS },
+            protocols,
+            made: Mutex::new(None),
+        }
+    }
+
+    /// Whether servers can learn who we are.
+    pub fn has_identity(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// Why a server that we speak with is taken for the vault.
+    pub fn verdict(&self) -> &'static str {
+        match self.trust {
+            Trust::Bundle(_) => "a certificate that `ca_cert` vouches for",
+            Trust::System(_) => "a certificate that the system's roots vouch for",
+            Trust::Anyone => "a certificate that is not checked (set `ssl_verify = on`)",
+        }
+    }
+
+    /// The configuration for a new connection.
+    pub async fn current(self: Arc<Self>) -> Result<Arc<ClientConfig>> {
+        if let Some(config) = self.recent() {
+            return Ok(config);
+        }
+        let before = self.made().as_ref().map(|made| made.config.clone());
+        let patience = if before.is_some() { file::patience_for_renewal(self.timeout) } else { file::PATIENCE };
+        let this = Arc::clone(&self);
+        match (file::on_a_thread(&self.places(), patience, move || this.renew()).await, before) {
+            (Ok(made), _) => made,
+            // What was read of files that don't answer serves on.
+            (Err(flaw), Some(config)) => {
+                self.note_hang(flaw);
+                Ok(config)
+            }
+            (Err(flaw), None) => Err(refusal(&self.label, format!("a file with certificates {flaw}"))),
+        }
+    }
+
+    fn note_hang(&self, flaw: FileFlaw) {
+        let mut options: Vec<_> = self.sources().filter(|source| source.path().is_some()).map(Source::option).collect();
+        options.dedup();
+        let what = match options.as_slice() {
+            [] => "the system's roots".to_owned(),
+            [option] => format!("the file of `{option}`"),
+            several => format!("one of the files of `{}`", several.join("`, `")),
+        };
+        if let Some(made) = self.made().as_mut() {
+            // Later attempts are refused because of the first one.
+            made.hang.get_or_insert_with(|| format!("{what} {flaw}"));
+        }
+    }
+
+    /// The files that it is made of, as one key.
+    fn places(&self) -> Vec<u8> {
+        match self.sources().filter_map(Source::path).collect::<Vec<_>>() {
+            none if none.is_empty() => b"the system's roots".to_vec(),
+            paths => paths.join(OsStr::new("\0")).into_encoded_bytes(),
+        }
+    }
+
+    fn recent(&self) -> Option<Arc<ClientConfig>> {
+        let made = self.made();
+        let made = made.as_ref()?;
+        let is_recent = made.of.is_empty() || made.looked.elapsed() < GLANCE;
+        is_recent.then(|| made.config.clone())
+    }
+
+    /// Makes the configuration anew if a file changed. While what is there now can't be used, that of before is.
+    fn renew(&self) -> Result<Arc<ClientConfig>> {
+        // Before they are read: what changes meanwhile is seen the next time.
+        let stamps = self.stamps();
+        if let Some(made) = self.made().as_mut()
+            && made.of == stamps
+        {
+            (made.looked, made.hang) = (Instant::now(), None);
+            return Ok(made.config.clone());
+        }
+        let config = self.make();
+        let mut made = self.made();
+        let before = made.as_ref();
+        let (config, flaw) = match (config, before) {
+            (Ok(config), _) => (Arc::new(config), None),
+            (Err(reason), Some(made)) => (made.config.clone(), Some(reason)),
+            (Err(reason), None) => return Err(refusal(&self.label, reason)),
+        };
+        let told = made.as_mut().and_then(|before| before.told.take());
+        *made = Some(Made { config: config.clone(), of: stamps, looked: Instant::now(), flaw, hang: None, told });
+        Ok(config)
+    }
+
+    /// What has come to light since this was last asked, if anything has.
+    pub fn notice(&self) -> Option<Notice> {
+        let mut made = self.made();
+        let made = made.as_mut()?;
+        let trouble = made.hang.as_ref().or(made.flaw.as_ref());
+        if made.told.as_ref() == trouble {
+            return None;
+        }
+        let label = &self.label;
+        made.told = trouble.cloned();
+        Some(match &made.told {
+            Some(flaw) => Notice {
+                is_over: false,
+                text: format!("{label}: {flaw} (new connections use the previous certificates)"),
+            },
+            None => Notice { is_over: true, text: format!("{label}: the changed certificates are in use") },
+        })
+    }
+
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        self.sources().filter(|source| source.path().is_some()).map(Source::stamp).collect()
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        let bundle = match &self.trust {
+            Trust::Bundle(source) => Some(source),
+            _ => None,
+        };
+        let ours = self.identity.iter().flat_map(|identity| [&identity.certificate, &identity.key]);
+        bundle.into_iter().chain(ours)
+    }
+
+    fn make(&self) -> std::result::Result<ClientConfig, String> {
+        let builder = builder(self.versions)?;
+        let builder = match &self.trust {
+            Trust::System(locations) => builder.with_root_certificates(roots::system(locations)?),
+            Trust::Bundle(source) => {
+                let verifier = Pinned::new(&source.certificates("CA")?).ok_or_else(|| broken(&source.origin("CA")))?;
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+            }
+            Trust::Anyone => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider()))),
+        };
+        let mut config = match &self.identity {
+            Some(identity) => identity.present(builder)?,
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = self.protocols.iter().map(|name| name.to_vec()).collect();
+        Ok(config)
+    }
+
+    /// A panic while it is held leaves data that is still whole: each critical section is one assignment.
+    fn made(&self) -> MutexGuard<'_, Option<Made>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Identity {
+    fn present(
+        &self,
+        builder: rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>,
+    ) -> std::result::Result<ClientConfig, String> {
+        let (certificates, key) = (self.certificate.certificates("certificate")?, self.key.key()?);
+        builder.with_client_auth_cert(certificates, key).map_err(|error| {
+            let (certificate, key) = (self.certificate.origin("certificate"), self.key.private_origin());
+            match error {
+                TlsError::InconsistentKeys(_) => format!("{key} is not the key of {certificate}: give the pair"),
+                TlsError::InvalidCertificate(_) => broken(&certificate),
+                _ => format!("{key} is of no supported kind: use RSA, ECDSA (P-256 or P-384) or Ed25519"),
+            }
+        })
+    }
+}
+
+fn is_set(pem: &Pem<'_>) -> bool {
+    !pem.value.is_empty()
+}
+
+fn identity(transport: &Transport<'_>) -> std::result::Result<Option<Identity>, String> {
+    match (transport.client_cert.filter(is_set), transport.client_key.filter(is_set)) {
+        (None, None) => Ok(None),
+        (Some(certificate), key) => {
+            let key = Source::new(key.unwrap_or(certificate));
+            Ok(Some(Identity { certificate: Source::new(certificate), key }))
+        }
+        (None, Some(key)) => Err(format!("`{}` is set without its certificate: set both", key.option)),
+    }
+}
+
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn builder(
+    versions: &[&'static SupportedProtocolVersion],
+) -> std::result::Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, String> {
+    ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .map_err(|_| "the TLS library refuses its own defaults".to_owned())
+}
+
+fn refusal(label: &str, reason: String) -> Error {
+    Error::new(Kind::Config, format!("{label}: {reason}"))
+}

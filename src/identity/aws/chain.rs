@@ -1,0 +1,225 @@
+//! Credentials and region of one vault, from the first source that is set up. That one is who we are: where it fails, no
+//! other is asked. One that is not set up says so in a clause of its own. On top, a role may be assumed.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::cache::CredentialsCache;
+use super::client::AwsClient;
+use super::clock::Clock;
+use super::credentials::{Keys, Login};
+use super::ecs::Container;
+use super::endpoint::{Endpoint, Located, SSO, SSO_OIDC, STS, Variant};
+use super::imds::Metadata;
+use super::profile::{Profile, Profiles};
+use super::region::{check_region, environment_region, flag, set};
+use super::sources::{Sources, absent_from, from_environment};
+use super::sso::SsoClient;
+use super::sts::Role;
+use crate::error::{Error, Kind, Result};
+use crate::http::Transport;
+
+/// A part of the time that a fetch has: whoever waits for credentials in vain has to say so before the fetch ends.
+const SHARE: f64 = 0.9;
+
+/// What a vault wants of AWS.
+pub struct Wanted<'a> {
+    pub transport: &'a Transport<'a>,
+    /// An option's region.
+    pub region: Option<&'a str>,
+    /// How that option is set, for who has no region: `the option region (…)`.
+    pub region_option: &'static str,
+    /// An option's keys, in place of the whole chain.
+    pub keys: Option<Keys>,
+    /// A role to assume with whatever the chain finds.
+    pub role: Option<Role>,
+    /// An option's name and address of STS.
+    pub sts: Option<(&'static str, &'a str)>,
+    pub fips: Option<bool>,
+    pub dualstack: Option<bool>,
+    /// Whether EC2's metadata may be asked without a session.
+    pub metadata_v1: Option<bool>,
+}
+
+/// The credentials of one vault, kept and renewed.
+pub struct Chain {
+    sources: Arc<Sources>,
+    region: Option<(Arc<str>, &'static str)>,
+    region_option: &'static str,
+    patience: Duration,
+    current: Mutex<Option<Current>>,
+}
+
+/// A credentials cache, and what its credentials depend on: another profile's, or another region's, are others.
+struct Current {
+    profile: Arc<Profile>,
+    region: Arc<str>,
+    cache: Arc<CredentialsCache>,
+}
+
+/// What holds for one fetch: the profile's files are looked at once for it.
+pub struct AwsContext {
+    pub region: Arc<str>,
+    /// Where the region stands.
+    pub region_origin: String,
+    pub variant: Variant,
+    profile: Arc<Profile>,
+    cache: Arc<CredentialsCache>,
+}
+
+impl AwsContext {
+    /// Where a service is.
+    pub fn locate(&self, endpoint: &Endpoint) -> Result<Located> {
+        endpoint.locate(&self.region, self.variant, &self.profile)
+    }
+
+    /// What there is to say of the profile, and whether that is worth a look.
+    pub fn profile(&self) -> Option<(String, bool)> {
+        let remarks = self.profile.remarks.join(", ");
+        match (self.profile.is_closed, self.profile.is_found) {
+            (true, _) => Some((remarks, true)),
+            (false, true) => Some((self.profile.origin.clone(), false)),
+            (false, false) => None,
+        }
+    }
+
+    /// Credentials that are good now.
+    pub async fn login(&self) -> Result<Login> {
+        self.cache.get().await
+    }
+
+    /// Others, where AWS says that these have ended or are not known (any more).
+    pub async fn instead_of(&self, refused: &Login) -> Option<Login> {
+        self.cache.instead_of(refused).await
+    }
+}
+
+impl Chain {
+    /// Reads the environment; files are not touched before they are needed. `clock` is shared with whoever signs by it.
+    pub fn new(wanted: Wanted<'_>, clock: Clock) -> Result<Self> {
+        let environment = wanted.transport.environment;
+        let label = wanted.transport.label.clone();
+        let broken = |reason: String| Error::new(Kind::Config, format!("{label}: {reason}"));
+        let option = wanted.region.map(|region| ("the option region", region));
+        let region = option.or_else(|| environment_region(environment));
+        if let Some((origin, region)) = region {
+            check_region(&label, origin, region)?;
+        }
+        let given = wanted.keys.map(|keys| Login::new("the options", &keys)).transpose().map_err(broken)?;
+        let in_environment = match from_environment(environment).map_err(broken)? {
+            Some(login) => Ok(login),
+            None => Err(absent_from(environment)),
+        };
+        let endpoint = |service, option| Endpoint::choose(wanted.transport, service, option);
+        let home = set(environment, "HOME").map(PathBuf::from);
+        let sources = Sources {
+            client: AwsClient::new(wanted.transport, clock)?,
+            environment: environment.clone(),
+            given,
+            in_environment,
+            profiles: Profiles::new(environment, wanted.transport.timeout),
+            container: Container::of(environment),
+            metadata: Metadata::of(environment, wanted.metadata_v1),
+            sso_client: SsoClient::new(
+                endpoint(&SSO, None)?,
+                endpoint(&SSO_OIDC, None)?,
+                home,
+                wanted.transport.timeout,
+            ),
+            sts: endpoint(&STS, wanted.sts)?,
+            role: wanted.role,
+            fips: wanted.fips.or_else(|| flag(environment, "AWS_USE_FIPS_ENDPOINT")),
+            dualstack: wanted.dualstack.or_else(|| flag(environment, "AWS_USE_DUALSTACK_ENDPOINT")),
+            label: label.clone(),
+        };
+        Ok(Self {
+            region: region.map(|(origin, region)| (region.into(), origin)),
+            region_option: wanted.region_option,
+            patience: wanted.transport.timeout.mul_f64(SHARE),
+            sources: Arc::new(sources),
+            current: Mutex::default(),
+        })
+    }
+
+    /// Where and as whom AWS is asked now. Fails where nobody says which region.
+    pub async fn context(&self) -> Result<AwsContext> {
+        let profile = self.profile().await?;
+        let (region, region_origin) = self.region_of(&profile)?;
+        let variant = self.sources.variant(&profile);
+        Ok(AwsContext { cache: self.cache(Arc::clone(&profile), &region), region, region_origin, variant, profile })
+    }
+
+    /// The region: an option's, the environment's, the profile's.
+    pub async fn region(&self) -> Result<Arc<str>> {
+        Ok(self.region_of(&*self.profile().await?)?.0)
+    }
+
+    /// Where STS is, and for which region requests to it are signed.
+    pub async fn sts(&self, region: &str) -> Result<(String, String)> {
+        let (url, region) = self.sources.sts_of(&*self.profile().await?, region)?;
+        Ok((url, region.into_owned()))
+    }
+
+    /// Credentials that are good now, for whoever knows the region.
+    pub async fn login(&self, region: &str) -> Result<Login> {
+        self.cache(self.profile().await?, region).get().await
+    }
+
+    /// The profile, where it can be known. Else it might have named another server, or other credentials.
+    async fn profile(&self) -> Result<Arc<Profile>> {
+        let profile = self.sources.profiles.current().await;
+        match &profile.refusal {
+            Some((kind, reason)) => Err(Error::new(*kind, format!("{}: {reason}", self.sources.label))),
+            None => Ok(profile),
+        }
+    }
+
+    fn region_of(&self, profile: &Profile) -> Result<(Arc<str>, String)> {
+        if let Some((region, origin)) = &self.region {
+            return Ok((Arc::clone(region), (*origin).to_owned()));
+        }
+        let label = &self.sources.label;
+        let Some((region, origin)) = profile.setting("region") else {
+            let remarks = profile.remarks.join(", ");
+            let remarks = if remarks.is_empty() { remarks } else { format!(" ({remarks})") };
+            return Err(Error::new(
+                Kind::Config,
+                format!(
+                    "{label}: no region: set {}, AWS_REGION or AWS_DEFAULT_REGION before nginx starts, or region for \
+                     {}{remarks}",
+                    self.region_option, profile.origin
+                ),
+            ));
+        };
+        check_region(label, origin, region)?;
+        Ok((region.into(), origin.to_owned()))
+    }
+
+    fn cache(&self, profile: Arc<Profile>, region: &str) -> Arc<CredentialsCache> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*current {
+            Some(known) if Arc::ptr_eq(&known.profile, &profile) && *known.region == *region => {
+                Arc::clone(&known.cache)
+            }
+            _ => {
+                let region: Arc<str> = region.into();
+                let cache = Arc::new(self.keep(Arc::clone(&profile), Arc::clone(&region)));
+                *current = Some(Current { profile, region, cache: Arc::clone(&cache) });
+                cache
+            }
+        }
+    }
+
+    fn keep(&self, profile: Arc<Profile>, region: Arc<str>) -> CredentialsCache {
+        let sources = Arc::clone(&self.sources);
+        let label = self.sources.label.clone();
+        CredentialsCache::new(&label, self.patience, self.sources.client.clock.clone(), move |stage| {
+            let (sources, profile, region) = (Arc::clone(&sources), Arc::clone(&profile), region.clone());
+            Box::pin(async move { sources.load(&stage, &profile, &region).await })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

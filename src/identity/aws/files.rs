@@ -1,0 +1,70 @@
+//! Files with credentials in them: read whole, wiped when dropped, and a clause that says why one can't be had.
+
+use std::fmt;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::file::{self, FileFlaw};
+use crate::redact;
+
+/// Far above any file with credentials.
+const SIZE_LIMIT: u64 = 1024 * 1024;
+
+/// Why there is no text.
+#[derive(Debug)]
+pub struct Unread {
+    pub clause: String,
+    pub state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// There is no such file, or it is no regular one.
+    Missing,
+    /// This process may not read it, or can't.
+    Closed,
+    /// It can be read, and is not what it should be.
+    Unfit,
+    /// It does not answer: what it holds, nobody knows.
+    Silent,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.clause)
+    }
+}
+
+/// A file's text.
+pub async fn read(path: &Path) -> Result<Zeroizing<String>, Unread> {
+    let read = file::read_soon(path, SIZE_LIMIT, file::PATIENCE).await;
+    let (mut bytes, _) = read.map_err(|flaw| Unread {
+        clause: format!("{} {flaw}", redact::likely_path(path)),
+        state: match flaw {
+            FileFlaw::Missing | FileFlaw::NotRegular => State::Missing,
+            FileFlaw::Forbidden | FileFlaw::Other(_) => State::Closed,
+            FileFlaw::TooLarge => State::Unfit,
+            FileFlaw::Hangs | FileFlaw::Busy(_) => State::Silent,
+        },
+    })?;
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => Ok(Zeroizing::new(text)),
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let bytes = Zeroizing::new(error.into_bytes());
+            let line = bytes.iter().take(good).filter(|byte| **byte == b'\n').count() + 1;
+            let clause = format!("{} is no UTF-8 text (line {line})", redact::known_path(path));
+            Err(Unread { clause, state: State::Unfit })
+        }
+    }
+}
+
+/// The token that is all of a file, without the line's end.
+pub async fn token(path: &Path) -> Result<Zeroizing<String>, String> {
+    let text = read(path).await.map_err(|unread| unread.clause)?;
+    match text.trim() {
+        "" => Err(format!("{} is empty", redact::known_path(path))),
+        token => Ok(Zeroizing::new(token.to_owned())),
+    }
+}

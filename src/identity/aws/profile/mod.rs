@@ -1,0 +1,384 @@
+//! AWS's shared profile files, and the profile chosen in them. What keeps a profile from being known for certain refuses
+//! all requests: it could have named another server, or other credentials.
+
+mod ini;
+mod set;
+mod source_chain;
+
+use std::collections::HashMap;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use zeroize::Zeroizing;
+
+use super::client::shown;
+use super::files::{self, State, Unread};
+use super::region::set as set_to;
+use crate::environment::Environment;
+use crate::error::Kind;
+use crate::file::{self, FileFlaw};
+use crate::redact;
+use ini::Malformed;
+use set::{Amiss, Set};
+
+pub use source_chain::{Base, Named, SignOn, SourceChain, WebIdentity};
+
+/// What a profile may say beside credentials, and what is asked for here.
+const PROPERTIES: [&str; 11] = [
+    "region",
+    "use_fips_endpoint",
+    "use_dualstack_endpoint",
+    "ec2_metadata_service_endpoint",
+    "ec2_metadata_service_endpoint_mode",
+    "ec2_metadata_v1_disabled",
+    "endpoint_url",
+    "services",
+    "ignore_configured_endpoint_urls",
+    "ca_bundle",
+    "sts_regional_endpoints",
+];
+
+/// The services whose addresses a section of `services` may say.
+const SERVICES: [&str; 4] = ["secrets_manager", "sts", "sso", "sso_oidc"];
+
+/// The variables that choose a profile, as AWS's command line orders them.
+const CHOOSERS: [&str; 2] = ["AWS_DEFAULT_PROFILE", "AWS_PROFILE"];
+
+/// The files of one vault and the profile chosen in them.
+pub struct Profiles {
+    name: String,
+    /// The variable that names it: then it has to be there.
+    chosen_by: Option<&'static str>,
+    /// The credentials file wins over the config file.
+    files: [ProfileFile; 2],
+    /// For the whole fetch that a profile is read for.
+    timeout: Duration,
+    known: Mutex<Option<(ProfileStamps, Arc<Profile>)>>,
+}
+
+/// What the chosen profile says.
+pub struct Profile {
+    /// Where a region could be set, for error texts.
+    pub origin: String,
+    /// What keeps the files, or the profile, from being found: clauses.
+    pub remarks: Vec<String>,
+    /// Whether a file is there that this process may not read.
+    pub is_closed: bool,
+    /// Whether a file says anything of the profile.
+    pub is_found: bool,
+    /// Why nothing is to be asked for.
+    pub refusal: Option<(Kind, String)>,
+    settings: HashMap<&'static str, Setting>,
+    endpoints: HashMap<&'static str, Setting>,
+    /// What is wrong with the section of `services` that the profile names.
+    no_services: Option<String>,
+    /// Whether the profile is a role that others' credentials assume.
+    pub assumes: bool,
+    /// What it says of a web identity.
+    pub web: Web,
+    pub source_chain: Result<SourceChain, Unfit>,
+}
+
+/// What there is of a web identity: the environment may say the rest.
+#[derive(Default)]
+pub struct Web {
+    pub token_file: Option<PathBuf>,
+    pub role_arn: Option<String>,
+    pub session: Option<String>,
+}
+
+struct Setting {
+    text: String,
+    /// `endpoint_url of profile prod (/x/config, line 3)`.
+    origin: String,
+}
+
+/// Why a profile gives no credentials: a clause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It has none: the next source is asked.
+    Absent(String),
+    /// It is to give some and can't: the next source would be somebody else.
+    Broken(String),
+}
+
+impl Default for Profile {
+    /// Says nothing.
+    fn default() -> Self {
+        Self {
+            origin: String::new(),
+            remarks: Vec::new(),
+            is_closed: false,
+            is_found: false,
+            refusal: None,
+            settings: HashMap::new(),
+            endpoints: HashMap::new(),
+            no_services: None,
+            assumes: false,
+            web: Web::default(),
+            source_chain: Err(Unfit::Absent(String::new())),
+        }
+    }
+}
+
+impl Profile {
+    /// What it says of a matter other than credentials.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.setting(name).map(|(text, _)| text)
+    }
+
+    /// The same, and where it says so.
+    pub fn setting(&self, name: &str) -> Option<(&str, &str)> {
+        self.settings.get(name).map(|setting| (setting.text.as_str(), setting.origin.as_str()))
+    }
+
+    /// Where a service is, and where that is said; or a clause.
+    pub fn endpoint(&self, service: &str) -> Result<Option<(&str, &str)>, &str> {
+        if let Some(reason) = &self.no_services {
+            return Err(reason);
+        }
+        let own = self.endpoints.get(service).map(|setting| (setting.text.as_str(), setting.origin.as_str()));
+        Ok(own.or_else(|| self.setting("endpoint_url")))
+    }
+
+    fn refuse(&mut self, kind: Kind, reason: String) {
+        self.source_chain = Err(Unfit::Broken(reason.clone()));
+        self.refusal.get_or_insert((kind, reason));
+    }
+}
+
+struct ProfileFile {
+    /// None where there is neither the variable nor a home.
+    path: Option<PathBuf>,
+    variable: &'static str,
+}
+
+/// What a file's status says of its content: the same stamp, the same content.
+#[derive(Clone, PartialEq, Eq)]
+enum ProfileStamp {
+    File { device: u64, inode: u64, length: u64, modified: (i64, i64), changed: (i64, i64) },
+    None(FileFlaw),
+}
+
+type ProfileStamps = [ProfileStamp; 2];
+
+impl Profiles {
+    pub fn new(environment: &Environment, timeout: Duration) -> Self {
+        let home = set_to(environment, "HOME").map(Path::new);
+        let place = |variable, usual: &str| ProfileFile {
+            path: match set_to(environment, variable) {
+                Some(path) => match (path.strip_prefix("~/"), home) {
+                    (Some(rest), Some(home)) => Some(home.join(rest)),
+                    _ => Some(PathBuf::from(path)),
+                },
+                None => home.map(|home| home.join(usual)),
+            },
+            variable,
+        };
+        let chosen = CHOOSERS.into_iter().find_map(|variable| Some((variable, set_to(environment, variable)?)));
+        Self {
+            name: chosen.map_or("default", |(_, name)| name).to_owned(),
+            chosen_by: chosen.map(|(variable, _)| variable),
+            files: [place("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), place("AWS_CONFIG_FILE", ".aws/config")],
+            timeout,
+            known: Mutex::new(None),
+        }
+    }
+
+    /// The profile as it is now. The files' status is asked each time, so that a rotated key is seen at once; they are
+    /// read again only where it changed.
+    pub async fn current(&self) -> Arc<Profile> {
+        let mut known = self.known.lock().await;
+        let patience = if known.is_some() { file::patience_for_renewal(self.timeout) } else { file::PATIENCE };
+        let [credentials, config] = &self.files;
+        let (credentials, config) = tokio::join!(credentials.stamp(patience), config.stamp(patience));
+        let stamps = credentials.and_then(|credentials| Ok([credentials, config?]));
+        match (&*known, &stamps) {
+            (Some((of, profile)), Ok(stamps)) if of == stamps => return profile.clone(),
+            // Where a file does not answer, what it said last stands.
+            (Some((_, profile)), Err(_)) => return profile.clone(),
+            _ => {}
+        }
+        let loaded = match stamps {
+            Ok(stamps) => self.load().await.map(|profile| (stamps, Arc::new(profile))),
+            Err(clause) => Err(clause),
+        };
+        match (loaded, &*known) {
+            (Ok(loaded), _) => known.insert(loaded).1.clone(),
+            (Err(_), Some((_, profile))) => profile.clone(),
+            // Whoever else there is, is somebody else.
+            (Err(clause), None) => {
+                let mut nothing = self.nothing();
+                nothing.refuse(Kind::Unavailable, format!("{clause}: try again"));
+                Arc::new(nothing)
+            }
+        }
+    }
+
+    fn nothing(&self) -> Profile {
+        let origin = format!("profile {} in {}", shown(&self.name), self.file(set::CONFIG));
+        Profile { origin, ..Profile::default() }
+    }
+
+    /// Fails, with a clause, where a file does not answer.
+    async fn load(&self) -> Result<Profile, String> {
+        let mut profile = self.nothing();
+        let mut read = [Vec::new(), Vec::new()];
+        for (place, sections) in self.files.iter().zip(&mut read) {
+            match place.read().await {
+                Ok(text) => match ini::parse(&text) {
+                    Ok(parsed) => *sections = parsed,
+                    Err(Malformed { line, what }) => {
+                        let reason = format!("{} is malformed: line {line} {what}: correct it", place.name());
+                        profile.refuse(Kind::Config, reason);
+                    }
+                },
+                Err(Unread { clause, state: State::Silent }) => return Err(clause),
+                Err(Unread { clause, state: State::Unfit }) => {
+                    profile.refuse(Kind::Config, format!("{clause}: correct it"))
+                }
+                Err(Unread { clause, state }) => {
+                    profile.is_closed |= state == State::Closed;
+                    profile.remarks.push(clause);
+                }
+            }
+        }
+        if profile.refusal.is_none() {
+            let [credentials, config] = read;
+            self.choose(&Set::new(credentials, config), &mut profile);
+        }
+        Ok(profile)
+    }
+
+    /// Takes from the files what the profile says.
+    fn choose(&self, all: &Set, profile: &mut Profile) {
+        let Some(chosen) = all.profile(&self.name) else {
+            let instead = all.instead_of(&self.name);
+            let instead = instead.map(|(file, line, what)| format!("{}, line {line}, {what}", self.file(file)));
+            let remarks = instead.into_iter().chain(profile.remarks.drain(..));
+            profile.remarks = remarks.collect();
+            return match self.chosen_by {
+                Some(variable) => {
+                    let files = self.files.each_ref().map(ProfileFile::name).join(" and ");
+                    let found = if profile.remarks.is_empty() { files } else { profile.remarks.join(", ") };
+                    let name = shown(&self.name);
+                    let text =
+                        format!("profile {name} ({variable}) is not found ({found}): correct {variable} or the file");
+                    profile.refuse(Kind::Config, text);
+                }
+                None => profile.source_chain = Err(absent("not found", &profile.remarks)),
+            };
+        };
+        for name in PROPERTIES {
+            let Some((file, entry)) = chosen.entry(name) else { continue };
+            let place = format!("{name} of profile {} ({}, line {})", shown(&self.name), self.file(file), entry.line);
+            if source_chain::goes_on(&entry.value) {
+                let reason = format!("{place} continues in an indented line: begin each of its lines without spaces");
+                return profile.refuse(Kind::Config, reason);
+            }
+            let text = entry.value.trim();
+            if !text.is_empty() {
+                profile.settings.insert(name, Setting { text: text.to_owned(), origin: place });
+            }
+        }
+        if let Some((section, origin)) = profile.setting("services") {
+            let (section, origin) = (section.to_owned(), origin.to_owned());
+            for service in SERVICES {
+                let name = format!("endpoint_url of {service} in services {}", shown(&section));
+                match all.endpoint_url(&section, service) {
+                    Ok(Some((line, url))) => {
+                        let origin = format!("{name} ({}, line {line})", self.file(set::CONFIG));
+                        profile.endpoints.insert(service, Setting { text: url.to_owned(), origin });
+                    }
+                    Ok(None) => {}
+                    Err(Amiss::Missing) => {
+                        let section = shown(&section);
+                        let reason = format!("{origin} names a section that does not exist: add [services {section}]");
+                        profile.no_services = Some(reason);
+                    }
+                    Err(Amiss::Flat(line)) => {
+                        let place = format!("{}, line {line}", self.file(set::CONFIG));
+                        let reason =
+                            format!("{place}: {service} has a value: put endpoint_url into a line below, indented");
+                        profile.no_services = Some(reason);
+                    }
+                }
+            }
+        }
+        profile.assumes = source_chain::assumes(chosen);
+        profile.is_found = true;
+        let own =
+            |name| source_chain::property(chosen, name).filter(|text| !source_chain::goes_on(text)).map(str::to_owned);
+        profile.web = Web {
+            token_file: own("web_identity_token_file").map(PathBuf::from),
+            role_arn: own("role_arn"),
+            session: own("role_session_name"),
+        };
+        profile.source_chain = source_chain::of(all, chosen).map_err(|unfit| match unfit {
+            Unfit::Absent(reason) => absent(&reason, &profile.remarks),
+            broken => broken,
+        });
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn file(&self, index: usize) -> String {
+        self.files.get(index).map(ProfileFile::name).unwrap_or_default()
+    }
+}
+
+fn absent(reason: &str, remarks: &[String]) -> Unfit {
+    let clauses: Vec<_> = std::iter::once(reason).chain(remarks.iter().map(String::as_str)).collect();
+    Unfit::Absent(clauses.join(", "))
+}
+
+impl ProfileFile {
+    fn name(&self) -> String {
+        match &self.path {
+            Some(path) => redact::likely_path(path),
+            None => format!("the file of {}", self.variable),
+        }
+    }
+
+    /// Fails, with a clause, where the file does not answer.
+    async fn stamp(&self, patience: Duration) -> Result<ProfileStamp, String> {
+        let Some(path) = &self.path else { return Ok(ProfileStamp::None(FileFlaw::Missing)) };
+        match file::status(path, patience).await {
+            Ok(status) => Ok(ProfileStamp::of(&status)),
+            Err(flaw @ (FileFlaw::Hangs | FileFlaw::Busy(_))) => Err(format!("{} {flaw}", redact::likely_path(path))),
+            Err(flaw) => Ok(ProfileStamp::None(flaw)),
+        }
+    }
+
+    /// The file's text, or a clause that says why it can't be had.
+    async fn read(&self) -> Result<Zeroizing<String>, Unread> {
+        match &self.path {
+            Some(path) => files::read(path).await,
+            None => {
+                let clause = format!("no file, as neither HOME nor {} is set", self.variable);
+                Err(Unread { clause, state: State::Missing })
+            }
+        }
+    }
+}
+
+impl ProfileStamp {
+    fn of(status: &Metadata) -> Self {
+        ProfileStamp::File {
+            device: status.dev(),
+            inode: status.ino(),
+            length: status.len(),
+            modified: (status.mtime(), status.mtime_nsec()),
+            changed: (status.ctime(), status.ctime_nsec()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! What AWS's refusals say, whatever the service. AWS's own message is never passed on, as it names accounts, users and
+//! ARNs; it is only looked at to tell apart what shares an error type.
+
+use serde_json::Value;
+
+use super::clock::Clock;
+use crate::error::Kind;
+use crate::http::Answer;
+
+/// An answer that is no success.
+pub struct Refusal {
+    pub status: u16,
+    /// The error's type, if it is nothing but a name.
+    pub name: Option<String>,
+    message: String,
+}
+
+impl Refusal {
+    pub fn of(answer: &Answer) -> Self {
+        let body: Value = serde_json::from_slice(answer.body.as_bytes()).unwrap_or_default();
+        let text = |names: [&str; 2]| names.iter().find_map(|name| body.get(name)?.as_str());
+        // What stands before a service, such as a proxy or the checking of signatures, may speak AWS's older XML.
+        let xml = |name: &str| element(answer.body.as_str()?, name);
+        let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
+        let name = header.or_else(|| text(["__type", "code"])).or_else(|| xml("Code")).and_then(plain);
+        let message = text(["message", "Message"]).or_else(|| xml("Message")).unwrap_or_default();
+        Self { status: answer.status, name: name.map(str::to_owned), message: message.to_owned() }
+    }
+
+    pub fn says(&self, part: &str) -> bool {
+        self.message.contains(part)
+    }
+
+    /// Whether other credentials may be welcome where these are not: they have ended, or are known no more.
+    pub fn is_of_credentials(&self) -> bool {
+        matches!(
+            self.name.as_deref(),
+            Some("ExpiredTokenException" | "ExpiredToken" | "UnrecognizedClientException" | "InvalidClientTokenId")
+        )
+    }
+
+    /// Whether it was signed at a time that is not the server's.
+    pub fn is_of_time(&self) -> bool {
+        match self.name.as_deref() {
+            Some("InvalidSignatureException" | "SignatureDoesNotMatch") => {
+                self.says("expired") || self.says("not yet current")
+            }
+            Some("RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture") => true,
+            _ => false,
+        }
+    }
+
+    /// What every service may refuse, as a clause; none for what depends on what was asked.
+    pub fn reason(&self, login: &str, region: &str, clock: &Clock) -> Option<(Kind, String)> {
+        let name = self.name.as_deref()?;
+        if self.is_of_time() {
+            return Some((
+                Kind::Denied,
+                format!("the request's time is too far from AWS's: correct this machine's clock{}", clock.flaw()),
+            ));
+        }
+        Some(match name {
+            "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId" | "AuthFailure" => (
+                Kind::Denied,
+                format!(
+                    "the access key or session token from {login} is not known: check that both belong together and are \
+                     active, and that the region {region} is enabled"
+                ),
+            ),
+            "InvalidSignatureException" | "SignatureDoesNotMatch" => (
+                Kind::Denied,
+                format!(
+                    "the signature is wrong: the secret access key from {login} does not belong to its access key id"
+                ),
+            ),
+            "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException"
+            | "IncompleteSignature"
+            | "IncompleteSignatureException" => (
+                Kind::Denied,
+                "the signature did not arrive whole: check for a proxy on the way that changes headers".to_owned(),
+            ),
+            "ExpiredTokenException" | "ExpiredToken" => (
+                Kind::Denied,
+                format!("the session token from {login} has expired: refresh it{}", after_refresh(login)),
+            ),
+            "OptInRequired" | "RegionDisabledException" => {
+                (Kind::Denied, format!("the account has no access to the region {region}: enable it"))
+            }
+            name if is_throttling(name) => (Kind::Throttled, throttled()),
+            "InternalServiceError"
+            | "InternalServiceErrorException"
+            | "InternalServerError"
+            | "InternalFailure"
+            | "ServiceUnavailable"
+            | "ServiceUnavailableException"
+            | "RequestTimeout"
+            | "RequestTimeoutException"
+            | "RequestAbortedException" => (Kind::Unavailable, unavailable()),
+            _ => return None,
+        })
+    }
+
+    /// ` (status 400, ThrottlingException)`.
+    pub fn mark(&self) -> String {
+        match &self.name {
+            Some(name) => format!(" (status {}, {name})", self.status),
+            None => format!(" (status {})", self.status),
+        }
+    }
+}
+
+/// What is between the tags of the first element of a name.
+pub fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
+}
+
+/// An error's type without the namespace before it and the address after it, if it is nothing but a name.
+fn plain(name: &str) -> Option<&str> {
+    let name = name.rsplit('#').next()?;
+    let name = name.split(':').next()?.trim();
+    let is_name = (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_name.then_some(name)
+}
+
+pub fn throttled() -> String {
+    "too many requests: raise `ttl`".to_owned()
+}
+
+pub fn unavailable() -> String {
+    "failed: try again".to_owned()
+}
+
+fn is_throttling(name: &str) -> bool {
+    name.contains("Throttl")
+        || matches!(name, "TooManyRequestsException" | "RequestLimitExceeded" | "LimitExceededException" | "SlowDown")
+}
+
+fn after_refresh(login: &str) -> &'static str {
+    if login == super::ENVIRONMENT { " and restart nginx" } else { " at its source: kong-vault reads it again at once" }
+}

@@ -1,0 +1,5 @@
+//! Who we are, to those that ask: credentials of clouds, for vaults of any kind.
+//!
+//! It uses HTTP and files. It must never know a vault.
+
+pub mod aws;

@@ -1,0 +1,258 @@
+//! The mlua module behind `native.lua`: the cold calls. mlua turns a panic in any of them into a Lua error.
+
+mod admin;
+mod kong;
+mod memory;
+
+use std::alloc::System;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use mlua::{IntoLuaMulti, LightUserData, Lua, LuaString, MultiValue, Nil, Table, UserData, UserDataMethods, Value};
+use zeroizing_alloc::ZeroAlloc;
+
+use crate::backend;
+use crate::config::ConfigSource;
+use crate::environment::Environment;
+use crate::error::Result;
+use crate::ffi::{Handle, hand_over};
+use crate::node::Node;
+use crate::node::shared_slots::SharedSlots;
+use crate::reference;
+use crate::resolver::{Lookup, Resolver};
+use crate::runtime::engine::Engine;
+use crate::secret::Secret;
+use crate::vm::Vm;
+
+/// A worker lives for weeks, and a core dump or a neighbour's read past its buffer shows what was freed: so nothing of the
+/// library's is freed unwiped, also what HTTP, TLS and JSON libraries copied. What that costs stands in `make bench`.
+#[global_allocator]
+static WIPED_WHEN_FREED: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// `luaopen_kong_vault_native`: the library as Lua's `package.loadlib` finds it.
+#[mlua::lua_module(name = "kong_vault_native")]
+fn open(lua: &Lua) -> mlua::Result<Table> {
+    // Loaded in init_by_lua, this is the last moment to see the environment: nginx wipes it in the workers.
+    Environment::captured();
+    // And to have one key and clock for all workers, and one place for what only one of them can find out.
+    Node::of_this_process();
+    SharedSlots::of_this_process();
+    memory::wipe_when_freed(lua)?;
+    let module = lua.create_table()?;
+    module.set("version", env!("CARGO_PKG_VERSION"))?;
+    module.set(
+        "open",
+        lua.create_function(|_, ()| Ok(Native(Box::new(Handle::new(Vm::new(Environment::captured().clone()))))))?,
+    )?;
+    module.set("parse_reference", lua.create_function(|lua, text: LuaString| parse_reference(lua, &text))?)?;
+    module.set(
+        "name_reference",
+        lua.create_function(|lua, text: LuaString| lua.create_string(reference::name(&text.as_bytes())))?,
+    )?;
+    admin::functions(lua, &module)?;
+    kong::functions(lua, &module)?;
+    Ok(module)
+}
+
+/// One Lua VM's handle; boxed, so that the pointer given to the FFI stays where it is.
+struct Native(Box<Handle>);
+
+impl UserData for Native {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        admin::methods(methods);
+        kong::methods(methods);
+        methods.add_method("pointer", |_, this, ()| {
+            let handle: *const Handle = &*this.0;
+            Ok(LightUserData(handle.cast_mut().cast()))
+        });
+        methods.add_method("configure", |lua, this, conf: BTreeMap<String, String>| {
+            or_error(lua, this.0.vm.configure(&conf, ConfigSource::Configure).map(|()| true))
+        });
+        methods.add_method("fetch_timeout", |lua, this, ()| {
+            let timeout = this.0.resolver().map(|resolver| resolver.config().fetch_timeout.as_secs_f64());
+            or_error(lua, timeout)
+        });
+        methods.add_method("cache_size", |lua, this, ()| {
+            or_error(lua, this.0.resolver().map(|resolver| resolver.config().cache_size))
+        });
+        methods.add_method("engine_address", |lua, _, ()| {
+            or_error(lua, Engine::of_this_process(Environment::captured()).map(Engine::address))
+        });
+        methods.add_method("notifier", |lua, this, ()| or_error(lua, this.0.resolver().map(|it| it.notifier.number())));
+        methods.add_method("quit", |_, this, ()| {
+            if let Ok(resolver) = this.0.resolver() {
+                resolver.quit();
+            }
+            Ok(())
+        });
+        methods.add_method("address", |lua, this, ()| {
+            or_error(lua, this.0.resolver().and_then(|resolver| resolver.address().map(str::to_owned)))
+        });
+        methods.add_method("claim", |lua, this, ()| or_error(lua, this.0.resolver().and_then(|it| it.claim_text())));
+        methods.add_method("clock", |_, _, ()| {
+            let clock = Node::of_this_process().map(|node| Duration::from_nanos(node.clock(Instant::now())));
+            Ok(clock.unwrap_or_default().as_secs_f64())
+        });
+        methods.add_method("breaker_interval", |lua, this, ()| {
+            or_error(lua, this.0.resolver().map(|resolver| resolver.config().breaker_interval.as_secs_f64()))
+        });
+        methods.add_method("enter", |_, this, ()| {
+            if let Ok(resolver) = this.0.resolver() {
+                resolver.schedule.entered();
+            }
+            Ok(())
+        });
+        methods.add_method("start", |lua, this, ()| {
+            or_error(lua, this.0.resolver().and_then(|resolver| resolver.start()).map(|()| true))
+        });
+        methods.add_method("wait", |_, this, ticket: u64| {
+            if let Ok(resolver) = this.0.resolver() {
+                resolver.wait(ticket);
+            }
+            Ok(())
+        });
+        methods.add_method("skip_probe", |_, this, (ticket, again): (u64, Option<f64>)| {
+            let again = again.map(|again| Duration::try_from_secs_f64(again).unwrap_or_default());
+            Ok(this.0.resolver().is_ok_and(|resolver| resolver.skip_probe(ticket, again)))
+        });
+        methods.add_method("previous_name", |_, this, ticket: u64| {
+            Ok(this.0.resolver().ok().and_then(|resolver| resolver.previous_name(ticket)))
+        });
+        methods.add_method("inherit_previous", |_, this, (ticket, sealed): (u64, LuaString)| {
+            Ok(this.0.resolver().is_ok_and(|resolver| resolver.inherit_previous(ticket, &sealed.as_bytes())))
+        });
+        methods.add_method("away", |_, this, ticket: u64| {
+            let away = this.0.resolver().ok().and_then(|resolver| resolver.away(ticket));
+            Ok(away.map(|away| away.as_secs_f64()))
+        });
+        methods.add_method("crowded_notice", |_, this, ()| {
+            Ok(this.0.resolver().ok().and_then(|resolver| resolver.crowded_notice()))
+        });
+        methods.add_method("is_throwaway", |_, this, ()| Ok(this.0.vm.is_throwaway()));
+        methods.add_method("cached", |lua, this, reference: LuaString| {
+            let found =
+                this.0.resolver().and_then(|resolver| match resolver.lookup_waiting(&reference.as_bytes())? {
+                    Lookup::Value(value) => Ok(value.secret),
+                    Lookup::Miss(resolved) => Err(resolved.key.would_block()),
+                });
+            match found {
+                Ok(secret) => copied(lua, &secret)?.into_lua_multi(lua),
+                Err(error) => (Nil, error.for_users()).into_lua_multi(lua),
+            }
+        });
+        methods.add_method("would_block", |lua, this, reference: LuaString| {
+            let resolved = this.0.resolver().and_then(|resolver| resolver.resolve(&reference.as_bytes()));
+            let error = resolved.map_or_else(|error| error, |resolved| resolved.key.would_block());
+            lua.create_string(error.for_users())
+        });
+        methods.add_method("metrics", |lua, this, front_hits: u64| {
+            or_error(lua, this.0.resolver().map(|resolver| resolver.metrics.render(&resolver.levels(front_hits))))
+        });
+        methods.add_method("fetch_blocking", |lua, this, references: Vec<LuaString>| {
+            let references: Vec<_> = references.iter().map(|text| text.as_bytes().to_vec()).collect();
+            let answers = lua.create_table()?;
+            let fetched = match this.0.resolver() {
+                Ok(resolver) => resolver.fetch_blocking(&references),
+                Err(error) => references.iter().map(|_| Err(error.clone())).collect(),
+            };
+            for answer in fetched {
+                let pair = lua.create_table()?;
+                match answer {
+                    Ok(secret) => pair.set("value", copied(lua, &secret)?)?,
+                    Err(error) => pair.set("err", error.for_users())?,
+                }
+                answers.push(pair)?;
+            }
+            Ok(answers)
+        });
+        methods.add_method("flush", |lua, this, refetch: bool| {
+            or_error(lua, this.0.resolver().map(|resolver| resolver.flush(refetch)).map(|()| true))
+        });
+        methods.add_method("stats", |lua, this, front_hits: u64| match this.0.resolver() {
+            Err(error) => (Nil, error.to_string()).into_lua_multi(lua),
+            Ok(resolver) => stats(lua, resolver, front_hits)?.into_lua_multi(lua),
+        });
+    }
+}
+
+/// A value as a Lua string.
+fn copied(lua: &Lua, value: &Secret) -> mlua::Result<LuaString> {
+    hand_over(value);
+    lua.create_string(value.as_bytes())
+}
+
+fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table> {
+    let (stats, levels, metrics) = (lua.create_table()?, resolver.levels(front_hits), &resolver.metrics);
+    stats.set("entries", levels.entries)?;
+    stats.set("bytes", levels.bytes)?;
+    stats.set("fetching", levels.under_way)?;
+    stats.set("next_refresh", levels.next_event.map(|next| next.as_secs_f64()))?;
+    stats.set("hits", front_hits + metrics.hits.get() + metrics.stale_hits.get())?;
+    for (name, counter) in [
+        ("cache_hits", &metrics.hits),
+        ("stale_hits", &metrics.stale_hits),
+        ("negative_hits", &metrics.negative_hits),
+        ("misses", &metrics.misses),
+        ("adopted", &metrics.adopted),
+        ("refused", &metrics.refused),
+        ("refreshes", &metrics.refreshes),
+        ("probes", &metrics.probes),
+        ("fetches", &metrics.fetches),
+        ("resurrected", &metrics.resurrected),
+    ] {
+        stats.set(name, counter.get())?;
+    }
+    stats.set("evictions", levels.evictions)?;
+    // Cumulative, as in Prometheus: how many fetches took at most so many seconds.
+    let (durations, mut count) = (lua.create_table()?, 0);
+    for (bound, fetches) in metrics.latency.buckets() {
+        count += fetches;
+        durations.set(if bound.is_finite() { bound.to_string() } else { "inf".to_owned() }, count)?;
+    }
+    stats.set("fetch_durations", durations)?;
+    stats.set("fetch_seconds", metrics.latency.seconds())?;
+    let failures = lua.create_table()?;
+    let backends: Vec<_> = backend::registry::ALL.iter().map(|backend| backend.name).collect();
+    for (backend, reason, count) in metrics.failures(&backends) {
+        failures.set(format!("{backend}.{reason}"), count)?;
+    }
+    stats.set("failures", failures)?;
+    let breakers = lua.create_table()?;
+    for (vault, state) in levels.breakers {
+        breakers.set(vault, state.name())?;
+    }
+    stats.set("breakers", breakers)?;
+    Ok(stats)
+}
+
+/// `value`, or `nil, err`.
+fn or_error<T: mlua::IntoLua>(lua: &Lua, outcome: Result<T>) -> mlua::Result<MultiValue> {
+    match outcome {
+        Ok(value) => value.into_lua_multi(lua),
+        Err(error) => (Nil, error.for_users()).into_lua_multi(lua),
+    }
+}
+
+fn parse_reference(lua: &Lua, text: &LuaString) -> mlua::Result<MultiValue> {
+    let reference = match reference::parse(&text.as_bytes()) {
+        Ok(reference) => reference,
+        Err(error) => return (Nil, error.to_string()).into_lua_multi(lua),
+    };
+    let parsed = lua.create_table()?;
+    parsed.set("name", lua.create_string(&reference.name)?)?;
+    parsed.set("resource", lua.create_string(&reference.resource)?)?;
+    parsed.set("key", reference.key.map(|key| lua.create_string(key)).transpose()?)?;
+    parsed.set("version", reference.version)?;
+    if !reference.options.is_empty() {
+        let config = lua.create_table()?;
+        for (name, value) in reference.options {
+            let value = match value {
+                Some(value) => Value::String(lua.create_string(value)?),
+                None => Value::Boolean(true),
+            };
+            config.set(lua.create_string(name)?, value)?;
+        }
+        parsed.set("config", config)?;
+    }
+    parsed.into_lua_multi(lua)
+}

@@ -1,0 +1,338 @@
+//! What an option is: the one declaration from which names, validation, help and the documents' tables derive.
+
+pub mod settings;
+pub mod value;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use regex_lite::Regex;
+
+use crate::options::value::Value;
+use crate::secret::Secret;
+
+/// The longest time that makes sense, in seconds: some 30 years, as with `resurrect_ttl`'s default of 1e8.
+pub const LONGEST: f64 = 1e9;
+
+/// The type of an option's value. Numbers are decimal; seconds may have a fraction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Type {
+    Text,
+    /// `true`, `false`, `on`, `off`, `1`, `0`, `yes`, `no`.
+    Boolean,
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    /// Seconds, from `min` on.
+    Seconds {
+        min: f64,
+    },
+    /// Texts separated by commas.
+    List,
+}
+
+impl Type {
+    /// For the documents' table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::Text => "text",
+            Type::Boolean => "boolean",
+            Type::Integer { .. } => "integer",
+            Type::Seconds { .. } => "seconds",
+            Type::List => "list",
+        }
+    }
+}
+
+/// What a text has to look like.
+#[derive(Debug, Clone, Copy)]
+pub struct Pattern {
+    /// A regular expression that the whole value has to match.
+    pub regex: &'static str,
+    /// The same for people.
+    pub means: &'static str,
+}
+
+/// What an option's value is, as far as it matters to who shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// What is no secret by itself.
+    Plain,
+    /// A file's path, or PEM text, in which a key may stand.
+    Pem,
+    /// A file's path. Somebody may give what should stand in the file.
+    File,
+    /// A URL, with a user, or with a query that holds a key.
+    Url,
+}
+
+/// One option of a backend, or of kong-vault itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Opt {
+    pub name: &'static str,
+    pub kind: Type,
+    pub default: Option<&'static str>,
+    pub required: bool,
+    /// The only values accepted, if not empty.
+    pub one_of: &'static [&'static str],
+    pub pattern: Option<Pattern>,
+    /// A credential: never shown, not even in an error.
+    pub sensitive: bool,
+    pub holds: Holds,
+    /// It says where something goes, though it may hold a credential.
+    pub leads: bool,
+    /// It keeps somebody out, or says whom alone to trust: a value that is empty isn't the same as none, but a mistake.
+    pub guards: bool,
+    /// Whether a reference's query may set it. Never for what says where the vault is or who we are.
+    pub overridable: bool,
+    /// Other spellings that Kong's documentation uses.
+    pub aliases: &'static [&'static str],
+    /// Whether Kong's own schema of the backend has a text where this is a list.
+    pub text_in_kong: bool,
+    pub help: &'static str,
+}
+
+impl Opt {
+    pub const fn new(name: &'static str, kind: Type, help: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            default: None,
+            required: false,
+            one_of: &[],
+            pattern: None,
+            sensitive: false,
+            holds: Holds::Plain,
+            leads: false,
+            guards: false,
+            overridable: false,
+            aliases: &[],
+            text_in_kong: false,
+            help,
+        }
+    }
+
+    pub const fn default(mut self, value: &'static str) -> Self {
+        self.default = Some(value);
+        self
+    }
+
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    pub const fn one_of(mut self, values: &'static [&'static str]) -> Self {
+        self.one_of = values;
+        self
+    }
+
+    pub const fn pattern(mut self, regex: &'static str, means: &'static str) -> Self {
+        self.pattern = Some(Pattern { regex, means });
+        self
+    }
+
+    pub const fn sensitive(mut self) -> Self {
+        self.sensitive = true;
+        self
+    }
+
+    pub const fn holds(mut self, what: Holds) -> Self {
+        self.holds = what;
+        self
+    }
+
+    /// Whether a credential may stand in it: by what it is, or beside something else.
+    pub fn may_hold_secret(&self) -> bool {
+        self.sensitive || matches!(self.holds, Holds::Pem | Holds::Url)
+    }
+
+    pub const fn leads(mut self) -> Self {
+        self.leads = true;
+        self
+    }
+
+    pub const fn guards(mut self) -> Self {
+        self.guards = true;
+        self
+    }
+
+    pub const fn overridable(mut self) -> Self {
+        self.overridable = true;
+        self
+    }
+
+    pub const fn aliases(mut self, names: &'static [&'static str]) -> Self {
+        self.aliases = names;
+        self
+    }
+
+    pub const fn text_in_kong(mut self) -> Self {
+        self.text_in_kong = true;
+        self
+    }
+
+    /// The name of its type in a schema of Kong.
+    pub fn type_in_kong(&self) -> &'static str {
+        if self.text_in_kong { Type::Text.name() } else { self.kind.name() }
+    }
+
+    /// Whether `name` is this option's, or another spelling of it.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.aliases.contains(&name)
+    }
+
+    /// Reads a value; `None` where it isn't what `accepts` says.
+    pub fn read(&self, text: &str) -> Option<Value> {
+        if !self.one_of.is_empty() && !self.one_of.contains(&text) {
+            return None;
+        }
+        if let Some(pattern) = self.pattern
+            && !matches_whole(pattern.regex, text)
+        {
+            return None;
+        }
+        match self.kind {
+            Type::Text if self.sensitive => Some(Value::Secret(Secret::new(text))),
+            Type::Text => Some(Value::Text(text.to_owned())),
+            Type::Boolean => match text {
+                "true" | "on" | "yes" | "1" => Some(Value::Boolean(true)),
+                "false" | "off" | "no" | "0" => Some(Value::Boolean(false)),
+                _ => None,
+            },
+            Type::Integer { min, max } => {
+                text.parse().ok().filter(|number| (min..=max).contains(number)).map(Value::Integer)
+            }
+            Type::Seconds { min } => {
+                let seconds: f64 = text.parse().ok()?;
+                let seconds = Some(seconds).filter(|seconds| (min..=LONGEST).contains(seconds))?;
+                Duration::try_from_secs_f64(seconds).ok().map(Value::Seconds)
+            }
+            Type::List => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Some(Value::List(items.map(str::to_owned).collect()))
+            }
+        }
+    }
+
+    /// What values are accepted, for people.
+    pub fn accepts(&self) -> String {
+        if let Some(pattern) = self.pattern {
+            return pattern.means.to_owned();
+        }
+        match self.one_of {
+            [] => {}
+            [only] => return (*only).to_owned(),
+            [first @ .., last] => return format!("{} or {last}", first.join(", ")),
+        }
+        match self.kind {
+            Type::Text => "text".to_owned(),
+            Type::Boolean => "true or false (also on, off, yes, no, 1, 0)".to_owned(),
+            Type::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Type::Seconds { min } => format!("seconds from {min} to {LONGEST}"),
+            Type::List => "a list separated by commas".to_owned(),
+        }
+    }
+
+    /// Its name in kong.conf.
+    pub fn key(&self, backend: &str) -> String {
+        format!("vault_{backend}_{}", self.name)
+    }
+
+    /// The environment variable that sets it.
+    pub fn variable(&self, backend: &str) -> String {
+        variable(&self.key(backend))
+    }
+}
+
+/// The environment variable of a key of kong.conf.
+pub fn variable(key: &str) -> String {
+    format!("KONG_{}", key.to_uppercase().replace('-', "_"))
+}
+
+/// Whether the whole of `text` matches. The patterns are ours and few: each is compiled once.
+fn matches_whole(pattern: &'static str, text: &str) -> bool {
+    static COMPILED: OnceLock<Mutex<HashMap<&'static str, Option<Regex>>>> = OnceLock::new();
+    let mut compiled = COMPILED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let regex = compiled.entry(pattern).or_insert_with(|| Regex::new(&format!("^(?:{pattern})$")).ok());
+    // A pattern that is no regular expression accepts nothing; a test looks at them all.
+    regex.as_ref().is_some_and(|regex| regex.is_match(text))
+}
+
+const ANY_TIME: Type = Type::Seconds { min: 0.0 };
+
+/// The options that every backend has.
+pub const COMMON: &[Opt] = &[
+    Opt::new("ttl", ANY_TIME, "seconds that a value is fresh; not set or 0: until it is flushed or evicted")
+        .overridable(),
+    Opt::new("neg_ttl", ANY_TIME, "seconds that a failed look-up is remembered").default("0").overridable(),
+    Opt::new(
+        "resurrect_ttl",
+        ANY_TIME,
+        "seconds after `ttl` during which the old value stays in use if no new one can be read",
+    )
+    .default("100000000")
+    .overridable(),
+    Opt::new("min_ttl", ANY_TIME, "shortest time that a lease from the vault counts for").default("0").overridable(),
+    Opt::new("max_ttl", ANY_TIME, "longest time that a lease from the vault counts for; not set or 0: no bound")
+        .overridable(),
+    Opt::new("base64_decode", Type::Boolean, "decode the value, or the field, as base64")
+        .default("false")
+        .overridable()
+        .aliases(&["decode_base64"]),
+];
+
+/// kong-vault's own options, by their names in kong.conf.
+pub const OWN: &[Opt] = &[
+    Opt::new("vaults", Type::List, "enabled backends: `bundled` (all), `off`, or a list of names").default("bundled"),
+    Opt::new("vault_cache_size", Type::Integer { min: 1, max: 10_000_000 }, "secrets cached per worker")
+        .default("1000"),
+    Opt::new(
+        "vault_fetch_timeout",
+        Type::Seconds { min: 0.001 },
+        "fetch timeout in seconds, for look-up of the host, connection, TLS, redirects and answer together",
+    )
+    .default("5"),
+    Opt::new(
+        "vault_idle_ttl",
+        Type::Seconds { min: 0.001 },
+        "seconds after which a value that nobody asked for is dropped instead of renewed",
+    )
+    .default("1800"),
+    Opt::new(
+        "vault_breaker_interval",
+        Type::Seconds { min: 0.001 },
+        "seconds between two probes of a vault whose circuit breaker is open",
+    )
+    .default("5"),
+    Opt::new("vault_declarative_config", Type::Text, "YAML or JSON file with `vaults:` entities in Kong's format")
+        .holds(Holds::File),
+    Opt::new(
+        "vault_data_dir",
+        Type::Text,
+        "directory that nginx's workers own, in which the standalone Admin API keeps its entities",
+    )
+    .holds(Holds::File),
+    Opt::new(
+        "vault_admin_token",
+        Type::Text,
+        "token that requests to the standalone Admin API must carry; not set: only programs on this machine may use \
+         it, and no browser",
+    )
+    .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces")
+    .sensitive()
+    .guards(),
+    Opt::new(
+        "vault_allow_env_credentials",
+        Type::List,
+        "environment variables with credentials of kong-vault's own that references may read all the same",
+    ),
+    Opt::new(
+        "vault_strict_compatibility",
+        Type::Boolean,
+        "let references set every option, as in Kong: they can then send a vault's token to any host",
+    )
+    .default("false"),
+];

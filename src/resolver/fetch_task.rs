@@ -1,0 +1,307 @@
+//! The task of one fetch, on the engine: from another worker that is fetching the document, or from the vault.
+
+use std::future::Future;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use crate::cache::{CacheLookup, Entry};
+use crate::error::{Error, Kind, Result};
+use crate::node::peers::{self, PeerError, PeerServer, Peers, Question};
+use crate::node::{Node, SealedOutcome};
+use crate::resolver::Resolver;
+use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
+use crate::resolver::shared_cache::{Claim, vault_name};
+use crate::resolver::singleflight::{CallWatch, Completion, JoinOutcome, Outcome, Purpose, Unstarted};
+use crate::resolver::upstream::ATTEMPTS;
+use crate::runtime::engine::Engine;
+use crate::runtime::notifier::Event;
+use crate::sync::lock;
+
+/// How long a call that has to be started anew waits for the worker's listener. In init_worker there will be none.
+const SUBSCRIBER_PATIENCE: Duration = Duration::from_millis(100);
+
+/// When a renewal is tried again whose call left nothing, at the latest.
+const RENEWED_AGAIN: Duration = Duration::from_secs(1);
+
+/// The least part of a fetch's time that is left to a call which other workers kept waiting.
+const LEAST_PART: u32 = 8;
+
+/// Completes a call and wakes its waiters, even where the fetch panics or is dropped.
+struct FetchTask {
+    resolver: Arc<Resolver>,
+    ticket: u64,
+    key: Arc<DocumentKey>,
+    purpose: Purpose,
+    outcome: Option<(Outcome, Option<SealedOutcome>)>,
+    /// What is left of the call's time, where another worker kept it waiting.
+    left: Option<Duration>,
+    /// Whether the call goes on, or is completed, without this task.
+    ended: bool,
+}
+
+impl Resolver {
+    /// Joins or creates a call that nobody waits for and starts it, or defers it where its vault has enough to do.
+    pub fn fetch_in_background(self: &Arc<Self>, key: &Arc<DocumentKey>, purpose: Purpose) {
+        let is_probe = matches!(purpose, Purpose::Probe(_));
+        if is_probe || !lock(&self.calls).defer(key, &key.instance, purpose) {
+            self.fetch_in_background_now(key, purpose);
+        }
+    }
+
+    /// The same at once.
+    fn fetch_in_background_now(self: &Arc<Self>, key: &Arc<DocumentKey>, purpose: Purpose) {
+        // Best effort: whoever needs the value will ask, and learn of a failure then. A renewal is tried again.
+        match self.join_or_create(key, purpose, false) {
+            Ok(JoinOutcome::Created(ticket)) => self.start_by_worker(ticket, key, purpose),
+            Ok(JoinOutcome::Joined(_)) => {}
+            Err(_) => {
+                let soon = Instant::now() + RENEWED_AGAIN;
+                lock(&self.cache).renew_at(key, soon);
+                self.schedule.expect(Some(soon));
+            }
+        }
+    }
+
+    /// Starts a created call: by the worker, where it listens.
+    fn start_by_worker(self: &Arc<Self>, ticket: u64, key: &Arc<DocumentKey>, purpose: Purpose) {
+        let node = Node::of_this_process();
+        let name = node.map(|node| *key.name(node)).unwrap_or_default();
+        let event = match purpose {
+            Purpose::Probe(_) => Event::Probe { ticket, name, vault: vault_name(key) },
+            _ => Event::Start { ticket, name, dead: None },
+        };
+        if !self.notifier.notify(event) && !self.take_shared(ticket, b"") {
+            let _ = self.start_fetch(ticket, None, false);
+        }
+    }
+
+    /// Starts what was deferred, as a call of that vault is completed.
+    pub(crate) fn start_deferred(self: &Arc<Self>, vault: &InstanceKey) {
+        loop {
+            let next = lock(&self.calls).next_turn(vault);
+            let Some((key, purpose)) = next else { return };
+            self.fetch_in_background_now(&key, purpose);
+        }
+    }
+
+    /// Completes a call, has its waiters woken, and starts the one that follows it.
+    pub(crate) fn complete(self: &Arc<Self>, ticket: u64, outcome: Outcome, sealed_outcome: Option<SealedOutcome>) {
+        let key = lock(&self.calls).key(ticket);
+        let away = sealed_outcome.as_ref().is_some_and(SealedOutcome::is_outage);
+        let completion = lock(&self.calls).complete(ticket, outcome.clone(), sealed_outcome, Instant::now());
+        if completion.waiters > 0 {
+            self.notifier.notify(Event::Completed { ticket });
+        }
+        let Some(key) = key else { return };
+        match completion.next {
+            // That the vault is away holds for those as well who asked while that was being found out.
+            Some(next) if away => self.complete(next, outcome, None),
+            _ => self.after_completion(&key, completion),
+        }
+    }
+
+    /// Does what a completion leaves to be done, but wakes nobody.
+    pub(crate) fn after_completion(self: &Arc<Self>, key: &Arc<DocumentKey>, completion: Completion) {
+        self.renewal_ended(key);
+        let Some(next) = completion.next else { return };
+        let Some(call) = lock(&self.calls).unstarted(next) else { return };
+        self.start_by_worker(next, key, call.purpose);
+    }
+
+    /// A renewal whose call left nothing is tried again.
+    fn renewal_ended(&self, key: &Arc<DocumentKey>) {
+        let again = Instant::now() + RENEWED_AGAIN.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let next = {
+            let mut cache = lock(&self.cache);
+            cache.renewal_ended(key, again);
+            cache.next()
+        };
+        self.schedule.expect(next);
+    }
+
+    /// Starts the fetch of a created call: by `peer`, another worker that is at it (its claim), or from the vault. With
+    /// `owned`, the outcome has to be taken by `sealed_outcome` after the completion. Returns false where the other's fetch began
+    /// too early to serve: the call has to be started otherwise.
+    pub fn start_fetch(self: &Arc<Self>, ticket: u64, peer: Option<String>, owned: bool) -> Result<bool> {
+        let engine = self.engine()?;
+        let peer = peer.map(Claim::read);
+        let unstarted = {
+            let mut calls = lock(&self.calls);
+            match &peer {
+                None => Some(calls.start_fetch(ticket, owned, Instant::now())),
+                Some(claim) => calls.start_elsewhere(ticket, claim.began()),
+            }
+        };
+        let Some(Some(Unstarted { key, purpose, after })) = unstarted else {
+            // Either it is started already, or it can't be that way.
+            return Ok(peer.is_none() || unstarted.is_none());
+        };
+        let after = after.and_then(|after| Some(Node::of_this_process()?.clock(after))).unwrap_or(0);
+        let peer = peer.map(|claim| (after.max(claim.clock), claim));
+        let whole = self.config().fetch_timeout;
+        let left = lock(&self.calls).left(ticket, whole, Instant::now());
+        let left = left.map(|left| left.max(whole / LEAST_PART));
+        let resolver = Arc::clone(self);
+        let task = FetchTask { resolver, ticket, key, purpose, outcome: None, left, ended: false };
+        engine.spawn(task.run(peer));
+        Ok(true)
+    }
+
+    /// Where other workers find this one. Starts the engine, so it is not for a process that forks.
+    pub fn address(self: &Arc<Self>) -> Result<&str> {
+        if let Some(peer_server) = self.peer_server.get() {
+            return Ok(&peer_server.address);
+        }
+        let peer_server = self.listen(self.engine()?)?;
+        Ok(&self.peer_server.get_or_init(|| peer_server).address)
+    }
+
+    fn listen(self: &Arc<Self>, engine: &Engine) -> Result<PeerServer> {
+        let opened = engine.within(Peers::open);
+        let peers = opened.map_err(|err| {
+            Error::new(Kind::Internal, format!("kong-vault can't open a socket for its other workers ({err})"))
+        })?;
+        let (address, resolver) = (peers.name().to_owned(), Arc::downgrade(self));
+        let serving = engine.spawn(peers.serve(move |question| answer(resolver.clone(), question)));
+        Ok(PeerServer { address, serving })
+    }
+}
+
+/// What another worker is told: the outcome of a call that serves its question, once there is one.
+async fn answer(resolver: Weak<Resolver>, Question { name, after }: Question) -> Option<Vec<u8>> {
+    let node = Node::of_this_process()?;
+    let watch = {
+        let resolver = resolver.upgrade()?;
+        let mut calls = lock(&resolver.calls);
+        let ticket = calls.find(|key| *key.name(node) == name, node.instant(after)?, Instant::now())?;
+        calls.watch(ticket)
+    };
+    let sealed_outcome = match watch {
+        CallWatch::Completed(sealed_outcome) => sealed_outcome,
+        CallWatch::Running(completion) => completion.await.ok()?,
+    };
+    node.seal(&name, &sealed_outcome.filter(|sealed_outcome| node.clock(sealed_outcome.began()) > after)?)
+}
+
+/// Asks another worker for the outcome of its call, and waits until that is completed.
+async fn ask(address: String, key: Arc<DocumentKey>, after: u64) -> std::result::Result<SealedOutcome, PeerError> {
+    let node = Node::of_this_process().ok_or(PeerError::Unknown)?;
+    let name = *key.name(node);
+    let sealed = peers::ask(&address, Question { name, after }).await?;
+    node.open(&name, &sealed)
+        .filter(|sealed_outcome| node.clock(sealed_outcome.began()) > after)
+        .ok_or(PeerError::Unknown)
+}
+
+/// Completes a call with what another worker answers late, where nobody was quicker.
+async fn await_late_answer(
+    asking: impl Future<Output = std::result::Result<SealedOutcome, PeerError>>,
+    resolver: Weak<Resolver>,
+    ticket: u64,
+    key: Arc<DocumentKey>,
+) {
+    let Ok(sealed_outcome) = asking.await else { return };
+    // What the other could not have, this worker may.
+    let SealedOutcome::Value(value) = sealed_outcome else { return };
+    let Some(resolver) = resolver.upgrade() else { return };
+    if lock(&resolver.calls).is_completed(ticket) {
+        return;
+    }
+    resolver.metrics.adopted.inc();
+    let outcome = resolver.keep_shared(&key, SealedOutcome::Value(value.clone()), false);
+    resolver.complete_if_served(ticket, &key, outcome, SealedOutcome::Value(value));
+    resolver.start_deferred(&key.instance);
+}
+
+impl FetchTask {
+    async fn run(mut self, peer: Option<(u64, Claim)>) {
+        if let Some((after, claim)) = peer {
+            let whole = self.left.unwrap_or(self.resolver.config().fetch_timeout);
+            let start = Instant::now();
+            let mut asking = Box::pin(ask(claim.address.clone(), Arc::clone(&self.key), after));
+            let mut answer = tokio::time::timeout(whole / 2, &mut asking).await;
+            if answer.is_err() && !lock(&self.resolver.calls).is_awaited(self.ticket) {
+                // A renewal has time, and a vault that is silent is not to be asked once more.
+                answer = tokio::time::timeout(whole, &mut asking).await;
+            }
+            match answer {
+                Ok(Ok(sealed_outcome)) => {
+                    self.resolver.metrics.adopted.inc();
+                    self.outcome = Some((self.resolver.keep_shared(&self.key, sealed_outcome, self.is_probe()), None));
+                    return;
+                }
+                Ok(Err(_)) => {}
+                // It may be stopped, or its vault may be slow: whichever is first now, it or we.
+                Err(_) => {
+                    let resolver = Arc::downgrade(&self.resolver);
+                    let hearing = await_late_answer(asking, resolver, self.ticket, Arc::clone(&self.key));
+                    tokio::spawn(tokio::time::timeout(whole, hearing));
+                }
+            }
+            self.left = Some(whole.saturating_sub(start.elapsed()).max(whole / LEAST_PART));
+            self.resolver.notifier.subscriber_within(SUBSCRIBER_PATIENCE).await;
+            if self.requeue(&claim.text) {
+                return;
+            }
+            lock(&self.resolver.calls).start_fetch(self.ticket, false, Instant::now());
+        }
+        if self.finds_fresh() {
+            return;
+        }
+        let (resolver, key) = (&self.resolver, &self.key);
+        // Where an old value serves, its next renewal is the next attempt; one that is held ends with this one.
+        let held = lock(&resolver.cache).peek(key).is_some_and(Entry::is_held);
+        let serves = matches!(resolver.peek(key), CacheLookup::Fresh(_) | CacheLookup::Stale { .. }) && !held;
+        let attempts = if serves || self.is_probe() { 1 } else { ATTEMPTS };
+        resolver.metrics.fetches.inc();
+        let done = resolver.instances.fetch(key, attempts, self.left).await;
+        if resolver.kept_under(key).is_none() {
+            // The vault has other options by now: who was late must not bring back its connections and its logins.
+            for shutdown in resolver.instances.forget(|instance| *instance == key.instance) {
+                tokio::spawn(shutdown);
+            }
+        }
+        let (outcome, sealed_outcome) = resolver.keep(key, done);
+        self.outcome = Some((outcome, Some(sealed_outcome)));
+    }
+
+    /// Completes the call with a value that came between the look-up that missed it and this start.
+    fn finds_fresh(&mut self) -> bool {
+        let value = {
+            let cache = lock(&self.resolver.cache);
+            let entry =
+                cache.peek(&self.key).filter(|entry| matches!(entry.look(Instant::now()), CacheLookup::Fresh(_)));
+            entry.and_then(|entry| entry.value().cloned())
+        };
+        let Some(value) = value.filter(|_| self.purpose == Purpose::Miss) else { return false };
+        let outcome = Ok(Arc::clone(&value.document));
+        self.ended = self.resolver.complete_if_served(self.ticket, &self.key, outcome, SealedOutcome::Value(value));
+        if self.ended {
+            self.resolver.start_deferred(&self.key.instance);
+        }
+        self.ended
+    }
+
+    /// Has the worker start the call once more, past `peer`; false where it does not listen.
+    fn requeue(&mut self, peer: &str) -> bool {
+        let name = Node::of_this_process().map(|node| *self.key.name(node)).unwrap_or_default();
+        let event = Event::Start { ticket: self.ticket, name, dead: Some(peer.to_owned()) };
+        self.ended =
+            lock(&self.resolver.calls).requeue(self.ticket, Instant::now()) && self.resolver.notifier.notify(event);
+        self.ended
+    }
+
+    fn is_probe(&self) -> bool {
+        matches!(self.purpose, Purpose::Probe(_))
+    }
+}
+
+impl Drop for FetchTask {
+    fn drop(&mut self) {
+        if !self.ended {
+            let (outcome, sealed_outcome) = self.outcome.take().unwrap_or_else(|| (Err(self.key.ended_early()), None));
+            self.resolver.complete(self.ticket, outcome, sealed_outcome);
+            self.resolver.start_deferred(&self.key.instance);
+        }
+    }
+}

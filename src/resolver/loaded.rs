@@ -1,0 +1,42 @@
+//! When a configuration was loaded, and whether its VM is one that ends with a request.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// A VM's beginning, and with it that of its configuration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Loaded {
+    /// The process that made it, and how many that process had made with it.
+    by: u32,
+    number: u32,
+    at: Instant,
+    /// When that process made its first.
+    first_at: Instant,
+}
+
+impl Loaded {
+    pub fn now() -> Self {
+        static LAST: Mutex<Option<Loaded>> = Mutex::new(None);
+        let (by, at) = (std::process::id(), Instant::now());
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = match *last {
+            Some(last) if last.by == by => Self { at, number: last.number.saturating_add(1), ..last },
+            _ => Self { by, number: 1, at, first_at: at },
+        };
+        *last = Some(loaded);
+        loaded
+    }
+
+    pub fn is_throwaway(&self) -> bool {
+        self.by == std::process::id() && self.number > LASTING_VMS
+    }
+
+    /// When the configuration was loaded: a request's VM loads it again, but nobody meant to by that.
+    pub fn at(&self) -> Instant {
+        if self.is_throwaway() { self.first_at } else { self.at }
+    }
+}
+
+/// With `lua_code_cache off` every request has a VM of its own. A process that makes more than this (http and stream
+/// need one each) does that.
+const LASTING_VMS: u32 = 2;

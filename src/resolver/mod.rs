@@ -1,0 +1,31 @@
+//! From a reference to its value: what it means, what is known of it, who fetches it, when it is renewed.
+//!
+//! It uses the cache, the node's memory, the engine and the vaults. It must never know who asks: nothing of Lua, the C
+//! ABI, the Admin API or the command line.
+
+pub mod blocking;
+pub mod breaker;
+mod change;
+pub mod fetch_task;
+mod follow;
+pub mod gauges;
+pub mod indirect;
+mod inherit;
+pub(crate) mod loaded;
+pub mod metrics;
+pub mod outcome;
+pub mod previous;
+mod probes;
+pub mod refresh;
+mod replace_entities;
+pub mod resolved_reference;
+pub mod schedule;
+pub mod shared_cache;
+pub mod singleflight;
+mod state;
+pub mod succession;
+pub mod upstream;
+mod wakeup;
+
+pub(crate) use state::pick;
+pub use state::{Lookup, Resolver, Value};

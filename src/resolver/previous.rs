@@ -1,0 +1,53 @@
+//! What a reload leaves of the configuration before. The new workers know nothing yet, but the shared dictionary still has
+//! what was fetched under the options of before, by names that are made of those. So the process that loads configurations
+//! keeps of each vault by what its options go into such names. These are digests under the node's key, which tell nothing.
+//!
+//! What is taken so is inherited as by a vault entity that changes, see `succession`: stale, until the first outcome.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::config::Config;
+use crate::node::Node;
+use crate::resolver::resolved_reference::VaultIdentity;
+
+/// How many documents of a VM may be taken so: each takes some bytes.
+pub(super) const MOST: usize = 100_000;
+
+/// Where vaults were before, whose options changed, and when that was noticed.
+#[derive(Debug, Default)]
+pub struct Previous {
+    pub(super) places: BTreeMap<String, (VaultIdentity, Instant)>,
+    /// Documents that were looked for, by number: whatever the first outcome is, it is one.
+    pub(super) tried: Mutex<HashSet<u64>>,
+}
+
+struct Known {
+    now: VaultIdentity,
+    before: Option<(VaultIdentity, Instant)>,
+}
+
+impl Previous {
+    /// Notes where the vaults of a configuration are that stay, and tells where they were before. Kept are those of the last
+    /// two configurations that differ: http and stream load one each.
+    pub fn note(config: &Config) -> Self {
+        static KNOWN: Mutex<BTreeMap<String, Known>> = Mutex::new(BTreeMap::new());
+        let Some(node) = Node::of_this_process() else { return Self::default() };
+        let at = Instant::now();
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = BTreeMap::new();
+        for (name, backend, settings) in config.fixed_vaults() {
+            let now = VaultIdentity::new(backend, settings, node);
+            let before = match known.remove(name) {
+                Some(known) if known.now == now => known.before,
+                Some(known) => Some((known.now, at)),
+                None => None,
+            };
+            noted.insert(name.to_owned(), Known { now, before });
+        }
+        *known = noted;
+        let places = known.iter().filter_map(|(name, vault)| Some((name.clone(), vault.before.clone()?)));
+        Self { places: places.collect(), tried: Mutex::default() }
+    }
+}

@@ -1,0 +1,78 @@
+//! Vault entities that change while requests are served.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::backend::Descriptor;
+use crate::cache::CacheLookup;
+use crate::config::entity::Entity;
+use crate::config::{EntityResult, IndirectValues};
+use crate::error::Result;
+use crate::reference::is_reference;
+use crate::resolver::resolved_reference::ResolvedReference;
+use crate::resolver::{Lookup, Resolver, pick};
+use crate::secret::Secret;
+use crate::sync::lock;
+
+impl Resolver {
+    /// Puts these in the place of all entities that are not from the declarative file; `place` is where they stand, for
+    /// error texts. What is known of vaults that changed serves on, see `succession`. Does no input or output. Returns
+    /// whether anything changed.
+    pub fn replace_entities(self: &Arc<Self>, entities: Vec<EntityResult>, place: &str) -> bool {
+        let mut indirect = IndirectValues::default();
+        for entity in entities.iter().flatten() {
+            for reference in credentials(entity) {
+                let found = self.lookup_trusted(reference.as_bytes()).and_then(|found| match found {
+                    Lookup::Value(value) => Ok((*value.secret).clone()),
+                    Lookup::Miss(resolved) => Err(resolved.key.would_block()),
+                });
+                indirect.note(reference.to_owned(), found);
+            }
+        }
+        let next = self.config().read_entities(entities, place, &indirect);
+        if self.config().note_live_credentials(&indirect) {
+            lock(&self.resolved_references).clear();
+            self.bump();
+        }
+        self.change(next)
+    }
+
+    /// `lookup` for a reference of the operator's, which may name credentials of ours, and a vault that is asked on the spot.
+    fn lookup_trusted(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
+        let resolved = Arc::new(ResolvedReference::resolve(reference, self.config())?);
+        match self.look(&resolved.key) {
+            CacheLookup::Fresh(document) => pick(&resolved, &document, false).map(Lookup::Value),
+            _ => self.miss(resolved),
+        }
+    }
+
+    /// The value of a reference of the operator's, which may name credentials of ours; `None` where its vault can't be asked
+    /// on the spot.
+    pub fn operators_value(self: &Arc<Self>, reference: &[u8]) -> Result<Option<Arc<Secret>>> {
+        match self.lookup_trusted(reference)? {
+            Lookup::Value(value) => Ok(Some(value.secret)),
+            Lookup::Miss(_) => Ok(None),
+        }
+    }
+
+    /// The reference by which a strategy of Kong's asks for a document.
+    pub fn reference_of_strategy(
+        &self,
+        backend: &'static Descriptor,
+        options: &BTreeMap<String, String>,
+        resource: &[u8],
+        version: Option<u32>,
+        trusted: bool,
+    ) -> Result<Vec<u8>> {
+        let vault = self.config().vault_of_strategy(backend, options, trusted)?;
+        let resource = percent_encoding::percent_encode(resource, percent_encoding::NON_ALPHANUMERIC);
+        let version = version.map_or(String::new(), |version| format!("#{version}"));
+        // The slash at the end says that no field is wanted: Kong picks it.
+        Ok(format!("{{vault://{vault}/{resource}/{version}}}").into_bytes())
+    }
+}
+
+/// Those of an entity's values that are references to the environment.
+fn credentials(entity: &Entity) -> impl Iterator<Item = &str> {
+    entity.config.values().map(String::as_str).filter(|value| is_reference(value.as_bytes()))
+}

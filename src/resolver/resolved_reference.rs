@@ -1,0 +1,297 @@
+//! What a reference means under a configuration: which document of which vault, and which part of it.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::backend::{Descriptor, SecretId};
+use crate::cache::TtlPolicy;
+use crate::cache::document::WHOLE;
+use crate::config::{Config, options_of};
+use crate::error::{Error, Kind, Result};
+use crate::node::{Name, Node, hex};
+use crate::options::settings::{Digests, FinalSettings, Settings, SettingsKey, hash_once};
+use crate::options::value::Value;
+use crate::options::{COMMON, Opt};
+use crate::reference::{self, Reference};
+use crate::secret::Secret;
+
+/// A reference, understood and checked.
+#[derive(Debug, Clone)]
+pub struct ResolvedReference {
+    pub key: Arc<DocumentKey>,
+    /// The field to pick from the document.
+    pub field: Option<Vec<u8>>,
+    pub base64_decode: bool,
+}
+
+/// Where one document comes from, and the key it is cached by: two references that differ in nothing but the field and
+/// its decoding have equal keys.
+pub struct DocumentKey {
+    pub descriptor: &'static Descriptor,
+    pub settings: Arc<FinalSettings>,
+    pub secret_id: SecretId,
+    /// What the reference itself sets, but for the decoding: the key can be made anew under other options of its vault.
+    options: Options,
+    pub ttl_policy: TtlPolicy,
+    pub instance: InstanceKey,
+    /// Whether the reference that it is from wants a field, so that fields are best read where the document is fetched.
+    pub by_field: bool,
+    name: OnceLock<Name>,
+    name_text: OnceLock<Arc<Secret>>,
+    hash: u64,
+}
+
+/// Options of a reference, by name.
+type Options = Arc<[(Vec<u8>, Option<Vec<u8>>)]>;
+
+/// The option that says how a value is decoded: the document is the same.
+fn decoding() -> Option<&'static Opt> {
+    COMMON.iter().find(|opt| opt.name == "base64_decode")
+}
+
+fn is_decoding(name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(|name| decoding().is_some_and(|opt| opt.is_called(name)))
+}
+
+/// What makes two documents share a vault's connections and credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct InstanceKey {
+    /// The vault's name in references: an entity's prefix, or the backend's own name.
+    pub vault: Arc<str>,
+    settings: SettingsKey,
+}
+
+impl InstanceKey {
+    /// By which the workers of a node call the vault.
+    pub fn name(&self, node: &Node) -> Name {
+        node.name([&b"vault"[..], self.vault.as_bytes(), &self.settings.to_bytes()])
+    }
+}
+
+/// Where a vault is and which client asks it, by digests that tell nothing: what names of its documents are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultIdentity {
+    kind: &'static str,
+    digests: Digests,
+}
+
+impl VaultIdentity {
+    pub fn new(descriptor: &'static Descriptor, settings: &FinalSettings, node: &Node) -> Self {
+        Self { kind: descriptor.name, digests: digests(&settings.instance_key, node) }
+    }
+}
+
+fn digests(settings: &SettingsKey, node: &Node) -> Digests {
+    Arc::clone(settings.digests(|value| node.name([&b"option"[..], value])))
+}
+
+impl ResolvedReference {
+    /// What `reference` means.
+    pub fn resolve(reference: &[u8], config: &Config) -> Result<Self> {
+        let reference = reference::parse(reference)?;
+        let (key, settings) = DocumentKey::new(&reference, config)?;
+        Ok(Self { key: Arc::new(key), field: reference.key, base64_decode: settings.boolean("base64_decode") })
+    }
+
+    /// What those are told of a failed fetch who asked by this reference: what isn't there may be the secret that they took a
+    /// part of its name from.
+    pub fn explain(&self, error: Error) -> Error {
+        match (&self.field, error.kind()) {
+            (Some(_), Kind::NotFound) => error.with_advice(WHOLE),
+            _ => error,
+        }
+    }
+}
+
+impl DocumentKey {
+    fn new(reference: &Reference, config: &Config) -> Result<(Self, Arc<FinalSettings>)> {
+        let vault = config.vault(&reference.name)?;
+        let settings = config.settings(&vault, reference)?;
+        let resource = String::from_utf8(reference.resource.clone()).map_err(|_| {
+            let text = format!(
+                "{} vault ({}) accepts names only in utf-8: correct the reference",
+                vault.backend.name, vault.name
+            );
+            Error::new(Kind::Reference, text)
+        })?;
+        let mut key = DocumentKey {
+            descriptor: vault.backend,
+            secret_id: SecretId { resource, version: reference.version },
+            options: set_by(reference),
+            ttl_policy: TtlPolicy {
+                ttl: bound(&settings, "ttl"),
+                neg_ttl: settings.seconds("neg_ttl").unwrap_or(Duration::ZERO),
+                resurrect_ttl: settings.seconds("resurrect_ttl").unwrap_or(Duration::ZERO),
+                min_ttl: settings.seconds("min_ttl").unwrap_or(Duration::ZERO),
+                max_ttl: bound(&settings, "max_ttl"),
+            },
+            instance: InstanceKey { vault: vault.name.as_str().into(), settings: settings.instance_key.clone() },
+            settings: Arc::clone(&settings),
+            by_field: reference.key.is_some(),
+            name: OnceLock::new(),
+            name_text: OnceLock::new(),
+            hash: 0,
+        };
+        key.hash = hash_once(&key.identity());
+        Ok((key, settings))
+    }
+
+    /// The same document as its vault's options are now.
+    pub fn under(&self, config: &Config) -> Result<Self> {
+        let reference = Reference {
+            name: self.instance.vault.as_bytes().to_vec(),
+            resource: self.secret_id.resource.clone().into_bytes(),
+            key: self.by_field.then(Vec::new),
+            options: self.options.to_vec(),
+            version: self.secret_id.version,
+        };
+        Self::new(&reference, config).map(|(key, _)| key)
+    }
+
+    /// Whether both ask the same place, as the same client, for the same document: then they differ only in how long it
+    /// serves.
+    pub fn is_same_document(&self, other: &DocumentKey) -> bool {
+        self.descriptor.name == other.descriptor.name
+            && self.instance == other.instance
+            && self.secret_id.resource == other.secret_id.resource
+            && self.secret_id.version == other.secret_id.version
+    }
+
+    /// Whether a value is decoded for `reference`, which asks for this document.
+    pub fn decodes_for(&self, reference: &Reference) -> bool {
+        let own = reference.options.iter().find(|(name, _)| is_decoding(name));
+        match own.map(|(_, value)| value.as_deref().map_or(Some("true"), |value| std::str::from_utf8(value).ok())) {
+            None => self.settings.boolean("base64_decode"),
+            Some(value) => {
+                let read = value.and_then(|value| decoding()?.read(value));
+                matches!(read, Some(Value::Boolean(true)))
+            }
+        }
+    }
+
+    /// Whether `reference` asks for this document, whatever the options of its vault are.
+    pub fn is_asked_by(&self, reference: &Reference) -> bool {
+        *self.instance.vault.as_bytes() == *reference.name
+            && self.secret_id.resource.as_bytes() == reference.resource
+            && self.secret_id.version == reference.version
+            && self.options == set_by(reference)
+    }
+
+    /// By which a vault's breaker tells documents apart.
+    pub fn number(&self) -> u64 {
+        self.hash
+    }
+
+    /// Whether a reference may read it that somebody else than the operator wrote.
+    pub fn may_be_read(&self, config: &Config) -> Result<()> {
+        config.admits_reading(&self.instance.vault, self.descriptor, &self.settings, &self.secret_id)
+    }
+
+    /// How error texts call the vault.
+    pub fn label(&self) -> String {
+        format!("{} vault ({})", self.descriptor.name, self.instance.vault)
+    }
+
+    /// What those are told who can't wait for it.
+    pub fn would_block(&self) -> Error {
+        let text = format!(
+            "{} would block in this phase: kong-vault fetches the secret in the background: call again later, or \
+             warm it up in init_worker",
+            self.label()
+        );
+        Error::new(Kind::WouldBlock, text)
+    }
+
+    /// What those are told whose fetch was dropped.
+    pub fn ended_early(&self) -> Error {
+        let text = format!("the fetch from {} ended early: report this as a defect", self.label());
+        Error::new(Kind::Internal, text)
+    }
+
+    /// By which the workers of a node call it. How long it serves is each worker's affair, as each knows its date.
+    pub fn name(&self, node: &Node) -> &Name {
+        self.name.get_or_init(|| {
+            let digests = digests(&self.instance.settings, node);
+            self.name_of(self.descriptor.name, digests.iter().copied(), node)
+        })
+    }
+
+    /// The name that it has where its vault is at that place, with what its reference itself sets; `None` where that means
+    /// nothing there.
+    pub fn name_at(&self, place: &VaultIdentity, node: &Node) -> Option<Name> {
+        let own = digests(&self.instance.settings, node);
+        let mut digests: BTreeMap<_, _> = place.digests.iter().copied().collect();
+        for (name, _) in self.options.iter() {
+            let name = std::str::from_utf8(name).ok()?;
+            let opt = options_of(self.descriptor).find(|opt| opt.is_called(name))?;
+            match own.iter().find(|(name, _)| *name == opt.name) {
+                Some(_) if place.kind != self.descriptor.name => return None,
+                Some((name, digest)) => drop(digests.insert(name, *digest)),
+                // It says how long a value serves.
+                None => {}
+            }
+        }
+        Some(self.name_of(place.kind, digests.into_iter(), node))
+    }
+
+    fn name_of(&self, kind: &str, digests: impl Iterator<Item = (&'static str, [u8; 16])>, node: &Node) -> Name {
+        let version = self.secret_id.version.map_or(0, u64::from).to_le_bytes();
+        let mut settings = Vec::new();
+        for (name, digest) in digests {
+            settings.extend_from_slice(name.as_bytes());
+            settings.push(0);
+            settings.extend_from_slice(&digest);
+        }
+        let (vault, resource) = (self.instance.vault.as_bytes(), self.secret_id.resource.as_bytes());
+        node.name([kind.as_bytes(), vault, resource, &version, &settings])
+    }
+
+    /// The same as text, as Lua has it for the shared dictionary's keys.
+    pub fn name_text(&self, node: &Node) -> Arc<Secret> {
+        Arc::clone(self.name_text.get_or_init(|| Arc::new(Secret::new(hex(self.name(node))))))
+    }
+
+    /// What the key weighs in a cache, in bytes; the settings are shared by all documents of a vault.
+    pub fn bytes(&self) -> usize {
+        std::mem::size_of::<Self>() + self.instance.vault.len() + self.secret_id.resource.len()
+    }
+
+    fn identity(&self) -> (&str, &str, &str, Option<u32>, &SettingsKey, &Options) {
+        let vault = (self.descriptor.name, &*self.instance.vault);
+        (vault.0, vault.1, &self.secret_id.resource, self.secret_id.version, &self.settings.document_key, &self.options)
+    }
+}
+
+impl std::fmt::Debug for DocumentKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {:?}", self.label(), self.secret_id)
+    }
+}
+
+impl PartialEq for DocumentKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.identity() == other.identity()
+    }
+}
+
+impl Eq for DocumentKey {}
+
+impl Hash for DocumentKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// A time that 0 sets to none, as Kong documents it.
+fn bound(settings: &Settings, name: &str) -> Option<Duration> {
+    settings.seconds(name).filter(|seconds| !seconds.is_zero())
+}
+
+/// What a reference sets that says which document it is of; sorted, as their order says nothing.
+fn set_by(reference: &Reference) -> Options {
+    let mut options: Vec<_> = reference.options.iter().filter(|(name, _)| !is_decoding(name)).cloned().collect();
+    options.sort();
+    options.into()
+}

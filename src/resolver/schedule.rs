@@ -1,0 +1,92 @@
+//! The time table of a resolver: whether its refresher runs and when it wakes up, and which vaults are to be probed.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use crate::resolver::probes::Probes;
+use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
+use crate::resolver::wakeup::Wakeup;
+use crate::sync::lock;
+
+/// The time table of one resolver.
+pub struct Schedule {
+    /// The process in which it runs, by pid, or 0; a fork has to start its own. Asking the system for the pid at each look-up
+    /// would be a tenth of its cost.
+    pub(super) owner: AtomicU32,
+    /// Whether the worker is about to end: it is not to start again.
+    pub(super) quitting: AtomicBool,
+    pub(super) wakeup: Wakeup,
+    pub(super) signal: Notify,
+    probes: Mutex<Probes<InstanceKey, Arc<DocumentKey>>>,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            owner: AtomicU32::new(0),
+            quitting: AtomicBool::new(false),
+            wakeup: Wakeup::new(),
+            signal: Notify::new(),
+            probes: Mutex::default(),
+        }
+    }
+}
+
+impl Schedule {
+    /// Whether it runs, as far as this process was told by `entered` that it may be another one than before.
+    pub fn runs(&self) -> bool {
+        self.owner.load(Ordering::Relaxed) != 0
+    }
+
+    /// Forgets that it ran in the process that this one was forked from.
+    pub fn entered(&self) {
+        let (owner, pid) = (self.owner.load(Ordering::Relaxed), std::process::id());
+        if owner != pid {
+            self.owner.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends it for good: a worker that only finishes its last requests renews nothing ahead, as it can't tell the others.
+    pub fn quit(&self) {
+        self.quitting.store(true, Ordering::Relaxed);
+        self.owner.store(0, Ordering::Relaxed);
+        self.signal.notify_one();
+    }
+
+    /// Tells of something that has to be looked after at `next`.
+    pub fn expect(&self, next: Option<Instant>) {
+        let Some(next) = next else { return };
+        if self.wakeup.is_too_late_for(next) {
+            self.signal.notify_one();
+        }
+    }
+
+    /// Has it end if its resolver is gone.
+    pub fn end(&self) {
+        self.signal.notify_one();
+    }
+
+    /// Has a vault probed when its breaker allows it: somebody wants something of it.
+    pub fn want_probe(&self, key: &Arc<DocumentKey>, at: impl Fn() -> Option<Instant>) {
+        let Some(at) = at() else { return };
+        lock(&self.probes).want(key.instance.clone(), at, Arc::clone(key));
+        self.expect(Some(at));
+    }
+
+    /// The vault is not probed any more.
+    pub fn forget_probe(&self, vault: &InstanceKey) {
+        lock(&self.probes).forget(vault);
+    }
+
+    /// Takes out a vault that has to be probed now.
+    pub fn probe(&self, now: Instant) -> Option<Arc<DocumentKey>> {
+        lock(&self.probes).take(now)
+    }
+
+    pub fn next_probe(&self) -> Option<Instant> {
+        lock(&self.probes).next()
+    }
+}

@@ -1,0 +1,337 @@
+//! One call per document: whoever wants a document that is being fetched joins the call, if that is young enough for
+//! him: it has to begin after what he asked for happened. For those who want a newer outcome than the fetch under way
+//! will bring, one further call follows it.
+//!
+//! A call is created, started and completed. Between the first two its worker's Lua side asks the node's cache whether
+//! another worker has the document, or is fetching it.
+
+mod join;
+mod purpose;
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::node::SealedOutcome;
+use purpose::serves;
+pub use purpose::{CallWatch, Completion, JoinOutcome, Outcome, Purpose, Unstarted};
+
+/// How many documents may be under way at once, for all vaults and for one: a slow vault leaves room for the others.
+const LIMIT: usize = 4096;
+const LIMIT_PER_VAULT: usize = 1024;
+
+/// How many fetches of one vault may be under way for one more to begin that nobody waits for, and how many of those may
+/// wait: whoever wants what is beyond that will ask for it.
+const BACKGROUND_PER_VAULT: usize = 96;
+const LONGEST_QUEUE: usize = 65536;
+
+/// How long a result waits for a waiter that never comes: a coroutine may be killed while it waits.
+const UNCOLLECTED: Duration = Duration::from_secs(30);
+
+/// How long a created call may wait for whoever has to start it, before somebody else may.
+const UNSTARTED: Duration = Duration::from_secs(1);
+
+enum Stage {
+    /// It follows the one that is under way.
+    Queued,
+    Created {
+        since: Instant,
+    },
+    /// What it brings began after `began`. `by_peer`: another worker fetches it.
+    Running {
+        began: Instant,
+        by_peer: bool,
+    },
+    Completed {
+        outcome: Outcome,
+        sealed_outcome: Option<SealedOutcome>,
+    },
+}
+
+struct Call<K, G> {
+    key: K,
+    vault: G,
+    purpose: Purpose,
+    after: Option<Instant>,
+    waiters: usize,
+    /// When it was created, and whether it was requeued since.
+    since: Instant,
+    requeued: bool,
+    /// Whether somebody has to publish its outcome.
+    owned: bool,
+    stage: Stage,
+    watchers: Vec<oneshot::Sender<Option<SealedOutcome>>>,
+}
+
+impl<K, G> Call<K, G> {
+    /// Whether its outcome will serve somebody who wants it for that; if so, and it is not started yet, it is bound to.
+    fn takes(&mut self, purpose: Purpose, after: Option<Instant>) -> bool {
+        match self.stage {
+            Stage::Queued | Stage::Created { .. } => {
+                self.purpose = self.purpose.and(purpose);
+                self.after = self.after.max(after);
+                true
+            }
+            // It began when it was started, at the earliest.
+            Stage::Running { began, .. } if after.is_none_or(|after| began >= after) => {
+                self.after = self.after.max(after);
+                true
+            }
+            Stage::Running { .. } => false,
+            Stage::Completed { .. } => false,
+        }
+    }
+}
+
+/// The calls of a document that are not completed.
+#[derive(Clone, Copy)]
+struct Open {
+    first: u64,
+    next: Option<u64>,
+}
+
+/// All calls of one resolver: those that are not completed, and those whose outcome is not collected yet. `G` tells
+/// vaults apart.
+pub struct Singleflight<K, G> {
+    open: HashMap<K, Open>,
+    per_vault: HashMap<G, usize>,
+    calls: HashMap<u64, Call<K, G>>,
+    completed: VecDeque<(Instant, u64)>,
+    deferred: HashMap<G, VecDeque<(K, Purpose)>>,
+}
+
+impl<K, G> Default for Singleflight<K, G> {
+    fn default() -> Self {
+        Self {
+            open: HashMap::new(),
+            per_vault: HashMap::new(),
+            calls: HashMap::new(),
+            completed: VecDeque::new(),
+            deferred: HashMap::new(),
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
+    /// A call that waits to be started.
+    pub fn unstarted(&self, ticket: u64) -> Option<Unstarted<K>> {
+        let call = self.calls.get(&ticket)?;
+        matches!(call.stage, Stage::Created { .. }).then(|| Unstarted {
+            key: call.key.clone(),
+            purpose: call.purpose,
+            after: call.after,
+        })
+    }
+
+    /// What a call brings, as long as somebody waits for it.
+    pub fn key(&self, ticket: u64) -> Option<K> {
+        self.calls.get(&ticket).map(|call| call.key.clone())
+    }
+
+    /// Starts a call; `None` where it is started already. With `owned`, its outcome has to be taken with `sealed_outcome`.
+    pub fn start_fetch(&mut self, ticket: u64, owned: bool, now: Instant) -> Option<Unstarted<K>> {
+        let unstarted = self.unstarted(ticket)?;
+        let call = self.calls.get_mut(&ticket)?;
+        call.stage = Stage::Running { began: now, by_peer: false };
+        if owned && !call.owned {
+            call.owned = true;
+            call.waiters += 1;
+        }
+        Some(unstarted)
+    }
+
+    /// The same by way of another worker, whose fetch began after `began`. `Some(None)` where that is too early: it stays.
+    pub fn start_elsewhere(&mut self, ticket: u64, began: Option<Instant>) -> Option<Option<Unstarted<K>>> {
+        let unstarted = self.unstarted(ticket)?;
+        let call = self.calls.get_mut(&ticket)?;
+        if call.after.zip(began).is_some_and(|(after, began)| began < after) {
+            return Some(None);
+        }
+        // Where nobody knows when it began, the other answers only if it serves those who wait.
+        let began = began.or(call.after).unwrap_or(call.since);
+        call.stage = Stage::Running { began, by_peer: true };
+        Some(Some(unstarted))
+    }
+
+    /// Whether anybody waits for a call.
+    pub fn is_awaited(&self, ticket: u64) -> bool {
+        self.calls.get(&ticket).is_some_and(|call| call.waiters > 0)
+    }
+
+    /// What is left of the time that a call may take in all, where it was requeued: who waits for it does so since
+    /// it was created. `None` where it has its whole time, or nobody waits.
+    pub fn left(&self, ticket: u64, whole: Duration, now: Instant) -> Option<Duration> {
+        let call = self.calls.get(&ticket).filter(|call| call.requeued && call.waiters > 0)?;
+        Some(whole.saturating_sub(now.saturating_duration_since(call.since)))
+    }
+
+    /// Requeues a call, to be started anew.
+    pub fn requeue(&mut self, ticket: u64, now: Instant) -> bool {
+        match self.calls.get_mut(&ticket) {
+            Some(call) if matches!(call.stage, Stage::Running { .. }) => {
+                call.stage = Stage::Created { since: now };
+                call.requeued = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Completes a call with its outcome.
+    pub fn complete(
+        &mut self,
+        ticket: u64,
+        outcome: Outcome,
+        sealed_outcome: Option<SealedOutcome>,
+        now: Instant,
+    ) -> Completion {
+        self.drop_uncollected(now);
+        let Some(call) = self.calls.get_mut(&ticket) else { return Completion::default() };
+        if matches!(call.stage, Stage::Completed { .. }) {
+            return Completion::default();
+        }
+        for watcher in call.watchers.drain(..) {
+            // Whoever doesn't listen any more doesn't want it.
+            let _ = watcher.send(sealed_outcome.clone());
+        }
+        let waiters = call.waiters;
+        if let Some(count) = self.per_vault.get_mut(&call.vault) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_vault.remove(&call.vault);
+            }
+        }
+        let key = call.key.clone();
+        if waiters == 0 {
+            self.calls.remove(&ticket);
+        } else {
+            call.stage = Stage::Completed { outcome, sealed_outcome };
+            self.completed.push_back((now, ticket));
+        }
+        Completion { waiters, next: self.follow_up(&key, ticket, now) }
+    }
+
+    /// Completes a call with what a fetch brought that began then, if that serves all who wait by now.
+    pub fn complete_if_served(
+        &mut self,
+        ticket: u64,
+        began: Instant,
+        outcome: Outcome,
+        sealed_outcome: Option<SealedOutcome>,
+        now: Instant,
+    ) -> Option<Completion> {
+        let call = self.calls.get(&ticket).filter(|call| serves(began, call.after))?;
+        if matches!(call.stage, Stage::Completed { .. }) {
+            return None;
+        }
+        Some(self.complete(ticket, outcome, sealed_outcome, now))
+    }
+
+    /// Has the call that waited for this one's completion take its turn.
+    fn follow_up(&mut self, key: &K, completed: u64, now: Instant) -> Option<u64> {
+        let open = self.open.get_mut(key)?;
+        if open.first != completed {
+            open.next = None;
+            return None;
+        }
+        let Some(next) = open.next.take() else {
+            self.open.remove(key);
+            return None;
+        };
+        open.first = next;
+        let call = self.calls.get_mut(&next)?;
+        call.stage = Stage::Created { since: now };
+        call.since = now;
+        Some(next)
+    }
+
+    /// Drops outcomes that nobody has collected for long.
+    fn drop_uncollected(&mut self, now: Instant) {
+        while let Some(&(since, old)) = self.completed.front() {
+            if now.saturating_duration_since(since) < UNCOLLECTED {
+                break;
+            }
+            self.completed.pop_front();
+            self.calls.remove(&old);
+        }
+    }
+
+    /// What a call brought, for one waiter; `None` where it is not completed, or is unknown.
+    pub fn collect(&mut self, ticket: u64, now: Instant) -> Option<Outcome> {
+        self.drop_uncollected(now);
+        self.leave(ticket, |stage| match stage {
+            Stage::Completed { outcome, .. } => Some(outcome.clone()),
+            _ => None,
+        })
+    }
+
+    /// What a call brought, for whoever started it as `owned`: once it is completed, to be published, and once only, as
+    /// other waiters collect it for themselves.
+    pub fn sealed_outcome(&mut self, ticket: u64) -> Option<(K, Option<SealedOutcome>)> {
+        let is_completed = |call: &&mut Call<K, G>| matches!(call.stage, Stage::Completed { .. });
+        let call = self.calls.get_mut(&ticket).filter(|call| call.owned).filter(is_completed)?;
+        call.owned = false;
+        let key = call.key.clone();
+        let sealed_outcome = self.leave(ticket, |stage| match stage {
+            Stage::Completed { sealed_outcome, .. } => Some(sealed_outcome.clone()),
+            _ => None,
+        })?;
+        Some((key, sealed_outcome))
+    }
+
+    fn leave<T>(&mut self, ticket: u64, take: impl FnOnce(&Stage) -> Option<T>) -> Option<T> {
+        let call = self.calls.get_mut(&ticket)?;
+        call.waiters = call.waiters.saturating_sub(1);
+        let taken = take(&call.stage)?;
+        if call.waiters == 0 {
+            self.calls.remove(&ticket);
+        }
+        Some(taken)
+    }
+
+    /// Whether a call is not to be waited for any more.
+    pub fn is_completed(&self, ticket: u64) -> bool {
+        self.calls.get(&ticket).is_none_or(|call| matches!(call.stage, Stage::Completed { .. }))
+    }
+
+    /// Watches a call without waiting for it as a waiter.
+    pub fn watch(&mut self, ticket: u64) -> CallWatch {
+        match self.calls.get_mut(&ticket) {
+            None => CallWatch::Completed(None),
+            Some(Call { stage: Stage::Completed { sealed_outcome, .. }, .. }) => {
+                CallWatch::Completed(sealed_outcome.clone())
+            }
+            Some(call) => {
+                let (sender, receiver) = oneshot::channel();
+                call.watchers.push(sender);
+                CallWatch::Running(receiver)
+            }
+        }
+    }
+
+    /// The newest call of this worker for a document that `wanted` recognises, whether it is completed or not, whose
+    /// outcome's fetch began after that time. One that another worker fetches is for that worker to tell of.
+    pub fn find(&mut self, wanted: impl Fn(&K) -> bool, after: Instant, now: Instant) -> Option<u64> {
+        self.drop_uncollected(now);
+        let is_it = |call: &Call<K, G>| match &call.stage {
+            Stage::Queued => false,
+            Stage::Created { .. } => true,
+            Stage::Running { began, by_peer } => !by_peer && *began >= after,
+            Stage::Completed { sealed_outcome, .. } => {
+                sealed_outcome.as_ref().is_some_and(|sealed_outcome| sealed_outcome.began() > after)
+            }
+        };
+        let found = self.calls.iter().filter(|(_, call)| is_it(call) && wanted(&call.key));
+        found.map(|(ticket, _)| *ticket).max()
+    }
+
+    /// How many documents are being fetched.
+    pub fn under_way(&self) -> usize {
+        self.open.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

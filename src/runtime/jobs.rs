@@ -1,0 +1,166 @@
+//! Reading and writing vault entities, done on threads of their own while the coroutine that wants it waits. A job has a
+//! ticket, as a call has, and the notifier tells of its end in the same way.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Kind, Result};
+use crate::pool::{self, Refusal};
+use crate::runtime::engine::Engine;
+use crate::runtime::notifier::{Event, Notifier};
+use crate::runtime::ticket::next_ticket;
+
+/// How many jobs may wait or be under way.
+const LIMIT: usize = 4096;
+
+/// How long a result waits for somebody who never comes: a coroutine may be killed while it waits.
+const UNCOLLECTED: Duration = Duration::from_secs(30);
+
+/// The jobs of one kind of one Lua VM: questions, and what is answered.
+pub struct Jobs<Q, A> {
+    /// Jobs of one kind take turns, also with those of other Lua VMs.
+    kind: &'static [u8],
+    state: Arc<Mutex<JobsState<Q, A>>>,
+}
+
+struct JobsState<Q, A> {
+    waiting: Vec<(u64, Q)>,
+    under_way: HashSet<u64>,
+    done: HashMap<u64, A>,
+    since: VecDeque<(Instant, u64)>,
+}
+
+impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
+    pub fn new(kind: &'static [u8]) -> Self {
+        let state =
+            JobsState { waiting: Vec::new(), under_way: HashSet::new(), done: HashMap::new(), since: VecDeque::new() };
+        Self { kind, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Has a question answered, together with all others that wait when it is their turn; `serve` answers them in their
+    /// order. The answer has to be claimed.
+    pub fn ask(
+        &self,
+        engine: &Engine,
+        notifier: &Arc<Notifier>,
+        question: Q,
+        serve: impl FnOnce(Vec<Q>) -> Vec<A> + Send + 'static,
+    ) -> Result<u64> {
+        let (ticket, first) = lock(&self.state).add(question)?;
+        if first {
+            self.run(engine, Arc::clone(notifier), serve, |_| {});
+        }
+        Ok(ticket)
+    }
+
+    /// Joins a question that waits already, whose answer will be as new, or asks it. `refused` is told where no thread may
+    /// answer it, as one hangs.
+    pub fn join(
+        &self,
+        engine: &Engine,
+        notifier: &Arc<Notifier>,
+        question: Q,
+        serve: impl FnOnce(Vec<Q>) -> Vec<A> + Send + 'static,
+        refused: impl FnOnce(Refusal) + Send + 'static,
+    ) -> Result<u64> {
+        let ticket = {
+            let mut state = lock(&self.state);
+            if let Some((ticket, _)) = state.waiting.first() {
+                return Ok(*ticket);
+            }
+            state.add(question)?.0
+        };
+        self.run(engine, Arc::clone(notifier), serve, refused);
+        Ok(ticket)
+    }
+
+    fn run(
+        &self,
+        engine: &Engine,
+        notifier: Arc<Notifier>,
+        serve: impl FnOnce(Vec<Q>) -> Vec<A> + Send + 'static,
+        refused: impl FnOnce(Refusal) + Send + 'static,
+    ) {
+        let (kind, state) = (self.kind, Arc::clone(&self.state));
+        engine.spawn(async move {
+            let turn = pool::entities().turn(kind).await;
+            let (tickets, questions): (Vec<_>, Vec<_>) = std::mem::take(&mut lock(&state).waiting).into_iter().unzip();
+            // A panic brings nothing, and nobody waits for more.
+            let answers = match turn {
+                Ok(turn) => turn.run(move || serve(questions)).await.map(|(answers, _)| answers).unwrap_or_default(),
+                Err(refusal) => {
+                    refused(refusal);
+                    Vec::new()
+                }
+            };
+            let mut answers = answers.into_iter();
+            for ticket in tickets {
+                lock(&state).finish(ticket, answers.next(), Instant::now());
+                notifier.notify(Event::Completed { ticket });
+            }
+        });
+    }
+
+    /// Whether a ticket is that of a job which has not ended.
+    pub fn is_under_way(&self, ticket: u64) -> bool {
+        lock(&self.state).under_way.contains(&ticket)
+    }
+
+    /// What was answered.
+    pub fn collect(&self, ticket: u64) -> Option<A> {
+        lock(&self.state).done.remove(&ticket)
+    }
+}
+
+impl<Q, A> JobsState<Q, A> {
+    /// A ticket for a question, and whether it is the first one that waits.
+    fn add(&mut self, question: Q) -> Result<(u64, bool)> {
+        if self.under_way.len() >= LIMIT {
+            return Err(Error::new(Kind::Throttled, "too much is under way already: try again later"));
+        }
+        let (ticket, first) = (next_ticket(), self.waiting.is_empty());
+        self.under_way.insert(ticket);
+        self.waiting.push((ticket, question));
+        Ok((ticket, first))
+    }
+
+    fn finish(&mut self, ticket: u64, done: Option<A>, now: Instant) {
+        while let Some(&(since, old)) = self.since.front() {
+            if now.saturating_duration_since(since) < UNCOLLECTED {
+                break;
+            }
+            self.since.pop_front();
+            self.done.remove(&old);
+        }
+        self.under_way.remove(&ticket);
+        if let Some(done) = done {
+            self.done.insert(ticket, done);
+            self.since.push_back((now, ticket));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_claims_is_dropped() {
+        let jobs: Jobs<(), &str> = Jobs::new(b"test");
+        let start = Instant::now();
+        let mut state = lock(&jobs.state);
+        state.under_way.insert(1);
+        state.finish(1, Some("one"), start);
+        state.finish(2, None, start);
+        state.finish(3, Some("three"), start + UNCOLLECTED / 2);
+        state.finish(4, Some("four"), start + UNCOLLECTED);
+        drop(state);
+        assert!(!jobs.is_under_way(1));
+        assert_eq!([1, 2, 3, 4, 3].map(|ticket| jobs.collect(ticket)), [None, None, Some("three"), Some("four"), None]);
+    }
+}
