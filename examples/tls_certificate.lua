@@ -42,7 +42,7 @@ local function load(pair)
   return cert, key
 end
 
--- A handshake that needs a fetch is parked meanwhile; one that has no certificate is refused.
+-- A handshake that needs a fetch waits for it; one that has no certificate is refused.
 function _M.serve(pair)
   local cert, key = load(pair)
   local ok, err = cert, key

@@ -124,6 +124,12 @@ function _M.new(options)
     return notice
   end
 
+  -- Blocks until a fetch is complete.
+  function vm.wait(_, ticket)
+    note(native.calls, "wait", ticket)
+    native.complete[ticket] = true
+  end
+
   function vm.engine_address()
     if options.engine_error then
       return nil, options.engine_error
