@@ -186,6 +186,28 @@ function _M:quit()
   end
 end
 
+--- The worker's open connections to the engine.
+function _M:connections()
+  local open = {}
+  for _, connection in ipairs(self.engine.connections) do
+    if not connection.is_closed then
+      open[#open + 1] = connection
+    end
+  end
+  return open
+end
+
+--- Lets events happen, each `{ kind, ticket, text }`, of which the engine notifies each open connection.
+function _M:notify(...)
+  for _, event in ipairs({ ... }) do
+    table.insert(self.native.events, event)
+  end
+  for _, connection in ipairs(self:connections()) do
+    connection.bytes = connection.bytes + 1
+  end
+  self:run()
+end
+
 --- What was logged since the last call, as "LEVEL text"; without debug lines unless `level` is DEBUG.
 function _M:logged()
   local lines = self.lines

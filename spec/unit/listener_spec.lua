@@ -21,26 +21,12 @@ describe("the listener", function()
     start()
   end)
 
-  -- The connections that the worker has open.
   local function connections()
-    local open = {}
-    for _, connection in ipairs(worker.engine.connections) do
-      if not connection.is_closed then
-        open[#open + 1] = connection
-      end
-    end
-    return open
+    return worker:connections()
   end
 
-  -- Events happen, and the engine writes a byte to each connection.
   local function events(...)
-    for _, event in ipairs({ ... }) do
-      table.insert(native.events, event)
-    end
-    for _, connection in ipairs(connections()) do
-      connection.bytes = connection.bytes + 1
-    end
-    worker:run()
+    worker:notify(...)
   end
 
   local function listen()

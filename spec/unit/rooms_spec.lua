@@ -22,6 +22,21 @@ local function modules()
   return found
 end
 
+-- The paths below src/ that comments name, each with the file that names it.
+local function named_paths()
+  local found = {}
+  local files = assert(io.popen("find " .. ROOT .. "kong -name '*.lua'"))
+  for path in files:lines() do
+    local file = assert(io.open(path))
+    for named in file:read("*a"):gmatch "%f[%w]src/[%w_/.]*[%w_/]" do
+      found[#found + 1] = { file = path, named = named }
+    end
+    file:close()
+  end
+  files:close()
+  return found
+end
+
 -- The first circle that is reached from a module, as "a > b > a".
 local function circle(all, name, path, done)
   for i, earlier in ipairs(path) do
@@ -81,6 +96,17 @@ describe("the Lua modules", function()
 
   it("require each other in no circle", function()
     assert.is_nil(first_circle(modules()))
+  end)
+
+  it("name no file or folder of the library that is not there", function()
+    local paths = named_paths()
+    assert.is_true(#paths > 0)
+    for _, path in ipairs(paths) do
+      -- Opening a folder for reading succeeds as well.
+      local file = io.open(path.named)
+      assert.truthy(file, path.file .. " names " .. path.named)
+      file:close()
+    end
   end)
 
   it("have a circle found where there is one", function()

@@ -11,7 +11,7 @@ local ngx = ngx
 local CREATED, PENDING, NOTHING = native.CREATED, native.PENDING, native.NOTHING
 
 -- How many fetches of one vault all bulk callers of this worker have under way. The engine allows some more for a vault (see
--- src/fetch.rs), which are left to requests.
+-- src/resolver/upstream.rs), which are left to requests.
 local WINDOW = 128
 
 local _M = {}

@@ -1,6 +1,6 @@
--- Takes the engine's events into the worker. The engine's notifier (see src/wake.rs) writes a byte to a socket when events
--- wait. In each worker one coroutine in the background, the listener, reads that socket. Where no listener can run, each
--- coroutine that waits reads a connection of its own.
+-- Takes the engine's events into the worker. The engine's notifier (see src/runtime/notifier) writes a byte to a socket when
+-- events wait. In each worker one coroutine in the background, the listener, reads that socket. Where no listener can run,
+-- each coroutine that waits reads a connection of its own.
 
 local debug_log = require "kong.vault.debug_log"
 local l1 = require "kong.vault.l1"

@@ -1,5 +1,5 @@
 -- The node's cache: what one worker fetched, all workers have. The shared dictionary `kong_secrets`, where nginx.conf
--- declares it, holds sealed documents (see src/node.rs) and claims, which say which worker fetches a document.
+-- declares it, holds sealed documents (see src/node) and claims, which say which worker fetches a document.
 --
 -- A fetch that a look-up created must be started: `start` takes its outcome from the dictionary, or claims the document and
 -- has the engine fetch it, or has the engine ask the worker that claimed it first.
