@@ -234,7 +234,7 @@ describe("an outcome", function()
     vault:route("/v1/secret/limited", { status = 429, headers = { retry_after = "300" }, body = "{}" })
     assert.is_nil((server:value(reference "limited")))
     local _, err = server:value(reference "limited")
-    assert.matches("circuit breaker open for 300 s", err)
+    assert.matches("no requests for this secret for 300 s", err)
     assert.is_nil(err:find("every 5 s", 1, true))
     assert.equal("value of cold", (server:value(reference "cold")))
     local renewed = vault:count "/v1/secret/well"
