@@ -132,6 +132,11 @@ fn options(query: &[u8]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         .collect()
 }
 
+/// Whether a reference is one that an entity may have in place of a credential: to a variable of the environment.
+pub fn is_of_environment(reference: &str) -> bool {
+    parse(reference.as_bytes()).is_ok_and(|reference| reference.name == b"env")
+}
+
 /// Quotes a reference in an error: bounded, on one line, and of its query only what may be shown.
 pub fn quote(text: &[u8]) -> String {
     let text = with_signs(text);

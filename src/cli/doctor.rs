@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Outcome, get};
+use super::outcome::Outcome;
+use super::session;
 use crate::backend::{Backend, SecretId, Setup};
 use crate::cache::document::WHOLE;
 use crate::config::{Config, Vault};
@@ -22,11 +23,11 @@ const VERDICT: usize = 8;
 const STEP: usize = 13;
 
 pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>) -> Outcome {
-    let opened = match get::open(timeout, conf) {
+    let opened = match session::open(timeout, conf) {
         Ok(opened) => opened,
         Err(outcome) => return outcome,
     };
-    opened.surprises.iter().for_each(get::warn);
+    opened.surprises.iter().for_each(session::warn);
     let config = opened.resolver.config();
     let asked = match asked(vault.as_bytes()) {
         Ok(asked) => asked,
@@ -52,8 +53,8 @@ pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>) -> Outcome
 /// A vault's name, alone or with a secret's as in a reference, which may be whole.
 fn asked(text: &[u8]) -> Result<Reference, Error> {
     if reference::is_reference(text) || text.contains(&b'/') {
-        let whole = get::whole(text);
-        return reference::parse(&whole).map_err(|error| get::explain(&whole, error));
+        let whole = session::whole(text);
+        return reference::parse(&whole).map_err(|error| session::explain(&whole, error));
     }
     // What the name would be in a reference; there is nothing else in it.
     let whole = [b"{vault://", text, b"/-}"].concat();

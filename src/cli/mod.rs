@@ -7,6 +7,8 @@ pub mod check;
 mod conf_file;
 mod doctor;
 mod get;
+mod outcome;
+mod session;
 mod tables;
 
 use std::ffi::OsString;
@@ -18,6 +20,7 @@ use clap::{Parser, Subcommand};
 
 use crate::redact;
 use crate::secret::Secret;
+use outcome::Outcome;
 
 #[derive(Parser)]
 #[command(
@@ -85,20 +88,6 @@ enum Command {
         #[arg(long, conflicts_with = "markdown")]
         policy: bool,
     },
-}
-
-/// What a command came to.
-enum Outcome {
-    /// This, on standard output. It may be a secret.
-    Done(Secret),
-    /// Why there is no value.
-    NoValue(String),
-    /// What is wrong, on standard output, and in short.
-    Wrong {
-        text: String,
-        why: String,
-    },
-    Misuse(String),
 }
 
 /// Runs the command that this process was called with.

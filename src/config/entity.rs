@@ -7,13 +7,14 @@ use std::sync::LazyLock;
 use regex_lite::Regex;
 use serde_json::{Map, Value};
 
-use super::merge::{find, options_of};
+use super::assignment::{find, options_of};
+use super::error;
+use super::others::LATER;
 use super::requirements::{self, MissingOption};
-use super::{EntityResult, LATER, error};
 use crate::backend::Descriptor;
 use crate::error::{Error, Kind, quote};
 use crate::redact;
-use crate::reference::{is_reference, parse};
+use crate::reference::{is_of_environment, is_reference};
 
 /// The fields of Kong's schema. All but the first three are for people and for the Admin API.
 pub const FIELDS: [&str; 8] = ["prefix", "name", "config", "id", "description", "tags", "created_at", "updated_at"];
@@ -216,10 +217,8 @@ pub fn option_flaws(entity: &Entity, most: usize) -> Vec<EntityFlaw> {
     flaws
 }
 
-/// Whether a reference is one that an entity may have in place of a credential: to a variable of the environment.
-pub fn is_of_environment(reference: &str) -> bool {
-    parse(reference.as_bytes()).is_ok_and(|reference| reference.name == b"env")
-}
+/// An entity, or what is wrong with it.
+pub type EntityResult = std::result::Result<Entity, Broken>;
 
 type About = (&'static str, &'static str, fn(&Value) -> bool);
 

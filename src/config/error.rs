@@ -1,9 +1,9 @@
 //! What is wrong with a configuration, for people: which option, set where, and what is accepted.
 
-use super::Vault;
-use super::merge::{Assignment, options_of};
+use super::assignment::{Assignment, options_of};
 use super::requirements::{MissingOption, Unmet};
 use super::source::ConfigSource;
+use super::vault::Vault;
 use crate::backend::{Descriptor, When};
 use crate::error::{Error, Kind, quote};
 use crate::options::{OWN, Opt, variable};

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use super::EntityResult;
-use super::merge::find;
+use super::assignment::find;
+use super::entity::EntityResult;
 use crate::error::{Error, Kind, Result};
 use crate::options::Opt;
 use crate::reference::is_reference;

@@ -1,36 +1,14 @@
 //! From values as they were written down to settings that are checked, one option at a time.
 
-use std::borrow::Cow;
-
-use super::entity::is_of_environment;
+use super::assignment::{Assignment, find, options_of};
 use super::error;
 use super::indirect::IndirectValues;
 use super::source::ConfigSource;
 use crate::backend::Descriptor;
 use crate::error::Result;
 use crate::options::settings::Settings;
-use crate::options::{COMMON, Opt, Type};
-use crate::reference::is_reference;
-
-/// A value that was written down somewhere.
-#[derive(Clone)]
-pub struct Assignment<'a> {
-    /// The option's name as written, without the vault's before it.
-    pub option: &'a str,
-    /// `None` where it isn't UTF-8.
-    pub value: Option<Cow<'a, str>>,
-    pub source: ConfigSource<'a>,
-}
-
-/// All options of a backend: its own and those that all have.
-pub fn options_of(backend: &Descriptor) -> impl Iterator<Item = &'static Opt> + use<> {
-    backend.options.iter().chain(COMMON)
-}
-
-/// The option of that name, or of that other spelling.
-pub fn find(backend: &Descriptor, name: &str) -> Option<&'static Opt> {
-    options_of(backend).find(|opt| opt.is_called(name))
-}
+use crate::options::{Opt, Type};
+use crate::reference::{is_of_environment, is_reference};
 
 /// Settings with nothing but defaults.
 pub fn defaults(options: impl IntoIterator<Item = &'static Opt>) -> Settings {

@@ -2,16 +2,20 @@
 //! environment, which wins over them as in Kong; for a vault entity, its own config instead of those two; and, where an
 //! option allows it, a reference's query.
 
+mod admission;
+mod assignment;
 mod credentials;
 pub mod declarative;
 pub mod entity;
 mod error;
+mod incomplete;
 mod indirect;
 mod merge;
 mod others;
 mod registry;
 mod requirements;
 mod source;
+mod vault;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,20 +29,22 @@ use crate::options::settings::{FinalSettings, Settings};
 use crate::options::{OWN, Opt};
 use crate::reference::{Reference, is_reference};
 use crate::secret::Secret;
+use assignment::Assignment;
+pub use assignment::options_of;
 use credentials::Credentials;
 pub use declarative::LIMIT as LARGEST_FILE;
 use declarative::Reading;
 use entity::Broken;
+pub use entity::EntityResult;
 pub use error::{accepted, did_you_mean};
+pub use incomplete::Incomplete;
 pub use indirect::IndirectValues;
-use merge::Assignment;
-pub use merge::options_of;
 use others::LATER;
 pub use others::Others;
 use registry::Vaults;
-pub use registry::{EntityResult, Fate, Next, Vault};
-pub use requirements::Incomplete;
+pub use registry::{Fate, Next};
 pub use source::ConfigSource;
+pub use vault::Vault;
 
 /// What else Kong's own configuration holds: in one that it shares with us, those keys are nobody's mistake.
 const KONGS_OWN: [&str; 5] = ["vault_gcp_", "vault_azure_", "vault_conjur_", "vault_fs_", "vault_rotation_interval"];
@@ -297,8 +303,8 @@ impl Config {
             let value = std::str::from_utf8(value).ok().map(Cow::Borrowed);
             let entry = Assignment { option: &name, value, source: ConfigSource::Reference };
             let follows_secret = || seen.iter().any(|opt| opt.may_hold_secret());
-            let opt =
-                merge::find(backend, &name).ok_or_else(|| error::unknown_option(backend, &entry, follows_secret()))?;
+            let opt = assignment::find(backend, &name)
+                .ok_or_else(|| error::unknown_option(backend, &entry, follows_secret()))?;
             if !opt.overridable && !self.strict_compatibility {
                 return Err(error::not_overridable(vault, opt));
             }
@@ -317,7 +323,7 @@ pub fn note_assignment(key: &str, value: &str, backends: &[&'static Descriptor],
     let own = OWN.iter().find(|opt| opt.is_called(key));
     let of_backend = || {
         let (name, option) = of_backend(key, backends)?;
-        merge::find(backends.iter().find(|backend| backend.name == name)?, option)
+        assignment::find(backends.iter().find(|backend| backend.name == name)?, option)
     };
     indirect.note_assignment(own.or_else(of_backend), value);
 }

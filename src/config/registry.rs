@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use super::entity::{Broken, Entity};
+use super::assignment::{Assignment, options_of};
+use super::entity::{Broken, Entity, EntityResult};
 use super::indirect::IndirectValues;
-use super::merge::{self, Assignment, options_of};
+use super::merge;
 use super::source::ConfigSource;
+use super::vault::Vault;
 use super::{error, requirements};
 use crate::backend::Descriptor;
 use crate::error::{Error, Kind, Result};
@@ -25,36 +27,6 @@ const STRATEGIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// How long a value is fresh that is wanted anew each time: 0 would be for ever.
 const AT_ONCE: Duration = Duration::from_nanos(1);
-
-/// One vault that references can name: a backend by its own name, or an entity by its prefix.
-#[derive(Debug)]
-pub struct Vault {
-    pub name: String,
-    pub backend: &'static Descriptor,
-    /// The options without a reference's; or what is wrong with them.
-    pub(super) settings: Result<Arc<FinalSettings>>,
-}
-
-impl Vault {
-    fn is_same(&self, other: &Vault) -> bool {
-        let same = match (&self.settings, &other.settings) {
-            (Ok(one), Ok(other)) => {
-                one.document_key == other.document_key && one.boolean("base64_decode") == other.boolean("base64_decode")
-            }
-            (Err(one), Err(other)) => one == other,
-            _ => false,
-        };
-        same && self.backend.name == other.backend.name
-    }
-
-    fn is_at_same_place(&self, other: &Vault) -> bool {
-        let same = match (&self.settings, &other.settings) {
-            (Ok(one), Ok(other)) => one.instance_key == other.instance_key,
-            _ => false,
-        };
-        same && self.backend.name == other.backend.name
-    }
-}
 
 type ByName = HashMap<String, Result<Arc<Vault>>>;
 
@@ -69,9 +41,6 @@ pub enum Fate {
     /// It is new, gone, or is asked elsewhere or as another client.
     Place,
 }
-
-/// An entity, or what is wrong with it.
-pub type EntityResult = std::result::Result<Entity, Broken>;
 
 /// All vaults by name; an entity that can't be one has what is wrong with it in its place.
 #[derive(Debug)]

@@ -1,9 +1,7 @@
 //! Options that others make necessary: which are missing.
 
-use super::error;
-use super::merge::find;
+use super::assignment::find;
 use crate::backend::{Descriptor, Requirement, When};
-use crate::error::Error;
 use crate::options::settings::Settings;
 use crate::options::value::Value;
 
@@ -19,36 +17,6 @@ pub struct Unmet {
 pub enum MissingOption {
     This(&'static str),
     OneOf(&'static [&'static str]),
-}
-
-/// An option of a backend, or one of several, that another makes necessary and that neither kong.conf nor the environment sets.
-#[derive(Debug, Clone)]
-pub struct Incomplete {
-    pub backend: &'static Descriptor,
-    unmet: Unmet,
-    pub error: Error,
-}
-
-impl Incomplete {
-    pub fn of(backend: &'static Descriptor, settings: &Settings) -> Vec<Self> {
-        let error = |unmet| error::unmet(backend, backend.name, &unmet);
-        of_settings(backend, settings).into_iter().map(|unmet| Self { backend, unmet, error: error(unmet) }).collect()
-    }
-
-    /// The option that makes it necessary.
-    pub fn cause(&self) -> &'static str {
-        match self.unmet.when {
-            When::Is(option, _) | When::Set(option) => option,
-        }
-    }
-
-    /// What would do, each by itself.
-    pub fn missing(&self) -> Vec<&'static str> {
-        match self.unmet.missing {
-            MissingOption::This(name) => vec![name],
-            MissingOption::OneOf(names) => names.to_vec(),
-        }
-    }
 }
 
 /// All needs that are not met; `text`: the value of an option, of whichever type, where it is set to something.

@@ -6,7 +6,7 @@ use mlua::{IntoLuaMulti, Lua, LuaString, Nil, Table, UserDataMethods};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Native, or_error};
+use super::native::{Native, or_error};
 use crate::admin::{Access, Body, LIMIT, Request, Requester};
 use crate::error::{Error, Kind};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, UserDataMethods};
 
-use super::{Native, or_error};
+use super::native::{Native, or_error};
 use crate::backend::{
     Descriptor, When,
     registry::{ALL, find},

@@ -3,6 +3,7 @@
 mod admin;
 mod kong;
 mod memory;
+mod native;
 
 use std::alloc::System;
 use std::collections::BTreeMap;
@@ -14,15 +15,14 @@ use zeroizing_alloc::ZeroAlloc;
 use crate::backend;
 use crate::config::ConfigSource;
 use crate::environment::Environment;
-use crate::error::Result;
-use crate::ffi::{Handle, hand_over};
+use crate::ffi::Handle;
 use crate::node::Node;
 use crate::node::shared_slots::SharedSlots;
 use crate::reference;
 use crate::resolver::{Lookup, Resolver};
 use crate::runtime::engine::Engine;
-use crate::secret::Secret;
 use crate::vm::Vm;
+use native::{Native, copied, or_error};
 
 /// A worker lives for weeks, and a core dump or a neighbour's read past its buffer shows what was freed: so nothing of the
 /// library's is freed unwiped, also what HTTP, TLS and JSON libraries copied. What that costs stands in `make bench`.
@@ -53,9 +53,6 @@ fn open(lua: &Lua) -> mlua::Result<Table> {
     kong::functions(lua, &module)?;
     Ok(module)
 }
-
-/// One Lua VM's handle; boxed, so that the pointer given to the FFI stays where it is.
-struct Native(Box<Handle>);
 
 impl UserData for Native {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
@@ -175,12 +172,6 @@ impl UserData for Native {
     }
 }
 
-/// A value as a Lua string.
-fn copied(lua: &Lua, value: &Secret) -> mlua::Result<LuaString> {
-    hand_over(value);
-    lua.create_string(value.as_bytes())
-}
-
 fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table> {
     let (stats, levels, metrics) = (lua.create_table()?, resolver.levels(front_hits), &resolver.metrics);
     stats.set("entries", levels.entries)?;
@@ -223,14 +214,6 @@ fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table>
     }
     stats.set("breakers", breakers)?;
     Ok(stats)
-}
-
-/// `value`, or `nil, err`.
-fn or_error<T: mlua::IntoLua>(lua: &Lua, outcome: Result<T>) -> mlua::Result<MultiValue> {
-    match outcome {
-        Ok(value) => value.into_lua_multi(lua),
-        Err(error) => (Nil, error.for_users()).into_lua_multi(lua),
-    }
 }
 
 fn parse_reference(lua: &Lua, text: &LuaString) -> mlua::Result<MultiValue> {

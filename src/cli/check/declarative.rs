@@ -2,35 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::context::{Checked, Checking};
 use super::entities;
-use super::references::{Entities, FoundReference, look_alike};
-use super::table::{Mistakes, Place, Row};
+use super::finding::{FoundReference, look_alike};
+use super::table::{Mistakes, Place};
 use crate::config::Others;
 use crate::config::declarative::{Id, Kind, SyntaxFlaw, Tree, kongs};
 use crate::error::quote;
 use crate::reference::is_reference;
-
-/// What a file came to before its references are looked at.
-#[derive(Debug, Default)]
-pub struct Checked {
-    pub rows: Vec<Row>,
-    pub references: Vec<FoundReference>,
-    pub entities: Entities,
-    /// Whether the file was read to its end.
-    pub whole: bool,
-}
-
-/// What a file is being checked with.
-pub struct Checking<'a> {
-    pub tree: &'a Tree,
-    pub name: &'a str,
-    /// The strategies that others bring.
-    pub others: &'a Others,
-    pub checked: Checked,
-    /// Values about which everything is said.
-    pub told: HashSet<Id>,
-    pub mistakes: Mistakes,
-}
 
 pub fn check(name: &str, text: &str, others: &Others) -> Checked {
     let tree = Tree::read(name, text);
@@ -79,25 +58,6 @@ fn unreadable(flaw: &SyntaxFlaw) -> String {
 }
 
 impl Checking<'_> {
-    pub fn place(&self, id: Id) -> Place {
-        Place::new(self.name, self.tree.line(id))
-    }
-
-    pub fn wrong(&mut self, id: Id, what: impl Into<String>, why: impl Into<String>) {
-        let row = self.place(id).wrong(what, why);
-        self.mistakes.push(row);
-    }
-
-    pub fn note(&mut self, id: Id, what: impl Into<String>, why: impl Into<String>) {
-        let row = self.place(id).note(what, why);
-        self.mistakes.push(row);
-    }
-
-    fn odd(&mut self, id: Id, what: impl Into<String>, why: impl Into<String>) {
-        let row = self.place(id).odd(what, why);
-        self.mistakes.push(row);
-    }
-
     fn vaults(&mut self, list: Id) {
         let (tree, mut lines) = (self.tree, entities::Lines::default());
         for (index, item) in tree.items(list).enumerate() {

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::declarative::Checking;
-use super::references::{KnownEntity, noted};
+use super::context::Checking;
+use super::finding::KnownEntity;
+use super::references::noted;
 use crate::backend::registry::{ALL, find};
 use crate::config::declarative::{self, Id, Tree, kongs, of_others};
 use crate::config::entity::{self, EntityFlaw, FLAWS};

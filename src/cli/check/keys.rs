@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::references::{FoundReference, look_alike};
+use super::finding::{FoundReference, look_alike};
 use super::table::{Mistakes, Notes, Place, Row};
 use crate::backend::registry::ALL;
 use crate::cli::conf_file::{self, Line, option};

@@ -3,8 +3,10 @@
 //! A file is judged by what reads it in the end: `config` for keys and entities, `resolved` for references. Here is only what
 //! finds them in a file, and what goes on where those stop at the first mistake.
 
+mod context;
 mod declarative;
 mod entities;
+mod finding;
 mod keys;
 mod references;
 mod table;
@@ -14,14 +16,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Outcome, conf_file, get};
+use super::conf_file;
+use super::outcome::Outcome;
+use super::session::{self, shown};
 use crate::config::{LARGEST_FILE, Others};
 use crate::environment::Environment;
-use crate::redact;
 use crate::secret::Secret;
-use declarative::Checked;
+use context::Checked;
+use finding::Entities;
 use keys::{DECLARED, Keys};
-use references::Entities;
 use table::{Place, Row};
 
 /// A file that was read.
@@ -42,13 +45,8 @@ struct Declarative {
     checked: Checked,
 }
 
-/// A path of the command line, unless it is something else that was put there by mistake.
-pub(super) fn shown(path: &Path) -> String {
-    redact::quote(path.as_os_str().as_encoded_bytes(), 4096)
-}
-
 pub(super) fn run(files: &[PathBuf], conf: Option<&Path>, resolve: bool, timeout: Option<&str>) -> Outcome {
-    if let Some(Err(why)) = timeout.map(get::seconds) {
+    if let Some(Err(why)) = timeout.map(session::seconds) {
         return Outcome::Misuse(why);
     }
     let read = |path: &Path, is_conf| Input::read(path, is_conf).map_err(|why| format!("{}: {why}", shown(path)));

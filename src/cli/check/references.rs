@@ -1,45 +1,23 @@
 //! Whether references mean something under a configuration, and, if asked, whether they have a value.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use super::finding::{Entities, FoundReference, KnownEntity};
 use super::keys::Settings;
-use super::table::{Mistakes, Place, Row, Verdict};
+use super::table::{Mistakes, Row, Verdict};
 use crate::backend::registry::ALL;
 use crate::config::declarative::kongs_business;
-use crate::config::entity::{Broken, Entity};
+use crate::config::entity::Broken;
 use crate::config::{EntityResult, IndirectValues, did_you_mean};
 use crate::error::{Error, Kind, Result, quote};
 use crate::reference::{self, is_reference, parse};
 use crate::resolver::Resolver;
 use crate::resolver::resolved_reference::ResolvedReference;
 
-/// A reference, and where it stands.
-#[derive(Debug)]
-pub struct FoundReference {
-    pub place: Place,
-    /// The key or field whose value it is.
-    pub what: String,
-    pub reference: String,
-    /// Whether it is the operator's own, who may name credentials of ours.
-    pub of_operator: bool,
-}
-
 /// With how many names an unknown one is compared.
 const COMPARED: usize = 200;
-
-/// What is known of a vault entity.
-#[derive(Debug, Clone)]
-pub enum KnownEntity {
-    Right(Entity),
-    Wrong,
-    /// It is of a strategy of others, which this is.
-    Others(String),
-}
-
-/// Entities by prefix.
-pub type Entities = BTreeMap<String, KnownEntity>;
 
 /// What sanitized dumps have in the place of a value.
 const REDACTED: &str = "{vault://redacted";
@@ -48,31 +26,6 @@ const REDACTED: &str = "{vault://redacted";
 pub fn noted(reference: &str) -> Option<&'static str> {
     let is_redacted = reference.starts_with(REDACTED) && parse(reference.as_bytes()).is_err();
     is_redacted.then_some("replaces a value that was left out of this dump")
-}
-
-/// Why a text that is no reference is probably meant to be one. It may hold a secret, so it is not shown.
-pub fn look_alike(text: &str) -> Option<&'static str> {
-    if is_reference(text.as_bytes()) {
-        return None;
-    }
-    let lower = text.to_ascii_lowercase();
-    let bare = lower.trim_matches([' ', '\t', '\r', '\n', '{', '}', '"', '\'']);
-    if is_reference(text.trim().as_bytes()) {
-        Some("looks like a reference with white space around it, and is used as plain text: remove the white space")
-    } else if is_mentioned(&lower) || bare.starts_with("vault:/") {
-        Some("looks like a reference but is not one, and is used as plain text: write {vault://…} and nothing else")
-    } else {
-        None
-    }
-}
-
-/// Whether a text holds what may be meant for a reference. Code and templates hold some as well, in quotes of their own or in
-/// several lines: they look them up by themselves.
-fn is_mentioned(text: &str) -> bool {
-    let line_breaks = text.trim_end().contains(['\n', '\r']);
-    let is_quoted = |before: &str| before.ends_with(['"', '\'', '`', '[', '=']);
-    let mut mentions = ["{vault:/", "{vault//"].iter().flat_map(|mention| text.match_indices(mention));
-    mentions.any(|(at, _)| at == 0 || !(line_breaks || is_quoted(&text[..at])))
 }
 
 /// One row for each reference. `whole`: whether all entities are known.

@@ -8,8 +8,9 @@ use serde_json::{Map, Number, Value};
 use super::plain::{EXACT, boolean, is_whole, number};
 use super::tree::{Id, Kind, Tree};
 use crate::backend::{Descriptor, registry::find};
+use crate::config::assignment::options_of;
 use crate::config::entity::EntityFlaw;
-use crate::config::{accepted, options_of};
+use crate::config::error::accepted;
 use crate::error::quote;
 use crate::options::{Opt, Type};
 

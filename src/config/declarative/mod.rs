@@ -3,6 +3,7 @@
 
 mod json;
 pub mod kongs;
+mod parse;
 mod plain;
 mod tree;
 mod value;

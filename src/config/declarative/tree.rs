@@ -5,7 +5,6 @@ mod build;
 
 use std::collections::{HashMap, HashSet};
 
-use super::{json, yaml};
 use crate::error::quote;
 pub use build::{Builder, Event};
 
@@ -92,31 +91,6 @@ pub struct SyntaxFlaw {
 }
 
 impl Tree {
-    /// Reads a file: as JSON, where it is named so or begins with a brace and is some; as YAML else. The work is linear
-    /// in its length, whatever stands in it.
-    pub fn read(name: &str, text: &str) -> Self {
-        let (is_named, mut no_json) = (name.ends_with(".json"), None);
-        if is_named || text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
-            let mut builder = Builder::new(text, false);
-            match json::read(text, &mut builder) {
-                Ok(()) => return builder.tree,
-                // What is too much is that as YAML, too.
-                Err(flaw) if !flaw.is_syntax => return builder.stopped(flaw),
-                Err(flaw) => no_json = Some((builder, flaw)),
-            }
-        }
-        let mut builder = Builder::new(text, true);
-        match (yaml::read(text, &mut builder), no_json) {
-            (Ok(()), no_json) => {
-                builder.tree.no_json = no_json.map(|(_, flaw)| flaw).filter(|_| is_named);
-                builder.tree
-            }
-            // It is neither, and was meant to be what its name says, or what it is for longer.
-            (Err(as_yaml), Some((read, as_json))) if is_named || as_json.line > as_yaml.line => read.stopped(as_json),
-            (Err(flaw), _) => builder.stopped(flaw),
-        }
-    }
-
     pub fn ids(&self) -> std::ops::Range<Id> {
         0..self.nodes.len()
     }

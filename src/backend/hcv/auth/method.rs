@@ -15,23 +15,23 @@ use crate::options::settings::Settings;
 
 /// A token to send, or none: an agent in front of the vault may add its own.
 #[derive(Debug, Clone)]
-pub(in crate::backend::hcv) struct AuthToken {
+pub struct AuthToken {
     pub token: Option<HeaderValue>,
     /// Which of the tokens that we had one after the other.
     pub(super) number: u64,
 }
 
 /// What a login sends.
-pub(in crate::backend::hcv) struct LoginRequest {
+pub struct LoginRequest {
     /// From `/v1/` on, percent-encoded.
     pub path: String,
     pub body: Zeroizing<Vec<u8>>,
 }
 
-pub(in crate::backend::hcv) type PreparingLogin<'a> = Pin<Box<dyn Future<Output = Result<LoginRequest>> + Send + 'a>>;
+pub type PreparingLogin<'a> = Pin<Box<dyn Future<Output = Result<LoginRequest>> + Send + 'a>>;
 
 /// A way to prove who we are.
-pub(in crate::backend::hcv) trait Method: Send + Sync {
+pub trait Method: Send + Sync {
     /// The option's value, for error texts.
     fn name(&self) -> &'static str;
 
@@ -43,7 +43,7 @@ pub(in crate::backend::hcv) trait Method: Send + Sync {
 }
 
 /// What a method is made from.
-pub(in crate::backend::hcv) struct AuthContext<'a> {
+pub struct AuthContext<'a> {
     pub api: &'a Arc<Api>,
     pub settings: &'a Settings,
     /// The namespace of the login.

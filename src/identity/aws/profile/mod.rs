@@ -4,6 +4,7 @@
 mod ini;
 mod set;
 mod source_chain;
+mod unfit;
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -26,6 +27,7 @@ use ini::Malformed;
 use set::{Amiss, Set};
 
 pub use source_chain::{Base, Named, SignOn, SourceChain, WebIdentity};
+pub use unfit::Unfit;
 
 /// What a profile may say beside credentials, and what is asked for here.
 const PROPERTIES: [&str; 11] = [
@@ -95,15 +97,6 @@ struct Setting {
     text: String,
     /// `endpoint_url of profile prod (/x/config, line 3)`.
     origin: String,
-}
-
-/// Why a profile gives no credentials: a clause.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unfit {
-    /// It has none: the next source is asked.
-    Absent(String),
-    /// It is to give some and can't: the next source would be somebody else.
-    Broken(String),
 }
 
 impl Default for Profile {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::Unfit;
 use super::set::{CONFIG, CREDENTIALS, Profile, Set};
+use super::unfit::Unfit;
 use crate::identity::aws::client::shown;
 use crate::identity::aws::credentials::{Keys, Login};
 use crate::identity::aws::sts::{Role, SESSION};

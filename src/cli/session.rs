@@ -1,0 +1,108 @@
+//! What commands that ask vaults have in common: a configuration as a worker would read it, and how references are written.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use super::conf_file;
+use super::outcome::Outcome;
+use crate::config::{ConfigSource, KONGS_FILE};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::options::value::Value;
+use crate::options::{OWN, variable};
+use crate::pool;
+use crate::redact;
+use crate::reference::is_reference;
+use crate::resolver::{Resolver, blocking, indirect};
+
+/// A path of the command line, unless it is something else that was put there by mistake.
+pub(super) fn shown(path: &Path) -> String {
+    redact::quote(path.as_os_str().as_encoded_bytes(), 4096)
+}
+
+/// A configuration, and what is wrong with it that may be another vault's matter.
+pub struct Opened {
+    pub resolver: Arc<Resolver>,
+    pub flaw: Option<Error>,
+    /// What the file of `--conf` hardly means.
+    pub surprises: Vec<String>,
+}
+
+/// Reads a configuration as a worker would, and the file of `--conf` besides; with `--timeout`, within that time, whatever
+/// file hangs.
+pub fn open(timeout: Option<&str>, conf: Option<&Path>) -> std::result::Result<Opened, Outcome> {
+    let Some(limit) = timeout.map(seconds).transpose().map_err(Outcome::Misuse)? else { return open_here(None, conf) };
+    let conf = conf.map(Path::to_owned);
+    // A key that is no path.
+    let opening = pool::files().run(b"\0configuration", move || open_here(Some(limit), conf.as_deref()));
+    let opened = blocking::run(async { tokio::time::timeout(limit, opening).await });
+    match opened.map_err(|error| Outcome::NoValue(error.to_string()))? {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(refusal)) => Err(Outcome::NoValue(format!("cannot read the configuration: {refusal}"))),
+        Err(_) => Err(Outcome::NoValue(format!(
+            "cannot read the configuration within {} s: check the file systems of its files, and the vaults that its \
+             references name",
+            limit.as_secs_f64()
+        ))),
+    }
+}
+
+fn open_here(limit: Option<Duration>, conf: Option<&Path>) -> std::result::Result<Opened, Outcome> {
+    let (mut keys, mut written_in, mut surprises) = (BTreeMap::new(), String::new(), Vec::new());
+    if let Some(path) = conf {
+        written_in = shown(path);
+        let read = conf_file::read(path).map_err(|why| Outcome::Misuse(format!("--conf {written_in}: {why}")))?;
+        surprises = read.surprises.iter().map(|surprise| format!("--conf {written_in}: {surprise}")).collect();
+        keys = read.keys;
+    }
+    // As in Kong, the environment is stronger.
+    if let Some(path) = Environment::captured().text(&variable(KONGS_FILE)) {
+        keys.insert(KONGS_FILE.to_owned(), path.to_owned());
+    }
+    let loaded = indirect::load(&keys, ConfigSource::File(&written_in), Environment::captured());
+    let mut config = loaded.map_err(|error| Outcome::NoValue(error.to_string()))?;
+    if let Some(seconds) = limit {
+        config.fetch_timeout = seconds;
+    }
+    let flaw = config.check().err();
+    let resolver = Arc::new(Resolver::new(config, Environment::captured().clone(), Arc::new(AtomicU32::new(0))));
+    // Not everybody who may call this can read that folder.
+    let unread = resolver.follow_entities(&Arc::default()).err();
+    Ok(Opened { resolver, flaw: flaw.or(unread), surprises })
+}
+
+/// What `vault_fetch_timeout` accepts.
+pub fn seconds(text: &str) -> std::result::Result<Duration, String> {
+    let Some(opt) = OWN.iter().find(|opt| opt.name == "vault_fetch_timeout") else { unreachable!() };
+    match opt.read(text) {
+        Some(Value::Seconds(seconds)) => Ok(seconds),
+        _ => Err(format!("--timeout must be {}", opt.accepts())),
+    }
+}
+
+/// `env/name` is short for `{vault://env/name}`, and so is `vault://env/name`.
+pub fn whole(reference: &[u8]) -> Vec<u8> {
+    if is_reference(reference) || reference.starts_with(b"{") || reference.ends_with(b"}") {
+        return reference.to_vec();
+    }
+    let short = reference.strip_prefix(b"vault://").unwrap_or(reference);
+    [b"{vault://", short, b"}"].concat()
+}
+
+/// Says how a reference is written, where one is none.
+pub fn explain(reference: &[u8], error: Error) -> Error {
+    match is_reference(reference) {
+        false => error.with_advice("write it in both braces, as {vault://env/name}, or without any, as env/name"),
+        true => error,
+    }
+}
+
+/// What is wrong elsewhere in the configuration doesn't keep this vault from answering, as in a worker.
+pub fn warn(flaw: impl Display) {
+    let _ = writeln!(std::io::stderr(), "Warning: {flaw}");
+}

@@ -1,0 +1,91 @@
+//! Which variables of the environment references may read, and which are credentials.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+
+use super::credentials::{LONGEST, PREFIX, PREFIXES, is_env};
+use super::{Config, IndirectValues};
+use crate::backend::env::{self, Variable};
+use crate::backend::{Descriptor, SecretId};
+use crate::error::{Error, Kind, Result};
+use crate::options::settings::Settings;
+use crate::reference;
+
+impl Config {
+    /// Whether a reference may read what it names. Whoever writes one need not be allowed to see our credentials.
+    pub fn admits_reading(
+        &self,
+        vault: &str,
+        backend: &Descriptor,
+        settings: &Settings,
+        secret_id: &SecretId,
+    ) -> Result<()> {
+        let prefix = settings.text(PREFIX).unwrap_or_default();
+        let variable = if is_env(backend) { env::variable(prefix, secret_id) } else { None };
+        match variable {
+            Some(Variable { name, shown })
+                if self.credentials.is_one(&name) && !self.credentials.allowed.contains(&name) =>
+            {
+                let text = format!(
+                    "env vault ({vault}) does not let references read {shown}, a credential of kong-vault's own: use \
+                     another variable, or add {shown} to vault_allow_env_credentials"
+                );
+                Err(Error::new(Kind::Config, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes which variables the configuration's own credentials are read from.
+    pub(super) fn note_credentials(&mut self, indirect: &IndirectValues) {
+        self.credentials.fixed = self.variables(indirect);
+    }
+
+    /// The same for entities that change. Returns whether there are others than before.
+    pub fn note_live_credentials(&self, indirect: &IndirectValues) -> bool {
+        let names = self.variables(indirect);
+        let mut live = self.credentials.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *live != names;
+        *live = names;
+        changed
+    }
+
+    fn variables(&self, indirect: &IndirectValues) -> BTreeSet<String> {
+        indirect.credentials().iter().flat_map(|text| self.variables_of(text)).collect()
+    }
+
+    /// The variables that a reference may mean, also where something is wrong with it, or with the vault that it names.
+    fn variables_of(&self, text: &str) -> Vec<String> {
+        let without_version = || text.split_once('#').map(|(text, _)| format!("{text}}}"));
+        let parsed = reference::parse(text.as_bytes());
+        let parsed = parsed.ok().or_else(|| reference::parse(without_version()?.as_bytes()).ok());
+        let Some(parsed) = parsed else { return Vec::new() };
+        // No variable has such a name, and what an entity says is kept as long as the entity is.
+        if parsed.resource.len() > LONGEST {
+            return Vec::new();
+        }
+        let Ok(resource) = String::from_utf8(parsed.resource) else { return Vec::new() };
+        let name = String::from_utf8_lossy(&parsed.name);
+        let of_query = parsed
+            .options
+            .iter()
+            .filter(|(name, _)| name == PREFIX.as_bytes())
+            .filter_map(|(_, value)| String::from_utf8(value.clone().unwrap_or_default()).ok())
+            .filter(|prefix| prefix.len() <= LONGEST)
+            .take(PREFIXES);
+        let mut prefixes: BTreeSet<String> = of_query.collect();
+        if prefixes.is_empty() {
+            prefixes = self.credentials.prefixes.get(&*name).cloned().unwrap_or_default();
+            // What is in force, where it was a reference itself.
+            let vault = self.vault(&parsed.name).ok().filter(|vault| is_env(vault.backend));
+            let in_force = vault.and_then(|vault| Some(vault.settings.as_ref().ok()?.text(PREFIX)?.to_owned()));
+            prefixes.extend(in_force);
+        } else if !self.credentials.prefixes.contains_key(&*name) {
+            return Vec::new();
+        }
+        // Of another version there is no variable; then it is the mistake.
+        let version = parsed.version.filter(|version| *version == 2);
+        let secret_id = SecretId { resource, version };
+        prefixes.iter().filter_map(|prefix| env::variable(prefix, &secret_id)).map(|variable| variable.name).collect()
+    }
+}
