@@ -21,8 +21,7 @@ fn every_declaration_holds_together() {
         assert!(is_plain(opt.name) && opt.aliases.iter().all(|alias| is_plain(alias)), "{name}");
         assert!(!opt.help.is_empty() && !opt.help.ends_with('.') && !opt.help.contains('|'), "{name}");
         if let Some(pattern) = opt.pattern {
-            regex_lite::Regex::new(&format!("^(?:{})$", pattern.regex))
-                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            regex::Regex::new(&format!("^(?:{})$", pattern.regex)).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(opt.kind, Type::Text, "{name}");
         }
         assert!(opt.one_of.iter().all(|text| opt.read(text).is_some()), "{name}");

@@ -28,7 +28,10 @@ pub const PROXY: Opt = Opt::new(
     "HTTP proxy, such as `http://user:password@host:3128`; `off`: no proxy; not set: `HTTPS_PROXY` or `HTTP_PROXY`, \
      by the protocol",
 )
-.pattern(r"off|(https?://)?[^\s/?#\\]+/?", "off, or a URL such as http://host:3128 or https://user:password@host")
+.pattern(
+    r"off|(https?://)?[^[:space:]/?#\\]+/?",
+    "off, or a URL such as http://host:3128 or https://user:password@host",
+)
 .sensitive()
 .leads();
 

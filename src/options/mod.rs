@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use regex_lite::Regex;
+use regex::Regex;
 
 use crate::options::value::Value;
 use crate::secret::Secret;

@@ -149,11 +149,7 @@ impl Resolver {
 
     /// Where other workers find this one. Starts the engine, so it is not for a process that forks.
     pub fn address(self: &Arc<Self>) -> Result<&str> {
-        if let Some(peer_server) = self.peer_server.get() {
-            return Ok(&peer_server.address);
-        }
-        let peer_server = self.listen(self.engine()?)?;
-        Ok(&self.peer_server.get_or_init(|| peer_server).address)
+        Ok(&self.peer_server.get_or_try_init(|| self.listen(self.engine()?))?.address)
     }
 
     fn listen(self: &Arc<Self>, engine: &Engine) -> Result<PeerServer> {

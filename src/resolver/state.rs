@@ -5,11 +5,12 @@
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
+use once_cell::sync::OnceCell;
 
 use crate::cache::document::Document;
 use crate::cache::{Cache, CacheLookup};
@@ -70,7 +71,7 @@ pub struct Resolver {
     pub(crate) schedule: Arc<Schedule>,
     pub notifier: Arc<Notifier>,
     /// By which other workers ask this one.
-    pub(crate) peer_server: OnceLock<PeerServer>,
+    pub(crate) peer_server: OnceCell<PeerServer>,
     pub metrics: Metrics,
     pub(crate) follow: Follow,
     pub(crate) succession: Succession,
@@ -97,7 +98,7 @@ impl Resolver {
             generation,
             schedule: Arc::default(),
             notifier: Notifier::new(),
-            peer_server: OnceLock::new(),
+            peer_server: OnceCell::new(),
             metrics: Metrics::default(),
             follow: Follow::default(),
             succession: Succession::default(),

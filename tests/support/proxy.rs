@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use regex_lite::Regex;
+use regex::Regex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -27,7 +27,7 @@ impl Proxy {
                     let (mut from_client, mut to_client) = client.into_split();
                     let (mut from_server, mut to_server) = server.into_split();
                     let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
-                    let line = Regex::new(r"(GET|POST|PUT) /v1/(\S+) HTTP/1.1\r\n").expect("a pattern");
+                    let line = Regex::new(r"(GET|POST|PUT) /v1/([^ ]+) HTTP/1.1\r\n").expect("a pattern");
                     let mut piece = vec![0; 65536];
                     while let Ok(length @ 1..) = from_client.read(&mut piece).await {
                         let text = String::from_utf8_lossy(&piece[..length]);

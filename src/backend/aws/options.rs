@@ -6,7 +6,7 @@ use crate::identity::aws::{REGION, SESSION};
 use crate::options::{Holds, Opt, Type};
 
 /// What says where a server is.
-const URL: &str = r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?";
+const URL: &str = r"https?://[^[:space:]/?#@\\]+(/[^[:space:]?#@\\]*)?";
 const URL_MEANS: &str = "a URL such as https://host or http://host:port, without user, query and fragment";
 
 pub const REQUIREMENTS: &[Requirement] =
@@ -34,14 +34,14 @@ pub const OPTIONS: &[Opt] = &[
         "ARN of a role to assume with the credentials found; kong-vault reads secrets as that role",
     )
     .pattern(
-        r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}",
+        r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[[:word:]+=,.@/-]{1,512}",
         "a role's ARN, such as arn:aws:iam::123456789012:role/gateway",
     ),
     Opt::new("role_session_name", Type::Text, "session name in `assume_role_arn`, which AWS's logs show")
         .default(SESSION)
-        .pattern(r"[\w+=,.@-]{2,64}", "2 to 64 letters, digits and _+=,.@-"),
+        .pattern(r"[[:word:]+=,.@-]{2,64}", "2 to 64 letters, digits and _+=,.@-"),
     Opt::new("external_id", Type::Text, "external id that the trust policy of `assume_role_arn` asks for")
-        .pattern(r"[\w+=,.@:/-]{2,1224}", "2 to 1224 letters, digits and _+=,.@:/-"),
+        .pattern(r"[[:word:]+=,.@:/-]{2,1224}", "2 to 1224 letters, digits and _+=,.@:/-"),
     Opt::new(
         "sts_endpoint_url",
         Type::Text,

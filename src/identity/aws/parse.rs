@@ -82,15 +82,15 @@ fn taken(written: Written) -> Result<Keys, &'static str> {
 }
 
 /// A date, a time and a zone, as RFC 3339 has them and as programs are known to write them.
-const TIME: &str = r"^(\d{4})-?(\d\d)-?(\d\d)(?:[Tt]|\s+)(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9})\d*)?)?\s*(?:([Zz]|UTC|GMT)|([+-]\d\d)(?::?(\d\d))?)$";
+const TIME: &str = r"^([0-9]{4})-?([0-9][0-9])-?([0-9][0-9])(?:[Tt]|[[:space:]]+)([0-9][0-9]):?([0-9][0-9])(?::?([0-9][0-9])(?:[.,]([0-9]{1,9})[0-9]*)?)?[[:space:]]*(?:([Zz]|UTC|GMT)|([+-][0-9][0-9])(?::?([0-9][0-9]))?)$";
 
 /// A time as RFC 3339 writes it, or as AWS's own clients would understand it. Without a zone, it is none.
 pub fn time(text: &str) -> Option<SystemTime> {
     if let Ok(date) = DateTime::from_str(text.trim(), Format::HttpDate) {
         return SystemTime::try_from(date).ok();
     }
-    let parts = regex_lite::Regex::new(TIME).ok()?.captures(text.trim())?;
-    let part = |index, usual| parts.get(index).map_or(usual, |part: regex_lite::Match<'_>| part.as_str());
+    let parts = regex::Regex::new(TIME).ok()?.captures(text.trim())?;
+    let part = |index, usual| parts.get(index).map_or(usual, |part: regex::Match<'_>| part.as_str());
     let zone = match parts.get(9) {
         Some(hours) => format!("{}:{}", hours.as_str(), part(10, "00")),
         None => "Z".to_owned(),

@@ -8,7 +8,7 @@ pub const REGION: &str = "^[a-z]{2,16}(-[a-z]{1,16}){1,3}-[0-9]{1,2}$";
 
 /// A region's name from wherever it came.
 pub fn check_region(label: &str, origin: &str, region: &str) -> Result<()> {
-    match regex_lite::Regex::new(REGION) {
+    match regex::Regex::new(REGION) {
         Ok(pattern) if pattern.is_match(region) => Ok(()),
         _ => Err(Error::new(
             Kind::Config,

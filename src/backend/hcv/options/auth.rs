@@ -81,7 +81,7 @@ pub const OPTIONS: &[Opt] = &[
     secret("jwt", "JWT to log in with, without an identity provider"),
     text("jwt_file", "file with a JWT to log in with; read for each login").holds(Holds::File),
     text("oauth2_token_endpoint", "token endpoint of the identity provider, for client credentials").pattern(
-        r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?(\?[^\s#@\\]*)?",
+        r"https?://[^[:space:]/?#@\\]+(/[^[:space:]?#@\\]*)?(\?[^[:space:]#@\\]*)?",
         "a URL such as https://host/oauth2/token, without user and fragment",
     )
     .holds(Holds::Url),
@@ -112,15 +112,15 @@ pub const OPTIONS: &[Opt] = &[
     secret("aws_access_key_id", "access key id for `aws_iam`; not set: the credential chain of `aws` vaults"),
     secret("aws_secret_access_key", "secret access key for `aws_iam`"),
     text("aws_assume_role_arn", "ARN of a role to assume before logging in, for `aws_iam`").pattern(
-        r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}",
+        r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/[[:word:]+=,.@/-]{1,512}",
         "a role's ARN, such as arn:aws:iam::123456789012:role/gateway",
     ),
     text("aws_role_session_name", "session name in `aws_assume_role_arn`, which AWS's logs show")
         .default(SESSION)
-        .pattern(r"[\w+=,.@-]{2,64}", "2 to 64 letters, digits and +=,.@-_"),
+        .pattern(r"[[:word:]+=,.@-]{2,64}", "2 to 64 letters, digits and +=,.@-_"),
     text("aws_sts_endpoint_url", "address of STS, for the login and for `aws_assume_role_arn`; not set: `AWS_ENDPOINT_URL_STS`, then the region's own")
         .pattern(
-            r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?",
+            r"https?://[^[:space:]/?#@\\]+(/[^[:space:]?#@\\]*)?",
             "a URL such as https://host, without user, query and fragment",
         )
         .holds(Holds::Url),
@@ -136,7 +136,7 @@ pub const OPTIONS: &[Opt] = &[
          of the key in `GCP_SERVICE_ACCOUNT` (JSON) or `GOOGLE_APPLICATION_CREDENTIALS` (a file), then the machine's \
          own",
     )
-    .pattern(r"[^\s{}]+", "a service account's address or a file's path")
+    .pattern(r"[^[:space:]{}]+", "a service account's address or a file's path")
     .holds(Holds::File),
     Opt::new("gcp_jwt_exp", Type::Integer { min: 1, max: 900 }, "lifetime of the JWT of `gcp_iam`, in seconds")
         .default("900"),
