@@ -14,6 +14,7 @@ use kong_vault::http::{Client, Pem, Transport};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use support::certs::{self, Ca, EXPIRED, Pair, VALID};
+use support::forward::{Forward, Manner};
 use support::tls::{self, Terms};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -69,7 +70,7 @@ async fn a_server_that_asks_sees_our_certificate_from_files_and_from_text() {
     let both = directory.path().join("both.pem");
     std::fs::write(&both, format!("{key}{}", ours.pem())).unwrap();
     for versions in [None, TLS_1_2] {
-        let port = tls::start_with(&server, &Terms { versions, clients: Some(&ca) });
+        let port = tls::start_with(&server, &Terms { versions, clients: Some(&ca), ..Terms::default() });
         let one_line = ours.pem().replace('\n', "\\n");
         let base64 = |text: &str| STANDARD.encode(text);
         let (behind, before) = (base64(&format!("{}{key}", ours.pem())), base64(&format!("{key}{}", ours.pem())));
@@ -99,7 +100,7 @@ async fn a_server_that_takes_no_certificate_of_ours_says_so() {
     let server = ca.issue("server", "DNS:localhost", VALID);
     let (foreign, expired) = (other.issue("foreign", "DNS:client", VALID), ca.issue("expired", "DNS:client", EXPIRED));
     for versions in [None, TLS_1_2] {
-        let port = tls::start_with(&server, &Terms { versions, clients: Some(&ca) });
+        let port = tls::start_with(&server, &Terms { versions, clients: Some(&ca), ..Terms::default() });
         for (client, text) in [
             (build(Some(ca.pair.path()), None, None).unwrap(), "asks for a client certificate: set `client_cert`"),
             (as_client(&ca, &foreign), "refuses the client certificate"),
@@ -143,6 +144,52 @@ fn a_certificate_that_cannot_be_presented_is_refused_at_once_and_no_key_is_shown
             assert!(error.kind() == Kind::Config && error.to_string().contains(text), "{error:?}");
             assert!(!error.to_string().contains("s3cret"), "{error}");
         }
+    }
+}
+
+/// The proxy asks for a certificate as the server does, and both have names of their own.
+#[tokio::test]
+async fn a_proxy_over_tls_neither_sees_our_certificate_nor_counts_as_the_server() {
+    let Some(directory) = directory() else { return };
+    let ca = Ca::new(directory.path(), "ca");
+    let ours = ca.issue("ours", "DNS:client", VALID);
+    let of_server = ca.issue("server", "DNS:vault.internal", VALID);
+    let of_proxy = ca.issue("proxy", "DNS:localhost", VALID);
+    for (to_proxy, to_server) in [(None, None), (TLS_1_2, None), (None, TLS_1_2), (TLS_1_2, TLS_1_2)] {
+        let clients = Some(&ca);
+        let server = tls::start_with(&of_server, &Terms { versions: to_server, clients, ..Terms::default() });
+        let asks = Terms { versions: to_proxy, clients, is_optional: true };
+        let proxy = Forward::start_with(Manner::To(server), Some(&of_proxy), &asks).await;
+        let url = format!("https://localhost:{}", proxy.port);
+        let environment = Environment::default();
+        let named = |name| {
+            Client::new(&Transport {
+                ca_cert: Some(ca.pair.path()),
+                client_cert: Some(Pem { option: "client_cert", value: ours.path() }),
+                client_key: ours.key.to_str().map(|value| Pem { option: "client_key", value }),
+                proxy: Some(&url),
+                server_name: name,
+                ..Transport::new("hcv vault (test)".to_owned(), &environment, Duration::from_secs(5))
+            })
+            .expect("a client")
+        };
+        let by = async |client: &Client, host: &str| {
+            let request = Request::get(format!("https://{host}/")).body(Vec::new()).expect("a request");
+            client.send(request).await.map(|answer| answer.body.as_str().expect("text").to_owned())
+        };
+        let usual = named(None);
+        let misnamed = named(Some("localhost"));
+        for port in [443, 8200, 8201] {
+            // Each port is a connection of its own, also where one has been made before.
+            let answer = by(&usual, &format!("vault.internal:{port}")).await.unwrap();
+            assert!(answer.starts_with("name=vault.internal ") && answer.ends_with(&mark(&ours)), "{answer}");
+            let error = by(&misnamed, &format!("vault.internal:{port}")).await.expect_err("the proxy's own name");
+            assert!(error.kind() == Kind::Tls && error.to_string().contains("is for another name"), "{error:?}");
+        }
+        let answer = by(&named(Some("vault.internal")), "vault.invalid:8200").await.unwrap();
+        assert_eq!(answer, format!("name=vault.invalid host=vault.invalid:8200 {}", mark(&ours)));
+        assert!(proxy.heads().len() == 7 && proxy.certificates() == 0, "{:?}", proxy.heads());
+        assert_eq!(proxy.heads()[6].lines().next(), Some("CONNECT vault.invalid:8200 HTTP/1.1"));
     }
 }
 

@@ -10,7 +10,7 @@ use kong_vault::environment::Environment;
 use kong_vault::error::{Kind, Result};
 use kong_vault::http::{Client, Transport};
 use support::certs::{self, Ca, EXPIRED, Pair, VALID};
-use support::tls;
+use support::tls::{self, Terms};
 
 fn client(ca_cert: Option<&str>, server_name: Option<&str>, environment: &Environment) -> Client {
     let transport = Transport {
@@ -61,6 +61,20 @@ async fn a_server_name_is_asked_for_and_checked_while_the_host_stays_the_host() 
     let usual = trusting(&ca.pair);
     assert_eq!(get(&usual, "localhost", other).await.unwrap(), format!("name=localhost host=localhost:{other}"));
     fails(&usual, "localhost", port, "is for another name").await;
+}
+
+#[tokio::test]
+async fn hosts_that_share_a_server_name_stay_apart() {
+    let Some(directory) = directory() else { return };
+    let ca = Ca::new(directory.path(), "ca");
+    let port = tls::start(&ca.issue("one", "DNS:vault.internal", VALID));
+    let another = std::net::TcpListener::bind(("127.0.0.2", port)).expect("the port at another address");
+    tls::start_on(another, &ca.issue("another", "DNS:vault.internal", EXPIRED), &Terms::default());
+    let named = client(Some(ca.pair.path()), Some("vault.internal"), &Environment::default());
+    for _ in 0..2 {
+        assert!(get(&named, "127.0.0.1", port).await.is_ok());
+        fails(&named, "127.0.0.2", port, "has expired").await;
+    }
 }
 
 #[tokio::test]

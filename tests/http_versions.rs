@@ -104,6 +104,18 @@ async fn http_2_is_spoken_where_it_is_offered_and_many_requests_share_a_connecti
 }
 
 #[tokio::test]
+async fn a_server_of_another_name_is_told_the_host_in_http_1() {
+    let Some(directory) = directory() else { return };
+    let ca = Ca::new(directory.path(), "ca");
+    let (port, _) = serve(&ca, &[b"h2", b"http/1.1"]).await;
+    let environment = Environment::default();
+    let transport = Transport::new("hcv vault (test)".to_owned(), &environment, Duration::from_secs(5));
+    let named = Transport { ca_cert: Some(ca.pair.path()), server_name: Some("vault.invalid"), ..transport };
+    let client = Client::new(&named).expect("a client");
+    assert_eq!(get(&client, "127.0.0.1", port).await.unwrap(), "HTTP/1.1");
+}
+
+#[tokio::test]
 async fn http_2_goes_through_a_proxys_tunnel() {
     let Some(directory) = directory() else { return };
     let ca = Ca::new(directory.path(), "ca");

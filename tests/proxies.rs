@@ -139,6 +139,32 @@ async fn what_a_proxy_does_wrong_is_told_of_the_proxy() {
 }
 
 #[tokio::test]
+async fn an_ipv6_address_behind_a_proxy_wants_a_name() {
+    let proxy = Forward::start(Manner::Says(""), None).await;
+    let client = client(&with_password(proxy.port), None);
+    let error = get(&client, "https://[2001:db8::1]:8200/").await.expect_err("an address");
+    assert!(error.kind() == Kind::Config && error.to_string().contains("set the host to a name"), "{error:?}");
+    assert!(proxy.heads().is_empty());
+}
+
+/// What the URL's library would write anew is not asked for.
+#[tokio::test]
+async fn a_path_is_asked_for_as_it_is_or_not_at_all() {
+    let server = Fake::start(|head| answer("200 OK", "", head.split(' ').nth(1).expect("a path"))).await;
+    let client = client("off", None);
+    let ask = async |path: &str| get(&client, &format!("http://127.0.0.1:{}{path}", server.port())).await;
+    for path in
+        ["/", "/v1/secret/data/a%2Fb%20c?version=3", "/v1/%C3%BC//b/", "/v1/a?b=%27c%27&d=http%3A%2F%2Fe", "/v1/a?"]
+    {
+        assert_eq!(ask(path).await.unwrap(), path);
+    }
+    for path in ["/v1/a/../b", "/v1/%2e%2E/b", "/v1/./b", "/v1/a?b='c'"] {
+        let error = ask(path).await.expect_err(path);
+        assert!(error.kind() == Kind::Invalid && error.to_string().ends_with("no valid URL"), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_that_is_away_is_named() {
     let port = closed_port();
     for scheme in ["http", "https"] {

@@ -1,7 +1,6 @@
 //! An answer's body: read no further than `BODY_LIMIT`, and wiped wherever a copy of it is given up.
 
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use reqwest::Response;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::BODY_LIMIT;
@@ -10,19 +9,17 @@ use crate::secret::Secret;
 /// Why a body could not be had.
 pub(super) enum Refused {
     TooLarge,
-    Broken(hyper::Error),
+    Broken(reqwest::Error),
 }
 
 /// Reads the whole body, or stops at the limit.
-pub(super) async fn read(mut incoming: Incoming) -> Result<Secret, Refused> {
-    let announced = incoming.size_hint().exact().unwrap_or(0);
+pub(super) async fn read(mut response: Response) -> Result<Secret, Refused> {
+    let announced = response.content_length().unwrap_or(0);
     if announced > BODY_LIMIT as u64 {
         return Err(Refused::TooLarge);
     }
     let mut body = Zeroizing::new(Vec::with_capacity(announced as usize));
-    while let Some(frame) = incoming.frame().await {
-        // What is no data is trailers, which nobody wants.
-        let Ok(chunk) = frame.map_err(Refused::Broken)?.into_data() else { continue };
+    while let Some(chunk) = response.chunk().await.map_err(Refused::Broken)? {
         let fits = body.len() + chunk.len() <= BODY_LIMIT;
         if fits {
             append(&mut body, &chunk);

@@ -1,88 +1,94 @@
-//! New connections: a way to the destination, then TLS where the vault has it, within one time.
+//! What is seen to before the HTTP library makes a connection.
 
+use std::fmt;
+use std::future::Future;
 use std::io;
+use std::mem;
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use http::Uri;
-use http::uri::Scheme;
-use hyper_rustls::{
-    DefaultServerNameResolver, FixedServerNameResolver, HttpsConnector, MaybeHttpsStream, ResolveServerName,
-};
-use hyper_util::client::legacy::connect::HttpConnector;
-use rustls::pki_types::ServerName;
+use tower_layer::Layer;
 use tower_service::Service;
 
-use super::dial::{BoxError, Dial, Dialing, Link, Ways};
-use super::resolve::System;
-use super::tls::Tls;
+use super::proxied_tls;
+use super::tls::{Configured, Tls};
+use crate::file::{self, FileFlaw};
 
-/// When a silent connection is asked whether its other end is still there, and how often before it is given up.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-const KEEPALIVE_PROBES: u32 = 3;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long what was sent may go unacknowledged.
-#[cfg(target_os = "linux")]
-const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// The files that TLS is configured from have changed: a new client takes them into account.
+#[derive(Debug)]
+pub(super) struct Outdated;
 
-/// Connects to whatever host a pool of connections asks for.
-#[derive(Clone)]
-pub(super) struct Connector {
-    pub dial: Dial,
-    tls: Arc<Tls>,
-    names: Arc<dyn ResolveServerName + Send + Sync>,
-    timeout: Duration,
-}
-
-impl Connector {
-    /// `name`: what the server's certificate has to carry, where it isn't the host's name.
-    pub fn new(ways: Arc<Ways>, tls: Arc<Tls>, name: Option<ServerName<'static>>, timeout: Duration) -> Self {
-        let names: Arc<dyn ResolveServerName + Send + Sync> = match name {
-            Some(name) => Arc::new(FixedServerNameResolver::new(name)),
-            None => Arc::new(DefaultServerNameResolver::default()),
-        };
-        let tcp = tcp(timeout);
-        Self { dial: Dial { tcp, ways }, tls, names, timeout }
+impl fmt::Display for Outdated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the certificates have changed")
     }
 }
 
-fn tcp(timeout: Duration) -> HttpConnector<System> {
-    let mut tcp = HttpConnector::new_with_resolver(System::new(timeout));
-    // What the scheme asks for is seen to above it.
-    tcp.enforce_http(false);
-    // It is divided among a host's addresses, so that one that is dead doesn't take the time of the others.
-    tcp.set_connect_timeout(Some(timeout));
-    tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(KEEPALIVE));
-    tcp.set_keepalive_interval(Some(KEEPALIVE));
-    tcp.set_keepalive_retries(Some(KEEPALIVE_PROBES));
-    #[cfg(target_os = "linux")]
-    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-    tcp
+impl std::error::Error for Outdated {}
+
+/// Checks before each new connection of a client.
+#[derive(Clone)]
+pub(super) struct Checks {
+    /// What TLS is configured by, and the configuration that the client has of it.
+    pub tls: Option<(Arc<Tls>, Arc<Configured>)>,
+    pub socket: Option<Arc<Path>>,
 }
 
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<Link>;
+impl Checks {
+    async fn pass(&self) -> Result<(), BoxError> {
+        if let Some(path) = &self.socket {
+            // Its file system may hang: then it does so here, and not on this thread.
+            if let Err(flaw @ (FileFlaw::Hangs | FileFlaw::Busy(_))) = file::status(path, file::PATIENCE).await {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("the socket {flaw}")).into());
+            }
+        }
+        match &self.tls {
+            Some((tls, ours)) if !Arc::ptr_eq(ours, &tls.clone().current().await?) => Err(Outdated.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<S> Layer<S> for Checks {
+    type Service = Checked<S>;
+
+    fn layer(&self, connector: S) -> Checked<S> {
+        Checked { checks: self.clone(), connector }
+    }
+}
+
+/// A connector with checks before it.
+#[derive(Clone)]
+pub(super) struct Checked<S> {
+    checks: Checks,
+    connector: S,
+}
+
+impl<S, R> Service<R> for Checked<S>
+where
+    S: Service<R, Error = BoxError> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    R: Send + 'static,
+{
+    type Response = S::Response;
     type Error = BoxError;
-    type Future = Dialing<Self::Response>;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.dial.poll_ready(context)
+        self.connector.poll_ready(context)
     }
 
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let (mut dial, tls, names) = (self.dial.clone(), self.tls.clone(), self.names.clone());
-        let connecting = async move {
-            if uri.scheme() != Some(&Scheme::HTTPS) {
-                return Ok(dial.call(uri).await?.into());
-            }
-            HttpsConnector::new(dial, tls.current().await?, true, names).call(uri).await
-        };
-        let timeout = self.timeout;
-        // A connection may be made beside a request that no longer needs it, so that the request's time doesn't bound it.
+    fn call(&mut self, destination: R) -> Self::Future {
+        let another = self.connector.clone();
+        let mut ready = mem::replace(&mut self.connector, another);
+        let checks = self.checks.clone();
         Box::pin(async move {
-            tokio::time::timeout(timeout, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+            checks.pass().await?;
+            proxied_tls::one_connection(ready.call(destination)).await
         })
     }
 }

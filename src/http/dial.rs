@@ -1,166 +1,189 @@
-//! The way to a destination, below the TLS that is spoken with it: its own address, a proxy, or a socket in the file
-//! system.
+//! A connection made step by step, for who asks where it ends. Requests don't go over it.
 
-use std::future::Future;
-use std::io::{self, IoSlice};
-use std::path::Path;
-use std::pin::Pin;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
-use http::Uri;
-use http::uri::Scheme;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{DefaultServerNameResolver, HttpsConnector, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::rt::TokioIo;
+use http::{StatusCode, Uri};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tower_service::Service;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::proxy::{Proxies, Proxy};
+use super::connect::BoxError;
+use super::proxy::Proxy;
 use super::resolve::System;
-use super::tls::Tls;
-use super::tunnel::{self, AtProxy};
+use super::route::{Route, Routes, is_secure, port};
+use super::{AGENT, bare};
 use crate::file::{self, FileFlaw};
 
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-pub(super) type Dialing<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+/// The longest head of a proxy's answer.
+const HEAD: usize = 8 * 1024;
 
-/// Where all requests of one vault go.
-pub(super) struct Ways {
-    /// Whatever the destination is called, it is this socket.
-    pub socket: Option<Box<Path>>,
-    pub proxies: Proxies,
-    /// For proxies that are spoken to over TLS.
-    pub proxy_tls: Option<Arc<Tls>>,
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A connection below the vault's TLS.
+pub(super) struct Dialed {
+    pub stream: Box<dyn Stream>,
+    /// The other end's address, where that is the vault itself.
+    pub peer: Option<SocketAddr>,
 }
 
-#[derive(Clone)]
-pub(super) struct Dial {
-    pub tcp: HttpConnector<System>,
-    pub ways: Arc<Ways>,
+/// What went wrong at or before a proxy.
+#[derive(Debug)]
+pub(super) struct AtProxy {
+    /// The proxy's `host:port`.
+    pub address: String,
+    pub trouble: Trouble,
 }
 
-impl Service<Uri> for Dial {
-    type Response = Link;
-    type Error = BoxError;
-    type Future = Dialing<Link>;
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It can't be reached, or doesn't speak as it should.
+    Broken(BoxError),
+    /// Its answer to `CONNECT`.
+    Refused(StatusCode),
+}
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.tcp.poll_ready(context).map_err(Into::into)
+impl fmt::Display for AtProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the proxy did not connect")
     }
+}
 
-    fn call(&mut self, destination: Uri) -> Self::Future {
-        let ways = self.ways.clone();
-        if ways.socket.is_some() {
-            return Box::pin(async move {
-                let path = ways.socket.as_deref().unwrap_or(Path::new(""));
-                // Its file system may hang: then it does so here, and not on this thread.
-                if let Err(flaw @ (FileFlaw::Hangs | FileFlaw::Busy(_))) = file::status(path, file::PATIENCE).await {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, format!("the socket {flaw}")).into());
-                }
-                Ok(Link::Socket(TokioIo::new(UnixStream::connect(path).await?)))
-            });
+impl std::error::Error for AtProxy {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.trouble {
+            Trouble::Broken(cause) => Some(&**cause),
+            Trouble::Refused(_) => None,
         }
-        let proxy = match ways.proxies.of(&destination) {
-            Ok(proxy) => proxy.cloned(),
-            // Whoever sends a request has seen it before.
-            Err(_) => return Box::pin(async { Err(io::Error::from(io::ErrorKind::InvalidInput).into()) }),
-        };
-        let Some(proxy) = proxy else {
-            let connecting = self.tcp.call(destination);
-            return Box::pin(async move { Ok(Link::Direct(connecting.await?)) });
-        };
-        let tcp = self.tcp.clone();
-        Box::pin(async move {
-            let stream = reach(tcp, ways.proxy_tls.clone(), &proxy).await?;
-            if destination.scheme() == Some(&Scheme::HTTPS) {
-                Ok(Link::Tunnel(Box::new(tunnel::open(stream, &proxy, &destination).await?)))
-            } else {
-                Ok(Link::Proxy(Box::new(stream)))
-            }
-        })
     }
 }
 
-async fn reach(
-    mut tcp: HttpConnector<System>,
-    tls: Option<Arc<Tls>>,
+/// Connects to a destination, by a proxy if one stands in the way.
+pub(super) async fn dial(
+    routes: &Routes,
+    route: Route<'_>,
+    destination: &Uri,
+    timeout: Duration,
+) -> Result<Dialed, BoxError> {
+    match route {
+        Route::Direct => {
+            let stream = tcp(destination, timeout).await?;
+            let peer = stream.peer_addr().ok();
+            Ok(Dialed { stream: Box::new(stream), peer })
+        }
+        Route::Socket(path) => {
+            // Its file system may hang: then it does so here, and not on this thread.
+            if let Err(flaw @ (FileFlaw::Hangs | FileFlaw::Busy(_))) = file::status(path, file::PATIENCE).await {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("the socket {flaw}")).into());
+            }
+            Ok(Dialed { stream: Box::new(UnixStream::connect(path).await?), peer: None })
+        }
+        Route::Proxy(proxy) => {
+            let trouble = match by_proxy(routes, proxy, destination, timeout).await {
+                Ok(Ok(stream)) => return Ok(Dialed { stream, peer: None }),
+                Ok(Err(status)) => Trouble::Refused(status),
+                Err(cause) => Trouble::Broken(cause),
+            };
+            Err(AtProxy { address: proxy.address.clone(), trouble }.into())
+        }
+    }
+}
+
+/// A connection to the proxy, with the tunnel that an https destination needs, or the proxy's refusal.
+async fn by_proxy(
+    routes: &Routes,
     proxy: &Proxy,
-) -> Result<MaybeHttpsStream<TokioIo<TcpStream>>, BoxError> {
-    let uri = proxy.uri.clone();
-    let reached = match tls.filter(|_| uri.scheme() == Some(&Scheme::HTTPS)) {
-        None => tcp.call(uri).await.map(Into::into).map_err(Into::into),
+    destination: &Uri,
+    timeout: Duration,
+) -> Result<Result<Box<dyn Stream>, StatusCode>, BoxError> {
+    let tcp = tcp(&proxy.uri, timeout).await?;
+    let stream: Box<dyn Stream> = match routes.proxy_tls.as_ref().filter(|_| is_secure(&proxy.uri)) {
+        None => Box::new(tcp),
         Some(tls) => {
-            let names = Arc::new(DefaultServerNameResolver::default());
-            HttpsConnector::new(tcp, tls.current().await?, true, names).call(uri).await
+            let config = tls.clone().current().await?.config.clone();
+            Box::new(secure(tcp, config, server_name(&proxy.uri)?).await?)
         }
     };
-    reached.map_err(|cause| AtProxy::broken(proxy, cause).into())
+    if is_secure(destination) { tunnel(stream, proxy, destination).await } else { Ok(Ok(stream)) }
 }
 
-/// A connection that a request, or TLS, goes over.
-pub(super) enum Link {
-    Direct(TokioIo<TcpStream>),
-    Socket(TokioIo<UnixStream>),
-    /// To a proxy that is told each request's whole URL.
-    Proxy(Box<dyn Stream>),
-    /// Through a proxy, as if it were direct.
-    Tunnel(Box<dyn Stream>),
-}
-
-pub(super) trait Stream: Read + Write + Send + Unpin {}
-
-impl<T: Read + Write + Send + Unpin> Stream for T {}
-
-impl Link {
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut dyn Stream> {
-        Pin::new(match self.get_mut() {
-            Link::Direct(stream) => stream,
-            Link::Socket(stream) => stream,
-            Link::Proxy(stream) | Link::Tunnel(stream) => stream.as_mut(),
-        })
-    }
-}
-
-impl Connection for Link {
-    fn connected(&self) -> Connected {
-        Connected::new().proxy(matches!(self, Link::Proxy(_)))
-    }
-}
-
-impl Read for Link {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_read(context, buffer)
-    }
-}
-
-impl Write for Link {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Link::Direct(stream) => stream.is_write_vectored(),
-            Link::Socket(stream) => stream.is_write_vectored(),
-            Link::Proxy(stream) | Link::Tunnel(stream) => stream.is_write_vectored(),
+async fn tcp(destination: &Uri, timeout: Duration) -> Result<TcpStream, BoxError> {
+    let (host, port) = (destination.host().unwrap_or_default(), port(destination));
+    let addresses = match bare(host).parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        Err(_) => System::new(timeout).addresses(host).await?,
+    };
+    let each = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    let mut last = io::Error::from(io::ErrorKind::HostUnreachable);
+    for address in addresses {
+        let connecting = TcpStream::connect(SocketAddr::new(address.ip(), port));
+        match tokio::time::timeout(each, connecting).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
     }
+    Err(last.into())
+}
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(context, slices)
+/// The name under which a host's certificate is checked.
+pub(super) fn server_name(destination: &Uri) -> Result<ServerName<'static>, BoxError> {
+    Ok(ServerName::try_from(bare(destination.host().unwrap_or_default()).to_owned())?)
+}
+
+pub(super) async fn secure<S: Stream>(
+    stream: S,
+    config: ClientConfig,
+    name: ServerName<'static>,
+) -> io::Result<TlsStream<S>> {
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+/// Has the proxy at the other end of `stream` connect it to `destination`.
+async fn tunnel(
+    mut stream: Box<dyn Stream>,
+    proxy: &Proxy,
+    destination: &Uri,
+) -> Result<Result<Box<dyn Stream>, StatusCode>, BoxError> {
+    let target = format!("{}:{}", destination.host().unwrap_or_default(), port(destination));
+    let mut request = format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\nuser-agent: {AGENT}\r\n").into_bytes();
+    if let Some(authorization) = &proxy.authorization {
+        request.extend_from_slice(b"proxy-authorization: ");
+        request.extend_from_slice(authorization.as_bytes());
+        request.extend_from_slice(b"\r\n");
     }
+    request.extend_from_slice(b"\r\n");
+    stream.write_all(&request).await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() == HEAD {
+            return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+        }
+        // Byte by byte: what follows is not ours to read.
+        head.push(stream.read_u8().await.map_err(early_end)?);
+    }
+    match status(&head) {
+        Some(StatusCode::OK) => Ok(Ok(stream)),
+        Some(status) => Ok(Err(status)),
+        None => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
+    }
+}
+
+/// Who ends a connection before his answer does is no proxy.
+fn early_end(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof { io::ErrorKind::InvalidData.into() } else { error }
+}
+
+/// The status in an answer's first line.
+fn status(head: &[u8]) -> Option<StatusCode> {
+    let rest = head.strip_prefix(b"HTTP/1.")?.get(1..)?.strip_prefix(b" ")?;
+    StatusCode::from_bytes(rest.get(..3)?).ok().filter(|_| !rest.get(3).is_some_and(u8::is_ascii_digit))
 }

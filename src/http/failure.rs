@@ -6,13 +6,13 @@ use std::io;
 use std::time::Duration;
 
 use http::StatusCode;
-use hyper_util::client::legacy;
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 use super::BODY_LIMIT;
 use super::body::Refused;
+use super::connect::Outdated;
+use super::dial::{AtProxy, Trouble};
 use super::resolve::Unresolved;
-use super::tunnel::{AtProxy, Trouble};
 use crate::error::{Error, Kind};
 
 /// Who asked whom.
@@ -20,6 +20,8 @@ pub(super) struct Place<'a> {
     pub label: &'a str,
     /// `host:port`, or a socket.
     pub address: String,
+    /// Whether TLS is spoken with the server.
+    pub is_secure: bool,
     /// The proxy's `host:port`, where one stands between.
     pub proxy: Option<&'a str>,
     pub timeout: Duration,
@@ -52,17 +54,49 @@ fn lateness(place: &Place<'_>, what: &str) -> String {
     format!("{what} within {} seconds: check that the server runs and is reachable", place.timeout.as_secs_f64())
 }
 
-pub(super) fn of_request(place: &Place<'_>, error: &legacy::Error) -> Error {
+pub(super) fn of_request(place: &Place<'_>, error: &reqwest::Error) -> Error {
     if let Some(own) = of_own(place, error) {
         return own;
     }
-    match of_causes(place, error, error.is_connect()) {
+    let connecting = error.is_connect();
+    if error.is_timeout() {
+        return late(place, if connecting { "no connection" } else { "no answer" });
+    }
+    if let Some(proxy) = place.proxy {
+        match tunnel_error(error) {
+            Some(AUTHENTICATION) => return of_proxy(place, StatusCode::PROXY_AUTHENTICATION_REQUIRED),
+            // Over http, whom we connect to is the proxy.
+            None if place.is_secure || !connecting => {}
+            _ => return of_broken_proxy(place, proxy, error),
+        }
+    }
+    match of_causes(place, error, connecting) {
         Some((kind, reason)) => place.error(kind, reason),
-        None if error.is_connect() => {
+        None if connecting => {
             place.error(Kind::Unavailable, "cannot connect: check that the server runs and is reachable")
         }
         None => of_exchange(place, error),
     }
+}
+
+/// What the HTTP library says of a tunnel; its errors have no type that could be asked for here, only fixed texts.
+const TUNNEL: &str = "tunnel error: ";
+const REFUSED: &str = "unsuccessful";
+const AUTHENTICATION: &str = "proxy authorization required";
+
+fn tunnel_error(error: &reqwest::Error) -> Option<&'static str> {
+    let text = chain(error).map(ToString::to_string).find_map(|text| Some(text.strip_prefix(TUNNEL)?.to_owned()))?;
+    Some([REFUSED, AUTHENTICATION].into_iter().find(|known| *known == text).unwrap_or("broken"))
+}
+
+/// Whether a proxy makes no tunnel, for a reason that we don't know.
+pub(super) fn is_refused_tunnel(error: &reqwest::Error) -> bool {
+    tunnel_error(error) == Some(REFUSED)
+}
+
+/// Whether a connection was not even tried, because certificates have changed.
+pub(super) fn is_outdated(error: &reqwest::Error) -> bool {
+    cause::<Outdated>(error).is_some()
 }
 
 /// For a connection that was tried for its own sake.
@@ -88,14 +122,16 @@ fn of_own(place: &Place<'_>, error: &(dyn StdError + 'static)) -> Option<Error> 
     let AtProxy { trouble, address } = cause::<AtProxy>(error)?;
     Some(match trouble {
         Trouble::Refused(status) => of_proxy(place, *status),
-        Trouble::Broken(cause) => {
-            let (kind, reason) = of_causes(place, &**cause, true).unwrap_or_else(|| {
-                (Kind::Unavailable, "the answer is not from an HTTP proxy: check the proxy's address".to_owned())
-            });
-            // Whatever it is, the vault's certificate has no part in it.
-            Error::new(kind, format!("{} at {}: the proxy {address}: {reason}", place.label, place.address))
-        }
+        Trouble::Broken(cause) => of_broken_proxy(place, address, &**cause),
     })
+}
+
+/// A proxy that can't be reached, or doesn't speak as it should. The vault's certificate has no part in it.
+fn of_broken_proxy(place: &Place<'_>, proxy: &str, cause: &(dyn StdError + 'static)) -> Error {
+    let (kind, reason) = of_causes(place, cause, true).unwrap_or_else(|| {
+        (Kind::Unavailable, "the answer is not from an HTTP proxy: check the proxy's address".to_owned())
+    });
+    Error::new(kind, format!("{} at {}: the proxy {proxy}: {reason}", place.label, place.address))
 }
 
 /// A proxy's own answer.
@@ -145,7 +181,7 @@ pub(super) fn of_body(place: &Place<'_>, refused: &Refused) -> Error {
 }
 
 /// The HTTP library's own verdicts have no type that could be asked for here, only fixed texts.
-fn of_exchange(place: &Place<'_>, error: &legacy::Error) -> Error {
+fn of_exchange(place: &Place<'_>, error: &reqwest::Error) -> Error {
     let causes = chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
     if causes.contains("head is too large") || causes.contains("header list") {
         place.error(Kind::Invalid, "the answer's headers are too large: check that the address is the vault's")

@@ -3,17 +3,19 @@
 
 mod body;
 mod client;
+mod clients;
 mod connect;
 mod dial;
 mod failure;
 pub mod options;
 mod pem;
 mod probe;
+mod proxied_tls;
 mod proxy;
 mod resolve;
 mod roots;
+mod route;
 mod tls;
-mod tunnel;
 mod verify;
 
 use std::path::Path;
@@ -37,6 +39,14 @@ pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 /// The longest wait that a server is taken at its word for. How long we really stay away, deadlines and breakers say; but
 /// they calculate with it, and a number out of range must not become an instant.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How we call ourselves.
+const AGENT: &str = concat!("kong-vault/", env!("CARGO_PKG_VERSION"));
+
+/// A host as it stands in a URL, without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
 
 /// Whom to trust and how to connect.
 #[derive(Clone)]

@@ -5,14 +5,13 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use http::Uri;
-use hyper_rustls::MaybeHttpsStream;
-use hyper_util::client::legacy::connect::dns::Name;
-use tower_service::Service;
 
 use super::client::Client;
-use super::dial::Link;
+use super::dial::{self, Dialed};
 use super::failure;
-use super::resolve::{System, Unresolved};
+use super::resolve::System;
+use super::route::Route;
+use super::{bare, proxied_tls};
 use crate::diagnosis::Findings;
 use crate::error::{Kind, Result};
 use crate::redact;
@@ -29,80 +28,92 @@ impl Client {
 
     async fn walk(&self, url: &str, findings: &mut Findings) -> Option<()> {
         let uri: Uri = findings.or_bad(RESOLVE, url.parse().map_err(|_| self.no_url()))?;
-        let resolved = self.resolve(&uri).await;
+        let place = self.place(&uri);
+        let route = self.routes.of(&uri).map_err(|reason| place.error(Kind::Config, reason));
+        let route = findings.or_bad(RESOLVE, route)?;
+        let resolved = self.resolve(&uri, route).await;
         let text = findings.or_bad(RESOLVE, resolved)?;
         findings.good(RESOLVE, text);
-        let connected = self.connect(&uri).await;
-        let text = findings.or_bad(CONNECT, connected)?;
+        let connected = self.connect(&uri, route).await;
+        let (text, dialed) = findings.or_bad(CONNECT, connected)?;
         findings.good(CONNECT, text);
         if uri.scheme_str() != Some("https") {
             findings.doubtful(TLS, "none: tokens and secrets go over the network as they are: set https");
             return Some(());
         }
-        let secured = self.secure(uri).await;
+        let secured = self.secure(&uri, route, dialed).await;
         let text = findings.or_bad(TLS, secured)?;
         findings.good(TLS, text);
         Some(())
     }
 
-    async fn resolve(&self, uri: &Uri) -> Result<String> {
-        if let Some(path) = &self.ways.socket {
-            return Ok(format!("no name to resolve: the socket is {}", redact::known_path(path)));
-        }
+    async fn resolve(&self, uri: &Uri, route: Route<'_>) -> Result<String> {
+        let target = match route {
+            Route::Socket(path) => {
+                return Ok(format!("no name to resolve: the socket is {}", redact::known_path(path)));
+            }
+            Route::Proxy(proxy) => &proxy.uri,
+            Route::Direct => uri,
+        };
         let place = self.place(uri);
-        let proxy = self.ways.proxies.of(uri).map_err(|reason| place.error(Kind::Config, reason))?;
-        let target = proxy.map_or(uri, |proxy| &proxy.uri);
         let host = target.host().unwrap_or_default();
         let shown = redact::host(host);
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let found = if bare.parse::<IpAddr>().is_ok() {
-            format!("{bare} is an IP address")
+        let found = if bare(host).parse::<IpAddr>().is_ok() {
+            format!("{} is an IP address", bare(host))
         } else {
             let error = |why: &dyn Display| place.error(Kind::Unavailable, format!("cannot resolve {shown}: {why}"));
-            let name = host.parse::<Name>().map_err(|_| error(&Unresolved::Unknown))?;
-            let looked = tokio::time::timeout(self.timeout, System::new(self.timeout).call(name)).await;
+            let system = System::new(self.timeout);
+            let looked = tokio::time::timeout(self.timeout, system.addresses(host)).await;
             let seconds = self.timeout.as_secs_f64();
             let silent = format!("no answer within {seconds} seconds: check the name servers in /etc/resolv.conf");
             let addresses = looked.map_err(|_| error(&silent))?.map_err(|why| error(&why))?;
-            let addresses: Vec<_> = addresses.map(|address| address.ip().to_string()).collect();
+            let addresses: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
             format!("{shown} is {}", addresses.join(", "))
         };
-        Ok(match proxy {
+        Ok(match route.proxy() {
             Some(proxy) => format!("{found} (the proxy {}, which resolves the vault's own host)", proxy.address),
             None => found,
         })
     }
 
-    async fn connect(&self, uri: &Uri) -> Result<String> {
-        let start = Instant::now();
-        let mut dial = self.connector.dial.clone();
-        let dialing = dial.call(uri.clone());
-        let link = match tokio::time::timeout(self.timeout, dialing).await {
-            Ok(Ok(link)) => link,
-            Ok(Err(error)) => return Err(failure::of_connecting(&self.place(uri), &*error)),
-            Err(_) => return Err(failure::unconnected(&self.place(uri))),
+    async fn connect(&self, uri: &Uri, route: Route<'_>) -> Result<(String, Dialed)> {
+        let (start, place) = (Instant::now(), self.place(uri));
+        let dialing = dial::dial(&self.routes, route, uri, self.timeout);
+        let dialed = match tokio::time::timeout(self.timeout, dialing).await {
+            Ok(Ok(dialed)) => dialed,
+            Ok(Err(error)) => return Err(failure::of_connecting(&place, &*error)),
+            Err(_) => return Err(failure::unconnected(&place)),
+        };
+        let who = match route {
+            Route::Proxy(_) if place.is_secure => format!("the proxy connects to {}", place.address),
+            Route::Proxy(_) => "the proxy accepts connections".to_owned(),
+            Route::Direct | Route::Socket(_) => {
+                let peer = dialed.peer.map_or(place.address, |peer| peer.to_string());
+                format!("{peer} accepts connections")
+            }
         };
         let took = start.elapsed().as_secs_f64() * 1000.0;
-        let place = self.place(uri);
-        Ok(match &link {
-            Link::Direct(stream) => {
-                let peer = stream.inner().peer_addr().map_or(place.address, |peer| peer.to_string());
-                format!("{peer} accepts connections ({took:.1} ms)")
-            }
-            Link::Socket(_) => format!("{} accepts connections ({took:.1} ms)", place.address),
-            Link::Proxy(_) => format!("the proxy accepts connections ({took:.1} ms)"),
-            Link::Tunnel(_) => format!("the proxy connects to {} ({took:.1} ms)", place.address),
-        })
+        Ok((format!("{who} ({took:.1} ms)"), dialed))
     }
 
-    async fn secure(&self, uri: Uri) -> Result<String> {
-        let place = self.place(&uri);
-        let stream = self.connector.clone().call(uri).await;
-        let stream = stream.map_err(|error| failure::of_connecting(&place, &*error))?;
-        let MaybeHttpsStream::Https(stream) = &stream else {
-            return Err(place.error(Kind::Internal, "the connection has no TLS"));
+    /// As requests do it.
+    async fn secure(&self, uri: &Uri, route: Route<'_>, dialed: Dialed) -> Result<String> {
+        let place = self.place(uri);
+        let current = self.tls.clone().current().await?;
+        let name = self.routes.server_name.as_ref();
+        let (config, name) = match (route, name) {
+            (Route::Proxy(_), _) => (proxied_tls::configuration(&current, name, false), dial::server_name(uri)),
+            (_, Some(name)) => (current.http_1(), Ok(name.clone())),
+            (_, None) => (current.config.clone(), dial::server_name(uri)),
         };
-        let connection = stream.inner().get_ref().1;
+        let name = name.map_err(|error| failure::of_connecting(&place, &*error))?;
+        let securing = dial::secure(dialed.stream, config, name);
+        let stream = match tokio::time::timeout(self.timeout, securing).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(failure::of_connecting(&place, &error)),
+            Err(_) => return Err(failure::unconnected(&place)),
+        };
+        let connection = stream.get_ref().1;
         let version = connection.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
         let http = if connection.alpn_protocol() == Some(b"h2") { "HTTP/2" } else { "HTTP/1.1" };
         let ours = if self.tls.has_identity() { ", client certificate loaded" } else { "" };

@@ -4,19 +4,13 @@
 //! addresses that it had last, where those are not old, or with an error.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
-use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use std::vec::IntoIter;
 
-use hyper_util::client::legacy::connect::dns::Name;
 use lru::LruCache;
-use tower_service::Service;
 
 use crate::pool::{self, Refusal};
 
@@ -32,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The outcomes of the last look-ups. The threads that look names up never lock it, so that a fork finds it open.
 static LAST: Mutex<Option<LruCache<String, Last>>> = Mutex::new(None);
 
-type Outcome = Result<Vec<SocketAddr>, Unresolved>;
+pub(super) type Outcome = Result<Vec<SocketAddr>, Unresolved>;
 
 struct Last {
     ended: Instant,
@@ -79,13 +73,13 @@ impl std::error::Error for Unresolved {}
 impl System {
     /// `timeout`: for all that the address is wanted for. Older addresses are of use only within it.
     pub fn new(timeout: Duration) -> Self {
-        // The port is the connector's to set.
+        // Whoever connects sets the port.
         let look_up = |name: &str| (name, 0).to_socket_addrs().map(Iterator::collect);
         Self { look_up, patience: PATIENCE.min(timeout / 4) }
     }
 
-    async fn addresses(self, name: Name) -> Outcome {
-        let name = name.as_str();
+    /// A name's addresses, without a port.
+    pub async fn addresses(&self, name: &str) -> Outcome {
         let Some(known) = last_good(name) else { return self.ask(name).await };
         match tokio::time::timeout(self.patience, self.ask(name)).await {
             Ok(Err(Unresolved::Refused(_))) | Err(_) => Ok(known),
@@ -104,21 +98,6 @@ impl System {
         let outcome = answer.map_err(|_| Unresolved::Unknown);
         note(name, &outcome);
         outcome
-    }
-}
-
-impl Service<Name> for System {
-    type Response = IntoIter<SocketAddr>;
-    type Error = Unresolved;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolved>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let looking = self.clone().addresses(name);
-        Box::pin(async move { Ok(looking.await?.into_iter()) })
     }
 }
 
@@ -162,7 +141,7 @@ mod tests {
     use super::*;
 
     async fn addresses(look_up: fn(&str) -> io::Result<Vec<SocketAddr>>, name: &str) -> Outcome {
-        System { look_up, patience: PATIENCE }.addresses(name.parse().unwrap()).await
+        System { look_up, patience: PATIENCE }.addresses(name).await
     }
 
     fn one() -> Vec<SocketAddr> {

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, Error as TlsError, RootCertStore, SupportedProtocolVersion};
@@ -47,8 +49,25 @@ pub(super) struct Tls {
     made: Mutex<Option<Made>>,
 }
 
+/// A configuration, with the verifier in it, which can't be asked back of it.
+pub(super) struct Configured {
+    pub config: ClientConfig,
+    pub verifier: Arc<dyn ServerCertVerifier>,
+    /// Whether another may take its place while we run.
+    pub is_of_files: bool,
+}
+
+impl Configured {
+    /// For connections over which HTTP/1.1 alone is spoken.
+    pub fn http_1(&self) -> ClientConfig {
+        let mut config = self.config.clone();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config
+    }
+}
+
 struct Made {
-    config: Arc<ClientConfig>,
+    config: Arc<Configured>,
     of: Vec<Option<Stamp>>,
     looked: Instant,
     /// What is wrong with what the files hold now.
@@ -112,7 +131,7 @@ impl Tls {
     }
 
     /// The configuration for a new connection.
-    pub async fn current(self: Arc<Self>) -> Result<Arc<ClientConfig>> {
+    pub async fn current(self: Arc<Self>) -> Result<Arc<Configured>> {
         if let Some(config) = self.recent() {
             return Ok(config);
         }
@@ -152,7 +171,7 @@ impl Tls {
         }
     }
 
-    fn recent(&self) -> Option<Arc<ClientConfig>> {
+    fn recent(&self) -> Option<Arc<Configured>> {
         let made = self.made();
         let made = made.as_ref()?;
         let is_recent = made.of.is_empty() || made.looked.elapsed() < GLANCE;
@@ -160,7 +179,7 @@ impl Tls {
     }
 
     /// Makes the configuration anew if a file changed. While what is there now can't be used, that of before is.
-    fn renew(&self) -> Result<Arc<ClientConfig>> {
+    fn renew(&self) -> Result<Arc<Configured>> {
         // Before they are read: what changes meanwhile is seen the next time.
         let stamps = self.stamps();
         if let Some(made) = self.made().as_mut()
@@ -214,22 +233,25 @@ impl Tls {
         bundle.into_iter().chain(ours)
     }
 
-    fn make(&self) -> std::result::Result<ClientConfig, String> {
-        let builder = builder(self.versions)?;
-        let builder = match &self.trust {
-            Trust::System(locations) => builder.with_root_certificates(roots::system(locations)?),
-            Trust::Bundle(source) => {
-                let verifier = Pinned::new(&source.certificates("CA")?).ok_or_else(|| broken(&source.origin("CA")))?;
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+    fn make(&self) -> std::result::Result<Configured, String> {
+        let verifier: Arc<dyn ServerCertVerifier> = match &self.trust {
+            Trust::System(locations) => {
+                WebPkiServerVerifier::builder_with_provider(roots::system(locations)?, provider())
+                    .build()
+                    .map_err(|_| "the system's roots can't be used: set `ca_cert`".to_owned())?
             }
-            Trust::Anyone => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider()))),
+            Trust::Bundle(source) => {
+                Arc::new(Pinned::new(&source.certificates("CA")?).ok_or_else(|| broken(&source.origin("CA")))?)
+            }
+            Trust::Anyone => Arc::new(Anyone(provider())),
         };
+        let builder = builder(self.versions)?.dangerous().with_custom_certificate_verifier(verifier.clone());
         let mut config = match &self.identity {
             Some(identity) => identity.present(builder)?,
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = self.protocols.iter().map(|name| name.to_vec()).collect();
-        Ok(config)
+        Ok(Configured { config, verifier, is_of_files: self.sources().any(|source| source.path().is_some()) })
     }
 
     /// A panic while it is held leaves data that is still whole: each critical section is one assignment.
@@ -272,6 +294,12 @@ fn identity(transport: &Transport<'_>) -> std::result::Result<Option<Identity>, 
 
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// A configuration that takes no server for anybody.
+pub(super) fn trusting_nobody() -> Option<ClientConfig> {
+    let builder = builder(rustls::DEFAULT_VERSIONS).ok()?;
+    Some(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 fn builder(

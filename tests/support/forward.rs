@@ -1,5 +1,6 @@
 //! An HTTP proxy that keeps what it was asked, knows its own names for hosts, and ends with the test's runtime.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
@@ -12,6 +13,7 @@ use super::tls::{self, Terms};
 pub struct Forward {
     pub port: u16,
     heads: Arc<Mutex<Vec<String>>>,
+    certificates: Arc<AtomicUsize>,
 }
 
 /// What it does with whoever asks.
@@ -26,26 +28,40 @@ pub enum Manner {
 impl Forward {
     /// `pair`: it is spoken to over TLS.
     pub async fn start(manner: Manner, pair: Option<&Pair>) -> Forward {
+        Self::start_with(manner, pair, &Terms::default()).await
+    }
+
+    pub async fn start_with(manner: Manner, pair: Option<&Pair>, terms: &Terms<'_>) -> Forward {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
         let port = listener.local_addr().expect("its address").port();
         let heads = Arc::new(Mutex::new(Vec::new()));
-        let acceptor = pair.map(|pair| TlsAcceptor::from(Arc::new(tls::config(pair, &Terms::default()))));
-        let kept = heads.clone();
+        let acceptor = pair.map(|pair| TlsAcceptor::from(Arc::new(tls::config(pair, terms))));
+        let certificates = Arc::new(AtomicUsize::new(0));
+        let (kept, seen) = (heads.clone(), certificates.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (kept, acceptor) = (kept.clone(), acceptor.clone());
+                let (kept, acceptor, seen) = (kept.clone(), acceptor.clone(), seen.clone());
                 tokio::spawn(async move {
                     match acceptor {
                         None => serve(stream, manner, &kept).await,
                         Some(acceptor) => match acceptor.accept(stream).await {
-                            Ok(stream) => serve(stream, manner, &kept).await,
+                            Ok(stream) => {
+                                let is_known = stream.get_ref().1.peer_certificates().is_some();
+                                seen.fetch_add(usize::from(is_known), Ordering::SeqCst);
+                                serve(stream, manner, &kept).await
+                            }
                             Err(_) => None,
                         },
                     }
                 });
             }
         });
-        Forward { port, heads }
+        Forward { port, heads, certificates }
+    }
+
+    /// How many of its clients showed it a certificate.
+    pub fn certificates(&self) -> usize {
+        self.certificates.load(Ordering::SeqCst)
     }
 
     /// The heads of the requests that it was sent, one for each connection.

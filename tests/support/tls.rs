@@ -17,6 +17,8 @@ use super::certs::{Ca, Pair};
 pub struct Terms<'a> {
     pub versions: Option<&'static [&'static SupportedProtocolVersion]>,
     pub clients: Option<&'a Ca>,
+    /// Whether who has none is served all the same.
+    pub is_optional: bool,
 }
 
 /// Serves on a thread that ends with the test's process; returns the port.
@@ -25,8 +27,11 @@ pub fn start(pair: &Pair) -> u16 {
 }
 
 pub fn start_with(pair: &Pair, terms: &Terms<'_>) -> u16 {
+    start_on(TcpListener::bind("127.0.0.1:0").expect("a loopback port"), pair, terms)
+}
+
+pub fn start_on(listener: TcpListener, pair: &Pair, terms: &Terms<'_>) -> u16 {
     let config = Arc::new(config(pair, terms));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
     let port = listener.local_addr().expect("its address").port();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -54,7 +59,8 @@ pub fn config(pair: &Pair, terms: &Terms<'_>) -> ServerConfig {
         Some(ca) => {
             let mut roots = RootCertStore::empty();
             roots.add(CertificateDer::from_pem_file(&ca.pair.certificate).expect("a certificate")).expect("a CA");
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = if terms.is_optional { verifier.allow_unauthenticated() } else { verifier }.build();
             builder.with_client_cert_verifier(verifier.expect("a verifier"))
         }
     };

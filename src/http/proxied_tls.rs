@@ -1,0 +1,114 @@
+//! TLS with a vault through a proxy. The HTTP library has one configuration for both of them: here it learns which of
+//! the two a handshake is with, so that the proxy doesn't see our certificate and isn't taken for the vault.
+//!
+//! A proxy's handshake is over before the vault's begins. So the first server that a connection verifies is the proxy.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme};
+
+use super::tls::Configured;
+
+tokio::task_local! {
+    /// Whether the proxy of the connection that the task makes was verified.
+    static PROXY_IS_VERIFIED: Cell<bool>;
+}
+
+/// Makes one connection, which may go through a proxy.
+pub(super) async fn one_connection<F: Future>(connecting: F) -> F::Output {
+    PROXY_IS_VERIFIED.scope(Cell::new(false), connecting).await
+}
+
+/// Outside of `one_connection`, nobody knows: then it may be the proxy.
+fn may_be_the_proxy() -> bool {
+    !PROXY_IS_VERIFIED.try_with(Cell::get).unwrap_or(false)
+}
+
+/// A configuration for connections through a proxy. `name`: what the vault's certificate has to carry, where it isn't
+/// the host's name. It is checked, and not sent: the proxy has to be told the host itself.
+pub(super) fn configuration(
+    usual: &Configured,
+    name: Option<&ServerName<'static>>,
+    proxy_has_tls: bool,
+) -> ClientConfig {
+    let mut config = usual.config.clone();
+    config.dangerous().set_certificate_verifier(Arc::new(Verifier {
+        usual: usual.verifier.clone(),
+        name: name.cloned(),
+        proxy_has_tls,
+    }));
+    if proxy_has_tls {
+        config.client_auth_cert_resolver = Arc::new(NotForProxies(config.client_auth_cert_resolver.clone()));
+        // A server that is known from a session of before is not verified again.
+        config.resumption = Resumption::disabled();
+    }
+    config
+}
+
+#[derive(Debug)]
+struct Verifier {
+    usual: Arc<dyn ServerCertVerifier>,
+    name: Option<ServerName<'static>>,
+    proxy_has_tls: bool,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let is_proxy = self.proxy_has_tls && may_be_the_proxy();
+        let name = self.name.as_ref().filter(|_| !is_proxy).unwrap_or(server_name);
+        let verdict = self.usual.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)?;
+        if is_proxy {
+            let _ = PROXY_IS_VERIFIED.try_with(|verified| verified.set(true));
+        }
+        Ok(verdict)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.usual.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.usual.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// Who we are, for the vault alone.
+#[derive(Debug)]
+struct NotForProxies(Arc<dyn ResolvesClientCert>);
+
+impl ResolvesClientCert for NotForProxies {
+    fn resolve(&self, root_hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        if may_be_the_proxy() { None } else { self.0.resolve(root_hints, schemes) }
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.has_certs()
+    }
+}
