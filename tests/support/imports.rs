@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regex_lite::Regex;
+use regex::Regex;
 
 type Path = Vec<String>;
 
@@ -96,11 +96,11 @@ impl Crate<'_> {
 pub fn arrows(files: &[(String, String)]) -> BTreeMap<String, BTreeSet<String>> {
     let regex = |pattern: &str| Regex::new(pattern).expect("a pattern");
     let (uses, child) = (
-        regex(r"(?m)^\s*(pub(?:\([^)]*\))? )?use ([^;]+);"),
-        regex(r"(?m)^\s*(?:pub(?:\([^)]*\))? )?mod ([a-z_0-9]+);"),
+        regex(r"(?m)^[[:space:]]*(pub(?:\([^)]*\))? )?use ([^;]+);"),
+        regex(r"(?m)^[[:space:]]*(?:pub(?:\([^)]*\))? )?mod ([a-z_0-9]+);"),
     );
     let visibility = regex(r"pub\(in [^)]*\)");
-    let written = regex(r"\b(?:crate|super|self)(?:::[A-Za-z_0-9]+)+");
+    let written = regex(r"(?-u:\b)(?:crate|super|self)(?:::[A-Za-z_0-9]+)+");
     let mut all = Crate {
         files: files.iter().map(|(path, _)| (module(path), path.as_str())).collect(),
         handed_on: BTreeMap::new(),

@@ -1,9 +1,11 @@
 //! Credentials in JSON, as metadata services, containers' agents and processes give them.
 
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
+use regex::{Match, Regex};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
@@ -89,8 +91,9 @@ pub fn time(text: &str) -> Option<SystemTime> {
     if let Ok(date) = DateTime::from_str(text.trim(), Format::HttpDate) {
         return SystemTime::try_from(date).ok();
     }
-    let parts = regex::Regex::new(TIME).ok()?.captures(text.trim())?;
-    let part = |index, usual| parts.get(index).map_or(usual, |part: regex::Match<'_>| part.as_str());
+    static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(TIME).ok());
+    let parts = PATTERN.as_ref()?.captures(text.trim())?;
+    let part = |index, usual| parts.get(index).map_or(usual, |part: Match<'_>| part.as_str());
     let zone = match parts.get(9) {
         Some(hours) => format!("{}:{}", hours.as_str(), part(10, "00")),
         None => "Z".to_owned(),

@@ -1,5 +1,9 @@
 //! The region, and the variables of the environment.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 
@@ -8,8 +12,9 @@ pub const REGION: &str = "^[a-z]{2,16}(-[a-z]{1,16}){1,3}-[0-9]{1,2}$";
 
 /// A region's name from wherever it came.
 pub fn check_region(label: &str, origin: &str, region: &str) -> Result<()> {
-    match regex::Regex::new(REGION) {
-        Ok(pattern) if pattern.is_match(region) => Ok(()),
+    static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(REGION).ok());
+    match &*PATTERN {
+        Some(pattern) if pattern.is_match(region) => Ok(()),
         _ => Err(Error::new(
             Kind::Config,
             format!("{label}: the region from {origin} is not a region's name: write it like `us-east-1`"),
