@@ -299,32 +299,68 @@ describe("the workers of a node", function()
     ends_well(server)
   end)
 
-  it("that are new have the others' old values while the vault is away", function()
-    local lost = fake.start()
-    local server = start({
-      http = DICTIONARY,
-      workers = 2,
-      env = { KONG_VAULT_DECLARATIVE_CONFIG = "{{prefix}}/kong.yml", KONG_VAULT_BREAKER_INTERVAL = "0.5" },
-      files = {
-        ["kong.yml"] = cjson.encode({
-          vaults = { { prefix = "lost", name = "hcv", config = { port = lost.port, ttl = 0.2, neg_ttl = 0 } } },
-        }),
-      },
-    })
-    local value = server:value "{vault://lost/old/value}"
-    assert.equal("value of old", value)
-    lost:kill()
-    wait.eventually("its time is over", function()
-      return server:log():find("kong.vault: ", 1, true)
-    end)
-    for _, pid in ipairs(server:workers()) do
-      process.send(pid, "KILL")
+  -- The sealed documents in the dictionary, by key.
+  local function documents(server)
+    local found = {}
+    for key, sealed in server:get("/dump").body:gmatch "(kong%-vault:%x+)\n([^\n]*)" do
+      found[key] = sealed
     end
-    wait.eventually("there are new workers", function()
-      return #server:workers() == 2 and server:is_ready()
+    return found
+  end
+
+  -- What becomes of the vault, and how long failures are remembered.
+  local FAILURES = {
+    ["is gone"] = { neg_ttl = 0, gone = true },
+    ["is gone, which is remembered"] = { neg_ttl = 60, gone = true },
+    ["asks to wait"] = { neg_ttl = 0, status = 429, headers = { retry_after = "60" } },
+    ["denies, which is remembered"] = { neg_ttl = 60, status = 403 },
+    ["has no secret any more, which is remembered"] = { neg_ttl = 60, status = 404 },
+  }
+  for what, failure in pairs(FAILURES) do
+    it("that are new have the others' old values while the vault " .. what, function()
+      local lost = fake.start()
+      local server = start({
+        http = DICTIONARY,
+        workers = 2,
+        env = { KONG_VAULT_DECLARATIVE_CONFIG = "{{prefix}}/kong.yml", KONG_VAULT_BREAKER_INTERVAL = "0.5" },
+        files = {
+          ["kong.yml"] = cjson.encode({
+            vaults = {
+              { prefix = "lost", name = "hcv", config = { port = lost.port, ttl = 0.2, neg_ttl = failure.neg_ttl } },
+            },
+          }),
+        },
+      })
+      local value = server:value "{vault://lost/old/value}"
+      assert.equal("value of old", value)
+      if failure.gone then
+        lost:kill()
+        wait.eventually("its time is over", function()
+          return server:log():find("kong.vault: ", 1, true)
+        end)
+      else
+        lost:route("/v1/secret/old", { status = failure.status, headers = failure.headers, body = '{"errors":[]}' })
+        local before, asked = documents(server), lost:count "/v1/secret/old"
+        wait.eventually("the failure is handed on", function()
+          local now = documents(server)
+          for key, sealed in pairs(before) do
+            if now[key] ~= sealed and lost:count "/v1/secret/old" > asked then
+              return true
+            end
+          end
+        end)
+      end
+      for _, pid in ipairs(server:workers()) do
+        process.send(pid, "KILL")
+      end
+      wait.eventually("there are new workers", function()
+        return #server:workers() == 2 and server:is_ready()
+      end)
+      assert.same({ "value of old" }, ask_all(server, "{vault://lost/old/value}"))
+      if failure.gone then
+        lost:revive()
+      end
+      ends_well(server)
     end)
-    assert.same({ "value of old" }, ask_all(server, "{vault://lost/old/value}"))
-    lost:revive()
-    ends_well(server)
-  end)
+  end
 end)

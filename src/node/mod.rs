@@ -28,7 +28,13 @@ pub type Name = [u8; 16];
 #[derive(Debug, Clone)]
 pub enum SealedOutcome {
     Value(Dated),
-    Failure { error: Error, began: Instant, at: Instant },
+    Failure {
+        error: Error,
+        began: Instant,
+        at: Instant,
+        /// The value that serves meanwhile: a worker that has none may have begun after the vault failed.
+        old: Option<Dated>,
+    },
 }
 
 impl SealedOutcome {
@@ -37,6 +43,14 @@ impl SealedOutcome {
         match self {
             SealedOutcome::Value(value) => value.at,
             SealedOutcome::Failure { began, .. } => *began,
+        }
+    }
+
+    /// The value in it, old or new.
+    pub fn value(&self) -> Option<&Dated> {
+        match self {
+            SealedOutcome::Value(value) => Some(value),
+            SealedOutcome::Failure { old, .. } => old.as_ref(),
         }
     }
 
@@ -57,6 +71,10 @@ pub struct Node {
 
 const VALUE: u8 = 0;
 const FAILURE: u8 = 1;
+const FAILURE_WITH_VALUE: u8 = 2;
+
+/// Bytes before a failure's text and a value's content.
+const LONGEST_HEAD: usize = 2 + 6 * 8;
 
 /// Beside the kind of a failure: it is a login's, which says something about the vault as a whole.
 const OF_LOGIN: u8 = 0x80;
@@ -111,23 +129,31 @@ impl Node {
     pub fn seal(&self, name: &Name, sealed_outcome: &SealedOutcome) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
-        let (at, tag, lease, content) = match sealed_outcome {
-            SealedOutcome::Value(value) => (value.at, VALUE, value.document.lease(), value.document.whole().as_bytes()),
-            SealedOutcome::Failure { error, at, .. } => (*at, FAILURE, error.retry_after(), error.text().as_bytes()),
+        let text = match sealed_outcome {
+            SealedOutcome::Value(_) => "",
+            SealedOutcome::Failure { error, .. } => error.text(),
         };
-        let mut sealed = Vec::with_capacity(NONCE_LEN + 26 + content.len() + AES_256_GCM.tag_len());
+        let content = sealed_outcome.value().map_or(&b""[..], |value| value.document.whole().as_bytes());
+        let mut sealed =
+            Vec::with_capacity(NONCE_LEN + LONGEST_HEAD + text.len() + content.len() + AES_256_GCM.tag_len());
         sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(&self.clock(sealed_outcome.began()).to_le_bytes());
-        sealed.extend_from_slice(&self.clock(at).to_le_bytes());
-        sealed.extend_from_slice(&lease.map_or(u64::MAX, nanoseconds).to_le_bytes());
-        sealed.push(tag);
-        sealed.push(match sealed_outcome {
-            SealedOutcome::Failure { error, .. } => {
-                error.kind().code() | if error.is_of_login() { OF_LOGIN } else { 0 }
+        match sealed_outcome {
+            SealedOutcome::Value(_) => sealed.push(VALUE),
+            SealedOutcome::Failure { error, began, at, old } => {
+                sealed.push(if old.is_some() { FAILURE_WITH_VALUE } else { FAILURE });
+                sealed.push(error.kind().code() | if error.is_of_login() { OF_LOGIN } else { 0 });
+                sealed.extend_from_slice(&self.clock(*began).to_le_bytes());
+                sealed.extend_from_slice(&self.clock(*at).to_le_bytes());
+                sealed.extend_from_slice(&error.retry_after().map_or(u64::MAX, nanoseconds).to_le_bytes());
+                sealed.extend_from_slice(&u64::try_from(text.len()).ok()?.to_le_bytes());
+                sealed.extend_from_slice(text.as_bytes());
             }
-            SealedOutcome::Value(_) => 0,
-        });
-        sealed.extend_from_slice(content);
+        }
+        if let Some(value) = sealed_outcome.value() {
+            sealed.extend_from_slice(&self.clock(value.at).to_le_bytes());
+            sealed.extend_from_slice(&value.document.lease().map_or(u64::MAX, nanoseconds).to_le_bytes());
+            sealed.extend_from_slice(content);
+        }
         let (_, plain) = sealed.split_at_mut(NONCE_LEN);
         let nonce = Nonce::assume_unique_for_key(nonce);
         let tag = self.seal.seal_in_place_separate_tag(nonce, Aad::from(name), plain).ok()?;
@@ -141,26 +167,43 @@ impl Node {
         let mut sealed = Zeroizing::new(sealed.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let plain = &*self.seal.open_in_place(nonce, Aad::from(name), &mut sealed).ok()?;
-        let (began, plain) = plain.split_first_chunk::<8>()?;
-        let (at, plain) = plain.split_first_chunk::<8>()?;
-        let (lease, plain) = plain.split_first_chunk::<8>()?;
-        let ([tag, kind], content) = plain.split_first_chunk::<2>()?;
-        let began = self.instant(u64::from_le_bytes(*began))?;
-        let at = self.instant(u64::from_le_bytes(*at))?;
-        let lease = Some(u64::from_le_bytes(*lease)).filter(|lease| *lease != u64::MAX).map(Duration::from_nanos);
-        match *tag {
-            VALUE => {
-                let document = Arc::new(Document::leased(Secret::new(content), lease));
-                Some(SealedOutcome::Value(Dated { document, at }))
-            }
-            FAILURE => {
-                let error = Error::new(Kind::from_code(*kind & !OF_LOGIN)?, String::from_utf8_lossy(content));
-                let error = if *kind & OF_LOGIN != 0 { error.of_login() } else { error };
-                Some(SealedOutcome::Failure { error: error.with_retry_after(lease), began, at })
+        match plain.split_first()? {
+            (&VALUE, plain) => self.read_value(plain).map(SealedOutcome::Value),
+            (tag @ (&FAILURE | &FAILURE_WITH_VALUE), plain) => {
+                let (kind, plain) = plain.split_first()?;
+                let (began, plain) = read_number(plain)?;
+                let (at, plain) = read_number(plain)?;
+                let (wait, plain) = read_number(plain)?;
+                let (length, plain) = read_number(plain)?;
+                let (text, plain) = plain.split_at_checked(usize::try_from(length).ok()?)?;
+                let error = Error::new(Kind::from_code(kind & !OF_LOGIN)?, String::from_utf8_lossy(text));
+                let error = if kind & OF_LOGIN != 0 { error.of_login() } else { error };
+                Some(SealedOutcome::Failure {
+                    error: error.with_retry_after(read_duration(wait)),
+                    began: self.instant(began)?,
+                    at: self.instant(at)?,
+                    old: if *tag == FAILURE { None } else { Some(self.read_value(plain)?) },
+                })
             }
             _ => None,
         }
     }
+
+    fn read_value(&self, plain: &[u8]) -> Option<Dated> {
+        let (at, plain) = read_number(plain)?;
+        let (lease, content) = read_number(plain)?;
+        let document = Arc::new(Document::leased(Secret::new(content), read_duration(lease)));
+        Some(Dated { document, at: self.instant(at)? })
+    }
+}
+
+fn read_number(plain: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = plain.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*number), rest))
+}
+
+fn read_duration(nanoseconds: u64) -> Option<Duration> {
+    Some(nanoseconds).filter(|number| *number != u64::MAX).map(Duration::from_nanos)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
@@ -210,13 +253,20 @@ mod tests {
             Error::new(Kind::Denied, "permission denied").of_login(),
         ] {
             let (began, at) = (node.start + Duration::from_secs(1), node.start + Duration::from_secs(2));
-            let sealed = node.seal(&name, &SealedOutcome::Failure { error: error.clone(), began, at }).unwrap();
-            let Some(SealedOutcome::Failure { error: opened, began: before, at: then }) = node.open(&name, &sealed)
-            else {
-                panic!()
-            };
-            assert_eq!(opened.is_outage(), error.is_outage());
-            assert_eq!((opened, before, then), (error, began, at));
+            for old in [None, Some(("", node.start)), Some(("hunter2", began))] {
+                let old = old.and_then(|(text, at)| value(text, at).value().cloned());
+                let failure = SealedOutcome::Failure { error: error.clone(), began, at, old: old.clone() };
+                let sealed = node.seal(&name, &failure).unwrap();
+                let Some(SealedOutcome::Failure { error: opened, began: before, at: then, old: kept }) =
+                    node.open(&name, &sealed)
+                else {
+                    panic!()
+                };
+                assert_eq!(opened.is_outage(), error.is_outage());
+                assert_eq!((opened, before, then), (error.clone(), began, at));
+                let parts = |value: Dated| (value.document.whole().clone(), value.document.lease(), value.at);
+                assert_eq!(kept.map(parts), old.map(parts));
+            }
         }
     }
 

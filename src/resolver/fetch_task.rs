@@ -166,17 +166,18 @@ impl Resolver {
 /// What another worker is told: the outcome of a call that serves its question, once there is one.
 async fn answer(resolver: Weak<Resolver>, Question { name, after }: Question) -> Option<Vec<u8>> {
     let node = Node::of_this_process()?;
-    let watch = {
+    let (key, watch) = {
         let resolver = resolver.upgrade()?;
         let mut calls = lock(&resolver.calls);
         let ticket = calls.find(|key| *key.name(node) == name, node.instant(after)?, Instant::now())?;
-        calls.watch(ticket)
+        (calls.key(ticket)?, calls.watch(ticket))
     };
     let sealed_outcome = match watch {
         CallWatch::Completed(sealed_outcome) => sealed_outcome,
         CallWatch::Running(completion) => completion.await.ok()?,
     };
-    node.seal(&name, &sealed_outcome.filter(|sealed_outcome| node.clock(sealed_outcome.began()) > after)?)
+    let sealed_outcome = sealed_outcome.filter(|sealed_outcome| node.clock(sealed_outcome.began()) > after)?;
+    node.seal(&name, &resolver.upgrade()?.with_old(&key, sealed_outcome, None))
 }
 
 /// Asks another worker for the outcome of its call, and waits until that is completed.

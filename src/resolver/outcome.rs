@@ -115,7 +115,7 @@ impl Resolver {
             }
             Err(error) => {
                 self.metrics.failed(key.descriptor.name, error.kind());
-                let sealed_outcome = SealedOutcome::Failure { error: error.clone(), began: done.began, at };
+                let sealed_outcome = SealedOutcome::Failure { error: error.clone(), began: done.began, at, old: None };
                 (self.keep_failure(key, error, done.began, at), sealed_outcome)
             }
         };

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::cache::{Dated, Entry};
 use crate::error::{Kind, Result};
 use crate::node::{Name, Node, SealedOutcome};
 use crate::resolver::Resolver;
@@ -27,7 +28,9 @@ impl Resolver {
         let Some(call) = lock(&self.calls).unstarted(ticket) else { return true };
         let Unstarted { key, purpose, .. } = &call;
         let sealed_outcome = Node::of_this_process().filter(|_| !sealed.is_empty());
-        match sealed_outcome.and_then(|node| node.open(key.name(node), sealed)) {
+        let sealed_outcome = sealed_outcome.and_then(|node| node.open(key.name(node), sealed));
+        self.keep_old(key, sealed_outcome.as_ref());
+        match sealed_outcome {
             Some(SealedOutcome::Value(value)) if call.is_served_by(value.at) => {
                 let kept = self.keep_value(key, value);
                 // It may be old, but it serves if the fetch that follows fails. And somebody may have joined since
@@ -38,7 +41,7 @@ impl Resolver {
                     return true;
                 }
             }
-            Some(SealedOutcome::Failure { error, began, at })
+            Some(SealedOutcome::Failure { error, began, at, .. })
                 if *purpose == Purpose::Miss
                     && call.is_served_by(began)
                     && now.saturating_duration_since(at) < key.ttl_policy.remembers(&error) =>
@@ -147,6 +150,7 @@ impl Resolver {
         probes: bool,
     ) -> Outcome {
         let began = sealed_outcome.began();
+        self.keep_old(key, Some(&sealed_outcome));
         match sealed_outcome {
             SealedOutcome::Value(value) => {
                 let kept = self.keep_value(key, value);
@@ -168,6 +172,33 @@ impl Resolver {
         }
     }
 
+    /// Keeps the old value that came with another worker's failure, to serve meanwhile.
+    fn keep_old(&self, key: &Arc<DocumentKey>, sealed_outcome: Option<&SealedOutcome>) {
+        if let Some(SealedOutcome::Failure { old: Some(old), .. }) = sealed_outcome {
+            self.keep_value(key, old.clone());
+        }
+    }
+
+    /// An outcome as other workers are given it: a failure with the value that serves meanwhile, of this worker or of
+    /// `known`, the newer one.
+    pub(crate) fn with_old(
+        &self,
+        key: &Arc<DocumentKey>,
+        sealed_outcome: SealedOutcome,
+        known: Option<&SealedOutcome>,
+    ) -> SealedOutcome {
+        let SealedOutcome::Failure { error, began, at, .. } = sealed_outcome else { return sealed_outcome };
+        let own = {
+            let cache = lock(&self.cache);
+            // One that was brought under other options is never handed on.
+            cache.peek(key).filter(|entry| !entry.is_inherited()).and_then(Entry::value).cloned()
+        };
+        let serves = |value: &Dated| key.ttl_policy.serves_for(value, at).is_none_or(|left| !left.is_zero());
+        let known = known.and_then(SealedOutcome::value).cloned();
+        let old = own.into_iter().chain(known).filter(serves).max_by_key(|value| value.at);
+        SealedOutcome::Failure { error, began, at, old }
+    }
+
     /// How another worker is told that this one fetches a document from now on.
     pub fn claim_text(self: &Arc<Self>) -> Result<String> {
         let clock = Node::of_this_process().map_or(0, |node| node.clock(Instant::now()));
@@ -186,12 +217,17 @@ impl Resolver {
         let (node, sealed_outcome) = (Node::of_this_process()?, sealed_outcome?);
         let name = key.name(node);
         let known = Some(known).filter(|known| !known.is_empty()).and_then(|known| node.open(name, known));
-        if known.is_some_and(|known| known.began() > sealed_outcome.began()) {
+        if known.as_ref().is_some_and(|known| known.began() > sealed_outcome.began()) {
             return None;
         }
+        let sealed_outcome = self.with_old(&key, sealed_outcome, known.as_ref());
+        let serves_for = |value| key.ttl_policy.serves_for(value, Instant::now());
         let keep = match &sealed_outcome {
+            // What is not remembered leaves the value that lies there as it is.
+            SealedOutcome::Failure { error, .. } if key.ttl_policy.remembers(error).is_zero() => Some(Duration::ZERO),
+            SealedOutcome::Failure { old: Some(old), .. } => serves_for(old),
             SealedOutcome::Failure { error, .. } => Some(key.ttl_policy.remembers(error)),
-            SealedOutcome::Value(value) => key.ttl_policy.serves_for(value, Instant::now()),
+            SealedOutcome::Value(value) => serves_for(value),
         };
         match keep {
             Some(keep) if keep.is_zero() => None,

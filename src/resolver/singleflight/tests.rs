@@ -9,7 +9,7 @@ fn document() -> Arc<Document> {
 }
 
 fn failure(began: Instant) -> SealedOutcome {
-    SealedOutcome::Failure { error: Error::new(Kind::NotFound, "none"), began, at: began }
+    SealedOutcome::Failure { error: Error::new(Kind::NotFound, "none"), began, at: began, old: None }
 }
 
 fn join_or_create(calls: &mut Singleflight<&'static str, u8>, key: &'static str, waits: bool) -> JoinOutcome {
