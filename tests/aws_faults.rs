@@ -75,13 +75,7 @@ fn attempts(kind: Kind) -> usize {
 #[tokio::test]
 async fn each_refusal_says_what_to_do_and_only_what_may_pass_is_tried_again() {
     for (status, name, message, kind, part) in [
-        (
-            "400 Bad Request",
-            "ThrottlingException",
-            "Rate exceeded",
-            Kind::Throttled,
-            "a longer ttl means fewer requests",
-        ),
+        ("400 Bad Request", "ThrottlingException", "Rate exceeded", Kind::Throttled, "raise `ttl`"),
         ("429 Too Many", "TooManyRequestsException", "", Kind::Throttled, "too many requests: raise `ttl`"),
         (
             "400 Bad Request",

@@ -366,7 +366,7 @@ async fn who_signed_on_to_iam_identity_center() {
     person.fails(SECRET, Kind::Denied, "has expired: run `aws sso login` again").await;
     let other = with_config(&process, &home, &config.replace("reader", "admin"));
     write(cached("hunter2-first", 3600, false));
-    other.fails(SECRET, Kind::Denied, "may not have the account and role of profile default").await;
+    other.fails(SECRET, Kind::Denied, "may not use the account and role of profile default").await;
 
     let person = with_config(&process, &home, config);
     write(cached("hunter2-first", -10, true));

@@ -129,7 +129,7 @@ async fn approle_without_a_secret_id_where_the_role_wants_none() {
     let as_it_is = ["if it is a plain secret id", "set `approle_response_wrapping` to false"];
     fails_with(&approle(&wants, &[wrapped, ("approle_secret_id", &secret)]), Kind::Denied, &as_it_is).await;
     for custom in ["a custom secret id", "p\u{e4}ss"] {
-        let parts = ["no wrapping token", "set `approle_response_wrapping` to false"];
+        let parts = ["the value is not a wrapping token", "set `approle_response_wrapping` to false"];
         fails_with(&approle(&wants, &[wrapped, ("approle_secret_id", custom)]), Kind::Config, &parts).await;
     }
 }

@@ -92,7 +92,7 @@ async fn a_look_up_that_says_nothing_of_the_role_opens_nothing() {
     {
         let (fake, opened, _) = vault(&format!(r#"{{"data":{{"creation_path":"{path}"}}}}"#), inside).await;
         let vault = approle(fake.port(), &format!("foreign-{number}"));
-        fails_with(&vault, Kind::Denied, &["not created by this AppRole method", "not opened"]).await;
+        fails_with(&vault, Kind::Denied, &["not created by this AppRole method", "is not unwrapped"]).await;
         assert_eq!(opened.load(Ordering::SeqCst), 0, "{path}");
     }
 }
@@ -146,7 +146,7 @@ async fn a_real_vault_tells_what_made_a_token() {
     ] {
         bao.write(path, &good).await;
         let token = bao.wrap_read(path).await;
-        fails_with(&wrapped(&token), Kind::Denied, &["not created by this AppRole method", "not opened"]).await;
+        fails_with(&wrapped(&token), Kind::Denied, &["not created by this AppRole method", "is not unwrapped"]).await;
         // It was not: somebody may look what is in it.
         assert_eq!(bao.write_as(&token, "sys/wrapping/unwrap").await.status, 200, "{path}");
     }

@@ -190,11 +190,15 @@ fn a_token_is_none_to_be_seen_behind_whatever_prefix() {
     }
     // However many beginnings there are, each is looked at within bounds: eight times the text takes no 64 times as long.
     for part in ["aeyJ", "hvs.", "s.a", "xs.", "eyJ-"] {
+        // The quickest of several, as others use the machine as well.
         let took = |times: usize| {
             let text = part.repeat(times);
-            let began = std::time::Instant::now();
-            quote(text.as_bytes(), 256);
-            began.elapsed()
+            let once = || {
+                let began = std::time::Instant::now();
+                quote(text.as_bytes(), 256);
+                began.elapsed()
+            };
+            (0..7).map(|_| once()).min().unwrap_or_default()
         };
         let (short, long) = (took(4_000), took(32_000));
         assert!(long < short * 24 + std::time::Duration::from_millis(50), "{part}: {short:?}, then {long:?}");

@@ -192,16 +192,20 @@ mod tests {
 
     use super::*;
 
-    // Eight times the lines take eight times as long, and not sixty-four times. The kernel counts in ticks.
+    // Eight times the lines take eight times as long, and not sixty-four times.
     #[test]
     fn a_value_that_goes_on_takes_time_linear_to_its_lines() {
         for line in [" b\n", " b=c\n"] {
             let took = |lines: usize| {
                 let text =
                     format!("[default]\na={}\n{}", if line.contains('=') { "" } else { "1" }, line.repeat(lines));
-                let began = Instant::now();
-                assert_eq!(parse(&text).map(|sections| sections.len()), Ok(1));
-                began.elapsed()
+                // The quickest of several, as others use the machine as well.
+                let once = || {
+                    let began = Instant::now();
+                    assert_eq!(parse(&text).map(|sections| sections.len()), Ok(1));
+                    began.elapsed()
+                };
+                (0..7).map(|_| once()).min().unwrap_or_default()
             };
             let (few, many) = (took(20_000), took(160_000));
             assert!(many <= few * 24 + Duration::from_millis(100), "{few:?}, {many:?}");
