@@ -1,5 +1,7 @@
 //! The standalone Admin API for vault entities, as Kong's has it: what a request means, what changes, and what is
 //! answered. It knows HTTP's words, but no server: `lua/kong/vault/admin.lua` hands requests in and answers out.
+//!
+//! It uses configuration and the store. It must never know values, nor the resolver.
 
 mod access;
 mod answer;

@@ -1,4 +1,6 @@
-//! What a vault backend is. One room a backend; `ALL` is where a new one is announced.
+//! What a vault backend is. One room a backend; `registry.rs` lists them, and is where a new one is announced.
+//!
+//! It uses HTTP, identities and the node's slots. It must never know references, caches or who asks; a vault knows no other.
 
 pub mod aws;
 pub mod env;

@@ -1,4 +1,6 @@
 //! The worker's cache: a bounded LRU of documents. It knows neither vaults nor threads; time and chance are handed in.
+//!
+//! It uses secrets and errors.
 
 pub mod document;
 pub mod entry;

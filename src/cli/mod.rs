@@ -2,6 +2,8 @@
 //!
 //! The exit status is 0 for a value (or what else was asked for), 1 for no value, or for something that `check` found, and
 //! 2 for misuse: a command line that is wrong, a file that can't be read, or a `--conf` file that is no kong.conf.
+//!
+//! It uses everything but the ways in from Lua and C. Nothing uses it.
 
 pub mod check;
 mod conf_file;

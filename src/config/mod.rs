@@ -1,6 +1,8 @@
 //! Where configuration comes from, weakest first: an option's default; kong.conf's keys (`configure`) and the captured
 //! environment, which wins over them as in Kong; for a vault entity, its own config instead of those two; and, where an
 //! option allows it, a reference's query.
+//!
+//! It uses vaults' option tables and references' grammar. It must never fetch: what is a reference itself is resolved above it.
 
 mod admission;
 mod assignment;

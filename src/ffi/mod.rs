@@ -1,5 +1,7 @@
 //! The C ABI for LuaJIT's FFI: few functions, each of which converts, calls one safe function and converts back.
 //! `lua/kong/vault/native.lua` declares the same; a test compares the two.
+//!
+//! It uses one VM's state. It must never decide: it converts, and calls.
 
 mod guard;
 mod handle;

@@ -1,4 +1,6 @@
 //! The mlua module behind `native.lua`: the cold calls. mlua turns a panic in any of them into a Lua error.
+//!
+//! It uses one VM's state and the FFI's handle. It must never decide: it converts, and calls.
 
 mod admin;
 mod kong;

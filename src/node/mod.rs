@@ -4,6 +4,8 @@
 //!
 //! A sealed document lies in `ngx.shared.kong_secrets` and goes over the sockets between workers. Whoever reads those
 //! without the key, learns nothing but its length; whoever forges one, is not believed.
+//!
+//! It uses the cache's documents. It must never know where a document comes from, nor write a key anywhere.
 
 pub mod peers;
 pub mod shared_slots;

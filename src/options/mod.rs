@@ -1,4 +1,6 @@
 //! What an option is: the one declaration from which names, validation, help and the documents' tables derive.
+//!
+//! It uses only values. It must never know a vault: its tables are the vaults' own.
 
 pub mod settings;
 pub mod value;

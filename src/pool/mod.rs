@@ -6,6 +6,8 @@
 //! until it ends, others with its key are refused at once, so that it takes one thread and no more.
 //!
 //! Threads are started on first need, and end when they are idle. A fork has its own pools.
+//!
+//! It uses nothing of ours. It must never know what a job does.
 
 pub mod signals;
 mod threads;

@@ -1,5 +1,7 @@
 //! What of somebody's text may be shown: in errors and logs, in what `doctor` and `check` print, and in the Admin API's
 //! answers. Whoever shows an option's value, a path, a URL or a name asks here.
+//!
+//! It uses option tables. It must never show what it can't tell.
 
 mod near;
 mod pattern;

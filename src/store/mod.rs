@@ -6,6 +6,8 @@
 //! the old file or the new one, no lock, and at most a draft that the next writer writes over.
 //!
 //! Everything here blocks, and is for the engine's threads, or for a time at which nobody is served.
+//!
+//! It uses errors. It must never know what an entity means, nor who asks.
 
 pub mod epoch;
 mod ownership;
