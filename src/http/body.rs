@@ -3,7 +3,7 @@
 use reqwest::Response;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::BODY_LIMIT;
+use super::transport::BODY_LIMIT;
 use crate::secret::Secret;
 
 /// Why a body could not be had.

@@ -14,7 +14,7 @@ use super::proxied_tls;
 use super::resolve::System;
 use super::route::{Route, Routes, is_secure};
 use super::tls::{self, Configured, Tls};
-use super::{AGENT, bare};
+use super::transport::{AGENT, bare};
 use crate::error::{Error, Kind, Result};
 
 /// After what time an idle connection is closed; the pool looks once in that time, so it may stay for twice as long. Short:

@@ -18,7 +18,7 @@ use super::connect::BoxError;
 use super::proxy::Proxy;
 use super::resolve::System;
 use super::route::{Route, Routes, is_secure, port};
-use super::{AGENT, bare};
+use super::transport::{AGENT, bare};
 use crate::file::{self, FileFlaw};
 
 /// The longest head of a proxy's answer.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use http::StatusCode;
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
-use super::BODY_LIMIT;
 use super::body::Refused;
 use super::connect::Outdated;
 use super::dial::{AtProxy, Trouble};
 use super::resolve::Unresolved;
+use super::transport::BODY_LIMIT;
 use crate::error::{Error, Kind};
 
 /// Who asked whom.

@@ -7,6 +7,7 @@ mod body;
 mod client;
 mod clients;
 mod connect;
+mod crypto;
 mod dial;
 mod failure;
 pub mod options;
@@ -18,115 +19,12 @@ mod resolve;
 mod roots;
 mod route;
 mod tls;
+pub mod transport;
 mod verify;
-
-use std::path::Path;
-use std::time::Duration;
-
-use http::HeaderMap;
-use http::header::RETRY_AFTER;
-
-use crate::environment::Environment;
-use crate::secret::Secret;
 
 pub use client::Client;
 pub use pem::Pem;
+pub use transport::{Answer, BODY_LIMIT, Transport};
 
 /// Variables that may hold credentials: a proxy's URL may have a password in it.
 pub const CREDENTIALS: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
-
-/// The longest answer that is read, in bytes: far above any secret (AWS: 64 KiB), far below what could hurt a worker.
-pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
-
-/// The longest wait that a server is taken at its word for. How long we really stay away, deadlines and breakers say; but
-/// they calculate with it, and a number out of range must not become an instant.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How we call ourselves.
-const AGENT: &str = concat!("kong-vault/", env!("CARGO_PKG_VERSION"));
-
-/// A host as it stands in a URL, without the brackets of an IPv6 address.
-fn bare(host: &str) -> &str {
-    host.trim_start_matches('[').trim_end_matches(']')
-}
-
-/// Whom to trust and how to connect.
-#[derive(Clone)]
-pub struct Transport<'a> {
-    /// How error texts call the client, such as `hcv vault (my-vault)`.
-    pub label: String,
-    /// A CA bundle that replaces the system's roots: a file's path, or PEM text.
-    pub ca_cert: Option<&'a str>,
-    /// Whether the server's certificate is checked.
-    pub verify: bool,
-    /// The name that the server's certificate has to carry, where it isn't the host's.
-    pub server_name: Option<&'a str>,
-    /// Who we are, to a server that asks for a certificate.
-    pub client_cert: Option<Pem<'a>>,
-    /// Its key. None: it stands beside the certificate.
-    pub client_key: Option<Pem<'a>>,
-    /// Whether TLS 1.2 is too old.
-    pub tls_1_3: bool,
-    /// A proxy's URL, or `off`. None: what the environment says.
-    pub proxy: Option<&'a str>,
-    /// Who is connected to directly. Empty: what the environment says.
-    pub no_proxy: &'a [String],
-    /// A Unix-domain socket that stands for every host.
-    pub socket: Option<&'a Path>,
-    /// For `SSL_CERT_FILE` and `SSL_CERT_DIR`, which name the system's roots, and for the variables that name proxies.
-    pub environment: &'a Environment,
-    /// See `Setup::timeout`.
-    pub timeout: Duration,
-}
-
-impl<'a> Transport<'a> {
-    /// Trusts the system's roots and names nobody.
-    pub fn new(label: String, environment: &'a Environment, timeout: Duration) -> Self {
-        Self {
-            label,
-            ca_cert: None,
-            verify: true,
-            server_name: None,
-            client_cert: None,
-            client_key: None,
-            tls_1_3: false,
-            proxy: None,
-            no_proxy: &[],
-            socket: None,
-            environment,
-            timeout,
-        }
-    }
-}
-
-/// What a server answered.
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    /// Wiped when dropped: it may hold the secret.
-    pub body: Secret,
-}
-
-impl Answer {
-    /// How long the server asks us to stay away (RFC 9110, 10.2.3), where it says so in seconds.
-    pub fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_is_never_longer_than_instants_can_bear() {
-        let asked = |wait: &'static str| {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, http::HeaderValue::from_static(wait))]);
-            Answer { status: 429, headers, body: Secret::new("") }.retry_after()
-        };
-        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
-        assert_eq!(asked("18446744073709551615"), Some(LONGEST_WAIT));
-        assert_eq!(asked("Wed, 21 Oct 2015 07:28:00 GMT"), None);
-    }
-}

@@ -8,7 +8,7 @@ use http::{Uri, uri::Scheme};
 use hyper_util::client::proxy::matcher::Matcher;
 use url::{Host, Url};
 
-use super::Transport;
+use super::transport::Transport;
 use crate::environment::Environment;
 
 /// What no proxy can reach for us: this machine, and what answers each machine differently, as metadata services do.

@@ -9,9 +9,9 @@ use http::uri::Scheme;
 use rustls::pki_types::ServerName;
 use url::Url;
 
-use super::Transport;
 use super::proxy::{Proxies, Proxy};
 use super::tls::Tls;
+use super::transport::Transport;
 use crate::error::{Error, Kind, Result};
 
 /// The routes of one vault.

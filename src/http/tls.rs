@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::crypto::CryptoProvider;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, Error as TlsError, RootCertStore, SupportedProtocolVersion};
 
+use super::crypto::provider;
+use super::pem::Pem;
 use super::pem::{Source, Stamp, broken};
 use super::roots::{self, Locations};
+use super::transport::Transport;
 use super::verify::{Anyone, Pinned};
-use super::{Pem, Transport};
 use crate::error::{Error, Kind, Result};
 use crate::file::{self, FileFlaw};
 use crate::notice::Notice;
@@ -290,10 +291,6 @@ fn identity(transport: &Transport<'_>) -> std::result::Result<Option<Identity>, 
         }
         (None, Some(key)) => Err(format!("`{}` is set without its certificate: set both", key.option)),
     }
-}
-
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 /// A configuration that takes no server for anybody.

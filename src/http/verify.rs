@@ -9,8 +9,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error as TlsError, SignatureScheme};
 
+use super::crypto::provider;
 use super::roots;
-use super::tls::provider;
 
 /// Trust in a given bundle, where the server's certificate itself may be in the bundle: a self-signed certificate with
 /// the CA flag, as `openssl req -x509` makes it, is what many vaults have, and webpki alone never takes it.

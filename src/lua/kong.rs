@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, UserDataMethods};
 
-use super::native::{Native, or_error};
+use super::native::{Native, copied, or_error};
 use crate::backend::{
     Descriptor, When,
     registry::{ALL, find},
@@ -40,7 +40,7 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
     });
     methods.add_method("operators_value", |lua, this, reference: LuaString| {
         match this.0.resolver().and_then(|resolver| resolver.operators_value(&reference.as_bytes())) {
-            Ok(Some(secret)) => super::copied(lua, &secret)?.into_lua_multi(lua),
+            Ok(Some(secret)) => copied(lua, &secret)?.into_lua_multi(lua),
             Ok(None) => Nil.into_lua_multi(lua),
             Err(error) => (Nil, error.for_users()).into_lua_multi(lua),
         }
