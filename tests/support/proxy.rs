@@ -20,14 +20,14 @@ impl Proxy {
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let noted = asked.clone();
         tokio::spawn(async move {
+            let line = Regex::new(r"(GET|POST|PUT) /v1/([^ ]+) HTTP/1.1\r\n").expect("a pattern");
             while let Ok((client, _)) = listener.accept().await {
-                let noted = noted.clone();
+                let (noted, line) = (noted.clone(), line.clone());
                 tokio::spawn(async move {
                     let Ok(server) = TcpStream::connect(("127.0.0.1", to)).await else { return };
                     let (mut from_client, mut to_client) = client.into_split();
                     let (mut from_server, mut to_server) = server.into_split();
                     let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
-                    let line = Regex::new(r"(GET|POST|PUT) /v1/([^ ]+) HTTP/1.1\r\n").expect("a pattern");
                     let mut piece = vec![0; 65536];
                     while let Ok(length @ 1..) = from_client.read(&mut piece).await {
                         let text = String::from_utf8_lossy(&piece[..length]);
