@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use kong_vault::resolver::breaker::{Breaker, Change, Ended, BreakerState};
 use kong_vault::error::{Error, Kind};
+use kong_vault::resolver::breaker::{Breaker, BreakerState, Change, Ended};
 use kong_vault_fuzz::{Bytes, bounded};
 use libfuzzer_sys::fuzz_target;
 

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kong_vault::cache::{Dated, Cache, Due, CacheLookup, TtlPolicy};
 use kong_vault::cache::document::Document;
+use kong_vault::cache::{Cache, CacheLookup, Dated, Due, TtlPolicy};
 use kong_vault::error::{Error, Kind};
 use kong_vault::secret::Secret;
 use kong_vault_fuzz::{Bytes, bounded};
@@ -64,7 +64,9 @@ fn cache(mut bytes: Bytes<'_>) {
             4 | 5 => {
                 let document = match cache.look(&key, now) {
                     CacheLookup::Fresh(document) => Some((document, ttl_policy.ttl)),
-                    CacheLookup::Stale { document, .. } => Some((document, ttl_policy.ttl.map(|ttl| ttl + ttl_policy.resurrect_ttl))),
+                    CacheLookup::Stale { document, .. } => {
+                        Some((document, ttl_policy.ttl.map(|ttl| ttl + ttl_policy.resurrect_ttl)))
+                    }
                     CacheLookup::Failure(_) | CacheLookup::Nothing => None,
                 };
                 if let Some((document, limit)) = document {

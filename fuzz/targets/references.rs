@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use kong_vault::config::Config;
 use kong_vault::environment::Environment;
 use kong_vault::error::Kind;
-use kong_vault::resolver::resolved_reference::ResolvedReference;
 use kong_vault::reference::{is_reference, parse, quote};
+use kong_vault::resolver::resolved_reference::ResolvedReference;
 use kong_vault_fuzz::{Bytes, MARKER, bounded, hides};
 use libfuzzer_sys::fuzz_target;
 

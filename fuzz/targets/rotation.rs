@@ -8,14 +8,14 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use kong_vault::backend::{SecretId, Backend, Descriptor, Fetched, Fetching, Setup};
-use kong_vault::config::{Config, IndirectValues, ConfigSource};
-use kong_vault::runtime::engine::Engine;
+use kong_vault::backend::{Backend, Descriptor, Fetched, Fetching, SecretId, Setup};
+use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
-use kong_vault::resolver::singleflight::{JoinOutcome, Purpose};
 use kong_vault::options::{Opt, Type};
+use kong_vault::resolver::singleflight::{JoinOutcome, Purpose};
 use kong_vault::resolver::{Lookup, Resolver};
+use kong_vault::runtime::engine::Engine;
 use kong_vault::secret::Secret;
 use kong_vault_fuzz::{Bytes, bounded};
 use libfuzzer_sys::fuzz_target;
@@ -25,8 +25,14 @@ mod clock;
 
 /// Without TLS no file is read when it is built, which would be done on another thread.
 const OPTIONS: &[Opt] = &[Opt::new("protocol", Type::Text, "any").default("http")];
-const MODEL: Descriptor =
-    Descriptor { name: "model", title: "a vault for models", options: OPTIONS, requirements: &[], immediate: false, build };
+const MODEL: Descriptor = Descriptor {
+    name: "model",
+    title: "a vault for models",
+    options: OPTIONS,
+    requirements: &[],
+    immediate: false,
+    build,
+};
 static BACKENDS: &[&Descriptor] = &[&MODEL];
 
 /// What the vault does.
@@ -148,7 +154,8 @@ impl Worker {
         let conf: BTreeMap<String, String> =
             conf.into_iter().map(|(key, value)| (key.to_owned(), value.to_string())).collect();
         let environment = Environment::default();
-        let config = Config::load_with(&conf, ConfigSource::Configure, &environment, BACKENDS, &IndirectValues::default());
+        let config =
+            Config::load_with(&conf, ConfigSource::Configure, &environment, BACKENDS, &IndirectValues::default());
         let config = config.expect("a configuration");
         config.check().expect("that is right");
         Self {
@@ -275,7 +282,7 @@ impl Worker {
                 continue;
             }
             // It may have been let go long since.
-            let Ok(Some(value)) = self.resolver.claim(ticket, NAMES[which].as_bytes()) else { continue };
+            let Ok(Some(value)) = self.resolver.collect(ticket, NAMES[which].as_bytes()) else { continue };
             let version = number(&value.secret);
             if let Some(newer) = newer {
                 let over = outdated_for(version, newer);
@@ -306,7 +313,7 @@ impl Worker {
         self.collect();
         assert!(self.waiting.is_empty(), "a call that never ends");
         assert_eq!(self.resolver.levels(0).under_way, 0, "a call that never ends");
-        self.resolver.leave();
+        self.resolver.quit();
     }
 
     /// Lets time pass in which all are in use.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use kong_vault::cache::Dated;
 use kong_vault::cache::document::Document;
 use kong_vault::error::Kind;
-use kong_vault::resolver::singleflight::{JoinOutcome, Singleflight, Completion, Purpose, CallWatch};
 use kong_vault::node::SealedOutcome;
+use kong_vault::resolver::singleflight::{CallWatch, Completion, JoinOutcome, Purpose, Singleflight};
 use kong_vault::secret::Secret;
 use kong_vault_fuzz::{Bytes, bounded};
 use libfuzzer_sys::fuzz_target;
@@ -232,7 +232,8 @@ impl Model {
         let completed = match began {
             None => self.calls.complete(ticket, Ok(document), Some(sealed_outcome), self.now),
             Some(began) => {
-                let completed = self.calls.complete_if_served(ticket, began, Ok(document), Some(sealed_outcome), self.now);
+                let completed =
+                    self.calls.complete_if_served(ticket, began, Ok(document), Some(sealed_outcome), self.now);
                 let serves = |waiter: &Waiter| waiter.after.is_none_or(|after| began > after);
                 let serves_all = self.waiters.iter().filter(|waiter| waiter.ticket == ticket).all(serves);
                 let Some(completed) = completed else { return };
@@ -285,7 +286,9 @@ impl Model {
                 }
                 CallWatch::Completed(sealed_outcome) => {
                     assert!(self.completed.contains_key(&ticket));
-                    assert!(sealed_outcome.is_none_or(|sealed_outcome| sealed_outcome.began() == self.completed[&ticket].1));
+                    assert!(
+                        sealed_outcome.is_none_or(|sealed_outcome| sealed_outcome.began() == self.completed[&ticket].1)
+                    );
                 }
             },
             1 => {
@@ -312,7 +315,10 @@ impl Model {
                     self.owned.swap_remove(index);
                 }
                 if let Some((_, sealed_outcome)) = taken {
-                    assert_eq!(sealed_outcome.map(|sealed_outcome| sealed_outcome.began()), Some(self.completed[&ticket].1));
+                    assert_eq!(
+                        sealed_outcome.map(|sealed_outcome| sealed_outcome.began()),
+                        Some(self.completed[&ticket].1)
+                    );
                 }
             }
             _ => assert_eq!(self.calls.is_completed(ticket), self.is_over(ticket)),
