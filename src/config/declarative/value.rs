@@ -123,7 +123,10 @@ fn untagged(text: &str) -> Result<Value, &'static str> {
                 return number.ok_or(TOO_LARGE);
             }
             match text.strip_prefix('+').unwrap_or(text).parse::<f64>() {
-                Ok(number) if number.is_finite() && !is_padded(text) && !text.starts_with("+-") => {
+                // `parse` takes a second sign.
+                Ok(number)
+                    if number.is_finite() && !is_padded(text) && !text.starts_with("+-") && !text.starts_with("++") =>
+                {
                     Number::from_f64(number).map_or(Value::Null, Value::Number)
                 }
                 _ => text.into(),
