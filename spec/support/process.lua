@@ -119,9 +119,17 @@ function _M:stop()
   end
 end
 
---- Sends a signal to a process that is not a child of ours, such as a worker of nginx.
+--- Sends a signal to a process that is not a child of ours, such as a worker of nginx. Returns once a process that is to stop has
+-- stopped: until then it may still take a connection, and keep it.
 function _M.send(pid, name)
-  return C.kill(pid, SIGNALS[name]) == 0
+  local sent = C.kill(pid, SIGNALS[name]) == 0
+  if sent and name == "STOP" then
+    wait.eventually("the process is stopped", function()
+      local stat = files.read(("/proc/%d/stat"):format(pid))
+      return not stat or stat:match "%) T" ~= nil
+    end)
+  end
+  return sent
 end
 
 --- Takes note of the ends of children that nobody waits for, such as workers whose master was killed.
