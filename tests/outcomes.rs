@@ -3,6 +3,7 @@
 #[path = "support/puppet.rs"]
 mod puppet;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kong_vault::error::{Error, Kind};
@@ -46,7 +47,7 @@ fn a_wait_for_one_document_is_that_documents() {
 }
 
 /// Joins or creates a call for what begins after now; returns the ticket.
-fn board_newer(worker: &Worker, resolved: &kong_vault::resolver::resolved_reference::ResolvedReference) -> u64 {
+fn join_newer(worker: &Worker, resolved: &kong_vault::resolver::resolved_reference::ResolvedReference) -> u64 {
     match worker.resolver.join_or_create(&resolved.key, Purpose::Newer(Instant::now()), true).unwrap() {
         JoinOutcome::Joined(ticket) => ticket,
         JoinOutcome::Created(ticket) => {
@@ -61,9 +62,9 @@ fn who_asks_after_a_rotation_does_not_get_what_a_fetch_of_before_brings() {
     let (worker, reference) = (Worker::new(&[]), b"{vault://puppet/a}");
     let resolved = worker.resolver.resolve(reference).unwrap();
     worker.holds(true);
-    let first = board_newer(&worker, &resolved);
+    let first = join_newer(&worker, &resolved);
     worker.until("the first fetch", |worker| worker.asked("a") == 1);
-    let (second, third) = (board_newer(&worker, &resolved), board_newer(&worker, &resolved));
+    let (second, third) = (join_newer(&worker, &resolved), join_newer(&worker, &resolved));
     assert_ne!(second, first);
     assert_eq!(third, second);
     worker.answers(Ok("two"));
@@ -80,7 +81,7 @@ fn a_value_is_as_old_as_its_fetchs_beginning_and_a_flush_keeps_older_ones_out() 
     let (worker, reference) = (Worker::new(&[("vault_puppet_ttl", "60")]), b"{vault://puppet/a}");
     let resolved = worker.resolver.resolve(reference).unwrap();
     worker.holds(true);
-    let ticket = board_newer(&worker, &resolved);
+    let ticket = join_newer(&worker, &resolved);
     worker.until("the fetch", |worker| worker.asked("a") == 1);
     worker.resolver.flush(false);
     worker.answers(Ok("old"));
@@ -110,4 +111,51 @@ fn a_value_is_as_old_as_its_fetchs_beginning_and_a_flush_keeps_older_ones_out() 
     // Nothing older takes the place of what lies in the node's cache.
     let (newer, _) = worker.resolver.sealed_outcome(ticket).unwrap();
     assert_ne!(newer, sealed);
+}
+
+#[test]
+fn a_failure_goes_to_other_workers_with_the_value_that_serves_meanwhile() {
+    // The value serves for less time than the failure is remembered, and for longer; and one that is not remembered.
+    for (ttl, neg_ttl, resurrect_ttl, lies) in
+        [("30", "60", "5", 55.0..=60.0), ("60", "60", "600", 650.0..=660.0), ("60", "0", "600", 0.0..=0.0)]
+    {
+        let stage = format!("of both with neg_ttl {neg_ttl} and resurrect_ttl {resurrect_ttl}");
+        let options = [
+            ("vault_puppet_ttl", ttl),
+            ("vault_puppet_neg_ttl", neg_ttl),
+            ("vault_puppet_resurrect_ttl", resurrect_ttl),
+            ("vault_puppet_stage", &stage),
+        ];
+        puppet::STAGES.lock().unwrap().insert(stage.clone(), Arc::default());
+        // The same document for both.
+        let worker = || {
+            let stage = Arc::clone(&puppet::STAGES.lock().unwrap()[&stage]);
+            Worker { stage, ..Worker::new(&options) }
+        };
+        let (owner, reference) = (worker(), b"{vault://puppet/a}");
+        owner.answers(Ok("old"));
+        assert_eq!(owner.get("{vault://puppet/a}").unwrap(), "old");
+        owner.answers(puppet::down());
+        let resolved = owner.resolver.resolve(reference).unwrap();
+        let JoinOutcome::Created(ticket) =
+            owner.resolver.join_or_create(&resolved.key, Purpose::Newer(Instant::now()), false).unwrap()
+        else {
+            panic!("nothing is under way")
+        };
+        owner.resolver.start_fetch(ticket, None, true).unwrap();
+        owner.resolver.wait(ticket);
+        let Some((sealed, seconds)) = owner.resolver.sealed_outcome(ticket) else {
+            assert_eq!(neg_ttl, "0", "what is remembered is handed on");
+            continue;
+        };
+        assert!(lies.contains(&seconds), "{neg_ttl} and {resurrect_ttl}: {seconds} s");
+        let later = worker();
+        let JoinOutcome::Created(ticket) = later.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap()
+        else {
+            panic!()
+        };
+        assert!(later.resolver.take_shared(ticket, &sealed), "the failure is remembered");
+        let value = later.resolver.collect(ticket, reference).unwrap().unwrap();
+        assert_eq!((value.secret.as_str(), later.asked("a")), (Some("old"), 2), "it asks nobody");
+    }
 }

@@ -225,8 +225,10 @@ impl Resolver {
         let keep = match &sealed_outcome {
             // What is not remembered leaves the value that lies there as it is.
             SealedOutcome::Failure { error, .. } if key.ttl_policy.remembers(error).is_zero() => Some(Duration::ZERO),
-            SealedOutcome::Failure { old: Some(old), .. } => serves_for(old),
-            SealedOutcome::Failure { error, .. } => Some(key.ttl_policy.remembers(error)),
+            SealedOutcome::Failure { error, old, .. } => {
+                let serves = old.as_ref().map_or(Some(Duration::ZERO), serves_for);
+                serves.map(|serves| serves.max(key.ttl_policy.remembers(error)))
+            }
             SealedOutcome::Value(value) => serves_for(value),
         };
         match keep {

@@ -270,20 +270,20 @@ mod served {
 
     #[derive(Debug, Clone)]
     enum Step {
-        Board { newer: bool, floor: bool },
-        Depart,
+        JoinOrCreate { newer: bool, floor: bool },
+        Start,
         Elsewhere { began: u64 },
-        Land,
+        Complete,
         Offer { began: u64 },
         CallBack,
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            4 => (any::<bool>(), any::<bool>()).prop_map(|(newer, floor)| Step::Board { newer, floor }),
-            3 => Just(Step::Depart),
+            4 => (any::<bool>(), any::<bool>()).prop_map(|(newer, floor)| Step::JoinOrCreate { newer, floor }),
+            3 => Just(Step::Start),
             1 => (0u64..20).prop_map(|began| Step::Elsewhere { began }),
-            3 => Just(Step::Land),
+            3 => Just(Step::Complete),
             1 => (0u64..20).prop_map(|began| Step::Offer { began }),
             1 => Just(Step::CallBack),
         ]
@@ -299,12 +299,12 @@ mod served {
             let (mut waiting, mut began) = (Vec::<(u64, Option<u64>)>::new(), HashMap::<u64, u64>::new());
             let mut current: Option<u64> = None;
             let mut now = 20;
-            let end = [Step::Depart, Step::Land, Step::Depart, Step::Land];
+            let end = [Step::Start, Step::Complete, Step::Start, Step::Complete];
             for step in steps.into_iter().chain(end) {
                 now += 1;
                 let at = later(start, now);
                 let completed = match step {
-                    Step::Board { newer, floor } => {
+                    Step::JoinOrCreate { newer, floor } => {
                         let purpose = if newer { Purpose::Newer(at) } else { Purpose::Miss };
                         let unstarted = calls.join_or_create(&1, &1, purpose, floor.then_some(at), true, at).unwrap();
                         let (JoinOutcome::Created(ticket) | JoinOutcome::Joined(ticket)) = unstarted;
@@ -315,7 +315,7 @@ mod served {
                         waiting.push((ticket, (newer || floor).then_some(now)));
                         None
                     }
-                    Step::Depart => {
+                    Step::Start => {
                         if let Some(ticket) = current && calls.start_fetch(ticket, false, at).is_some() {
                             began.insert(ticket, now);
                         }
@@ -336,7 +336,7 @@ mod served {
                         }
                         None
                     }
-                    Step::Land => match current {
+                    Step::Complete => match current {
                         Some(ticket) if began.contains_key(&ticket) => {
                             Some((ticket, began[&ticket], true, calls.complete(ticket, Ok(document()), None, at)))
                         }
