@@ -146,9 +146,10 @@ fn option(tree: &Tree, backend: &'static Descriptor, name: &str, value: Id) -> O
     };
     if backend.name != "env" {
         let kind = if opt.text_in_kong { Type::Text } else { opt.kind };
-        // A template leaves something out so, and whoever loads it takes it for that. Kong takes it of a credential: that is
-        // what it makes of a reference without a value.
-        let is_refused = kind == Type::Text && !opt.sensitive && opt.read("").is_none();
+        // As the schema for Kong has it (`field` in gateway/strategy.lua): an empty text is Kong's for a credential that has no
+        // value yet, and means "not set" for an option without a default. What it guards is judged where it is loaded.
+        let has_values = opt.default.is_some() || !opt.one_of.is_empty();
+        let is_refused = kind == Type::Text && !opt.sensitive && has_values && opt.read("").is_none();
         return misfit(tree, value, kind).or_else(|| blank(tree, value).filter(|_| is_refused));
     }
     let Some(opt) = OF_KONGS_ENV.iter().find(|opt| opt.name == name) else {

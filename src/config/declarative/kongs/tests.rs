@@ -66,8 +66,6 @@ fn what_is_of_another_type_than_kongs_schema_wants_is_told() {
         "no_proxy: [a, '']",
         "no_proxy: {a: b}",
         "redirect_hosts: a",
-        "namespace: ''",
-        "tls_server_name: ''",
         "oauth2_audiences: [a]",
         "tls_min_version: 1.2",
         "ttl: '5'",
@@ -81,6 +79,8 @@ fn what_is_of_another_type_than_kongs_schema_wants_is_told() {
         assert_eq!(found.len(), 1, "{wrong}: {found:?}");
     }
     for right in [
+        "namespace: ''",
+        "tls_server_name: ''",
         "port: 8200",
         "port: 8200.0",
         "port: 0x2008",
@@ -170,4 +170,22 @@ fn a_version_of_the_format_is_one_of_kongs_in_quotes() {
         assert_eq!(version(&tree).is_none(), is_taken, "{text}");
     }
     assert_eq!(version(&Tree::read("kong.yml", "vaults: []\n")), None);
+}
+
+#[test]
+fn an_empty_text_means_not_set_where_an_option_has_no_default() {
+    let entity = |name: &str, option: &str| format!("name: {name}\nprefix: my-vault\nconfig: {{ {option}: '' }}\n");
+    for (name, option) in [
+        ("hcv", "namespace"),
+        ("hcv", "token"),
+        ("hcv", "jwt_role"),
+        ("aws", "region"),
+        ("aws", "endpoint_url"),
+        ("aws", "assume_role_arn"),
+    ] {
+        assert_eq!(paths(&entity(name, option)), [""; 0], "{option}");
+    }
+    for (name, option) in [("hcv", "host"), ("hcv", "mount"), ("hcv", "protocol"), ("hcv", "auth_method")] {
+        assert_eq!(paths(&entity(name, option)), [format!("config.{option}")], "{option}");
+    }
 }
