@@ -26,7 +26,7 @@ const LONG: &[u8] = b"{vault://aws/team%2Fpayments/database/password?region=eu-c
 fn environment() -> Environment {
     let secrets = (0..DOCUMENTS).map(|number| (format!("SECRET_{number}"), format!("value {number}")));
     let token = [("KONG_VAULT_HCV_TOKEN".to_owned(), "token".to_owned())];
-    Environment::of(secrets.chain(token))
+    Environment::from_variables(secrets.chain(token))
 }
 
 fn config() -> Config {

@@ -29,7 +29,7 @@ impl Environment {
     }
 
     /// For tests.
-    pub fn of<N: Into<Vec<u8>>, V: Into<Vec<u8>>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
+    pub fn from_variables<N: Into<Vec<u8>>, V: Into<Vec<u8>>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), Secret::new(value)));
         Self { variables: Arc::new(variables.collect()) }
     }

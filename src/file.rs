@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::pool::{self, Refusal};
+use crate::pool::{self, JobRefusal};
 use crate::redact;
 
 /// How long a file is waited for that nothing stands in for.
@@ -36,7 +36,7 @@ pub enum FileFlaw {
     /// It does not answer.
     Hangs,
     /// No thread is free for it.
-    Busy(Refusal),
+    Busy(JobRefusal),
 }
 
 /// Does something with files on a thread of their own, and not for longer than `patience`: a file system may hang. One
@@ -48,7 +48,7 @@ pub async fn on_a_thread<T: Send + 'static>(
 ) -> Result<T, FileFlaw> {
     match tokio::time::timeout(patience, pool::files().run(key, job)).await {
         Ok(Ok(done)) => Ok(done),
-        Err(_) | Ok(Err(Refusal::Hangs)) => Err(FileFlaw::Hangs),
+        Err(_) | Ok(Err(JobRefusal::Hangs)) => Err(FileFlaw::Hangs),
         Ok(Err(refusal)) => Err(FileFlaw::Busy(refusal)),
     }
 }

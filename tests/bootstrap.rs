@@ -13,7 +13,7 @@ use support::config::{says, settings, shown};
 
 async fn load(variables: Vec<(&'static str, String)>) -> Config {
     let task = tokio::task::spawn_blocking(move || {
-        indirect::load(&BTreeMap::new(), ConfigSource::Configure, &Environment::of(variables))
+        indirect::load(&BTreeMap::new(), ConfigSource::Configure, &Environment::from_variables(variables))
     });
     task.await.expect("no panic").expect("a configuration")
 }

@@ -27,7 +27,7 @@ static ALLOCATOR: Counting = Counting;
 fn a_declarative_file_is_loaded_in_time_linear_to_its_size() {
     for (what, make) in heavy::FILES {
         // What is called so is read as JSON and then, where it is none, as YAML.
-        cost::is_linear(what, *make, |text| drop(declarative::of_text("kong.json", text, ALL)));
+        cost::is_linear(what, *make, |text| drop(declarative::parse_text("kong.json", text, ALL)));
     }
 }
 

@@ -40,7 +40,7 @@ fn values_of_a_type_that_kong_refuses_are_told() {
     // Whoever loads it minds none of that.
     run.holds("kong.yml:17 a[0] {vault://hv/a/b} ok");
     run.holds("kong.yml:17 a[1] {vault://ee/a} ok");
-    let loaded = declarative::of_text("kong.yml", yaml, ALL).unwrap();
+    let loaded = declarative::parse_text("kong.yml", yaml, ALL).unwrap();
     assert_eq!((loaded.entities.len(), loaded.broken.len()), (3, 0));
 }
 
@@ -79,7 +79,7 @@ fn what_kongs_format_allows_everywhere_costs_no_entity() {
         .check(&["kong.json"], &[])
         .finds(&[twice("vaults[2].name")("kong.json:2"), twice("vaults[3].config")("kong.json:2")]);
     let prefixes = |name: &str, text: &str| {
-        let loaded = declarative::of_text(name, text, ALL).unwrap();
+        let loaded = declarative::parse_text(name, text, ALL).unwrap();
         assert_eq!(loaded.broken.len(), 0, "{:?}", loaded.broken);
         let entities = loaded.entities.into_iter();
         entities
@@ -283,7 +283,7 @@ fn agree(name: &str, text: &str) {
     let (table, _) = look_at(name, text.as_bytes().to_vec());
     let is_whole = |row: &str| matches!(row.split_whitespace().nth(1), Some("syntax" | "file" | "vaults"));
     let whole = |row: &&str| row.contains(" error: ") && is_whole(row);
-    match declarative::of_text(name, text, ALL) {
+    match declarative::parse_text(name, text, ALL) {
         Err(error) => assert!(table.lines().any(|row| whole(&row)), "{text:?}: {error}\n{table}"),
         Ok(loaded) => {
             assert!(!table.lines().any(|row| whole(&row)), "{text:?}\n{table}");

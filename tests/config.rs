@@ -231,7 +231,7 @@ fn what_others_put_into_the_environment_is_no_mistake() {
 
 #[test]
 fn bytes_that_are_no_text_are_refused_and_not_passed_over() {
-    let environment = Environment::of([("KONG_VAULT_HCV_TOKEN", b"hunter2\xff")]);
+    let environment = Environment::from_variables([("KONG_VAULT_HCV_TOKEN", b"hunter2\xff")]);
     let config = Config::load(&BTreeMap::new(), &environment).unwrap();
     says(&refused(&config, "{vault://hcv/a/b}"), &["(no UTF-8) of option token", "KONG_VAULT_HCV_TOKEN"]);
     says(&refused(&config, "{vault://env/a?prefix=%ff}"), &["(no UTF-8) of option prefix", "the reference"]);

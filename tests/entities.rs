@@ -229,7 +229,7 @@ fn what_configures_may_be_a_reference() {
         ("SIZE", "7"),
     ];
     let load = |conf: &[(&str, &str)], environment: &[(&str, &str)]| {
-        let environment = Environment::of(environment.iter().copied());
+        let environment = Environment::from_variables(environment.iter().copied());
         indirect::load(&map(conf), ConfigSource::Configure, &environment)
     };
     let config =

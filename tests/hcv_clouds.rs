@@ -24,7 +24,7 @@ fn vault(at: &Fake, method: &str, options: &[(&str, &str)], environment: &[(&str
     let port = at.port().to_string();
     let mut given = vec![("port", port.as_str()), ("auth_method", method)];
     given.extend(options);
-    build_in(&Environment::of(environment.iter().copied()), &given).expect("a backend")
+    build_in(&Environment::from_variables(environment.iter().copied()), &given).expect("a backend")
 }
 
 fn is(value: &Value, expected: &str) -> Result<(), String> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Request;
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
-use kong_vault::http::{Answer, BODY_LIMIT, Client, Transport};
+use kong_vault::http::{BODY_LIMIT, Client, HttpResponse, Transport};
 use support::{Fake, answer, closed_port};
 
 const LABEL: &str = "hcv vault (test)";
@@ -20,7 +20,7 @@ fn client<'a>(change: impl FnOnce(&mut Transport<'a>)) -> Result<Client> {
     Client::new(&transport)
 }
 
-async fn get(client: &Client, url: &str) -> Result<Answer> {
+async fn get(client: &Client, url: &str) -> Result<HttpResponse> {
     let request = Request::get(url).header("x-vault-token", "tok3n-of-mine").body(Vec::new()).expect("a request");
     client.send(request).await
 }

@@ -98,21 +98,24 @@ async fn the_environment_names_the_systems_roots() {
     let (ca, another) = (Ca::new(directory.path(), "ca"), Ca::new(directory.path(), "another"));
     let port = tls::start(&ca.issue("good", "DNS:localhost", VALID));
     let expired = tls::start(&ca.issue("expired", "DNS:localhost", EXPIRED));
-    let of_file = client(None, None, &Environment::of([("SSL_CERT_FILE", ca.pair.path())]));
+    let of_file = client(None, None, &Environment::from_variables([("SSL_CERT_FILE", ca.pair.path())]));
     assert!(get(&of_file, "localhost", port).await.is_ok());
     fails(&of_file, "localhost", expired, "has expired").await;
 
     let folders = directory.path().join("folders");
     std::fs::create_dir(&folders).unwrap();
     std::fs::copy(&ca.pair.certificate, folders.join("ca.pem")).unwrap();
-    let of_folder =
-        client(None, None, &Environment::of([("SSL_CERT_DIR", format!(":/no/such/folder:{}", folders.display()))]));
+    let of_folder = client(
+        None,
+        None,
+        &Environment::from_variables([("SSL_CERT_DIR", format!(":/no/such/folder:{}", folders.display()))]),
+    );
     assert!(get(&of_folder, "localhost", port).await.is_ok());
 
-    let of_another = client(None, None, &Environment::of([("SSL_CERT_FILE", another.pair.path())]));
+    let of_another = client(None, None, &Environment::from_variables([("SSL_CERT_FILE", another.pair.path())]));
     fails(&of_another, "localhost", port, "from a CA that is not trusted").await;
 
-    let of_nothing = client(None, None, &Environment::of([("SSL_CERT_FILE", "/no/such/file")]));
+    let of_nothing = client(None, None, &Environment::from_variables([("SSL_CERT_FILE", "/no/such/file")]));
     let error = get(&of_nothing, "localhost", port).await.expect_err("no roots");
     assert!(error.kind() == Kind::Config && error.to_string().contains("SSL_CERT_FILE"), "{error:?}");
 }

@@ -122,7 +122,7 @@ async fn http_2_goes_through_a_proxys_tunnel() {
     let (port, connections) = serve(&ca, &[b"h2"]).await;
     let proxy = Forward::start(Manner::To(port), None).await;
     let proxy = format!("http://127.0.0.1:{}", proxy.port);
-    let environment = Environment::of([("HTTPS_PROXY", proxy)]);
+    let environment = Environment::from_variables([("HTTPS_PROXY", proxy)]);
     let client = Client::new(&Transport {
         ca_cert: Some(ca.pair.path()),
         ..Transport::new("hcv vault (test)".to_owned(), &environment, Duration::from_secs(5))

@@ -111,7 +111,7 @@ fn what_the_operator_writes_may_name_any_variable_and_is_kept_from_references() 
         ("OLD", "hunter2"),
         ("OLD_PREVIOUS", "hunter2"),
     ];
-    let environment = Environment::of([NOBODYS, &more].concat());
+    let environment = Environment::from_variables([NOBODYS, &more].concat());
     let config = indirect::load(&BTreeMap::new(), ConfigSource::Configure, &environment).unwrap();
     config.check().unwrap();
     let generation = Arc::new(AtomicU32::new(1));
@@ -155,7 +155,8 @@ fn an_entity_of_the_environment_reads_no_credential_of_ours() {
 
 /// A configuration by the environment, with whatever is wrong with it.
 fn flawed(conf: &[(&str, &str)], variables: &[(&str, &str)]) -> Arc<Resolver> {
-    let environment = Environment::of([variables, &[("MINE", "hunter2"), ("MINE_PREVIOUS", "hunter2")]].concat());
+    let environment =
+        Environment::from_variables([variables, &[("MINE", "hunter2"), ("MINE_PREVIOUS", "hunter2")]].concat());
     let config = indirect::load(&support::config::map(conf), ConfigSource::Configure, &environment).unwrap();
     Arc::new(Resolver::new(config, environment, Arc::new(AtomicU32::new(1))))
 }
@@ -310,7 +311,7 @@ fn the_same_holds_in_a_declarative_file() {
 #[test]
 fn what_kong_has_resolved_is_kept_from_references_by_what_it_resolved() {
     let load = |conf: &[(&str, &str)], references: &[(&str, &str)], variables: &[(&str, &str)]| {
-        let environment = Environment::of([variables, &[("MINE", "hunter2")]].concat());
+        let environment = Environment::from_variables([variables, &[("MINE", "hunter2")]].concat());
         let references: Vec<_> = references.iter().map(|(key, it)| ((*key).to_owned(), (*it).to_owned())).collect();
         let config = indirect::load_by_kong(&support::config::map(conf), &references, &environment).unwrap();
         Arc::new(Resolver::new(config, environment, Arc::new(AtomicU32::new(1))))

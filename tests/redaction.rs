@@ -96,7 +96,7 @@ fn entity_of(backend: &Descriptor, opt: &Opt, value: &str) -> Value {
 /// An environment without a person's own files and without a machine's metadata.
 fn environment(variables: &[(&str, &str)]) -> Environment {
     let all = variables.iter().chain(&[("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nonexistent")]);
-    Environment::of(all.map(|(name, value)| (*name, *value)))
+    Environment::from_variables(all.map(|(name, value)| (*name, *value)))
 }
 
 /// All that a configuration tells: what is wrong with it, what its vaults say that are made of it, and what `Debug` shows.

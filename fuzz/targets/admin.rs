@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use kong_vault::admin::{Api, Body, Request};
+use kong_vault::admin::{AdminApi, Body, Request};
 use kong_vault::backend::registry::ALL;
 use kong_vault::store::Store;
 use kong_vault_fuzz::{Bytes, bounded, hides};
@@ -77,7 +77,7 @@ fn serve(bed: &Bed, data: &[u8]) {
             body: Body::Bytes(body.into()),
         });
     }
-    let api = Api { store: &bed.store, backends: ALL, is_fixed: &|prefix| prefix == "fixed" };
+    let api = AdminApi { store: &bed.store, backends: ALL, is_fixed: &|prefix| prefix == "fixed" };
     let answers = api.serve(&requests);
     assert_eq!(answers.len(), requests.len());
     for (request, answer) in requests.iter().zip(&answers) {

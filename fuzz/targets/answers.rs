@@ -170,7 +170,7 @@ fuzz_target!(|data: &[u8]| {
         ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
     ]);
-    let environment = Environment::of(environment.iter().map(|(name, value)| (*name, value.as_str())));
+    let environment = Environment::from_variables(environment.iter().map(|(name, value)| (*name, value.as_str())));
     bounded(data.len(), || {
         let config = Config::load(&conf, &environment).expect("a configuration");
         config.check().expect("that is right");

@@ -43,7 +43,7 @@ fn look_at(name: &str, bytes: &[u8], secret: bool) {
             assert!(wrong > 0, "{table}");
             return;
         };
-        let loaded = declarative::of_text(name, text, ALL);
+        let loaded = declarative::parse_text(name, text, ALL);
         match &loaded {
             Err(error) => {
                 assert!(wrong > 0, "loading: {error}\n{table}");

@@ -48,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
     let path = |name: &str| FOLDER.path().join(name).to_str().expect("a path").to_owned();
     std::fs::write(path("config"), config).expect("a file");
     std::fs::write(path("credentials"), credentials).expect("a file");
-    let environment = Environment::of([
+    let environment = Environment::from_variables([
         ("HOME", path("")),
         ("AWS_CONFIG_FILE", path("config")),
         ("AWS_SHARED_CREDENTIALS_FILE", path("credentials")),

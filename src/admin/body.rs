@@ -9,23 +9,23 @@ use super::answer::AdminResponse;
 use super::{Body, LIMIT, Record, Request, form};
 
 /// The fields that somebody sent. Those of a form are texts, whatever they mean.
-pub struct Fields {
+pub struct RequestFields {
     pub fields: Record,
     pub of_form: bool,
 }
 
 /// Reads a body; an error is what to answer.
-pub fn read(request: &Request) -> Result<Fields, AdminResponse> {
+pub fn parse_fields(request: &Request) -> Result<RequestFields, AdminResponse> {
     let body = bytes(&request.body)?;
     let content_type = request.content_type.as_deref().map(<[u8]>::to_ascii_lowercase);
     let is = |kind: &[u8]| content_type.as_deref().is_some_and(|given| given.starts_with(kind));
     if is(b"application/x-www-form-urlencoded") {
         let fields = form::parse(&body).map_err(|what| AdminResponse::message(400, &what))?;
-        Ok(Fields { fields: fields.into(), of_form: true })
+        Ok(RequestFields { fields: fields.into(), of_form: true })
     } else if is(b"application/json") && !body.is_empty() {
-        json(&body).map(|fields| Fields { fields: fields.into(), of_form: false })
+        json(&body).map(|fields| RequestFields { fields: fields.into(), of_form: false })
     } else if body.is_empty() {
-        Ok(Fields { fields: Record::default(), of_form: false })
+        Ok(RequestFields { fields: Record::default(), of_form: false })
     } else {
         let text = "the body must be application/json or application/x-www-form-urlencoded, as its Content-Type says";
         Err(AdminResponse::message(415, text))

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Number, Value};
 
-use super::body::Fields;
+use super::body::RequestFields;
 use super::key::is_uuid;
 use super::mask;
 use crate::backend::Descriptor;
@@ -22,7 +22,7 @@ const LONGEST_TAG: usize = 1024;
 
 /// What becomes an entity.
 pub struct Draft<'a> {
-    pub sent: &'a Fields,
+    pub sent: &'a RequestFields,
     /// What is kept of it so far; its credentials stand behind masks.
     pub stored: Option<&'a Record>,
     /// Whether fields that were not sent stay what they are.

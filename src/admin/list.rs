@@ -8,7 +8,7 @@ use url::form_urlencoded;
 
 use super::answer::AdminResponse;
 use super::key::is_uuid;
-use super::{Api, Record};
+use super::{AdminApi, Record};
 
 /// How many entities a page has, and may have at most.
 const SIZE: usize = 100;
@@ -33,9 +33,9 @@ struct Tags {
     all: bool,
 }
 
-impl Api<'_> {
+impl AdminApi<'_> {
     pub(super) fn list(&self, vaults: &[Record], collection: &str, query: &[u8]) -> AdminResponse {
-        let query = match Query::of(query) {
+        let query = match Query::parse(query) {
             Ok(query) => query,
             Err(answer) => return answer,
         };
@@ -56,7 +56,7 @@ impl Api<'_> {
 }
 
 impl Query {
-    fn of(query: &[u8]) -> std::result::Result<Query, AdminResponse> {
+    fn parse(query: &[u8]) -> std::result::Result<Query, AdminResponse> {
         let mut read = Query::default();
         for (name, value) in form_urlencoded::parse(query) {
             match &*name {
@@ -73,7 +73,7 @@ impl Query {
                     };
                     read.after = Some(id.filter(|id| is_uuid(id)).ok_or_else(what)?);
                 }
-                "tags" => read.tags = Some(Tags::of(&value).map_err(|what| AdminResponse::invalid_tags(&what))?),
+                "tags" => read.tags = Some(Tags::parse(&value).map_err(|what| AdminResponse::invalid_tags(&what))?),
                 _ => {}
             }
         }
@@ -107,7 +107,7 @@ impl Query {
 
 impl Tags {
     /// `a,b`: both; `a/b`: either.
-    fn of(written: &str) -> std::result::Result<Tags, String> {
+    fn parse(written: &str) -> std::result::Result<Tags, String> {
         let all = !written.contains('/');
         let wanted: Vec<_> = written.split(if all { ',' } else { '/' }).map(str::to_owned).collect();
         if written.is_empty() {

@@ -24,7 +24,7 @@ pub use crate::redact::MASK;
 use crate::store::{Edit, Record, Store};
 pub use access::{Access, Requester, admits, check_access};
 pub use answer::AdminResponse;
-use key::Key;
+use key::EntityKey;
 
 /// The largest body, in bytes.
 pub const LIMIT: u64 = 1024 * 1024;
@@ -55,14 +55,14 @@ impl std::fmt::Debug for Body {
 }
 
 /// What the API works on.
-pub struct Api<'a> {
+pub struct AdminApi<'a> {
     pub store: &'a Store,
     pub backends: &'a [&'static Descriptor],
     /// Whether a prefix belongs to the declarative file, which this API doesn't change.
     pub is_fixed: &'a dyn Fn(&str) -> bool,
 }
 
-impl Api<'_> {
+impl AdminApi<'_> {
     /// Answers requests in their order, as if each were the only one; what they change is written down once. It blocks.
     pub fn serve(&self, requests: &[Request]) -> Vec<AdminResponse> {
         let answer_all = |vaults: &mut Vec<Record>| -> Vec<AdminResponse> {
@@ -89,14 +89,14 @@ impl Api<'_> {
 
     fn answer(&self, vaults: &mut Vec<Record>, request: &Request) -> AdminResponse {
         let (path, query) = request.parts();
-        let Some(route) = Route::of(path) else { return AdminResponse::not_found() };
+        let Some(route) = AdminRoute::parse(path) else { return AdminResponse::not_found() };
         let method = request.method.as_str();
         let answer = match (&route.key, method) {
             (_, "OPTIONS") => AdminResponse::nothing().allowing(if route.key.is_some() { OF_ONE } else { OF_ALL }),
             (None, "GET" | "HEAD") => self.list(vaults, &route.collection, query),
             (None, "POST") => self.create(vaults, request),
             (None, _) => AdminResponse::not_allowed(OF_ALL),
-            (Some(key), "GET" | "HEAD" | "PUT" | "PATCH" | "DELETE") => match Key::of(key, self.backends) {
+            (Some(key), "GET" | "HEAD" | "PUT" | "PATCH" | "DELETE") => match EntityKey::parse(key, self.backends) {
                 Err(what) => AdminResponse::invalid_prefix(&what),
                 Ok(key) if method == "PUT" => self.put(vaults, &key, request),
                 Ok(key) if method == "PATCH" => self.patch(vaults, &key, request),
@@ -108,7 +108,7 @@ impl Api<'_> {
         if method == "HEAD" { answer.without_body() } else { answer }
     }
 
-    fn get(&self, vaults: &[Record], key: &Key) -> AdminResponse {
+    fn get(&self, vaults: &[Record], key: &EntityKey) -> AdminResponse {
         match vaults.iter().find(|vault| key.is_of(vault)) {
             Some(vault) => AdminResponse::ok(&self.shown(vault)),
             None => AdminResponse::not_found(),
@@ -136,15 +136,15 @@ impl Request {
 }
 
 /// Where a request goes to.
-struct Route {
+struct AdminRoute {
     /// The path of the list, as it was called.
     collection: String,
     key: Option<Vec<u8>>,
 }
 
-impl Route {
+impl AdminRoute {
     /// The API may be mounted anywhere: what counts is the end of the path.
-    fn of(path: &[u8]) -> Option<Route> {
+    fn parse(path: &[u8]) -> Option<AdminRoute> {
         let is_list = |part: &[u8]| matches!(part, b"vaults" | b"vaults-beta");
         let path = path.strip_suffix(b"/").unwrap_or(path);
         let (before, last) = split(path)?;
@@ -152,9 +152,9 @@ impl Route {
         match split(before) {
             // First, as an entity may be called `vaults`.
             Some((_, part)) if is_list(part) && !last.is_empty() => {
-                Some(Route { collection: collection(before), key: Some(percent_decode(last).collect()) })
+                Some(AdminRoute { collection: collection(before), key: Some(percent_decode(last).collect()) })
             }
-            _ if is_list(last) => Some(Route { collection: collection(path), key: None }),
+            _ if is_list(last) => Some(AdminRoute { collection: collection(path), key: None }),
             _ => None,
         }
     }
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_path_leads_to_the_list_or_to_one() {
-        let route = |path: &str| Route::of(path.as_bytes()).map(|route| (route.collection, route.key));
+        let route = |path: &str| AdminRoute::parse(path.as_bytes()).map(|route| (route.collection, route.key));
         let one = |collection: &str, key: &str| Some((collection.to_owned(), Some(key.as_bytes().to_vec())));
         let all = |collection: &str| Some((collection.to_owned(), None));
         assert_eq!(route("/vaults"), all("/vaults"));

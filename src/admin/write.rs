@@ -5,19 +5,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::answer::AdminResponse;
-use super::body::{self, Fields};
+use super::body::{self, RequestFields};
 use super::entity::{Draft, flaw};
-use super::key::{Key, is_uuid};
-use super::{Api, Request};
+use super::key::{EntityKey, is_uuid};
+use super::{AdminApi, Request};
 use crate::store::Record;
 
 /// What was made of a request, or what to answer instead.
-type Made<T> = Result<T, AdminResponse>;
+type WriteResult<T> = Result<T, AdminResponse>;
 
-impl Api<'_> {
+impl AdminApi<'_> {
     pub(super) fn create(&self, vaults: &mut Vec<Record>, request: &Request) -> AdminResponse {
         self.finish(AdminResponse::created, || {
-            let sent = body::read(request)?;
+            let sent = body::parse_fields(request)?;
             let id = self.id_of(None, &sent)?;
             let mut made = self.draft(&sent, None, false, None)?;
             self.refuse_taken(vaults, &made, &id, None)?;
@@ -27,14 +27,14 @@ impl Api<'_> {
         })
     }
 
-    pub(super) fn put(&self, vaults: &mut Vec<Record>, key: &Key, request: &Request) -> AdminResponse {
+    pub(super) fn put(&self, vaults: &mut Vec<Record>, key: &EntityKey, request: &Request) -> AdminResponse {
         self.finish(AdminResponse::ok, || {
-            let sent = body::read(request)?;
+            let sent = body::parse_fields(request)?;
             let place = vaults.iter().position(|vault| key.is_of(vault));
             let stored = place.and_then(|place| vaults.get(place));
             let (id, prefix) = match key {
-                Key::Id(id) => (id.clone(), None),
-                Key::Prefix(prefix) => (self.id_of(stored, &sent)?, Some(prefix.as_str())),
+                EntityKey::Id(id) => (id.clone(), None),
+                EntityKey::Prefix(prefix) => (self.id_of(stored, &sent)?, Some(prefix.as_str())),
             };
             self.refuse_other_id(&sent, &id)?;
             let mut made = self.draft(&sent, stored, false, prefix)?;
@@ -48,9 +48,9 @@ impl Api<'_> {
         })
     }
 
-    pub(super) fn patch(&self, vaults: &mut [Record], key: &Key, request: &Request) -> AdminResponse {
+    pub(super) fn patch(&self, vaults: &mut [Record], key: &EntityKey, request: &Request) -> AdminResponse {
         self.finish(AdminResponse::ok, || {
-            let sent = body::read(request)?;
+            let sent = body::parse_fields(request)?;
             let place = vaults.iter().position(|vault| key.is_of(vault)).ok_or_else(|| self.missing(key))?;
             let stored = vaults.get(place).ok_or_else(AdminResponse::not_found)?;
             let id = self.id_of(Some(stored), &sent)?;
@@ -66,7 +66,7 @@ impl Api<'_> {
     }
 
     /// As in Kong, whatever is not there is as good as deleted.
-    pub(super) fn delete(&self, vaults: &mut Vec<Record>, key: &Key) -> AdminResponse {
+    pub(super) fn delete(&self, vaults: &mut Vec<Record>, key: &EntityKey) -> AdminResponse {
         let before = vaults.len();
         vaults.retain(|vault| !key.is_of(vault));
         match self.missing(key) {
@@ -76,28 +76,34 @@ impl Api<'_> {
         }
     }
 
-    fn finish(&self, done: fn(&Record) -> AdminResponse, make: impl FnOnce() -> Made<Record>) -> AdminResponse {
+    fn finish(&self, done: fn(&Record) -> AdminResponse, make: impl FnOnce() -> WriteResult<Record>) -> AdminResponse {
         match make() {
             Ok(made) => done(&self.shown(&made)).after_a_change(),
             Err(answer) => answer,
         }
     }
 
-    fn draft(&self, sent: &Fields, stored: Option<&Record>, keep: bool, prefix: Option<&str>) -> Made<Record> {
+    fn draft(
+        &self,
+        sent: &RequestFields,
+        stored: Option<&Record>,
+        keep: bool,
+        prefix: Option<&str>,
+    ) -> WriteResult<Record> {
         Draft { sent, stored, keep, backends: self.backends }
             .finish(prefix)
             .map_err(|flaws| AdminResponse::violation(&flaws))
     }
 
     /// The id that it has, the one that somebody wants, or a new one.
-    fn id_of(&self, stored: Option<&Record>, sent: &Fields) -> Made<String> {
+    fn id_of(&self, stored: Option<&Record>, sent: &RequestFields) -> WriteResult<String> {
         match stored.map(|stored| stored.text("id")).filter(|id| !id.is_empty()) {
             Some(id) => Ok(id.to_owned()),
             None => sent_id(sent).map_or_else(new_id, Ok),
         }
     }
 
-    fn refuse_other_id(&self, sent: &Fields, id: &str) -> Made<()> {
+    fn refuse_other_id(&self, sent: &RequestFields, id: &str) -> WriteResult<()> {
         match sent_id(sent) {
             Some(sent) if sent != id => {
                 Err(AdminResponse::violation(&[flaw("id", "is another than it has, and can't change")]))
@@ -107,7 +113,7 @@ impl Api<'_> {
     }
 
     /// Looks whether another entity than the one in that place has the prefix or the id.
-    fn refuse_taken(&self, vaults: &[Record], made: &Record, id: &str, place: Option<usize>) -> Made<()> {
+    fn refuse_taken(&self, vaults: &[Record], made: &Record, id: &str, place: Option<usize>) -> WriteResult<()> {
         let prefix = made.text("prefix");
         let others = || vaults.iter().enumerate().filter(|(at, _)| Some(*at) != place).map(|(_, vault)| vault);
         if (self.is_fixed)(prefix) {
@@ -122,16 +128,16 @@ impl Api<'_> {
     }
 
     /// What to say of an entity that isn't there.
-    fn missing(&self, key: &Key) -> AdminResponse {
+    fn missing(&self, key: &EntityKey) -> AdminResponse {
         match key {
-            Key::Prefix(prefix) if (self.is_fixed)(prefix) => AdminResponse::fixed_prefix(prefix),
+            EntityKey::Prefix(prefix) if (self.is_fixed)(prefix) => AdminResponse::fixed_prefix(prefix),
             _ => AdminResponse::not_found(),
         }
     }
 }
 
 /// The id that somebody wants for it. What is none is told with everything else that is wrong.
-fn sent_id(sent: &Fields) -> Option<String> {
+fn sent_id(sent: &RequestFields) -> Option<String> {
     let id = sent.fields.get("id")?.as_str()?;
     is_uuid(id).then(|| id.to_ascii_lowercase())
 }
@@ -146,7 +152,7 @@ fn stamp(vault: &mut Record, id: &str, stored: Option<&Record>) {
 }
 
 /// A random uuid (version 4).
-fn new_id() -> Made<String> {
+fn new_id() -> WriteResult<String> {
     let mut bytes = [0; 16];
     SystemRandom::new()
         .fill(&mut bytes)

@@ -23,7 +23,7 @@ pub(super) const PREFIXES: usize = 8;
 
 /// Variables whose values are credentials because options refer to them, and those that the operator lets be read.
 #[derive(Default)]
-pub struct Credentials {
+pub struct CredentialVariables {
     pub(super) allowed: BTreeSet<String>,
     /// Named by kong.conf, the environment and the declarative file.
     pub(super) fixed: BTreeSet<String>,
@@ -34,14 +34,14 @@ pub struct Credentials {
     pub(super) prefixes: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl fmt::Debug for Credentials {
+impl fmt::Debug for CredentialVariables {
     /// What the operator gave for a name may be anything.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{} allowed variables]", self.allowed.len())
     }
 }
 
-impl Credentials {
+impl CredentialVariables {
     pub fn new(allowed: &[String]) -> Self {
         Self { allowed: allowed.iter().cloned().collect(), ..Self::default() }
     }

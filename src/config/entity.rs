@@ -59,7 +59,7 @@ impl EntityFlaw {
 
 /// Reads an entity's fields; whether its options are right is `option_flaws`' business. An error has at least one flaw, and
 /// `most` at the most: the first ones.
-pub fn read(written: &Value, backends: &[&'static Descriptor], most: usize) -> Result<Entity, Vec<EntityFlaw>> {
+pub fn parse(written: &Value, backends: &[&'static Descriptor], most: usize) -> Result<Entity, Vec<EntityFlaw>> {
     let Some(fields) = written.as_object() else {
         return Err(vec![EntityFlaw::new("", "is not a vault entity: give it fields")]);
     };
@@ -87,7 +87,7 @@ pub fn read(written: &Value, backends: &[&'static Descriptor], most: usize) -> R
 
 /// An entity, or what is wrong with it; `place` is where it stands, for error texts.
 pub fn listed(written: &Value, backends: &[&'static Descriptor], place: &str) -> EntityResult {
-    read(written, backends, 1).map_err(|flaws| {
+    parse(written, backends, 1).map_err(|flaws| {
         Broken::of(written, flaws, |prefix, what| {
             let shown = prefix.map_or(String::new(), |prefix| format!(" {prefix}"));
             Error::new(Kind::Config, format!("vault entity{shown} in {place}: {what}"))
@@ -161,9 +161,9 @@ fn references(written: &Value) -> Vec<String> {
     found
 }
 
-/// `read` and `option_flaws` in one.
+/// `parse` and `option_flaws` in one.
 pub fn check(written: &Value, backends: &[&'static Descriptor]) -> Result<Entity, Vec<EntityFlaw>> {
-    let entity = read(written, backends, FLAWS)?;
+    let entity = parse(written, backends, FLAWS)?;
     let flaws = option_flaws(&entity, FLAWS);
     if flaws.is_empty() { Ok(entity) } else { Err(flaws) }
 }
@@ -364,7 +364,7 @@ mod tests {
         assert!(!format!("{:?}", check(&entity, ALL)).contains("hunter2"));
         let entity = json!({"prefix": "mine", "name": "hcv", "config": {"token": "a hunter2", "port": "hunter2"}});
         assert!(!format!("{:?}", flaws(&entity)).contains("hunter2"));
-        let read = read(&entity, ALL, FLAWS).unwrap();
+        let read = parse(&entity, ALL, FLAWS).unwrap();
         assert!(read.config.contains_key("token") && !format!("{read:?}").contains("hunter2"), "{read:?}");
     }
 }

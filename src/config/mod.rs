@@ -33,7 +33,7 @@ use crate::reference::{Reference, is_reference};
 use crate::secret::Secret;
 use assignment::Assignment;
 pub use assignment::options_of;
-use credentials::Credentials;
+use credentials::CredentialVariables;
 pub use declarative::LIMIT as LARGEST_FILE;
 use declarative::Reading;
 use entity::Broken;
@@ -72,7 +72,7 @@ pub struct Config {
     /// heard.
     pub admin_token: Result<Option<Secret>>,
     strict_compatibility: bool,
-    credentials: Credentials,
+    credentials: CredentialVariables,
     vaults: Vaults,
     others: Others,
     /// The first thing that is wrong anywhere, but for what is missing of backends' options.
@@ -156,7 +156,7 @@ impl Config {
             data_dir: own.text("vault_data_dir").map(str::to_owned),
             admin_token: tokens_flaw.map_or_else(|| Ok(own.secret("vault_admin_token").cloned()), Err),
             strict_compatibility: own.boolean("vault_strict_compatibility"),
-            credentials: Credentials::new(own.list("vault_allow_env_credentials")),
+            credentials: CredentialVariables::new(own.list("vault_allow_env_credentials")),
             vaults: Vaults::new(enabled),
             others,
             flaw,
@@ -192,7 +192,7 @@ impl Config {
         backends: &[&'static Descriptor],
         indirect: &IndirectValues,
     ) -> Result<()> {
-        let file = declarative::read(Reading { key, path, backends, others: &self.others }, self.fetch_timeout)?;
+        let file = declarative::load(Reading { key, path, backends, others: &self.others }, self.fetch_timeout)?;
         let known: BTreeSet<_> = self.vaults.names_of_fixed().map(str::to_owned).collect();
         for entity in file.entities.iter().cloned().map(Ok).chain(file.broken.iter().cloned().map(Err)) {
             indirect.note_entity(&entity);

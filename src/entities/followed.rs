@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::admin::{AdminResponse, Request};
 use crate::entities::epoch_watch::EpochWatch;
 use crate::error::{Error, Kind, Result};
-use crate::pool::Refusal;
+use crate::pool::JobRefusal;
 use crate::redact;
 use crate::runtime::jobs::Jobs;
 use crate::store::epoch::STILL;
@@ -49,10 +49,10 @@ impl Followed {
     }
 
     /// Why nobody could read it, which has `patience`.
-    pub(crate) fn refused(&self, refusal: Refusal, patience: Duration) -> Error {
+    pub(crate) fn refused(&self, refusal: JobRefusal, patience: Duration) -> Error {
         let folder = redact::likely_path(Path::new(&self.folder));
         let why = match refusal {
-            Refusal::Hangs => format!("within {} s: the file system does not answer", patience.as_secs_f64()),
+            JobRefusal::Hangs => format!("within {} s: the file system does not answer", patience.as_secs_f64()),
             refusal => format!("({refusal})"),
         };
         Error::new(Kind::Timeout, format!("vault_data_dir {folder} can't be read {why}"))

@@ -7,19 +7,19 @@ use super::transport::BODY_LIMIT;
 use crate::secret::Secret;
 
 /// Why a body could not be had.
-pub(super) enum Refused {
+pub(super) enum RefusedBody {
     TooLarge,
     Broken(reqwest::Error),
 }
 
 /// Reads the whole body, or stops at the limit.
-pub(super) async fn read(mut response: Response) -> Result<Secret, Refused> {
+pub(super) async fn read(mut response: Response) -> Result<Secret, RefusedBody> {
     let announced = response.content_length().unwrap_or(0);
     if announced > BODY_LIMIT as u64 {
-        return Err(Refused::TooLarge);
+        return Err(RefusedBody::TooLarge);
     }
     let mut body = Zeroizing::new(Vec::with_capacity(announced as usize));
-    while let Some(chunk) = response.chunk().await.map_err(Refused::Broken)? {
+    while let Some(chunk) = response.chunk().await.map_err(RefusedBody::Broken)? {
         let fits = body.len() + chunk.len() <= BODY_LIMIT;
         if fits {
             append(&mut body, &chunk);
@@ -28,7 +28,7 @@ pub(super) async fn read(mut response: Response) -> Result<Secret, Refused> {
             chunk.as_mut().zeroize();
         }
         if !fits {
-            return Err(Refused::TooLarge);
+            return Err(RefusedBody::TooLarge);
         }
     }
     Ok(Secret::new(std::mem::take(&mut *body)))

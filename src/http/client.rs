@@ -12,10 +12,10 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::clients::Clients;
-use super::failure::{self, Place};
+use super::failure::{self, ErrorContext};
 use super::route::{Route, Routes, is_secure, port};
 use super::tls::Tls;
-use super::transport::{Answer, Transport};
+use super::transport::{HttpResponse, Transport};
 use super::{body, dial};
 use crate::error::{Error, Kind, Result};
 use crate::notice::Notice;
@@ -55,35 +55,35 @@ impl Client {
 
     /// Sends one request and reads the whole answer, whatever its status. Errors name label, host and reason, and never
     /// a path, a query, a header or a body.
-    pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer> {
+    pub async fn send(&self, request: Request<Vec<u8>>) -> Result<HttpResponse> {
         let destination = request.uri().clone();
-        let mut place = self.place(&destination);
+        let mut context = self.context(&destination);
         if destination.host().is_none_or(str::is_empty) {
-            return Err(place.error(Kind::Invalid, "no valid URL"));
+            return Err(context.error(Kind::Invalid, "no valid URL"));
         }
         if !matches!(destination.scheme_str(), Some("http" | "https")) {
-            return Err(place.error(Kind::Config, "neither http nor https: correct the protocol"));
+            return Err(context.error(Kind::Config, "neither http nor https: correct the protocol"));
         }
-        let route = self.routes.of(&destination).map_err(|reason| place.error(Kind::Config, reason))?;
-        place.proxy = route.proxy().map(|proxy| &*proxy.address);
+        let route = self.routes.of(&destination).map_err(|reason| context.error(Kind::Config, reason))?;
+        context.proxy = route.proxy().map(|proxy| &*proxy.address);
         let request =
-            self.prepare(request, &destination, route).ok_or_else(|| place.error(Kind::Invalid, "no valid URL"))?;
+            self.prepare(request, &destination, route).ok_or_else(|| context.error(Kind::Invalid, "no valid URL"))?;
         let mut late = pin!(tokio::time::sleep(self.timeout));
         let mut response = tokio::select! {
             biased;
-            () = &mut late => return Err(failure::unanswered(&place)),
-            response = self.exchange(&place, &destination, route, request) => response?,
+            () = &mut late => return Err(failure::unanswered(&context)),
+            response = self.exchange(&context, &destination, route, request) => response?,
         };
         let (status, headers) = (response.status(), mem::take(response.headers_mut()));
-        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && !place.is_secure && place.proxy.is_some() {
-            return Err(failure::of_proxy(&place, status));
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && !context.is_secure && context.proxy.is_some() {
+            return Err(failure::of_proxy(&context, status));
         }
         let body = tokio::select! {
             biased;
-            () = &mut late => return Err(failure::incomplete(&place)),
-            body = body::read(response) => body.map_err(|refused| failure::of_body(&place, &refused))?,
+            () = &mut late => return Err(failure::incomplete(&context)),
+            body = body::read(response) => body.map_err(|refused| failure::of_body(&context, &refused))?,
         };
-        Ok(Answer { status: status.as_u16(), headers, body })
+        Ok(HttpResponse { status: status.as_u16(), headers, body })
     }
 
     /// The request as the HTTP library takes it; `None` where it would ask for something else.
@@ -114,7 +114,7 @@ impl Client {
 
     async fn exchange(
         &self,
-        place: &Place<'_>,
+        context: &ErrorContext<'_>,
         destination: &Uri,
         route: Route<'_>,
         mut request: reqwest::Request,
@@ -132,27 +132,33 @@ impl Client {
                     self.clients.forget(outdated);
                     request = same;
                 }
-                None => return Err(self.explain(place, destination, route, &error).await),
+                None => return Err(self.explain(context, destination, route, &error).await),
             }
         }
     }
 
     /// What a failed exchange is told as. Why a proxy refuses a tunnel, the HTTP library doesn't say, so it is asked again.
-    async fn explain(&self, place: &Place<'_>, destination: &Uri, route: Route<'_>, error: &reqwest::Error) -> Error {
+    async fn explain(
+        &self,
+        context: &ErrorContext<'_>,
+        destination: &Uri,
+        route: Route<'_>,
+        error: &reqwest::Error,
+    ) -> Error {
         if failure::is_refused_tunnel(error)
             && let Err(reason) = dial::dial(&self.routes, route, destination, self.timeout).await
         {
-            return failure::of_connecting(place, &*reason);
+            return failure::of_connecting(context, &*reason);
         }
-        failure::of_request(place, error)
+        failure::of_request(context, error)
     }
 
     pub(super) fn no_url(&self) -> Error {
         Error::new(Kind::Invalid, format!("{}: no valid URL", self.label))
     }
 
-    pub(super) fn place(&self, destination: &Uri) -> Place<'_> {
-        Place {
+    pub(super) fn context(&self, destination: &Uri) -> ErrorContext<'_> {
+        ErrorContext {
             label: &self.label,
             address: self.address(destination.host().unwrap_or_default(), port(destination)),
             is_secure: is_secure(destination),

@@ -35,12 +35,12 @@ pub(super) struct Clients {
     tls: Arc<Tls>,
     routes: Arc<Routes>,
     timeout: Duration,
-    made: Mutex<Vec<(Key, Made)>>,
+    made: Mutex<Vec<(ClientKey, CachedClient)>>,
 }
 
 /// What tells clients apart.
 #[derive(PartialEq, Eq)]
-struct Key {
+struct ClientKey {
     is_secure: bool,
     is_proxied: bool,
     /// The host that the TLS server's name stands for in URLs.
@@ -48,7 +48,7 @@ struct Key {
 }
 
 #[derive(Clone)]
-pub(super) struct Made {
+pub(super) struct CachedClient {
     pub client: reqwest::Client,
     /// What its TLS was configured by, where that may change.
     pub of: Option<Arc<Configured>>,
@@ -60,8 +60,8 @@ impl Clients {
     }
 
     /// The client for a destination.
-    pub async fn of(&self, destination: &Uri, route: Route<'_>) -> Result<Made> {
-        let key = Key {
+    pub async fn of(&self, destination: &Uri, route: Route<'_>) -> Result<CachedClient> {
+        let key = ClientKey {
             is_secure: is_secure(destination),
             is_proxied: route.proxy().is_some(),
             named: self.named(destination, route).map(Box::from),
@@ -91,7 +91,7 @@ impl Clients {
         self.made().retain(|(_, made)| !made.of.as_ref().is_some_and(|known| Arc::ptr_eq(known, of)));
     }
 
-    async fn make(&self, key: &Key, route: Route<'_>) -> Result<Made> {
+    async fn make(&self, key: &ClientKey, route: Route<'_>) -> Result<CachedClient> {
         let proxy = route.proxy();
         let proxy_tls = self.routes.proxy_tls.as_ref().filter(|_| proxy.is_some_and(|proxy| is_secure(&proxy.uri)));
         let used = if key.is_secure { Some(&self.tls) } else { proxy_tls };
@@ -145,7 +145,7 @@ impl Clients {
             builder = builder.proxy(rule);
         }
         let client = builder.build().map_err(|_| self.broken())?;
-        Ok(Made { client, of: current.filter(|current| current.is_of_files) })
+        Ok(CachedClient { client, of: current.filter(|current| current.is_of_files) })
     }
 
     fn broken(&self) -> Error {
@@ -153,7 +153,7 @@ impl Clients {
     }
 
     /// A panic while it is held leaves a list that is still whole.
-    fn made(&self) -> MutexGuard<'_, Vec<(Key, Made)>> {
+    fn made(&self) -> MutexGuard<'_, Vec<(ClientKey, CachedClient)>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

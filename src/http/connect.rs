@@ -54,21 +54,21 @@ impl Checks {
 }
 
 impl<S> Layer<S> for Checks {
-    type Service = Checked<S>;
+    type Service = CheckedConnector<S>;
 
-    fn layer(&self, connector: S) -> Checked<S> {
-        Checked { checks: self.clone(), connector }
+    fn layer(&self, connector: S) -> CheckedConnector<S> {
+        CheckedConnector { checks: self.clone(), connector }
     }
 }
 
 /// A connector with checks before it.
 #[derive(Clone)]
-pub(super) struct Checked<S> {
+pub(super) struct CheckedConnector<S> {
     checks: Checks,
     connector: S,
 }
 
-impl<S, R> Service<R> for Checked<S>
+impl<S, R> Service<R> for CheckedConnector<S>
 where
     S: Service<R, Error = BoxError> + Clone + Send + 'static,
     S::Future: Send + 'static,

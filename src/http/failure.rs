@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
-use super::body::Refused;
+use super::body::RefusedBody;
 use super::connect::Outdated;
 use super::dial::{AtProxy, Trouble};
 use super::resolve::Unresolved;
@@ -16,7 +16,7 @@ use super::transport::BODY_LIMIT;
 use crate::error::{Error, Kind};
 
 /// Who asked whom.
-pub(super) struct Place<'a> {
+pub(super) struct ErrorContext<'a> {
     pub label: &'a str,
     /// `host:port`, or a socket.
     pub address: String,
@@ -29,7 +29,7 @@ pub(super) struct Place<'a> {
     pub has_identity: bool,
 }
 
-impl Place<'_> {
+impl ErrorContext<'_> {
     pub fn error(&self, kind: Kind, reason: impl std::fmt::Display) -> Error {
         let proxy = self.proxy.map_or(String::new(), |proxy| format!(" by the proxy {proxy}"));
         Error::new(kind, format!("{} at {}{proxy}: {reason}", self.label, self.address))
@@ -37,45 +37,46 @@ impl Place<'_> {
 }
 
 /// The time was up before an answer began.
-pub(super) fn unanswered(place: &Place<'_>) -> Error {
-    late(place, "no answer")
+pub(super) fn unanswered(context: &ErrorContext<'_>) -> Error {
+    late(context, "no answer")
 }
 
 /// The time was up while the answer's body came.
-pub(super) fn incomplete(place: &Place<'_>) -> Error {
-    place.error(Kind::Timeout, format!("the answer was not complete within {} seconds", place.timeout.as_secs_f64()))
+pub(super) fn incomplete(context: &ErrorContext<'_>) -> Error {
+    context
+        .error(Kind::Timeout, format!("the answer was not complete within {} seconds", context.timeout.as_secs_f64()))
 }
 
-fn late(place: &Place<'_>, what: &str) -> Error {
-    place.error(Kind::Timeout, lateness(place, what))
+fn late(context: &ErrorContext<'_>, what: &str) -> Error {
+    context.error(Kind::Timeout, lateness(context, what))
 }
 
-fn lateness(place: &Place<'_>, what: &str) -> String {
-    format!("{what} within {} seconds: check that the server runs and is reachable", place.timeout.as_secs_f64())
+fn lateness(context: &ErrorContext<'_>, what: &str) -> String {
+    format!("{what} within {} seconds: check that the server runs and is reachable", context.timeout.as_secs_f64())
 }
 
-pub(super) fn of_request(place: &Place<'_>, error: &reqwest::Error) -> Error {
-    if let Some(own) = of_own(place, error) {
+pub(super) fn of_request(context: &ErrorContext<'_>, error: &reqwest::Error) -> Error {
+    if let Some(own) = of_own(context, error) {
         return own;
     }
     let connecting = error.is_connect();
     if error.is_timeout() {
-        return late(place, if connecting { "no connection" } else { "no answer" });
+        return late(context, if connecting { "no connection" } else { "no answer" });
     }
-    if let Some(proxy) = place.proxy {
+    if let Some(proxy) = context.proxy {
         match tunnel_error(error) {
-            Some(AUTHENTICATION) => return of_proxy(place, StatusCode::PROXY_AUTHENTICATION_REQUIRED),
+            Some(AUTHENTICATION) => return of_proxy(context, StatusCode::PROXY_AUTHENTICATION_REQUIRED),
             // Over http, whom we connect to is the proxy.
-            None if place.is_secure || !connecting => {}
-            _ => return of_broken_proxy(place, proxy, error),
+            None if context.is_secure || !connecting => {}
+            _ => return of_broken_proxy(context, proxy, error),
         }
     }
-    match of_causes(place, error, connecting) {
-        Some((kind, reason)) => place.error(kind, reason),
+    match of_causes(context, error, connecting) {
+        Some((kind, reason)) => context.error(kind, reason),
         None if connecting => {
-            place.error(Kind::Unavailable, "cannot connect: check that the server runs and is reachable")
+            context.error(Kind::Unavailable, "cannot connect: check that the server runs and is reachable")
         }
-        None => of_exchange(place, error),
+        None => of_exchange(context, error),
     }
 }
 
@@ -100,42 +101,42 @@ pub(super) fn is_outdated(error: &reqwest::Error) -> bool {
 }
 
 /// For a connection that was tried for its own sake.
-pub(super) fn of_connecting(place: &Place<'_>, error: &(dyn StdError + Send + Sync + 'static)) -> Error {
+pub(super) fn of_connecting(context: &ErrorContext<'_>, error: &(dyn StdError + Send + Sync + 'static)) -> Error {
     let error: &(dyn StdError + 'static) = error;
-    of_own(place, error).unwrap_or_else(|| match of_causes(place, error, true) {
-        Some((kind, reason)) => place.error(kind, reason),
-        None => place.error(Kind::Unavailable, "cannot connect: check that the server runs and is reachable"),
+    of_own(context, error).unwrap_or_else(|| match of_causes(context, error, true) {
+        Some((kind, reason)) => context.error(kind, reason),
+        None => context.error(Kind::Unavailable, "cannot connect: check that the server runs and is reachable"),
     })
 }
 
 /// The time was up before there was a connection.
-pub(super) fn unconnected(place: &Place<'_>) -> Error {
-    late(place, "no connection")
+pub(super) fn unconnected(context: &ErrorContext<'_>) -> Error {
+    late(context, "no connection")
 }
 
 /// What went wrong in what is ours to arrange: a configuration for TLS, a proxy.
-fn of_own(place: &Place<'_>, error: &(dyn StdError + 'static)) -> Option<Error> {
+fn of_own(context: &ErrorContext<'_>, error: &(dyn StdError + 'static)) -> Option<Error> {
     // A configuration for TLS that can't be made knows what to say.
     if let Some(own) = cause::<Error>(error) {
         return Some(own.clone());
     }
     let AtProxy { trouble, address } = cause::<AtProxy>(error)?;
     Some(match trouble {
-        Trouble::Refused(status) => of_proxy(place, *status),
-        Trouble::Broken(cause) => of_broken_proxy(place, address, &**cause),
+        Trouble::Refused(status) => of_proxy(context, *status),
+        Trouble::Broken(cause) => of_broken_proxy(context, address, &**cause),
     })
 }
 
 /// A proxy that can't be reached, or doesn't speak as it should. The vault's certificate has no part in it.
-fn of_broken_proxy(place: &Place<'_>, proxy: &str, cause: &(dyn StdError + 'static)) -> Error {
-    let (kind, reason) = of_causes(place, cause, true).unwrap_or_else(|| {
+fn of_broken_proxy(context: &ErrorContext<'_>, proxy: &str, cause: &(dyn StdError + 'static)) -> Error {
+    let (kind, reason) = of_causes(context, cause, true).unwrap_or_else(|| {
         (Kind::Unavailable, "the answer is not from an HTTP proxy: check the proxy's address".to_owned())
     });
-    Error::new(kind, format!("{} at {}: the proxy {proxy}: {reason}", place.label, place.address))
+    Error::new(kind, format!("{} at {}: the proxy {proxy}: {reason}", context.label, context.address))
 }
 
 /// A proxy's own answer.
-pub(super) fn of_proxy(place: &Place<'_>, status: StatusCode) -> Error {
+pub(super) fn of_proxy(context: &ErrorContext<'_>, status: StatusCode) -> Error {
     let reason = match status.as_u16() {
         407 => "the proxy requires credentials: set or correct user and password in its URL",
         403 | 405 => {
@@ -144,18 +145,18 @@ pub(super) fn of_proxy(place: &Place<'_>, status: StatusCode) -> Error {
         500.. => "the proxy cannot reach it: check that the proxy knows this host, or add the host to `no_proxy`",
         _ => "the proxy refuses to connect: check its address and its rules",
     };
-    place.error(Kind::Unavailable, format!("{reason} (status {})", status.as_u16()))
+    context.error(Kind::Unavailable, format!("{reason} (status {})", status.as_u16()))
 }
 
-fn of_causes(place: &Place<'_>, error: &(dyn StdError + 'static), connecting: bool) -> Option<(Kind, String)> {
+fn of_causes(context: &ErrorContext<'_>, error: &(dyn StdError + 'static), connecting: bool) -> Option<(Kind, String)> {
     if let Some(tls) = cause::<TlsError>(error) {
-        return Some(of_tls(place, tls));
+        return Some(of_tls(context, tls));
     }
     if let Some(unresolved) = cause::<Unresolved>(error) {
         return Some((Kind::Unavailable, format!("cannot resolve the host name: {unresolved}")));
     }
     if is_timeout(error) {
-        return Some((Kind::Timeout, lateness(place, if connecting { "no connection" } else { "no answer" })));
+        return Some((Kind::Timeout, lateness(context, if connecting { "no connection" } else { "no answer" })));
     }
     let io = cause::<io::Error>(error)?;
     // A worker that is short of files says nothing about the vault.
@@ -163,32 +164,32 @@ fn of_causes(place: &Place<'_>, error: &(dyn StdError + 'static), connecting: bo
     Some((kind, of_io(io, connecting)?))
 }
 
-pub(super) fn of_body(place: &Place<'_>, refused: &Refused) -> Error {
+pub(super) fn of_body(context: &ErrorContext<'_>, refused: &RefusedBody) -> Error {
     match refused {
-        Refused::TooLarge => place.error(
+        RefusedBody::TooLarge => context.error(
             Kind::Invalid,
             format!("answer is larger than {BODY_LIMIT} bytes: check that the path is a secret's and the address the vault's"),
         ),
-        Refused::Broken(error) if is_timeout(error) => incomplete(place),
-        Refused::Broken(error) => match cause::<TlsError>(error) {
+        RefusedBody::Broken(error) if is_timeout(error) => incomplete(context),
+        RefusedBody::Broken(error) => match cause::<TlsError>(error) {
             Some(tls) => {
-                let (kind, reason) = of_tls(place, tls);
-                place.error(kind, reason)
+                let (kind, reason) = of_tls(context, tls);
+                context.error(kind, reason)
             }
-            None => place.error(Kind::Unavailable, "the connection was closed before the answer was complete"),
+            None => context.error(Kind::Unavailable, "the connection was closed before the answer was complete"),
         },
     }
 }
 
 /// The HTTP library's own verdicts have no type that could be asked for here, only fixed texts.
-fn of_exchange(place: &Place<'_>, error: &reqwest::Error) -> Error {
+fn of_exchange(context: &ErrorContext<'_>, error: &reqwest::Error) -> Error {
     let causes = chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
     if causes.contains("head is too large") || causes.contains("header list") {
-        place.error(Kind::Invalid, "the answer's headers are too large: check that the address is the vault's")
+        context.error(Kind::Invalid, "the answer's headers are too large: check that the address is the vault's")
     } else if causes.contains("invalid") || causes.contains("parsed") || causes.contains("frame") {
-        place.error(Kind::Invalid, "the answer is no valid HTTP: check the protocol (http or https) and the port")
+        context.error(Kind::Invalid, "the answer is no valid HTTP: check the protocol (http or https) and the port")
     } else {
-        place.error(Kind::Unavailable, "the connection was closed before an answer came")
+        context.error(Kind::Unavailable, "the connection was closed before an answer came")
     }
 }
 
@@ -233,7 +234,7 @@ fn is_out_of_files(error: &io::Error) -> bool {
 }
 
 /// A certificate or a protocol that is wrong stays wrong however often one tries: `Tls`, not `Unavailable`.
-fn of_tls(place: &Place<'_>, error: &TlsError) -> (Kind, String) {
+fn of_tls(context: &ErrorContext<'_>, error: &TlsError) -> (Kind, String) {
     let reason = match error {
         TlsError::InvalidCertificate(certificate) => of_certificate(certificate).to_owned(),
         TlsError::NoCertificatesPresented => "the server presented no certificate".to_owned(),
@@ -241,7 +242,7 @@ fn of_tls(place: &Place<'_>, error: &TlsError) -> (Kind, String) {
             "the server does not speak TLS there: set the protocol to http, or correct the port".to_owned()
         }
         TlsError::AlertReceived(alert) if is_about_us(*alert) => {
-            if place.has_identity {
+            if context.has_identity {
                 format!(
                     "the server refuses the client certificate (alert {alert:?}): set `client_cert` to a valid \
                      certificate of a CA that the server trusts"

@@ -24,7 +24,7 @@ mod verify;
 
 pub use client::Client;
 pub use pem::Pem;
-pub use transport::{Answer, BODY_LIMIT, Transport};
+pub use transport::{BODY_LIMIT, HttpResponse, Transport};
 
 /// Variables that may hold credentials: a proxy's URL may have a password in it.
 pub const CREDENTIALS: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];

@@ -23,19 +23,19 @@ pub struct Pem<'a> {
 }
 
 /// The same, kept.
-pub(super) struct Source {
+pub(super) struct PemSource {
     option: &'static str,
-    holder: Holder,
+    holder: PemHolder,
 }
 
-enum Holder {
+enum PemHolder {
     Text(Zeroizing<String>),
     File(PathBuf),
 }
 
 /// What tells one state of a file from the next, without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct PemStamp {
     file: (u64, u64),
     size: u64,
     changed: (i64, i64),
@@ -43,11 +43,11 @@ pub(super) struct Stamp {
 
 type Reason = String;
 
-impl Source {
+impl PemSource {
     pub fn new(pem: Pem<'_>) -> Self {
         let holder = match redact::pem::text(pem.value) {
-            Some(text) => Holder::Text(text),
-            None => Holder::File(PathBuf::from(pem.value)),
+            Some(text) => PemHolder::Text(text),
+            None => PemHolder::File(PathBuf::from(pem.value)),
         };
         Self { option: pem.option, holder }
     }
@@ -55,25 +55,25 @@ impl Source {
     /// Where certificates that were read stand: the option, or the file.
     pub fn origin(&self, what: &str) -> String {
         match &self.holder {
-            Holder::Text(_) => format!("`{}`", self.option),
-            Holder::File(path) => format!("the {what} file {}", redact::known_path(path)),
+            PemHolder::Text(_) => format!("`{}`", self.option),
+            PemHolder::File(path) => format!("the {what} file {}", redact::known_path(path)),
         }
     }
 
     /// A path is not shown where it may be a key that lacks its first line.
     pub fn private_origin(&self) -> String {
         match &self.holder {
-            Holder::Text(_) => format!("`{}`", self.option),
-            Holder::File(_) => format!("the key file of `{}`", self.option),
+            PemHolder::Text(_) => format!("`{}`", self.option),
+            PemHolder::File(_) => format!("the key file of `{}`", self.option),
         }
     }
 
     /// `None` where there is no file, or none that can be looked at.
-    pub fn stamp(&self) -> Option<Stamp> {
-        let Holder::File(path) = &self.holder else { return None };
+    pub fn stamp(&self) -> Option<PemStamp> {
+        let PemHolder::File(path) = &self.holder else { return None };
         let found = std::fs::metadata(path).ok()?;
         let changed = (found.mtime(), found.mtime_nsec());
-        Some(Stamp { file: (found.dev(), found.ino()), size: found.size(), changed })
+        Some(PemStamp { file: (found.dev(), found.ino()), size: found.size(), changed })
     }
 
     pub fn option(&self) -> &'static str {
@@ -82,8 +82,8 @@ impl Source {
 
     pub fn path(&self) -> Option<&OsStr> {
         match &self.holder {
-            Holder::Text(_) => None,
-            Holder::File(path) => Some(path.as_os_str()),
+            PemHolder::Text(_) => None,
+            PemHolder::File(path) => Some(path.as_os_str()),
         }
     }
 
@@ -114,8 +114,8 @@ impl Source {
     /// `shown` says whether the path may be seen: where nothing is, it may be a key that lacks its first line.
     fn read(&self, what: &str, shown: fn(&Path, FileFlaw) -> Option<String>) -> Result<Zeroizing<Vec<u8>>, Reason> {
         let path = match &self.holder {
-            Holder::Text(pem) => return Ok(Zeroizing::new(pem.as_bytes().to_vec())),
-            Holder::File(path) => path,
+            PemHolder::Text(pem) => return Ok(Zeroizing::new(pem.as_bytes().to_vec())),
+            PemHolder::File(path) => path,
         };
         file::read(path, LIMIT).map(|(pem, _)| pem).map_err(|flaw| {
             let (option, why) = (self.option, reason(flaw));

@@ -29,8 +29,8 @@ impl Client {
 
     async fn walk(&self, url: &str, findings: &mut Findings) -> Option<()> {
         let uri: Uri = findings.or_bad(RESOLVE, url.parse().map_err(|_| self.no_url()))?;
-        let place = self.place(&uri);
-        let route = self.routes.of(&uri).map_err(|reason| place.error(Kind::Config, reason));
+        let context = self.context(&uri);
+        let route = self.routes.of(&uri).map_err(|reason| context.error(Kind::Config, reason));
         let route = findings.or_bad(RESOLVE, route)?;
         let resolved = self.resolve(&uri, route).await;
         let text = findings.or_bad(RESOLVE, resolved)?;
@@ -56,13 +56,13 @@ impl Client {
             Route::Proxy(proxy) => &proxy.uri,
             Route::Direct => uri,
         };
-        let place = self.place(uri);
+        let context = self.context(uri);
         let host = target.host().unwrap_or_default();
         let shown = redact::host(host);
         let found = if bare(host).parse::<IpAddr>().is_ok() {
             format!("{} is an IP address", bare(host))
         } else {
-            let error = |why: &dyn Display| place.error(Kind::Unavailable, format!("cannot resolve {shown}: {why}"));
+            let error = |why: &dyn Display| context.error(Kind::Unavailable, format!("cannot resolve {shown}: {why}"));
             let system = System::new(self.timeout);
             let looked = tokio::time::timeout(self.timeout, system.addresses(host)).await;
             let seconds = self.timeout.as_secs_f64();
@@ -78,18 +78,18 @@ impl Client {
     }
 
     async fn connect(&self, uri: &Uri, route: Route<'_>) -> Result<(String, Dialed)> {
-        let (start, place) = (Instant::now(), self.place(uri));
+        let (start, context) = (Instant::now(), self.context(uri));
         let dialing = dial::dial(&self.routes, route, uri, self.timeout);
         let dialed = match tokio::time::timeout(self.timeout, dialing).await {
             Ok(Ok(dialed)) => dialed,
-            Ok(Err(error)) => return Err(failure::of_connecting(&place, &*error)),
-            Err(_) => return Err(failure::unconnected(&place)),
+            Ok(Err(error)) => return Err(failure::of_connecting(&context, &*error)),
+            Err(_) => return Err(failure::unconnected(&context)),
         };
         let who = match route {
-            Route::Proxy(_) if place.is_secure => format!("the proxy connects to {}", place.address),
+            Route::Proxy(_) if context.is_secure => format!("the proxy connects to {}", context.address),
             Route::Proxy(_) => "the proxy accepts connections".to_owned(),
             Route::Direct | Route::Socket(_) => {
-                let peer = dialed.peer.map_or(place.address, |peer| peer.to_string());
+                let peer = dialed.peer.map_or(context.address, |peer| peer.to_string());
                 format!("{peer} accepts connections")
             }
         };
@@ -99,7 +99,7 @@ impl Client {
 
     /// As requests do it.
     async fn secure(&self, uri: &Uri, route: Route<'_>, dialed: Dialed) -> Result<String> {
-        let place = self.place(uri);
+        let context = self.context(uri);
         let current = self.tls.clone().current().await?;
         let name = self.routes.server_name.as_ref();
         let (config, name) = match (route, name) {
@@ -107,12 +107,12 @@ impl Client {
             (_, Some(name)) => (current.http_1(), Ok(name.clone())),
             (_, None) => (current.config.clone(), dial::server_name(uri)),
         };
-        let name = name.map_err(|error| failure::of_connecting(&place, &*error))?;
+        let name = name.map_err(|error| failure::of_connecting(&context, &*error))?;
         let securing = dial::secure(dialed.stream, config, name);
         let stream = match tokio::time::timeout(self.timeout, securing).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(failure::of_connecting(&place, &error)),
-            Err(_) => return Err(failure::unconnected(&place)),
+            Ok(Err(error)) => return Err(failure::of_connecting(&context, &error)),
+            Err(_) => return Err(failure::unconnected(&context)),
         };
         let connection = stream.get_ref().1;
         let version = connection.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");

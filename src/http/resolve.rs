@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
-use crate::pool::{self, Refusal};
+use crate::pool::{self, JobRefusal};
 
 /// How many names' last outcomes are kept.
 const KEPT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The outcomes of the last look-ups. The threads that look names up never lock it, so that a fork finds it open.
 static LAST: Mutex<Option<LruCache<String, Last>>> = Mutex::new(None);
 
-pub(super) type Outcome = Result<Vec<SocketAddr>, Unresolved>;
+pub(super) type Resolved = Result<Vec<SocketAddr>, Unresolved>;
 
 struct Last {
     ended: Instant,
@@ -48,18 +48,18 @@ pub(super) enum Unresolved {
     /// So it says, or it failed.
     Unknown,
     /// It was not asked.
-    Refused(Refusal),
+    Refused(JobRefusal),
 }
 
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("check its spelling and the name servers in /etc/resolv.conf"),
-            Self::Refused(Refusal::Hangs) => f.write_str(
+            Self::Refused(JobRefusal::Hangs) => f.write_str(
                 "the name server does not answer (an earlier look-up still hangs): check the name servers in \
                  /etc/resolv.conf",
             ),
-            Self::Refused(Refusal::Full) => f.write_str(
+            Self::Refused(JobRefusal::Full) => f.write_str(
                 "name servers do not answer (too many look-ups of other names hang): check the name servers in \
                  /etc/resolv.conf",
             ),
@@ -79,7 +79,7 @@ impl System {
     }
 
     /// A name's addresses, without a port.
-    pub async fn addresses(&self, name: &str) -> Outcome {
+    pub async fn addresses(&self, name: &str) -> Resolved {
         let Some(known) = last_good(name) else { return self.ask(name).await };
         match tokio::time::timeout(self.patience, self.ask(name)).await {
             Ok(Err(Unresolved::Refused(_))) | Err(_) => Ok(known),
@@ -87,7 +87,7 @@ impl System {
         }
     }
 
-    async fn ask(&self, name: &str) -> Outcome {
+    async fn ask(&self, name: &str) -> Resolved {
         let asked = Instant::now();
         let turn = pool::names().turn(name.as_bytes()).await.map_err(Unresolved::Refused)?;
         if let Some(outcome) = outcome_since(name, asked) {
@@ -102,7 +102,7 @@ impl System {
 }
 
 /// What a look-up brought that ended since then.
-fn outcome_since(name: &str, asked: Instant) -> Option<Outcome> {
+fn outcome_since(name: &str, asked: Instant) -> Option<Resolved> {
     let mut last = last();
     let last = last.as_mut()?.get(name).filter(|last| last.ended >= asked)?;
     match (&last.unresolved, &last.addresses) {
@@ -117,7 +117,7 @@ fn last_good(name: &str) -> Option<Vec<SocketAddr>> {
     (came.elapsed() < OLDEST).then(|| addresses.clone())
 }
 
-fn note(name: &str, outcome: &Outcome) {
+fn note(name: &str, outcome: &Resolved) {
     let (mut last, now) = (last(), Instant::now());
     let known = last.get_or_insert_with(|| LruCache::new(KEPT));
     let last = match outcome {
@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    async fn addresses(look_up: fn(&str) -> io::Result<Vec<SocketAddr>>, name: &str) -> Outcome {
+    async fn addresses(look_up: fn(&str) -> io::Result<Vec<SocketAddr>>, name: &str) -> Resolved {
         System { look_up, patience: PATIENCE }.addresses(name).await
     }
 
@@ -168,7 +168,7 @@ mod tests {
         for name in ["a.silent.test", "b.silent.test", "c.silent.test"] {
             give_up(name).await;
             for _ in 0..40 {
-                assert_eq!(addresses(|_| Ok(one()), name).await, Err(Unresolved::Refused(Refusal::Hangs)));
+                assert_eq!(addresses(|_| Ok(one()), name).await, Err(Unresolved::Refused(JobRefusal::Hangs)));
             }
             assert_eq!(addresses(|_| Ok(one()), "healthy.test").await, Ok(one()));
         }

@@ -65,10 +65,10 @@ pub(super) fn system(locations: &Locations) -> Result<Arc<RootCertStore>, String
     Ok(store)
 }
 
-type Known = Vec<(Locations, Arc<RootCertStore>)>;
+type KnownRoots = Vec<(Locations, Arc<RootCertStore>)>;
 
-fn known() -> MutexGuard<'static, Known> {
-    static KNOWN: Mutex<Known> = Mutex::new(Vec::new());
+fn known() -> MutexGuard<'static, KnownRoots> {
+    static KNOWN: Mutex<KnownRoots> = Mutex::new(Vec::new());
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -11,7 +11,7 @@ use rustls::{ClientConfig, Error as TlsError, RootCertStore, SupportedProtocolVe
 
 use super::crypto::provider;
 use super::pem::Pem;
-use super::pem::{Source, Stamp, broken};
+use super::pem::{PemSource, PemStamp, broken};
 use super::roots::{self, Locations};
 use super::transport::Transport;
 use super::verify::{Anyone, Pinned};
@@ -26,15 +26,15 @@ const NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// Whom to trust.
 enum Trust {
-    Bundle(Source),
+    Bundle(PemSource),
     System(Locations),
     Anyone,
 }
 
 /// Who we are, to servers that ask. The key may stand in the certificate's file.
 struct Identity {
-    certificate: Source,
-    key: Source,
+    certificate: PemSource,
+    key: PemSource,
 }
 
 /// What TLS is configured from, and the configuration that was made of it.
@@ -47,7 +47,7 @@ pub(super) struct Tls {
     versions: &'static [&'static SupportedProtocolVersion],
     /// The protocols to agree on, the best first.
     protocols: &'static [&'static [u8]],
-    made: Mutex<Option<Made>>,
+    made: Mutex<Option<CachedConfig>>,
 }
 
 /// A configuration, with the verifier in it, which can't be asked back of it.
@@ -67,9 +67,9 @@ impl Configured {
     }
 }
 
-struct Made {
+struct CachedConfig {
     config: Arc<Configured>,
-    of: Vec<Option<Stamp>>,
+    of: Vec<Option<PemStamp>>,
     looked: Instant,
     /// What is wrong with what the files hold now.
     flaw: Option<String>,
@@ -103,7 +103,7 @@ impl Tls {
     fn with(transport: &Transport<'_>, identity: Option<Identity>, protocols: &'static [&'static [u8]]) -> Self {
         let trust = match transport.ca_cert.filter(|text| !text.is_empty()) {
             _ if !transport.verify => Trust::Anyone,
-            Some(value) => Trust::Bundle(Source::new(Pem { option: "ca_cert", value })),
+            Some(value) => Trust::Bundle(PemSource::new(Pem { option: "ca_cert", value })),
             None => Trust::System(Locations::from(transport.environment)),
         };
         Self {
@@ -151,7 +151,8 @@ impl Tls {
     }
 
     fn note_hang(&self, flaw: FileFlaw) {
-        let mut options: Vec<_> = self.sources().filter(|source| source.path().is_some()).map(Source::option).collect();
+        let mut options: Vec<_> =
+            self.sources().filter(|source| source.path().is_some()).map(PemSource::option).collect();
         options.dedup();
         let what = match options.as_slice() {
             [] => "the system's roots".to_owned(),
@@ -166,7 +167,7 @@ impl Tls {
 
     /// The files that it is made of, as one key.
     fn places(&self) -> Vec<u8> {
-        match self.sources().filter_map(Source::path).collect::<Vec<_>>() {
+        match self.sources().filter_map(PemSource::path).collect::<Vec<_>>() {
             none if none.is_empty() => b"the system's roots".to_vec(),
             paths => paths.join(OsStr::new("\0")).into_encoded_bytes(),
         }
@@ -198,7 +199,8 @@ impl Tls {
             (Err(reason), None) => return Err(refusal(&self.label, reason)),
         };
         let told = made.as_mut().and_then(|before| before.told.take());
-        *made = Some(Made { config: config.clone(), of: stamps, looked: Instant::now(), flaw, hang: None, told });
+        *made =
+            Some(CachedConfig { config: config.clone(), of: stamps, looked: Instant::now(), flaw, hang: None, told });
         Ok(config)
     }
 
@@ -221,11 +223,11 @@ impl Tls {
         })
     }
 
-    fn stamps(&self) -> Vec<Option<Stamp>> {
-        self.sources().filter(|source| source.path().is_some()).map(Source::stamp).collect()
+    fn stamps(&self) -> Vec<Option<PemStamp>> {
+        self.sources().filter(|source| source.path().is_some()).map(PemSource::stamp).collect()
     }
 
-    fn sources(&self) -> impl Iterator<Item = &Source> {
+    fn sources(&self) -> impl Iterator<Item = &PemSource> {
         let bundle = match &self.trust {
             Trust::Bundle(source) => Some(source),
             _ => None,
@@ -256,7 +258,7 @@ impl Tls {
     }
 
     /// A panic while it is held leaves data that is still whole: each critical section is one assignment.
-    fn made(&self) -> MutexGuard<'_, Option<Made>> {
+    fn made(&self) -> MutexGuard<'_, Option<CachedConfig>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -286,8 +288,8 @@ fn identity(transport: &Transport<'_>) -> std::result::Result<Option<Identity>, 
     match (transport.client_cert.filter(is_set), transport.client_key.filter(is_set)) {
         (None, None) => Ok(None),
         (Some(certificate), key) => {
-            let key = Source::new(key.unwrap_or(certificate));
-            Ok(Some(Identity { certificate: Source::new(certificate), key }))
+            let key = PemSource::new(key.unwrap_or(certificate));
+            Ok(Some(Identity { certificate: PemSource::new(certificate), key }))
         }
         (None, Some(key)) => Err(format!("`{}` is set without its certificate: set both", key.option)),
     }

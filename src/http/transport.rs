@@ -75,14 +75,14 @@ impl<'a> Transport<'a> {
 }
 
 /// What a server answered.
-pub struct Answer {
+pub struct HttpResponse {
     pub status: u16,
     pub headers: HeaderMap,
     /// Wiped when dropped: it may hold the secret.
     pub body: Secret,
 }
 
-impl Answer {
+impl HttpResponse {
     /// How long the server asks us to stay away (RFC 9110, 10.2.3), where it says so in seconds.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
@@ -98,7 +98,7 @@ mod tests {
     fn a_wait_is_never_longer_than_instants_can_bear() {
         let asked = |wait: &'static str| {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, http::HeaderValue::from_static(wait))]);
-            Answer { status: 429, headers, body: Secret::new("") }.retry_after()
+            HttpResponse { status: 429, headers, body: Secret::new("") }.retry_after()
         };
         assert_eq!(asked("7"), Some(Duration::from_secs(7)));
         assert_eq!(asked("18446744073709551615"), Some(LONGEST_WAIT));

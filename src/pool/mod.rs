@@ -89,7 +89,7 @@ fn of_this_process() -> &'static Pools {
 
 /// Why a job was not run, or brought nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum JobRefusal {
     /// One with the same key was given up by somebody, and has not ended.
     Hangs,
     /// All threads have jobs that hang, or too many jobs wait.
@@ -100,7 +100,7 @@ pub enum Refusal {
     Failed,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for JobRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Hangs => "an earlier attempt still hangs",
@@ -111,18 +111,18 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for JobRefusal {}
 
 /// Threads of one kind, and which keys have jobs.
 pub struct Pool {
     threads: Threads,
-    keys: Arc<Keys>,
+    keys: Arc<JobKeys>,
 }
 
 /// By key, with how many use it.
-type Keys = Mutex<HashMap<Arc<[u8]>, (usize, Arc<Key>)>>;
+type JobKeys = Mutex<HashMap<Arc<[u8]>, (usize, Arc<JobKey>)>>;
 
-struct Key {
+struct JobKey {
     text: Arc<[u8]>,
     /// One permit: the turn.
     turn: Arc<Semaphore>,
@@ -147,7 +147,7 @@ impl Pool {
         &self,
         key: &[u8],
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, JobRefusal> {
         Ok(self.turn(key).await?.run(job).await?.0)
     }
 
@@ -158,10 +158,10 @@ impl Pool {
         key: &[u8],
         limit: Duration,
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, JobRefusal> {
         let done = block_on(self.run(key, job), limit);
         end_idle_threads();
-        done.unwrap_or(Err(Refusal::Hangs))
+        done.unwrap_or(Err(JobRefusal::Hangs))
     }
 
     #[cfg(test)]
@@ -171,44 +171,44 @@ impl Pool {
 
     /// Waits until no job with that key is under way. The turn is kept until it is used or dropped: who has waited may
     /// find that the job before did all that was to do.
-    pub async fn turn(&self, key: &[u8]) -> Result<Turn<'_>, Refusal> {
+    pub async fn turn(&self, key: &[u8]) -> Result<Turn<'_>, JobRefusal> {
         let used = Used::of(&self.keys, key);
         if lock(&used.key.state).hangs {
-            return Err(Refusal::Hangs);
+            return Err(JobRefusal::Hangs);
         }
         // The turn may be that of a job that waits for a thread.
         if self.threads.all_hang() {
-            return Err(Refusal::Full);
+            return Err(JobRefusal::Full);
         }
         // The semaphore is never closed.
-        let permit = Arc::clone(&used.key.turn).acquire_owned().await.map_err(|_| Refusal::Failed)?;
-        Ok(Turn { pool: self, held: Held { _permit: permit, used } })
+        let permit = Arc::clone(&used.key.turn).acquire_owned().await.map_err(|_| JobRefusal::Failed)?;
+        Ok(Turn { pool: self, held: HeldTurn { _permit: permit, used } })
     }
 }
 
 /// A key's turn.
 pub struct Turn<'a> {
     pool: &'a Pool,
-    held: Held,
+    held: HeldTurn,
 }
 
-struct Held {
+struct HeldTurn {
     // Before `used`, whose end forgets a key without users.
     _permit: OwnedSemaphorePermit,
     used: Used,
 }
 
 /// A turn that goes on after its job.
-pub struct Kept(#[expect(dead_code, reason = "it is for its end")] Held);
+pub struct KeptTurn(#[expect(dead_code, reason = "it is for its end")] HeldTurn);
 
 /// A use of a key, which is forgotten with its last one.
 struct Used {
-    key: Arc<Key>,
-    keys: Arc<Keys>,
+    key: Arc<JobKey>,
+    keys: Arc<JobKeys>,
 }
 
 impl Used {
-    fn of(keys: &Arc<Keys>, text: &[u8]) -> Self {
+    fn of(keys: &Arc<JobKeys>, text: &[u8]) -> Self {
         let mut known = lock(keys);
         if let Some((users, key)) = known.get_mut(text) {
             *users += 1;
@@ -216,7 +216,7 @@ impl Used {
         }
         let text: Arc<[u8]> = text.into();
         let turn = Arc::new(Semaphore::new(1));
-        let key = Arc::new(Key { text: Arc::clone(&text), turn, state: Mutex::default() });
+        let key = Arc::new(JobKey { text: Arc::clone(&text), turn, state: Mutex::default() });
         known.insert(text, (1, Arc::clone(&key)));
         Self { key, keys: Arc::clone(keys) }
     }
@@ -235,8 +235,11 @@ impl Drop for Used {
 }
 
 impl Turn<'_> {
-    /// Runs a job. The turn goes on until `Kept` is dropped: what came can be noted for those who wait for theirs.
-    pub async fn run<T: Send + 'static>(self, job: impl FnOnce() -> T + Send + 'static) -> Result<(T, Kept), Refusal> {
+    /// Runs a job. The turn goes on until `KeptTurn` is dropped: what came can be noted for those who wait for theirs.
+    pub async fn run<T: Send + 'static>(
+        self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(T, KeptTurn), JobRefusal> {
         let Self { pool, held } = self;
         let (sender, receiver) = oneshot::channel();
         let mut waiting = Waiting { used: Used::of(&pool.keys, &held.used.key.text), receiver, is_over: false };
@@ -251,13 +254,13 @@ impl Turn<'_> {
             Box::new(move || {
                 if let Some(outcome) = outcome {
                     // Nobody may be waiting any more.
-                    let _ = sender.send((outcome, Kept(held)));
+                    let _ = sender.send((outcome, KeptTurn(held)));
                 }
             })
         }))?;
         let outcome = (&mut waiting.receiver).await;
         waiting.is_over = true;
-        outcome.map_err(|_| Refusal::Failed)
+        outcome.map_err(|_| JobRefusal::Failed)
     }
 }
 

@@ -40,7 +40,7 @@ async fn a_job_that_hangs_keeps_its_key_and_one_thread() {
     let pool = pool(2);
     let end = hang(pool, "silent").await;
     for _ in 0..50 {
-        assert_eq!(pool.run(b"silent", || ()).await, Err(Refusal::Hangs));
+        assert_eq!(pool.run(b"silent", || ()).await, Err(JobRefusal::Hangs));
         assert_eq!(pool.run(b"other", || 1).await, Ok(1));
     }
     drop(end);
@@ -75,7 +75,7 @@ async fn where_all_threads_hang_others_are_refused_at_once() {
     let late = tokio::spawn(pool.run(b"three", || 3));
     until("a refusal", || async {
         let asked = tokio::time::timeout(Duration::from_millis(1), pool.run(b"four", || ())).await;
-        asked == Ok(Err(Refusal::Full))
+        asked == Ok(Err(JobRefusal::Full))
     })
     .await;
     drop(ends);
@@ -99,7 +99,7 @@ async fn what_nobody_waits_for_is_not_begun() {
 #[tokio::test]
 async fn a_panic_is_a_failure_and_the_pool_goes_on() {
     let pool = pool(1);
-    assert_eq!(pool.run(b"key", || panic!("no")).await, Err::<(), _>(Refusal::Failed));
+    assert_eq!(pool.run(b"key", || panic!("no")).await, Err::<(), _>(JobRefusal::Failed));
     assert_eq!(pool.run(b"key", || 1).await, Ok(1));
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Refusal, lock};
+use super::{JobRefusal, lock};
 use crate::pool::signals::AllBlocked;
 
 /// How many jobs may wait for a thread.
@@ -24,10 +24,10 @@ pub(super) type Job = Box<dyn FnOnce() -> Deliver + Send>;
 pub(super) struct Threads {
     name: &'static str,
     most: usize,
-    shared: Arc<Shared>,
+    shared: Arc<ThreadsShared>,
 }
 
-struct Shared {
+struct ThreadsShared {
     state: Mutex<ThreadsState>,
     /// There is a job, or idle threads are to end.
     wanted: Condvar,
@@ -51,23 +51,23 @@ struct ThreadsState {
 
 impl Threads {
     pub fn new(name: &'static str, most: usize) -> Self {
-        let shared = Shared { state: Mutex::default(), wanted: Condvar::new(), ended: Condvar::new() };
+        let shared = ThreadsShared { state: Mutex::default(), wanted: Condvar::new(), ended: Condvar::new() };
         Self { name, most, shared: Arc::new(shared) }
     }
 
     /// Has a thread do a job as soon as one is free.
-    pub fn submit(&self, job: Job) -> Result<(), Refusal> {
+    pub fn submit(&self, job: Job) -> Result<(), JobRefusal> {
         let mut state = lock(&self.shared.state);
         state.gone.clear();
         if state.idle - state.ending <= state.queue.len() {
             if state.alive.len() < self.most {
                 match self.start(&mut state) {
-                    Err(_) if state.alive.is_empty() => return Err(Refusal::NoThread),
+                    Err(_) if state.alive.is_empty() => return Err(JobRefusal::NoThread),
                     // It waits for one of those that there are.
                     _ => {}
                 }
             } else if state.queue.len() >= LONGEST_QUEUE || state.all_hang(self.most, Instant::now()) {
-                return Err(Refusal::Full);
+                return Err(JobRefusal::Full);
             }
         }
         state.queue.push_back(job);
@@ -121,7 +121,7 @@ impl ThreadsState {
     }
 }
 
-impl Shared {
+impl ThreadsShared {
     fn work(&self, id: u64) {
         let mut state = lock(&self.state);
         loop {

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::admin::{Access, AdminResponse, Api, Request, Requester, admits, check_access};
+use crate::admin::{Access, AdminApi, AdminResponse, Request, Requester, admits, check_access};
 use crate::backend::registry::ALL;
 use crate::config::{EntityResult, entity};
 use crate::entities::epoch_watch::EpochWatch;
 use crate::entities::followed::{Followed, READING};
 use crate::error::Result;
 use crate::node::{Name, Node};
-use crate::pool::{self, Refusal};
+use crate::pool::{self, JobRefusal};
 use crate::resolver::Resolver;
 use crate::runtime::notifier::Event;
 use crate::store::record::wipe;
@@ -133,7 +133,7 @@ impl Resolver {
                     && let Some(followed) = resolver.follow.followed.get()
                 {
                     // It goes on, or the ones that wait for it do: nothing is to be tried again.
-                    resolver.note_trouble(Some(followed.refused(Refusal::Hangs, patience).text().to_owned()));
+                    resolver.note_trouble(Some(followed.refused(JobRefusal::Hangs, patience).text().to_owned()));
                 }
             });
         }
@@ -195,7 +195,7 @@ impl Resolver {
             None => return requests.iter().map(|_| without_store()).collect(),
         };
         let is_fixed = |prefix: &str| self.config().is_fixed(prefix);
-        let answers = Api { store, backends: ALL, is_fixed: &is_fixed }.serve(requests);
+        let answers = AdminApi { store, backends: ALL, is_fixed: &is_fixed }.serve(requests);
         if answers.iter().any(|answer| answer.changed) {
             self.tell(self.catch_up());
         }

@@ -97,7 +97,7 @@ impl Instances {
             let turn = pool::files().turn(&pool_key(&key.instance)).await?;
             // Whoever had the turn before has built it, perhaps.
             if let Some(instance) = self.known(&key.instance) {
-                return Ok::<_, pool::Refusal>(Ok(instance));
+                return Ok::<_, pool::JobRefusal>(Ok(instance));
             }
             let (owned, environment) = (Arc::clone(key), self.environment.clone());
             let (timeout, lasts) = (self.limits.timeout, self.lasts);

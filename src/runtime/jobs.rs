@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
-use crate::pool::{self, Refusal};
+use crate::pool::{self, JobRefusal};
 use crate::runtime::engine::Engine;
 use crate::runtime::notifier::{Event, Notifier};
 use crate::runtime::ticket::next_ticket;
@@ -62,7 +62,7 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
         notifier: &Arc<Notifier>,
         question: Q,
         serve: impl FnOnce(Vec<Q>) -> Vec<A> + Send + 'static,
-        refused: impl FnOnce(Refusal) + Send + 'static,
+        refused: impl FnOnce(JobRefusal) + Send + 'static,
     ) -> Result<u64> {
         let ticket = {
             let mut state = lock(&self.state);
@@ -80,7 +80,7 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
         engine: &Engine,
         notifier: Arc<Notifier>,
         serve: impl FnOnce(Vec<Q>) -> Vec<A> + Send + 'static,
-        refused: impl FnOnce(Refusal) + Send + 'static,
+        refused: impl FnOnce(JobRefusal) + Send + 'static,
     ) {
         let (kind, state) = (self.kind, Arc::clone(&self.state));
         engine.spawn(async move {

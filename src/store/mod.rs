@@ -156,7 +156,7 @@ impl Store {
     fn load(&self) -> Result<Vec<Record>> {
         /// What else may stand in it, Kong's own version numbers, means nothing here.
         #[derive(Deserialize)]
-        struct Entities {
+        struct EntitiesFile {
             #[serde(default)]
             vaults: Vec<Record>,
         }
@@ -182,7 +182,7 @@ impl Store {
             return Err(unreadable(format!("is larger than {LIMIT} bytes: remove entities from it")));
         }
         // The parser's own message may quote a value, and a value may be a token.
-        let entities: Entities = serde_json::from_slice(&text).map_err(|err| {
+        let entities: EntitiesFile = serde_json::from_slice(&text).map_err(|err| {
             let place = format!("line {} column {}", err.line(), err.column());
             unreadable(format!(
                 "is no list of vault entities as the Admin API writes it ({place}): put a copy of it back"

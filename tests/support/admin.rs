@@ -1,6 +1,6 @@
 //! A folder and an Admin API on it.
 
-use kong_vault::admin::{AdminResponse, Api, Body, Request};
+use kong_vault::admin::{AdminApi, AdminResponse, Body, Request};
 use kong_vault::backend::registry::ALL;
 use kong_vault::store::Store;
 use serde_json::Value;
@@ -28,7 +28,7 @@ impl Bed {
             body: Body::Bytes(body.to_vec().into()),
         });
         let requests: Vec<_> = requests.collect();
-        let api = Api { store: &self.store, backends: ALL, is_fixed: &|prefix| prefix == "fixed" };
+        let api = AdminApi { store: &self.store, backends: ALL, is_fixed: &|prefix| prefix == "fixed" };
         api.serve(&requests).into_iter().map(Called::from).collect()
     }
 

@@ -189,7 +189,7 @@ pub fn build(options: &[(&str, &str)], environment: &[(&str, &str)]) -> Arc<dyn 
     let setup = Setup {
         vault: "mine",
         settings: &settings,
-        environment: &Environment::of(environment.iter().copied()),
+        environment: &Environment::from_variables(environment.iter().copied()),
         timeout: Duration::from_secs(5),
         lasts: true,
     };

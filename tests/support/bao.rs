@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Request};
 use kong_vault::environment::Environment;
-use kong_vault::http::{Answer, Client, Transport};
+use kong_vault::http::{Client, HttpResponse, Transport};
 
 use super::certs::Pair;
 use super::closed_port;
@@ -98,7 +98,7 @@ impl Bao {
         matches!(self.client.send(request).await, Ok(answer) if answer.status == 200)
     }
 
-    pub async fn write(&self, path: &str, body: &str) -> Answer {
+    pub async fn write(&self, path: &str, body: &str) -> HttpResponse {
         self.send(Method::POST, "", path, body).await
     }
 
@@ -107,14 +107,14 @@ impl Bao {
         serde_json::from_slice(answer.body.as_bytes()).expect("JSON")
     }
 
-    pub async fn send(&self, method: Method, namespace: &str, path: &str, body: &str) -> Answer {
+    pub async fn send(&self, method: Method, namespace: &str, path: &str, body: &str) -> HttpResponse {
         let answer = self.client.send(self.request(method, namespace, path, body)).await.expect("an answer");
         assert!(answer.status < 300, "{path}: {} {:?}", answer.status, answer.body.as_str());
         answer
     }
 
     /// Has an answer wrapped.
-    pub async fn wrap(&self, path: &str, body: &str) -> Answer {
+    pub async fn wrap(&self, path: &str, body: &str) -> HttpResponse {
         let mut request = self.request(Method::POST, "", path, body);
         request.headers_mut().insert("x-vault-wrap-ttl", "60s".parse().expect("a header"));
         self.client.send(request).await.expect("an answer")
@@ -130,7 +130,7 @@ impl Bao {
     }
 
     /// As somebody else, by a token of theirs.
-    pub async fn write_as(&self, token: &str, path: &str) -> Answer {
+    pub async fn write_as(&self, token: &str, path: &str) -> HttpResponse {
         let mut request = self.request(Method::POST, "", path, "{}");
         request.headers_mut().insert("x-vault-token", token.parse().expect("a header"));
         self.client.send(request).await.expect("an answer")

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 pub type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 pub fn load(conf: Pairs<'_>, environment: Pairs<'_>) -> Result<Config> {
-    Config::load(&map(conf), &Environment::of(environment.iter().copied()))
+    Config::load(&map(conf), &Environment::from_variables(environment.iter().copied()))
 }
 
 pub fn map(conf: Pairs<'_>) -> BTreeMap<String, String> {
@@ -74,7 +74,7 @@ impl File {
 
 /// A resolver that these variables configure.
 pub fn resolver(environment: &[(&str, &str)]) -> Arc<Resolver> {
-    let environment = Environment::of(environment.iter().copied());
+    let environment = Environment::from_variables(environment.iter().copied());
     let config = indirect::load(&BTreeMap::new(), ConfigSource::Configure, &environment).unwrap();
     Arc::new(Resolver::new(config, environment, Arc::new(AtomicU32::new(1))))
 }

@@ -40,7 +40,7 @@ pub async fn approle(bao: &Bao, role: &str, terms: &str) -> (String, String) {
     (text(&id["data"]["role_id"]), text(&secret["data"]["secret_id"]))
 }
 
-pub fn data(answer: &kong_vault::http::Answer) -> Value {
+pub fn data(answer: &kong_vault::http::HttpResponse) -> Value {
     serde_json::from_slice(answer.body.as_bytes()).expect("JSON")
 }
 

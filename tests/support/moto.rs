@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::Request;
 use kong_vault::environment::Environment;
-use kong_vault::http::{Answer, Client, Transport};
+use kong_vault::http::{Client, HttpResponse, Transport};
 use serde_json::Value;
 
 use super::closed_port;
@@ -78,7 +78,7 @@ impl Moto {
         self.url("")
     }
 
-    async fn send(&self, request: http::request::Builder, body: String) -> Answer {
+    async fn send(&self, request: http::request::Builder, body: String) -> HttpResponse {
         let answer = self.client.send(request.body(body.into_bytes()).expect("a request")).await.expect("an answer");
         assert!(answer.status < 300, "{} {:?}", answer.status, answer.body.as_str());
         answer

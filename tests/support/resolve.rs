@@ -41,7 +41,7 @@ impl Process {
     async fn get(&self, reference: &str) -> Result<Arc<Secret>, Error> {
         let (environment, reference) = (self.environment.clone(), reference.as_bytes().to_vec());
         let task = tokio::task::spawn_blocking(move || {
-            let environment = Environment::of(environment);
+            let environment = Environment::from_variables(environment);
             let config = Config::load(&BTreeMap::new(), &environment).expect("a configuration");
             let resolver = Arc::new(Resolver::new(config, environment, Arc::new(AtomicU32::new(0))));
             resolver.fetch_blocking(&[reference]).remove(0)

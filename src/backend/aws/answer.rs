@@ -9,7 +9,7 @@ use crate::secret::Secret;
 
 /// The part of an answer that is of use. The rest (names, ARNs, labels, dates) is skipped unread.
 #[derive(Deserialize)]
-struct Value {
+struct SecretValue {
     #[serde(rename = "SecretString")]
     text: Option<Wiped>,
     #[serde(rename = "SecretBinary")]
@@ -27,12 +27,12 @@ impl<'de> Deserialize<'de> for Wiped {
 
 /// The document, or a clause that says what is wrong with the answer. The parser's own error stays here: it may quote.
 pub fn document(body: &[u8]) -> Result<Secret, &'static str> {
-    let value: Value = serde_json::from_slice(body).map_err(
+    let value: SecretValue = serde_json::from_slice(body).map_err(
         |_| "the answer is not the JSON of a GetSecretValue: check that endpoint_url is that of Secrets Manager",
     )?;
     match value {
-        Value { text: Some(Wiped(mut text)), .. } => Ok(Secret::new(std::mem::take(&mut *text))),
-        Value { binary: Some(Wiped(encoded)), .. } => STANDARD
+        SecretValue { text: Some(Wiped(mut text)), .. } => Ok(Secret::new(std::mem::take(&mut *text))),
+        SecretValue { binary: Some(Wiped(encoded)), .. } => STANDARD
             .decode(encoded.as_bytes())
             .map(Secret::new)
             .map_err(|_| "the answer's SecretBinary is no base64: check that endpoint_url is that of Secrets Manager"),

@@ -1,10 +1,10 @@
 //! Why Secrets Manager gives nothing: the way of a fetch, gone step by step.
 
-use super::{Aws, CURRENT, Question, error};
+use super::{Aws, CURRENT, SecretQuery, error};
 use crate::backend::SecretId;
 use crate::diagnosis::Findings;
 use crate::error::Kind;
-use crate::identity::aws::{Located, Refusal};
+use crate::identity::aws::{Located, ServiceError};
 
 /// A name that nobody gave a secret. Asking for it shows whether AWS takes what we sign.
 const NOBODYS: &str = "kong-vault-doctor-asks-for-a-secret-that-is-not-there";
@@ -40,7 +40,7 @@ impl Aws {
         let end = if login.expiry.is_some() { ", for a time; they are renewed before it ends" } else { "" };
         findings.good("credentials", format!("from {}{end}", login.origin));
         let secret = secret_id.map_or(NOBODYS, |secret_id| &secret_id.resource);
-        let question = Question { url, region, secret, stage: CURRENT };
+        let question = SecretQuery { url, region, secret, stage: CURRENT };
         let answer = self.ask(&question, &login).await;
         let answer = findings.or_bad("login", answer)?;
         let clock = self.clock.flaw();
@@ -50,7 +50,7 @@ impl Aws {
             );
             findings.doubtful("clock", text);
         }
-        let refusal = Refusal::of(&answer);
+        let refusal = ServiceError::of(&answer);
         let is_refused = answer.status != 200 && refusal.reason(&login.origin, region, &self.clock).is_some();
         let error = (answer.status != 200).then(|| error::of(&self.asked(&question, &login), &answer));
         if is_refused {

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, Kind};
-use crate::http::Answer;
-use crate::identity::aws::{Clock, Refusal, throttled, unavailable};
+use crate::http::HttpResponse;
+use crate::identity::aws::{Clock, ServiceError, throttled, unavailable};
 
 /// Who asked whom for what.
 pub struct AwsErrorContext<'a> {
@@ -28,19 +28,19 @@ impl AwsErrorContext<'_> {
 }
 
 /// The error for an answer that is no success.
-pub fn of(asked: &AwsErrorContext<'_>, answer: &Answer) -> Error {
+pub fn of(asked: &AwsErrorContext<'_>, answer: &HttpResponse) -> Error {
     let status = answer.status;
     if (300..400).contains(&status) {
         let reason = format!("redirects elsewhere (status {status}), which is never followed: correct endpoint_url");
         return asked.error(Kind::Invalid, reason);
     }
-    let refusal = Refusal::of(answer);
+    let refusal = ServiceError::of(answer);
     let known = of_type(asked, &refusal).or_else(|| refusal.reason(asked.login, asked.region, asked.clock));
     let (kind, reason) = known.unwrap_or_else(|| of_status(asked, &refusal));
     asked.error(kind, reason + &refusal.mark())
 }
 
-fn of_type(asked: &AwsErrorContext<'_>, refusal: &Refusal) -> Option<(Kind, String)> {
+fn of_type(asked: &AwsErrorContext<'_>, refusal: &ServiceError) -> Option<(Kind, String)> {
     let AwsErrorContext { secret, region, login, .. } = asked;
     Some(match refusal.name.as_deref()? {
         "ResourceNotFoundException" => (Kind::NotFound, missing(asked, refusal)),
@@ -76,7 +76,7 @@ fn of_type(asked: &AwsErrorContext<'_>, refusal: &Refusal) -> Option<(Kind, Stri
     })
 }
 
-fn of_status(asked: &AwsErrorContext<'_>, refusal: &Refusal) -> (Kind, String) {
+fn of_status(asked: &AwsErrorContext<'_>, refusal: &ServiceError) -> (Kind, String) {
     match refusal.status {
         429 => (Kind::Throttled, throttled()),
         500.. => (Kind::Unavailable, unavailable()),
@@ -86,7 +86,7 @@ fn of_status(asked: &AwsErrorContext<'_>, refusal: &Refusal) -> (Kind, String) {
     }
 }
 
-fn missing(asked: &AwsErrorContext<'_>, refusal: &Refusal) -> String {
+fn missing(asked: &AwsErrorContext<'_>, refusal: &ServiceError) -> String {
     let AwsErrorContext { secret, region, .. } = asked;
     let has_no_version = refusal.says("staging label");
     match (asked.previous, has_no_version) {
@@ -127,7 +127,7 @@ mod tests {
             login: "the environment",
             clock: &Clock::default(),
         };
-        of(&asked, &Answer { status, headers, body: Secret::new(body) })
+        of(&asked, &HttpResponse { status, headers, body: Secret::new(body) })
     }
 
     fn typed(name: &str, message: &str, previous: bool) -> Error {

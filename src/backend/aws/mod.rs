@@ -14,9 +14,10 @@ use std::sync::Arc;
 use crate::backend::transport;
 use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, Notice, SecretId, Setup};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Answer, Client};
+use crate::http::{Client, HttpResponse};
 use crate::identity::aws::{
-    Chain, Clock, Endpoint, Login, Refusal, Role, SECRETS_MANAGER, SESSION, Wanted, address, send_in_time, set, shown,
+    Chain, Clock, Endpoint, Login, Role, SECRETS_MANAGER, SESSION, ServiceError, Wanted, address, send_in_time, set,
+    shown,
 };
 use crate::options::settings::Settings;
 use crate::options::value::Value;
@@ -36,7 +37,7 @@ const CURRENT: &str = "AWSCURRENT";
 const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// What is asked of Secrets Manager.
-struct Question<'a> {
+struct SecretQuery<'a> {
     url: String,
     region: &'a str,
     secret: &'a str,
@@ -120,12 +121,12 @@ impl Aws {
         let context = self.chain.context().await?;
         let region = &*context.region;
         let question =
-            Question { url: context.locate(&self.endpoint)?.url, region, secret: &secret_id.resource, stage };
+            SecretQuery { url: context.locate(&self.endpoint)?.url, region, secret: &secret_id.resource, stage };
         let mut login = context.login().await?;
         let mut answer = self.ask(&question, &login).await?;
         // Credentials may end, or be replaced, before their time.
         if answer.status >= 400
-            && Refusal::of(&answer).is_of_credentials()
+            && ServiceError::of(&answer).is_of_credentials()
             && let Some(other) = context.instead_of(&login).await
         {
             login = other;
@@ -141,7 +142,7 @@ impl Aws {
         }
     }
 
-    fn asked<'a>(&'a self, question: &Question<'a>, login: &'a Login) -> AwsErrorContext<'a> {
+    fn asked<'a>(&'a self, question: &SecretQuery<'a>, login: &'a Login) -> AwsErrorContext<'a> {
         let address = question.url.parse().map_or_else(|_| String::new(), |uri| address(&uri));
         AwsErrorContext {
             place: format!("{} at {address}", self.label),
@@ -153,8 +154,8 @@ impl Aws {
         }
     }
 
-    async fn ask(&self, question: &Question<'_>, login: &Login) -> Result<Answer> {
-        let Question { url, region, secret, stage } = question;
+    async fn ask(&self, question: &SecretQuery<'_>, login: &Login) -> Result<HttpResponse> {
+        let SecretQuery { url, region, secret, stage } = question;
         let sign = |now| request::get_secret_value(url, region, &login.identity, secret, stage, now);
         send_in_time(&self.client, &self.clock, sign).await
     }

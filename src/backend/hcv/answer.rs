@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::path::{Engine, Path};
+use super::path::{KvVersion, Path};
 use crate::backend::{Fetched, SecretId};
 use crate::error::Kind;
-use crate::http::Answer;
+use crate::http::HttpResponse;
 use crate::redact;
 use crate::secret::Secret;
 
@@ -16,16 +16,16 @@ use crate::secret::Secret;
 pub(super) struct ReadContext<'a> {
     pub secret_id: &'a SecretId,
     pub path: &'a Path,
-    pub engine: Engine,
+    pub engine: KvVersion,
     pub mount: &'a str,
     /// Whether a token was sent.
     pub token: bool,
 }
 
-pub(super) type Failure = (Kind, String);
+pub(super) type ReadFailure = (Kind, String);
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct ReadEnvelope<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     lease_id: Option<String>,
@@ -35,7 +35,7 @@ struct Envelope<'a> {
     errors: Option<Vec<String>>,
 }
 
-impl Envelope<'_> {
+impl ReadEnvelope<'_> {
     fn says(&self, text: &str) -> bool {
         [&self.warnings, &self.errors].into_iter().flatten().flatten().any(|line| line.contains(text))
     }
@@ -46,11 +46,11 @@ impl Envelope<'_> {
 struct Versioned<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,
-    metadata: Option<Metadata>,
+    metadata: Option<VersionMetadata>,
 }
 
 #[derive(Deserialize)]
-struct Metadata {
+struct VersionMetadata {
     deletion_time: Option<String>,
     destroyed: Option<bool>,
 }
@@ -64,14 +64,14 @@ struct Hint<'a> {
     lease: Option<&'a RawValue>,
 }
 
-pub(super) fn read(answer: &Answer, asked: &ReadContext<'_>) -> Result<Fetched, Failure> {
-    let envelope = serde_json::from_slice::<Envelope<'_>>(answer.body.as_bytes()).ok();
+pub(super) fn read(answer: &HttpResponse, asked: &ReadContext<'_>) -> Result<Fetched, ReadFailure> {
+    let envelope = serde_json::from_slice::<ReadEnvelope<'_>>(answer.body.as_bytes()).ok();
     match answer.status {
         200 => {
             let envelope = envelope.ok_or_else(no_vault)?;
             match asked.engine {
-                Engine::V1 => unversioned(&envelope),
-                Engine::V2 => versioned(&envelope, asked),
+                KvVersion::V1 => unversioned(&envelope),
+                KvVersion::V2 => versioned(&envelope, asked),
             }
         }
         404 => Err(missing(envelope.as_ref(), asked)),
@@ -79,7 +79,7 @@ pub(super) fn read(answer: &Answer, asked: &ReadContext<'_>) -> Result<Fetched, 
     }
 }
 
-fn unversioned(envelope: &Envelope<'_>) -> Result<Fetched, Failure> {
+fn unversioned(envelope: &ReadEnvelope<'_>) -> Result<Fetched, ReadFailure> {
     let data = envelope.data.and_then(object).ok_or_else(|| {
         (Kind::Invalid, "the answer lacks `data`: check that the mount is a key/value engine".to_owned())
     })?;
@@ -94,7 +94,7 @@ fn unversioned(envelope: &Envelope<'_>) -> Result<Fetched, Failure> {
     Ok(Fetched { document: Secret::new(data), lease })
 }
 
-fn versioned(envelope: &Envelope<'_>, asked: &ReadContext<'_>) -> Result<Fetched, Failure> {
+fn versioned(envelope: &ReadEnvelope<'_>, asked: &ReadContext<'_>) -> Result<Fetched, ReadFailure> {
     let inner = envelope.data.and_then(|data| serde_json::from_str::<Versioned<'_>>(data.get()).ok());
     if let Some(gone) = inner.as_ref().and_then(|inner| gone(inner, asked)) {
         return Err(gone);
@@ -113,7 +113,7 @@ fn object(value: &RawValue) -> Option<&str> {
 }
 
 /// Whether the version was there once.
-fn gone(inner: &Versioned<'_>, asked: &ReadContext<'_>) -> Option<Failure> {
+fn gone(inner: &Versioned<'_>, asked: &ReadContext<'_>) -> Option<ReadFailure> {
     if inner.data.is_some() {
         return None;
     }
@@ -132,7 +132,7 @@ fn gone(inner: &Versioned<'_>, asked: &ReadContext<'_>) -> Option<Failure> {
     Some((Kind::NotFound, format!("{version} of {} {fate} (status 404)", shown(&asked.path.path))))
 }
 
-fn missing(envelope: Option<&Envelope<'_>>, asked: &ReadContext<'_>) -> Failure {
+fn missing(envelope: Option<&ReadEnvelope<'_>>, asked: &ReadContext<'_>) -> ReadFailure {
     let path = shown(&asked.path.path);
     let Some(envelope) = envelope else { return no_vault() };
     let inner = envelope.data.and_then(|data| serde_json::from_str::<Versioned<'_>>(data.get()).ok());
@@ -149,15 +149,20 @@ fn missing(envelope: Option<&Envelope<'_>>, asked: &ReadContext<'_>) -> Failure 
         let version =
             asked.secret_id.version.map(|version| format!(", or no version {version} of it")).unwrap_or_default();
         let set = match asked.engine {
-            Engine::V1 => "v1",
-            Engine::V2 => "v2",
+            KvVersion::V1 => "v1",
+            KvVersion::V2 => "v2",
         };
         format!("there is no {path}{version}: correct the reference, or `kv` if the mount is not {set}")
     };
     (Kind::NotFound, format!("{reason} (status 404)"))
 }
 
-fn refused(status: u16, envelope: Option<&Envelope<'_>>, wait: Option<Duration>, asked: &ReadContext<'_>) -> Failure {
+fn refused(
+    status: u16,
+    envelope: Option<&ReadEnvelope<'_>>,
+    wait: Option<Duration>,
+    asked: &ReadContext<'_>,
+) -> ReadFailure {
     let says = |text: &str| envelope.is_some_and(|envelope| envelope.says(text));
     let (kind, reason) = match status {
         400 if envelope.is_none() => (
@@ -181,7 +186,7 @@ fn refused(status: u16, envelope: Option<&Envelope<'_>>, wait: Option<Duration>,
 }
 
 /// What a status says of the vault as a whole.
-pub(super) fn outage(status: u16, sealed: bool, wait: Option<Duration>) -> Failure {
+pub(super) fn outage(status: u16, sealed: bool, wait: Option<Duration>) -> ReadFailure {
     let text = |text: &str| text.to_owned();
     match status {
         412 => (Kind::Unavailable, text("this node has not caught up with its cluster yet: try again")),
@@ -203,7 +208,7 @@ fn patience(wait: Option<Duration>) -> String {
     }
 }
 
-pub(super) fn no_vault() -> Failure {
+pub(super) fn no_vault() -> ReadFailure {
     (Kind::Invalid, "the answer is not the JSON of a vault: check `host`, `port` and `protocol`".to_owned())
 }
 
@@ -221,14 +226,14 @@ mod tests {
     use crate::backend::hcv::path;
 
     /// What becomes of an answer with a token to `hello` of the mount `secret`.
-    fn of(engine: Engine, version: Option<u32>, status: u16, body: &str) -> Result<Fetched, Failure> {
+    fn of(engine: KvVersion, version: Option<u32>, status: u16, body: &str) -> Result<Fetched, ReadFailure> {
         let secret_id = SecretId { resource: "hello".to_owned(), version };
         let path = path::of("secret", engine, &secret_id)?;
-        let answer = Answer { status, headers: HeaderMap::new(), body: Secret::new(body) };
+        let answer = HttpResponse { status, headers: HeaderMap::new(), body: Secret::new(body) };
         read(&answer, &ReadContext { secret_id: &secret_id, path: &path, engine, mount: "secret", token: true })
     }
 
-    fn fails(engine: Engine, status: u16, body: &str) -> Failure {
+    fn fails(engine: KvVersion, status: u16, body: &str) -> ReadFailure {
         let failure = of(engine, None, status, body).expect_err(body);
         assert!(!failure.1.contains("s3cret"), "{}", failure.1);
         failure
@@ -237,17 +242,17 @@ mod tests {
     #[test]
     fn the_document_is_the_text_as_written() {
         let body = r#"{"lease_id":"","renewable":false,"lease_duration":2764800,"data":{"b": 1.50,"a":"\u00e9"},"errors":null}"#;
-        let fetched = of(Engine::V1, None, 200, body).unwrap();
+        let fetched = of(KvVersion::V1, None, 200, body).unwrap();
         assert_eq!(fetched.document.as_str(), Some(r#"{"b": 1.50,"a":"\u00e9"}"#));
         assert_eq!(fetched.lease, None, "KV v1's default is no lease");
         let body =
             r#"{"lease_id":null,"data":{"data":{"a":{"data":2}},"metadata":{"deletion_time":"2030","version":1}}}"#;
-        assert_eq!(of(Engine::V2, None, 200, body).unwrap().document.as_str(), Some(r#"{"a":{"data":2}}"#));
+        assert_eq!(of(KvVersion::V2, None, 200, body).unwrap().document.as_str(), Some(r#"{"a":{"data":2}}"#));
     }
 
     #[test]
     fn a_lease_is_taken_where_somebody_meant_it() {
-        let lease = |body: &str| of(Engine::V1, None, 200, body).unwrap().lease.map(|lease| lease.as_secs());
+        let lease = |body: &str| of(KvVersion::V1, None, 200, body).unwrap().lease.map(|lease| lease.as_secs());
         assert_eq!(lease(r#"{"lease_id":"db/1","lease_duration":60,"data":{}}"#), Some(60));
         assert_eq!(lease(r#"{"renewable":true,"lease_duration":60,"data":{}}"#), Some(60));
         assert_eq!(lease(r#"{"lease_duration":30,"data":{"ttl":"30s"}}"#), Some(30));
@@ -269,13 +274,13 @@ mod tests {
             "{\"data\":null}",
             "{\"data\":{\"s3cret",
         ] {
-            for engine in [Engine::V1, Engine::V2] {
+            for engine in [KvVersion::V1, KvVersion::V2] {
                 assert_eq!(fails(engine, 200, body).0, Kind::Invalid, "{body}");
             }
         }
-        let flat = fails(Engine::V2, 200, r#"{"data":{"foo":"s3cret"}}"#);
+        let flat = fails(KvVersion::V2, 200, r#"{"data":{"foo":"s3cret"}}"#);
         assert!(flat.1.contains("set `kv` to v1"), "{}", flat.1);
-        assert_eq!(fails(Engine::V1, 404, "<html>s3cret").0, Kind::Invalid);
+        assert_eq!(fails(KvVersion::V1, 404, "<html>s3cret").0, Kind::Invalid);
     }
 
     #[test]
@@ -298,7 +303,7 @@ mod tests {
             (503, "s3cret", Kind::Unavailable, "maintenance"),
             (204, "", Kind::Invalid, "(status 204)"),
         ] {
-            let failure = fails(Engine::V1, status, body);
+            let failure = fails(KvVersion::V1, status, body);
             assert!(failure.0 == kind && failure.1.contains(text), "{status}: {failure:?}");
         }
     }

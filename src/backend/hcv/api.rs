@@ -8,13 +8,13 @@ use zeroize::Zeroizing;
 
 use super::redirect::{self, Allowed};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Answer, Client};
+use crate::http::{Client, HttpResponse};
 
 /// How often one request may be sent on: a standby names the active node, which answers.
 const REDIRECTS: usize = 3;
 
 /// One vault, as it is spoken to.
-pub(super) struct Api {
+pub(super) struct VaultApi {
     pub label: String,
     /// Where the vault is, without a path.
     pub base: Url,
@@ -23,7 +23,7 @@ pub(super) struct Api {
 }
 
 /// What is asked.
-pub(super) struct Call<'a> {
+pub(super) struct ApiRequest<'a> {
     pub method: Method,
     /// From `/v1/` on, percent-encoded.
     pub path: &'a str,
@@ -34,7 +34,7 @@ pub(super) struct Call<'a> {
     pub body: &'a [u8],
 }
 
-impl<'a> Call<'a> {
+impl<'a> ApiRequest<'a> {
     pub fn get(path: &'a str) -> Self {
         Self { method: Method::GET, path, query: None, token: None, namespace: None, body: &[] }
     }
@@ -48,9 +48,9 @@ impl<'a> Call<'a> {
     }
 }
 
-impl Api {
+impl VaultApi {
     /// The answer, whatever its status, and the node that gave it.
-    pub async fn send(&self, call: &Call<'_>) -> Result<(Url, Answer)> {
+    pub async fn send(&self, call: &ApiRequest<'_>) -> Result<(Url, HttpResponse)> {
         let mut url = self.base.clone();
         url.set_path(call.path);
         url.set_query(call.query);
@@ -66,7 +66,7 @@ impl Api {
         Err(self.error(&url, Kind::Invalid, reason))
     }
 
-    fn request(&self, url: &Url, call: &Call<'_>) -> Result<Request<Vec<u8>>> {
+    fn request(&self, url: &Url, call: &ApiRequest<'_>) -> Result<Request<Vec<u8>>> {
         let mut request =
             Request::builder().method(call.method.clone()).uri(url.as_str()).header("x-vault-request", "true");
         if let Some(token) = call.token {

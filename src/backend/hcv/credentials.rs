@@ -12,12 +12,12 @@ use super::options;
 const SHOWN: usize = 128;
 
 /// The method, and the options that were set for it.
-pub(super) struct Credentials {
+pub(super) struct ConfiguredCredentials {
     method: String,
-    set: Vec<Set>,
+    set: Vec<SetOption>,
 }
 
-struct Set {
+struct SetOption {
     option: &'static str,
     what: What,
 }
@@ -29,13 +29,13 @@ enum What {
     File(PathBuf),
 }
 
-impl Credentials {
+impl ConfiguredCredentials {
     pub fn of(settings: &Settings) -> Self {
         let method = settings.text("auth_method").unwrap_or_default();
         let mut set = Vec::new();
         for opt in options::of_auth().iter().filter(|opt| opt.name != "auth_method") {
             if settings.secret(opt.name).is_some_and(|secret| !secret.is_empty()) {
-                set.push(Set { option: opt.name, what: What::Hidden });
+                set.push(SetOption { option: opt.name, what: What::Hidden });
             }
             let text = settings.text(opt.name).filter(|text| !text.is_empty());
             // Other methods' defaults say nothing.
@@ -47,7 +47,7 @@ impl Credentials {
                     Some(text) => What::Text(text),
                     None => What::Hidden,
                 };
-                set.push(Set { option: opt.name, what });
+                set.push(SetOption { option: opt.name, what });
             }
         }
         Self { method: method.to_owned(), set }

@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::Hcv;
-use super::api::Call;
-use super::path::{self, Engine};
+use super::api::ApiRequest;
+use super::path::{self, KvVersion};
 use crate::backend::SecretId;
 use crate::diagnosis::Findings;
-use crate::http::Answer;
+use crate::http::HttpResponse;
 
 /// From here on clocks are worth a look: a JWT, or a signed login, is good for minutes.
 const SKEW: u64 = 30;
@@ -88,7 +88,7 @@ impl Hcv {
     }
 
     async fn server(&self, findings: &mut Findings) -> Option<()> {
-        let asked = self.api.send(&Call { query: Some(HEALTH), ..Call::get("/v1/sys/health") }).await;
+        let asked = self.api.send(&ApiRequest { query: Some(HEALTH), ..ApiRequest::get("/v1/sys/health") }).await;
         let (_, answer) = findings.or_bad("server", asked)?;
         let Ok(health) = serde_json::from_slice::<Health>(answer.body.as_bytes()) else {
             let status = answer.status;
@@ -121,7 +121,7 @@ impl Hcv {
 
     async fn token(&self, token: &HeaderValue, findings: &mut Findings) -> Option<()> {
         // A token belongs to the namespace of its login, and is good in those below it.
-        let call = Call::get("/v1/auth/token/lookup-self").with(Some(token), self.auth_namespace.as_ref());
+        let call = ApiRequest::get("/v1/auth/token/lookup-self").with(Some(token), self.auth_namespace.as_ref());
         let asked = self.api.send(&call).await;
         let (_, answer) = findings.or_bad("token", asked)?;
         let known = match answer.status {
@@ -161,7 +161,7 @@ impl Hcv {
     async fn mount(&self, token: &HeaderValue, findings: &mut Findings) {
         let Ok(mount) = path::encode(&self.mount) else { return };
         let path = format!("/v1/sys/internal/ui/mounts/{mount}");
-        let asked = self.api.send(&Call::get(&path).with(Some(token), self.namespace.as_ref())).await;
+        let asked = self.api.send(&ApiRequest::get(&path).with(Some(token), self.namespace.as_ref())).await;
         let Some((_, answer)) = findings.or_bad("mount", asked) else { return };
         let name = &self.mount;
         let Some(found) = Some(&answer).filter(|answer| answer.status == 200).and_then(data::<Mount>) else {
@@ -174,7 +174,7 @@ impl Hcv {
         };
         let version = found.options.as_ref().and_then(|options| options.get("version")?.as_str());
         let is = if version == Some("2") { "v2" } else { "v1" };
-        let set = if self.engine == Engine::V2 { "v2" } else { "v1" };
+        let set = if self.engine == KvVersion::V2 { "v2" } else { "v1" };
         if !matches!(found.kind.as_str(), "kv" | "generic") {
             let kind = shown(&found.kind);
             findings.bad("mount", format!("{name} is of the engine {kind}: set `mount` to a key/value engine"));
@@ -190,7 +190,7 @@ impl Hcv {
         let Ok(wanted) = path::of(&self.mount, self.engine, secret_id) else { return };
         let plain = percent_encoding::percent_decode_str(wanted.path.trim_start_matches("/v1/")).decode_utf8_lossy();
         let body = serde_json::json!({ "paths": [plain] }).to_string();
-        let call = Call::post("/v1/sys/capabilities-self", body.as_bytes());
+        let call = ApiRequest::post("/v1/sys/capabilities-self", body.as_bytes());
         let asked = self.api.send(&call.with(Some(token), self.namespace.as_ref())).await;
         let granted = asked.ok().filter(|(_, answer)| answer.status == 200).and_then(|(_, answer)| {
             let granted: Json = serde_json::from_slice(answer.body.as_bytes()).ok()?;
@@ -218,7 +218,7 @@ impl Hcv {
     }
 }
 
-fn data<T: serde::de::DeserializeOwned>(answer: &Answer) -> Option<T> {
+fn data<T: serde::de::DeserializeOwned>(answer: &HttpResponse) -> Option<T> {
     serde_json::from_slice::<Enveloped<T>>(answer.body.as_bytes()).ok().map(|enveloped| enveloped.data)
 }
 

@@ -13,15 +13,15 @@ use std::sync::Arc;
 
 use ::http::HeaderValue;
 
-use self::api::{Api, Call};
+use self::api::{ApiRequest, VaultApi};
 use self::auth::{Auth, AuthContext, AuthToken, ClientFactory};
-use self::credentials::Credentials;
-use self::path::{Engine, Path};
+use self::credentials::ConfiguredCredentials;
+use self::path::{KvVersion, Path};
 use self::redirect::Allowed;
 use crate::backend::transport;
 use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, Notice, SecretId, Setup, Shutdown};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Answer, Client, Pem, Transport};
+use crate::http::{Client, HttpResponse, Pem, Transport};
 use crate::secret::Secret;
 
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -37,14 +37,14 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
 pub const CREDENTIALS: &[&str] = &["VAULT_TOKEN", "BAO_TOKEN", "IDENTITY_HEADER", "GCP_SERVICE_ACCOUNT"];
 
 struct Hcv {
-    api: Arc<Api>,
+    api: Arc<VaultApi>,
     mount: String,
-    engine: Engine,
+    engine: KvVersion,
     namespace: Option<HeaderValue>,
     auth: Auth,
     auth_namespace: Option<HeaderValue>,
     /// For a diagnosis: where what we log in with comes from.
-    credentials: Credentials,
+    credentials: ConfiguredCredentials,
     /// Whether the token is had by a login.
     logs_in: bool,
 }
@@ -61,7 +61,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         None => namespace.clone(),
     };
     let allowed = settings.list("redirect_hosts").iter().map(|entry| Allowed::parse(entry));
-    let api = Arc::new(Api {
+    let api = Arc::new(VaultApi {
         base: options::base(settings).map_err(refuse)?,
         allowed: allowed.collect::<std::result::Result<_, _>>().map_err(refuse)?,
         client: Client::new(&transport(setup, &label))?,
@@ -83,10 +83,10 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
     })?;
     Ok(Arc::new(Hcv {
         mount: path::mount(text("mount").unwrap_or_default()).map_err(refuse)?,
-        engine: if text("kv") == Some("v2") { Engine::V2 } else { Engine::V1 },
+        engine: if text("kv") == Some("v2") { KvVersion::V2 } else { KvVersion::V1 },
         namespace,
         auth_namespace,
-        credentials: Credentials::of(settings),
+        credentials: ConfiguredCredentials::of(settings),
         logs_in: text("auth_method").is_some_and(|method| method != "token"),
         auth,
         api,
@@ -127,7 +127,7 @@ impl Backend for Hcv {
     }
 }
 
-fn is_denied(answer: &Answer) -> bool {
+fn is_denied(answer: &HttpResponse) -> bool {
     matches!(answer.status, 401 | 403)
 }
 
@@ -162,8 +162,8 @@ impl Hcv {
             .map_err(|(kind, reason)| self.api.error(&url, kind, reason).with_retry_after(answer.retry_after()))
     }
 
-    fn call<'a>(&'a self, path: &'a Path, auth_token: &'a AuthToken) -> Call<'a> {
-        let call = Call::get(&path.path).with(auth_token.token.as_ref(), self.namespace.as_ref());
-        Call { query: path.query.as_deref(), ..call }
+    fn call<'a>(&'a self, path: &'a Path, auth_token: &'a AuthToken) -> ApiRequest<'a> {
+        let call = ApiRequest::get(&path.path).with(auth_token.token.as_ref(), self.namespace.as_ref());
+        ApiRequest { query: path.query.as_deref(), ..call }
     }
 }

@@ -7,7 +7,7 @@ use crate::error::Kind;
 
 /// The version of the key/value engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Engine {
+pub(super) enum KvVersion {
     V1,
     V2,
 }
@@ -34,19 +34,19 @@ pub(super) fn mount(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn of(mount: &str, engine: Engine, secret_id: &SecretId) -> Result<Path, (Kind, String)> {
+pub(super) fn of(mount: &str, engine: KvVersion, secret_id: &SecretId) -> Result<Path, (Kind, String)> {
     let invalid = |fault| (Kind::Reference, format!("the secret's path {fault}"));
     let resource = encode(&secret_id.resource).map_err(invalid)?;
     let mount = encode(mount).map_err(invalid)?;
     match engine {
-        Engine::V1 => match secret_id.version {
+        KvVersion::V1 => match secret_id.version {
             None | Some(1) => Ok(Path { path: format!("/v1/{mount}/{resource}"), query: None }),
             Some(version) => Err((
                 Kind::NotFound,
                 format!("kv v1 has no old versions: remove #{version}, or set `kv` to v2 if the mount is one"),
             )),
         },
-        Engine::V2 => Ok(Path {
+        KvVersion::V2 => Ok(Path {
             path: format!("/v1/{mount}/data/{resource}"),
             query: secret_id.version.map(|version| format!("version={version}")),
         }),
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    fn path(engine: Engine, mount: &str, resource: &str, version: Option<u32>) -> Result<String, Kind> {
+    fn path(engine: KvVersion, mount: &str, resource: &str, version: Option<u32>) -> Result<String, Kind> {
         match of(mount, engine, &SecretId { resource: resource.to_owned(), version }) {
             Ok(path) => Ok(path.path + &path.query.map(|query| format!("?{query}")).unwrap_or_default()),
             Err((kind, _)) => Err(kind),
@@ -92,13 +92,13 @@ mod tests {
 
     #[test]
     fn paths_are_those_of_the_api() {
-        assert_eq!(path(Engine::V1, "secret", "hello", None).unwrap(), "/v1/secret/hello");
-        assert_eq!(path(Engine::V2, "team/kv", "a/b/c", Some(3)).unwrap(), "/v1/team/kv/data/a/b/c?version=3");
-        assert_eq!(path(Engine::V1, "secret", "hello", Some(1)).unwrap(), "/v1/secret/hello");
-        assert_eq!(path(Engine::V1, "secret", "hello", Some(2)), Err(Kind::NotFound));
-        assert_eq!(path(Engine::V2, "secret", "hello", Some(0)).unwrap(), "/v1/secret/data/hello?version=0");
-        assert_eq!(path(Engine::V1, "s", "a b?c#d%2e\\é", None).unwrap(), "/v1/s/a%20b%3Fc%23d%252e%5C%C3%A9");
-        assert_eq!(path(Engine::V1, "s", "...", None).unwrap(), "/v1/s/...");
+        assert_eq!(path(KvVersion::V1, "secret", "hello", None).unwrap(), "/v1/secret/hello");
+        assert_eq!(path(KvVersion::V2, "team/kv", "a/b/c", Some(3)).unwrap(), "/v1/team/kv/data/a/b/c?version=3");
+        assert_eq!(path(KvVersion::V1, "secret", "hello", Some(1)).unwrap(), "/v1/secret/hello");
+        assert_eq!(path(KvVersion::V1, "secret", "hello", Some(2)), Err(Kind::NotFound));
+        assert_eq!(path(KvVersion::V2, "secret", "hello", Some(0)).unwrap(), "/v1/secret/data/hello?version=0");
+        assert_eq!(path(KvVersion::V1, "s", "a b?c#d%2e\\é", None).unwrap(), "/v1/s/a%20b%3Fc%23d%252e%5C%C3%A9");
+        assert_eq!(path(KvVersion::V1, "s", "...", None).unwrap(), "/v1/s/...");
     }
 
     #[test]
@@ -106,14 +106,14 @@ mod tests {
         for resource in
             ["", "/", "..", ".", "a/../b", "../sys/health", "a//b", "/a", "a/", "a/.", "a\0b", "a\r\nb", "a\u{85}b"]
         {
-            assert_eq!(path(Engine::V2, "secret", resource, None), Err(Kind::Reference), "{resource:?}");
+            assert_eq!(path(KvVersion::V2, "secret", resource, None), Err(Kind::Reference), "{resource:?}");
         }
     }
 
     proptest! {
         #[test]
         fn whatever_is_asked_stays_below_the_mount(resource in r"([a./%\\?#\PC]|%2e|%2f|\.\./){0,20}") {
-            if let Ok(path) = path(Engine::V2, "secret", &resource, None) {
+            if let Ok(path) = path(KvVersion::V2, "secret", &resource, None) {
                 let mut url = Url::parse("http://vault:8200").unwrap();
                 url.set_path(&path);
                 prop_assert_eq!(url.path(), &path);
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn a_path_has_an_end() {
-        assert!(path(Engine::V2, "secret", &"a".repeat(4096), None).is_ok());
-        assert_eq!(path(Engine::V2, "secret", &"é".repeat(32 * 1024), None), Err(Kind::Reference));
+        assert!(path(KvVersion::V2, "secret", &"a".repeat(4096), None).is_ok());
+        assert_eq!(path(KvVersion::V2, "secret", &"é".repeat(32 * 1024), None), Err(Kind::Reference));
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl fmt::Display for JsonFlaw {
 /// Reads the fields of an object; nested values are passed over.
 pub fn fields(text: &[u8]) -> Result<Fields, JsonFlaw> {
     let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
-    let mut reader = Reader { text: &text[..end], at: 0 };
+    let mut reader = JsonReader { text: &text[..end], at: 0 };
     reader.object().map_err(|fault| match fault {
         Fault::NoObject => JsonFlaw::NoObject,
         Fault::At(at, what) => {
@@ -73,12 +73,12 @@ enum Fault {
     At(usize, String),
 }
 
-struct Reader<'a> {
+struct JsonReader<'a> {
     text: &'a [u8],
     at: usize,
 }
 
-impl Reader<'_> {
+impl JsonReader<'_> {
     fn object(&mut self) -> Result<Fields, Fault> {
         if self.next() != Some(b'{') {
             return Err(match self.text.get(self.at..) {

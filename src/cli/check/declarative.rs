@@ -7,17 +7,17 @@ use super::entities;
 use super::finding::{FoundReference, look_alike};
 use super::table::{Mistakes, Place};
 use crate::config::Others;
-use crate::config::declarative::{Id, Kind, SyntaxFlaw, Tree, kongs};
+use crate::config::declarative::{Id, NodeKind, SyntaxFlaw, Tree, kongs};
 use crate::error::quote;
 use crate::reference::is_reference;
 
 pub fn check(name: &str, text: &str, others: &Others) -> Checked {
-    let tree = Tree::read(name, text);
+    let tree = Tree::parse(name, text);
     let (checked, told) = (Checked { whole: tree.flaw.is_none(), ..Checked::default() }, HashSet::new());
     let mut checking = Checking { tree: &tree, name, others, checked, told, mistakes: Mistakes::default() };
     match tree.vaults() {
         Ok(Some(list)) => checking.vaults(list),
-        Ok(None) if tree.flaw.is_none() && tree.root.is_none_or(|root| tree.kind(root) != Kind::Map) => {
+        Ok(None) if tree.flaw.is_none() && tree.root.is_none_or(|root| tree.kind(root) != NodeKind::Map) => {
             checking.checked.rows.push(Place::new(name, 1).odd("file", "the file is empty"));
         }
         Ok(None) => {}
@@ -91,8 +91,8 @@ impl Checking<'_> {
         let tree = self.tree;
         for id in tree.ids() {
             match tree.kind(id) {
-                Kind::Text { .. } if self.told.contains(&id) => {}
-                Kind::Text { .. } => {
+                NodeKind::Text { .. } if self.told.contains(&id) => {}
+                NodeKind::Text { .. } => {
                     let Some(text) = tree.text(id) else { continue };
                     if is_reference(text.as_bytes()) {
                         // Entities are the operator's.
@@ -104,14 +104,14 @@ impl Checking<'_> {
                         self.odd(id, tree.path(id), why);
                     }
                 }
-                Kind::Map => {
+                NodeKind::Map => {
                     let bare = |key: Id| tree.text(key).is_some_and(|key| key.starts_with("vault:/"));
                     if tree.pairs(id).any(|(key, _)| bare(key)) {
                         let why = "a reference must be in quotes: without them, YAML reads its braces as a mapping";
                         self.wrong(id, tree.path(id), why);
                     }
                 }
-                Kind::List | Kind::Alias => {}
+                NodeKind::List | NodeKind::Alias => {}
             }
         }
     }

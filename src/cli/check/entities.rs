@@ -47,7 +47,7 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
         Err((id, why)) => return checking.wrong(id, label, why),
     };
     let most = if checking.mistakes.is_full() { 1 } else { FLAWS };
-    let (mut flaws, mut good) = match entity::read(&value, ALL, most) {
+    let (mut flaws, mut good) = match entity::parse(&value, ALL, most) {
         Ok(entity) => (entity::option_flaws(&entity, most), Some(entity)),
         Err(mut flaws) => {
             let more = option_flaws(&value, &flaws, most);
@@ -137,7 +137,7 @@ fn option_flaws(written: &Value, flaws: &[EntityFlaw], most: usize) -> Vec<Entit
         !flaws.iter().any(|flaw| flaw.path == path)
     });
     let rest = json!({"prefix": "rest", "name": name, "config": config});
-    let flaws = entity::read(&rest, ALL, 1).map(|entity| entity::option_flaws(&entity, most));
+    let flaws = entity::parse(&rest, ALL, 1).map(|entity| entity::option_flaws(&entity, most));
     flaws.unwrap_or_default()
 }
 

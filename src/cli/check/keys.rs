@@ -295,7 +295,7 @@ fn loaded(origin: Origin<'_>, settings: &[&Setting], indirect: &IndirectValues) 
             Config::load_with(&conf, ConfigSource::File(name), &Environment::default(), ALL, indirect)
         }
         Origin::Environment => {
-            let environment = Environment::of(plain.map(|it| (it.name.as_str(), it.value.as_bytes())));
+            let environment = Environment::from_variables(plain.map(|it| (it.name.as_str(), it.value.as_bytes())));
             Config::load_with(&BTreeMap::new(), ConfigSource::Configure, &environment, ALL, indirect)
         }
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
-use super::tree::{Builder, Event, Place, SyntaxFlaw};
+use super::tree::{Builder, ParseEvent, Position, SyntaxFlaw};
 
 /// What may come next.
 #[derive(Clone, Copy, PartialEq)]
@@ -21,7 +21,7 @@ enum JsonState {
     After,
 }
 
-struct Reader<'a> {
+struct JsonEvents<'a> {
     rest: &'a str,
     line: usize,
     /// How much was left where the line began.
@@ -30,9 +30,9 @@ struct Reader<'a> {
     open: Vec<bool>,
 }
 
-pub fn read(text: &str, builder: &mut Builder) -> Result<(), SyntaxFlaw> {
+pub fn parse(text: &str, builder: &mut Builder) -> Result<(), SyntaxFlaw> {
     let rest = text.trim_start_matches('\u{feff}');
-    let mut reader = Reader { rest, line: 1, left: rest.len(), open: Vec::new() };
+    let mut reader = JsonEvents { rest, line: 1, left: rest.len(), open: Vec::new() };
     let mut state = JsonState::Value;
     loop {
         reader.skip_blanks();
@@ -41,8 +41,8 @@ pub fn read(text: &str, builder: &mut Builder) -> Result<(), SyntaxFlaw> {
             return if is_done { Ok(()) } else { Err(reader.flaw("it ends too early")) };
         };
         state = match (state, first) {
-            (JsonState::Value | JsonState::FirstItem, b'{') => reader.start(builder, Event::Map)?,
-            (JsonState::Value | JsonState::FirstItem, b'[') => reader.start(builder, Event::List)?,
+            (JsonState::Value | JsonState::FirstItem, b'{') => reader.start(builder, ParseEvent::Map)?,
+            (JsonState::Value | JsonState::FirstItem, b'[') => reader.start(builder, ParseEvent::List)?,
             (JsonState::FirstKey | JsonState::Key, b'"') => reader.text(builder, JsonState::Colon)?,
             (JsonState::Value | JsonState::FirstItem, b'"') => reader.text(builder, JsonState::After)?,
             (JsonState::Colon, b':') => reader.pass(JsonState::Value),
@@ -72,13 +72,13 @@ impl JsonState {
     }
 }
 
-impl Reader<'_> {
-    fn place(&self) -> Place {
-        Place { line: self.line, column: self.left - self.rest.len() + 1 }
+impl JsonEvents<'_> {
+    fn place(&self) -> Position {
+        Position { line: self.line, column: self.left - self.rest.len() + 1 }
     }
 
     fn flaw(&self, why: &str) -> SyntaxFlaw {
-        let Place { line, column } = self.place();
+        let Position { line, column } = self.place();
         SyntaxFlaw { line, column, why: format!("as JSON: {why}"), is_syntax: true }
     }
 
@@ -97,8 +97,8 @@ impl Reader<'_> {
         next
     }
 
-    fn start(&mut self, builder: &mut Builder, event: Event<'_>) -> Result<JsonState, SyntaxFlaw> {
-        let is_map = matches!(event, Event::Map);
+    fn start(&mut self, builder: &mut Builder, event: ParseEvent<'_>) -> Result<JsonState, SyntaxFlaw> {
+        let is_map = matches!(event, ParseEvent::Map);
         builder.take(event, self.place())?;
         self.open.push(is_map);
         Ok(self.pass(if is_map { JsonState::FirstKey } else { JsonState::FirstItem }))
@@ -106,7 +106,7 @@ impl Reader<'_> {
 
     fn end(&mut self, builder: &mut Builder) -> Result<JsonState, SyntaxFlaw> {
         self.open.pop();
-        builder.take(Event::End, self.place())?;
+        builder.take(ParseEvent::End, self.place())?;
         Ok(self.pass(JsonState::After))
     }
 
@@ -124,7 +124,7 @@ impl Reader<'_> {
         let strict = if is_raw { Cow::Owned(escaped_controls(written)) } else { Cow::Borrowed(written) };
         let text: Option<String> = serde_json::from_str(&strict).ok().filter(|_| !is_wrong);
         let text = text.ok_or_else(|| self.flaw("the text that begins here has an escape that is none"))?;
-        builder.take(Event::Text { text: &text, plain: false }, self.place())?;
+        builder.take(ParseEvent::Text { text: &text, plain: false }, self.place())?;
         if is_raw {
             self.line += written.matches('\n').count();
             self.left = written.rfind('\n').map_or(self.left, |last| self.rest.len() - last - 1);
@@ -141,7 +141,7 @@ impl Reader<'_> {
         let is_strict = is_word && serde_json::from_str::<IgnoredAny>(word).is_ok();
         let number = if is_strict { Some(Cow::Borrowed(word)) } else { number(word).map(Cow::Owned) };
         let text = number.ok_or_else(|| self.flaw(JsonState::Value.wants()))?;
-        builder.take(Event::Text { text: &text, plain: true }, self.place())?;
+        builder.take(ParseEvent::Text { text: &text, plain: true }, self.place())?;
         self.rest = rest;
         Ok(JsonState::After)
     }

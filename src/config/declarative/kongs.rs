@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Number, Value};
 
 use super::plain::{EXACT, boolean, is_whole, number};
-use super::tree::{Id, Kind, Tree};
+use super::tree::{Id, NodeKind, Tree};
 use crate::backend::{Descriptor, registry::find};
 use crate::config::assignment::options_of;
 use crate::config::entity::EntityFlaw;
@@ -104,7 +104,8 @@ pub fn settle(tree: &Tree, entity: Id, fields: &mut Map<String, Value>) {
     };
     for (name, written) in options(tree, config) {
         let Some(opt) = options_of(backend).find(|opt| opt.is_called(name)) else { continue };
-        let plain = matches!(tree.meaning(written), Some((id, Kind::Text { plain: true })) if tree.tag(id).is_none());
+        let plain =
+            matches!(tree.meaning(written), Some((id, NodeKind::Text { plain: true })) if tree.tag(id).is_none());
         let Some(text) = tree.text(written).filter(|_| plain) else { continue };
         let value = match opt.kind {
             Type::Boolean if boolean(text) => {
@@ -219,11 +220,11 @@ fn blank(tree: &Tree, value: Id) -> Option<String> {
 fn means(tree: &Tree, id: Id) -> Option<KongType> {
     let (id, kind) = tree.meaning(id)?;
     Some(match kind {
-        Kind::List | Kind::Map if tree.items(id).next().is_none() => KongType::Nothing,
-        Kind::List => KongType::List,
-        Kind::Map => KongType::Map,
-        Kind::Alias => return None,
-        Kind::Text { plain } => {
+        NodeKind::List | NodeKind::Map if tree.items(id).next().is_none() => KongType::Nothing,
+        NodeKind::List => KongType::List,
+        NodeKind::Map => KongType::Map,
+        NodeKind::Alias => return None,
+        NodeKind::Text { plain } => {
             let text = tree.text(id)?;
             match (tree.tag(id).and_then(|tag| tag.strip_prefix("tag:yaml.org,2002:")), plain) {
                 (Some("str"), _) => KongType::Text,

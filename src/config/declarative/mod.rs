@@ -15,15 +15,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Others;
-use super::entity::{Broken, Entity, read as read_entity};
+use super::entity::{Broken, Entity, parse as parse_entity};
 use crate::backend::Descriptor;
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::file::{self, FileFlaw};
-use crate::pool::{self, Refusal};
+use crate::pool::{self, JobRefusal};
 use crate::redact;
 use crate::reference::is_reference;
-pub use tree::{Id, Kind, SyntaxFlaw, Tree};
-pub use value::{entity, read as value};
+pub use tree::{Id, NodeKind, SyntaxFlaw, Tree};
+pub use value::{entity, from_tree as value};
 
 /// The largest file that is read, in bytes. Kong's own files hold services and routes too, and can be large.
 pub const LIMIT: u64 = 16 * 1024 * 1024;
@@ -33,7 +33,7 @@ pub const MOST: usize = 4096;
 
 /// What a file holds.
 #[derive(Debug, Default)]
-pub struct Entities {
+pub struct FileEntities {
     pub entities: Vec<Entity>,
     /// What is no entity; one for each prefix. One of another's strategy is among them, as a vault that is unknown here.
     pub broken: Vec<Broken>,
@@ -45,8 +45,8 @@ impl Tree {
     pub fn vaults(&self) -> std::result::Result<Option<Id>, (Id, &'static str)> {
         let Some(written) = self.root else { return Ok(None) };
         match self.meaning(written) {
-            Some((root, Kind::Map)) => self.names(root)?,
-            Some((root, Kind::Text { plain: true })) if self.is_null(root) => return Ok(None),
+            Some((root, NodeKind::Map)) => self.names(root)?,
+            Some((root, NodeKind::Text { plain: true })) if self.is_null(root) => return Ok(None),
             _ => return Err((written, "holds no `vaults` and nothing else of Kong's: it is one value")),
         }
         let Some((_, list)) = self.find(written, "vaults") else { return Ok(None) };
@@ -54,16 +54,16 @@ impl Tree {
             return Err((list, value::ENDLESS));
         }
         match self.meaning(list) {
-            Some((meant, Kind::List)) if self.is_too_large(list) || self.is_too_large(meant) => {
+            Some((meant, NodeKind::List)) if self.is_too_large(list) || self.is_too_large(meant) => {
                 Err((list, "is too large with its aliases (`*name`) written out"))
             }
-            Some((meant, Kind::List)) if self.items(meant).nth(MOST).is_some() => {
+            Some((meant, NodeKind::List)) if self.items(meant).nth(MOST).is_some() => {
                 Err((list, "holds more than 4096 vault entities"))
             }
-            Some((meant, Kind::List)) => Ok(Some(meant)),
-            Some((meant, Kind::Text { plain: true })) if self.is_null(meant) => Ok(None),
+            Some((meant, NodeKind::List)) => Ok(Some(meant)),
+            Some((meant, NodeKind::Text { plain: true })) if self.is_null(meant) => Ok(None),
             // To Lua, and so to Kong, an empty mapping is an empty list.
-            Some((meant, Kind::Map)) if self.items(meant).next().is_none() => Ok(None),
+            Some((meant, NodeKind::Map)) if self.items(meant).next().is_none() => Ok(None),
             _ => Err((list, "must be a list of vault entities")),
         }
     }
@@ -92,7 +92,7 @@ pub struct Reading<'a> {
 
 /// Reads all entities of a file, which has `patience` to come. Called at load, never while requests are served: it blocks. An
 /// error here is the whole file's.
-pub fn read(reading: Reading<'_>, patience: Duration) -> Result<Entities> {
+pub fn load(reading: Reading<'_>, patience: Duration) -> Result<FileEntities> {
     let owned = PathBuf::from(reading.path);
     // Even to open it may hang, and nginx must start or say why it doesn't.
     let read = pool::files().wait(reading.path.as_bytes(), patience, move || file::read(&owned, LIMIT));
@@ -110,16 +110,16 @@ pub fn read(reading: Reading<'_>, patience: Duration) -> Result<Entities> {
     Err(reading.wrong(&format!("can't be read {why}")))
 }
 
-/// `read` for a text, where there are no strategies of others but Kong's own.
-pub fn of_text(path: &str, text: &str, backends: &[&'static Descriptor]) -> Result<Entities> {
+/// `load` for a text, where there are no strategies of others but Kong's own.
+pub fn parse_text(path: &str, text: &str, backends: &[&'static Descriptor]) -> Result<FileEntities> {
     Reading { key: "vault_declarative_config", path, backends, others: &Others::default() }.entities_of(text)
 }
 
 impl Reading<'_> {
     /// Why the file can't be read, where nobody may ask its file system any more.
-    fn out_of_reach(&self, patience: Duration, refusal: Refusal) -> Error {
+    fn out_of_reach(&self, patience: Duration, refusal: JobRefusal) -> Error {
         let why = match refusal {
-            Refusal::Hangs => format!("within {} s: the file system does not answer", patience.as_secs_f64()),
+            JobRefusal::Hangs => format!("within {} s: the file system does not answer", patience.as_secs_f64()),
             refusal => format!("({refusal})"),
         };
         let path = redact::likely_path(Path::new(self.path));
@@ -132,8 +132,8 @@ impl Reading<'_> {
         Error::new(ErrorKind::Config, format!("{} {path}: {what}", self.key))
     }
 
-    fn entities_of(&self, text: &str) -> Result<Entities> {
-        let tree = Tree::read(self.path, text);
+    fn entities_of(&self, text: &str) -> Result<FileEntities> {
+        let tree = Tree::parse(self.path, text);
         // A value may be a token: only the place is told.
         if let Some(flaw) = &tree.flaw {
             let place = match flaw.column {
@@ -148,7 +148,7 @@ impl Reading<'_> {
             let place = format!("line {} column {}", at.line, at.column);
             self.wrong(&format!("{place}: is not YAML or JSON in Kong's format, with a list `vaults` ({why})"))
         })?;
-        let (mut found, mut prefixes, mut lost) = (Entities::default(), HashSet::new(), HashMap::new());
+        let (mut found, mut prefixes, mut lost) = (FileEntities::default(), HashSet::new(), HashMap::new());
         for (index, item) in list.into_iter().flat_map(|list| tree.items(list)).enumerate() {
             let at = |prefix: Option<&str>, what: String| {
                 let shown = prefix.map_or(String::new(), |prefix| format!(" ({prefix})"));
@@ -213,7 +213,7 @@ fn read_one(
             references: references(tree, item),
             variables_begin: None,
         }),
-        Ok(written) => read_entity(&written, backends, 1).map_err(|flaws| Broken::of(&written, flaws, at)),
+        Ok(written) => parse_entity(&written, backends, 1).map_err(|flaws| Broken::of(&written, flaws, at)),
     }
 }
 

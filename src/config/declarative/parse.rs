@@ -6,11 +6,11 @@ use super::{json, yaml};
 impl Tree {
     /// Reads a file: as JSON, where it is named so or begins with a brace and is some; as YAML else. The work is linear
     /// in its length, whatever stands in it.
-    pub fn read(name: &str, text: &str) -> Self {
+    pub fn parse(name: &str, text: &str) -> Self {
         let (is_named, mut no_json) = (name.ends_with(".json"), None);
         if is_named || text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
             let mut builder = Builder::new(text, false);
-            match json::read(text, &mut builder) {
+            match json::parse(text, &mut builder) {
                 Ok(()) => return builder.tree,
                 // What is too much is that as YAML, too.
                 Err(flaw) if !flaw.is_syntax => return builder.stopped(flaw),
@@ -18,7 +18,7 @@ impl Tree {
             }
         }
         let mut builder = Builder::new(text, true);
-        match (yaml::read(text, &mut builder), no_json) {
+        match (yaml::parse(text, &mut builder), no_json) {
             (Ok(()), no_json) => {
                 builder.tree.no_json = no_json.map(|(_, flaw)| flaw).filter(|_| is_named);
                 builder.tree

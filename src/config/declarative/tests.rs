@@ -16,7 +16,7 @@ fn theirs(text: &str) -> Option<Value> {
 }
 
 fn ours(text: &str) -> Option<Value> {
-    let tree = Tree::read("kong.yml", text);
+    let tree = Tree::parse("kong.yml", text);
     tree.flaw.is_none().then(|| super::value(&tree, tree.root?).ok()).flatten()
 }
 
@@ -51,7 +51,7 @@ proptest! {
 
 #[test]
 fn a_value_is_where_its_key_is_and_an_item_where_it_is() {
-    let tree = Tree::read("kong.yml", "\u{feff}# c\r\na:\r\n  - 1\r\n\n  -\n    b: |\n      x\n    c:\n      d\n");
+    let tree = Tree::parse("kong.yml", "\u{feff}# c\r\na:\r\n  - 1\r\n\n  -\n    b: |\n      x\n    c:\n      d\n");
     assert_eq!(tree.flaw, None);
     let places: Vec<_> = tree.ids().map(|id| (tree.path(id), tree.line(id))).collect();
     let expected = [
@@ -74,7 +74,7 @@ proptest! {
         name in prop_oneof![Just("a.yml"), Just("a.json")],
         text in "([-?:,\\[\\]{}&*!|>'\"%@`#a-c0 \n\t=\u{feff}\0]|---|\\.\\.\\.|<<: |: |- |&a |\\*a|!!str |%TAG |\\\\u){0,60}"
     ) {
-        let tree = Tree::read(name, &text);
+        let tree = Tree::parse(name, &text);
         prop_assert!(tree.ids().len() <= 2 * text.len() + 2);
         for id in tree.ids() {
             prop_assert!(tree.line(id) >= 1 && tree.line(id) <= text.split(BREAKS).count() + 1);
@@ -87,7 +87,7 @@ proptest! {
 fn json_is_read_as_json_wherever_it_is_some() {
     let json = "{\"a\": \"\\ud83d\\udd10\", \"b\u{7f}\": \"\u{ffff}\\/\", \"<<\": [1, -0.5e3, true, null],\n \"c\": {\"a\": {}}, \"a\": []}";
     for name in ["kong.json", "kong.yml"] {
-        let tree = Tree::read(name, json);
+        let tree = Tree::parse(name, json);
         assert_eq!(tree.flaw, None, "{name}");
         let root = tree.root.unwrap();
         let expected: Value = serde_json::from_str(json).unwrap();
@@ -96,7 +96,7 @@ fn json_is_read_as_json_wherever_it_is_some() {
         assert_eq!((tree.place(key).line, tree.place(key).column, tree.path(value)), (2, 2, "c".to_owned()));
     }
     for no_json in ["{a: 1}", "{\"a\": 1,}", "{\"a\": [1 2]}", "{\"a\": nil}", "{\"a\" 1}", "{]", "{} {}", "{\"a\"}"] {
-        let tree = Tree::read("kong.json", no_json);
+        let tree = Tree::parse("kong.json", no_json);
         assert!(tree.no_json.is_some() || tree.flaw.is_some(), "{no_json} is left to YAML");
     }
 }
@@ -104,7 +104,7 @@ fn json_is_read_as_json_wherever_it_is_some() {
 #[test]
 fn tags_of_yaml_are_taken_and_others_are_not() {
     let read = |text: &str| {
-        let tree = Tree::read("kong.yml", text);
+        let tree = Tree::parse("kong.yml", text);
         tree.root.and_then(|root| super::value(&tree, root).ok())
     };
     assert_eq!(
@@ -132,7 +132,7 @@ fn a_file_may_end_in_the_middle_of_a_line() {
         "a: #",
         "? ",
     ] {
-        let tree = Tree::read("kong.yml", text);
+        let tree = Tree::parse("kong.yml", text);
         assert!(tree.flaw.is_none_or(|flaw| flaw.why != "the parser gave up"), "{text:?}");
     }
 }
@@ -146,16 +146,16 @@ fn what_the_parser_stumbles_over_is_told_with_its_line() {
         ("[!:i_nt !l:tA,", 1),
         ("a: \"x, y\"\nb: [\"!z, w\", !!str, c]", 2),
     ] {
-        let flaw = Tree::read("kong.yml", text).flaw.unwrap_or_else(|| panic!("{text:?}"));
+        let flaw = Tree::parse("kong.yml", text).flaw.unwrap_or_else(|| panic!("{text:?}"));
         assert_eq!((flaw.line, flaw.why.as_str()), (line, "a blank is missing between a tag and a comma"), "{text}");
     }
-    assert!(Tree::read("kong.yml", "a: [!!str , b]\n").flaw.is_none());
+    assert!(Tree::parse("kong.yml", "a: [!!str , b]\n").flaw.is_none());
 }
 
 #[test]
 fn json_is_read_as_kong_reads_it() {
     let read = |name: &str, text: &str| {
-        let tree = Tree::read(name, text);
+        let tree = Tree::parse(name, text);
         assert_eq!((&tree.flaw, tree.merges), (&None, false), "{text}");
         super::value(&tree, tree.root.unwrap()).unwrap()
     };
@@ -166,7 +166,7 @@ fn json_is_read_as_kong_reads_it() {
             "b": [1, 1, 2.0, 31, -7, 1000.0, null, null, 0],
         });
         assert_eq!(read(name, text), expected);
-        let tree = Tree::read(name, text);
+        let tree = Tree::parse(name, text);
         let (key, _) = tree.find(tree.root.unwrap(), "b").unwrap();
         assert_eq!((tree.place(key).line, tree.place(key).column), (3, 2));
     }
@@ -185,7 +185,7 @@ fn json_is_read_as_kong_reads_it() {
         ("{\"a\": \"\u{7f}\", \"b\": 1x}", 1, 17, "a value"),
         ("{\"a\": \"\u{7f}\", \"b\": .5}", 1, 17, "a value"),
     ] {
-        let flaw = Tree::read("kong.json", text).flaw.unwrap();
+        let flaw = Tree::parse("kong.json", text).flaw.unwrap();
         assert_eq!((flaw.line, flaw.column), (line, column), "{text}: {}", flaw.why);
         assert!(flaw.why.starts_with("as JSON: ") && flaw.why.contains(why), "{text}: {}", flaw.why);
     }
@@ -193,11 +193,11 @@ fn json_is_read_as_kong_reads_it() {
 
 #[test]
 fn the_first_document_counts_as_in_kong() {
-    let tree = Tree::read("kong.yml", "a: 1\n---\nb: *none\n---\nc: 3\n");
+    let tree = Tree::parse("kong.yml", "a: 1\n---\nb: *none\n---\nc: 3\n");
     assert_eq!((tree.flaw.as_ref(), tree.further), (None, Some(2)));
     assert_eq!(super::value(&tree, tree.root.unwrap()).unwrap(), serde_json::json!({"a": 1}));
-    assert_eq!(Tree::read("kong.yml", "---\na: 1\n...\n").further, None);
-    assert!(Tree::read("kong.yml", "a: 1\n---\nb: [\n").flaw.is_some());
+    assert_eq!(Tree::parse("kong.yml", "---\na: 1\n...\n").further, None);
+    assert!(Tree::parse("kong.yml", "a: 1\n---\nb: [\n").flaw.is_some());
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn every_merge_of_a_mapping_counts() {
             "d": {"x": 1, "y": 2, "z": 2, "w": 4},
         }))
     );
-    let tree = Tree::read("kong.yml", "a: {<<: {x: 1}, <<: {y: 2}}\n");
+    let tree = Tree::parse("kong.yml", "a: {<<: {x: 1}, <<: {y: 2}}\n");
     let (_, map) = tree.find(tree.root.unwrap(), "a").unwrap();
     assert!(tree.find(map, "x").is_some() && tree.find(map, "y").is_some());
 }
@@ -231,7 +231,7 @@ fn a_flaw_is_in_a_line_that_there_is() {
     ] {
         for end in ["", "\n", "\r\n"] {
             let text = format!("{text}{end}");
-            let flaw = Tree::read("kong.yml", &text).flaw.unwrap();
+            let flaw = Tree::parse("kong.yml", &text).flaw.unwrap();
             let lines = text.trim_end_matches(BREAKS).replace("\r\n", "\n").split(BREAKS).count();
             let most = lines + usize::from(!end.is_empty());
             assert!((1..=most).contains(&flaw.line), "{text:?}: {flaw:?}");
@@ -242,7 +242,7 @@ fn a_flaw_is_in_a_line_that_there_is() {
 
 #[test]
 fn directives_are_few_and_short_wherever_a_line_begins() {
-    let flaw = |text: &str| Tree::read("kong.yml", text).flaw.map(|flaw| flaw.why).unwrap_or_default();
+    let flaw = |text: &str| Tree::parse("kong.yml", text).flaw.map(|flaw| flaw.why).unwrap_or_default();
     let long = format!("%TAG !a! {}", "b".repeat(128));
     for start in ["", "\u{feff}", "%YAML 1.1\n", "%YAML 1.1\r", "%A\u{2028}", "# a\u{85}"] {
         assert_eq!(flaw(&format!("{start}{long}\n---\na: !a!b 1\n")), "a `%TAG` line is too long", "{start:?}");

@@ -6,7 +6,7 @@ mod build;
 use std::collections::{HashMap, HashSet};
 
 use crate::error::quote;
-pub use build::{Builder, Event};
+pub use build::{Builder, ParseEvent};
 
 /// How deep values may stand in each other.
 pub const DEEPEST: usize = 128;
@@ -19,7 +19,7 @@ const NONE: u32 = u32::MAX;
 pub type Id = usize;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum NodeKind {
     /// `plain` is without quotes, so that it may be something else than a text.
     Text {
         plain: bool,
@@ -31,8 +31,8 @@ pub enum Kind {
 
 /// Numbers of nodes are small, so that a file of many values fits.
 #[derive(Debug)]
-struct Node {
-    kind: Kind,
+struct TreeNode {
+    kind: NodeKind,
     line: u32,
     /// The line in which its end was seen; 0 where it wasn't.
     end: u32,
@@ -56,14 +56,14 @@ struct Node {
 
 /// Where something stands, from 1 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     pub line: usize,
     pub column: usize,
 }
 
 #[derive(Debug, Default)]
 pub struct Tree {
-    nodes: Vec<Node>,
+    nodes: Vec<TreeNode>,
     texts: String,
     tags: HashMap<u32, String>,
     pub root: Option<Id>,
@@ -96,12 +96,12 @@ impl Tree {
     }
 
     /// What is written there, which may be an alias.
-    pub fn kind(&self, id: Id) -> Kind {
+    pub fn kind(&self, id: Id) -> NodeKind {
         self.nodes[id].kind
     }
 
     /// What it means: no alias.
-    pub fn meaning(&self, id: Id) -> Option<(Id, Kind)> {
+    pub fn meaning(&self, id: Id) -> Option<(Id, NodeKind)> {
         self.meant(id).map(|id| (id, self.kind(id)))
     }
 
@@ -130,7 +130,7 @@ impl Tree {
     /// What an alias stands for, or the value itself.
     pub fn meant(&self, id: Id) -> Option<Id> {
         match self.nodes[id].kind {
-            Kind::Alias => Some(self.nodes[id].links.0).filter(|id| *id != NONE).map(|id| id as Id),
+            NodeKind::Alias => Some(self.nodes[id].links.0).filter(|id| *id != NONE).map(|id| id as Id),
             _ => Some(id),
         }
     }
@@ -138,13 +138,13 @@ impl Tree {
     pub fn text(&self, id: Id) -> Option<&str> {
         let (id, kind) = self.meaning(id)?;
         let (start, end) = self.nodes[id].links;
-        matches!(kind, Kind::Text { .. }).then(|| self.texts.get(start as usize..end as usize)).flatten()
+        matches!(kind, NodeKind::Text { .. }).then(|| self.texts.get(start as usize..end as usize)).flatten()
     }
 
     /// The values that stand in a list; in a map, keys and values in turn. None in anything else.
     pub fn items(&self, id: Id) -> impl Iterator<Item = Id> + '_ {
         let first = match self.nodes[id].kind {
-            Kind::List | Kind::Map => self.nodes[id].links.0,
+            NodeKind::List | NodeKind::Map => self.nodes[id].links.0,
             _ => NONE,
         };
         std::iter::successors(Some(first), |id| Some(self.nodes.get(*id as usize)?.after))
@@ -154,7 +154,7 @@ impl Tree {
 
     /// Keys and values of a map.
     pub fn pairs(&self, id: Id) -> impl Iterator<Item = (Id, Id)> + '_ {
-        let mut items = self.items(id).filter(move |_| self.nodes[id].kind == Kind::Map);
+        let mut items = self.items(id).filter(move |_| self.nodes[id].kind == NodeKind::Map);
         // A map that is broken off may lack a value.
         std::iter::from_fn(move || Some((items.next()?, items.next()?)))
     }
@@ -182,8 +182,8 @@ impl Tree {
     /// Those that the value of one `<<` stands for.
     pub fn merged_by(&self, value: Id) -> Vec<Id> {
         match self.meaning(value) {
-            Some((map, Kind::Map)) => vec![map],
-            Some((list, Kind::List)) => self.items(list).filter_map(|item| self.meant(item)).collect(),
+            Some((map, NodeKind::Map)) => vec![map],
+            Some((list, NodeKind::List)) => self.items(list).filter_map(|item| self.meant(item)).collect(),
             _ => Vec::new(),
         }
     }
@@ -195,7 +195,7 @@ impl Tree {
     }
 
     pub fn is_merge(&self, key: Id) -> bool {
-        self.merges && matches!(self.kind(key), Kind::Text { .. }) && self.text(key) == Some("<<")
+        self.merges && matches!(self.kind(key), NodeKind::Text { .. }) && self.text(key) == Some("<<")
     }
 
     /// The list or map that it stands in.
@@ -204,13 +204,14 @@ impl Tree {
     }
 
     pub fn is_key(&self, id: Id) -> bool {
-        self.parent(id).is_some_and(|parent| self.kind(parent) == Kind::Map) && self.nodes[id].index.is_multiple_of(2)
+        self.parent(id).is_some_and(|parent| self.kind(parent) == NodeKind::Map)
+            && self.nodes[id].index.is_multiple_of(2)
     }
 
     /// The key whose value it is.
     pub fn key(&self, id: Id) -> Option<Id> {
         let parent = self.parent(id)?;
-        let is_value = self.kind(parent) == Kind::Map && !self.nodes[id].index.is_multiple_of(2);
+        let is_value = self.kind(parent) == NodeKind::Map && !self.nodes[id].index.is_multiple_of(2);
         is_value.then_some(self.nodes[id].before as Id)
     }
 
@@ -219,8 +220,8 @@ impl Tree {
         self.place(self.key(id).unwrap_or(id)).line
     }
 
-    pub fn place(&self, id: Id) -> Place {
-        Place { line: self.nodes[id].line as usize, column: self.nodes[id].column.into() }
+    pub fn place(&self, id: Id) -> Position {
+        Position { line: self.nodes[id].line as usize, column: self.nodes[id].column.into() }
     }
 
     /// Such as `services[0].plugins[2].config.key`; of a very deep one, its end.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::kongs;
-use super::tree::{Id, Kind, Tree};
+use super::tree::{Id, NodeKind, Tree};
 
 pub const ENDLESS: &str = "its alias (`*name`) is inside its own anchor";
 const MERGES_NO_MAP: &str = "its `<<` merges a value that is not a mapping";
@@ -11,14 +11,14 @@ const TAGGED: &str = "it has a tag (`!name`), which is not read";
 const TOO_LARGE: &str = "it has a number that is too large to be read";
 
 /// What is wrong, and where.
-pub type Refused = (Id, &'static str);
+pub type RefusedValue = (Id, &'static str);
 
 /// What may stand in every entity of Kong's format, for people: it means nothing.
 pub const ANNOTATIONS: [&str; 2] = ["_comment", "_ignore"];
 
-/// Reads a vault entity, as `read` does; what is to be a number or a boolean is the one that it is in Kong.
-pub fn entity(tree: &Tree, id: Id) -> Result<Value, Refused> {
-    let mut value = read(tree, id)?;
+/// Reads a vault entity, as `from_tree` does; what is to be a number or a boolean is the one that it is in Kong.
+pub fn entity(tree: &Tree, id: Id) -> Result<Value, RefusedValue> {
+    let mut value = from_tree(tree, id)?;
     if let Value::Object(fields) = &mut value {
         fields.retain(|name, _| !ANNOTATIONS.contains(&name.as_str()));
         kongs::settle(tree, id, fields);
@@ -27,34 +27,34 @@ pub fn entity(tree: &Tree, id: Id) -> Result<Value, Refused> {
 }
 
 /// Reads one value. It has to be one that is neither endless nor too large (`Tree::vaults`).
-pub fn read(tree: &Tree, id: Id) -> Result<Value, Refused> {
+pub fn from_tree(tree: &Tree, id: Id) -> Result<Value, RefusedValue> {
     let Some((id, kind)) = tree.meaning(id) else { return Err((id, ENDLESS)) };
-    let tag = Tag::of(tree.tag(id)).ok_or((id, TAGGED))?;
+    let tag = Tag::from_tag(tree.tag(id)).ok_or((id, TAGGED))?;
     match kind {
-        Kind::Text { plain } => scalar(tree.text(id).unwrap_or_default(), plain, tag).map_err(|why| (id, why)),
-        Kind::List if matches!(tag, Tag::None | Tag::List) => {
-            tree.items(id).map(|item| read(tree, item)).collect::<Result<_, _>>().map(Value::Array)
+        NodeKind::Text { plain } => scalar(tree.text(id).unwrap_or_default(), plain, tag).map_err(|why| (id, why)),
+        NodeKind::List if matches!(tag, Tag::None | Tag::List) => {
+            tree.items(id).map(|item| from_tree(tree, item)).collect::<Result<_, _>>().map(Value::Array)
         }
-        Kind::Map if matches!(tag, Tag::None | Tag::Map) => map(tree, id).map(Value::Object),
-        Kind::List | Kind::Map => Err((id, TAGGED)),
-        Kind::Alias => Err((id, ENDLESS)),
+        NodeKind::Map if matches!(tag, Tag::None | Tag::Map) => map(tree, id).map(Value::Object),
+        NodeKind::List | NodeKind::Map => Err((id, TAGGED)),
+        NodeKind::Alias => Err((id, ENDLESS)),
     }
 }
 
-fn map(tree: &Tree, id: Id) -> Result<Map<String, Value>, Refused> {
+fn map(tree: &Tree, id: Id) -> Result<Map<String, Value>, RefusedValue> {
     let mut fields = Map::new();
     for (key, written) in tree.pairs(id).filter(|(key, _)| !tree.is_merge(*key)) {
-        let Value::String(name) = read(tree, key)? else {
+        let Value::String(name) = from_tree(tree, key)? else {
             return Err((key, "the names in a vault entity must be texts"));
         };
-        fields.insert(name, read(tree, written)?);
+        fields.insert(name, from_tree(tree, written)?);
     }
     for (key, value) in tree.merging(id) {
-        if !matches!(tree.meaning(value), Some((_, Kind::Map | Kind::List))) {
+        if !matches!(tree.meaning(value), Some((_, NodeKind::Map | NodeKind::List))) {
             return Err((key, MERGES_NO_MAP));
         }
         for map in tree.merged_by(value) {
-            let Value::Object(merged) = read(tree, map)? else { return Err((key, MERGES_NO_MAP)) };
+            let Value::Object(merged) = from_tree(tree, map)? else { return Err((key, MERGES_NO_MAP)) };
             for (name, value) in merged {
                 fields.entry(name).or_insert(value);
             }
@@ -77,7 +77,7 @@ enum Tag {
 }
 
 impl Tag {
-    fn of(tag: Option<&str>) -> Option<Self> {
+    fn from_tag(tag: Option<&str>) -> Option<Self> {
         let Some(tag) = tag else { return Some(Tag::None) };
         Some(match tag.strip_prefix("tag:yaml.org,2002:")? {
             "str" => Tag::Text,

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libyaml_safer::{Error, EventData, Parser, ScalarStyle};
 
-use super::tree::{Builder, Event, Place, SyntaxFlaw};
+use super::tree::{Builder, ParseEvent, Position, SyntaxFlaw};
 
 /// How many `%TAG` lines a file may have: the parser compares each with all others. And how long one may be, in bytes: each
 /// tag that uses it is made as long.
@@ -19,7 +19,7 @@ const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 /// How many bytes the parser is given at a time.
 const CHUNK: usize = 4096;
 
-pub fn read(text: &str, builder: &mut Builder) -> std::result::Result<(), SyntaxFlaw> {
+pub fn parse(text: &str, builder: &mut Builder) -> std::result::Result<(), SyntaxFlaw> {
     // The parser panics where it has a defect. A file must not be able to end whoever reads it.
     let lines_read = Cell::new(0);
     catch_unwind(AssertUnwindSafe(|| steps(text, &lines_read, builder))).unwrap_or_else(|_| {
@@ -50,7 +50,7 @@ fn steps(text: &str, lines_read: &Cell<usize>, builder: &mut Builder) -> std::re
     let mut parser = Parser::new();
     // It has such a defect where a block of lines ends in the middle of one.
     let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    parser.set_input(Lines { rest: text.as_bytes(), read: lines_read, in_one: false }.chain(end.as_bytes()));
+    parser.set_input(YamlLines { rest: text.as_bytes(), read: lines_read, in_one: false }.chain(end.as_bytes()));
     let mut documents = 0;
     loop {
         let event = parser.parse().map_err(|error| unreadable(text, &error))?;
@@ -58,7 +58,7 @@ fn steps(text: &str, lines_read: &Cell<usize>, builder: &mut Builder) -> std::re
             continue;
         }
         let line = event.start_mark.line as usize + 1;
-        let at = Place { line, column: event.start_mark.column as usize + 1 };
+        let at = Position { line, column: event.start_mark.column as usize + 1 };
         let (event, anchor, tag) = match event.data {
             EventData::StreamEnd => return Ok(()),
             EventData::DocumentStart { .. } => {
@@ -72,13 +72,13 @@ fn steps(text: &str, lines_read: &Cell<usize>, builder: &mut Builder) -> std::re
             EventData::StreamStart { .. } | EventData::DocumentEnd { .. } => continue,
             EventData::Scalar { value, style, anchor, tag, .. } => {
                 let plain = style == ScalarStyle::Plain;
-                builder.take_with(Event::Text { text: &value, plain }, at, anchor, tag)?;
+                builder.take_with(ParseEvent::Text { text: &value, plain }, at, anchor, tag)?;
                 continue;
             }
-            EventData::SequenceStart { anchor, tag, .. } => (Event::List, anchor, tag),
-            EventData::MappingStart { anchor, tag, .. } => (Event::Map, anchor, tag),
-            EventData::SequenceEnd | EventData::MappingEnd => (Event::End, None, None),
-            EventData::Alias { anchor } => (Event::Alias(anchor), None, None),
+            EventData::SequenceStart { anchor, tag, .. } => (ParseEvent::List, anchor, tag),
+            EventData::MappingStart { anchor, tag, .. } => (ParseEvent::Map, anchor, tag),
+            EventData::SequenceEnd | EventData::MappingEnd => (ParseEvent::End, None, None),
+            EventData::Alias { anchor } => (ParseEvent::Alias(anchor), None, None),
         };
         builder.take_with(event, at, anchor, tag)?;
     }
@@ -118,14 +118,14 @@ fn is_forbidden(c: char) -> bool {
 }
 
 /// A text line by line: what is wrong with a line is found when it is its turn.
-struct Lines<'a> {
+struct YamlLines<'a> {
     rest: &'a [u8],
     /// How many lines have been begun.
     read: &'a Cell<usize>,
     in_one: bool,
 }
 
-impl BufRead for Lines<'_> {
+impl BufRead for YamlLines<'_> {
     fn fill_buf(&mut self) -> Result<&[u8]> {
         let mut end = CHUNK.min(self.rest.len());
         // A chunk ends between two characters.
@@ -145,7 +145,7 @@ impl BufRead for Lines<'_> {
     }
 }
 
-impl Read for Lines<'_> {
+impl Read for YamlLines<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let count = self.fill_buf()?.len().min(buffer.len());
         buffer[..count].copy_from_slice(&self.rest[..count]);

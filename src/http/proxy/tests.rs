@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 
 fn proxies(change: impl for<'a> FnOnce(&mut Transport<'a>), environment: &[(&str, &str)]) -> Proxies {
-    let environment = Environment::of(environment.iter().copied());
+    let environment = Environment::from_variables(environment.iter().copied());
     let mut transport = Transport::new("hcv vault (test)".to_owned(), &environment, Duration::from_secs(1));
     change(&mut transport);
     Proxies::new(&transport)
@@ -50,7 +50,7 @@ fn the_options_stand_above_the_environment() {
     let off = proxies(|transport| transport.proxy = Some("off"), &environment);
     assert_eq!(way(&off, "https://vault"), "direct");
     let list = ["vault".to_owned()];
-    let environment = Environment::of(environment);
+    let environment = Environment::from_variables(environment);
     let transport = Transport {
         no_proxy: &list,
         ..Transport::new("hcv vault (test)".to_owned(), &environment, Duration::from_secs(1))

@@ -36,7 +36,7 @@ pub type Loading = Pin<Box<dyn Future<Output = Result<Login>> + Send>>;
 
 /// Where a load is, for the error of whoever waits no longer.
 #[derive(Clone)]
-pub struct Stage(watch::Sender<Progress>);
+pub struct LoadStage(watch::Sender<Progress>);
 
 #[derive(Clone)]
 enum Progress {
@@ -44,13 +44,13 @@ enum Progress {
     Done(Result<Login>),
 }
 
-impl Stage {
+impl LoadStage {
     pub fn asks(&self, source: String) {
         self.0.send_replace(Progress::Asks(source));
     }
 }
 
-type Load = Box<dyn Fn(Stage) -> Loading + Send + Sync>;
+type Load = Box<dyn Fn(LoadStage) -> Loading + Send + Sync>;
 
 pub struct CredentialsCache(Arc<Inner>);
 
@@ -60,25 +60,25 @@ struct Inner {
     patience: Duration,
     clock: Clock,
     load: Load,
-    state: Mutex<State>,
+    state: Mutex<CacheState>,
 }
 
 #[derive(Default)]
-struct State {
-    held: Option<Held>,
+struct CacheState {
+    held: Option<HeldLogin>,
     loading: Option<watch::Receiver<Progress>>,
     refused: Option<Instant>,
 }
 
 #[derive(Clone)]
-struct Held {
+struct HeldLogin {
     login: Login,
     /// Until when it is used, and when it is renewed.
     until: Option<SystemTime>,
     renew: Option<SystemTime>,
 }
 
-impl Held {
+impl HeldLogin {
     fn new(login: Login, now: SystemTime) -> Self {
         let Some(expiry) = login.expiry else { return Self { login, until: None, renew: None } };
         let life = expiry.duration_since(now).unwrap_or_default();
@@ -108,7 +108,7 @@ impl CredentialsCache {
         label: &str,
         patience: Duration,
         clock: Clock,
-        load: impl Fn(Stage) -> Loading + Send + Sync + 'static,
+        load: impl Fn(LoadStage) -> Loading + Send + Sync + 'static,
     ) -> Self {
         let (label, load) = (label.to_owned(), Box::new(load));
         Self(Arc::new(Inner { label, patience, clock, load, state: Mutex::default() }))
@@ -162,12 +162,12 @@ impl CredentialsCache {
 
 impl Inner {
     /// A panic while the lock is held leaves a state that is still whole.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CacheState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The load under way, or a new one.
-    fn start(self: &Arc<Self>, state: &mut State) -> watch::Receiver<Progress> {
+    fn start(self: &Arc<Self>, state: &mut CacheState) -> watch::Receiver<Progress> {
         // A load whose runtime has ended is none.
         if let Some(loading) = state.loading.clone().filter(|loading| loading.has_changed().is_ok()) {
             return loading;
@@ -175,7 +175,7 @@ impl Inner {
         let (sender, loading) = watch::channel(Progress::Asks("its sources".to_owned()));
         state.loading = Some(loading.clone());
         let inner = Arc::clone(self);
-        let stage = Stage(sender.clone());
+        let stage = LoadStage(sender.clone());
         let loads = (self.load)(stage);
         tokio::spawn(async move {
             let outcome = match tokio::time::timeout(LONGEST_LOAD, loads).await {
@@ -198,7 +198,7 @@ impl Inner {
         state.loading = None;
         match outcome {
             Ok(login) => {
-                state.held = Some(Held::new(login.clone(), now));
+                state.held = Some(HeldLogin::new(login.clone(), now));
                 Ok(login)
             }
             Err(error) => match &mut state.held {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::cache::CredentialsCache;
 use super::client::AwsClient;
 use super::clock::Clock;
-use super::credentials::{Keys, Login};
+use super::credentials::{AccessKeys, Login};
 use super::ecs::Container;
 use super::endpoint::{Endpoint, Located, SSO, SSO_OIDC, STS, Variant};
-use super::imds::Metadata;
+use super::imds::InstanceMetadata;
 use super::profile::{Profile, Profiles};
 use super::region::{check_region, environment_region, flag, set};
 use super::sources::{Sources, absent_from, from_environment};
@@ -31,7 +31,7 @@ pub struct Wanted<'a> {
     /// How that option is set, for who has no region: `the option region (…)`.
     pub region_option: &'static str,
     /// An option's keys, in place of the whole chain.
-    pub keys: Option<Keys>,
+    pub keys: Option<AccessKeys>,
     /// A role to assume with whatever the chain finds.
     pub role: Option<Role>,
     /// An option's name and address of STS.
@@ -120,7 +120,7 @@ impl Chain {
             in_environment,
             profiles: Profiles::new(environment, wanted.transport.timeout),
             container: Container::of(environment),
-            metadata: Metadata::of(environment, wanted.metadata_v1),
+            metadata: InstanceMetadata::of(environment, wanted.metadata_v1),
             sso_client: SsoClient::new(
                 endpoint(&SSO, None)?,
                 endpoint(&SSO_OIDC, None)?,

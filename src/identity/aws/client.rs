@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 use http::Request;
 
 use super::clock::Clock;
-use super::service_error::Refusal;
+use super::service_error::ServiceError;
 use crate::error::{Error, Kind, Result};
-use crate::http::{Answer, Client, Transport};
+use crate::http::{Client, HttpResponse, Transport};
 use crate::redact;
 
 /// A part of the time that a fetch has: a source that does not answer has to be named before the fetch ends.
@@ -52,7 +52,7 @@ impl AwsClient {
     }
 
     /// The longest that one question of the machine's own services may take.
-    pub async fn send_local(&self, request: Request<Vec<u8>>, limit: Duration) -> Result<Answer> {
+    pub async fn send_local(&self, request: Request<Vec<u8>>, limit: Duration) -> Result<HttpResponse> {
         let address = address(request.uri());
         match tokio::time::timeout(limit, self.local.send(request)).await {
             Ok(answer) => answer,
@@ -68,9 +68,9 @@ pub async fn send_in_time(
     client: &Client,
     clock: &Clock,
     sign: impl Fn(SystemTime) -> Result<Request<Vec<u8>>>,
-) -> Result<Answer> {
+) -> Result<HttpResponse> {
     let answer = client.send(sign(clock.now())?).await?;
-    if answer.status < 400 || !Refusal::of(&answer).is_of_time() || !clock.learn(&answer.headers) {
+    if answer.status < 400 || !ServiceError::of(&answer).is_of_time() || !clock.learn(&answer.headers) {
         return Ok(answer);
     }
     client.send(sign(clock.now())?).await

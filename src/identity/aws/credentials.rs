@@ -21,14 +21,14 @@ pub struct Login {
 }
 
 /// Credentials as a source gives them.
-pub struct Keys {
+pub struct AccessKeys {
     pub id: Zeroizing<String>,
     pub key: Zeroizing<String>,
     pub token: Option<Zeroizing<String>>,
     pub expiry: Option<SystemTime>,
 }
 
-impl Keys {
+impl AccessKeys {
     pub fn of(id: &str, key: &str, token: Option<&str>) -> Self {
         let wiped = |text: &str| Zeroizing::new(text.to_owned());
         Self { id: wiped(id), key: wiped(key), token: token.map(wiped), expiry: None }
@@ -37,7 +37,7 @@ impl Keys {
 
 impl Login {
     /// The signer takes for granted what this checks: key and token become headers. Otherwise a clause that says so.
-    pub fn new(origin: impl Into<Arc<str>>, keys: &Keys) -> Result<Self, String> {
+    pub fn new(origin: impl Into<Arc<str>>, keys: &AccessKeys) -> Result<Self, String> {
         let origin = origin.into();
         let sendable = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !sendable(&keys.id) || !keys.token.as_ref().is_none_or(|token| sendable(token)) {

@@ -37,11 +37,11 @@ pub enum Container {
     At {
         url: String,
         variable: &'static str,
-        token: Token,
+        token: ContainerToken,
     },
 }
 
-pub enum Token {
+pub enum ContainerToken {
     None,
     Text(Zeroizing<String>),
     /// Read again at each load: it is rotated.
@@ -66,9 +66,9 @@ impl Container {
             ));
         }
         let token = match (set(environment, TOKEN_FILE), set(environment, TOKEN)) {
-            (Some(path), _) => Token::File(PathBuf::from(path)),
-            (None, Some(token)) => Token::Text(Zeroizing::new(token.to_owned())),
-            (None, None) => Token::None,
+            (Some(path), _) => ContainerToken::File(PathBuf::from(path)),
+            (None, Some(token)) => ContainerToken::Text(Zeroizing::new(token.to_owned())),
+            (None, None) => ContainerToken::None,
         };
         Self::At { url: parsed.into(), variable, token }
     }
@@ -124,7 +124,7 @@ impl Container {
     }
 }
 
-impl Token {
+impl ContainerToken {
     async fn read(&self, client: &AwsClient) -> Result<Option<Zeroizing<String>>, NoCredentials> {
         match self {
             Self::None => Ok(None),
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn of(variables: &[(&str, &str)]) -> Container {
-        Container::of(&Environment::of(variables.iter().copied()))
+        Container::of(&Environment::from_variables(variables.iter().copied()))
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
             panic!("no address");
         };
         assert_eq!(url, "http://169.254.170.2/v2/credentials/x?a=b");
-        assert!(matches!(token, Token::None));
+        assert!(matches!(token, ContainerToken::None));
         assert!(matches!(of(&[]), Container::Absent));
         for path in ["@evil.example/", "evil.example", ".evil.example/x"] {
             assert!(matches!(of(&[(RELATIVE, path)]), Container::Broken(_)), "{path}");
@@ -204,7 +204,9 @@ mod tests {
     #[test]
     fn the_file_of_a_token_wins_over_its_text() {
         let both = [(FULL, "http://127.0.0.1/"), (TOKEN, "text"), (TOKEN_FILE, "/run/token")];
-        assert!(matches!(of(&both), Container::At { token: Token::File(path), .. } if path.ends_with("token")));
-        assert!(matches!(of(&both[..2]), Container::At { token: Token::Text(_), .. }));
+        assert!(
+            matches!(of(&both), Container::At { token: ContainerToken::File(path), .. } if path.ends_with("token"))
+        );
+        assert!(matches!(of(&both[..2]), Container::At { token: ContainerToken::Text(_), .. }));
     }
 }

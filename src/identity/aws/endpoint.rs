@@ -31,20 +31,21 @@ const PARTITIONS: [Partition; 7] = [
 ];
 
 /// A service of AWS: its host's first part, and the variable and the key of a profile's `services` that say where it is.
-pub struct Service {
+pub struct AwsService {
     host: &'static str,
     variable: &'static str,
     key: &'static str,
 }
 
-const fn service(host: &'static str, variable: &'static str, key: &'static str) -> Service {
-    Service { host, variable, key }
+const fn service(host: &'static str, variable: &'static str, key: &'static str) -> AwsService {
+    AwsService { host, variable, key }
 }
 
-pub const SECRETS_MANAGER: Service = service("secretsmanager", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "secrets_manager");
-pub const STS: Service = service("sts", "AWS_ENDPOINT_URL_STS", "sts");
-pub const SSO: Service = service("portal.sso", "AWS_ENDPOINT_URL_SSO", "sso");
-pub const SSO_OIDC: Service = service("oidc", "AWS_ENDPOINT_URL_SSO_OIDC", "sso_oidc");
+pub const SECRETS_MANAGER: AwsService =
+    service("secretsmanager", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "secrets_manager");
+pub const STS: AwsService = service("sts", "AWS_ENDPOINT_URL_STS", "sts");
+pub const SSO: AwsService = service("portal.sso", "AWS_ENDPOINT_URL_SSO", "sso");
+pub const SSO_OIDC: AwsService = service("oidc", "AWS_ENDPOINT_URL_SSO_OIDC", "sso_oidc");
 
 /// Which of a service's public endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,16 +57,16 @@ pub struct Variant {
 /// A fixed address and who set it, or what the profile says, or the public one of whichever region.
 pub struct Endpoint {
     label: String,
-    service: &'static Service,
-    option: Option<Fixed>,
-    variable: Option<Fixed>,
+    service: &'static AwsService,
+    option: Option<FixedUrl>,
+    variable: Option<FixedUrl>,
     /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`; none: the profile says it.
     ignores: Option<bool>,
     /// Whether a CA bundle is set, or none is needed. Else a profile's would be.
     trusts: bool,
 }
 
-type Fixed = (&'static str, String);
+type FixedUrl = (&'static str, String);
 
 /// Where a service is.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ impl Endpoint {
     /// The option, then the variables that AWS's own clients know. Then, with each question, the profile.
     pub fn choose(
         transport: &Transport<'_>,
-        service: &'static Service,
+        service: &'static AwsService,
         option: Option<(&'static str, &str)>,
     ) -> Result<Self> {
         let (label, environment) = (&transport.label, transport.environment);
@@ -155,7 +156,7 @@ fn no_url(label: &str, origin: &str) -> Error {
     )
 }
 
-impl Service {
+impl AwsService {
     fn public(&self, region: &str, variant: Variant) -> String {
         let Variant { fips, mut dualstack } = variant;
         let [others @ .., usual] = &PARTITIONS;
@@ -185,7 +186,7 @@ mod tests {
     use crate::environment::Environment;
 
     fn url(option: Option<&str>, environment: &[(&str, &str)], variant: Variant) -> Result<String> {
-        let environment = Environment::of(environment.iter().copied());
+        let environment = Environment::from_variables(environment.iter().copied());
         let transport = Transport::new("aws vault (mine)".to_owned(), &environment, std::time::Duration::from_secs(1));
         let option = option.map(|url| ("endpoint_url", url));
         let endpoint = Endpoint::choose(&transport, &SECRETS_MANAGER, option)?;

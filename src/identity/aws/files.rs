@@ -15,11 +15,11 @@ const SIZE_LIMIT: u64 = 1024 * 1024;
 #[derive(Debug)]
 pub struct Unread {
     pub clause: String,
-    pub state: State,
+    pub state: FileState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum FileState {
     /// There is no such file, or it is no regular one.
     Missing,
     /// This process may not read it, or can't.
@@ -42,10 +42,10 @@ pub async fn read(path: &Path) -> Result<Zeroizing<String>, Unread> {
     let (mut bytes, _) = read.map_err(|flaw| Unread {
         clause: format!("{} {flaw}", redact::likely_path(path)),
         state: match flaw {
-            FileFlaw::Missing | FileFlaw::NotRegular => State::Missing,
-            FileFlaw::Forbidden | FileFlaw::Other(_) => State::Closed,
-            FileFlaw::TooLarge => State::Unfit,
-            FileFlaw::Hangs | FileFlaw::Busy(_) => State::Silent,
+            FileFlaw::Missing | FileFlaw::NotRegular => FileState::Missing,
+            FileFlaw::Forbidden | FileFlaw::Other(_) => FileState::Closed,
+            FileFlaw::TooLarge => FileState::Unfit,
+            FileFlaw::Hangs | FileFlaw::Busy(_) => FileState::Silent,
         },
     })?;
     match String::from_utf8(std::mem::take(&mut *bytes)) {
@@ -55,7 +55,7 @@ pub async fn read(path: &Path) -> Result<Zeroizing<String>, Unread> {
             let bytes = Zeroizing::new(error.into_bytes());
             let line = bytes.iter().take(good).filter(|byte| **byte == b'\n').count() + 1;
             let clause = format!("{} is no UTF-8 text (line {line})", redact::known_path(path));
-            Err(Unread { clause, state: State::Unfit })
+            Err(Unread { clause, state: FileState::Unfit })
         }
     }
 }

@@ -14,7 +14,7 @@ use super::profile::Profile;
 use super::region::{flag, set, truth};
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
-use crate::http::Answer;
+use crate::http::HttpResponse;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
 const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
@@ -29,7 +29,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// How long credentials that it gives beyond their end are used before it is asked again.
 const PROLONGED: Duration = Duration::from_secs(600);
 
-pub struct Metadata {
+pub struct InstanceMetadata {
     disabled: bool,
     endpoint: Option<String>,
     mode: Option<String>,
@@ -39,7 +39,7 @@ pub struct Metadata {
     seen: AtomicBool,
 }
 
-impl Metadata {
+impl InstanceMetadata {
     /// `v1`: the option that allows IMDSv1.
     pub fn of(environment: &Environment, v1: Option<bool>) -> Self {
         let text = |name| set(environment, name).map(str::to_owned);
@@ -57,7 +57,7 @@ impl Metadata {
             return Err(NoCredentials::Absent("AWS_EC2_METADATA_DISABLED disables EC2's metadata".to_owned()));
         }
         let base = self.base(profile).map_err(|reason| client.error(Kind::Config, reason))?;
-        let session = Session { client, base: &base, token: None };
+        let session = ImdsSession { client, base: &base, token: None };
         let token = match session.token().await {
             Ok(SessionReply::Token(token)) => Some(token),
             Ok(SessionReply::NotHere(_)) if self.allows_v1(profile) => None,
@@ -76,7 +76,7 @@ impl Metadata {
             Err(error) => return Err(error.into()),
         };
         self.seen.store(true, Ordering::Relaxed);
-        let session = Session { token, ..session };
+        let session = ImdsSession { token, ..session };
         let Some(role) = session.role().await? else {
             return Err(NoCredentials::Absent("this EC2 instance has no role: give it an instance profile".to_owned()));
         };
@@ -119,13 +119,13 @@ enum SessionReply {
     Silence(Error),
 }
 
-struct Session<'a> {
+struct ImdsSession<'a> {
     client: &'a AwsClient,
     base: &'a Url,
     token: Option<HeaderValue>,
 }
 
-impl Session<'_> {
+impl ImdsSession<'_> {
     fn address(&self) -> String {
         self.base.as_str().parse().map_or_else(|_| String::new(), |uri| address(&uri))
     }
@@ -202,11 +202,11 @@ impl Session<'_> {
         Ok(login)
     }
 
-    async fn ask(&self, path: &str) -> Result<Answer, Error> {
+    async fn ask(&self, path: &str) -> Result<HttpResponse, Error> {
         self.client.send_local(self.request(Method::GET, path)?, LIMIT).await
     }
 
-    fn granted(&self, answer: Answer) -> Result<Answer, Error> {
+    fn granted(&self, answer: HttpResponse) -> Result<HttpResponse, Error> {
         if answer.status == 200 { Ok(answer) } else { Err(self.refused(answer.status)) }
     }
 

@@ -26,10 +26,10 @@ mod sts;
 pub use chain::{AwsContext, Chain, Wanted};
 pub use client::{address, send_in_time, shown};
 pub use clock::Clock;
-pub use credentials::{Keys, Login};
+pub use credentials::{AccessKeys, Login};
 pub use endpoint::{Endpoint, Located, SECRETS_MANAGER};
 pub use region::{REGION, set};
-pub use service_error::{Refusal, throttled, unavailable};
+pub use service_error::{ServiceError, throttled, unavailable};
 pub use sigv4::{signed, unsigned};
 pub use sts::{Role, SESSION, caller_identity};
 

@@ -9,10 +9,10 @@ use regex::{Match, Regex};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::credentials::Keys;
+use super::credentials::AccessKeys;
 
 #[derive(Deserialize)]
-struct Written {
+struct WrittenKeys {
     #[serde(rename = "Code")]
     code: Option<String>,
     #[serde(rename = "AccessKeyId")]
@@ -44,12 +44,12 @@ impl Serialize for Wiped {
 }
 
 /// The credentials, or a clause that says what is wrong. The parser's own error stays here: it may quote.
-pub fn keys(json: &[u8]) -> Result<Keys, &'static str> {
+pub fn keys(json: &[u8]) -> Result<AccessKeys, &'static str> {
     taken(written(json)?)
 }
 
 /// The same, of a program: what it writes says by which version of its protocol.
-pub fn keys_of_program(json: &[u8]) -> Result<Keys, &'static str> {
+pub fn keys_of_program(json: &[u8]) -> Result<AccessKeys, &'static str> {
     let written = written(json)?;
     match &written.version {
         Some(version) if version.as_f64() == Some(1.0) => taken(written),
@@ -58,11 +58,11 @@ pub fn keys_of_program(json: &[u8]) -> Result<Keys, &'static str> {
     }
 }
 
-fn written(json: &[u8]) -> Result<Written, &'static str> {
+fn written(json: &[u8]) -> Result<WrittenKeys, &'static str> {
     serde_json::from_slice(json).map_err(|_| "its output is not the JSON of credentials")
 }
 
-fn taken(written: Written) -> Result<Keys, &'static str> {
+fn taken(written: WrittenKeys) -> Result<AccessKeys, &'static str> {
     if written.code.is_some_and(|code| code != "Success") {
         return Err("it has no credentials at the moment");
     }
@@ -80,7 +80,7 @@ fn taken(written: Written) -> Result<Keys, &'static str> {
         }
         Some(_) => return Err(no_time),
     };
-    Ok(Keys { id, key, token, expiry })
+    Ok(AccessKeys { id, key, token, expiry })
 }
 
 /// A date, a time and a zone, as RFC 3339 has them and as programs are known to write them.

@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use zeroize::Zeroizing;
 
-use super::credentials::Keys;
+use super::credentials::AccessKeys;
 use super::parse;
 use crate::environment::Environment;
 use crate::error::Kind;
@@ -44,7 +44,7 @@ printf '\n%d' $status
 
 /// Runs a command by the shell, as AWS's own clients do, with the captured environment. Its output is never shown. A
 /// failure is a kind and a clause.
-pub async fn keys(command: &str, environment: &Environment) -> Result<Keys, (Kind, String)> {
+pub async fn keys(command: &str, environment: &Environment) -> Result<AccessKeys, (Kind, String)> {
     let (program, output) = start(command, environment)
         .map_err(|error| (Kind::Config, format!("the program cannot be started: {}", error.kind())))?;
     let written = match tokio::time::timeout(LIMIT, read(output)).await {

@@ -5,18 +5,18 @@ use serde_json::Value;
 
 use super::clock::Clock;
 use crate::error::Kind;
-use crate::http::Answer;
+use crate::http::HttpResponse;
 
 /// An answer that is no success.
-pub struct Refusal {
+pub struct ServiceError {
     pub status: u16,
     /// The error's type, if it is nothing but a name.
     pub name: Option<String>,
     message: String,
 }
 
-impl Refusal {
-    pub fn of(answer: &Answer) -> Self {
+impl ServiceError {
+    pub fn of(answer: &HttpResponse) -> Self {
         let body: Value = serde_json::from_slice(answer.body.as_bytes()).unwrap_or_default();
         let text = |names: [&str; 2]| names.iter().find_map(|name| body.get(name)?.as_str());
         // What stands before a service, such as a proxy or the checking of signatures, may speak AWS's older XML.

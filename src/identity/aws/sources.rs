@@ -6,18 +6,18 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use super::ENVIRONMENT;
-use super::cache::Stage;
+use super::cache::LoadStage;
 use super::client::{AwsClient, shown};
-use super::credentials::{Keys, Login, NoCredentials};
+use super::credentials::{AccessKeys, Login, NoCredentials};
 use super::ecs::Container;
 use super::endpoint::{Endpoint, Variant};
 use super::files;
-use super::imds::Metadata;
+use super::imds::InstanceMetadata;
 use super::process;
 use super::profile::{Base, Named, Profile, Profiles, SourceChain, Unfit, WebIdentity};
 use super::region::{set, truth};
 use super::sso::SsoClient;
-use super::sts::{Place, Role, SESSION};
+use super::sts::{Role, SESSION, StsTarget};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 
@@ -51,7 +51,7 @@ pub struct Sources {
     pub in_environment: std::result::Result<Login, String>,
     pub profiles: Profiles,
     pub container: Container,
-    pub metadata: Metadata,
+    pub metadata: InstanceMetadata,
     pub sso_client: SsoClient,
     pub sts: Endpoint,
     pub role: Option<Role>,
@@ -68,7 +68,7 @@ impl Sources {
         }
     }
 
-    pub async fn load(&self, stage: &Stage, profile: &Profile, region: &str) -> Result<Login> {
+    pub async fn load(&self, stage: &LoadStage, profile: &Profile, region: &str) -> Result<Login> {
         let login = self.first(stage, profile, region).await?;
         match &self.role {
             Some(role) => {
@@ -79,7 +79,7 @@ impl Sources {
         }
     }
 
-    async fn first(&self, stage: &Stage, profile: &Profile, region: &str) -> Result<Login> {
+    async fn first(&self, stage: &LoadStage, profile: &Profile, region: &str) -> Result<Login> {
         if let Some(login) = &self.given {
             return Ok(login.clone());
         }
@@ -133,13 +133,13 @@ impl Sources {
     async fn resolve(
         &self,
         source_chain: &SourceChain,
-        stage: &Stage,
+        stage: &LoadStage,
         profile: &Profile,
         region: &str,
     ) -> Result<Login> {
         let origin = &source_chain.origin;
         let mut login = match &source_chain.base {
-            Base::Keys(login) => login.clone(),
+            Base::AccessKeys(login) => login.clone(),
             Base::Named(Named::Environment) => self.in_environment.clone().map_err(|absence| {
                 Error::new(
                     Kind::Config,
@@ -196,7 +196,7 @@ impl Sources {
 
     async fn assume(&self, login: &Login, role: &Role, profile: &Profile, region: &str) -> Result<Login> {
         let (url, region) = self.sts_of(profile, region)?;
-        Place { client: &self.client, url: &url, region: &region }.assume(login, role).await
+        StsTarget { client: &self.client, url: &url, region: &region }.assume(login, role).await
     }
 
     /// Where STS is, and for which region requests to it are signed.
@@ -248,7 +248,7 @@ impl Sources {
         let (url, region) = self.sts_of(profile, region)?;
         let token = files::token(&identity.token_file).await;
         let token = token.map_err(|reason| self.client.error(Kind::Config, format!("{origin}: {reason}")))?;
-        let place = Place { client: &self.client, url: &url, region: &region };
+        let place = StsTarget { client: &self.client, url: &url, region: &region };
         place.assume_with_token(&identity.role, &token, &format!("the token of {origin}")).await
     }
 }
@@ -259,7 +259,7 @@ pub fn from_environment(environment: &Environment) -> std::result::Result<Option
         return Ok(None);
     };
     let token = set(environment, "AWS_SESSION_TOKEN").or_else(|| set(environment, "AWS_SECURITY_TOKEN"));
-    Login::new(ENVIRONMENT, &Keys::of(id, key, token)).map(Some)
+    Login::new(ENVIRONMENT, &AccessKeys::of(id, key, token)).map(Some)
 }
 
 pub fn absent_from(environment: &Environment) -> String {

@@ -13,16 +13,16 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::client::{AwsClient, address};
-use super::credentials::{Keys, Login};
+use super::credentials::{AccessKeys, Login};
 use super::endpoint::{Endpoint, Variant};
 use super::files;
 use super::parse::{Wiped, time};
 use super::profile::{Profile, SignOn};
 use super::region::check_region;
-use super::service_error::Refusal;
+use super::service_error::ServiceError;
 use crate::error::{Error, Kind, Result};
 use crate::file;
-use crate::http::Answer;
+use crate::http::HttpResponse;
 use crate::redact;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-amz-sso_bearer_token");
@@ -69,7 +69,7 @@ struct Renewed {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Granted {
+struct GrantedRole {
     role_credentials: RoleCredentials,
 }
 
@@ -127,10 +127,10 @@ impl SsoClient {
             return Err(refused(client, &place, origin, &answer));
         }
         let invalid = |reason: String| client.error_at(&place, Kind::Invalid, reason);
-        let granted: Granted = serde_json::from_slice(answer.body.as_bytes())
+        let granted: GrantedRole = serde_json::from_slice(answer.body.as_bytes())
             .map_err(|_| invalid("the answer is not the JSON of a role's credentials".to_owned()))?;
         let RoleCredentials { access_key_id, secret_access_key, session_token, expiration } = granted.role_credentials;
-        let keys = Keys {
+        let keys = AccessKeys {
             id: access_key_id.0,
             key: secret_access_key.0,
             token: Some(session_token.0),
@@ -271,8 +271,8 @@ fn write(path: &std::path::Path, token: &SsoToken) -> std::io::Result<()> {
     written
 }
 
-fn refused(client: &AwsClient, place: &str, origin: &str, answer: &Answer) -> Error {
-    let refusal = Refusal::of(answer);
+fn refused(client: &AwsClient, place: &str, origin: &str, answer: &HttpResponse) -> Error {
+    let refusal = ServiceError::of(answer);
     let (kind, reason) = match (answer.status, refusal.name.as_deref()) {
         (429, _) | (_, Some("TooManyRequestsException" | "SlowDownException")) => {
             (Kind::Throttled, "IAM Identity Center has too many requests: raise `ttl`".to_owned())

@@ -6,12 +6,12 @@ use http::{HeaderValue, Method, Request};
 use zeroize::Zeroizing;
 
 use super::client::{AwsClient, address, send_in_time};
-use super::credentials::{Keys, Login};
+use super::credentials::{AccessKeys, Login};
 use super::parse::time;
-use super::service_error::{Refusal, element, throttled, unavailable};
+use super::service_error::{ServiceError, element, throttled, unavailable};
 use super::sigv4::{signed, unsigned};
 use crate::error::{Error, Kind, Result};
-use crate::http::Answer;
+use crate::http::HttpResponse;
 
 const SERVICE: &str = "sts";
 const VERSION: &str = "2011-06-15";
@@ -51,7 +51,7 @@ fn is_role(name: &str) -> bool {
 }
 
 /// Whom to ask: the service in a region, and as whom.
-pub struct Place<'a> {
+pub struct StsTarget<'a> {
     pub client: &'a AwsClient,
     pub url: &'a str,
     pub region: &'a str,
@@ -64,7 +64,7 @@ struct AssumeContext<'a> {
     who: String,
 }
 
-impl Place<'_> {
+impl StsTarget<'_> {
     /// Another role's credentials for `login`'s.
     pub async fn assume(&self, login: &Login, role: &Role) -> Result<Login> {
         let duration = role.duration.map(|seconds| seconds.to_string());
@@ -111,14 +111,14 @@ impl Place<'_> {
     /// `advice` knows the refusals that are about the one who asks.
     fn credentials(
         &self,
-        answer: &Answer,
+        answer: &HttpResponse,
         asks: &AssumeContext<'_>,
         advice: impl Fn(&str) -> Option<&'static str>,
     ) -> Result<Login> {
         let address = self.url.parse().map_or_else(|_| String::new(), |uri| address(&uri));
         let error = |kind, reason: String| self.client.error_at(&address, kind, reason);
         if answer.status != 200 {
-            let refusal = Refusal::of(answer);
+            let refusal = ServiceError::of(answer);
             let (kind, reason) = self.reason(&refusal, asks, refusal.name.as_deref().and_then(advice));
             return Err(error(kind, reason + &refusal.mark()).with_retry_after(answer.retry_after()));
         }
@@ -130,7 +130,7 @@ impl Place<'_> {
         Login::new(origin, &keys).map_err(|reason| error(Kind::Invalid, reason))
     }
 
-    fn reason(&self, refusal: &Refusal, asks: &AssumeContext<'_>, advice: Option<&str>) -> (Kind, String) {
+    fn reason(&self, refusal: &ServiceError, asks: &AssumeContext<'_>, advice: Option<&str>) -> (Kind, String) {
         let AssumeContext { role, login, who } = asks;
         let name = role.name();
         if let Some(advice) = advice {
@@ -184,10 +184,10 @@ fn form_request(url: &str, body: Vec<u8>) -> Result<Request<Vec<u8>>> {
     Ok(request)
 }
 
-fn keys(xml: &str) -> Option<Keys> {
+fn keys(xml: &str) -> Option<AccessKeys> {
     let credentials = element(xml, "Credentials")?;
     let text = |name| Some(Zeroizing::new(unescaped(element(credentials, name)?.trim())));
-    Some(Keys {
+    Some(AccessKeys {
         id: text("AccessKeyId")?,
         key: text("SecretAccessKey")?,
         token: text("SessionToken"),
@@ -257,14 +257,14 @@ mod tests {
                 "d6109d342a99a277fa853388706ec70d2e78c13ddba09cfd4beb66724a2e1a06",
             ),
         ] {
-            let login = Login::new("a test", &Keys::of("AKIDEXAMPLE", key, token)).unwrap();
+            let login = Login::new("a test", &AccessKeys::of("AKIDEXAMPLE", key, token)).unwrap();
             let url = "https://sts.us-east-1.amazonaws.com/";
             let request = caller_identity(url, "us-east-1", &login, &more, now).unwrap();
             assert_eq!(request.body(), b"Action=GetCallerIdentity&Version=2011-06-15");
             let authorization = request.headers()["authorization"].to_str().unwrap();
             assert!(authorization.ends_with(&format!("Signature={signature}")), "{authorization}");
         }
-        let login = Login::new("a test", &Keys::of("AKIDEXAMPLE", key, None)).unwrap();
+        let login = Login::new("a test", &AccessKeys::of("AKIDEXAMPLE", key, None)).unwrap();
         let broken = caller_identity("https://x/", "us-east-1", &login, &[("x-a", "a\r\nb: c")], now);
         assert_eq!(broken.unwrap_err().kind(), Kind::Config);
     }

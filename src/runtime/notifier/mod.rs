@@ -55,18 +55,18 @@ pub enum Event {
 /// One VM's notifier.
 pub struct Notifier {
     number: u64,
-    queue: Queue<Event, Subscriber>,
+    queue: Queue<Event, WorkerConnection>,
     /// Notified of each new subscriber.
     subscribed_to: Notify,
 }
 
 /// One connection of the worker.
-struct Subscriber {
+struct WorkerConnection {
     stream: UnixStream,
     closing: Notify,
 }
 
-impl queue::Subscriber for Subscriber {
+impl queue::Subscriber for WorkerConnection {
     fn notify(&self) {
         // A connection whose buffer is full has unread bytes; one that is closed is unsubscribed by its task.
         let _ = self.stream.try_write(b"\n");
@@ -77,7 +77,7 @@ impl queue::Subscriber for Subscriber {
     }
 }
 
-impl Subscriber {
+impl WorkerConnection {
     /// Ends when the worker closes its end; it writes nothing more.
     async fn closed(&self) {
         let mut surplus = [0];
@@ -138,7 +138,7 @@ impl Notifier {
 
     /// Serves one connection until either end closes it.
     async fn serve(&self, stream: UnixStream) {
-        let subscriber = Arc::new(Subscriber { stream, closing: Notify::new() });
+        let subscriber = Arc::new(WorkerConnection { stream, closing: Notify::new() });
         self.queue.subscribe(&subscriber);
         self.subscribed_to.notify_waiters();
         tokio::select! {

@@ -12,10 +12,10 @@ use super::method::Method;
 use crate::backend::hcv::answer::{no_vault, outage};
 use crate::backend::hcv::api::sensitive;
 use crate::error::Kind;
-use crate::http::Answer;
+use crate::http::HttpResponse;
 
 /// A token that the vault gave.
-pub struct Granted {
+pub struct GrantedToken {
     pub token: HeaderValue,
     pub terms: TokenTerms,
     /// When it is looked up again, where its terms are not yet known.
@@ -23,14 +23,14 @@ pub struct Granted {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct AuthEnvelope<'a> {
     #[serde(borrow)]
-    auth: Option<Auth<'a>>,
+    auth: Option<AuthBlock<'a>>,
     errors: Option<Vec<Cow<'a, str>>>,
 }
 
 #[derive(Deserialize)]
-struct Auth<'a> {
+struct AuthBlock<'a> {
     #[serde(borrow)]
     client_token: Option<Text<'a>>,
     lease_duration: Option<u64>,
@@ -40,7 +40,7 @@ struct Auth<'a> {
     mfa_requirement: Option<&'a serde_json::value::RawValue>,
 }
 
-impl Auth<'_> {
+impl AuthBlock<'_> {
     fn terms(&self) -> TokenTerms {
         TokenTerms {
             lease: self.lease_duration.filter(|seconds| *seconds > 0).map(Duration::from_secs),
@@ -50,17 +50,17 @@ impl Auth<'_> {
     }
 }
 
-fn envelope(answer: &Answer) -> Option<Envelope<'_>> {
+fn envelope(answer: &HttpResponse) -> Option<AuthEnvelope<'_>> {
     serde_json::from_slice(answer.body.as_bytes()).ok()
 }
 
-impl Envelope<'_> {
+impl AuthEnvelope<'_> {
     fn says(&self, text: &str) -> bool {
         self.errors.iter().flatten().any(|line| line.contains(text))
     }
 }
 
-pub fn of_login(answer: &Answer, method: &dyn Method, path: &str) -> Result<Granted, (Kind, String)> {
+pub fn of_login(answer: &HttpResponse, method: &dyn Method, path: &str) -> Result<GrantedToken, (Kind, String)> {
     let (name, status) = (method.name(), answer.status);
     let path = path.strip_prefix("/v1/").unwrap_or(path);
     let envelope = envelope(answer);
@@ -96,10 +96,10 @@ pub fn of_login(answer: &Answer, method: &dyn Method, path: &str) -> Result<Gran
     Err((kind, format!("{reason} (status {status})")))
 }
 
-fn granted(envelope: Option<&Envelope<'_>>, name: &str, path: &str) -> Result<Granted, (Kind, String)> {
+fn granted(envelope: Option<&AuthEnvelope<'_>>, name: &str, path: &str) -> Result<GrantedToken, (Kind, String)> {
     let auth = envelope.and_then(|envelope| envelope.auth.as_ref()).ok_or_else(no_vault)?;
     match auth.client_token.as_ref().and_then(|token| sensitive(token.as_bytes())) {
-        Some(token) => Ok(Granted { token, terms: auth.terms(), again: None }),
+        Some(token) => Ok(GrantedToken { token, terms: auth.terms(), again: None }),
         None if auth.mfa_requirement.is_some() => Err((
             Kind::Denied,
             format!(
@@ -119,7 +119,7 @@ pub enum Renewal {
     Never,
 }
 
-pub fn of_renewal(answer: &Answer) -> Renewal {
+pub fn of_renewal(answer: &HttpResponse) -> Renewal {
     let auth = envelope(answer).and_then(|envelope| envelope.auth);
     match (answer.status, auth) {
         (200, Some(auth)) => Renewal::Done(auth.terms()),
@@ -142,7 +142,7 @@ struct LookUpData {
 
 /// What a token says of itself, and when to ask again, where it could say nothing that lasts. A token that may not look
 /// is used as it is; a vault that can't say now has said nothing about its end.
-pub fn of_look_up(answer: &Answer) -> (TokenTerms, Option<Duration>) {
+pub fn of_look_up(answer: &HttpResponse) -> (TokenTerms, Option<Duration>) {
     let found = serde_json::from_slice::<LookedUp>(answer.body.as_bytes()).ok();
     // When the uses of a token that was given to us are used up, no other comes: nothing is to be counted.
     let unknown = TokenTerms { lease: None, renewable: false, uses: None };
@@ -171,7 +171,7 @@ pub enum Denial {
     Path,
 }
 
-pub fn of_denial(answer: &Answer) -> Denial {
+pub fn of_denial(answer: &HttpResponse) -> Denial {
     match envelope(answer).and_then(|envelope| envelope.errors).as_deref() {
         Some(lines) if lines.iter().any(|line| line.contains("invalid token")) => Denial::NoToken,
         Some([line]) if line.trim() == "permission denied" => Denial::Bare,
@@ -187,7 +187,8 @@ mod tests {
     #[test]
     fn only_what_the_vault_says_for_good_makes_a_token_endless() {
         let seen = |status, body: &str| {
-            let (terms, again) = of_look_up(&Answer { status, headers: Default::default(), body: Secret::new(body) });
+            let (terms, again) =
+                of_look_up(&HttpResponse { status, headers: Default::default(), body: Secret::new(body) });
             (terms.lease.map(|lease| lease.as_secs()), terms.renewable, again)
         };
         let ends = r#""expire_time":"2018-05-19T11:35:54.466476215-04:00""#;

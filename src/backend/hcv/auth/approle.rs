@@ -12,7 +12,7 @@ use super::files;
 use super::json::Text;
 use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
 use super::params::{login_path, secret, text};
-use crate::backend::hcv::api::{Api, Call, object, sensitive};
+use crate::backend::hcv::api::{ApiRequest, VaultApi, object, sensitive};
 use crate::error::{Error, Kind, Result};
 use crate::node::shared_slots::SharedSlots;
 use crate::secret::Secret;
@@ -25,7 +25,7 @@ const LOOKS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub struct AppRole {
-    api: Arc<Api>,
+    api: Arc<VaultApi>,
     namespace: Option<HeaderValue>,
     path: String,
     role_id: Secret,
@@ -152,8 +152,8 @@ impl AppRole {
         })?;
         // A wrapping token that somebody put in the place of ours was made elsewhere.
         let body = object(&[("token", token.as_str().unwrap_or_default())]);
-        let (_, answer) = self.api.send(&Call::post(LOOK_UP, &body).with(None, self.namespace.as_ref())).await?;
-        let made: Option<Lookup<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
+        let (_, answer) = self.api.send(&ApiRequest::post(LOOK_UP, &body).with(None, self.namespace.as_ref())).await?;
+        let made: Option<WrappingLookup<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
         let status = answer.status;
         match made.and_then(|made| made.data) {
             Some(data) if status == 200 && is_of_approle(&data.creation_path, &self.path, self.namespace.as_ref()) => {}
@@ -180,7 +180,8 @@ impl AppRole {
                 ));
             }
         }
-        let (_, answer) = self.api.send(&Call::post(UNWRAP, b"").with(Some(&header), self.namespace.as_ref())).await?;
+        let (_, answer) =
+            self.api.send(&ApiRequest::post(UNWRAP, b"").with(Some(&header), self.namespace.as_ref())).await?;
         let found: Option<Unwrapped<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
         match (answer.status, found.and_then(|found| found.data)) {
             (200, Some(data)) => Ok(Secret::new(&*data.secret_id)),
@@ -220,13 +221,13 @@ fn is_of_approle(made_by: &str, login: &str, namespace: Option<&HeaderValue>) ->
 }
 
 #[derive(Deserialize)]
-struct Lookup<'a> {
+struct WrappingLookup<'a> {
     #[serde(borrow)]
-    data: Option<Made<'a>>,
+    data: Option<WrappingInfo<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Made<'a> {
+struct WrappingInfo<'a> {
     #[serde(borrow)]
     creation_path: Text<'a>,
 }
@@ -234,11 +235,11 @@ struct Made<'a> {
 #[derive(Deserialize)]
 struct Unwrapped<'a> {
     #[serde(borrow)]
-    data: Option<SecretId<'a>>,
+    data: Option<UnwrappedSecretId<'a>>,
 }
 
 #[derive(Deserialize)]
-struct SecretId<'a> {
+struct UnwrappedSecretId<'a> {
     #[serde(borrow)]
     secret_id: Text<'a>,
 }

@@ -9,7 +9,7 @@ use super::params::{login_path, role, secret, text};
 use crate::backend::hcv::api::object;
 use crate::error::{Kind, Result};
 use crate::http::Transport;
-use crate::identity::aws::{Chain, Clock, Keys, Role, SESSION, Wanted, caller_identity};
+use crate::identity::aws::{AccessKeys, Chain, Clock, Role, SESSION, Wanted, caller_identity};
 
 /// By this header, the vault knows that the question was meant for it and not for another.
 const SERVER: &str = "x-vault-aws-iam-server-id";
@@ -28,7 +28,7 @@ impl CallerIdentity {
         let transport = Transport { ca_cert: clients.variable("AWS_CA_BUNDLE"), ..clients.usual.clone() };
         let (id, key) = (secret(settings, "aws_access_key_id"), secret(settings, "aws_secret_access_key"));
         let keys =
-            id.as_ref().zip(key.as_ref()).and_then(|(id, key)| Some(Keys::of(id.as_str()?, key.as_str()?, None)));
+            id.as_ref().zip(key.as_ref()).and_then(|(id, key)| Some(AccessKeys::of(id.as_str()?, key.as_str()?, None)));
         let clock = Clock::default();
         let wanted = Wanted {
             transport: &transport,

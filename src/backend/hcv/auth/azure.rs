@@ -75,7 +75,7 @@ impl ManagedIdentity {
         url.set_path("/metadata/instance");
         url.query_pairs_mut().append_pair("api-version", "2021-02-01");
         let answer = self.external.get(&url, &[("metadata", "true")]).await?;
-        let instance: Instance =
+        let instance: AzureInstance =
             self.external.json(&url, &answer, "the answer names no machine: check that this machine runs on Azure")?;
         Ok(instance.compute)
     }
@@ -87,7 +87,7 @@ struct AzureToken {
 }
 
 #[derive(Deserialize)]
-struct Instance {
+struct AzureInstance {
     compute: Compute,
 }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::error::{Error, Kind, Result};
-use crate::http::{Answer, Client, Transport};
+use crate::http::{Client, HttpResponse, Transport};
 use crate::redact;
 use crate::secret::Secret;
 
@@ -65,7 +65,7 @@ impl<'a> ClientFactory<'a> {
 }
 
 impl ExternalClient {
-    pub async fn get(&self, url: &Url, headers: &[(&'static str, &str)]) -> Result<Answer> {
+    pub async fn get(&self, url: &Url, headers: &[(&'static str, &str)]) -> Result<HttpResponse> {
         self.send(Method::GET, url, headers, &[]).await
     }
 
@@ -76,7 +76,7 @@ impl ExternalClient {
         url: &Url,
         headers: &[(&'static str, &str)],
         body: &[u8],
-    ) -> Result<Answer> {
+    ) -> Result<HttpResponse> {
         let mut request = Request::builder().method(method).uri(url.as_str());
         for (name, value) in headers {
             let mut value =
@@ -97,7 +97,7 @@ impl ExternalClient {
     }
 
     /// What a status other than 200 means; `refused`: what to do about a refusal.
-    pub fn refusal(&self, url: &Url, answer: &Answer, refused: &str) -> Error {
+    pub fn refusal(&self, url: &Url, answer: &HttpResponse, refused: &str) -> Error {
         let status = answer.status;
         let (kind, reason) = match status {
             429 => (Kind::Throttled, "too many requests"),
@@ -108,7 +108,7 @@ impl ExternalClient {
     }
 
     /// An answer's body as text, where the answer is one.
-    pub fn text(&self, url: &Url, answer: &Answer, refused: &str) -> Result<Secret> {
+    pub fn text(&self, url: &Url, answer: &HttpResponse, refused: &str) -> Result<Secret> {
         if answer.status != 200 {
             return Err(self.refusal(url, answer, refused));
         }
@@ -119,7 +119,7 @@ impl ExternalClient {
     }
 
     /// An answer's body as JSON of some form. The parser's own words are left out: they may quote the body.
-    pub fn json<T: DeserializeOwned>(&self, url: &Url, answer: &Answer, refused: &str) -> Result<T> {
+    pub fn json<T: DeserializeOwned>(&self, url: &Url, answer: &HttpResponse, refused: &str) -> Result<T> {
         if answer.status != 200 {
             return Err(self.refusal(url, answer, refused));
         }

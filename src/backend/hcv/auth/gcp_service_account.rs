@@ -18,7 +18,7 @@ pub struct ServiceAccount {
 }
 
 #[derive(Deserialize)]
-struct Written {
+struct ServiceAccountFile {
     #[serde(rename = "type")]
     kind: String,
     client_email: String,
@@ -29,7 +29,7 @@ struct Written {
 impl ServiceAccount {
     /// Reads a key; or a clause that says what is wrong with it, and shows nothing of it.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
-        let written: Written = serde_json::from_slice(json)
+        let written: ServiceAccountFile = serde_json::from_slice(json)
             .map_err(|_| "is no service account's key in JSON, with client_email and private_key".to_owned())?;
         let pem = Zeroizing::new(written.private_key);
         if written.kind != "service_account" {

@@ -19,7 +19,7 @@ use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
 use super::params::{login_path, role, secret, text};
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
-use crate::http::Answer;
+use crate::http::HttpResponse;
 use crate::secret::Secret;
 
 pub struct Jwt {
@@ -152,7 +152,7 @@ impl Provider {
         self.read(&answer)
     }
 
-    async fn ask(&self, basic: bool) -> Result<Answer> {
+    async fn ask(&self, basic: bool) -> Result<HttpResponse> {
         let mut headers = vec![("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")];
         let credentials = Zeroizing::new(if basic { self.basic() } else { String::new() });
         if basic {
@@ -185,7 +185,7 @@ impl Provider {
         Zeroizing::new(form.finish().into_bytes())
     }
 
-    fn read(&self, answer: &Answer) -> Result<Secret> {
+    fn read(&self, answer: &HttpResponse) -> Result<Secret> {
         let given: Option<Given<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
         if answer.status != 200 {
             let code = given.and_then(|given| given.error).and_then(|code| known(&code));
@@ -208,7 +208,7 @@ impl Provider {
 }
 
 /// Whether an identity provider doesn't know the client, or wants to be told of it otherwise.
-fn is_invalid_client(answer: &Answer) -> bool {
+fn is_invalid_client(answer: &HttpResponse) -> bool {
     let given: Option<Given<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
     let code = given.and_then(|given| given.error);
     matches!(answer.status, 400 | 401) && code.is_some_and(|code| *code == *"invalid_client")

@@ -9,7 +9,7 @@ use ::http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::external::ClientFactory;
-use crate::backend::hcv::api::Api;
+use crate::backend::hcv::api::VaultApi;
 use crate::error::Result;
 use crate::options::settings::Settings;
 
@@ -44,7 +44,7 @@ pub trait Method: Send + Sync {
 
 /// What a method is made from.
 pub struct AuthContext<'a> {
-    pub api: &'a Arc<Api>,
+    pub api: &'a Arc<VaultApi>,
     pub settings: &'a Settings,
     /// The namespace of the login.
     pub namespace: Option<HeaderValue>,

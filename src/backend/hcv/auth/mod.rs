@@ -28,15 +28,15 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::error::Result;
-use crate::http::Answer;
+use crate::http::HttpResponse;
 pub(super) use external::ClientFactory;
 pub(super) use method::{AuthContext, AuthToken};
 use session::{Session, Way};
-use token::{Fixed, TokenFile};
+use token::{FixedToken, TokenFile};
 
 /// The configured method, and the token that it has by now.
 pub(super) enum Auth {
-    Fixed(Fixed),
+    Fixed(FixedToken),
     TokenFile(TokenFile),
     Session(Session),
 }
@@ -49,7 +49,7 @@ impl Auth {
         if let Some(path) = params::text(context.settings, "token_file") {
             return Ok(Auth::TokenFile(TokenFile::new(&context.api.label, path, context.timeout)));
         }
-        let fixed = Fixed::new(context.settings, &context.api.label)?;
+        let fixed = FixedToken::new(context.settings, &context.api.label)?;
         // In init it is used once, and whoever comes after looks after it.
         match fixed.auth_token().token.filter(|_| context.lasts && context.settings.boolean("token_renew")) {
             Some(token) => Ok(Auth::Session(Session::new(Way::Given(token), context))),
@@ -67,7 +67,7 @@ impl Auth {
     }
 
     /// A new token, where the answer says that the one sent is no longer any.
-    pub async fn replace(&self, auth_token: &AuthToken, answer: &Answer) -> Result<Option<AuthToken>> {
+    pub async fn replace(&self, auth_token: &AuthToken, answer: &HttpResponse) -> Result<Option<AuthToken>> {
         match self {
             Auth::Fixed(_) => Ok(None),
             Auth::TokenFile(token_file) => token_file.replace(auth_token).await,

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use ::http::HeaderValue;
 
-use super::answer::{self, Granted};
+use super::answer::{self, GrantedToken};
 use super::lease::{Life, TokenState};
 use super::method::{AuthContext, AuthToken, Method};
-use crate::backend::hcv::api::{Api, Call};
+use crate::backend::hcv::api::{ApiRequest, VaultApi};
 use crate::error::{Error, Kind, Result};
-use crate::http::Answer;
+use crate::http::HttpResponse;
 
 const RENEW: &str = "/v1/auth/token/renew-self";
 const LOOK_UP: &str = "/v1/auth/token/lookup-self";
@@ -37,22 +37,22 @@ pub enum Way {
 }
 
 /// One vault's login.
-pub struct Session(Arc<Shared>);
+pub struct Session(Arc<SessionShared>);
 
-struct Shared {
-    api: Arc<Api>,
+struct SessionShared {
+    api: Arc<VaultApi>,
     way: Way,
     /// Where tokens are given, renewed and revoked.
     namespace: Option<HeaderValue>,
     timeout: Duration,
     revoke: bool,
-    known: Mutex<Known>,
+    known: Mutex<SessionState>,
     /// Held by whoever talks to the vault about the token.
     turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct Known {
+struct SessionState {
     token: Option<(HeaderValue, Life)>,
     /// When the token came, until it has been of use.
     untried: Option<Instant>,
@@ -72,7 +72,7 @@ struct Known {
 impl Session {
     pub fn new(way: Way, context: &AuthContext<'_>) -> Self {
         let revoke = context.settings.boolean("revoke_on_exit") && matches!(way, Way::Method(_));
-        Self(Arc::new(Shared {
+        Self(Arc::new(SessionShared {
             api: Arc::clone(context.api),
             way,
             namespace: context.namespace.clone(),
@@ -96,7 +96,7 @@ impl Session {
     }
 
     /// After a read that was denied: another token, if the one that was sent is gone.
-    pub async fn replace(&self, auth_token: &AuthToken, answer: &Answer) -> Result<Option<AuthToken>> {
+    pub async fn replace(&self, auth_token: &AuthToken, answer: &HttpResponse) -> Result<Option<AuthToken>> {
         if matches!(self.0.way, Way::Given(_)) {
             // There is no other.
             return Ok(None);
@@ -121,14 +121,14 @@ impl Session {
         let shared = Arc::clone(&self.0);
         let (token, _) = self.0.known().token.take().filter(|_| shared.revoke)?;
         Some(Box::pin(async move {
-            let call = Call::post(REVOKE, b"").with(Some(&token), shared.namespace.as_ref());
+            let call = ApiRequest::post(REVOKE, b"").with(Some(&token), shared.namespace.as_ref());
             // Best effort: it ends by itself.
             let _ = tokio::time::timeout(shared.timeout, shared.api.send(&call)).await;
         }))
     }
 }
 
-impl Known {
+impl SessionState {
     /// Whether the vault knows the tokens that it gives, as far as we know.
     fn is_known(&self, now: Instant) -> Result<()> {
         match &self.unknown {
@@ -138,9 +138,9 @@ impl Known {
     }
 }
 
-impl Shared {
+impl SessionShared {
     /// A panic while the lock is held leaves data that is still whole: each critical section is one step.
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, SessionState> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -257,10 +257,10 @@ impl Shared {
     }
 
     /// A token, and when it was asked for.
-    async fn ask_for_token(&self, method: &dyn Method) -> Result<(Granted, Instant)> {
+    async fn ask_for_token(&self, method: &dyn Method) -> Result<(GrantedToken, Instant)> {
         let login_request = method.login_request().await?;
         let asked = Instant::now();
-        let call = Call::post(&login_request.path, &login_request.body).with(None, self.namespace.as_ref());
+        let call = ApiRequest::post(&login_request.path, &login_request.body).with(None, self.namespace.as_ref());
         let (url, answer) = self.api.send(&call).await?;
         let granted = answer::of_login(&answer, method, &login_request.path).map_err(|(kind, reason)| {
             self.api.error(&url, kind, reason).of_login().with_retry_after(answer.retry_after())
@@ -269,12 +269,12 @@ impl Shared {
     }
 
     /// How long a token that is given to us is good for; where the vault doesn't say, it is used as it is.
-    async fn look_up(&self, token: &HeaderValue) -> Result<(Granted, Instant)> {
+    async fn look_up(&self, token: &HeaderValue) -> Result<(GrantedToken, Instant)> {
         let asked = Instant::now();
-        let call = Call::get(LOOK_UP).with(Some(token), self.namespace.as_ref());
+        let call = ApiRequest::get(LOOK_UP).with(Some(token), self.namespace.as_ref());
         let (_, answer) = self.api.send(&call).await?;
         let (terms, again) = answer::of_look_up(&answer);
-        Ok((Granted { token: token.clone(), terms, again }, asked))
+        Ok((GrantedToken { token: token.clone(), terms, again }, asked))
     }
 
     /// Renews the token, or has a new one where it can't be; nobody waits for it.
@@ -290,7 +290,7 @@ impl Shared {
         };
         if let Some(token) = token {
             let asked = Instant::now();
-            let call = Call::post(RENEW, b"{}").with(Some(&token), self.namespace.as_ref());
+            let call = ApiRequest::post(RENEW, b"{}").with(Some(&token), self.namespace.as_ref());
             let renewed = match self.api.send(&call).await {
                 Ok((_, answer)) => answer::of_renewal(&answer),
                 Err(_) => answer::Renewal::Later,
@@ -314,7 +314,7 @@ impl Shared {
     }
 
     /// Whether the vault no longer knows the token, and doesn't just deny it a path. Old vaults say the same of both.
-    async fn is_gone(&self, auth_token: &AuthToken, denied: &Answer) -> bool {
+    async fn is_gone(&self, auth_token: &AuthToken, denied: &HttpResponse) -> bool {
         let denial = answer::of_denial(denied);
         if denial == answer::Denial::NoToken {
             return true;
@@ -336,13 +336,13 @@ impl Shared {
                 life.spend();
             }
         }
-        let call = Call::get(LOOK_UP).with(auth_token.token.as_ref(), self.namespace.as_ref());
+        let call = ApiRequest::get(LOOK_UP).with(auth_token.token.as_ref(), self.namespace.as_ref());
         matches!(self.api.send(&call).await, Ok((_, answer)) if matches!(answer.status, 401 | 403))
     }
 }
 
 /// Ends a renewal, however it ends.
-struct Renewing<'a>(&'a Shared);
+struct Renewing<'a>(&'a SessionShared);
 
 impl Drop for Renewing<'_> {
     fn drop(&mut self) {

@@ -15,9 +15,9 @@ use crate::options::settings::Settings;
 use crate::redact;
 
 /// A token as configured, or none.
-pub struct Fixed(Option<HeaderValue>);
+pub struct FixedToken(Option<HeaderValue>);
 
-impl Fixed {
+impl FixedToken {
     pub fn new(settings: &Settings, label: &str) -> Result<Self> {
         let Some(token) = settings.secret("token").filter(|token| !token.is_empty()) else { return Ok(Self(None)) };
         match sensitive(token.as_bytes()) {
@@ -40,11 +40,11 @@ pub struct TokenFile {
     path: PathBuf,
     /// For how long the file is waited for where its last token can stand in.
     patience: Duration,
-    known: Mutex<Known>,
+    known: Mutex<KnownToken>,
 }
 
 #[derive(Default)]
-struct Known {
+struct KnownToken {
     token: Option<HeaderValue>,
     stamp: Option<FileStamp>,
     /// When the file's status was asked last.
@@ -87,7 +87,7 @@ impl TokenFile {
         Ok(newer.then(|| AuthToken { token: known.token.clone(), number: known.number }))
     }
 
-    async fn read(&self, known: &mut Known) -> Result<()> {
+    async fn read(&self, known: &mut KnownToken) -> Result<()> {
         let patience = if known.token.is_some() { self.patience } else { file::PATIENCE };
         let read = files::read_within(&self.path, patience).await.and_then(|(text, stamp)| {
             let token = sensitive(text.as_bytes());
@@ -118,10 +118,10 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(5);
 
-    fn fixed(token: &str) -> Result<Fixed> {
+    fn fixed(token: &str) -> Result<FixedToken> {
         let mut settings = Settings::default();
         settings.set("token", Value::Secret(Secret::new(token)));
-        Fixed::new(&settings, "hcv vault (mine)")
+        FixedToken::new(&settings, "hcv vault (mine)")
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::*;
 
 fn of(text: &str, is_json: bool) -> Vec<(String, String)> {
-    let tree = Tree::read(if is_json { "kong.json" } else { "kong.yml" }, text);
+    let tree = Tree::parse(if is_json { "kong.json" } else { "kong.yml" }, text);
     assert_eq!((&tree.flaw, tree.merges), (&None, !is_json), "{text}");
     let entity = tree.root.unwrap();
     let name = tree.find(entity, "name").and_then(|(_, name)| tree.text(name));
@@ -34,7 +34,7 @@ fn a_plain_text_is_what_kongs_reader_takes_it_for() {
 fn a_loader_takes_the_number_that_it_is_in_kong() {
     let loaded = |config: &str| {
         let text = format!("vaults: [{{prefix: hv, name: hcv, config: {config}}}]\n");
-        let loaded = super::super::of_text("kong.yml", &text, crate::backend::registry::ALL).unwrap();
+        let loaded = super::super::parse_text("kong.yml", &text, crate::backend::registry::ALL).unwrap();
         loaded.entities[0].config.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
     };
     assert_eq!(loaded("{port: 8200.0, ssl_verify: On, ttl: 1_0.5}"), ["port=8200", "ssl_verify=true", "ttl=10.5"]);
@@ -166,10 +166,10 @@ fn a_version_of_the_format_is_one_of_kongs_in_quotes() {
         ("", false),
         ("['3.0']", false),
     ] {
-        let tree = Tree::read("kong.yml", &format!("_format_version: {text}\nvaults: []\n"));
+        let tree = Tree::parse("kong.yml", &format!("_format_version: {text}\nvaults: []\n"));
         assert_eq!(version(&tree).is_none(), is_taken, "{text}");
     }
-    assert_eq!(version(&Tree::read("kong.yml", "vaults: []\n")), None);
+    assert_eq!(version(&Tree::parse("kong.yml", "vaults: []\n")), None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{DEEPEST, Id, Kind, NONE, Node, Place, SyntaxFlaw, Tree, VALUE};
+use super::{DEEPEST, Id, NONE, NodeKind, Position, SyntaxFlaw, Tree, TreeNode, VALUE};
 
 /// How many values a file may hold.
 const MOST: usize = 2_000_000;
@@ -13,7 +13,7 @@ const ADDED_PER_BYTE: u64 = 8;
 
 /// One step of a parser through a file.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum ParseEvent<'a> {
     Text {
         text: &'a str,
         plain: bool,
@@ -44,29 +44,29 @@ impl Builder {
     }
 
     /// Takes a step. An error where it is one too many.
-    pub fn take(&mut self, event: Event<'_>, at: Place) -> Result<(), SyntaxFlaw> {
+    pub fn take(&mut self, event: ParseEvent<'_>, at: Position) -> Result<(), SyntaxFlaw> {
         self.take_with(event, at, None, None)
     }
 
     /// The same with a YAML value's anchor and tag.
     pub fn take_with(
         &mut self,
-        event: Event<'_>,
-        at: Place,
+        event: ParseEvent<'_>,
+        at: Position,
         anchor: Option<String>,
         tag: Option<String>,
     ) -> Result<(), SyntaxFlaw> {
         let too_much = |why: String| Err(SyntaxFlaw { line: at.line, column: at.column, why, is_syntax: false });
         let (kind, links, leaf) = match event {
-            Event::Text { text, plain } => {
+            ParseEvent::Text { text, plain } => {
                 let start = self.tree.texts.len() as u32;
                 self.tree.texts.push_str(text);
-                (Kind::Text { plain }, (start, start + text.len() as u32), Some(text.len() as u32))
+                (NodeKind::Text { plain }, (start, start + text.len() as u32), Some(text.len() as u32))
             }
-            Event::List => (Kind::List, (NONE, NONE), None),
-            Event::Map => (Kind::Map, (NONE, NONE), None),
-            Event::Alias(name) => return self.alias(&name, at),
-            Event::End => {
+            ParseEvent::List => (NodeKind::List, (NONE, NONE), None),
+            ParseEvent::Map => (NodeKind::Map, (NONE, NONE), None),
+            ParseEvent::Alias(name) => return self.alias(&name, at),
+            ParseEvent::End => {
                 if let Some(id) = self.open.pop() {
                     let node = &mut self.tree.nodes[id as usize];
                     node.height = node.height.saturating_add(1);
@@ -100,7 +100,7 @@ impl Builder {
         Ok(())
     }
 
-    fn alias(&mut self, name: &str, at: Place) -> Result<(), SyntaxFlaw> {
+    fn alias(&mut self, name: &str, at: Position) -> Result<(), SyntaxFlaw> {
         let flaw = |why: String, is_syntax| SyntaxFlaw { line: at.line, column: at.column, why, is_syntax };
         let target = self.anchors.get(name).copied();
         let target = target.ok_or_else(|| flaw("an alias (`*name`) has no anchor before it".to_owned(), true))?;
@@ -109,14 +109,14 @@ impl Builder {
         }
         let ended = Some(&self.tree.nodes[target as usize]).filter(|node| node.end > 0);
         let (weight, height, endless) = ended.map_or((0, 0, true), |node| (node.weight, node.height, node.endless));
-        let id = self.add(Kind::Alias, at, (if ended.is_some() { target } else { NONE }, NONE));
+        let id = self.add(NodeKind::Alias, at, (if ended.is_some() { target } else { NONE }, NONE));
         let node = &mut self.tree.nodes[id as usize];
         (node.weight, node.height, node.endless) = (node.weight.saturating_add(weight), height, endless);
         self.end(id, at.line);
         Ok(())
     }
 
-    fn add(&mut self, kind: Kind, at: Place, links: (u32, u32)) -> u32 {
+    fn add(&mut self, kind: NodeKind, at: Position, links: (u32, u32)) -> u32 {
         let id = self.tree.nodes.len() as u32;
         let (mut parent, mut before, mut index) = (NONE, NONE, 0);
         if let Some(open) = self.open.last() {
@@ -134,7 +134,7 @@ impl Builder {
         if parent == NONE {
             self.tree.root.get_or_insert(id as Id);
         }
-        self.tree.nodes.push(Node {
+        self.tree.nodes.push(TreeNode {
             kind,
             line: at.line as u32,
             column: at.column.try_into().unwrap_or(u16::MAX),

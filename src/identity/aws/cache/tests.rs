@@ -1,10 +1,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::identity::aws::credentials::Keys;
+use crate::identity::aws::credentials::AccessKeys;
 
 /// A source whose loads end when the test says so, each with what it says.
-struct Source {
+struct FakeSource {
     cache: CredentialsCache,
     clock: Clock,
     loads: Arc<AtomicUsize>,
@@ -13,7 +13,7 @@ struct Source {
 }
 
 fn login(id: &str, seconds: Option<u64>) -> Login {
-    let mut keys = Keys::of(id, "key", None);
+    let mut keys = AccessKeys::of(id, "key", None);
     keys.expiry = seconds.map(|seconds| SystemTime::now() + Duration::from_secs(seconds));
     Login::new("a test", &keys).unwrap()
 }
@@ -22,7 +22,7 @@ fn outage() -> Error {
     Error::new(Kind::Unavailable, "down")
 }
 
-impl Source {
+impl FakeSource {
     fn new(first: Login) -> Self {
         let clock = Clock::default();
         let loads = Arc::new(AtomicUsize::new(0));
@@ -70,7 +70,7 @@ impl Source {
 
 #[tokio::test]
 async fn who_waits_shares_one_load_and_what_has_no_end_is_loaded_once() {
-    let source = Arc::new(Source::new(login("A", None)));
+    let source = Arc::new(FakeSource::new(login("A", None)));
     let mut waits = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let source = source.clone();
@@ -86,7 +86,7 @@ async fn who_waits_shares_one_load_and_what_has_no_end_is_loaded_once() {
 
 #[tokio::test]
 async fn near_their_end_they_are_renewed_and_nobody_waits() {
-    let source = Source::new(login("A", Some(3600)));
+    let source = FakeSource::new(login("A", Some(3600)));
     source.cache.get().await.unwrap();
     source.pass(2900);
     source.cache.get().await.unwrap();
@@ -106,7 +106,7 @@ async fn near_their_end_they_are_renewed_and_nobody_waits() {
 
 #[tokio::test]
 async fn a_renewal_that_fails_is_tried_again_and_harms_nobody_while_the_old_ones_last() {
-    let source = Source::new(login("A", Some(3600)));
+    let source = FakeSource::new(login("A", Some(3600)));
     source.cache.get().await.unwrap();
     source.now_gives(Err(outage()));
     source.pass(3320);
@@ -128,7 +128,7 @@ async fn a_renewal_that_fails_is_tried_again_and_harms_nobody_while_the_old_ones
 async fn what_outlasts_its_end_is_used_on_while_its_source_is_down() {
     let mut lasting = login("A", Some(3600));
     lasting.outlasts = true;
-    let source = Source::new(lasting);
+    let source = FakeSource::new(lasting);
     source.cache.get().await.unwrap();
     source.pass(4000);
     source.now_gives(Err(outage()));
@@ -140,7 +140,7 @@ async fn what_outlasts_its_end_is_used_on_while_its_source_is_down() {
 
 #[tokio::test]
 async fn refused_ones_are_replaced_once_for_all_and_not_again_and_again() {
-    let source = Source::new(login("A", None));
+    let source = FakeSource::new(login("A", None));
     let refused = source.cache.get().await.unwrap();
     assert!(source.cache.instead_of(&refused).await.is_none(), "the source still gives the same");
     assert_eq!(source.loads(), 2);
@@ -156,7 +156,7 @@ async fn refused_ones_are_replaced_once_for_all_and_not_again_and_again() {
 
 #[tokio::test]
 async fn who_waits_in_vain_is_told_for_whom_and_the_load_goes_on() {
-    let source = Source::new(login("A", None));
+    let source = FakeSource::new(login("A", None));
     source.close();
     let error = source.cache.get().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout);

@@ -8,7 +8,7 @@ use crate::environment::Environment;
 /// No metadata service is looked for where nothing else is found.
 fn chain(variables: &[(&str, &str)]) -> Result<Chain> {
     let off = [("AWS_EC2_METADATA_DISABLED", "true")];
-    let environment = Environment::of(off.into_iter().chain(variables.iter().copied()));
+    let environment = Environment::from_variables(off.into_iter().chain(variables.iter().copied()));
     let transport = Transport::new("aws vault (mine)".to_owned(), &environment, Duration::from_secs(5));
     Chain::new(wanted(&transport), Clock::default())
 }

@@ -20,11 +20,11 @@ const COMMAND: &str = "credential_process";
 pub struct Section {
     pub name: String,
     pub line: usize,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<IniEntry>,
 }
 
 #[derive(Clone)]
-pub struct Entry {
+pub struct IniEntry {
     /// In small letters.
     pub key: String,
     /// The lines of a value that goes on are joined by line breaks.
@@ -40,7 +40,7 @@ pub struct Malformed {
 }
 
 pub fn parse(text: &str) -> Result<Vec<Section>, Malformed> {
-    let mut reader = Reader::default();
+    let mut reader = IniReader::default();
     // Windows' editors begin a file so.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
@@ -51,7 +51,7 @@ pub fn parse(text: &str) -> Result<Vec<Section>, Malformed> {
 }
 
 #[derive(Default)]
-struct Reader {
+struct IniReader {
     sections: Vec<Section>,
     /// The lines of sections, and of the last section's keys: both stand once.
     begun: HashMap<String, usize>,
@@ -60,7 +60,7 @@ struct Reader {
     depth: usize,
 }
 
-impl Reader {
+impl IniReader {
     fn read(&mut self, number: usize, line: &str) -> Result<(), String> {
         let text = line.trim();
         if text.is_empty() || text.starts_with(['#', ';']) {
@@ -93,7 +93,7 @@ impl Reader {
             return Err(format!("repeats the key of line {before}"));
         }
         let value = if key == COMMAND { value } else { bare(value) };
-        section.entries.push(Entry { key, value: Zeroizing::new(value.trim().to_owned()), line: number });
+        section.entries.push(IniEntry { key, value: Zeroizing::new(value.trim().to_owned()), line: number });
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl Reader {
 }
 
 /// A further line of a value. Below a key without a value of its own, each line is a key with a value.
-fn go_on(entry: &mut Entry, text: &str) -> Result<(), String> {
+fn go_on(entry: &mut IniEntry, text: &str) -> Result<(), String> {
     let is_nested = entry.value.is_empty() || entry.value.starts_with('\n');
     if is_nested && !text.contains('=') {
         return Err(format!("is indented below the key of line {}, and has no `=`", entry.line));

@@ -17,14 +17,14 @@ use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use super::client::shown;
-use super::files::{self, State, Unread};
+use super::files::{self, FileState, Unread};
 use super::region::set as set_to;
 use crate::environment::Environment;
 use crate::error::Kind;
 use crate::file::{self, FileFlaw};
 use crate::redact;
 use ini::Malformed;
-use set::{Amiss, Set};
+use set::{Amiss, ProfileSet};
 
 pub use source_chain::{Base, Named, SignOn, SourceChain, WebIdentity};
 pub use unfit::Unfit;
@@ -74,8 +74,8 @@ pub struct Profile {
     pub is_found: bool,
     /// Why nothing is to be asked for.
     pub refusal: Option<(Kind, String)>,
-    settings: HashMap<&'static str, Setting>,
-    endpoints: HashMap<&'static str, Setting>,
+    settings: HashMap<&'static str, ProfileSetting>,
+    endpoints: HashMap<&'static str, ProfileSetting>,
     /// What is wrong with the section of `services` that the profile names.
     no_services: Option<String>,
     /// Whether the profile is a role that others' credentials assume.
@@ -93,7 +93,7 @@ pub struct Web {
     pub session: Option<String>,
 }
 
-struct Setting {
+struct ProfileSetting {
     text: String,
     /// `endpoint_url of profile prod (/x/config, line 3)`.
     origin: String,
@@ -230,25 +230,25 @@ impl Profiles {
                         profile.refuse(Kind::Config, reason);
                     }
                 },
-                Err(Unread { clause, state: State::Silent }) => return Err(clause),
-                Err(Unread { clause, state: State::Unfit }) => {
+                Err(Unread { clause, state: FileState::Silent }) => return Err(clause),
+                Err(Unread { clause, state: FileState::Unfit }) => {
                     profile.refuse(Kind::Config, format!("{clause}: correct it"))
                 }
                 Err(Unread { clause, state }) => {
-                    profile.is_closed |= state == State::Closed;
+                    profile.is_closed |= state == FileState::Closed;
                     profile.remarks.push(clause);
                 }
             }
         }
         if profile.refusal.is_none() {
             let [credentials, config] = read;
-            self.choose(&Set::new(credentials, config), &mut profile);
+            self.choose(&ProfileSet::new(credentials, config), &mut profile);
         }
         Ok(profile)
     }
 
     /// Takes from the files what the profile says.
-    fn choose(&self, all: &Set, profile: &mut Profile) {
+    fn choose(&self, all: &ProfileSet, profile: &mut Profile) {
         let Some(chosen) = all.profile(&self.name) else {
             let instead = all.instead_of(&self.name);
             let instead = instead.map(|(file, line, what)| format!("{}, line {line}, {what}", self.file(file)));
@@ -275,7 +275,7 @@ impl Profiles {
             }
             let text = entry.value.trim();
             if !text.is_empty() {
-                profile.settings.insert(name, Setting { text: text.to_owned(), origin: place });
+                profile.settings.insert(name, ProfileSetting { text: text.to_owned(), origin: place });
             }
         }
         if let Some((section, origin)) = profile.setting("services") {
@@ -285,7 +285,7 @@ impl Profiles {
                 match all.endpoint_url(&section, service) {
                     Ok(Some((line, url))) => {
                         let origin = format!("{name} ({}, line {line})", self.file(set::CONFIG));
-                        profile.endpoints.insert(service, Setting { text: url.to_owned(), origin });
+                        profile.endpoints.insert(service, ProfileSetting { text: url.to_owned(), origin });
                     }
                     Ok(None) => {}
                     Err(Amiss::Missing) => {
@@ -355,7 +355,7 @@ impl ProfileFile {
             Some(path) => files::read(path).await,
             None => {
                 let clause = format!("no file, as neither HOME nor {} is set", self.variable);
-                Err(Unread { clause, state: State::Missing })
+                Err(Unread { clause, state: FileState::Missing })
             }
         }
     }

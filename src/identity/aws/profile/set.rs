@@ -3,31 +3,31 @@
 
 use std::collections::HashMap;
 
-use super::ini::{Entry, Section, nested, words};
+use super::ini::{IniEntry, Section, nested, words};
 use crate::identity::aws::client::shown;
 
 /// The files, in the order in which they are heeded.
 pub const CREDENTIALS: usize = 0;
 pub const CONFIG: usize = 1;
 
-type Entries = HashMap<String, Entry>;
+type Entries = HashMap<String, IniEntry>;
 
 /// A misspelt name is looked for among so many profiles, and only where names are no longer than this.
 const MISSPELT: (usize, usize) = (1000, 64);
 
 #[derive(Default)]
-pub struct Profile {
+pub struct ProfileLayers {
     name: String,
     layers: [Option<Entries>; 2],
 }
 
-impl Profile {
+impl ProfileLayers {
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// A value and the file that it is from.
-    pub fn entry(&self, key: &str) -> Option<(usize, &Entry)> {
+    pub fn entry(&self, key: &str) -> Option<(usize, &IniEntry)> {
         self.layers.iter().enumerate().find_map(|(file, entries)| Some((file, entries.as_ref()?.get(key)?)))
     }
 
@@ -49,15 +49,15 @@ pub enum Amiss {
 }
 
 #[derive(Default)]
-pub struct Set {
-    profiles: HashMap<String, Profile>,
+pub struct ProfileSet {
+    profiles: HashMap<String, ProfileLayers>,
     sessions: HashMap<String, Entries>,
     services: HashMap<String, Entries>,
     /// All sections with their file, for who looks for one that is not there.
     sections: Vec<(usize, String, usize)>,
 }
 
-impl Set {
+impl ProfileSet {
     /// In the credentials file a section's name is a profile's. In the config file, `default` is one, and what follows
     /// the word `profile` in other names; of two that come to the same the later one holds.
     pub fn new(credentials: Vec<Section>, config: Vec<Section>) -> Self {
@@ -87,13 +87,14 @@ impl Set {
     }
 
     fn lay(&mut self, file: usize, name: String, entries: Entries) {
-        let profile = self.profiles.entry(name.clone()).or_insert_with(|| Profile { name, ..Profile::default() });
+        let profile =
+            self.profiles.entry(name.clone()).or_insert_with(|| ProfileLayers { name, ..ProfileLayers::default() });
         if let Some(layer) = profile.layers.get_mut(file) {
             *layer = Some(entries);
         }
     }
 
-    pub fn profile(&self, name: &str) -> Option<&Profile> {
+    pub fn profile(&self, name: &str) -> Option<&ProfileLayers> {
         self.profiles.get(name)
     }
 

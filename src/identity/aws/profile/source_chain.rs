@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::set::{CONFIG, CREDENTIALS, Profile, Set};
+use super::set::{CONFIG, CREDENTIALS, ProfileLayers, ProfileSet};
 use super::unfit::Unfit;
 use crate::identity::aws::client::shown;
-use crate::identity::aws::credentials::{Keys, Login};
+use crate::identity::aws::credentials::{AccessKeys, Login};
 use crate::identity::aws::sts::{Role, SESSION};
 
 pub struct SourceChain {
@@ -20,7 +20,7 @@ pub struct SourceChain {
 
 /// What stands at the beginning.
 pub enum Base {
-    Keys(Login),
+    AccessKeys(Login),
     Named(Named),
     WebIdentity(WebIdentity),
     SignOn(SignOn),
@@ -84,7 +84,7 @@ pub fn goes_on(value: &str) -> bool {
     value.trim_end().contains(['\n', '\r'])
 }
 
-fn check_lines(profile: &Profile) -> Result<(), String> {
+fn check_lines(profile: &ProfileLayers) -> Result<(), String> {
     match READ.iter().find(|name| profile.get(name).is_some_and(goes_on)) {
         Some(name) => Err(format!("its {name} continues in an indented line: begin each of its lines without spaces")),
         None => Ok(()),
@@ -92,11 +92,11 @@ fn check_lines(profile: &Profile) -> Result<(), String> {
 }
 
 /// Whether a profile is a role that other credentials assume. Nothing but the environment's keys goes before that.
-pub fn assumes(profile: &Profile) -> bool {
+pub fn assumes(profile: &ProfileLayers) -> bool {
     property(profile, "role_arn").is_some() && property(profile, "web_identity_token_file").is_none()
 }
 
-pub fn of<'a>(profiles: &'a Set, mut profile: &'a Profile) -> Result<SourceChain, Unfit> {
+pub fn of<'a>(profiles: &'a ProfileSet, mut profile: &'a ProfileLayers) -> Result<SourceChain, Unfit> {
     let mut roles = Vec::new();
     let mut visited: Vec<&str> = Vec::new();
     loop {
@@ -148,12 +148,12 @@ fn source_chain(base: Base, origin: String, mut roles: Vec<Role>) -> SourceChain
     SourceChain { base, origin, roles }
 }
 
-pub fn property<'a>(profile: &'a Profile, name: &str) -> Option<&'a str> {
+pub fn property<'a>(profile: &'a ProfileLayers, name: &str) -> Option<&'a str> {
     profile.get(name).map(str::trim).filter(|value| !value.is_empty())
 }
 
 /// A role to assume with other credentials.
-fn role(profile: &Profile) -> Result<Role, String> {
+fn role(profile: &ProfileLayers) -> Result<Role, String> {
     if property(profile, "mfa_serial").is_some() {
         return Err("it has mfa_serial, and kong-vault cannot enter a code: remove mfa_serial".to_owned());
     }
@@ -166,12 +166,12 @@ fn role(profile: &Profile) -> Result<Role, String> {
     })
 }
 
-fn session(profile: &Profile) -> String {
+fn session(profile: &ProfileLayers) -> String {
     property(profile, "role_session_name").unwrap_or(SESSION).to_owned()
 }
 
 /// What a profile has by itself, in the order of AWS's command line.
-fn base(profiles: &Set, profile: &Profile, origin: &str) -> Result<Option<Base>, String> {
+fn base(profiles: &ProfileSet, profile: &ProfileLayers, origin: &str) -> Result<Option<Base>, String> {
     if let Some(token_file) = property(profile, "web_identity_token_file") {
         let Some(arn) = property(profile, "role_arn") else {
             return Err("it has web_identity_token_file and no role_arn".to_owned());
@@ -186,7 +186,7 @@ fn base(profiles: &Set, profile: &Profile, origin: &str) -> Result<Option<Base>,
         return Ok(Some(Base::SignOn(sign_on)));
     }
     if let Some(login) = keys(profile, CREDENTIALS, origin)? {
-        return Ok(Some(Base::Keys(login)));
+        return Ok(Some(Base::AccessKeys(login)));
     }
     if property(profile, "login_session").is_some() {
         return Err("it uses login_session, which is not supported".to_owned());
@@ -195,7 +195,7 @@ fn base(profiles: &Set, profile: &Profile, origin: &str) -> Result<Option<Base>,
         return Ok(Some(Base::Process(Zeroizing::new(command.to_owned()))));
     }
     if let Some(login) = keys(profile, CONFIG, origin)? {
-        return Ok(Some(Base::Keys(login)));
+        return Ok(Some(Base::AccessKeys(login)));
     }
     match property(profile, "aws_secret_access_key") {
         Some(_) => Err("it has no aws_access_key_id beside its aws_secret_access_key".to_owned()),
@@ -203,17 +203,17 @@ fn base(profiles: &Set, profile: &Profile, origin: &str) -> Result<Option<Base>,
     }
 }
 
-fn has_keys(profile: &Profile) -> bool {
+fn has_keys(profile: &ProfileLayers) -> bool {
     ["aws_access_key_id", "aws_secret_access_key"].iter().any(|name| property(profile, name).is_some())
 }
 
 /// The keys that one file gives: half of a pair is not looked for in the other.
-fn keys(profile: &Profile, file: usize, origin: &str) -> Result<Option<Login>, String> {
+fn keys(profile: &ProfileLayers, file: usize, origin: &str) -> Result<Option<Login>, String> {
     let own = |name| profile.get_in(file, name).map(str::trim).filter(|value| !value.is_empty());
     match (own("aws_access_key_id"), own("aws_secret_access_key")) {
         (Some(id), Some(key)) => {
             let token = own("aws_session_token").or_else(|| own("aws_security_token"));
-            Login::new(origin, &Keys::of(id, key, token)).map(Some)
+            Login::new(origin, &AccessKeys::of(id, key, token)).map(Some)
         }
         (Some(_), None) => Err("it has no aws_secret_access_key beside its aws_access_key_id".to_owned()),
         (None, _) => Ok(None),
@@ -230,7 +230,7 @@ fn named(source: &str) -> Result<Named, String> {
 }
 
 /// The region of a section that has to be there, and to agree with the profile.
-fn region_of_session<'a>(profiles: &'a Set, profile: &Profile, name: &str) -> Result<&'a str, String> {
+fn region_of_session<'a>(profiles: &'a ProfileSet, profile: &ProfileLayers, name: &str) -> Result<&'a str, String> {
     let section = || format!("its sso_session {}", shown(name));
     let of_section = |key| profiles.in_session(name, key).ok_or_else(|| format!("{} is not found", section()));
     for key in ["sso_region", "sso_start_url"] {
@@ -249,7 +249,7 @@ fn region_of_session<'a>(profiles: &'a Set, profile: &Profile, name: &str) -> Re
     region.ok_or_else(|| format!("{} has no sso_region", section()))
 }
 
-fn sign_on(profiles: &Set, profile: &Profile) -> Result<Option<SignOn>, String> {
+fn sign_on(profiles: &ProfileSet, profile: &ProfileLayers) -> Result<Option<SignOn>, String> {
     let own = |name| property(profile, name);
     let missing = |name: &str| format!("it signs on by IAM Identity Center and has no {name}");
     let of_session = own("sso_session").map(|name| region_of_session(profiles, profile, name)).transpose()?;

@@ -26,12 +26,12 @@ impl Home {
 
     fn profiles(&self, more: &[(&str, &str)]) -> Profiles {
         let home = [("HOME", self.0.path().to_str().unwrap())];
-        Profiles::new(&Environment::of(home.into_iter().chain(more.iter().copied())), TIMEOUT)
+        Profiles::new(&Environment::from_variables(home.into_iter().chain(more.iter().copied())), TIMEOUT)
     }
 }
 
 fn keys(profile: &Profile) -> (String, String, Option<String>) {
-    let Ok(SourceChain { base: Base::Keys(login), .. }) = &profile.source_chain else { panic!("no keys") };
+    let Ok(SourceChain { base: Base::AccessKeys(login), .. }) = &profile.source_chain else { panic!("no keys") };
     let keys = login.identity.data::<Credentials>().unwrap();
     let token = keys.session_token().map(str::to_owned);
     (keys.access_key_id().to_owned(), keys.secret_access_key().to_owned(), token)

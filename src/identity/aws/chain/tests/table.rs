@@ -26,7 +26,7 @@ impl Files {
     /// `AKID, ROLE at host`, or why not. Who has no credentials in the profile is the next source: `next at host`.
     async fn shows(&self, variables: &[(&str, &str)]) -> String {
         let home = [("HOME", self.home.path().to_str().unwrap())];
-        let environment = Environment::of(home.into_iter().chain(variables.iter().copied()));
+        let environment = Environment::from_variables(home.into_iter().chain(variables.iter().copied()));
         let transport = Transport::new("aws vault (mine)".to_owned(), &environment, Duration::from_secs(5));
         match self.request(&transport).await {
             Ok(shown) => shown,
@@ -41,7 +41,7 @@ impl Files {
         let url = context.locate(&secrets)?.url;
         let host = url.split('/').nth(2).unwrap_or_default();
         let mut who = match &context.profile.source_chain {
-            Ok(SourceChain { base: Base::Keys(login), .. }) => {
+            Ok(SourceChain { base: Base::AccessKeys(login), .. }) => {
                 login.identity.data::<Credentials>().unwrap().access_key_id().to_owned()
             }
             Ok(SourceChain { base: Base::Process(_), .. }) => "program".to_owned(),

@@ -4,7 +4,7 @@ use aws_credential_types::Credentials;
 
 async fn source_chain_of(config: &str, name: &'static str) -> Result<SourceChain, Unfit> {
     let sections = ini::parse(config).unwrap_or_else(|malformed| panic!("{malformed:?}"));
-    let profiles = Set::new(Vec::new(), sections);
+    let profiles = ProfileSet::new(Vec::new(), sections);
     of(&profiles, profiles.profile(name).unwrap())
 }
 
@@ -13,7 +13,7 @@ async fn resolved(config: &str) -> SourceChain {
 }
 
 fn id(source_chain: &SourceChain) -> String {
-    let Base::Keys(login) = &source_chain.base else { panic!("no keys") };
+    let Base::AccessKeys(login) = &source_chain.base else { panic!("no keys") };
     login.identity.data::<Credentials>().unwrap().access_key_id().to_owned()
 }
 
@@ -67,7 +67,7 @@ async fn each_way_to_begin() {
     // As AWS's command line: the credentials file's keys, a program, the config file's keys.
     let both = format!("credential_process = /bin/x\n{KEYS}");
     assert!(matches!(resolved(&format!("[profile a]\n{both}")).await.base, Base::Process(_)));
-    let profiles = Set::new(ini::parse(&format!("[a]\n{both}")).unwrap(), Vec::new());
+    let profiles = ProfileSet::new(ini::parse(&format!("[a]\n{both}")).unwrap(), Vec::new());
     assert_eq!(id(&of(&profiles, profiles.profile("a").unwrap()).ok().unwrap()), "AKID");
 }
 
