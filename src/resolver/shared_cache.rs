@@ -1,6 +1,9 @@
 //! What a worker has from the others of its node, and hands on to them: sealed outcomes, in the shared dictionary that its
 //! Lua side sees to.
 
+pub mod machine;
+pub mod operation;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

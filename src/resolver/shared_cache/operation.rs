@@ -1,0 +1,108 @@
+//! What the machine of the node's cache has done with the shared dictionary, and what it hears of it.
+
+use std::time::Duration;
+
+/// What a worker shares with the others of its node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sharing {
+    /// There is no dictionary.
+    Nothing,
+    /// Others can't ask this worker, so it claims nothing, but it reads.
+    Reads,
+    Claims(Claimant),
+}
+
+/// A worker that others can ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimant {
+    /// Where it is asked.
+    pub address: String,
+    /// Its claim, should it fetch: its address, "@", and the time of now.
+    pub claim: String,
+    /// How long a claim lasts.
+    pub lifetime: Duration,
+}
+
+/// Why a fetch has to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// A document is wanted.
+    Fetch,
+    /// The same; the worker with that claim was asked and does not have it.
+    Past(String),
+    /// To learn whether a vault is back, which is probed once in an interval.
+    Probe { vault: String, interval: Duration },
+}
+
+/// What is to be done with the dictionary. None of it yields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// `Read`; where there is nothing, `Claim`.
+    Look,
+    /// Gets the document.
+    Read,
+    /// Adds the claim, and gets the document, which may have been published just before. Answers with the claim's owner
+    /// where another claim is there.
+    Claim,
+    /// Replaces this worker's own claim of before.
+    Reclaim,
+    /// Adds the claim as the successor of the claim `rest`; if that was the first one, it is the claim from now on.
+    TakeOver,
+    /// Removes the claim, if it is still there.
+    Release,
+    /// Stores `rest` as the document, unless it is empty, and removes the claim, if any. Needs no reply.
+    Publish,
+    /// Adds the claim on probing the vault `name`, unless it is known to be up.
+    Probe,
+    /// Has nobody probe the vault `name` for that time.
+    Pause,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operation {
+    pub verb: Verb,
+    /// The name of a document, or of a vault.
+    pub name: String,
+    pub claim: String,
+    pub rest: Vec<u8>,
+    pub seconds: f64,
+}
+
+/// What an operation came to: as to the claim, and the document that was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reply<'a> {
+    pub answer: Answer<'a>,
+    pub document: Option<&'a [u8]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// No claim was to be made.
+    Done,
+    Claimed,
+    /// Another claim is there.
+    Owner(&'a str),
+    /// Another claim was there, and is gone.
+    Gone,
+    NoRoom,
+    /// Another worker probes the vault, and for so long nobody else is to.
+    Probed(Duration),
+    /// Another worker found the vault back.
+    IsUp,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    Do(Operation),
+    End(Ending),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The fetch is under way.
+    Started,
+    /// The same, and an older value serves meanwhile.
+    Serves,
+    /// The fetch needs no start (any more).
+    Settled,
+}
