@@ -115,10 +115,13 @@ impl Model {
         }
         while notify {
             let mut records = self.records.lock().unwrap();
-            while let Some(event) = self.queue.next() {
+            while let Some((event, are_more)) = self.queue.next() {
                 match event {
                     Event::Completed(call) => records[call] = true,
                     Event::Start => *self.started.lock().unwrap() = true,
+                }
+                if !are_more {
+                    break;
                 }
             }
             if is_done(&records) {
@@ -233,7 +236,7 @@ fn nothing_is_lost_where_the_listener_ends_and_another_subscriber_takes_its_plac
         assert!(model.serve(&wire, |records| records[0]));
         engine.join().unwrap();
         subscriber.join().unwrap();
-        while let Some(event) = model.queue.next() {
+        while let Some((event, _)) = model.queue.next() {
             *model.started.lock().unwrap() |= event == Event::Start;
         }
         assert!(*model.started.lock().unwrap(), "the call waits to be started, and nobody does");

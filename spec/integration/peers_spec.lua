@@ -122,7 +122,7 @@ describe("a worker of a node", function()
       local name, owner = ...
       local native = require "kong.vault.native"
       local _, ticket = native.lookup("{vault://hcv/" .. name .. "/value}", true)
-      native.start(ticket, owner, false)
+      native.step(ticket, native.OWNER, nil, owner)
     ]],
       "unreachable",
       found[owner]

@@ -4,6 +4,7 @@
 -- It sets the environment that other specs expect: the library captures it when it is loaded.
 require "spec.support.fresh"
 
+local fake_machine = require "spec.support.fake_machine"
 local real = require "kong.vault.native"
 
 local _M = {}
@@ -16,7 +17,7 @@ end
 --- `options`: `address` (by which other workers ask this one; nil: no socket), `fetch_timeout`, `breaker_interval`, seconds.
 function _M.new(options)
   options = options or {}
-  local native, vm, clock = {}, {}, 0
+  local native, vm, engine = {}, {}, {}
   for name, value in pairs(real) do
     if type(name) == "string" and name:find "^[%u_]+$" then
       native[name] = value
@@ -34,7 +35,7 @@ function _M.new(options)
   -- Values that this worker has cached.
   native.cached = {}
 
-  function native.take_shared(ticket, sealed)
+  function engine.take_shared(ticket, sealed)
     note(native.calls, "take_shared", ticket, sealed)
     if native.complete[ticket] or sealed and native.accepts[sealed] then
       native.complete[ticket] = true
@@ -43,7 +44,7 @@ function _M.new(options)
     return false
   end
 
-  function native.start(ticket, peer, owned)
+  function engine.start(ticket, peer, owned)
     note(native.calls, "start", ticket, peer or "vault", owned)
     return not (peer and native.too_early[peer])
   end
@@ -52,7 +53,7 @@ function _M.new(options)
     return native.complete[ticket] == true
   end
 
-  function native.sealed_outcome(ticket, known)
+  function engine.sealed_outcome(ticket, known)
     note(native.calls, "sealed_outcome", ticket, known)
     local outcome = native.outcomes[ticket]
     if outcome then
@@ -60,11 +61,36 @@ function _M.new(options)
     end
   end
 
+  local machine = fake_machine.new(native, engine, options)
+
+  function native.step(ticket, ...)
+    return machine.step(ticket, ...)
+  end
+
+  function native.publish(ticket)
+    return machine.publish(ticket)
+  end
+
+  function vm.unpublished()
+    return machine.unpublished()
+  end
+
+  -- Events that a spec names by a document are given with the order that the machine has for it.
   function native.event()
-    local event = table.remove(native.events, 1)
-    if event then
-      return unpack(event, 1, 3)
+    local kind, ticket, text = unpack(table.remove(native.events, 1) or {}, 1, 3)
+    local more = native.events[1] ~= nil
+    if kind == native.START then
+      local name, rest = text:sub(1, 32), text:sub(33)
+      local is_probe = #rest == 32
+      return kind,
+        ticket,
+        machine.start(ticket, name, not is_probe and rest ~= "" and rest or nil, is_probe and rest),
+        more
+    elseif kind == native.COMPLETED then
+      native.complete[ticket] = true
+      return kind, ticket, machine.publish(ticket), more
     end
+    return kind, ticket, text, more
   end
 
   function native.wire(number)
@@ -80,15 +106,6 @@ function _M.new(options)
   native.epoch, native.seen_epoch = { [0] = { [0] = 0 } }, { [0] = 0 }
   native.answer = { generation = 1 }
 
-  function vm.address()
-    return options.address
-  end
-
-  function vm.claim()
-    clock = clock + 1
-    return ("%s@%d"):format(options.address, clock)
-  end
-
   function vm.fetch_timeout()
     return options.fetch_timeout or 5
   end
@@ -97,25 +114,17 @@ function _M.new(options)
     return options.breaker_interval or 10
   end
 
-  function vm.previous_name(_, ticket)
-    return native.previous and native.previous[ticket]
-  end
-
-  function vm.inherit_previous(_, ticket, document)
+  function engine.inherit_previous(ticket, document)
     note(native.calls, "inherit_previous", ticket, document)
     return true
   end
 
-  function vm.skip_probe(_, ticket, seconds)
+  function engine.skip_probe(ticket, seconds)
     note(native.calls, "skip_probe", ticket, seconds)
     if native.skips_probes then
       native.complete[ticket] = true
     end
     return native.skips_probes
-  end
-
-  function vm.away()
-    return native.away_for
   end
 
   function vm.crowded_notice()
@@ -158,6 +167,7 @@ function _M.new(options)
   end
 
   native.vm = vm
+  native.machine = machine
   for name, value in pairs(native) do
     assert(type(value) ~= "function" or type(real[name]) == "function", "the library has no " .. name)
   end

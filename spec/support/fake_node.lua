@@ -18,7 +18,20 @@ function _M:worker(address, options)
     dict = self.dict
   end
   local ngx = fake_ngx.new({ native = native, dict = dict })
-  local cache, waiters = ngx:load "kong.vault.shared_cache", ngx:load "kong.vault.waiters"
+  local shared_cache, waiters = ngx:load "kong.vault.shared_cache", ngx:load "kong.vault.waiters"
+  local cache = setmetatable({}, { __index = shared_cache })
+  -- By names, in place of the orders that the library has for them.
+  function cache.start(ticket, name, dead)
+    return shared_cache.start(ticket, native.machine.start(ticket, name, dead))
+  end
+  function cache.start_for_engine(ticket, text)
+    local dead = text:sub(33)
+    return cache.start(ticket, text:sub(1, 32), dead ~= "" and dead or nil)
+  end
+  function cache.probe(ticket, names)
+    return shared_cache.start(ticket, native.machine.start(ticket, names:sub(1, 32), nil, names:sub(33)))
+  end
+  cache.publish = shared_cache.publish_if_owned
   return { cache = cache, native = native, ngx = ngx, waiters = waiters }
 end
 

@@ -29,7 +29,7 @@ describe("bulk look-ups", function()
       end
       next_ticket = next_ticket + 1
       tickets[reference] = next_ticket
-      return native.CREATED, next_ticket, ("%032d"):format(next_ticket)
+      return native.CREATED, next_ticket, native.machine.start(next_ticket, ("%032d"):format(next_ticket))
     end
     function job.answered(reference, _, value)
       told.answered[reference] = value

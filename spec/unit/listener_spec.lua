@@ -55,7 +55,7 @@ describe("the listener", function()
 
   it("publishes what a fetch brought and wakes who waits for it", function()
     listen()
-    shared_cache.start(1, NAME)
+    shared_cache.start(1, native.machine.start(1, NAME))
     native.outcomes[1] = { sealed = "sealed", seconds = 60 }
     local waiter, other = wait_for(1), wait_for(2)
     events({ native.COMPLETED, 1 })
@@ -65,7 +65,7 @@ describe("the listener", function()
   end)
 
   it("sees to what happened before it began", function()
-    shared_cache.start(1, NAME)
+    shared_cache.start(1, native.machine.start(1, NAME))
     native.outcomes[1] = { sealed = "early" }
     local waiter = wait_for(1)
     native.complete[1] = true
@@ -101,7 +101,7 @@ describe("the listener", function()
 
   it("starts probes as the node has it", function()
     listen()
-    events({ native.PROBE, 5, NAME .. VAULT })
+    events({ native.START, 5, NAME .. VAULT })
     assert.same({ "5 vault true" }, fake_native.calls(native, "start"))
     assert.equal("me", worker.dict:get("kong-vault:probe:" .. VAULT))
   end)

@@ -9,6 +9,8 @@ use super::status;
 use crate::error::{Error, Result};
 use crate::node::{Node, hex};
 use crate::resolver::resolved_reference::DocumentKey;
+use crate::resolver::shared_cache::fetches::{Next, Progress};
+use crate::resolver::shared_cache::operation::{Operation, Reply};
 use crate::resolver::singleflight::{JoinOutcome, Purpose};
 use crate::resolver::{Lookup, Resolver, Value};
 use crate::runtime::notifier::Event;
@@ -39,9 +41,15 @@ pub struct Handle {
 pub struct Answer {
     pub(super) ticket: u64,
     pub(super) generation: u32,
+    /// What is to be done next for a fetch of the node.
+    pub(super) order: i32,
     data: *const c_char,
     size: usize,
+    /// The size of the claim in an order.
+    claim_size: usize,
     seconds: f64,
+    /// Whether more events wait.
+    more: bool,
 }
 
 /// How somebody asks.
@@ -120,24 +128,21 @@ impl Handle {
             Ok(JoinOutcome::Joined(_)) => self.failed(key.would_block(), answer),
             Ok(JoinOutcome::Created(ticket)) => {
                 answer.ticket = ticket;
-                let name = Node::of_this_process().map(|node| key.name_text(node)).unwrap_or_default();
-                self.show(answer, name);
+                self.order(Some(resolver.start_shared(ticket, None)), answer);
                 status::CREATED
             }
             Err(error) => self.failed(error, answer),
         }
     }
 
-    pub(super) fn take_shared(&self, ticket: u64, sealed: &[u8]) -> bool {
-        self.vm.resolver().is_ok_and(|resolver| resolver.take_shared_in_worker(ticket, sealed))
+    /// Goes on with a fetch of the node, by the reply to the last order.
+    pub(super) fn step(&self, ticket: u64, reply: Reply<'_>, answer: &mut Answer) {
+        self.order(self.vm.resolver().ok().and_then(|resolver| resolver.step_shared(ticket, reply)), answer);
     }
 
-    pub(super) fn start_fetch(&self, ticket: u64, peer: Option<String>, owned: bool, answer: &mut Answer) -> i32 {
-        match self.vm.resolver().and_then(|resolver| resolver.start_fetch(ticket, peer, owned)) {
-            Ok(true) => status::NOTHING,
-            Ok(false) => status::TOO_EARLY,
-            Err(error) => self.failed(error, answer),
-        }
+    /// Goes on with a fetch that is complete, if it is to be published.
+    pub(super) fn publish(&self, ticket: u64, answer: &mut Answer) {
+        self.order(self.vm.resolver().ok().and_then(|resolver| resolver.publish_shared(ticket)), answer);
     }
 
     pub(super) fn collect(&self, ticket: u64, reference: &[u8], answer: &mut Answer) -> i32 {
@@ -148,47 +153,38 @@ impl Handle {
         }
     }
 
-    pub(super) fn sealed_outcome(&self, ticket: u64, known: &[u8], answer: &mut Answer) -> i32 {
-        match self.vm.resolver().ok().and_then(|resolver| resolver.sealed_outcome_for(ticket, known)) {
-            Some((sealed, seconds)) => {
-                answer.seconds = seconds;
-                self.show(answer, Arc::new(Secret::new(sealed)));
-                status::VALUE
-            }
-            None => status::NOTHING,
-        }
-    }
-
     pub(super) fn event(&self, answer: &mut Answer) -> i32 {
-        let event = self.vm.resolver().ok().and_then(|resolver| resolver.notifier.next());
+        let Ok(resolver) = self.vm.resolver() else { return status::NOTHING };
+        let Some((event, more)) = resolver.notifier.next() else { return status::NOTHING };
+        answer.more = more;
         match event {
-            None => status::NOTHING,
-            Some(Event::Outdated) => status::OUTDATED,
-            Some(Event::Completed { ticket }) => {
+            Event::Outdated => status::OUTDATED,
+            Event::Completed { ticket } => {
                 answer.ticket = ticket;
+                self.order(resolver.publish_shared(ticket), answer);
                 status::COMPLETED
             }
-            Some(Event::Start { ticket, name, dead }) => {
+            Event::Start { ticket, dead } => {
                 answer.ticket = ticket;
-                self.show(answer, Arc::new(Secret::new(hex(&name) + &dead.unwrap_or_default())));
+                self.order(Some(resolver.start_shared(ticket, dead)), answer);
                 status::START
             }
-            Some(Event::Probe { ticket, name, vault }) => {
+            Event::Probe { ticket, vault } => {
                 answer.ticket = ticket;
-                self.show(answer, Arc::new(Secret::new(hex(&name) + &hex(&vault))));
-                status::PROBE
+                self.order(Some(resolver.start_probe(ticket, &vault)), answer);
+                status::START
             }
-            Some(Event::StillBad { vault, lasts }) => {
+            Event::StillBad { vault, lasts } => {
                 answer.seconds = lasts.as_secs_f64();
                 self.show(answer, Arc::new(Secret::new(hex(&vault))));
                 status::VAULT_STILL_BAD
             }
-            Some(Event::Answers { vault, notice, text }) => {
+            Event::Answers { vault, notice, text } => {
                 self.show(answer, Arc::new(Secret::new(hex(&vault) + &hex(&notice) + &text)));
                 status::VAULT_ANSWERS
             }
-            Some(Event::CacheCrowded) => status::CACHE_CROWDED,
-            Some(Event::Health { vault, up, text }) => {
+            Event::CacheCrowded => status::CACHE_CROWDED,
+            Event::Health { vault, up, text } => {
                 self.show(answer, Arc::new(Secret::new(hex(&vault) + &text)));
                 if up { status::VAULT_UP } else { status::VAULT_DOWN }
             }
@@ -200,6 +196,29 @@ impl Handle {
         answer.seconds = value.lease.map_or(0.0, |lease| lease.as_secs_f64());
         self.show(answer, value.secret);
         if value.lasting { status::VALUE } else { status::FLEETING }
+    }
+
+    /// Writes down what is to be done next.
+    fn order(&self, next: Option<Next>, answer: &mut Answer) {
+        answer.order = status::NONE;
+        match next {
+            None => {}
+            Some(Next::Do(Operation { verb, name, claim, rest, seconds })) => {
+                answer.order = status::order(verb);
+                (answer.claim_size, answer.seconds) = (claim.len(), seconds);
+                let data = [name.as_bytes(), claim.as_bytes(), &rest].concat();
+                self.show(answer, Arc::new(Secret::new(data)));
+            }
+            Some(Next::Nothing { progress, name, note }) => {
+                answer.order = match progress {
+                    Progress::UnderWay => status::UNDER_WAY,
+                    Progress::Serves => status::SERVES,
+                    Progress::Complete => status::COMPLETE,
+                };
+                answer.claim_size = 0;
+                self.show(answer, Arc::new(Secret::new(name + &note)));
+            }
+        }
     }
 
     fn failed(&self, error: Error, answer: &mut Answer) -> i32 {

@@ -15,6 +15,8 @@ pub use handle::{Answer, Handle, hand_over, longest_value};
 use guard::guard;
 use handle::Asking;
 
+use crate::resolver::shared_cache::operation::Reply;
+
 /// The version of this ABI.
 #[unsafe(no_mangle)]
 pub extern "C" fn kong_vault_abi_version() -> u32 {
@@ -95,45 +97,49 @@ pub unsafe extern "C" fn kong_vault_renew(
     })
 }
 
-/// Tries to complete a created call with what the node's cache has (`size` 0: nothing). Whether it is completed; if not, it
-/// has to be started.
+/// Goes on with a fetch of the node: `reply` and `seconds` are what Lua replies as to the claim of the last order, with
+/// `owner`, whose claim it is, and `document` is what it read (`size` 0: nothing). Then the answer has the next order.
 ///
 /// # Safety
-/// `handle` is a live handle, `sealed` has `size` readable bytes.
+/// `handle` is a live handle, `document` and `owner` have as many readable bytes as said, `answer` is writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kong_vault_take_shared(
+pub unsafe extern "C" fn kong_vault_step(
     handle: *const Handle,
     ticket: u64,
-    sealed: *const c_char,
+    reply: i32,
+    document: *const c_char,
     size: usize,
-) -> bool {
-    guard(false, || {
+    owner: *const c_char,
+    owner_size: usize,
+    seconds: f64,
+    answer: *mut Answer,
+) {
+    guard((), || {
         // SAFETY: as demanded of the caller.
-        let (handle, sealed) = unsafe { (&*handle, bytes(sealed, size)) };
-        handle.take_shared(ticket, sealed)
-    })
+        let (handle, document, owner, answer) =
+            unsafe { (&*handle, bytes(document, size), bytes(owner, owner_size), &mut *answer) };
+        answer.order = status::NONE;
+        let owner = String::from_utf8_lossy(owner);
+        let reply = Reply {
+            answer: status::answer(reply, &owner, seconds),
+            document: Some(document).filter(|document| !document.is_empty()),
+        };
+        handle.step(ticket, reply, answer);
+    });
 }
 
-/// Starts the fetch of a created call: by the worker of the claim `peer`, or from the vault (`size` 0). With `owned`, its
-/// outcome has to be taken after it is completed. `NOTHING`, `TOO_EARLY`, or `FAILED`.
+/// Goes on with a fetch that is complete: the answer has an order where this worker has to publish it.
 ///
 /// # Safety
-/// `handle` is a live handle, `peer` has `size` readable bytes, `answer` is writable.
+/// `handle` is a live handle, `answer` is writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kong_vault_start_fetch(
-    handle: *const Handle,
-    ticket: u64,
-    peer: *const c_char,
-    size: usize,
-    owned: bool,
-    answer: *mut Answer,
-) -> i32 {
-    guard(status::PANICKED, || {
+pub unsafe extern "C" fn kong_vault_publish(handle: *const Handle, ticket: u64, answer: *mut Answer) {
+    guard((), || {
         // SAFETY: as demanded of the caller.
-        let (handle, peer, answer) = unsafe { (&*handle, bytes(peer, size), &mut *answer) };
-        let peer = (!peer.is_empty()).then(|| String::from_utf8_lossy(peer).into_owned());
-        handle.start_fetch(ticket, peer, owned, answer)
-    })
+        let (handle, answer) = unsafe { (&*handle, &mut *answer) };
+        answer.order = status::NONE;
+        handle.publish(ticket, answer);
+    });
 }
 
 /// The value of a reference from the call it waited for, with its lease in `seconds` (0: it has none); `PENDING` where that is still under way. Either way the
@@ -167,27 +173,6 @@ pub unsafe extern "C" fn kong_vault_completed(handle: *const Handle, ticket: u64
         // SAFETY: as demanded of the caller.
         let handle = unsafe { &*handle };
         handle.vm.resolver().map_or(true, |resolver| resolver.is_completed(ticket))
-    })
-}
-
-/// The outcome of a call that was started as `owned` and is completed: `VALUE` with the sealed bytes in `data` and the
-/// seconds for which they may be kept in `seconds` (0: for ever), or `NOTHING`, as where `known`, what lies in its place, is
-/// newer (`size` 0: nothing does).
-///
-/// # Safety
-/// `handle` is a live handle, `known` has `size` readable bytes, `answer` is writable.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kong_vault_sealed_outcome(
-    handle: *const Handle,
-    ticket: u64,
-    known: *const c_char,
-    size: usize,
-    answer: *mut Answer,
-) -> i32 {
-    guard(status::PANICKED, || {
-        // SAFETY: as demanded of the caller.
-        let (handle, known, answer) = unsafe { (&*handle, bytes(known, size), &mut *answer) };
-        handle.sealed_outcome(ticket, known, answer)
     })
 }
 

@@ -1,5 +1,9 @@
 //! The numbers that cross the C boundary. A number once given is never given to anything else.
 
+use std::time::Duration;
+
+use crate::resolver::shared_cache::operation::{Answer, Verb};
+
 /// The version of everything in this folder; `native.lua` refuses any other.
 pub const ABI_VERSION: u32 = 5;
 
@@ -11,21 +15,19 @@ pub const FLEETING: i32 = 1;
 pub const PENDING: i32 = 2;
 /// `data` says why there is no value.
 pub const FAILED: i32 = 3;
-/// The document has to be fetched: `ticket` is the call to start, `data` the document's name.
+/// The document has to be fetched: `ticket` is the fetch to start, and the answer has an order.
 pub const CREATED: i32 = 4;
 /// There is nothing of what was asked for.
 pub const NOTHING: i32 = 5;
-/// The other worker's fetch began too early to serve the call, which has to be started otherwise.
-pub const TOO_EARLY: i32 = 6;
+/// There is no order.
+pub const NONE: i32 = 31;
 /// A panic was caught; there is nothing in the answer.
 pub const PANICKED: i32 = -1;
 
-/// Events: the call `ticket` is completed.
+/// Events: the fetch `ticket` is complete. Where this worker has to publish it, the answer has an order.
 pub const COMPLETED: i32 = 16;
-/// The call `ticket` has to be started. `data` is the document's name (32 characters), then the dead worker's address.
+/// The fetch `ticket` has to be started; the answer has an order.
 pub const START: i32 = 17;
-/// The same for a call that probes whether its vault is back. `data` is the names of the document and of the vault.
-pub const PROBE: i32 = 18;
 /// A vault came back, or went bad. `data` is its name and a line for the log.
 pub const VAULT_UP: i32 = 19;
 pub const VAULT_DOWN: i32 = 20;
@@ -37,3 +39,58 @@ pub const VAULT_STILL_BAD: i32 = 22;
 pub const VAULT_ANSWERS: i32 = 23;
 /// There is a notice for the log.
 pub const CACHE_CROWDED: i32 = 24;
+
+/// Orders: what Lua has to do next for a fetch of the node. First the operations on the shared dictionary, which are those of
+/// `Verb`. `data` is a name, a claim of `claim_size` bytes and the rest; `seconds`, how long what is added lasts.
+pub const LOOK: i32 = 32;
+pub const READ: i32 = 33;
+pub const CLAIM: i32 = 34;
+pub const RECLAIM: i32 = 35;
+pub const TAKE_OVER: i32 = 36;
+pub const RELEASE: i32 = 37;
+pub const PUBLISH: i32 = 38;
+pub const PROBE_CLAIM: i32 = 39;
+pub const PROBE_PAUSE: i32 = 40;
+/// Then what needs no operation: the fetch is under way; and an older value serves; it is complete. `data` is the document's
+/// name, and a note for a debug line.
+pub const UNDER_WAY: i32 = 48;
+pub const SERVES: i32 = 49;
+pub const COMPLETE: i32 = 50;
+
+/// What Lua replies as to a claim: none was to be made; it was made; another one is there, or was there and is gone; there was
+/// no room for it; another worker probes the vault, or found it back.
+pub const DONE: i32 = 64;
+pub const CLAIMED: i32 = 65;
+pub const OWNER: i32 = 66;
+pub const GONE: i32 = 67;
+pub const NO_ROOM: i32 = 68;
+pub const PROBED: i32 = 69;
+pub const IS_UP: i32 = 70;
+
+/// The number of an operation.
+pub(super) fn order(verb: Verb) -> i32 {
+    match verb {
+        Verb::Look => LOOK,
+        Verb::Read => READ,
+        Verb::Claim => CLAIM,
+        Verb::Reclaim => RECLAIM,
+        Verb::TakeOver => TAKE_OVER,
+        Verb::Release => RELEASE,
+        Verb::Publish => PUBLISH,
+        Verb::Probe => PROBE_CLAIM,
+        Verb::Pause => PROBE_PAUSE,
+    }
+}
+
+/// What Lua replied.
+pub(super) fn answer(reply: i32, owner: &str, seconds: f64) -> Answer<'_> {
+    match reply {
+        CLAIMED => Answer::Claimed,
+        OWNER => Answer::Owner(owner),
+        GONE => Answer::Gone,
+        NO_ROOM => Answer::NoRoom,
+        PROBED => Answer::Probed(Duration::try_from_secs_f64(seconds).unwrap_or_default()),
+        IS_UP => Answer::IsUp,
+        _ => Answer::Done,
+    }
+}

@@ -87,7 +87,6 @@ impl UserData for Native {
         methods.add_method("address", |lua, this, ()| {
             or_error(lua, this.0.resolver().and_then(|resolver| resolver.address().map(str::to_owned)))
         });
-        methods.add_method("claim", |lua, this, ()| or_error(lua, this.0.resolver().and_then(|it| it.claim_text())));
         methods.add_method("clock", |_, _, ()| {
             let clock = Node::of_this_process().map(|node| Duration::from_nanos(node.clock(Instant::now())));
             Ok(clock.unwrap_or_default().as_secs_f64())
@@ -95,8 +94,9 @@ impl UserData for Native {
         methods.add_method("breaker_interval", |lua, this, ()| {
             or_error(lua, this.0.resolver().map(|resolver| resolver.config().breaker_interval.as_secs_f64()))
         });
-        methods.add_method("enter", |_, this, ()| {
+        methods.add_method("enter", |_, this, has_dictionary: bool| {
             if let Ok(resolver) = this.0.resolver() {
+                resolver.has_dictionary(has_dictionary);
                 resolver.schedule.entered();
             }
             Ok(())
@@ -110,19 +110,8 @@ impl UserData for Native {
             }
             Ok(())
         });
-        methods.add_method("skip_probe", |_, this, (ticket, again): (u64, Option<f64>)| {
-            let again = again.map(|again| Duration::try_from_secs_f64(again).unwrap_or_default());
-            Ok(this.0.resolver().is_ok_and(|resolver| resolver.skip_probe(ticket, again)))
-        });
-        methods.add_method("previous_name", |_, this, ticket: u64| {
-            Ok(this.0.resolver().ok().and_then(|resolver| resolver.previous_name(ticket)))
-        });
-        methods.add_method("inherit_previous", |_, this, (ticket, sealed): (u64, LuaString)| {
-            Ok(this.0.resolver().is_ok_and(|resolver| resolver.inherit_previous(ticket, &sealed.as_bytes())))
-        });
-        methods.add_method("away", |_, this, ticket: u64| {
-            let away = this.0.resolver().ok().and_then(|resolver| resolver.away(ticket));
-            Ok(away.map(|away| away.as_secs_f64()))
+        methods.add_method("unpublished", |_, this, ()| {
+            Ok(this.0.resolver().map(|resolver| resolver.unpublished()).unwrap_or_default())
         });
         methods.add_method("crowded_notice", |_, this, ()| {
             Ok(this.0.resolver().ok().and_then(|resolver| resolver.crowded_notice()))

@@ -64,11 +64,9 @@ impl Resolver {
 
     /// Starts a created call: by the worker, where it listens.
     fn start_by_worker(self: &Arc<Self>, ticket: u64, key: &Arc<DocumentKey>, purpose: Purpose) {
-        let node = Node::of_this_process();
-        let name = node.map(|node| *key.name(node)).unwrap_or_default();
         let event = match purpose {
-            Purpose::Probe(_) => Event::Probe { ticket, name, vault: vault_name(key) },
-            _ => Event::Start { ticket, name, dead: None },
+            Purpose::Probe(_) => Event::Probe { ticket, vault: vault_name(key) },
+            _ => Event::Start { ticket, dead: None },
         };
         if !self.notifier.notify(event) && !self.take_shared(ticket, b"") {
             let _ = self.start_fetch(ticket, None, false);
@@ -281,8 +279,7 @@ impl FetchTask {
 
     /// Has the worker start the call once more, past `peer`; false where it does not listen.
     fn requeue(&mut self, peer: &str) -> bool {
-        let name = Node::of_this_process().map(|node| *self.key.name(node)).unwrap_or_default();
-        let event = Event::Start { ticket: self.ticket, name, dead: Some(peer.to_owned()) };
+        let event = Event::Start { ticket: self.ticket, dead: Some(peer.to_owned()) };
         self.ended =
             lock(&self.resolver.calls).requeue(self.ticket, Instant::now()) && self.resolver.notifier.notify(event);
         self.ended

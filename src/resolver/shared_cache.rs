@@ -1,6 +1,8 @@
 //! What a worker has from the others of its node, and hands on to them: sealed outcomes, in the shared dictionary that its
 //! Lua side sees to.
 
+mod driver;
+pub mod fetches;
 pub mod machine;
 pub mod operation;
 

@@ -25,6 +25,7 @@ use crate::resolver::metrics::Metrics;
 use crate::resolver::previous::Previous;
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey, ResolvedReference};
 use crate::resolver::schedule::Schedule;
+use crate::resolver::shared_cache::fetches::SharedFetches;
 use crate::resolver::singleflight::{JoinOutcome, Outcome, Purpose, Singleflight};
 use crate::resolver::succession::Succession;
 use crate::resolver::upstream::{Done, Instances, Limits};
@@ -65,6 +66,7 @@ pub struct Resolver {
     pub(crate) resolved_references: Mutex<LruCache<Box<[u8]>, Arc<ResolvedReference>>>,
     pub(crate) cache: Mutex<Cache<Arc<DocumentKey>>>,
     pub(crate) calls: Mutex<Singleflight<Arc<DocumentKey>, InstanceKey>>,
+    pub(crate) shared_fetches: SharedFetches,
     pub(crate) instances: Instances,
     /// Changes whenever a value that somebody may have copied is not to be served any more.
     generation: Arc<AtomicU32>,
@@ -94,6 +96,7 @@ impl Resolver {
             resolved_references: Mutex::new(LruCache::new(resolved_references)),
             cache: Mutex::new(Cache::new(size, |key| key.bytes())),
             calls: Mutex::default(),
+            shared_fetches: SharedFetches::default(),
             instances: Instances::new(environment.clone(), limits, true),
             generation,
             schedule: Arc::default(),

@@ -82,8 +82,8 @@ local function begin(work, queue)
     end
     local reference = queue[queue.next]
     queue.next = queue.next + 1
-    local status, ticket, name = job.look_up(reference)
-    if status == CREATED and shared_cache.start(ticket, name) or status == PENDING and native.is_complete(ticket) then
+    local status, ticket, order = job.look_up(reference)
+    if status == CREATED and shared_cache.start(ticket, order) or status == PENDING and native.is_complete(ticket) then
       job.ended(reference, ticket)
     elseif status == CREATED or status == PENDING then
       local fetch = work.fetches[ticket]
@@ -98,7 +98,7 @@ local function begin(work, queue)
         queue.under_way = queue.under_way + 1
         hold(queue.vault, ticket)
         if work.group then
-          waiters.join(work.group, ticket)
+          waiters.join(work.group, ticket, status == CREATED)
         end
       end
     elseif status ~= NOTHING then
@@ -140,7 +140,7 @@ local function proceed(work)
   if not work.group then
     repeat
       native.vm:wait(fetch.ticket)
-      shared_cache.publish(fetch.ticket)
+      shared_cache.publish_if_owned(fetch.ticket)
       finish(work, fetch.ticket)
       fetch = oldest(work)
     until not fetch or not native.is_complete(fetch.ticket)

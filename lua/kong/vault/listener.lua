@@ -41,17 +41,17 @@ end
 
 -- Handles all events that wait.
 local function drain()
-  while true do
-    local kind, ticket, text = native.event()
+  local more = true
+  while more do
+    local kind, ticket, text
+    kind, ticket, text, more = native.event()
     if not kind then
       return
     elseif kind == native.COMPLETED then
-      shared_cache.publish(ticket)
+      shared_cache.publish(ticket, text)
       waiters.complete(ticket)
     elseif kind == native.START then
-      shared_cache.start_for_engine(ticket, text)
-    elseif kind == native.PROBE then
-      shared_cache.probe(ticket, text)
+      shared_cache.start(ticket, text)
     elseif kind == native.OUTDATED then
       -- Copies of dropped values must not stay in memory until somebody asks again.
       l1.sync()

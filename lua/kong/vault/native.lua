@@ -13,9 +13,12 @@ typedef struct kong_vault_handle kong_vault_handle;
 typedef struct {
   uint64_t ticket;
   uint32_t generation;
+  int32_t order;
   const char *data;
   size_t size;
+  size_t claim_size;
   double seconds;
+  bool more;
 } kong_vault_answer;
 uint32_t kong_vault_abi_version(void);
 const uint32_t *kong_vault_generation(const kong_vault_handle *handle);
@@ -25,14 +28,12 @@ int32_t kong_vault_lookup(const kong_vault_handle *handle, const char *reference
                           kong_vault_answer *answer);
 int32_t kong_vault_renew(const kong_vault_handle *handle, const char *reference, size_t size, double since, bool queues,
                          kong_vault_answer *answer);
-bool kong_vault_take_shared(const kong_vault_handle *handle, uint64_t ticket, const char *sealed, size_t size);
-int32_t kong_vault_start_fetch(const kong_vault_handle *handle, uint64_t ticket, const char *peer, size_t size, bool owned,
-                          kong_vault_answer *answer);
+void kong_vault_step(const kong_vault_handle *handle, uint64_t ticket, int32_t reply, const char *document, size_t size,
+                     const char *owner, size_t owner_size, double seconds, kong_vault_answer *answer);
+void kong_vault_publish(const kong_vault_handle *handle, uint64_t ticket, kong_vault_answer *answer);
 int32_t kong_vault_collect(const kong_vault_handle *handle, uint64_t ticket, const char *reference, size_t size,
                          kong_vault_answer *answer);
 bool kong_vault_completed(const kong_vault_handle *handle, uint64_t ticket);
-int32_t kong_vault_sealed_outcome(const kong_vault_handle *handle, uint64_t ticket, const char *known, size_t size,
-                          kong_vault_answer *answer);
 int32_t kong_vault_event(const kong_vault_handle *handle, kong_vault_answer *answer);
 void kong_vault_release(const kong_vault_handle *handle);
 ]]
@@ -44,16 +45,34 @@ local _M = {
   FAILED = 3,
   CREATED = 4,
   NOTHING = 5,
-  TOO_EARLY = 6,
   COMPLETED = 16,
   START = 17,
-  PROBE = 18,
   VAULT_UP = 19,
   VAULT_DOWN = 20,
   OUTDATED = 21,
   VAULT_STILL_BAD = 22,
   VAULT_ANSWERS = 23,
   CACHE_CROWDED = 24,
+  NONE = 31,
+  LOOK = 32,
+  READ = 33,
+  CLAIM = 34,
+  RECLAIM = 35,
+  TAKE_OVER = 36,
+  RELEASE = 37,
+  PUBLISH = 38,
+  PROBE_CLAIM = 39,
+  PROBE_PAUSE = 40,
+  UNDER_WAY = 48,
+  SERVES = 49,
+  COMPLETE = 50,
+  DONE = 64,
+  CLAIMED = 65,
+  OWNER = 66,
+  GONE = 67,
+  NO_ROOM = 68,
+  PROBED = 69,
+  IS_UP = 70,
 }
 
 local function load()
@@ -129,9 +148,30 @@ _M.seen_epoch = library.kong_vault_seen_epoch(handle)
 _M.answer = answer[0]
 
 local VALUE, FLEETING, PENDING, FAILED, CREATED = _M.VALUE, _M.FLEETING, _M.PENDING, _M.FAILED, _M.CREATED
+local NONE = _M.NONE
+
+-- Characters of a document's or a vault's name in the shared dictionary.
+local NAME = 32
 
 local function text()
   return ffi_string(answer[0].data, answer[0].size)
+end
+
+-- Returns what is to be done next for a fetch of the node, which shared_cache.lua carries out; nil: nothing.
+local function order()
+  local kind = answer[0].order
+  if kind == NONE then
+    return nil
+  end
+  local data, size, claim_size = answer[0].data, tonumber(answer[0].size), tonumber(answer[0].claim_size)
+  local rest = NAME + claim_size
+  return {
+    kind = kind,
+    name = ffi_string(data, size < NAME and size or NAME),
+    claim = claim_size > 0 and ffi_string(data + NAME, claim_size) or nil,
+    rest = size > rest and ffi_string(data + rest, size - rest) or nil,
+    seconds = answer[0].seconds,
+  }
 end
 
 local function outcome(status)
@@ -144,13 +184,13 @@ local function outcome(status)
   elseif status == PENDING then
     return status, tonumber(answer[0].ticket)
   elseif status == CREATED then
-    return status, tonumber(answer[0].ticket), text()
+    return status, tonumber(answer[0].ticket), order()
   end
   return FAILED, "internal error of kong.vault (a panic in the native library): report this as a defect"
 end
 
 -- Looks a reference up. Returns a status, and with it: VALUE, FLEETING: the value; PENDING: the ticket of the fetch that is
--- under way; CREATED: the ticket of a fetch that this call created and must start, and the document's name; FAILED: why
+-- under way; CREATED: the ticket of a fetch that this call created and must start, and the first order for that; FAILED: why
 -- there is no value. With `waits`, the caller must `take` the outcome of the fetch. `queues`: the caller limits how many
 -- fetches are under way.
 function _M.lookup(reference, waits, queues)
@@ -167,16 +207,27 @@ function _M.renew(reference, since, queues)
   return outcome(status)
 end
 
--- Completes a created fetch, where possible, with the sealed outcome of the node's cache (nil: none), with what this worker
--- has cached since, or with its vault's open breaker. Returns whether the fetch needs no start any more.
-function _M.take_shared(ticket, sealed)
-  return library.kong_vault_take_shared(handle, ticket, sealed, sealed and #sealed or 0)
+-- Goes on with a fetch of the node, by the reply to its last order: what became of the claim, the document that was read (nil:
+-- none), the claim that is there already, and for how many seconds the vault is not to be probed. Returns the next order.
+function _M.step(ticket, reply, document, owner, seconds)
+  library.kong_vault_step(
+    handle,
+    ticket,
+    reply,
+    document,
+    document and #document or 0,
+    owner,
+    owner and #owner or 0,
+    seconds or 0,
+    answer
+  )
+  return order()
 end
 
--- Starts a created fetch: asks the worker with the claim `peer`, or the vault (nil). With `owned`, the caller must get the
--- `sealed_outcome`. Returns false where the other worker's fetch began too early to serve.
-function _M.start(ticket, peer, owned)
-  return library.kong_vault_start_fetch(handle, ticket, peer, peer and #peer or 0, owned, answer) ~= _M.TOO_EARLY
+-- Returns the first order for publishing a complete fetch, if this worker has to; otherwise nil.
+function _M.publish(ticket)
+  library.kong_vault_publish(handle, ticket, answer)
+  return order()
 end
 
 -- Takes the outcome of a fetch for a reference: returns what `lookup` does, PENDING where the fetch is still under way. The
@@ -196,27 +247,19 @@ function _M.is_complete(ticket)
   return library.kong_vault_completed(handle, ticket)
 end
 
--- Returns the outcome of a fetch that was started as `owned`, sealed for other workers, and for how many seconds they may keep
--- it (0: without end). nil where there is nothing to keep, or where `known`, the outcome in its place (nil: none), is newer.
-function _M.sealed_outcome(ticket, known)
-  if library.kong_vault_sealed_outcome(handle, ticket, known, known and #known or 0, answer) == VALUE then
-    return text(), answer[0].seconds
-  end
-end
-
--- Returns the next event: its kind, and by its kind a ticket (VAULT_STILL_BAD: seconds) and a text; or nil.
+-- Returns the next event: its kind, by its kind a ticket (VAULT_STILL_BAD: seconds) and an order or a text, and whether more
+-- events wait; or nil.
 function _M.event()
   local kind = library.kong_vault_event(handle, answer)
-  if kind == _M.COMPLETED then
-    return kind, tonumber(answer[0].ticket)
-  elseif kind == _M.START or kind == _M.PROBE then
-    return kind, tonumber(answer[0].ticket), text()
+  local more = answer[0].more
+  if kind == _M.COMPLETED or kind == _M.START then
+    return kind, tonumber(answer[0].ticket), order(), more
   elseif kind == _M.VAULT_UP or kind == _M.VAULT_DOWN or kind == _M.VAULT_ANSWERS then
-    return kind, nil, text()
+    return kind, nil, text(), more
   elseif kind == _M.VAULT_STILL_BAD then
-    return kind, answer[0].seconds, text()
+    return kind, answer[0].seconds, text(), more
   elseif kind == _M.CACHE_CROWDED or kind == _M.OUTDATED then
-    return kind
+    return kind, nil, nil, more
   end
 end
 

@@ -34,10 +34,10 @@ local process
 -- Sets up what belongs to one process: nginx's master forks workers that inherit this VM.
 local function enter(pid)
   process = pid
-  native.vm:enter()
   bulk = require "kong.vault.bulk"
   listener = require "kong.vault.listener"
   shared_cache = require "kong.vault.shared_cache"
+  native.vm:enter(shared_cache.has_dictionary())
   local waiting = require "kong.vault.wait"
   wait, NO_YIELD = waiting.wait, waiting.NO_YIELD
   timeout = (native.vm:fetch_timeout() or 0) + GRACE
@@ -149,10 +149,10 @@ local function wait_and_take(reference, ticket, mode, is_complete, seconds)
     if mode == YIELD then
       debug_log.reference(reference, "waiting for fetch ", ticket)
       local _
-      _, err = wait(ticket, seconds or timeout)
+      _, err = wait(ticket, seconds or timeout, is_complete == false)
     elseif mode == BLOCK then
       native.vm:wait(ticket)
-      shared_cache.publish(ticket)
+      shared_cache.publish_if_owned(ticket)
     end
   end
   return take(reference, ticket, mode, err)
@@ -172,12 +172,12 @@ end
 
 -- Returns what serves while a fetch is under way, such as another worker's older value; otherwise PENDING.
 local function meanwhile(reference)
-  local status, value, name = native.lookup(reference, false)
+  local status, value, order = native.lookup(reference, false)
   if status == VALUE or status == native.FLEETING then
     return status, value
   elseif status == CREATED then
     -- The reference means another secret by now, or the fetch has just ended: this call created the fetch, so it starts it.
-    shared_cache.start(value, name)
+    shared_cache.start(value, order)
   end
   return PENDING
 end
@@ -196,8 +196,8 @@ local function at_once(reference)
       return status, value
     end
   end
-  local status, value, name = native.lookup(reference, true)
-  if status == CREATED and shared_cache.start(value, name) or status == PENDING and native.is_complete(value) then
+  local status, value, order = native.lookup(reference, true)
+  if status == CREATED and shared_cache.start(value, order) or status == PENDING and native.is_complete(value) then
     return native.take(value, reference)
   elseif status == CREATED or status == PENDING then
     debug_log.reference(reference, "no value yet, and this phase can't wait for fetch ", value)
@@ -235,11 +235,11 @@ local function one_or_two(value, err)
 end
 
 -- Turns what the engine answered into a value or an error: starts a fetch that the look-up created, and waits.
-local function finish(reference, mode, seconds, status, value, name)
+local function finish(reference, mode, seconds, status, value, order)
   local is_complete, serves
   if status == CREATED then
     debug_log.reference(reference, "created fetch ", value)
-    is_complete, serves = shared_cache.start(value, name)
+    is_complete, serves = shared_cache.start(value, order)
     if serves then
       local known, found = meanwhile(reference)
       if known ~= PENDING then
@@ -335,9 +335,9 @@ local function all(references, look_up, renews)
     return failed, reason
   end
   for _, reference in ipairs(references) do
-    local status, value, name = look_up(reference)
+    local status, value, order = look_up(reference)
     if status == CREATED then
-      shared_cache.start(value, name)
+      shared_cache.start(value, order)
     end
     if status == CREATED or status == PENDING then
       job.ended(reference, value)

@@ -1,8 +1,8 @@
 -- The node's cache: what one worker fetched, all workers have. The shared dictionary `kong_secrets`, where nginx.conf
 -- declares it, holds sealed documents (see src/node) and claims, which say which worker fetches a document.
 --
--- A fetch that a look-up created must be started: `start` takes its outcome from the dictionary, or claims the document and
--- has the engine fetch it, or has the engine ask the worker that claimed it first.
+-- Who fetches a document is decided by a state machine of the library (src/resolver/shared_cache/machine.rs). It gives orders,
+-- each an operation on the dictionary; this file carries them out, and replies.
 --
 -- No function here yields: all of them may be called in any phase of a worker.
 
@@ -24,10 +24,6 @@ local DOWN = "kong-vault:down:"
 -- Characters of a document's or a vault's name.
 local NAME = 32
 
--- Seconds after which a worker that found another one's fresh claim on a probe looks for the result: a vault that answers
--- does so soon.
-local SECOND_LOOK = 0.3
-
 -- Seconds for which a vault is known to be down, unless its worker says how long.
 local BAD = 3600
 
@@ -37,19 +33,12 @@ local RESERVE = 1 / 8
 local BATCH = 32
 local BATCHES = 8
 
--- Attempts to claim a document whose claim disappears each time before its owner can be read.
-local LOOKS = 3
-
 local _M = {}
 
 local dict
 if ngx and ngx.shared then
   dict = ngx.shared.kong_secrets
 end
-
--- Fetches whose outcome this worker has to publish, by ticket: the document's name, the claim on it (false: none), and the
--- vault that the fetch probes, if any.
-local owned = {}
 
 -- The dictionary's own function, which lists the least recently used key first. In Kong, `dict.get_keys` is replaced by
 -- one that lists Kong's keys only (gateway/shdict_keys.lua).
@@ -59,21 +48,8 @@ if dict then
   get_keys = type(methods) == "table" and methods.get_keys or dict.get_keys
 end
 
--- Where other workers reach this one; how long a claim lasts; how long a vault is left alone between two probes.
-local address, lifetime, interval
-
 -- Whether the last document found no room.
 local full
-
--- Returns this worker's address; nil where no socket can be opened. Sets `lifetime` and `interval` as well.
-local function own_address()
-  if not address then
-    address = native.vm:address()
-    lifetime = (native.vm:fetch_timeout() or 0) + 1
-    interval = native.vm:breaker_interval() or 0
-  end
-  return address
-end
 
 local function is_document(key)
   return #key == #DOCUMENT + NAME and sub(key, 1, #DOCUMENT) == DOCUMENT
@@ -110,204 +86,158 @@ local function store(key, sealed, seconds)
   return ok, err
 end
 
--- Whether a claim is this worker's. A claim is the worker's address, "@", and the time when it was made.
-local function is_own(claimed)
-  return sub(claimed, 1, #address + 1) == address .. "@"
-end
-
--- Has this worker fetch a document and publish the outcome.
-local function fetch_here(ticket, name, claimed)
-  owned[ticket] = { name = name, claimed = claimed }
-  debug_log.fetch(ticket, name, "this worker fetches it")
-  native.start(ticket, nil, true)
-end
-
--- Has the engine ask the worker with that claim. Returns false where that worker's fetch began too early to serve.
-local function ask(ticket, name, claimed)
-  local is_asked = native.start(ticket, claimed, false)
-  debug_log.fetch(ticket, name, is_asked and "waiting for worker " or "began too early in worker ", claimed)
-  return is_asked
-end
-
--- For a fetch that needs no start any more: it is complete, or somebody else has started it.
-local function is_started(ticket)
-  if native.is_complete(ticket) then
-    waiters.complete(ticket)
-  end
-  return true
-end
-
--- Replaces the claim `from` of a worker that is gone, or whose fetch began too early. Of all workers that find this out,
--- the first takes the claim over; the others ask that worker.
-local function take_over(ticket, name, from)
-  for _ = 1, LOOKS do
-    local successor, mine = CLAIM .. name .. "!" .. from, native.vm:claim()
-    if dict:safe_add(successor, mine, lifetime) then
-      dict:set(CLAIM .. name, mine, lifetime)
-      return fetch_here(ticket, name, mine)
-    end
-    local owner = dict:get(successor)
-    if not owner or is_own(owner) then
-      break
-    elseif ask(ticket, name, owner) then
-      return
-    end
-    from = owner
-  end
-  return fetch_here(ticket, name, nil)
-end
-
--- Claims a document and fetches it, or asks the worker that has the claim. Returns true where the fetch is complete.
-local function claim(ticket, name, key)
-  for _ = 1, LOOKS do
-    local mine = native.vm:claim()
-    local ok, err = dict:safe_add(key, mine, lifetime)
-    local owner = not ok and err == "exists" and dict:get(key)
-    if owner and not is_own(owner) then
-      if not ask(ticket, name, owner) then
-        take_over(ticket, name, owner)
-      end
-      return
-    end
-    -- The document may have been published since `start` looked for it.
-    if native.take_shared(ticket, dict:get(DOCUMENT .. name)) then
-      if ok then
-        dict:delete(key)
-      end
-      debug_log.fetch(ticket, name, "taken from the node's cache")
-      return is_started(ticket)
-    elseif owner then
-      -- This worker's claim for a fetch that has ended, or that began too early.
-      dict:set(key, mine, lifetime)
-      return fetch_here(ticket, name, mine)
-    elseif ok or err ~= "exists" then
-      -- Without room for a claim, this worker fetches all the same.
-      return fetch_here(ticket, name, ok and mine)
-    end
-  end
-  return fetch_here(ticket, name, nil)
-end
-
--- Has the engine fetch or ask. Returns true where the fetch is complete.
-local function fetch(ticket, name, dead)
-  if not (dict and own_address()) then
-    debug_log.fetch(ticket, name, "this worker fetches it for itself")
-    native.start(ticket, nil, false)
-  elseif dead then
-    take_over(ticket, name, dead)
-  else
-    return claim(ticket, name, CLAIM .. name)
+-- Stores the outcome of a fetch.
+local function publish(ticket, order)
+  local ok, err = store(DOCUMENT .. order.name, order.rest, order.seconds)
+  if ok then
+    full = false
+    local kept = order.seconds > 0 and order.seconds or "any number of"
+    debug_log.fetch(ticket, order.name, "published, to be kept for ", kept, " s")
+  elseif not full then
+    full = true
+    local what = "is full (%s), and workers do not share values: raise lua_shared_dict kong_secrets in nginx.conf"
+    ngx.log(ngx.WARN, "kong.vault: the shared dictionary kong_secrets ", what:format(err))
   end
 end
 
--- After a reload with other options: takes the document that was cached under the previous options, to serve until the fetch
--- is complete. Returns whether there is one.
-local function inherit_previous(ticket)
-  local previous = native.vm:previous_name(ticket)
-  local document = previous and dict:get(DOCUMENT .. previous)
-  return document ~= nil and native.vm:inherit_previous(ticket, document)
+-- Adds the claim of an order under a key. Returns the reply, and the claim that is there already.
+local function add(key, order)
+  local ok, err = dict:safe_add(key, order.claim, order.seconds)
+  if ok then
+    return native.CLAIMED
+  elseif err ~= "exists" then
+    return native.NO_ROOM
+  end
+  local owner = dict:get(key)
+  return owner and native.OWNER or native.GONE, owner
 end
 
--- Starts a fetch that a look-up created, of the document `name`. `dead`: the claim of a worker that was asked and does not
--- have it. Returns true where the fetch is complete, otherwise false and whether an older value serves from now on.
-function _M.start(ticket, name, dead)
-  local document = dict and dict:get(DOCUMENT .. name)
-  if native.take_shared(ticket, document) then
-    debug_log.fetch(ticket, name, document and "taken from the node's cache" or "complete without a fetch")
-    return is_started(ticket)
-  end
-  local serves = dict and inherit_previous(ticket) or false
-  return fetch(ticket, name, dead) or false, serves
+-- How each order is carried out. Each returns the reply: what became of the claim, the document that was read, the owner of a
+-- claim that is there already, and a number of seconds.
+local carry_out = {}
+
+carry_out[native.READ] = function(order)
+  return native.DONE, dict:get(DOCUMENT .. order.name)
 end
 
--- Starts a fetch that probes whether a vault is back, unless another worker probes it. `names`: of document and vault.
-function _M.probe(ticket, names)
-  local name, vault = sub(names, 1, NAME), sub(names, NAME + 1)
-  local me = dict and own_address()
-  if not me then
-    return _M.start(ticket, name)
-  elseif dict:get(UP .. vault) then
-    -- Another worker found the vault back. Whoever waits for this fetch still wants a value.
-    if native.vm:skip_probe(ticket, nil) then
-      return is_started(ticket)
-    end
-    return _M.start(ticket, name)
-  end
-  local ok, err = dict:safe_add(PROBE .. vault, me, interval)
-  if ok or err ~= "exists" then
-    debug_log.fetch(ticket, name, "this worker probes the vault")
-    local is_complete = _M.start(ticket, name)
-    if owned[ticket] then
-      owned[ticket].probed = vault
-    end
-    return is_complete
-  end
-  local left = dict:ttl(PROBE .. vault) or 0
-  if native.vm:skip_probe(ticket, left > interval - SECOND_LOOK and left <= interval and SECOND_LOOK or left) then
-    debug_log.fetch(ticket, name, "another worker probes the vault")
-    return is_started(ticket)
-  end
-  return _M.start(ticket, name)
+carry_out[native.CLAIM] = function(order)
+  local reply, owner = add(CLAIM .. order.name, order)
+  -- The document may have been published since it was looked for.
+  return reply, dict:get(DOCUMENT .. order.name), owner
 end
 
--- Starts a fetch that the engine hands to the worker: one that nobody waits for, or one whose other worker failed. `text`: the
--- document's name, followed in the second case by that worker's claim.
-function _M.start_for_engine(ticket, text)
-  local dead = #text > NAME and sub(text, NAME + 1) or nil
-  return _M.start(ticket, sub(text, 1, NAME), dead)
+carry_out[native.LOOK] = function(order)
+  local document = dict:get(DOCUMENT .. order.name)
+  if document then
+    return native.DONE, document
+  end
+  return carry_out[native.CLAIM](order)
 end
 
--- Publishes the outcome of a complete fetch, if this worker made it, and gives its claim up.
-function _M.publish(ticket)
-  local fetched = owned[ticket]
-  if not fetched then
-    return
+carry_out[native.RECLAIM] = function(order)
+  dict:set(CLAIM .. order.name, order.claim, order.seconds)
+  return native.DONE
+end
+
+-- `rest`: the claim to replace, of a worker that is gone, or whose fetch began too early.
+carry_out[native.TAKE_OVER] = function(order)
+  local reply, owner = add(CLAIM .. order.name .. "!" .. order.rest, order)
+  if reply == native.CLAIMED then
+    dict:set(CLAIM .. order.name, order.claim, order.seconds)
   end
-  owned[ticket] = nil
-  if fetched.probed then
-    -- A vault that asked for a longer pause is left alone by all workers.
-    local away = native.vm:away(ticket)
-    if away and away > interval then
-      dict:safe_set(PROBE .. fetched.probed, true, away)
-    end
-  end
-  local document = DOCUMENT .. fetched.name
-  local sealed, seconds = native.sealed_outcome(ticket, dict:get(document))
-  if sealed then
-    local ok, err = store(document, sealed, seconds)
-    if ok then
-      full = false
-      local kept = seconds > 0 and seconds or "any number of"
-      debug_log.fetch(ticket, fetched.name, "published, to be kept for ", kept, " s")
-    elseif not full then
-      full = true
-      local what = "is full (%s), and workers do not share values: raise lua_shared_dict kong_secrets in nginx.conf"
-      ngx.log(ngx.WARN, "kong.vault: the shared dictionary kong_secrets ", what:format(err))
-    end
-  else
-    debug_log.fetch(ticket, fetched.name, "complete, with nothing to publish")
-  end
+  return reply, nil, owner
+end
+
+carry_out[native.RELEASE] = function(order)
   -- The key may hold another worker's claim by now: one that stopped waiting, or wanted a newer value.
-  local key = CLAIM .. fetched.name
-  if fetched.claimed and dict:get(key) == fetched.claimed then
+  local key = CLAIM .. order.name
+  if dict:get(key) == order.claim then
     dict:delete(key)
   end
+  return native.DONE
 end
 
--- Publishes what was completed while nobody listened for events.
-function _M.sweep()
-  for ticket in next, owned do
-    if native.is_complete(ticket) then
-      _M.publish(ticket)
+carry_out[native.PROBE_CLAIM] = function(order)
+  if dict:get(UP .. order.name) then
+    return native.IS_UP
+  end
+  local key = PROBE .. order.name
+  local reply = add(key, order)
+  if reply == native.OWNER or reply == native.GONE then
+    return native.PROBED, nil, nil, dict:ttl(key) or 0
+  end
+  return reply
+end
+
+carry_out[native.PROBE_PAUSE] = function(order)
+  dict:safe_set(PROBE .. order.name, true, order.seconds)
+  return native.DONE
+end
+
+-- Carries orders out until there are none, or the fetch is to be published. Returns the last order.
+local function run(ticket, order)
+  local call = order and carry_out[order.kind]
+  while call do
+    order = native.step(ticket, call(order))
+    call = order and carry_out[order.kind]
+  end
+  return order
+end
+
+--- Starts a fetch that was created, by the first order for it. Returns true where the fetch is complete, otherwise false and
+-- whether an older value serves from now on.
+function _M.start(ticket, order)
+  order = run(ticket, order)
+  if not order then
+    return false, false
+  end
+  if order.rest then
+    debug_log.fetch(ticket, order.name, order.rest)
+  end
+  if order.kind == native.COMPLETE then
+    waiters.complete(ticket)
+    return true
+  end
+  return false, order.kind == native.SERVES
+end
+
+--- Publishes the outcome of a complete fetch by the first order for that, and gives its claim up.
+function _M.publish(ticket, order)
+  order = run(ticket, order)
+  if order and order.kind == native.PUBLISH then
+    if order.rest then
+      publish(ticket, order)
+    else
+      debug_log.fetch(ticket, order.name, "complete, with nothing to publish")
+    end
+    if order.claim then
+      carry_out[native.RELEASE](order)
     end
   end
+end
+
+--- Publishes the outcome of a complete fetch, if this worker has to.
+function _M.publish_if_owned(ticket)
+  _M.publish(ticket, native.publish(ticket))
+end
+
+--- Publishes what was completed while nobody listened for events.
+function _M.sweep()
+  for _, ticket in ipairs(native.vm:unpublished()) do
+    _M.publish_if_owned(ticket)
+  end
+end
+
+--- Whether workers share a dictionary.
+function _M.has_dictionary()
+  return dict ~= nil
 end
 
 -- Notes that a vault is down, or up again. `text`: the vault's name and a line for the log. Returns whether this is news on
 -- this node, and the line.
 function _M.note_health(text, up)
   local vault, line = sub(text, 1, NAME), sub(text, NAME + 1)
-  if not (dict and own_address()) then
+  if not dict then
     return true, line
   end
   if not up then
@@ -317,14 +247,14 @@ function _M.note_health(text, up)
   end
   local was_down = dict:get(DOWN .. vault)
   dict:delete(DOWN .. vault)
-  dict:safe_set(UP .. vault, true, interval)
+  dict:safe_set(UP .. vault, true, native.vm:breaker_interval() or 0)
   dict:delete(PROBE .. vault)
   return was_down ~= nil, line
 end
 
 -- Notes that a vault stays down for so many seconds: no worker logs it again meanwhile.
 function _M.still_bad(vault, seconds)
-  if dict and own_address() then
+  if dict then
     -- `replace` does nothing where another worker has found the vault up and removed the key.
     dict:replace(DOWN .. vault, true, seconds)
   end
@@ -333,7 +263,7 @@ end
 -- Notes that a vault answered this worker for the first time. `text`: the name of the vault, the name of the notices about it,
 -- and a line for the log. Returns the line where the vault was logged as down: the worker that did so may be gone.
 function _M.note_answer(text)
-  if not (dict and own_address()) then
+  if not dict then
     return
   end
   local vault, notices = sub(text, 1, NAME), sub(text, NAME + 1, 2 * NAME)

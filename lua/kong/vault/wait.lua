@@ -41,9 +41,9 @@ local function wait_until(is_done, record, seconds)
   return true
 end
 
--- Waits at most `seconds` for a fetch. Returns true, or nil and why the wait ended early.
-function _M.wait(ticket, seconds)
-  local record = waiters.record(ticket)
+-- Waits at most `seconds` for a fetch. `is_new`: see `waiters.record`. Returns true, or nil and why the wait ended early.
+function _M.wait(ticket, seconds, is_new)
+  local record = waiters.record(ticket, is_new)
   return wait_until(function()
     return record.is_complete
   end, record, seconds)

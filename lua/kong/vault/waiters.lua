@@ -11,12 +11,13 @@ local records = setmetatable({}, { __mode = "v" })
 
 local semaphores
 
--- Returns the record of a fetch. Whoever waits must keep a reference to it.
-function _M.record(ticket)
+-- Returns the record of a fetch. Whoever waits must keep a reference to it. `is_new`: the caller has just started the fetch, and
+-- has not yielded since, so that what tells of its end is still to come.
+function _M.record(ticket, is_new)
   local record = records[ticket]
   if not record then
     semaphores = semaphores or require "ngx.semaphore"
-    record = { is_complete = native.is_complete(ticket), waiting = 0, semaphore = semaphores.new(0) }
+    record = { is_complete = not is_new and native.is_complete(ticket), waiting = 0, semaphore = semaphores.new(0) }
     records[ticket] = record
   end
   return record
@@ -29,8 +30,8 @@ function _M.group()
 end
 
 -- Adds a fetch to a group.
-function _M.join(group, ticket)
-  local record = _M.record(ticket)
+function _M.join(group, ticket, is_new)
+  local record = _M.record(ticket, is_new)
   if record.is_complete then
     group.completed[#group.completed + 1] = ticket
   elseif not group.records[ticket] then

@@ -36,10 +36,10 @@ const FOLDER: &str = "kong-vault-";
 pub enum Event {
     /// A call is completed: wake its waiters; publish its outcome, where it is ours.
     Completed { ticket: u64 },
-    /// A call waits to be started. `dead`: the worker that should have had the document, and hasn't.
-    Start { ticket: u64, name: Name, dead: Option<String> },
+    /// A fetch has to be started. `dead`: the claim of the worker that should have had the document, and hasn't.
+    Start { ticket: u64, dead: Option<String> },
     /// The same for a call that probes whether `vault` is back.
-    Probe { ticket: u64, name: Name, vault: Name },
+    Probe { ticket: u64, vault: Name },
     /// The generation has moved: copies of values are not good any more, and are not to be kept until somebody asks.
     Outdated,
     /// A vault went bad or came back; `text` is for nginx's log.
@@ -126,8 +126,8 @@ impl Notifier {
         self.queue.push(event)
     }
 
-    /// The next event.
-    pub fn next(&self) -> Option<Event> {
+    /// The next event, and whether more wait.
+    pub fn next(&self) -> Option<(Event, bool)> {
         self.queue.next()
     }
 

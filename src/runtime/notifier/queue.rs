@@ -56,9 +56,11 @@ impl<E, L: Subscriber> Queue<E, L> {
         true
     }
 
-    /// The next event.
-    pub fn next(&self) -> Option<E> {
-        self.lock().events.pop_front()
+    /// The next event, and whether more wait. Where none does, the next one that comes notifies.
+    pub fn next(&self) -> Option<(E, bool)> {
+        let mut state = self.lock();
+        let event = state.events.pop_front()?;
+        Some((event, !state.events.is_empty()))
     }
 
     /// From here on that subscriber misses nothing; its first byte says so, and the worker looks then for what it may have

@@ -1,0 +1,60 @@
+//! The fetches of a worker that its machines share with its node.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::machine::Machine;
+use super::operation::Operation;
+use crate::sync::lock;
+
+/// The machines of the fetches that this worker makes for the node, by ticket.
+#[derive(Debug, Default)]
+pub struct SharedFetches {
+    machines: Mutex<HashMap<u64, Machine>>,
+    has_dictionary: AtomicBool,
+}
+
+/// What is to be done next for a fetch.
+#[derive(Debug)]
+pub enum Next {
+    Do(Operation),
+    /// Nothing. The note is for a debug line about the document `name`.
+    Nothing {
+        progress: Progress,
+        name: String,
+        note: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    UnderWay,
+    /// The same, and an older value serves meanwhile.
+    Serves,
+    Complete,
+}
+
+impl SharedFetches {
+    /// Notes whether this worker has a dictionary that it shares with others.
+    pub fn has_dictionary(&self, has: bool) {
+        self.has_dictionary.store(has, Ordering::Relaxed);
+    }
+
+    pub fn is_shared(&self) -> bool {
+        self.has_dictionary.load(Ordering::Relaxed)
+    }
+
+    /// Takes a fetch's machine out: it runs without a lock held.
+    pub fn remove(&self, ticket: u64) -> Option<Machine> {
+        lock(&self.machines).remove(&ticket)
+    }
+
+    pub fn insert(&self, ticket: u64, machine: Machine) {
+        lock(&self.machines).insert(ticket, machine);
+    }
+
+    pub fn tickets(&self) -> Vec<u64> {
+        lock(&self.machines).keys().copied().collect()
+    }
+}
