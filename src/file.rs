@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::{Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,6 +39,28 @@ pub enum FileFlaw {
     Busy(JobRefusal),
 }
 
+/// What a file's status says of its content: the same stamp, the same content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl From<&Metadata> for FileStamp {
+    fn from(status: &Metadata) -> Self {
+        Self {
+            device: status.dev(),
+            inode: status.ino(),
+            length: status.len(),
+            modified: (status.mtime(), status.mtime_nsec()),
+            changed: (status.ctime(), status.ctime_nsec()),
+        }
+    }
+}
+
 /// Does something with files on a thread of their own, and not for longer than `patience`: a file system may hang. One
 /// job runs at a time for each key.
 pub async fn on_a_thread<T: Send + 'static>(
@@ -53,14 +75,14 @@ pub async fn on_a_thread<T: Send + 'static>(
     }
 }
 
-/// `read`, on a thread.
+/// `read_bounded`, on a thread.
 pub async fn read_soon(
     path: &Path,
     limit: u64,
     patience: Duration,
 ) -> Result<(Zeroizing<Vec<u8>>, Metadata), FileFlaw> {
     let owned = PathBuf::from(path);
-    on_a_thread(path.as_os_str().as_bytes(), patience, move || read(&owned, limit)).await?
+    on_a_thread(path.as_os_str().as_bytes(), patience, move || read_bounded(&owned, limit)).await?
 }
 
 /// What a file's status is, asked on a thread.
@@ -70,7 +92,7 @@ pub async fn status(path: &Path, patience: Duration) -> Result<Metadata, FileFla
 }
 
 /// A file's bytes, wiped when dropped, and its status when it was opened. It blocks.
-pub fn read(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), FileFlaw> {
+pub fn read_bounded(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), FileFlaw> {
     // What was opened is looked at, and not the path before: it may be another by then. Opened so, a FIFO is not waited for.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -144,11 +166,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("file"), "12345678").unwrap();
-        assert_eq!(*read(&path("file"), 8).unwrap().0, b"12345678");
+        assert_eq!(*read_bounded(&path("file"), 8).unwrap().0, b"12345678");
         let made = std::process::Command::new("mkfifo").arg(path("fifo")).status().unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
         assert!(made.success());
-        let flaw = |path: &Path, limit| read(path, limit).unwrap_err();
+        let flaw = |path: &Path, limit| read_bounded(path, limit).unwrap_err();
         assert_eq!(flaw(&path("file"), 7), FileFlaw::TooLarge);
         for other in [path("fifo"), path("socket"), path("."), "/dev/zero".into()] {
             assert_eq!(flaw(&other, 8), FileFlaw::NotRegular, "{other:?}");
@@ -167,7 +189,7 @@ mod tests {
         assert!(told.ends_with("/a\\n[error] b is no regular file"), "{told}");
         assert_eq!(clause(Path::new("hunter2"), FileFlaw::Missing), "names no file (a value of 7 characters)");
         let long = "/hunter2".repeat(1000);
-        let flaw = read(Path::new(&long), 1).unwrap_err();
+        let flaw = read_bounded(Path::new(&long), 1).unwrap_err();
         assert!(!clause(Path::new(&long), flaw).contains("hunter2"));
         for flaw in [FileFlaw::Forbidden, FileFlaw::Hangs] {
             assert!(clause(Path::new("/root/token"), flaw).starts_with("/root/token "));

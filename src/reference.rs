@@ -275,7 +275,7 @@ fn is_shown(name: &[u8], value: &[u8]) -> bool {
     if known.peek().is_none() {
         return value.chars().count() <= redact::SHORT;
     }
-    known.all(|opt| match opt.read(value) {
+    known.all(|opt| match opt.parse(value) {
         Some(_) => redact::answer(Some(opt), value) == value,
         None => redact::mistake(opt, value, QUOTED).is_some(),
     })

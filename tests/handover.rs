@@ -20,6 +20,10 @@ use wakeup::Wakeup;
 /// What both lock with.
 mod sync {
     pub use loom::sync::{Mutex, MutexGuard};
+
+    pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap()
+    }
 }
 
 #[allow(dead_code, clippy::new_without_default)]

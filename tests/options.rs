@@ -24,9 +24,9 @@ fn every_declaration_holds_together() {
             regex::Regex::new(&format!("^(?:{})$", pattern.regex)).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(opt.kind, Type::Text, "{name}");
         }
-        assert!(opt.one_of.iter().all(|text| opt.read(text).is_some()), "{name}");
+        assert!(opt.one_of.iter().all(|text| opt.parse(text).is_some()), "{name}");
         if let Some(default) = opt.default {
-            assert!(opt.read(default).is_some() && !opt.required && !opt.sensitive, "{name}");
+            assert!(opt.parse(default).is_some() && !opt.required && !opt.sensitive, "{name}");
         }
         assert!(!(opt.sensitive && opt.overridable), "{name}");
     }
@@ -59,7 +59,7 @@ fn names_outside_follow_from_the_name() {
 
 #[test]
 fn values_at_the_edge() {
-    let read = |kind, text: &str| Opt::new("x", kind, "").read(text);
+    let read = |kind, text: &str| Opt::new("x", kind, "").parse(text);
     for text in ["true", "on", "yes", "1"] {
         assert_eq!(read(Type::Boolean, text), Some(Value::Boolean(true)));
     }
@@ -97,7 +97,7 @@ proptest! {
     #[test]
     fn whatever_is_read_is_what_the_option_allows(text in written()) {
         for (backend, opt) in every() {
-            let Some(value) = opt.read(&text) else { continue };
+            let Some(value) = opt.parse(&text) else { continue };
             let allowed = match (&value, opt.kind) {
                 (Value::Text(value), Type::Text) => {
                     !opt.sensitive && *value == text && (opt.one_of.is_empty() || opt.one_of.contains(&value.as_str()))
@@ -120,8 +120,8 @@ proptest! {
     #[test]
     fn numbers_come_back(number in any::<i64>(), seconds in 0.0..1e9f64) {
         let integer = Opt::new("x", Type::Integer { min: i64::MIN, max: i64::MAX }, "");
-        prop_assert_eq!(integer.read(&number.to_string()), Some(Value::Integer(number)));
-        let Some(Value::Seconds(read)) = Opt::new("x", Type::Seconds { min: 0.0 }, "").read(&seconds.to_string()) else {
+        prop_assert_eq!(integer.parse(&number.to_string()), Some(Value::Integer(number)));
+        let Some(Value::Seconds(read)) = Opt::new("x", Type::Seconds { min: 0.0 }, "").parse(&seconds.to_string()) else {
             return Err(TestCaseError::fail("no seconds"));
         };
         prop_assert!((read.as_secs_f64() - seconds).abs() < 1e-6);
@@ -130,6 +130,6 @@ proptest! {
     #[test]
     fn lists_come_back(items in proptest::collection::vec("[a-z0-9.:-]{1,9}", 0..6), space in "[ \t]{0,2}") {
         let text = items.join(&format!("{space},{space}"));
-        prop_assert_eq!(Opt::new("x", Type::List, "").read(&text), Some(Value::List(items)));
+        prop_assert_eq!(Opt::new("x", Type::List, "").parse(&text), Some(Value::List(items)));
     }
 }

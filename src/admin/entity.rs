@@ -181,7 +181,7 @@ impl Draft<'_> {
             (Type::Text, Value::String(_)) => sent.clone(),
             (Type::Text, _) => return Err("expected a string"),
             (Type::Boolean, Value::Bool(_)) => sent.clone(),
-            (Type::Boolean, Value::String(text)) if of_form => match opt.read(text) {
+            (Type::Boolean, Value::String(text)) if of_form => match opt.parse(text) {
                 Some(crate::options::value::Value::Boolean(flag)) => flag.into(),
                 _ => return Err("expected a boolean"),
             },

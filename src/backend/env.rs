@@ -79,13 +79,13 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
 
 impl Backend for Env {
     fn fetch<'a>(&'a self, secret_id: &'a SecretId) -> Fetching<'a> {
-        Box::pin(std::future::ready(self.read(secret_id)))
+        Box::pin(std::future::ready(self.find(secret_id)))
     }
 
     fn diagnose<'a>(&'a self, secret_id: Option<&'a SecretId>) -> Diagnosing<'a> {
         let mut findings = Findings::default();
         findings.good("connect", "no need: variables are read once, when this program starts");
-        if let Some(read) = secret_id.and_then(|secret_id| findings.or_bad("read", self.read(secret_id))) {
+        if let Some(read) = secret_id.and_then(|secret_id| findings.or_bad("read", self.find(secret_id))) {
             findings.good("read", format!("there is such a variable, of {} bytes", read.document.len()));
         }
         Box::pin(std::future::ready(findings))
@@ -93,7 +93,7 @@ impl Backend for Env {
 }
 
 impl Env {
-    fn read(&self, secret_id: &SecretId) -> Result<Fetched> {
+    fn find(&self, secret_id: &SecretId) -> Result<Fetched> {
         let Some(Variable { name, shown }) = variable(&self.prefix, secret_id) else {
             let text = format!(
                 "env vault ({}) has no version {}: use #1, or #2 for {}",

@@ -79,7 +79,7 @@ fn open_here(limit: Option<Duration>, conf: Option<&Path>) -> std::result::Resul
 /// What `vault_fetch_timeout` accepts.
 pub fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let Some(opt) = OWN.iter().find(|opt| opt.name == "vault_fetch_timeout") else { unreachable!() };
-    match opt.read(text) {
+    match opt.parse(text) {
         Some(Value::Seconds(seconds)) => Ok(seconds),
         _ => Err(format!("--timeout must be {}", opt.accepts())),
     }

@@ -1,7 +1,6 @@
 //! Which variables of the environment references may read, and which are credentials.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
 
 use super::credentials::{LONGEST, PREFIX, PREFIXES, is_env};
 use super::{Config, IndirectValues};
@@ -10,6 +9,7 @@ use crate::backend::{Descriptor, SecretId};
 use crate::error::{Error, Kind, Result};
 use crate::options::settings::Settings;
 use crate::reference;
+use crate::sync::lock;
 
 impl Config {
     /// Whether a reference may read what it names. Whoever writes one need not be allowed to see our credentials.
@@ -44,7 +44,7 @@ impl Config {
     /// The same for entities that change. Returns whether there are others than before.
     pub fn note_live_credentials(&self, indirect: &IndirectValues) -> bool {
         let names = self.variables(indirect);
-        let mut live = self.credentials.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut live = lock(&self.credentials.live);
         let changed = *live != names;
         *live = names;
         changed

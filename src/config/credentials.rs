@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::assignment::Assignment;
 use super::entity::EntityResult;
 use crate::backend::env;
 use crate::backend::{Descriptor, registry::CREDENTIALS};
 use crate::options::variable;
+use crate::sync::lock;
 
 /// What the `env` vault appends for a secret's version before.
 const PREVIOUS: &str = "_PREVIOUS";
@@ -74,7 +75,7 @@ impl CredentialVariables {
         if name.starts_with(&variable("vault_")) {
             return true;
         }
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = lock(&self.live);
         let current = name.strip_suffix(PREVIOUS).unwrap_or(name);
         [name, current].into_iter().any(|name| {
             CREDENTIALS.iter().any(|names| names.contains(&name)) || self.fixed.contains(name) || live.contains(name)

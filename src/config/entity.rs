@@ -88,7 +88,7 @@ pub fn parse(written: &Value, backends: &[&'static Descriptor], most: usize) -> 
 /// An entity, or what is wrong with it; `place` is where it stands, for error texts.
 pub fn listed(written: &Value, backends: &[&'static Descriptor], place: &str) -> EntityResult {
     parse(written, backends, 1).map_err(|flaws| {
-        Broken::of(written, flaws, |prefix, what| {
+        Broken::from_flaws(written, flaws, |prefix, what| {
             let shown = prefix.map_or(String::new(), |prefix| format!(" {prefix}"));
             Error::new(Kind::Config, format!("vault entity{shown} in {place}: {what}"))
         })
@@ -121,7 +121,11 @@ impl fmt::Debug for Broken {
 
 impl Broken {
     /// `error` makes an error of the prefix and the first flaw.
-    pub fn of(written: &Value, flaws: Vec<EntityFlaw>, error: impl FnOnce(Option<&str>, String) -> Error) -> Self {
+    pub fn from_flaws(
+        written: &Value,
+        flaws: Vec<EntityFlaw>,
+        error: impl FnOnce(Option<&str>, String) -> Error,
+    ) -> Self {
         let named = !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty());
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let prefix = text(written.get("prefix")).filter(|_| named);
@@ -193,7 +197,7 @@ pub fn option_flaws(entity: &Entity, most: usize) -> Vec<EntityFlaw> {
                 path,
                 format!("is empty, which is not the same as not set: it must be {}", opt.accepts()),
             ));
-        } else if !left_out && opt.read(value).is_none() {
+        } else if !left_out && opt.parse(value).is_none() {
             flaws.push(EntityFlaw::new(path, format!("must be {}", opt.accepts())));
         }
         seen.push(opt.name);

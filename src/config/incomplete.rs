@@ -15,7 +15,7 @@ pub struct Incomplete {
 }
 
 impl Incomplete {
-    pub fn of(backend: &'static Descriptor, settings: &Settings) -> Vec<Self> {
+    pub fn find_all(backend: &'static Descriptor, settings: &Settings) -> Vec<Self> {
         let error = |unmet| error::unmet(backend, backend.name, &unmet);
         of_settings(backend, settings).into_iter().map(|unmet| Self { backend, unmet, error: error(unmet) }).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::assignment::find;
 use super::entity::EntityResult;
@@ -10,6 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::options::Opt;
 use crate::reference::is_reference;
 use crate::secret::Secret;
+use crate::sync::{even_poisoned, lock};
 
 /// What references in the place of options stand for. Who loads a configuration resolves those that it wants, and loads
 /// it again.
@@ -32,7 +33,7 @@ impl IndirectValues {
     pub fn find(&self, reference: &str) -> Option<Result<&str>> {
         match self.known.get(reference) {
             None => {
-                self.wanted.lock().unwrap_or_else(PoisonError::into_inner).insert(reference.to_owned());
+                lock(&self.wanted).insert(reference.to_owned());
                 None
             }
             Some(Err(error)) => Some(Err(error.clone())),
@@ -63,25 +64,25 @@ impl IndirectValues {
 
     fn note_credential(&self, text: &str) {
         if is_reference(text.as_bytes()) {
-            self.credentials.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned());
+            lock(&self.credentials).insert(text.to_owned());
         }
     }
 
     /// The references that stand in the place of credentials.
     pub fn credentials(&self) -> BTreeSet<String> {
-        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.credentials).clone()
     }
 
     /// What was looked for and is not known, or has failed.
     pub fn wanted(&self) -> Vec<String> {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = lock(&self.wanted);
         let failed = self.known.iter().filter(|(_, found)| found.is_err()).map(|(reference, _)| reference.clone());
         wanted.iter().cloned().chain(failed).collect()
     }
 
     /// Notes what a reference stands for. Returns whether that is news that others may depend on.
     pub fn note(&mut self, reference: String, found: Result<Secret>) -> bool {
-        self.wanted.get_mut().unwrap_or_else(PoisonError::into_inner).remove(&reference);
+        even_poisoned(self.wanted.get_mut()).remove(&reference);
         let news = found.is_ok() || !self.known.contains_key(&reference);
         self.known.insert(reference, found);
         news

@@ -14,7 +14,7 @@ use crate::reference::{is_of_environment, is_reference};
 pub fn defaults(options: impl IntoIterator<Item = &'static Opt>) -> Settings {
     let mut settings = Settings::default();
     for opt in options {
-        if let Some(value) = opt.default.and_then(|text| opt.read(text)) {
+        if let Some(value) = opt.default.and_then(|text| opt.parse(text)) {
             settings.set(opt.name, value);
         }
     }
@@ -64,7 +64,7 @@ pub fn put(
     // Kong takes a key of kong.conf without a value for none. A list may be empty.
     let is_none = value.is_empty() && matches!(entry.source, ConfigSource::File(_)) && opt.kind != Type::List;
     if let Some(default) = opt.default.filter(|_| is_none) {
-        settings.set(opt.name, opt.read(default).ok_or_else(invalid)?);
+        settings.set(opt.name, opt.parse(default).ok_or_else(invalid)?);
         return Ok(());
     }
     if is_reference(value.as_bytes()) {
@@ -80,10 +80,10 @@ pub fn put(
         }
         // What it stands for may be a secret, whatever the option is.
         let wrong = || error::indirect(opt, backend, entry);
-        settings.set(opt.name, opt.read(value).ok_or_else(wrong)?);
+        settings.set(opt.name, opt.parse(value).ok_or_else(wrong)?);
         return Ok(());
     }
-    settings.set(opt.name, opt.read(value).ok_or_else(invalid)?);
+    settings.set(opt.name, opt.parse(value).ok_or_else(invalid)?);
     Ok(())
 }
 

@@ -166,7 +166,7 @@ impl Config {
         for backend in backends {
             let written = of_backends.get(backend.name).map_or(&[][..], Vec::as_slice);
             let settings = merge::settings(backend, written, indirect);
-            let incomplete = settings.as_ref().map_or_else(|_| Vec::new(), |it| Incomplete::of(backend, it));
+            let incomplete = settings.as_ref().map_or_else(|_| Vec::new(), |it| Incomplete::find_all(backend, it));
             let added = config.vaults.add(backend.name, backend, settings);
             if incomplete.is_empty() {
                 config.note(added);
@@ -259,7 +259,7 @@ impl Config {
     /// Reads entities that are to take the place of all that are not from the declarative file; `place` is where they
     /// stand, for error texts.
     pub fn read_entities(&self, entities: Vec<EntityResult>, place: &str, indirect: &IndirectValues) -> Next {
-        self.vaults.read(entities, place, indirect)
+        self.vaults.prepare(entities, place, indirect)
     }
 
     /// Puts them there. Returns the names of vaults that are gone or are not what they were.

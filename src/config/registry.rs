@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -21,6 +21,7 @@ use crate::error::{Error, Kind, Result};
 use crate::options::settings::{FinalSettings, Settings, hash_once};
 use crate::options::value::Value;
 use crate::redact;
+use crate::sync::lock;
 
 /// How many configurations of Kong's strategies are known at a time; references can make new ones.
 const STRATEGIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
@@ -103,7 +104,7 @@ impl Vaults {
     }
 
     /// Reads entities; `place` is where they stand, for error texts. Nothing changes yet.
-    pub fn read(&self, entities: Vec<EntityResult>, place: &str, indirect: &IndirectValues) -> Next {
+    pub fn prepare(&self, entities: Vec<EntityResult>, place: &str, indirect: &IndirectValues) -> Next {
         let mut next = ByName::new();
         for listed in entities {
             // Whatever is wrong with it, or with its backend: it may be right again at any time.
@@ -220,8 +221,4 @@ fn vault(name: &str, backend: &'static Descriptor, settings: Result<Settings>) -
         None => Ok(Arc::new(settings.seal())),
     });
     Vault { name: name.to_owned(), backend, settings }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -39,7 +39,7 @@ impl Followed {
 
     /// The entities as they are now. It blocks, for as long as the file system does; a writer at work is waited for a little
     /// less long than `patience`, so that he is what the error tells of.
-    pub(crate) fn read(&self, patience: Duration) -> Result<Snapshot> {
+    pub(crate) fn read_entities(&self, patience: Duration) -> Result<Snapshot> {
         self.store()?.read_within(patience * 9 / 10)
     }
 

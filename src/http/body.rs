@@ -13,7 +13,7 @@ pub(super) enum RefusedBody {
 }
 
 /// Reads the whole body, or stops at the limit.
-pub(super) async fn read(mut response: Response) -> Result<Secret, RefusedBody> {
+pub(super) async fn read_bounded(mut response: Response) -> Result<Secret, RefusedBody> {
     let announced = response.content_length().unwrap_or(0);
     if announced > BODY_LIMIT as u64 {
         return Err(RefusedBody::TooLarge);

@@ -64,7 +64,7 @@ impl Client {
         if !matches!(destination.scheme_str(), Some("http" | "https")) {
             return Err(context.error(Kind::Config, "neither http nor https: correct the protocol"));
         }
-        let route = self.routes.of(&destination).map_err(|reason| context.error(Kind::Config, reason))?;
+        let route = self.routes.for_destination(&destination).map_err(|reason| context.error(Kind::Config, reason))?;
         context.proxy = route.proxy().map(|proxy| &*proxy.address);
         let request =
             self.prepare(request, &destination, route).ok_or_else(|| context.error(Kind::Invalid, "no valid URL"))?;
@@ -81,7 +81,7 @@ impl Client {
         let body = tokio::select! {
             biased;
             () = &mut late => return Err(failure::incomplete(&context)),
-            body = body::read(response) => body.map_err(|refused| failure::of_body(&context, &refused))?,
+            body = body::read_bounded(response) => body.map_err(|refused| failure::of_body(&context, &refused))?,
         };
         Ok(HttpResponse { status: status.as_u16(), headers, body })
     }
@@ -120,7 +120,7 @@ impl Client {
         mut request: reqwest::Request,
     ) -> Result<reqwest::Response> {
         loop {
-            let made = self.clients.of(destination, route).await?;
+            let made = self.clients.for_destination(destination, route).await?;
             // Where files have changed, no connection was made, and nothing was sent.
             let again = made.of.as_ref().and_then(|of| Some((of, request.try_clone()?)));
             let error = match made.client.execute(request).await {

@@ -1,7 +1,7 @@
 //! The clients of the HTTP library that one vault has, each with connections of its own. One is enough for most vaults.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 use http::Uri;
@@ -16,6 +16,7 @@ use super::route::{Route, Routes, is_secure};
 use super::tls::{self, Configured, Tls};
 use super::transport::{AGENT, bare};
 use crate::error::{Error, Kind, Result};
+use crate::sync::lock;
 
 /// After what time an idle connection is closed; the pool looks once in that time, so it may stay for twice as long. Short:
 /// the buffers of HTTP and TLS hold what they last received until they are freed, and a secret that was dropped is not to
@@ -60,7 +61,7 @@ impl Clients {
     }
 
     /// The client for a destination.
-    pub async fn of(&self, destination: &Uri, route: Route<'_>) -> Result<CachedClient> {
+    pub async fn for_destination(&self, destination: &Uri, route: Route<'_>) -> Result<CachedClient> {
         let key = ClientKey {
             is_secure: is_secure(destination),
             is_proxied: route.proxy().is_some(),
@@ -154,7 +155,7 @@ impl Clients {
 
     /// A panic while it is held leaves a list that is still whole.
     fn made(&self) -> MutexGuard<'_, Vec<(ClientKey, CachedClient)>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.made)
     }
 }
 

@@ -2,14 +2,13 @@
 //! replaced while we run.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
-use crate::file::{self, FileFlaw};
+use crate::file::{self, FileFlaw, FileStamp};
 use crate::redact;
 
 /// Far above any bundle of certificates.
@@ -31,14 +30,6 @@ pub(super) struct PemSource {
 enum PemHolder {
     Text(Zeroizing<String>),
     File(PathBuf),
-}
-
-/// What tells one state of a file from the next, without reading it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PemStamp {
-    file: (u64, u64),
-    size: u64,
-    changed: (i64, i64),
 }
 
 type Reason = String;
@@ -69,11 +60,9 @@ impl PemSource {
     }
 
     /// `None` where there is no file, or none that can be looked at.
-    pub fn stamp(&self) -> Option<PemStamp> {
+    pub fn stamp(&self) -> Option<FileStamp> {
         let PemHolder::File(path) = &self.holder else { return None };
-        let found = std::fs::metadata(path).ok()?;
-        let changed = (found.mtime(), found.mtime_nsec());
-        Some(PemStamp { file: (found.dev(), found.ino()), size: found.size(), changed })
+        std::fs::metadata(path).ok().as_ref().map(FileStamp::from)
     }
 
     pub fn option(&self) -> &'static str {
@@ -89,7 +78,7 @@ impl PemSource {
 
     /// `what` the certificates are, as in "the CA file".
     pub fn certificates(&self, what: &str) -> Result<Vec<CertificateDer<'static>>, Reason> {
-        let pem = self.read(what, file::told)?;
+        let pem = self.read_pem(what, file::told)?;
         let origin = self.origin(what);
         let parsed = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
         match parsed {
@@ -103,7 +92,7 @@ impl PemSource {
 
     pub fn key(&self) -> Result<PrivateKeyDer<'static>, Reason> {
         let origin = self.private_origin();
-        let pem = self.read("key", |_, _| None)?;
+        let pem = self.read_pem("key", |_, _| None)?;
         if is_encrypted(&pem) {
             return Err(format!("{origin} is encrypted, which is not supported: give the key without a passphrase"));
         }
@@ -112,12 +101,12 @@ impl PemSource {
     }
 
     /// `shown` says whether the path may be seen: where nothing is, it may be a key that lacks its first line.
-    fn read(&self, what: &str, shown: fn(&Path, FileFlaw) -> Option<String>) -> Result<Zeroizing<Vec<u8>>, Reason> {
+    fn read_pem(&self, what: &str, shown: fn(&Path, FileFlaw) -> Option<String>) -> Result<Zeroizing<Vec<u8>>, Reason> {
         let path = match &self.holder {
             PemHolder::Text(pem) => return Ok(Zeroizing::new(pem.as_bytes().to_vec())),
             PemHolder::File(path) => path,
         };
-        file::read(path, LIMIT).map(|(pem, _)| pem).map_err(|flaw| {
+        file::read_bounded(path, LIMIT).map(|(pem, _)| pem).map_err(|flaw| {
             let (option, why) = (self.option, reason(flaw));
             let shown = shown(path, flaw).unwrap_or_else(|| format!("of `{option}` ({})", redact::length(&path.to_string_lossy())));
             format!("cannot read the {what} file {shown}: {why}: `{option}` takes a readable file's path, PEM text, or base64 of it")

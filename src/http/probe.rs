@@ -30,7 +30,7 @@ impl Client {
     async fn walk(&self, url: &str, findings: &mut Findings) -> Option<()> {
         let uri: Uri = findings.or_bad(RESOLVE, url.parse().map_err(|_| self.no_url()))?;
         let context = self.context(&uri);
-        let route = self.routes.of(&uri).map_err(|reason| context.error(Kind::Config, reason));
+        let route = self.routes.for_destination(&uri).map_err(|reason| context.error(Kind::Config, reason));
         let route = findings.or_bad(RESOLVE, route)?;
         let resolved = self.resolve(&uri, route).await;
         let text = findings.or_bad(RESOLVE, resolved)?;

@@ -71,7 +71,7 @@ impl Proxies {
     }
 
     /// The proxy for a destination, or what is wrong with its name.
-    pub fn of(&self, destination: &Uri) -> Result<Option<&Arc<Proxy>>, &str> {
+    pub fn for_destination(&self, destination: &Uri) -> Result<Option<&Arc<Proxy>>, &str> {
         let is_secure = destination.scheme() == Some(&Scheme::HTTPS);
         let choice = if is_secure { &self.https } else { &self.http };
         let Some(choice) = choice else { return Ok(None) };

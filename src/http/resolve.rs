@@ -7,12 +7,13 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
 use crate::pool::{self, JobRefusal};
+use crate::sync::lock;
 
 /// How many names' last outcomes are kept.
 const KEPT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
@@ -131,7 +132,7 @@ fn note(name: &str, outcome: &Resolved) {
 }
 
 fn last() -> MutexGuard<'static, Option<LruCache<String, Last>>> {
-    LAST.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&LAST)
 }
 
 #[cfg(test)]

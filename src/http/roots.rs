@@ -1,12 +1,13 @@
 //! The system's certificate authorities, and stores of given ones.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
 use crate::environment::Environment;
+use crate::sync::lock;
 
 /// A store of just these certificates; fails where one of them is none.
 pub(super) fn store(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, rustls::Error> {
@@ -69,7 +70,7 @@ type KnownRoots = Vec<(Locations, Arc<RootCertStore>)>;
 
 fn known() -> MutexGuard<'static, KnownRoots> {
     static KNOWN: Mutex<KnownRoots> = Mutex::new(Vec::new());
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&KNOWN)
 }
 
 fn load(locations: &Locations) -> Vec<CertificateDer<'static>> {

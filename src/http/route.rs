@@ -45,11 +45,11 @@ impl Routes {
     }
 
     /// The way to a destination, or what is wrong with the proxy that stands in it.
-    pub fn of(&self, destination: &Uri) -> std::result::Result<Route<'_>, &str> {
+    pub fn for_destination(&self, destination: &Uri) -> std::result::Result<Route<'_>, &str> {
         if let Some(path) = &self.socket {
             return Ok(Route::Socket(path));
         }
-        let Some(proxy) = self.proxies.of(destination)? else { return Ok(Route::Direct) };
+        let Some(proxy) = self.proxies.for_destination(destination)? else { return Ok(Route::Direct) };
         // The HTTP library takes no address in brackets for a name in TLS behind a proxy.
         if is_secure(destination) && destination.host().is_some_and(|host| host.starts_with('[')) {
             return Err(

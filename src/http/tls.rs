@@ -1,7 +1,7 @@
 //! TLS as vaults need it: rustls with ring, roots of our choice, who we are, and files that change while we run.
 
 use std::ffi::OsStr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustls::client::WebPkiServerVerifier;
@@ -11,13 +11,15 @@ use rustls::{ClientConfig, Error as TlsError, RootCertStore, SupportedProtocolVe
 
 use super::crypto::provider;
 use super::pem::Pem;
-use super::pem::{PemSource, PemStamp, broken};
+use super::pem::{PemSource, broken};
 use super::roots::{self, Locations};
 use super::transport::Transport;
 use super::verify::{Anyone, Pinned};
 use crate::error::{Error, Kind, Result};
+use crate::file::FileStamp;
 use crate::file::{self, FileFlaw};
 use crate::notice::Notice;
+use crate::sync::lock;
 
 /// How often new connections may have the files looked at.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -69,7 +71,7 @@ impl Configured {
 
 struct CachedConfig {
     config: Arc<Configured>,
-    of: Vec<Option<PemStamp>>,
+    of: Vec<Option<FileStamp>>,
     looked: Instant,
     /// What is wrong with what the files hold now.
     flaw: Option<String>,
@@ -223,7 +225,7 @@ impl Tls {
         })
     }
 
-    fn stamps(&self) -> Vec<Option<PemStamp>> {
+    fn stamps(&self) -> Vec<Option<FileStamp>> {
         self.sources().filter(|source| source.path().is_some()).map(PemSource::stamp).collect()
     }
 
@@ -259,7 +261,7 @@ impl Tls {
 
     /// A panic while it is held leaves data that is still whole: each critical section is one assignment.
     fn made(&self) -> MutexGuard<'_, Option<CachedConfig>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.made)
     }
 }
 

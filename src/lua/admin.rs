@@ -29,8 +29,8 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
         Ok(this.0.resolver().is_ok_and(|resolver| resolver.is_known(&reference.as_bytes())))
     });
     methods.add_method("admin_limit", |_, _, ()| Ok(LIMIT));
-    type Asking = (Option<LuaString>, Vec<LuaString>, Vec<LuaString>, Vec<LuaString>);
-    methods.add_method("check_access", |lua, this, (token, peers, hosts, headers): Asking| {
+    type AccessArguments = (Option<LuaString>, Vec<LuaString>, Vec<LuaString>, Vec<LuaString>);
+    methods.add_method("check_access", |lua, this, (token, peers, hosts, headers): AccessArguments| {
         let token = token.map(|it| Zeroizing::new(it.as_bytes().to_vec()));
         let bytes = |list: &[LuaString]| list.iter().map(|it| it.as_bytes().to_vec()).collect::<Vec<_>>();
         let (peers, hosts, headers) = (bytes(&peers), bytes(&hosts), bytes(&headers));
@@ -51,8 +51,8 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
         this.0.vm.refuse_all(Error::new(Kind::Config, why));
         Ok(())
     });
-    type Asked = (String, LuaString, Option<LuaString>, Option<LuaString>, Option<PathBuf>);
-    methods.add_method("administer", |lua, this, (method, target, content_type, body, file): Asked| {
+    type RequestArguments = (String, LuaString, Option<LuaString>, Option<LuaString>, Option<PathBuf>);
+    methods.add_method("administer", |lua, this, (method, target, content_type, body, file): RequestArguments| {
         let bytes = |text: &LuaString| text.as_bytes().to_vec();
         let request = Request {
             method,

@@ -23,16 +23,19 @@ pub fn functions(lua: &Lua, module: &Table) -> mlua::Result<()> {
 
 /// Adds methods to a VM's handle.
 pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
-    type Asked = (String, BTreeMap<String, String>, LuaString, Option<u32>, bool);
-    methods.add_method("reference_of_strategy", |lua, this, (backend, options, resource, version, trusted): Asked| {
-        let reference = this.0.resolver().and_then(|resolver| {
-            resolver.reference_of_strategy(known(&backend)?, &options, &resource.as_bytes(), version, trusted)
-        });
-        match reference {
-            Ok(reference) => lua.create_string(reference)?.into_lua_multi(lua),
-            Err(error) => (Nil, error.for_users()).into_lua_multi(lua),
-        }
-    });
+    type ValueArguments = (String, BTreeMap<String, String>, LuaString, Option<u32>, bool);
+    methods.add_method(
+        "reference_of_strategy",
+        |lua, this, (backend, options, resource, version, trusted): ValueArguments| {
+            let reference = this.0.resolver().and_then(|resolver| {
+                resolver.reference_of_strategy(known(&backend)?, &options, &resource.as_bytes(), version, trusted)
+            });
+            match reference {
+                Ok(reference) => lua.create_string(reference)?.into_lua_multi(lua),
+                Err(error) => (Nil, error.for_users()).into_lua_multi(lua),
+            }
+        },
+    );
     methods.add_method("configure_by_kong", |lua, this, (conf, references): (BTreeMap<String, String>, Vec<Table>)| {
         let references = references.iter().map(|pair| Ok((pair.get("key")?, pair.get("reference")?)));
         let references: Vec<_> = references.collect::<mlua::Result<_>>()?;
@@ -120,7 +123,7 @@ fn refusal(lua: &Lua, (backend, name, text): (String, String, String)) -> mlua::
     let opt = find(&backend).and_then(|backend| options_of(backend).find(|opt| opt.is_called(&name)));
     match opt {
         None => "unknown field".into_lua_multi(lua),
-        Some(opt) if opt.read(&text).is_none() => format!("must be {}", opt.accepts()).into_lua_multi(lua),
+        Some(opt) if opt.parse(&text).is_none() => format!("must be {}", opt.accepts()).into_lua_multi(lua),
         Some(_) => Nil.into_lua_multi(lua),
     }
 }

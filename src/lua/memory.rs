@@ -15,12 +15,12 @@ use mlua::{Lua, UserData, Value};
 
 use crate::ffi::longest_value;
 
-/// Where the registry of a VM keeps its `Wiped`.
+/// Where the registry of a VM keeps its `WipedVm`.
 const KEY: &str = "kong_vault_memory";
 
 /// A VM whose freed memory is wiped. Owned by the VM's registry, so it is dropped when the VM is closed, before its memory
 /// is given back: LuaJIT recognises its own allocator there, and unmaps the whole of it at once.
-struct Wiped {
+struct WipedVm {
     /// A coroutine's state that the registry keeps: the one that loads the library may end long before the VM.
     state: *mut lua_State,
     own: Box<Own>,
@@ -32,7 +32,7 @@ struct Own {
     data: *mut c_void,
 }
 
-impl UserData for Wiped {}
+impl UserData for WipedVm {}
 
 /// By how much what Lua makes of a value may be longer than the value, in bytes: the string's head, a header's name.
 const SURROUNDINGS: usize = 1024;
@@ -56,13 +56,13 @@ pub(super) fn wipe_when_freed(lua: &Lua) -> mlua::Result<()> {
     let own = Box::new(Own { allocate: unsafe { lua_getallocf(state, &raw mut data) }, data });
     let own_data = ptr::from_ref(&*own).cast_mut().cast();
     // First the owner: an error from here on must not leave the allocator with a pointer to what is gone.
-    lua.set_named_registry_value(KEY, Wiped { state, own })?;
-    // SAFETY: `own` lives until `Wiped` is dropped, which puts the VM's own allocator back.
+    lua.set_named_registry_value(KEY, WipedVm { state, own })?;
+    // SAFETY: `own` lives until `WipedVm` is dropped, which puts the VM's own allocator back.
     unsafe { lua_setallocf(state, allocate, own_data) };
     Ok(())
 }
 
-impl Drop for Wiped {
+impl Drop for WipedVm {
     fn drop(&mut self) {
         let mut data = ptr::null_mut();
         // SAFETY: finalizers run before the VM frees what they may use.

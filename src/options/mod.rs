@@ -6,13 +6,14 @@ pub mod settings;
 pub mod value;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use regex::Regex;
 
 use crate::options::value::Value;
 use crate::secret::Secret;
+use crate::sync::lock;
 
 /// The longest time that makes sense, in seconds: some 30 years, as with `resurrect_ttl`'s default of 1e8.
 pub const LONGEST: f64 = 1e9;
@@ -187,7 +188,7 @@ impl Opt {
     }
 
     /// Reads a value; `None` where it isn't what `accepts` says.
-    pub fn read(&self, text: &str) -> Option<Value> {
+    pub fn parse(&self, text: &str) -> Option<Value> {
         if !self.one_of.is_empty() && !self.one_of.contains(&text) {
             return None;
         }
@@ -257,7 +258,7 @@ pub fn variable(key: &str) -> String {
 /// Whether the whole of `text` matches. The patterns are ours and few: each is compiled once.
 fn matches_whole(pattern: &'static str, text: &str) -> bool {
     static COMPILED: OnceLock<Mutex<HashMap<&'static str, Option<Regex>>>> = OnceLock::new();
-    let mut compiled = COMPILED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let mut compiled = lock(COMPILED.get_or_init(Mutex::default));
     let regex = compiled.entry(pattern).or_insert_with(|| Regex::new(&format!("^(?:{pattern})$")).ok());
     // A pattern that is no regular expression accepts nothing; a test looks at them all.
     regex.as_ref().is_some_and(|regex| regex.is_match(text))

@@ -18,7 +18,7 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use threads::Threads;
+
+use crate::sync::lock;
 
 /// Threads for look-ups of names: how many names may hang before others are refused.
 const NAMES: usize = 32;
@@ -172,7 +174,7 @@ impl Pool {
     /// Waits until no job with that key is under way. The turn is kept until it is used or dropped: who has waited may
     /// find that the job before did all that was to do.
     pub async fn turn(&self, key: &[u8]) -> Result<Turn<'_>, JobRefusal> {
-        let used = Used::of(&self.keys, key);
+        let used = Used::count(&self.keys, key);
         if lock(&used.key.state).hangs {
             return Err(JobRefusal::Hangs);
         }
@@ -208,7 +210,7 @@ struct Used {
 }
 
 impl Used {
-    fn of(keys: &Arc<JobKeys>, text: &[u8]) -> Self {
+    fn count(keys: &Arc<JobKeys>, text: &[u8]) -> Self {
         let mut known = lock(keys);
         if let Some((users, key)) = known.get_mut(text) {
             *users += 1;
@@ -242,7 +244,7 @@ impl Turn<'_> {
     ) -> Result<(T, KeptTurn), JobRefusal> {
         let Self { pool, held } = self;
         let (sender, receiver) = oneshot::channel();
-        let mut waiting = Waiting { used: Used::of(&pool.keys, &held.used.key.text), receiver, is_over: false };
+        let mut waiting = Waiting { used: Used::count(&pool.keys, &held.used.key.text), receiver, is_over: false };
         pool.threads.submit(Box::new(move || {
             // Before it is looked whether anybody waits: who gives up meanwhile sees that it runs.
             lock(&held.used.key.state).runs = true;
@@ -301,9 +303,4 @@ fn block_on<T>(future: impl Future<Output = T>, limit: Duration) -> Option<T> {
         }
         std::thread::park_timeout(left);
     }
-}
-
-/// A panic while a lock is held leaves data that is still whole: each critical section is one step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

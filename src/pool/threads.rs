@@ -1,12 +1,13 @@
 //! A bounded number of threads that take jobs from one queue.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{JobRefusal, lock};
+use super::JobRefusal;
 use crate::pool::signals::AllBlocked;
+use crate::sync::{even_poisoned, lock};
 
 /// How many jobs may wait for a thread.
 const LONGEST_QUEUE: usize = 1024;
@@ -103,7 +104,7 @@ impl Threads {
         state.ending = state.idle.saturating_sub(state.queue.len());
         self.shared.wanted.notify_all();
         while state.ending > 0 {
-            state = self.shared.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = even_poisoned(self.shared.ended.wait(state));
         }
         let gone = std::mem::take(&mut state.gone);
         drop(state);
@@ -140,7 +141,7 @@ impl ThreadsShared {
             if state.ending > 0 {
                 break;
             }
-            let waited = self.wanted.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let waited = even_poisoned(self.wanted.wait_timeout(state, IDLE));
             state = waited.0;
             if waited.1.timed_out() && state.queue.is_empty() {
                 break;

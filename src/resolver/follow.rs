@@ -43,7 +43,7 @@ impl Resolver {
     pub fn catch_up(self: &Arc<Self>) -> Result<()> {
         let Some(followed) = self.follow.followed.get() else { return Ok(()) };
         let before = followed.counter().load(Ordering::Acquire);
-        let read = followed.read(self.config().fetch_timeout);
+        let read = followed.read_entities(self.config().fetch_timeout);
         self.show_counter(followed);
         match read {
             Ok(snapshot) => {
@@ -65,7 +65,7 @@ impl Resolver {
         let patience = self.config().fetch_timeout;
         let job = Arc::clone(followed);
         // The thread may hang while nginx forks: it only reads.
-        let read = pool::entities().wait(READING, patience, move || job.read(patience));
+        let read = pool::entities().wait(READING, patience, move || job.read_entities(patience));
         self.show_counter(followed);
         let outcome = match read {
             Ok(Ok(snapshot)) => {

@@ -165,7 +165,7 @@ impl DocumentKey {
         match own.map(|(_, value)| value.as_deref().map_or(Some("true"), |value| std::str::from_utf8(value).ok())) {
             None => self.settings.boolean("base64_decode"),
             Some(value) => {
-                let read = value.and_then(|value| decoding()?.read(value));
+                let read = value.and_then(|value| decoding()?.parse(value));
                 matches!(read, Some(Value::Boolean(true)))
             }
         }

@@ -204,7 +204,7 @@ fn build(key: &DocumentKey, environment: &Environment, timeout: Duration, lasts:
 fn may_read_files(key: &DocumentKey) -> bool {
     let settings = &key.settings;
     let names_file = |opt: &Opt| {
-        let default = opt.default.and_then(|text| opt.read(text));
+        let default = opt.default.and_then(|text| opt.parse(text));
         matches!(opt.holds, Holds::File | Holds::Pem) && settings.get(opt.name) != default.as_ref()
     };
     let is_plain = settings.text("protocol") == Some("http");

@@ -4,7 +4,7 @@
 //! It lives as long as its process; what runs on it never calls Lua or nginx.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, mpsc};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::task::AbortHandle;
@@ -13,6 +13,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::pool::signals::AllBlocked;
 use crate::runtime::notifier::NotifierSocket;
+use crate::sync::lock;
 
 /// The running engine of this process.
 pub struct Engine {
@@ -25,7 +26,7 @@ impl Engine {
     pub fn of_this_process(environment: &Environment) -> Result<&'static Engine> {
         static RUNNING: Mutex<Option<(u32, &'static Engine)>> = Mutex::new(None);
         let pid = std::process::id();
-        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = lock(&RUNNING);
         match *running {
             Some((owner, engine)) if owner == pid => Ok(engine),
             _ => {

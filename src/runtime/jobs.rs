@@ -2,7 +2,7 @@
 //! ticket, as a call has, and the notifier tells of its end in the same way.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
@@ -10,6 +10,7 @@ use crate::pool::{self, JobRefusal};
 use crate::runtime::engine::Engine;
 use crate::runtime::notifier::{Event, Notifier};
 use crate::runtime::ticket::next_ticket;
+use crate::sync::lock;
 
 /// How many jobs may wait or be under way.
 const LIMIT: usize = 4096;
@@ -139,10 +140,6 @@ impl<Q, A> JobsState<Q, A> {
             self.since.push_back((now, ticket));
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

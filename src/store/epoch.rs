@@ -8,8 +8,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use crate::sync::lock;
 
 /// The counter's file; it is larger than the counter, for what may come.
 const SIZE: u64 = 8;
@@ -32,7 +34,7 @@ impl Epoch {
         let metadata = file.metadata()?;
         let identity = (metadata.dev(), metadata.ino());
         let known = |mapped: &[Epoch]| mapped.iter().find(|epoch| epoch.file == identity).copied();
-        let mapped = || MAPPED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mapped = || lock(&MAPPED);
         if let Some(known) = known(&mapped()) {
             return Ok(known);
         }

@@ -183,7 +183,7 @@ pub fn build(options: &[(&str, &str)], environment: &[(&str, &str)]) -> Arc<dyn 
     for option in descriptor.options {
         let given = options.iter().find(|(name, _)| option.is_called(name)).map(|(_, value)| *value);
         if let Some(text) = given.or(option.default) {
-            settings.set(option.name, option.read(text).expect("a value"));
+            settings.set(option.name, option.parse(text).expect("a value"));
         }
     }
     let setup = Setup {

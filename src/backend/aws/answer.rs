@@ -2,27 +2,17 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Deserializer};
-use zeroize::Zeroizing;
+use serde::Deserialize;
 
-use crate::secret::Secret;
+use crate::secret::{Secret, WipedText};
 
 /// The part of an answer that is of use. The rest (names, ARNs, labels, dates) is skipped unread.
 #[derive(Deserialize)]
 struct SecretValue {
     #[serde(rename = "SecretString")]
-    text: Option<Wiped>,
+    text: Option<WipedText>,
     #[serde(rename = "SecretBinary")]
-    binary: Option<Wiped>,
-}
-
-/// A text that is wiped also where the rest of the answer turns out to be malformed.
-struct Wiped(Zeroizing<String>);
-
-impl<'de> Deserialize<'de> for Wiped {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Wiped(Zeroizing::new(text)))
-    }
+    binary: Option<WipedText>,
 }
 
 /// The document, or a clause that says what is wrong with the answer. The parser's own error stays here: it may quote.
@@ -31,8 +21,8 @@ pub fn document(body: &[u8]) -> Result<Secret, &'static str> {
         |_| "the answer is not the JSON of a GetSecretValue: check that endpoint_url is that of Secrets Manager",
     )?;
     match value {
-        SecretValue { text: Some(Wiped(mut text)), .. } => Ok(Secret::new(std::mem::take(&mut *text))),
-        SecretValue { binary: Some(Wiped(encoded)), .. } => STANDARD
+        SecretValue { text: Some(WipedText(mut text)), .. } => Ok(Secret::new(std::mem::take(&mut *text))),
+        SecretValue { binary: Some(WipedText(encoded)), .. } => STANDARD
             .decode(encoded.as_bytes())
             .map(Secret::new)
             .map_err(|_| "the answer's SecretBinary is no base64: check that endpoint_url is that of Secrets Manager"),

@@ -50,9 +50,9 @@ impl Aws {
             );
             findings.doubtful("clock", text);
         }
-        let refusal = ServiceError::of(&answer);
+        let refusal = ServiceError::from_response(&answer);
         let is_refused = answer.status != 200 && refusal.reason(&login.origin, region, &self.clock).is_some();
-        let error = (answer.status != 200).then(|| error::of(&self.asked(&question, &login), &answer));
+        let error = (answer.status != 200).then(|| error::from_response(&self.asked(&question, &login), &answer));
         if is_refused {
             findings.bad("login", error?);
             return None;
@@ -70,7 +70,7 @@ impl Aws {
             }
             (Some(secret_id), _) => {
                 findings.good("login", "AWS takes the signature");
-                let read = self.read(secret_id).await;
+                let read = self.fetch_secret(secret_id).await;
                 let fetched = findings.or_bad("read", read)?;
                 findings.good("read", format!("the secret has {} bytes", fetched.document.len()));
             }

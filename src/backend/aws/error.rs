@@ -28,13 +28,13 @@ impl AwsErrorContext<'_> {
 }
 
 /// The error for an answer that is no success.
-pub fn of(asked: &AwsErrorContext<'_>, answer: &HttpResponse) -> Error {
+pub fn from_response(asked: &AwsErrorContext<'_>, answer: &HttpResponse) -> Error {
     let status = answer.status;
     if (300..400).contains(&status) {
         let reason = format!("redirects elsewhere (status {status}), which is never followed: correct endpoint_url");
         return asked.error(Kind::Invalid, reason);
     }
-    let refusal = ServiceError::of(answer);
+    let refusal = ServiceError::from_response(answer);
     let known = of_type(asked, &refusal).or_else(|| refusal.reason(asked.login, asked.region, asked.clock));
     let (kind, reason) = known.unwrap_or_else(|| of_status(asked, &refusal));
     asked.error(kind, reason + &refusal.mark())
@@ -127,7 +127,7 @@ mod tests {
             login: "the environment",
             clock: &Clock::default(),
         };
-        of(&asked, &HttpResponse { status, headers, body: Secret::new(body) })
+        from_response(&asked, &HttpResponse { status, headers, body: Secret::new(body) })
     }
 
     fn typed(name: &str, message: &str, previous: bool) -> Error {

@@ -102,7 +102,7 @@ fn flag(settings: &Settings, name: &str) -> Option<bool> {
 
 impl Backend for Aws {
     fn fetch<'a>(&'a self, secret_id: &'a SecretId) -> Fetching<'a> {
-        Box::pin(self.read(secret_id))
+        Box::pin(self.fetch_secret(secret_id))
     }
 
     fn diagnose<'a>(&'a self, secret_id: Option<&'a SecretId>) -> Diagnosing<'a> {
@@ -115,7 +115,7 @@ impl Backend for Aws {
 }
 
 impl Aws {
-    async fn read(&self, secret_id: &SecretId) -> Result<Fetched> {
+    async fn fetch_secret(&self, secret_id: &SecretId) -> Result<Fetched> {
         let stage = self.stage(secret_id.version)?;
         self.check_name(&secret_id.resource)?;
         let context = self.chain.context().await?;
@@ -126,7 +126,7 @@ impl Aws {
         let mut answer = self.ask(&question, &login).await?;
         // Credentials may end, or be replaced, before their time.
         if answer.status >= 400
-            && ServiceError::of(&answer).is_of_credentials()
+            && ServiceError::from_response(&answer).is_of_credentials()
             && let Some(other) = context.instead_of(&login).await
         {
             login = other;
@@ -134,7 +134,7 @@ impl Aws {
         }
         let asked = self.asked(&question, &login);
         if answer.status != 200 {
-            return Err(error::of(&asked, &answer).with_retry_after(answer.retry_after()));
+            return Err(error::from_response(&asked, &answer).with_retry_after(answer.retry_after()));
         }
         match answer::document(answer.body.as_bytes()) {
             Ok(document) => Ok(Fetched { document, lease: None }),

@@ -64,7 +64,7 @@ struct Hint<'a> {
     lease: Option<&'a RawValue>,
 }
 
-pub(super) fn read(answer: &HttpResponse, asked: &ReadContext<'_>) -> Result<Fetched, ReadFailure> {
+pub(super) fn parse_document(answer: &HttpResponse, asked: &ReadContext<'_>) -> Result<Fetched, ReadFailure> {
     let envelope = serde_json::from_slice::<ReadEnvelope<'_>>(answer.body.as_bytes()).ok();
     match answer.status {
         200 => {
@@ -228,9 +228,12 @@ mod tests {
     /// What becomes of an answer with a token to `hello` of the mount `secret`.
     fn of(engine: KvVersion, version: Option<u32>, status: u16, body: &str) -> Result<Fetched, ReadFailure> {
         let secret_id = SecretId { resource: "hello".to_owned(), version };
-        let path = path::of("secret", engine, &secret_id)?;
+        let path = path::for_secret("secret", engine, &secret_id)?;
         let answer = HttpResponse { status, headers: HeaderMap::new(), body: Secret::new(body) };
-        read(&answer, &ReadContext { secret_id: &secret_id, path: &path, engine, mount: "secret", token: true })
+        parse_document(
+            &answer,
+            &ReadContext { secret_id: &secret_id, path: &path, engine, mount: "secret", token: true },
+        )
     }
 
     fn fails(engine: KvVersion, status: u16, body: &str) -> ReadFailure {

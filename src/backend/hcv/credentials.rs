@@ -30,7 +30,7 @@ enum What {
 }
 
 impl ConfiguredCredentials {
-    pub fn of(settings: &Settings) -> Self {
+    pub fn from_settings(settings: &Settings) -> Self {
         let method = settings.text("auth_method").unwrap_or_default();
         let mut set = Vec::new();
         for opt in options::of_auth().iter().filter(|opt| opt.name != "auth_method") {

@@ -187,7 +187,7 @@ impl Hcv {
 
     async fn capability(&self, token: &HeaderValue, secret_id: &SecretId, findings: &mut Findings) {
         // What is wrong with the path, the reading says.
-        let Ok(wanted) = path::of(&self.mount, self.engine, secret_id) else { return };
+        let Ok(wanted) = path::for_secret(&self.mount, self.engine, secret_id) else { return };
         let plain = percent_encoding::percent_decode_str(wanted.path.trim_start_matches("/v1/")).decode_utf8_lossy();
         let body = serde_json::json!({ "paths": [plain] }).to_string();
         let call = ApiRequest::post("/v1/sys/capabilities-self", body.as_bytes());
@@ -211,7 +211,7 @@ impl Hcv {
 
     async fn read_it(&self, secret_id: Option<&SecretId>, findings: &mut Findings) {
         let Some(secret_id) = secret_id else { return };
-        let read = self.read(secret_id).await;
+        let read = self.fetch_secret(secret_id).await;
         if let Some(fetched) = findings.or_bad("read", read) {
             findings.good("read", format!("the secret has {} bytes", fetched.document.len()));
         }

@@ -86,7 +86,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         engine: if text("kv") == Some("v2") { KvVersion::V2 } else { KvVersion::V1 },
         namespace,
         auth_namespace,
-        credentials: ConfiguredCredentials::of(settings),
+        credentials: ConfiguredCredentials::from_settings(settings),
         logs_in: text("auth_method").is_some_and(|method| method != "token"),
         auth,
         api,
@@ -111,7 +111,7 @@ fn transport<'a>(setup: &'a Setup<'_>, label: &str) -> Transport<'a> {
 
 impl Backend for Hcv {
     fn fetch<'a>(&'a self, secret_id: &'a SecretId) -> Fetching<'a> {
-        Box::pin(self.read(secret_id))
+        Box::pin(self.fetch_secret(secret_id))
     }
 
     fn diagnose<'a>(&'a self, secret_id: Option<&'a SecretId>) -> Diagnosing<'a> {
@@ -132,8 +132,8 @@ fn is_denied(answer: &HttpResponse) -> bool {
 }
 
 impl Hcv {
-    async fn read(&self, secret_id: &SecretId) -> Result<Fetched> {
-        let path = path::of(&self.mount, self.engine, secret_id)
+    async fn fetch_secret(&self, secret_id: &SecretId) -> Result<Fetched> {
+        let path = path::for_secret(&self.mount, self.engine, secret_id)
             .map_err(|(kind, reason)| self.api.error(&self.api.base, kind, reason))?;
         let mut auth_token = self.auth.auth_token().await?;
         let (mut url, mut answer) = self.api.send(&self.call(&path, &auth_token)).await?;
@@ -158,7 +158,7 @@ impl Hcv {
             mount: &self.mount,
             token: auth_token.token.is_some(),
         };
-        answer::read(&answer, &asked)
+        answer::parse_document(&answer, &asked)
             .map_err(|(kind, reason)| self.api.error(&url, kind, reason).with_retry_after(answer.retry_after()))
     }
 

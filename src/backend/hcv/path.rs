@@ -34,7 +34,7 @@ pub(super) fn mount(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn of(mount: &str, engine: KvVersion, secret_id: &SecretId) -> Result<Path, (Kind, String)> {
+pub(super) fn for_secret(mount: &str, engine: KvVersion, secret_id: &SecretId) -> Result<Path, (Kind, String)> {
     let invalid = |fault| (Kind::Reference, format!("the secret's path {fault}"));
     let resource = encode(&secret_id.resource).map_err(invalid)?;
     let mount = encode(mount).map_err(invalid)?;
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn path(engine: KvVersion, mount: &str, resource: &str, version: Option<u32>) -> Result<String, Kind> {
-        match of(mount, engine, &SecretId { resource: resource.to_owned(), version }) {
+        match for_secret(mount, engine, &SecretId { resource: resource.to_owned(), version }) {
             Ok(path) => Ok(path.path + &path.query.map(|query| format!("?{query}")).unwrap_or_default()),
             Err((kind, _)) => Err(kind),
         }

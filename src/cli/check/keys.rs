@@ -212,7 +212,7 @@ impl Keys {
                 Err(error) => vec![error],
             };
             if !flaws.is_empty() {
-                let accepted = option(&setting.key).filter(|opt| opt.read(text).is_none());
+                let accepted = option(&setting.key).filter(|opt| opt.parse(text).is_none());
                 let why = |flaw: &Error| accepted.map_or(flaw.to_string(), |opt| format!("must be {}", opt.accepts()));
                 flaws.iter().for_each(|flaw| self.mistakes.push(setting.place.wrong(&setting.name, why(flaw))));
                 continue;
@@ -304,7 +304,7 @@ fn loaded(origin: Origin<'_>, settings: &[&Setting], indirect: &IndirectValues) 
 /// What is wrong with each of the names in `vaults`, once for a name; `None` where none is wrong by itself.
 fn names(origin: Origin<'_>, vaults: &Setting) -> Option<Vec<Error>> {
     let opt = OWN.iter().find(|opt| opt.name == "vaults")?;
-    let Some(Value::List(names)) = opt.read(vaults.value.as_str()?) else { return None };
+    let Some(Value::List(names)) = opt.parse(vaults.value.as_str()?) else { return None };
     let alone = |name: &String| {
         let (place, key, written) = (vaults.place.clone(), vaults.key.clone(), vaults.name.clone());
         // Beside one that is right, as one alone that is another's is wrong.

@@ -20,7 +20,7 @@ pub fn surprises(setting: &Setting) -> impl Iterator<Item = &'static str> {
     let quoted = value.starts_with(['"', '\'']);
     // To an option that is a number, it is still one.
     let is_number =
-        |opt: &Opt| matches!(opt.kind, Type::Integer { .. } | Type::Seconds { .. }) && opt.read(value).is_some();
+        |opt: &Opt| matches!(opt.kind, Type::Integer { .. } | Type::Seconds { .. }) && opt.parse(value).is_some();
     let changed = setting.written.is_some() && !option(&setting.key).is_some_and(is_number);
     [
         (quoted, "has quotes that are part of its value, as in Kong: leave them out"),

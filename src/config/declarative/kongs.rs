@@ -150,7 +150,7 @@ fn option(tree: &Tree, backend: &'static Descriptor, name: &str, value: Id) -> O
         // As the schema for Kong has it (`field` in gateway/strategy.lua): an empty text is Kong's for a credential that has no
         // value yet, and means "not set" for an option without a default. What it guards is judged where it is loaded.
         let has_values = opt.default.is_some() || !opt.one_of.is_empty();
-        let is_refused = kind == Type::Text && !opt.sensitive && has_values && opt.read("").is_none();
+        let is_refused = kind == Type::Text && !opt.sensitive && has_values && opt.parse("").is_none();
         return misfit(tree, value, kind).or_else(|| blank(tree, value).filter(|_| is_refused));
     }
     let Some(opt) = OF_KONGS_ENV.iter().find(|opt| opt.name == name) else {
@@ -160,7 +160,7 @@ fn option(tree: &Tree, backend: &'static Descriptor, name: &str, value: Id) -> O
             known.join(", ")
         ));
     };
-    let refused = || tree.text(value).is_some_and(|text| opt.read(text).is_none());
+    let refused = || tree.text(value).is_some_and(|text| opt.parse(text).is_none());
     let is_null = means(tree, value) == Some(KongType::Null);
     misfit(tree, value, opt.kind)
         .or_else(|| (!is_null && refused()).then(|| format!("must be {} in Kong", opt.accepts())))

@@ -95,7 +95,7 @@ pub struct Reading<'a> {
 pub fn load(reading: Reading<'_>, patience: Duration) -> Result<FileEntities> {
     let owned = PathBuf::from(reading.path);
     // Even to open it may hang, and nginx must start or say why it doesn't.
-    let read = pool::files().wait(reading.path.as_bytes(), patience, move || file::read(&owned, LIMIT));
+    let read = pool::files().wait(reading.path.as_bytes(), patience, move || file::read_bounded(&owned, LIMIT));
     let why = match read {
         Ok(Ok((bytes, _))) => match std::str::from_utf8(&bytes) {
             Ok(text) => return reading.entities_of(text),
@@ -213,7 +213,7 @@ fn read_one(
             references: references(tree, item),
             variables_begin: None,
         }),
-        Ok(written) => parse_entity(&written, backends, 1).map_err(|flaws| Broken::of(&written, flaws, at)),
+        Ok(written) => parse_entity(&written, backends, 1).map_err(|flaws| Broken::from_flaws(&written, flaws, at)),
     }
 }
 

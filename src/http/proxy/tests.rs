@@ -11,7 +11,7 @@ fn proxies(change: impl for<'a> FnOnce(&mut Transport<'a>), environment: &[(&str
 
 /// The proxy's address, `direct`, or what is wrong.
 fn way(proxies: &Proxies, url: &str) -> String {
-    match proxies.of(&url.parse().expect(url)) {
+    match proxies.for_destination(&url.parse().expect(url)) {
         Ok(Some(proxy)) => proxy.address.clone(),
         Ok(None) => "direct".to_owned(),
         Err(reason) => reason.to_owned(),
@@ -117,7 +117,7 @@ fn this_machine_and_its_metadata_are_never_behind_a_proxy() {
 #[test]
 fn a_password_is_sent_and_never_shown() {
     let proxies = proxies(|transport| transport.proxy = Some("http://us%40er:hunt%3Aer2@p:1/"), &[]);
-    let proxy = proxies.of(&"http://vault".parse().unwrap()).unwrap().expect("a proxy");
+    let proxy = proxies.for_destination(&"http://vault".parse().unwrap()).unwrap().expect("a proxy");
     // us@er:hunt:er2
     let authorization = proxy.authorization.as_ref().expect("a header");
     assert_eq!(authorization, "Basic dXNAZXI6aHVudDplcjI=");

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::clock::Clock;
 use super::credentials::Login;
 use crate::error::{Error, Kind, Result};
+use crate::sync::lock;
 
 /// How long before their end credentials are renewed: a part of their life, and no more than these seconds.
 const AHEAD: std::ops::Range<f64> = 0.25..0.35;
@@ -163,7 +164,7 @@ impl CredentialsCache {
 impl Inner {
     /// A panic while the lock is held leaves a state that is still whole.
     fn state(&self) -> MutexGuard<'_, CacheState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The load under way, or a new one.

@@ -2,7 +2,7 @@
 //! other is asked. One that is not set up says so in a clause of its own. On top, a role may be assumed.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::cache::CredentialsCache;
@@ -19,6 +19,7 @@ use super::sso::SsoClient;
 use super::sts::Role;
 use crate::error::{Error, Kind, Result};
 use crate::http::Transport;
+use crate::sync::lock;
 
 /// A part of the time that a fetch has: whoever waits for credentials in vain has to say so before the fetch ends.
 const SHARE: f64 = 0.9;
@@ -119,8 +120,8 @@ impl Chain {
             given,
             in_environment,
             profiles: Profiles::new(environment, wanted.transport.timeout),
-            container: Container::of(environment),
-            metadata: InstanceMetadata::of(environment, wanted.metadata_v1),
+            container: Container::from_environment(environment),
+            metadata: InstanceMetadata::from_environment(environment, wanted.metadata_v1),
             sso_client: SsoClient::new(
                 endpoint(&SSO, None)?,
                 endpoint(&SSO_OIDC, None)?,
@@ -197,7 +198,7 @@ impl Chain {
     }
 
     fn cache(&self, profile: Arc<Profile>, region: &str) -> Arc<CredentialsCache> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(&self.current);
         match &*current {
             Some(known) if Arc::ptr_eq(&known.profile, &profile) && *known.region == *region => {
                 Arc::clone(&known.cache)

@@ -70,7 +70,7 @@ pub async fn send_in_time(
     sign: impl Fn(SystemTime) -> Result<Request<Vec<u8>>>,
 ) -> Result<HttpResponse> {
     let answer = client.send(sign(clock.now())?).await?;
-    if answer.status < 400 || !ServiceError::of(&answer).is_of_time() || !clock.learn(&answer.headers) {
+    if answer.status < 400 || !ServiceError::from_response(&answer).is_of_time() || !clock.learn(&answer.headers) {
         return Ok(answer);
     }
     client.send(sign(clock.now())?).await

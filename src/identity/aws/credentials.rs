@@ -29,7 +29,7 @@ pub struct AccessKeys {
 }
 
 impl AccessKeys {
-    pub fn of(id: &str, key: &str, token: Option<&str>) -> Self {
+    pub fn new(id: &str, key: &str, token: Option<&str>) -> Self {
         let wiped = |text: &str| Zeroizing::new(text.to_owned());
         Self { id: wiped(id), key: wiped(key), token: token.map(wiped), expiry: None }
     }

@@ -49,7 +49,7 @@ pub enum ContainerToken {
 }
 
 impl Container {
-    pub fn of(environment: &Environment) -> Self {
+    pub fn from_environment(environment: &Environment) -> Self {
         let (url, variable) = match (set(environment, RELATIVE), set(environment, FULL)) {
             (Some(path), _) if path.starts_with('/') => (format!("{ECS}{path}"), RELATIVE),
             (Some(_), _) => return Self::Broken(format!("{RELATIVE} is no path that begins with a slash")),
@@ -81,7 +81,7 @@ impl Container {
         };
         let mut request = Request::new(Vec::new());
         *request.uri_mut() = url.parse().map_err(|_| client.error(Kind::Config, format!("{variable} is no URL")))?;
-        if let Some(token) = token.read(client).await? {
+        if let Some(token) = token.header(client).await? {
             let mut header = HeaderValue::from_str(&token).map_err(|_| {
                 let reason = format!("the token of {TOKEN} or {TOKEN_FILE} cannot be sent: it holds a line break");
                 client.error(Kind::Config, reason)
@@ -125,7 +125,7 @@ impl Container {
 }
 
 impl ContainerToken {
-    async fn read(&self, client: &AwsClient) -> Result<Option<Zeroizing<String>>, NoCredentials> {
+    async fn header(&self, client: &AwsClient) -> Result<Option<Zeroizing<String>>, NoCredentials> {
         match self {
             Self::None => Ok(None),
             Self::Text(token) => Ok(Some(token.clone())),
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn of(variables: &[(&str, &str)]) -> Container {
-        Container::of(&Environment::from_variables(variables.iter().copied()))
+        Container::from_environment(&Environment::from_variables(variables.iter().copied()))
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl fmt::Display for Unread {
 }
 
 /// A file's text.
-pub async fn read(path: &Path) -> Result<Zeroizing<String>, Unread> {
+pub async fn read_text(path: &Path) -> Result<Zeroizing<String>, Unread> {
     let read = file::read_soon(path, SIZE_LIMIT, file::PATIENCE).await;
     let (mut bytes, _) = read.map_err(|flaw| Unread {
         clause: format!("{} {flaw}", redact::likely_path(path)),
@@ -62,7 +62,7 @@ pub async fn read(path: &Path) -> Result<Zeroizing<String>, Unread> {
 
 /// The token that is all of a file, without the line's end.
 pub async fn token(path: &Path) -> Result<Zeroizing<String>, String> {
-    let text = read(path).await.map_err(|unread| unread.clause)?;
+    let text = read_text(path).await.map_err(|unread| unread.clause)?;
     match text.trim() {
         "" => Err(format!("{} is empty", redact::known_path(path))),
         token => Ok(Zeroizing::new(token.to_owned())),

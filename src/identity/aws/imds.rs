@@ -41,7 +41,7 @@ pub struct InstanceMetadata {
 
 impl InstanceMetadata {
     /// `v1`: the option that allows IMDSv1.
-    pub fn of(environment: &Environment, v1: Option<bool>) -> Self {
+    pub fn from_environment(environment: &Environment, v1: Option<bool>) -> Self {
         let text = |name| set(environment, name).map(str::to_owned);
         Self {
             disabled: flag(environment, "AWS_EC2_METADATA_DISABLED") == Some(true),

@@ -6,41 +6,25 @@ use std::time::SystemTime;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use regex::{Match, Regex};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use zeroize::Zeroizing;
+use serde::Deserialize;
 
 use super::credentials::AccessKeys;
+use crate::secret::WipedText;
 
 #[derive(Deserialize)]
 struct WrittenKeys {
     #[serde(rename = "Code")]
     code: Option<String>,
     #[serde(rename = "AccessKeyId")]
-    id: Option<Wiped>,
+    id: Option<WipedText>,
     #[serde(rename = "SecretAccessKey")]
-    key: Option<Wiped>,
+    key: Option<WipedText>,
     #[serde(rename = "Token", alias = "SessionToken")]
-    token: Option<Wiped>,
+    token: Option<WipedText>,
     #[serde(rename = "Expiration")]
     expiration: Option<serde_json::Value>,
     #[serde(rename = "Version")]
     version: Option<serde_json::Value>,
-}
-
-/// A text that is wiped also where the rest turns out to be malformed.
-#[derive(Clone)]
-pub struct Wiped(pub Zeroizing<String>);
-
-impl<'de> Deserialize<'de> for Wiped {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Wiped(Zeroizing::new(text)))
-    }
-}
-
-impl Serialize for Wiped {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
 }
 
 /// The credentials, or a clause that says what is wrong. The parser's own error stays here: it may quote.
@@ -66,10 +50,10 @@ fn taken(written: WrittenKeys) -> Result<AccessKeys, &'static str> {
     if written.code.is_some_and(|code| code != "Success") {
         return Err("it has no credentials at the moment");
     }
-    let (Some(Wiped(id)), Some(Wiped(key))) = (written.id, written.key) else {
+    let (Some(WipedText(id)), Some(WipedText(key))) = (written.id, written.key) else {
         return Err("its output has no AccessKeyId and SecretAccessKey");
     };
-    let token = written.token.map(|Wiped(token)| token).filter(|token| !token.is_empty());
+    let token = written.token.map(|WipedText(token)| token).filter(|token| !token.is_empty());
     let no_time = "its output has an Expiration that is not a time: write it as 2015-08-30T12:36:00Z (RFC 3339)";
     let expiry = match written.expiration {
         None | Some(serde_json::Value::Null) => None,

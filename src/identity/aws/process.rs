@@ -47,7 +47,7 @@ printf '\n%d' $status
 pub async fn keys(command: &str, environment: &Environment) -> Result<AccessKeys, (Kind, String)> {
     let (program, output) = start(command, environment)
         .map_err(|error| (Kind::Config, format!("the program cannot be started: {}", error.kind())))?;
-    let written = match tokio::time::timeout(LIMIT, read(output)).await {
+    let written = match tokio::time::timeout(LIMIT, read_output(output)).await {
         Ok(written) => written.map_err(|reason| (Kind::Invalid, reason.to_owned()))?,
         Err(_) => {
             let reason = format!("the program did not end within {} seconds, and was ended", LIMIT.as_secs());
@@ -87,7 +87,7 @@ fn start(command: &str, environment: &Environment) -> std::io::Result<(Running, 
     Ok((running, Receiver::from_owned_fd(output.into())?))
 }
 
-async fn read(mut output: Receiver) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+async fn read_output(mut output: Receiver) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     let mut written = Zeroizing::new(Vec::with_capacity(OUTPUT_LIMIT));
     loop {
         match output.read_buf(&mut *written).await {

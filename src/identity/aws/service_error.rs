@@ -16,7 +16,7 @@ pub struct ServiceError {
 }
 
 impl ServiceError {
-    pub fn of(answer: &HttpResponse) -> Self {
+    pub fn from_response(answer: &HttpResponse) -> Self {
         let body: Value = serde_json::from_slice(answer.body.as_bytes()).unwrap_or_default();
         let text = |names: [&str; 2]| names.iter().find_map(|name| body.get(name)?.as_str());
         // What stands before a service, such as a proxy or the checking of signatures, may speak AWS's older XML.

@@ -259,7 +259,7 @@ pub fn from_environment(environment: &Environment) -> std::result::Result<Option
         return Ok(None);
     };
     let token = set(environment, "AWS_SESSION_TOKEN").or_else(|| set(environment, "AWS_SECURITY_TOKEN"));
-    Login::new(ENVIRONMENT, &AccessKeys::of(id, key, token)).map(Some)
+    Login::new(ENVIRONMENT, &AccessKeys::new(id, key, token)).map(Some)
 }
 
 pub fn absent_from(environment: &Environment) -> String {

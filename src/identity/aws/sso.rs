@@ -16,7 +16,7 @@ use super::client::{AwsClient, address};
 use super::credentials::{AccessKeys, Login};
 use super::endpoint::{Endpoint, Variant};
 use super::files;
-use super::parse::{Wiped, time};
+use super::parse::time;
 use super::profile::{Profile, SignOn};
 use super::region::check_region;
 use super::service_error::ServiceError;
@@ -24,6 +24,7 @@ use crate::error::{Error, Kind, Result};
 use crate::file;
 use crate::http::HttpResponse;
 use crate::redact;
+use crate::secret::WipedText;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-amz-sso_bearer_token");
 
@@ -45,14 +46,14 @@ pub struct SsoClient {
 #[derive(Deserialize, Serialize, Clone)]
 #[serde(rename_all = "camelCase")]
 struct SsoToken {
-    access_token: Wiped,
+    access_token: WipedText,
     expires_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<Wiped>,
+    refresh_token: Option<WipedText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_secret: Option<Wiped>,
+    client_secret: Option<WipedText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     registration_expires_at: Option<String>,
     #[serde(flatten)]
@@ -62,9 +63,9 @@ struct SsoToken {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Renewed {
-    access_token: Wiped,
+    access_token: WipedText,
     expires_in: u32,
-    refresh_token: Option<Wiped>,
+    refresh_token: Option<WipedText>,
 }
 
 #[derive(Deserialize)]
@@ -76,9 +77,9 @@ struct GrantedRole {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RoleCredentials {
-    access_key_id: Wiped,
-    secret_access_key: Wiped,
-    session_token: Wiped,
+    access_key_id: WipedText,
+    secret_access_key: WipedText,
+    session_token: WipedText,
     /// Milliseconds.
     expiration: u64,
 }
@@ -153,7 +154,7 @@ impl SsoClient {
         })?;
         let sign_on_again =
             "run `aws sso login` as the user whose HOME nginx has, and let nginx's workers read the file";
-        let text = files::read(&path)
+        let text = files::read_text(&path)
             .await
             .map_err(|reason| client.error(Kind::Config, format!("{origin}: {reason}: {sign_on_again}")))?;
         let token = match self.renewed_after(&text) {
@@ -203,7 +204,7 @@ impl SsoClient {
         profile: &Profile,
         variant: Variant,
     ) -> Result<SsoToken> {
-        let secret = |text: &Option<Wiped>| text.as_ref().map(|Wiped(text)| text.clone()).unwrap_or_default();
+        let secret = |text: &Option<WipedText>| text.as_ref().map(|WipedText(text)| text.clone()).unwrap_or_default();
         let body = serde_json::json!({
             "clientId": token.client_id,
             "clientSecret": *secret(&token.client_secret),
@@ -272,7 +273,7 @@ fn write(path: &std::path::Path, token: &SsoToken) -> std::io::Result<()> {
 }
 
 fn refused(client: &AwsClient, place: &str, origin: &str, answer: &HttpResponse) -> Error {
-    let refusal = ServiceError::of(answer);
+    let refusal = ServiceError::from_response(answer);
     let (kind, reason) = match (answer.status, refusal.name.as_deref()) {
         (429, _) | (_, Some("TooManyRequestsException" | "SlowDownException")) => {
             (Kind::Throttled, "IAM Identity Center has too many requests: raise `ttl`".to_owned())

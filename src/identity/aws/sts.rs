@@ -118,7 +118,7 @@ impl StsTarget<'_> {
         let address = self.url.parse().map_or_else(|_| String::new(), |uri| address(&uri));
         let error = |kind, reason: String| self.client.error_at(&address, kind, reason);
         if answer.status != 200 {
-            let refusal = ServiceError::of(answer);
+            let refusal = ServiceError::from_response(answer);
             let (kind, reason) = self.reason(&refusal, asks, refusal.name.as_deref().and_then(advice));
             return Err(error(kind, reason + &refusal.mark()).with_retry_after(answer.retry_after()));
         }
@@ -257,14 +257,14 @@ mod tests {
                 "d6109d342a99a277fa853388706ec70d2e78c13ddba09cfd4beb66724a2e1a06",
             ),
         ] {
-            let login = Login::new("a test", &AccessKeys::of("AKIDEXAMPLE", key, token)).unwrap();
+            let login = Login::new("a test", &AccessKeys::new("AKIDEXAMPLE", key, token)).unwrap();
             let url = "https://sts.us-east-1.amazonaws.com/";
             let request = caller_identity(url, "us-east-1", &login, &more, now).unwrap();
             assert_eq!(request.body(), b"Action=GetCallerIdentity&Version=2011-06-15");
             let authorization = request.headers()["authorization"].to_str().unwrap();
             assert!(authorization.ends_with(&format!("Signature={signature}")), "{authorization}");
         }
-        let login = Login::new("a test", &AccessKeys::of("AKIDEXAMPLE", key, None)).unwrap();
+        let login = Login::new("a test", &AccessKeys::new("AKIDEXAMPLE", key, None)).unwrap();
         let broken = caller_identity("https://x/", "us-east-1", &login, &[("x-a", "a\r\nb: c")], now);
         assert_eq!(broken.unwrap_err().kind(), Kind::Config);
     }

@@ -17,7 +17,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 
 use crate::environment::Environment;
 use crate::node::Name;
+use crate::sync::lock;
 use queue::Queue;
 
 /// How the private folders' names begin; the pid follows.
@@ -153,7 +154,7 @@ impl Notifier {
 /// The notifiers of this process's VMs by number.
 fn notifiers() -> MutexGuard<'static, HashMap<u64, Weak<Notifier>>> {
     static NOTIFIERS: LazyLock<Mutex<HashMap<u64, Weak<Notifier>>>> = LazyLock::new(Mutex::default);
-    NOTIFIERS.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&NOTIFIERS)
 }
 
 /// The listening socket.

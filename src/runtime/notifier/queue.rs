@@ -5,9 +5,9 @@
 //! lock in place of std's and tries all orders in which engine and worker may come to it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// How many events may wait for a worker that doesn't take them.
 const WAITING: usize = 65536;
@@ -88,6 +88,6 @@ impl<E, L: Subscriber> Queue<E, L> {
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState<E, L>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -1,7 +1,7 @@
 //! `approle`: a role's id, and a secret id as it is or wrapped, from the configuration or a file.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ::http::HeaderValue;
@@ -16,6 +16,7 @@ use crate::backend::hcv::api::{ApiRequest, VaultApi, object, sensitive};
 use crate::error::{Error, Kind, Result};
 use crate::node::shared_slots::SharedSlots;
 use crate::secret::Secret;
+use crate::sync::lock;
 
 const LOOK_UP: &str = "/v1/sys/wrapping/lookup";
 const UNWRAP: &str = "/v1/sys/wrapping/unwrap";
@@ -88,7 +89,7 @@ impl AppRole {
             From::Nowhere => return Ok(None),
             From::Value(value) => value.clone(),
             From::File(path) => {
-                let read = files::read(path).await;
+                let read = files::read_text(path).await;
                 let (text, _) = read.map_err(|clause| {
                     let text = format!("{}: no secret id: `approle_secret_id_file` {clause}", self.api.label);
                     Error::new(Kind::Config, text)
@@ -136,7 +137,7 @@ impl AppRole {
 
     /// A panic while the lock is held leaves data that is still whole: each critical section is one step.
     fn known(&self) -> MutexGuard<'_, Option<(Secret, Secret)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 
     async fn unwrap(&self, token: &Secret) -> std::result::Result<Secret, Closed> {

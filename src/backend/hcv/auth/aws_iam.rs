@@ -27,8 +27,10 @@ impl CallerIdentity {
         let (settings, clients) = (context.settings, context.clients);
         let transport = Transport { ca_cert: clients.variable("AWS_CA_BUNDLE"), ..clients.usual.clone() };
         let (id, key) = (secret(settings, "aws_access_key_id"), secret(settings, "aws_secret_access_key"));
-        let keys =
-            id.as_ref().zip(key.as_ref()).and_then(|(id, key)| Some(AccessKeys::of(id.as_str()?, key.as_str()?, None)));
+        let keys = id
+            .as_ref()
+            .zip(key.as_ref())
+            .and_then(|(id, key)| Some(AccessKeys::new(id.as_str()?, key.as_str()?, None)));
         let clock = Clock::default();
         let wanted = Wanted {
             transport: &transport,

@@ -1,54 +1,30 @@
 //! Credentials in files: read whole and bounded.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::file::{self, FileFlaw};
+use crate::file::{self, FileFlaw, FileStamp};
 use crate::redact;
 use crate::secret::Secret;
 
 /// Far above any token or key.
 const LIMIT: u64 = 64 * 1024;
 
-/// What a file's status says of its content: the same stamp, the same content.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileStamp {
-    device: u64,
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl FileStamp {
-    /// The stamp of a file whose last content can stand in; `None` where there is no file. Fails where that can't be told.
-    pub async fn of(path: &Path, patience: Duration) -> Result<Option<Self>, FileFlaw> {
-        match file::status(path, patience).await {
-            Ok(status) => Ok(Some(Self::from(&status))),
-            Err(flaw @ (FileFlaw::Hangs | FileFlaw::Busy(_))) => Err(flaw),
-            Err(_) => Ok(None),
-        }
-    }
-
-    fn from(status: &Metadata) -> Self {
-        Self {
-            device: status.dev(),
-            inode: status.ino(),
-            length: status.len(),
-            modified: (status.mtime(), status.mtime_nsec()),
-            changed: (status.ctime(), status.ctime_nsec()),
-        }
+/// The stamp of a file whose last content can stand in; `None` where there is no file. Fails where that can't be told.
+pub async fn stamp(path: &Path, patience: Duration) -> Result<Option<FileStamp>, FileFlaw> {
+    match file::status(path, patience).await {
+        Ok(status) => Ok(Some(FileStamp::from(&status))),
+        Err(flaw @ (FileFlaw::Hangs | FileFlaw::Busy(_))) => Err(flaw),
+        Err(_) => Ok(None),
     }
 }
 
 /// A file's text without the white space around it, and its stamp; or a clause that says why it can't be had.
-pub async fn read(path: &Path) -> Result<(Secret, FileStamp), String> {
+pub async fn read_text(path: &Path) -> Result<(Secret, FileStamp), String> {
     read_within(path, file::PATIENCE).await
 }
 
-/// `read`, for as long as `patience` says.
+/// `read_text`, for as long as `patience` says.
 pub async fn read_within(path: &Path, patience: Duration) -> Result<(Secret, FileStamp), String> {
     let clause = |what: &str| format!("{} {what}", redact::known_path(path));
     let (bytes, status) = file::read_soon(path, LIMIT, patience).await.map_err(|flaw| file::clause(path, flaw))?;
@@ -68,13 +44,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         std::fs::write(&path, " hvs.abc\n").unwrap();
-        assert_eq!(read(&path).await.unwrap().0, Secret::new("hvs.abc"));
+        assert_eq!(read_text(&path).await.unwrap().0, Secret::new("hvs.abc"));
         for (content, expected) in [(vec![], "is empty"), (vec![0xff], "no UTF-8"), (vec![b'a'; 70_000], "too large")] {
             std::fs::write(&path, content).unwrap();
-            assert!(read(&path).await.unwrap_err().contains(expected));
+            assert!(read_text(&path).await.unwrap_err().contains(expected));
         }
-        assert!(read(directory.path()).await.unwrap_err().contains("no regular file"));
-        let forged = read(&directory.path().join("none\n")).await.unwrap_err();
+        assert!(read_text(directory.path()).await.unwrap_err().contains("no regular file"));
+        let forged = read_text(&directory.path().join("none\n")).await.unwrap_err();
         assert!(forged.starts_with("names no file (a value of ") && !forged.contains("none"), "{forged}");
     }
 }

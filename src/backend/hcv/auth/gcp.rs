@@ -148,7 +148,7 @@ impl Iam {
             None => return Ok(None),
             Some(KeySource::Text(json)) => (json.clone(), KEY.to_owned()),
             Some(KeySource::File(path, origin)) => {
-                let read = files::read(path).await;
+                let read = files::read_text(path).await;
                 let (json, _) =
                     read.map_err(|clause| refuse(format!("no service account's key: `{origin}` {clause}")))?;
                 (json, redact::known_path(path))

@@ -90,7 +90,7 @@ impl Method for Jwt {
             let jwt = match &self.source {
                 JwtSource::Value(jwt) => jwt.clone(),
                 JwtSource::File(path) => {
-                    let read = files::read(path).await;
+                    let read = files::read_text(path).await;
                     let refuse =
                         |clause| Error::new(Kind::Config, format!("{}: no JWT: `jwt_file` {clause}", self.label));
                     read.map_err(refuse)?.0
@@ -142,14 +142,14 @@ impl Provider {
         let basic = self.auth == ClientAuth::Basic || self.takes_basic.load(Ordering::Relaxed);
         let answer = self.ask(basic).await?;
         if basic || self.auth != ClientAuth::Either || !is_invalid_client(&answer) {
-            return self.read(&answer);
+            return self.parse_token(&answer);
         }
         let by_basic = self.ask(true).await?;
         if by_basic.status == 200 {
             self.takes_basic.store(true, Ordering::Relaxed);
-            return self.read(&by_basic);
+            return self.parse_token(&by_basic);
         }
-        self.read(&answer)
+        self.parse_token(&answer)
     }
 
     async fn ask(&self, basic: bool) -> Result<HttpResponse> {
@@ -185,7 +185,7 @@ impl Provider {
         Zeroizing::new(form.finish().into_bytes())
     }
 
-    fn read(&self, answer: &HttpResponse) -> Result<Secret> {
+    fn parse_token(&self, answer: &HttpResponse) -> Result<Secret> {
         let given: Option<Given<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
         if answer.status != 200 {
             let code = given.and_then(|given| given.error).and_then(|code| known(&code));

@@ -39,7 +39,7 @@ impl Method for Kubernetes {
     fn login_request(&self) -> PreparingLogin<'_> {
         Box::pin(async {
             // The kubelet renews it, so it is read for each login.
-            let (jwt, _) = files::read(&self.file).await.map_err(|clause| {
+            let (jwt, _) = files::read_text(&self.file).await.map_err(|clause| {
                 let text = format!("{}: no service account token: `kube_api_token_file` {clause}", self.label);
                 Error::new(Kind::Config, text)
             })?;

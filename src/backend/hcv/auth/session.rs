@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use ::http::HeaderValue;
@@ -13,6 +13,7 @@ use super::method::{AuthContext, AuthToken, Method};
 use crate::backend::hcv::api::{ApiRequest, VaultApi};
 use crate::error::{Error, Kind, Result};
 use crate::http::HttpResponse;
+use crate::sync::lock;
 
 const RENEW: &str = "/v1/auth/token/renew-self";
 const LOOK_UP: &str = "/v1/auth/token/lookup-self";
@@ -141,7 +142,7 @@ impl SessionState {
 impl SessionShared {
     /// A panic while the lock is held leaves data that is still whole: each critical section is one step.
     fn known(&self) -> MutexGuard<'_, SessionState> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 
     /// The token, if there is one that is good; else how many logins there have been. Sees to what is due.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use ::http::HeaderValue;
 use tokio::sync::Mutex;
 
-use super::files::{self, FileStamp};
+use super::files;
 use super::method::AuthToken;
 use crate::backend::hcv::api::sensitive;
 use crate::error::{Error, Kind, Result};
-use crate::file;
+use crate::file::{self, FileStamp};
 use crate::options::settings::Settings;
 use crate::redact;
 
@@ -65,12 +65,12 @@ impl TokenFile {
         let asked = Instant::now();
         let mut known = self.known.lock().await;
         if known.token.is_none() {
-            self.read(&mut known).await?;
+            self.read_file(&mut known).await?;
         } else if known.looked.is_none_or(|looked| looked < asked) {
             // Those who waited meanwhile need not look again.
             known.looked = Some(Instant::now());
-            match FileStamp::of(&self.path, self.patience).await {
-                Ok(stamp) if stamp != known.stamp => self.read(&mut known).await?,
+            match files::stamp(&self.path, self.patience).await {
+                Ok(stamp) if stamp != known.stamp => self.read_file(&mut known).await?,
                 _ => {}
             }
         }
@@ -81,13 +81,13 @@ impl TokenFile {
     pub async fn replace(&self, auth_token: &AuthToken) -> Result<Option<AuthToken>> {
         let mut known = self.known.lock().await;
         if known.number == auth_token.number {
-            self.read(&mut known).await?;
+            self.read_file(&mut known).await?;
         }
         let newer = known.number != auth_token.number;
         Ok(newer.then(|| AuthToken { token: known.token.clone(), number: known.number }))
     }
 
-    async fn read(&self, known: &mut KnownToken) -> Result<()> {
+    async fn read_file(&self, known: &mut KnownToken) -> Result<()> {
         let patience = if known.token.is_some() { self.patience } else { file::PATIENCE };
         let read = files::read_within(&self.path, patience).await.and_then(|(text, stamp)| {
             let token = sensitive(text.as_bytes());

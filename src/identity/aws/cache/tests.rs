@@ -13,7 +13,7 @@ struct FakeSource {
 }
 
 fn login(id: &str, seconds: Option<u64>) -> Login {
-    let mut keys = AccessKeys::of(id, "key", None);
+    let mut keys = AccessKeys::new(id, "key", None);
     keys.expiry = seconds.map(|seconds| SystemTime::now() + Duration::from_secs(seconds));
     Login::new("a test", &keys).unwrap()
 }

@@ -45,7 +45,7 @@ pub fn parse(text: &str) -> Result<Vec<Section>, Malformed> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
     for (index, line) in lines.enumerate() {
-        reader.read(index + 1, line).map_err(|what| Malformed { line: index + 1, what })?;
+        reader.read_line(index + 1, line).map_err(|what| Malformed { line: index + 1, what })?;
     }
     reader.end()
 }
@@ -61,7 +61,7 @@ struct IniReader {
 }
 
 impl IniReader {
-    fn read(&mut self, number: usize, line: &str) -> Result<(), String> {
+    fn read_line(&mut self, number: usize, line: &str) -> Result<(), String> {
         let text = line.trim();
         if text.is_empty() || text.starts_with(['#', ';']) {
             return Ok(());

@@ -7,8 +7,6 @@ mod source_chain;
 mod unfit;
 
 use std::collections::HashMap;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +19,7 @@ use super::files::{self, FileState, Unread};
 use super::region::set as set_to;
 use crate::environment::Environment;
 use crate::error::Kind;
-use crate::file::{self, FileFlaw};
+use crate::file::{self, FileFlaw, FileStamp};
 use crate::redact;
 use ini::Malformed;
 use set::{Amiss, ProfileSet};
@@ -150,14 +148,8 @@ struct ProfileFile {
     variable: &'static str,
 }
 
-/// What a file's status says of its content: the same stamp, the same content.
-#[derive(Clone, PartialEq, Eq)]
-enum ProfileStamp {
-    File { device: u64, inode: u64, length: u64, modified: (i64, i64), changed: (i64, i64) },
-    None(FileFlaw),
-}
-
-type ProfileStamps = [ProfileStamp; 2];
+/// What the status of each file is, or why it has none.
+type ProfileStamps = [Result<FileStamp, FileFlaw>; 2];
 
 impl Profiles {
     pub fn new(environment: &Environment, timeout: Duration) -> Self {
@@ -222,7 +214,7 @@ impl Profiles {
         let mut profile = self.nothing();
         let mut read = [Vec::new(), Vec::new()];
         for (place, sections) in self.files.iter().zip(&mut read) {
-            match place.read().await {
+            match place.read_text().await {
                 Ok(text) => match ini::parse(&text) {
                     Ok(parsed) => *sections = parsed,
                     Err(Malformed { line, what }) => {
@@ -311,7 +303,7 @@ impl Profiles {
             role_arn: own("role_arn"),
             session: own("role_session_name"),
         };
-        profile.source_chain = source_chain::of(all, chosen).map_err(|unfit| match unfit {
+        profile.source_chain = source_chain::build(all, chosen).map_err(|unfit| match unfit {
             Unfit::Absent(reason) => absent(&reason, &profile.remarks),
             broken => broken,
         });
@@ -340,35 +332,23 @@ impl ProfileFile {
     }
 
     /// Fails, with a clause, where the file does not answer.
-    async fn stamp(&self, patience: Duration) -> Result<ProfileStamp, String> {
-        let Some(path) = &self.path else { return Ok(ProfileStamp::None(FileFlaw::Missing)) };
+    async fn stamp(&self, patience: Duration) -> Result<Result<FileStamp, FileFlaw>, String> {
+        let Some(path) = &self.path else { return Ok(Err(FileFlaw::Missing)) };
         match file::status(path, patience).await {
-            Ok(status) => Ok(ProfileStamp::of(&status)),
+            Ok(status) => Ok(Ok(FileStamp::from(&status))),
             Err(flaw @ (FileFlaw::Hangs | FileFlaw::Busy(_))) => Err(format!("{} {flaw}", redact::likely_path(path))),
-            Err(flaw) => Ok(ProfileStamp::None(flaw)),
+            Err(flaw) => Ok(Err(flaw)),
         }
     }
 
     /// The file's text, or a clause that says why it can't be had.
-    async fn read(&self) -> Result<Zeroizing<String>, Unread> {
+    async fn read_text(&self) -> Result<Zeroizing<String>, Unread> {
         match &self.path {
-            Some(path) => files::read(path).await,
+            Some(path) => files::read_text(path).await,
             None => {
                 let clause = format!("no file, as neither HOME nor {} is set", self.variable);
                 Err(Unread { clause, state: FileState::Missing })
             }
-        }
-    }
-}
-
-impl ProfileStamp {
-    fn of(status: &Metadata) -> Self {
-        ProfileStamp::File {
-            device: status.dev(),
-            inode: status.ino(),
-            length: status.len(),
-            modified: (status.mtime(), status.mtime_nsec()),
-            changed: (status.ctime(), status.ctime_nsec()),
         }
     }
 }

@@ -96,7 +96,7 @@ pub fn assumes(profile: &ProfileLayers) -> bool {
     property(profile, "role_arn").is_some() && property(profile, "web_identity_token_file").is_none()
 }
 
-pub fn of<'a>(profiles: &'a ProfileSet, mut profile: &'a ProfileLayers) -> Result<SourceChain, Unfit> {
+pub fn build<'a>(profiles: &'a ProfileSet, mut profile: &'a ProfileLayers) -> Result<SourceChain, Unfit> {
     let mut roles = Vec::new();
     let mut visited: Vec<&str> = Vec::new();
     loop {
@@ -213,7 +213,7 @@ fn keys(profile: &ProfileLayers, file: usize, origin: &str) -> Result<Option<Log
     match (own("aws_access_key_id"), own("aws_secret_access_key")) {
         (Some(id), Some(key)) => {
             let token = own("aws_session_token").or_else(|| own("aws_security_token"));
-            Login::new(origin, &AccessKeys::of(id, key, token)).map(Some)
+            Login::new(origin, &AccessKeys::new(id, key, token)).map(Some)
         }
         (Some(_), None) => Err("it has no aws_secret_access_key beside its aws_access_key_id".to_owned()),
         (None, _) => Ok(None),

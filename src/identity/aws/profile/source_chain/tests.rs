@@ -5,7 +5,7 @@ use aws_credential_types::Credentials;
 async fn source_chain_of(config: &str, name: &'static str) -> Result<SourceChain, Unfit> {
     let sections = ini::parse(config).unwrap_or_else(|malformed| panic!("{malformed:?}"));
     let profiles = ProfileSet::new(Vec::new(), sections);
-    of(&profiles, profiles.profile(name).unwrap())
+    build(&profiles, profiles.profile(name).unwrap())
 }
 
 async fn resolved(config: &str) -> SourceChain {
@@ -68,7 +68,7 @@ async fn each_way_to_begin() {
     let both = format!("credential_process = /bin/x\n{KEYS}");
     assert!(matches!(resolved(&format!("[profile a]\n{both}")).await.base, Base::Process(_)));
     let profiles = ProfileSet::new(ini::parse(&format!("[a]\n{both}")).unwrap(), Vec::new());
-    assert_eq!(id(&of(&profiles, profiles.profile("a").unwrap()).ok().unwrap()), "AKID");
+    assert_eq!(id(&build(&profiles, profiles.profile("a").unwrap()).ok().unwrap()), "AKID");
 }
 
 #[tokio::test]
