@@ -11,12 +11,12 @@ use http::{HeaderValue, Request, StatusCode, Uri};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::clients::Clients;
-use super::failure::{self, ErrorContext};
+use super::client_cache::Clients;
+use super::error::{self, ErrorContext};
 use super::route::{Route, Routes, is_secure, port};
 use super::tls::Tls;
 use super::transport::{HttpResponse, Transport};
-use super::{body, dial};
+use super::{body, dialer};
 use crate::error::{Error, Kind, Result};
 use crate::notice::Notice;
 use crate::redact;
@@ -71,17 +71,17 @@ impl Client {
         let mut late = pin!(tokio::time::sleep(self.timeout));
         let mut response = tokio::select! {
             biased;
-            () = &mut late => return Err(failure::unanswered(&context)),
+            () = &mut late => return Err(error::unanswered(&context)),
             response = self.exchange(&context, &destination, route, request) => response?,
         };
         let (status, headers) = (response.status(), mem::take(response.headers_mut()));
         if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && !context.is_secure && context.proxy.is_some() {
-            return Err(failure::of_proxy(&context, status));
+            return Err(error::of_proxy(&context, status));
         }
         let body = tokio::select! {
             biased;
-            () = &mut late => return Err(failure::incomplete(&context)),
-            body = body::read_bounded(response) => body.map_err(|refused| failure::of_body(&context, &refused))?,
+            () = &mut late => return Err(error::incomplete(&context)),
+            body = body::read_bounded(response) => body.map_err(|refused| error::of_body(&context, &refused))?,
         };
         Ok(HttpResponse { status: status.as_u16(), headers, body })
     }
@@ -127,7 +127,7 @@ impl Client {
                 Ok(response) => return Ok(response),
                 Err(error) => error.without_url(),
             };
-            match again.filter(|_| failure::is_outdated(&error)) {
+            match again.filter(|_| error::is_outdated(&error)) {
                 Some((outdated, same)) => {
                     self.clients.forget(outdated);
                     request = same;
@@ -145,12 +145,12 @@ impl Client {
         route: Route<'_>,
         error: &reqwest::Error,
     ) -> Error {
-        if failure::is_refused_tunnel(error)
-            && let Err(reason) = dial::dial(&self.routes, route, destination, self.timeout).await
+        if error::is_refused_tunnel(error)
+            && let Err(reason) = dialer::dial(&self.routes, route, destination, self.timeout).await
         {
-            return failure::of_connecting(context, &*reason);
+            return error::of_connecting(context, &*reason);
         }
-        failure::of_request(context, error)
+        error::of_request(context, error)
     }
 
     pub(super) fn no_url(&self) -> Error {

@@ -5,22 +5,22 @@
 
 mod body;
 mod client;
-mod clients;
-mod connect;
+mod client_cache;
+mod connect_check;
 mod crypto;
-mod dial;
-mod failure;
+mod dialer;
+mod dns;
+mod error;
 pub mod options;
 mod pem;
 mod probe;
 mod proxied_tls;
 mod proxy;
-mod resolve;
-mod roots;
 mod route;
 mod tls;
 pub mod transport;
-mod verify;
+mod trust_store;
+mod verifier;
 
 pub use client::Client;
 pub use pem::Pem;

@@ -7,10 +7,10 @@ use std::time::Instant;
 use http::Uri;
 
 use super::client::Client;
-use super::dial::{self, Dialed};
-use super::failure;
+use super::dialer::{self, Dialed};
+use super::dns::System;
+use super::error;
 use super::proxied_tls;
-use super::resolve::System;
 use super::route::Route;
 use super::transport::bare;
 use crate::diagnosis::Findings;
@@ -79,11 +79,11 @@ impl Client {
 
     async fn connect(&self, uri: &Uri, route: Route<'_>) -> Result<(String, Dialed)> {
         let (start, context) = (Instant::now(), self.context(uri));
-        let dialing = dial::dial(&self.routes, route, uri, self.timeout);
+        let dialing = dialer::dial(&self.routes, route, uri, self.timeout);
         let dialed = match tokio::time::timeout(self.timeout, dialing).await {
             Ok(Ok(dialed)) => dialed,
-            Ok(Err(error)) => return Err(failure::of_connecting(&context, &*error)),
-            Err(_) => return Err(failure::unconnected(&context)),
+            Ok(Err(error)) => return Err(error::of_connecting(&context, &*error)),
+            Err(_) => return Err(error::unconnected(&context)),
         };
         let who = match route {
             Route::Proxy(_) if context.is_secure => format!("the proxy connects to {}", context.address),
@@ -103,16 +103,16 @@ impl Client {
         let current = self.tls.clone().current().await?;
         let name = self.routes.server_name.as_ref();
         let (config, name) = match (route, name) {
-            (Route::Proxy(_), _) => (proxied_tls::configuration(&current, name, false), dial::server_name(uri)),
+            (Route::Proxy(_), _) => (proxied_tls::configuration(&current, name, false), dialer::server_name(uri)),
             (_, Some(name)) => (current.http_1(), Ok(name.clone())),
-            (_, None) => (current.config.clone(), dial::server_name(uri)),
+            (_, None) => (current.config.clone(), dialer::server_name(uri)),
         };
-        let name = name.map_err(|error| failure::of_connecting(&context, &*error))?;
-        let securing = dial::secure(dialed.stream, config, name);
+        let name = name.map_err(|error| error::of_connecting(&context, &*error))?;
+        let securing = dialer::secure(dialed.stream, config, name);
         let stream = match tokio::time::timeout(self.timeout, securing).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(failure::of_connecting(&context, &error)),
-            Err(_) => return Err(failure::unconnected(&context)),
+            Ok(Err(error)) => return Err(error::of_connecting(&context, &error)),
+            Err(_) => return Err(error::unconnected(&context)),
         };
         let connection = stream.get_ref().1;
         let version = connection.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");

@@ -7,13 +7,14 @@ use std::cell::Cell;
 use std::future::Future;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme};
+use rustls::{ClientConfig, SignatureScheme};
 
 use super::tls::Configured;
+use super::verifier::{CertificatePolicy, PolicyVerifier, Presented, Verified};
 
 tokio::task_local! {
     /// Whether the proxy of the connection that the task makes was verified.
@@ -38,10 +39,9 @@ pub(super) fn configuration(
     proxy_has_tls: bool,
 ) -> ClientConfig {
     let mut config = usual.config.clone();
-    config.dangerous().set_certificate_verifier(Arc::new(Verifier {
+    config.dangerous().set_certificate_verifier(Arc::new(PolicyVerifier {
         usual: usual.verifier.clone(),
-        name: name.cloned(),
-        proxy_has_tls,
+        policy: ByProxy { name: name.cloned(), proxy_has_tls },
     }));
     if proxy_has_tls {
         config.client_auth_cert_resolver = Arc::new(NotForProxies(config.client_auth_cert_resolver.clone()));
@@ -51,51 +51,22 @@ pub(super) fn configuration(
     config
 }
 
+/// For connections through a proxy, which may have TLS of its own.
 #[derive(Debug)]
-struct Verifier {
-    usual: Arc<dyn ServerCertVerifier>,
+struct ByProxy {
     name: Option<ServerName<'static>>,
     proxy_has_tls: bool,
 }
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
+impl CertificatePolicy for ByProxy {
+    fn check(&self, presented: &Presented<'_>, usual: &dyn ServerCertVerifier) -> Verified {
         let is_proxy = self.proxy_has_tls && may_be_the_proxy();
-        let name = self.name.as_ref().filter(|_| !is_proxy).unwrap_or(server_name);
-        let verdict = self.usual.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)?;
+        let name = self.name.as_ref().filter(|_| !is_proxy).unwrap_or(presented.server_name);
+        let verdict = presented.verified_as(name, usual)?;
         if is_proxy {
             let _ = PROXY_IS_VERIFIED.try_with(|verified| verified.set(true));
         }
         Ok(verdict)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.usual.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.usual.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
     }
 }
 

@@ -12,9 +12,9 @@ use rustls::{ClientConfig, Error as TlsError, RootCertStore, SupportedProtocolVe
 use super::crypto::provider;
 use super::pem::Pem;
 use super::pem::{PemSource, broken};
-use super::roots::{self, Locations};
 use super::transport::Transport;
-use super::verify::{Anyone, Pinned};
+use super::trust_store::{self, Locations};
+use super::verifier::{Anyone, Pinned};
 use crate::error::{Error, Kind, Result};
 use crate::file::FileStamp;
 use crate::file::{self, FileFlaw};
@@ -241,12 +241,12 @@ impl Tls {
     fn make(&self) -> std::result::Result<Configured, String> {
         let verifier: Arc<dyn ServerCertVerifier> = match &self.trust {
             Trust::System(locations) => {
-                WebPkiServerVerifier::builder_with_provider(roots::system(locations)?, provider())
+                WebPkiServerVerifier::builder_with_provider(trust_store::system(locations)?, provider())
                     .build()
                     .map_err(|_| "the system's roots can't be used: set `ca_cert`".to_owned())?
             }
             Trust::Bundle(source) => {
-                Arc::new(Pinned::new(&source.certificates("CA")?).ok_or_else(|| broken(&source.origin("CA")))?)
+                Arc::new(Pinned::verifier(&source.certificates("CA")?).ok_or_else(|| broken(&source.origin("CA")))?)
             }
             Trust::Anyone => Arc::new(Anyone(provider())),
         };

@@ -9,9 +9,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Proxy, redirect, retry};
 use rustls::ClientConfig;
 
-use super::connect::Checks;
+use super::connect_check::Checks;
+use super::dns::System;
 use super::proxied_tls;
-use super::resolve::System;
 use super::route::{Route, Routes, is_secure};
 use super::tls::{self, Configured, Tls};
 use super::transport::{AGENT, bare};

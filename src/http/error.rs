@@ -9,9 +9,9 @@ use http::StatusCode;
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 use super::body::RefusedBody;
-use super::connect::Outdated;
-use super::dial::{AtProxy, Trouble};
-use super::resolve::Unresolved;
+use super::connect_check::Outdated;
+use super::dialer::{AtProxy, Trouble};
+use super::dns::Unresolved;
 use super::transport::BODY_LIMIT;
 use crate::error::{Error, Kind};
 

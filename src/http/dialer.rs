@@ -14,9 +14,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::connect::BoxError;
+use super::connect_check::BoxError;
+use super::dns::System;
 use super::proxy::Proxy;
-use super::resolve::System;
 use super::route::{Route, Routes, is_secure, port};
 use super::transport::{AGENT, bare};
 use crate::file::{self, FileFlaw};

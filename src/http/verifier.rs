@@ -1,0 +1,150 @@
+//! Whether a server is the vault: webpki's verdict, and the two exceptions that users ask for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, Error as TlsError, SignatureScheme};
+
+use super::crypto::provider;
+use super::trust_store;
+
+/// What a server shows of itself in a handshake.
+pub(super) struct Presented<'a> {
+    pub end_entity: &'a CertificateDer<'a>,
+    pub intermediates: &'a [CertificateDer<'a>],
+    pub server_name: &'a ServerName<'a>,
+    ocsp_response: &'a [u8],
+    now: UnixTime,
+}
+
+impl Presented<'_> {
+    /// The usual verifier's verdict, for a name that the certificate has to carry.
+    pub fn verified_as(&self, name: &ServerName<'_>, usual: &dyn ServerCertVerifier) -> Verified {
+        usual.verify_server_cert(self.end_entity, self.intermediates, name, self.ocsp_response, self.now)
+    }
+}
+
+pub(super) type Verified = Result<ServerCertVerified, TlsError>;
+
+/// A policy for certificates that differs from the usual one.
+pub(super) trait CertificatePolicy: fmt::Debug + Send + Sync {
+    fn check(&self, presented: &Presented<'_>, usual: &dyn ServerCertVerifier) -> Verified;
+}
+
+/// A verifier with a policy of its own for certificates; the rest of a handshake is verified as usual.
+#[derive(Debug)]
+pub(super) struct PolicyVerifier<P> {
+    pub usual: Arc<dyn ServerCertVerifier>,
+    pub policy: P,
+}
+
+impl<P: CertificatePolicy> ServerCertVerifier for PolicyVerifier<P> {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Verified {
+        let presented = Presented { end_entity, intermediates, server_name, ocsp_response, now };
+        self.policy.check(&presented, &*self.usual)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.usual.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.usual.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// Trust in a given bundle, where the server's certificate itself may be in the bundle: a self-signed certificate with
+/// the CA flag, as `openssl req -x509` makes it, is what many vaults have, and webpki alone never takes it.
+#[derive(Debug)]
+pub(super) struct Pinned(Vec<CertificateDer<'static>>);
+
+impl Pinned {
+    pub fn verifier(certificates: &[CertificateDer<'static>]) -> Option<PolicyVerifier<Self>> {
+        let store = trust_store::store(certificates).ok()?;
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider()).build().ok()?;
+        Some(PolicyVerifier { usual, policy: Self(certificates.to_vec()) })
+    }
+}
+
+impl CertificatePolicy for Pinned {
+    fn check(&self, presented: &Presented<'_>, usual: &dyn ServerCertVerifier) -> Verified {
+        match presented.verified_as(presented.server_name, usual) {
+            Err(error) if is_only_a_ca(&error) && self.0.iter().any(|known| known == presented.end_entity) => {
+                let certificate = ParsedCertificate::try_from(presented.end_entity)?;
+                rustls::client::verify_server_name(&certificate, presented.server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
+    }
+}
+
+/// Whether the only thing found against a certificate is its CA flag. webpki looks at validity before it looks at this.
+fn is_only_a_ca(error: &TlsError) -> bool {
+    matches!(error, TlsError::InvalidCertificate(CertificateError::Other(other)) if other.to_string().contains("CaUsedAsEndEntity"))
+}
+
+/// `ssl_verify = off`: whoever answers is taken for the vault.
+#[derive(Debug)]
+pub(super) struct Anyone(pub Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Verified {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
