@@ -4,5 +4,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     // Lua unloads a library with the VM that loaded it: at a worker's end, and with `lua_code_cache off` after each request.
     // The engine's thread runs in it until the process ends.
-    println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    if std::env::var_os("CARGO_FEATURE_LUA").is_some() {
+        println!("cargo:rustc-link-arg=-Wl,-z,nodelete");
+    }
 }

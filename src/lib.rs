@@ -34,10 +34,6 @@ pub mod resolver;
 pub mod runtime;
 pub mod vm;
 
-// The way in from a shell.
-#[cfg(feature = "cli")]
-pub mod cli;
-
 // The way in from Lua.
 pub mod ffi;
 #[cfg(feature = "lua")]

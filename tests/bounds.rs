@@ -1,7 +1,7 @@
 //! What is fed in costs work and memory that its size bounds, whatever stands in it.
 
-// It measures `check` as well, by an allocator of its own: the Lua module's build has no room for either.
-#![cfg(all(feature = "cli", not(feature = "lua")))]
+// It measures by an allocator of its own: the Lua module's build has no room for one.
+#![cfg(not(feature = "lua"))]
 
 mod support;
 
@@ -11,7 +11,6 @@ use std::sync::atomic::AtomicU32;
 
 use kong_vault::backend::registry::ALL;
 use kong_vault::cache::document::Document;
-use kong_vault::cli::check;
 use kong_vault::config::{Config, declarative, entity};
 use kong_vault::environment::Environment;
 use kong_vault::resolver::Resolver;
@@ -28,20 +27,6 @@ fn a_declarative_file_is_loaded_in_time_linear_to_its_size() {
     for (what, make) in heavy::FILES {
         // What is called so is read as JSON and then, where it is none, as YAML.
         cost::is_linear(what, *make, |text| drop(declarative::parse_text("kong.json", text, ALL)));
-    }
-}
-
-#[test]
-fn a_declarative_file_is_checked_in_time_linear_to_its_size() {
-    for (what, make) in heavy::FILES {
-        cost::is_linear(what, *make, |text| drop(check::look_at("kong.yml", text.as_bytes().to_vec())));
-    }
-}
-
-#[test]
-fn a_kong_conf_is_checked_in_time_linear_to_its_size() {
-    for (what, make) in heavy::CONFS {
-        cost::is_linear(what, *make, |text| drop(check::look_at("kong.conf", text.as_bytes().to_vec())));
     }
 }
 
@@ -106,7 +91,7 @@ fn an_entity_is_taken_in_time_linear_to_its_reference() {
 
 /// What one MB may cost, in a build as it is released.
 #[test]
-#[ignore = "a measurement of seconds: cargo test --release --test bounds -- --ignored --nocapture"]
+#[ignore = "a measurement of seconds: cargo test --release --package kong-vault --test bounds -- --ignored --nocapture"]
 fn a_megabyte_of_anything_is_answered_within_a_second_and_100_mb() {
     let bed = admin::Bed::new();
     let mut costs = Vec::new();
@@ -122,10 +107,6 @@ fn a_megabyte_of_anything_is_answered_within_a_second_and_100_mb() {
             let conf = [("vault_declarative_config".to_owned(), path.to_str().unwrap().to_owned())];
             drop(Config::load(&conf.into(), &Environment::default()));
         });
-        measure(format!("check {what}"), *make, &|text| drop(check::look_at("kong.yml", text.as_bytes().to_vec())));
-    }
-    for (what, make) in heavy::CONFS {
-        measure(format!("conf {what}"), *make, &|text| drop(check::look_at("kong.conf", text.as_bytes().to_vec())));
     }
     for (kind, bodies) in [("application/json", heavy::BODIES), ("application/x-www-form-urlencoded", heavy::FORMS)] {
         for (what, make) in bodies {
@@ -134,15 +115,5 @@ fn a_megabyte_of_anything_is_answered_within_a_second_and_100_mb() {
             });
         }
     }
-    costs.sort_by_key(|(cost, _)| std::cmp::Reverse(cost.time));
-    for (cost, what) in costs.iter().take(25) {
-        println!("{:>8.1} ms {:>6.1} MB  {what}", cost.time.as_secs_f64() * 1e3, cost.peak as f64 / 1e6);
-    }
-    costs.sort_by_key(|(cost, _)| std::cmp::Reverse(cost.peak));
-    for (cost, what) in costs.iter().take(25) {
-        println!("{:>8.1} ms {:>6.1} MB  {what}", cost.time.as_secs_f64() * 1e3, cost.peak as f64 / 1e6);
-    }
-    for (cost, what) in &costs {
-        assert!(cost.time.as_secs_f64() < 1.0 && cost.peak < 100_000_000, "{what}: {cost:?}");
-    }
+    cost::of_a_megabyte(costs);
 }

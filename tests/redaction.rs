@@ -5,93 +5,19 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use kong_vault::backend::{Descriptor, SecretId, Setup, registry::ALL};
+use kong_vault::backend::{SecretId, Setup, registry::ALL};
 use kong_vault::config::entity::{self, FIELDS};
-use kong_vault::config::{Config, ConfigSource, IndirectValues, options_of};
+use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::Error;
-use kong_vault::options::{Holds, OWN, Opt};
+use kong_vault::options::{Holds, OWN};
 use kong_vault::redact::MASK;
 use kong_vault::resolver::resolved_reference::ResolvedReference;
-use serde_json::{Value, json};
+use serde_json::Value;
 use support::admin::{Bed, Called};
-use support::certs;
-use support::check::Files;
-use support::config::File;
 use support::given::{all_options, config_of};
+use support::marked::{Given, MARKER, all_ways, entity_of, prefix_of};
 use tokio::task::JoinSet;
-
-/// Part of every secret. A text is looked at whatever its case.
-const MARKER: &str = "Hunter2Marker";
-
-/// A way to give a secret, and texts that show it.
-struct Given {
-    name: &'static str,
-    value: String,
-    parts: Vec<String>,
-}
-
-impl Given {
-    fn of(name: &'static str, value: String) -> Self {
-        // Of base64, any part of some length.
-        let is_encoded = !value.contains(MARKER);
-        let parts: Vec<_> =
-            value.as_bytes().chunks(16).map(|part| String::from_utf8_lossy(part).into_owned()).collect();
-        Self { name, value, parts: if is_encoded { parts } else { vec![MARKER.to_owned()] } }
-    }
-
-    #[track_caller]
-    fn is_hidden_in(&self, text: &str, place: &str) {
-        let lower = text.to_lowercase();
-        for part in &self.parts {
-            assert!(!lower.contains(&part.to_lowercase()), "{place} shows {} ({part}):\n{text}", self.name);
-        }
-    }
-}
-
-fn all_ways() -> Vec<Given> {
-    let directory = tempfile::tempdir().unwrap();
-    let certificate = match certs::available() {
-        true => certs::self_signed(directory.path(), "ours", "/CN=ours", None).pem(),
-        false => "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUJw==\n-----END CERTIFICATE-----\n".to_owned(),
-    };
-    let key = format!("-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG{MARKER}AgEGCCqGSM49\n-----END PRIVATE KEY-----\n");
-    let (last, first) = (format!("{certificate}{key}"), format!("{key}{certificate}"));
-    let wrapped = |text: &str| {
-        let base64 = STANDARD.encode(text);
-        base64.as_bytes().chunks(76).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\n")
-    };
-    vec![
-        Given::of("a key behind its certificate", last.clone()),
-        Given::of("a key before its certificate", first.clone()),
-        Given::of("the same in one line", first.replace('\n', "\\n")),
-        Given::of("base64 of them", STANDARD.encode(&last)),
-        Given::of("base64 in lines", wrapped(&first)),
-        Given::of("a vault's token", format!("hvs.CAESI{MARKER}0123456789")),
-        Given::of("a JWT", format!("eyJhbGciOiJSUzI1NiJ9.eyJ{MARKER}.c2lnbmF0dXJl")),
-        Given::of("a URL", format!("https://user:{MARKER}@idp.example.com/token?sig={MARKER}#{MARKER}")),
-        Given::of("an address with a user", format!("user:{MARKER}@idp.example.com:8080")),
-        Given::of("a URL's query", format!("https://idp.example.com/token?sig={MARKER}")),
-    ]
-}
-
-fn json_of(backend: &Descriptor, opt: &Opt, value: &str) -> Value {
-    let config = config_of(backend, opt, value).into_iter().map(|(name, value)| {
-        let is_list = options_of(backend).any(|opt| opt.name == name && opt.kind.name() == "list");
-        (name, if is_list { json!([value]) } else { json!(value) })
-    });
-    Value::Object(config.collect())
-}
-
-fn prefix_of(backend: &Descriptor, opt: &Opt) -> String {
-    format!("{}-{}", backend.name, opt.name.replace('_', "-"))
-}
-
-fn entity_of(backend: &Descriptor, opt: &Opt, value: &str) -> Value {
-    json!({"prefix": prefix_of(backend, opt), "name": backend.name, "config": json_of(backend, opt, value)})
-}
 
 /// An environment without a person's own files and without a machine's metadata.
 fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -218,22 +144,6 @@ fn what_an_entity_holds_is_told_by_no_answer_and_comes_back_as_it_was() {
         assert!(send(&bed, "PUT", &elsewhere).iter().all(|answer| answer.status == 400));
         assert!(!stored().to_string().contains(MASK));
         send(&bed, "DELETE", &sent);
-    }
-}
-
-#[test]
-fn what_a_file_holds_is_told_by_no_row_and_no_error() {
-    for given in all_ways() {
-        let entities: Vec<_> = all_options().map(|(backend, opt)| entity_of(backend, opt, &given.value)).collect();
-        let text = json!({"_format_version": "3.0", "vaults": entities}).to_string();
-        let file = File::new("kong.yml", &text);
-        given.is_hidden_in(&format!("{:?}", file.load(&[])), "the loader");
-        let conf = all_options().map(|(backend, opt)| {
-            format!("vault_{}_{} = {}\n", backend.name, opt.name, given.value.replace('\n', "\\n").replace('#', "\\#"))
-        });
-        let files = Files::of(&[("kong.yml", &text), ("kong.conf", &conf.collect::<String>())]);
-        let run = files.check(&["kong.yml", "--conf", "kong.conf"], &[]);
-        given.is_hidden_in(&format!("{}{}", run.stdout, run.stderr), "check");
     }
 }
 

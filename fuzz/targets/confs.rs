@@ -1,7 +1,7 @@
 //! A kong.conf, looked at by `kong-vault check`.
 #![no_main]
 
-use kong_vault::cli::check;
+use kong_vault_cli::check;
 use kong_vault_fuzz::{Bytes, MARKER, bounded, hides};
 use libfuzzer_sys::fuzz_target;
 

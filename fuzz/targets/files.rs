@@ -4,8 +4,8 @@
 use std::sync::Once;
 
 use kong_vault::backend::registry::ALL;
-use kong_vault::cli::check;
 use kong_vault::config::declarative;
+use kong_vault_cli::check;
 use kong_vault_fuzz::{Bytes, MARKER, bounded, hides, tolerate_panics_of};
 use libfuzzer_sys::fuzz_target;
 

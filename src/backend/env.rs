@@ -19,10 +19,10 @@ const OPTIONS: &[Opt] =
     &[Opt::new("prefix", Type::Text, "prefix of each variable's name, such as `SECRET_`").default("").overridable()];
 
 /// What is usually missed where a variable is not there; the command line is no nginx.
-const ADVICE: &str = if cfg!(feature = "cli") {
-    "export it before you run this command"
-} else {
+const ADVICE: &str = if cfg!(feature = "lua") {
     "set it before nginx starts and load kong.vault in init_by_lua"
+} else {
+    "export it before you run this command"
 };
 
 pub const DESCRIPTOR: Descriptor = Descriptor {

@@ -50,9 +50,8 @@ fn load_with(
         if wanted.is_empty() {
             break;
         }
-        let mut resolver = Resolver::new(config, environment.clone(), Arc::new(AtomicU32::new(0)));
-        resolver.trusted = true;
-        let resolver = Arc::new(resolver);
+        let resolver = Resolver::new(config, environment.clone(), Arc::new(AtomicU32::new(0)));
+        let resolver = Arc::new(resolver.trusting());
         let references: Vec<_> = wanted.iter().map(|reference| reference.as_bytes().to_vec()).collect();
         let answers = resolver.fetch_blocking(&references);
         let mut notice = false;

@@ -62,7 +62,7 @@ pub struct Resolver {
     config: Config,
     environment: Environment,
     /// Whether the operator writes the references, who may name credentials of ours.
-    pub(crate) trusted: bool,
+    trusted: bool,
     pub(crate) resolved_references: Mutex<LruCache<Box<[u8]>, Arc<ResolvedReference>>>,
     pub(crate) cache: Mutex<Cache<Arc<DocumentKey>>>,
     pub(crate) calls: Mutex<Singleflight<Arc<DocumentKey>, InstanceKey>>,
@@ -112,6 +112,12 @@ impl Resolver {
             environment,
             trusted: false,
         }
+    }
+
+    /// One whose references the operator writes, who may name credentials of ours.
+    pub fn trusting(mut self) -> Self {
+        self.trusted = true;
+        self
     }
 
     pub fn config(&self) -> &Config {

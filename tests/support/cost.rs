@@ -92,3 +92,18 @@ pub fn is_linear(what: &str, make: fn(usize) -> String, work: impl Fn(&str)) {
     let allowed = small.time * 24 + Duration::from_millis(100);
     assert!(large.time <= allowed, "{what}: {:?} for {few}, {:?} for {many}", small.time, large.time);
 }
+
+/// Fails where what was fed a megabyte took more than a second or 100 MB; prints the dearest.
+pub fn of_a_megabyte(mut costs: Vec<(Cost, String)>) {
+    costs.sort_by_key(|(cost, _)| std::cmp::Reverse(cost.time));
+    for (cost, what) in costs.iter().take(25) {
+        println!("{:>8.1} ms {:>6.1} MB  {what}", cost.time.as_secs_f64() * 1e3, cost.peak as f64 / 1e6);
+    }
+    costs.sort_by_key(|(cost, _)| std::cmp::Reverse(cost.peak));
+    for (cost, what) in costs.iter().take(25) {
+        println!("{:>8.1} ms {:>6.1} MB  {what}", cost.time.as_secs_f64() * 1e3, cost.peak as f64 / 1e6);
+    }
+    for (cost, what) in &costs {
+        assert!(cost.time.as_secs_f64() < 1.0 && cost.peak < 100_000_000, "{what}: {cost:?}");
+    }
+}

@@ -1,9 +1,9 @@
 //! What Kong makes of a value, and its writer hardly meant.
 
 use super::Setting;
-use crate::backend::registry::ALL;
-use crate::config::options_of;
-use crate::options::{OWN, Opt, Type};
+use kong_vault::backend::registry::ALL;
+use kong_vault::config::options_of;
+use kong_vault::options::{OWN, Opt, Type};
 
 /// The option that a key sets.
 pub fn option(key: &str) -> Option<&'static Opt> {

@@ -1,6 +1,6 @@
 //! What a command came to.
 
-use crate::secret::Secret;
+use kong_vault::secret::Secret;
 
 /// For the exit status, and for either output.
 pub(super) enum Outcome {

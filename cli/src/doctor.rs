@@ -6,17 +6,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::outcome::Outcome;
-use super::session;
-use crate::backend::{Backend, SecretId, Setup};
-use crate::cache::document::WHOLE;
-use crate::config::{Config, Vault};
-use crate::diagnosis::{Finding, Findings, Verdict};
-use crate::environment::Environment;
-use crate::error::{Error, Kind};
-use crate::reference::{self, Reference};
-use crate::resolver::blocking;
-use crate::secret::Secret;
+use crate::outcome::Outcome;
+use crate::session;
+use kong_vault::backend::{Backend, SecretId, Setup};
+use kong_vault::cache::document::WHOLE;
+use kong_vault::config::{Config, Vault};
+use kong_vault::diagnosis::{Finding, Findings, Verdict};
+use kong_vault::environment::Environment;
+use kong_vault::error::{Error, Kind};
+use kong_vault::reference::{self, Reference};
+use kong_vault::resolver::blocking;
+use kong_vault::secret::Secret;
 
 /// The width of a line's first two columns.
 const VERDICT: usize = 8;
@@ -62,7 +62,7 @@ fn asked(text: &[u8]) -> Result<Reference, Error> {
 }
 
 fn title(asked: &Reference) -> String {
-    format!("vault ({})", crate::redact::vault(&asked.name, 64))
+    format!("vault ({})", kong_vault::redact::vault(&asked.name, 64))
 }
 
 fn diagnose(config: &Config, vault: &Vault, asked: &Reference) -> Result<Findings, Error> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::redact::{line, quote};
+use kong_vault::redact::{line, quote};
 
 /// Where something stands.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

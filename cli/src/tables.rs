@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::backend::registry::ALL;
-use crate::options::{COMMON, OWN, Opt, variable};
+use kong_vault::backend::registry::ALL;
+use kong_vault::options::{COMMON, OWN, Opt, variable};
 
 /// For a terminal.
 pub fn text() -> String {

@@ -16,15 +16,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::conf_file;
-use super::outcome::Outcome;
-use super::session::{self, shown};
-use crate::config::{LARGEST_FILE, Others};
-use crate::environment::Environment;
-use crate::secret::Secret;
+use crate::conf_file;
+use crate::outcome::Outcome;
+use crate::session::{self, shown};
 use context::Checked;
 use finding::Entities;
 use keys::{DECLARED, Keys};
+use kong_vault::config::{LARGEST_FILE, Others};
+use kong_vault::environment::Environment;
+use kong_vault::secret::Secret;
 use table::{Place, Row};
 
 /// A file that was read.

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use super::conf_file;
-use super::outcome::Outcome;
-use crate::config::{ConfigSource, KONGS_FILE};
-use crate::environment::Environment;
-use crate::error::Error;
-use crate::options::value::Value;
-use crate::options::{OWN, variable};
-use crate::pool;
-use crate::redact;
-use crate::reference::is_reference;
-use crate::resolver::{Resolver, blocking, indirect};
+use crate::conf_file;
+use crate::outcome::Outcome;
+use kong_vault::config::{ConfigSource, KONGS_FILE};
+use kong_vault::environment::Environment;
+use kong_vault::error::Error;
+use kong_vault::options::value::Value;
+use kong_vault::options::{OWN, variable};
+use kong_vault::pool;
+use kong_vault::redact;
+use kong_vault::reference::is_reference;
+use kong_vault::resolver::{Resolver, blocking, indirect};
 
 /// A path of the command line, unless it is something else that was put there by mistake.
 pub(super) fn shown(path: &Path) -> String {

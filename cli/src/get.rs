@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::outcome::Outcome;
-use super::session::{Opened, explain, open, warn, whole};
-use crate::error::Result;
-use crate::resolver::Resolver;
-use crate::secret::Secret;
+use crate::outcome::Outcome;
+use crate::session::{Opened, explain, open, warn, whole};
+use kong_vault::error::Result;
+use kong_vault::resolver::Resolver;
+use kong_vault::secret::Secret;
 
 pub fn run(reference: Option<&OsStr>, timeout: Option<&str>, conf: Option<&Path>) -> Outcome {
     let Some(reference) = reference else {

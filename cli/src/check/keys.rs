@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::finding::{FoundReference, look_alike};
 use super::table::{Mistakes, Notes, Place, Row};
-use crate::backend::registry::ALL;
-use crate::cli::conf_file::{self, Line, option};
-use crate::config::{Config, ConfigSource, IndirectValues, KONGS_FILE, Others, is_kongs_own, options_of};
-use crate::environment::Environment;
-use crate::error::{Error, Result};
-use crate::options::OWN;
-use crate::options::value::Value;
-use crate::redact;
-use crate::reference::is_reference;
-use crate::resolver::indirect;
-use crate::secret::Secret;
+use crate::conf_file::{self, Line, option};
+use kong_vault::backend::registry::ALL;
+use kong_vault::config::{Config, ConfigSource, IndirectValues, KONGS_FILE, Others, is_kongs_own, options_of};
+use kong_vault::environment::Environment;
+use kong_vault::error::{Error, Result};
+use kong_vault::options::OWN;
+use kong_vault::options::value::Value;
+use kong_vault::redact;
+use kong_vault::reference::is_reference;
+use kong_vault::resolver::indirect;
+use kong_vault::secret::Secret;
 
 pub const DECLARED: &str = "vault_declarative_config";
 const TIMEOUT: &str = "vault_fetch_timeout";

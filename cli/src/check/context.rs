@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::finding::{Entities, FoundReference};
 use super::table::{Mistakes, Place, Row};
-use crate::config::Others;
-use crate::config::declarative::{Id, Tree};
+use kong_vault::config::Others;
+use kong_vault::config::declarative::{Id, Tree};
 
 /// What a file came to before its references are looked at.
 #[derive(Debug, Default)]

@@ -7,14 +7,14 @@ use std::sync::atomic::AtomicU32;
 use super::finding::{Entities, FoundReference, KnownEntity};
 use super::keys::Settings;
 use super::table::{Mistakes, Row, Verdict};
-use crate::backend::registry::ALL;
-use crate::config::declarative::kongs_business;
-use crate::config::entity::Broken;
-use crate::config::{EntityResult, IndirectValues, did_you_mean};
-use crate::error::{Error, Kind, Result, quote};
-use crate::reference::{self, is_reference, parse};
-use crate::resolver::Resolver;
-use crate::resolver::resolved_reference::ResolvedReference;
+use kong_vault::backend::registry::ALL;
+use kong_vault::config::declarative::kongs_business;
+use kong_vault::config::entity::Broken;
+use kong_vault::config::{EntityResult, IndirectValues, did_you_mean};
+use kong_vault::error::{Error, Kind, Result, quote};
+use kong_vault::reference::{self, is_reference, parse};
+use kong_vault::resolver::Resolver;
+use kong_vault::resolver::resolved_reference::ResolvedReference;
 
 /// With how many names an unknown one is compared.
 const COMPARED: usize = 200;
@@ -135,10 +135,9 @@ fn fetch(verdicts: &mut HashMap<&str, Result<()>>, settings: &Settings, entities
         Ok(config) => config,
         Err(error) => return wanted.into_iter().for_each(|it| drop(verdicts.insert(it, Err(error.clone())))),
     };
-    let mut resolver = Resolver::new(config, settings.environment().clone(), Arc::new(AtomicU32::new(0)));
+    let resolver = Resolver::new(config, settings.environment().clone(), Arc::new(AtomicU32::new(0)));
     // What only the operator's may read has been judged.
-    resolver.trusted = true;
-    let resolver = Arc::new(resolver);
+    let resolver = Arc::new(resolver.trusting());
     resolver.replace_entities(listed(entities, true), "the file");
     let references: Vec<_> = wanted.iter().map(|it| it.as_bytes().to_vec()).collect();
     for (it, answer) in wanted.into_iter().zip(resolver.fetch_blocking(&references)) {

@@ -3,7 +3,7 @@
 //! The exit status is 0 for a value (or what else was asked for), 1 for no value, or for something that `check` found, and
 //! 2 for misuse: a command line that is wrong, a file that can't be read, or a `--conf` file that is no kong.conf.
 //!
-//! It uses everything but the ways in from Lua and C. Nothing uses it.
+//! It uses all of the library but its ways in from Lua and C. Nothing uses it: this is a library for fuzzing and tests alone.
 
 pub mod check;
 mod conf_file;
@@ -20,8 +20,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::redact;
-use crate::secret::Secret;
+use kong_vault::redact;
+use kong_vault::secret::Secret;
 use outcome::Outcome;
 
 #[derive(Parser)]

@@ -223,7 +223,7 @@ fn references_are_judged_by_what_goes_with_their_file() {
 #[test]
 fn the_examples_are_good() {
     let files = Files::of(&[]);
-    let path = |name: &str| format!("{}/examples/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = |name: &str| format!("{}/../examples/{name}", env!("CARGO_MANIFEST_DIR"));
     files.check(&[&path("kong.conf"), &path("vaults.yml")], &[]).finds(&[]);
     files.check(&[&path("vaults.yml"), "-c", &path("kong.conf")], &[]).finds(&[]);
 }

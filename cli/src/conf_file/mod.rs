@@ -14,7 +14,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
-use crate::config::KONGS_FILE;
+use kong_vault::config::KONGS_FILE;
 pub use surprise::{option, surprises};
 
 /// Far above any kong.conf.
@@ -117,7 +117,7 @@ fn parse(bytes: &[u8]) -> Result<Conf, String> {
     let more = told.len().saturating_sub(TOLD);
     told.truncate(TOLD);
     let tell = |(number, key, why): (usize, Option<String>, &str)| match key {
-        Some(key) => format!("line {number}: {} {why}", crate::error::quote(key.as_bytes(), 96)),
+        Some(key) => format!("line {number}: {} {why}", kong_vault::error::quote(key.as_bytes(), 96)),
         None => format!("line {number} {why}"),
     };
     let mut surprises: Vec<_> = told.into_iter().map(tell).collect();

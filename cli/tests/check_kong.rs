@@ -1,13 +1,11 @@
 //! `kong-vault check` on what Kong reads otherwise than we do, and on what is Kong's own business; and that it passes no file
 //! that a loader refuses.
 
-#![cfg(feature = "cli")]
-
 mod support;
 
 use kong_vault::backend::registry::ALL;
-use kong_vault::cli::check::look_at;
 use kong_vault::config::declarative;
+use kong_vault_cli::check::look_at;
 use proptest::prelude::*;
 use support::check::Files;
 

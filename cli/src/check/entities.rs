@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::context::Checking;
 use super::finding::KnownEntity;
 use super::references::noted;
-use crate::backend::registry::{ALL, find};
-use crate::config::declarative::{self, Id, Tree, kongs, of_others};
-use crate::config::entity::{self, EntityFlaw, FLAWS};
-use crate::error::quote;
-use crate::redact::word;
-use crate::reference::{is_reference, parse};
+use kong_vault::backend::registry::{ALL, find};
+use kong_vault::config::declarative::{self, Id, Tree, kongs, of_others};
+use kong_vault::config::entity::{self, EntityFlaw, FLAWS};
+use kong_vault::error::quote;
+use kong_vault::redact::word;
+use kong_vault::reference::{is_reference, parse};
 
 /// In which lines entities stand: by prefix, and by id.
 #[derive(Default)]

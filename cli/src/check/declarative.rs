@@ -6,10 +6,10 @@ use super::context::{Checked, Checking};
 use super::entities;
 use super::finding::{FoundReference, look_alike};
 use super::table::{Mistakes, Place};
-use crate::config::Others;
-use crate::config::declarative::{Id, NodeKind, SyntaxFlaw, Tree, kongs};
-use crate::error::quote;
-use crate::reference::is_reference;
+use kong_vault::config::Others;
+use kong_vault::config::declarative::{Id, NodeKind, SyntaxFlaw, Tree, kongs};
+use kong_vault::error::quote;
+use kong_vault::reference::is_reference;
 
 pub fn check(name: &str, text: &str, others: &Others) -> Checked {
     let tree = Tree::parse(name, text);

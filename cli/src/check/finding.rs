@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::table::Place;
-use crate::config::entity::Entity;
-use crate::reference::is_reference;
+use kong_vault::config::entity::Entity;
+use kong_vault::reference::is_reference;
 
 /// A reference, and where it stands.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ const END: &str = "<!-- options:end -->";
 
 /// Compares what stands between the markers of a document with what `kong-vault vaults` prints.
 fn holds(document: &str, flag: &str) {
-    let Ok(text) = std::fs::read_to_string(format!("{}/{document}", env!("CARGO_MANIFEST_DIR"))) else { return };
+    let Ok(text) = std::fs::read_to_string(format!("{}/../{document}", env!("CARGO_MANIFEST_DIR"))) else { return };
     let output = Command::new(env!("CARGO_BIN_EXE_kong-vault")).args(["vaults", flag]).output().unwrap();
     let tables = String::from_utf8(output.stdout).unwrap();
     let (_, rest) = text.split_once(BEGIN).unwrap_or_else(|| panic!("{document} lacks {BEGIN}"));
