@@ -19,10 +19,25 @@ use wakeup::Wakeup;
 
 /// What both lock with.
 mod sync {
-    pub use loom::sync::{Mutex, MutexGuard};
+    pub use loom::sync::Mutex;
+    use loom::sync::MutexGuard;
 
-    pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().unwrap()
+    /// loom finds by itself what waits for ever, so ranks say nothing here.
+    pub enum Rank {
+        Events,
+        Wakeup,
+    }
+
+    pub struct Ranked<T>(Mutex<T>);
+
+    impl<T> Ranked<T> {
+        pub fn new(_: Rank, data: T) -> Self {
+            Self(Mutex::new(data))
+        }
+
+        pub fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap()
+        }
     }
 }
 

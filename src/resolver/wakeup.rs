@@ -1,37 +1,32 @@
 //! Whether somebody who stores an entry has to wake the refresher for it. `tests/handover.rs` runs this file with loom's
 //! lock in place of std's.
 
-use std::sync::PoisonError;
 use std::time::Instant;
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Rank, Ranked};
 
 pub struct Wakeup {
     /// When the refresher wakes up by itself; `None`: it scans now, or has to be told.
-    wakes_at: Mutex<Option<Instant>>,
+    wakes_at: Ranked<Option<Instant>>,
 }
 
 impl Wakeup {
     pub fn new() -> Self {
-        Self { wakes_at: Mutex::new(None) }
+        Self { wakes_at: Ranked::new(Rank::Wakeup, None) }
     }
 
     /// The refresher is scanning: entries stored from now on must wake it.
     pub fn begin_scan(&self) {
-        *self.lock() = None;
+        *self.wakes_at.lock() = None;
     }
 
     /// The refresher has scanned, and sleeps.
     pub fn sleep_until(&self, at: Option<Instant>) {
-        *self.lock() = at;
+        *self.wakes_at.lock() = at;
     }
 
     /// Whether the refresher has to be woken for an entry that is due at `next`.
     pub fn is_too_late_for(&self, next: Instant) -> bool {
-        self.lock().is_none_or(|at| next < at)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.wakes_at.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wakes_at.lock().is_none_or(|at| next < at)
     }
 }

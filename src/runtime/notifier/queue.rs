@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{Rank, Ranked};
 
 /// How many events may wait for a worker that doesn't take them.
 const WAITING: usize = 65536;
@@ -21,7 +21,7 @@ pub trait Subscriber {
 }
 
 pub struct Queue<E, L> {
-    state: Mutex<QueueState<E, L>>,
+    state: Ranked<QueueState<E, L>>,
 }
 
 struct QueueState<E, L> {
@@ -31,17 +31,17 @@ struct QueueState<E, L> {
 
 impl<E, L: Subscriber> Queue<E, L> {
     pub fn new() -> Self {
-        Self { state: Mutex::new(QueueState { events: VecDeque::new(), subscribers: Vec::new() }) }
+        Self { state: Ranked::new(Rank::Events, QueueState { events: VecDeque::new(), subscribers: Vec::new() }) }
     }
 
     /// Whether anybody listens.
     pub fn has_subscriber(&self) -> bool {
-        !self.lock().subscribers.is_empty()
+        !self.state.lock().subscribers.is_empty()
     }
 
     /// Leaves an event for the worker; false where nobody listens, and nothing is left then.
     pub fn push(&self, event: E) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.subscribers.is_empty() || state.events.len() >= WAITING {
             return false;
         }
@@ -58,7 +58,7 @@ impl<E, L: Subscriber> Queue<E, L> {
 
     /// The next event, and whether more wait. Where none does, the next one that comes notifies.
     pub fn next(&self) -> Option<(E, bool)> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let event = state.events.pop_front()?;
         Some((event, !state.events.is_empty()))
     }
@@ -66,13 +66,13 @@ impl<E, L: Subscriber> Queue<E, L> {
     /// From here on that subscriber misses nothing; its first byte says so, and the worker looks then for what it may have
     /// missed before.
     pub fn subscribe(&self, subscriber: &Arc<L>) {
-        self.lock().subscribers.push(Arc::clone(subscriber));
+        self.state.lock().subscribers.push(Arc::clone(subscriber));
         subscriber.notify();
     }
 
     /// Removes a subscriber. Where it was the last one, those events are dropped that `can_be_missed`.
     pub fn unsubscribe(&self, subscriber: &Arc<L>, can_be_missed: impl Fn(&E) -> bool) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
         if state.subscribers.is_empty() {
             state.events.retain(|event| !can_be_missed(event));
@@ -81,13 +81,9 @@ impl<E, L: Subscriber> Queue<E, L> {
 
     /// Ends all connections.
     pub fn close(&self) {
-        let subscribers = std::mem::take(&mut self.lock().subscribers);
+        let subscribers = std::mem::take(&mut self.state.lock().subscribers);
         for subscriber in subscribers {
             subscriber.close();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, QueueState<E, L>> {
-        lock(&self.state)
     }
 }
