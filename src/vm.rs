@@ -118,7 +118,7 @@ impl Vm {
     fn take_leave(&self) -> Option<()> {
         let resolver = self.resolver.get()?.as_ref().ok()?;
         let (done, all) = mpsc::channel();
-        for shutdown in resolver.instances.shutdowns() {
+        for shutdown in resolver.shutdowns() {
             let done = done.clone();
             resolver.engine().ok()?.spawn(async move {
                 shutdown.await;
@@ -134,9 +134,9 @@ impl Vm {
     }
 
     fn load(&self, conf: &BTreeMap<String, String>, written_in: ConfigSource<'_>) -> Result<Arc<Resolver>> {
-        let mut resolver = self.resolver_of(indirect::load(conf, written_in, &self.environment)?);
-        resolver.previous = Previous::note(resolver.config());
-        let resolver = Arc::new(resolver);
+        let config = indirect::load(conf, written_in, &self.environment)?;
+        let previous = Previous::note(&config);
+        let resolver = Arc::new(self.resolver_of(config).after(previous));
         if let Err(error) = resolver.follow_entities(&self.watch) {
             // There is but one loading.
             let _ = self.unfollowed.set(error);
@@ -145,9 +145,7 @@ impl Vm {
     }
 
     fn resolver_of(&self, config: Config) -> Resolver {
-        let mut resolver = Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation));
-        resolver.loaded = Some(self.loaded);
-        resolver
+        Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation)).loaded(self.loaded)
     }
 }
 

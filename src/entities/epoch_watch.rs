@@ -1,15 +1,15 @@
 //! Whether vault entities have changed, as each hit sees it.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::store::epoch::STILL;
 
 /// By which the Lua side sees, at each hit, whether the entities are what they were.
 #[derive(Debug)]
 pub struct EpochWatch {
-    pub(crate) epoch: AtomicPtr<AtomicU32>,
-    pub(crate) seen_epoch: AtomicU32,
+    epoch: AtomicPtr<AtomicU32>,
+    seen_epoch: AtomicU32,
 }
 
 impl Default for EpochWatch {
@@ -22,6 +22,17 @@ impl EpochWatch {
     /// Where the address of the counter stands that all processes see.
     pub fn epoch(&self) -> &AtomicPtr<AtomicU32> {
         &self.epoch
+    }
+
+    /// Has Lua look at this counter. Returns whether it was another one before.
+    pub(super) fn show(&self, counter: &AtomicU32) -> bool {
+        let counter = ptr::from_ref(counter).cast_mut();
+        self.epoch.swap(counter, Ordering::AcqRel) != counter
+    }
+
+    /// Notes what the counter was when the entities were read.
+    pub(super) fn note_seen(&self, epoch: u32) {
+        self.seen_epoch.store(epoch, Ordering::Release);
     }
 
     /// The counter's value when this process read the entities.

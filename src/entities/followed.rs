@@ -1,8 +1,8 @@
 //! The folder whose vault entities are followed, and the jobs that read and write them.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::admin::{AdminResponse, Request};
@@ -10,9 +10,12 @@ use crate::entities::epoch_watch::EpochWatch;
 use crate::error::{Error, Kind, Result};
 use crate::pool::JobRefusal;
 use crate::redact;
+use crate::runtime::engine::Engine;
 use crate::runtime::jobs::Jobs;
+use crate::runtime::notifier::Notifier;
 use crate::store::epoch::STILL;
 use crate::store::{Snapshot, Store};
+use crate::sync::{Rank, Ranked};
 
 /// Requests are answered by one thread at a time, and entities read by another.
 const WRITING: &[u8] = b"requests";
@@ -20,9 +23,9 @@ pub(crate) const READING: &[u8] = b"readings";
 
 /// The folder whose entities are followed. A file system may hang, so it may be opened later than it is known.
 pub(crate) struct Followed {
-    pub(crate) folder: String,
-    pub(crate) watch: Arc<EpochWatch>,
-    pub(crate) store: OnceLock<Store>,
+    folder: String,
+    watch: Arc<EpochWatch>,
+    store: OnceLock<Store>,
 }
 
 impl Followed {
@@ -43,9 +46,28 @@ impl Followed {
         self.store()?.read_within(patience * 9 / 10)
     }
 
+    /// Where the entities are stored, for error texts.
+    pub(crate) fn place(&self) -> String {
+        self.store.get().map_or_else(String::new, Store::path)
+    }
+
     /// What changes are known by.
-    pub(crate) fn counter(&self) -> &AtomicU32 {
+    fn counter(&self) -> &AtomicU32 {
         self.store.get().map_or(&STILL, |store| store.epoch().counter())
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        self.counter().load(Ordering::Acquire)
+    }
+
+    /// Has Lua look at the folder's counter, once that can be. Returns whether whoever keeps copies has to learn of it.
+    pub(crate) fn show_counter(&self) -> bool {
+        self.watch.show(self.counter())
+    }
+
+    /// Has what is in use pass for the entities of that epoch.
+    pub(crate) fn note_seen(&self, epoch: u32) {
+        self.watch.note_seen(epoch);
     }
 
     /// Why nobody could read it, which has `patience`.
@@ -59,17 +81,17 @@ impl Followed {
     }
 }
 
-/// What a resolver has of them.
+/// What a resolver has of them: the folder, and the jobs that read and write it.
 pub struct Follow {
-    pub(crate) followed: OnceLock<Arc<Followed>>,
-    pub(crate) requests: Jobs<Request, AdminResponse>,
-    pub(crate) readings: Jobs<(), ()>,
+    followed: OnceLock<Arc<Followed>>,
+    requests: Jobs<Request, AdminResponse>,
+    readings: Jobs<(), ()>,
     /// What the counter was when the entities were read that are in use.
-    pub(crate) applied: Mutex<Option<u32>>,
+    applied: Ranked<Option<u32>>,
     /// The reading that is looked after, by its ticket: whether it hangs.
-    pub(crate) looked_after: AtomicU64,
+    looked_after: AtomicU64,
     /// What was last told of entities that can't be read.
-    pub(crate) trouble: Mutex<Option<String>>,
+    trouble: Ranked<Option<String>>,
 }
 
 impl Default for Follow {
@@ -78,9 +100,87 @@ impl Default for Follow {
             followed: OnceLock::new(),
             requests: Jobs::new(WRITING),
             readings: Jobs::new(READING),
-            applied: Mutex::default(),
+            applied: Ranked::new(Rank::AppliedEntities, None),
             looked_after: AtomicU64::new(0),
-            trouble: Mutex::default(),
+            trouble: Ranked::new(Rank::Told, None),
         }
+    }
+}
+
+impl Follow {
+    /// Follows a folder from now on; false where one is followed already.
+    pub(crate) fn begin(&self, folder: String, watch: &Arc<EpochWatch>) -> bool {
+        let followed = Followed { folder, watch: Arc::clone(watch), store: OnceLock::new() };
+        self.followed.set(Arc::new(followed)).is_ok()
+    }
+
+    pub(crate) fn followed(&self) -> Option<&Arc<Followed>> {
+        self.followed.get()
+    }
+
+    /// Has `put` put entities that were read in their place, unless newer ones are there: two may have read at the same
+    /// time. The lock is held meanwhile, so that the other one waits; those that `put` takes come after it.
+    pub(crate) fn apply(&self, followed: &Followed, snapshot: &Snapshot, put: impl FnOnce(&Snapshot)) {
+        let mut applied = self.applied.lock();
+        if applied.is_some_and(|last| snapshot.mark.wrapping_sub(last) > u32::MAX / 2) {
+            return;
+        }
+        put(snapshot);
+        // After the generation was bumped: whoever finds this to be the counter's value finds the copies outdated.
+        followed.watch.note_seen(snapshot.mark);
+        *applied = Some(snapshot.mark);
+    }
+
+    /// Has the engine read the entities, together with others who wait for that; see `Jobs::join`.
+    pub(crate) fn read_soon(
+        &self,
+        engine: &Engine,
+        notifier: &Arc<Notifier>,
+        read: impl FnOnce() + Send + 'static,
+        refused: impl FnOnce(JobRefusal) + Send + 'static,
+    ) -> Result<u64> {
+        let serve = move |_| {
+            read();
+            Vec::new()
+        };
+        self.readings.join(engine, notifier, (), serve, refused)
+    }
+
+    /// Whether nobody looks after a reading yet; whoever asks does from now on.
+    pub(crate) fn is_to_be_looked_after(&self, ticket: u64) -> bool {
+        self.looked_after.swap(ticket, Ordering::Relaxed) != ticket
+    }
+
+    pub(crate) fn is_reading(&self, ticket: u64) -> bool {
+        self.readings.is_under_way(ticket)
+    }
+
+    /// Has the engine answer a request of the Admin API, see `Jobs::ask`.
+    pub(crate) fn ask(
+        &self,
+        engine: &Engine,
+        notifier: &Arc<Notifier>,
+        request: Request,
+        serve: impl FnOnce(Vec<Request>) -> Vec<AdminResponse> + Send + 'static,
+    ) -> Result<u64> {
+        self.requests.ask(engine, notifier, request, serve)
+    }
+
+    /// The answer to a request; `None` where it isn't there.
+    pub(crate) fn answer(&self, ticket: u64) -> Option<AdminResponse> {
+        self.requests.collect(ticket)
+    }
+
+    /// Whether a ticket is of no job that is under way.
+    pub(crate) fn has_ended(&self, ticket: u64) -> bool {
+        !self.requests.is_under_way(ticket) && !self.readings.is_under_way(ticket)
+    }
+
+    /// Notes what is to be told of entities that can't be read. Returns whether that is news.
+    pub(crate) fn note_trouble(&self, text: Option<&str>) -> bool {
+        let mut trouble = self.trouble.lock();
+        let is_news = trouble.as_deref() != text;
+        *trouble = text.map(str::to_owned);
+        is_news
     }
 }

@@ -155,7 +155,7 @@ impl Handle {
 
     pub(super) fn event(&self, answer: &mut Answer) -> i32 {
         let Ok(resolver) = self.vm.resolver() else { return status::NOTHING };
-        let Some((event, more)) = resolver.notifier.next() else { return status::NOTHING };
+        let Some((event, more)) = resolver.notifier().next() else { return status::NOTHING };
         answer.more = more;
         match event {
             Event::Outdated => status::OUTDATED,

@@ -77,7 +77,8 @@ impl UserData for Native {
         methods.add_method("engine_address", |lua, _, ()| {
             or_error(lua, Engine::of_this_process(Environment::captured()).map(Engine::address))
         });
-        methods.add_method("notifier", |lua, this, ()| or_error(lua, this.0.resolver().map(|it| it.notifier.number())));
+        methods
+            .add_method("notifier", |lua, this, ()| or_error(lua, this.0.resolver().map(|it| it.notifier().number())));
         methods.add_method("quit", |_, this, ()| {
             if let Ok(resolver) = this.0.resolver() {
                 resolver.quit();
@@ -97,7 +98,7 @@ impl UserData for Native {
         methods.add_method("enter", |_, this, has_dictionary: bool| {
             if let Ok(resolver) = this.0.resolver() {
                 resolver.has_dictionary(has_dictionary);
-                resolver.schedule.entered();
+                resolver.entered();
             }
             Ok(())
         });
@@ -134,7 +135,7 @@ impl UserData for Native {
             lua.create_string(error.for_users())
         });
         methods.add_method("metrics", |lua, this, front_hits: u64| {
-            or_error(lua, this.0.resolver().map(|resolver| resolver.metrics.render(&resolver.levels(front_hits))))
+            or_error(lua, this.0.resolver().map(|resolver| resolver.metrics().render(&resolver.levels(front_hits))))
         });
         methods.add_method("fetch_blocking", |lua, this, references: Vec<LuaString>| {
             let references: Vec<_> = references.iter().map(|text| text.as_bytes().to_vec()).collect();
@@ -164,7 +165,7 @@ impl UserData for Native {
 }
 
 fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table> {
-    let (stats, levels, metrics) = (lua.create_table()?, resolver.levels(front_hits), &resolver.metrics);
+    let (stats, levels, metrics) = (lua.create_table()?, resolver.levels(front_hits), resolver.metrics());
     stats.set("entries", levels.entries)?;
     stats.set("bytes", levels.bytes)?;
     stats.set("fetching", levels.under_way)?;

@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 
 use crate::error::{Error, Kind, Result};
 use crate::pool;
+use crate::resolver::instance::{AT_ONCE, ATTEMPTS};
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
 use crate::resolver::singleflight::{CallWatch, Outcome};
-use crate::resolver::upstream::{AT_ONCE, ATTEMPTS, Instances, Limits};
+use crate::resolver::upstream::{Instances, Limits};
 use crate::resolver::{Lookup, Resolver, pick};
 use crate::secret::Secret;
-use crate::sync::lock;
 
 /// Runs a future to its end on this thread; the future bounds its own time. Threads that looked names up or read files for it
 /// end with the call. It waits for none that hangs: such a one ends by itself, when the system's resolver or the file
@@ -35,8 +35,7 @@ pub fn run<T>(future: impl Future<Output = T>) -> Result<T> {
 impl Resolver {
     /// Blocks this thread until a call is completed; its own deadline bounds that.
     pub fn wait(&self, ticket: u64) {
-        let watch = lock(&self.calls).watch(ticket);
-        if let CallWatch::Running(completion) = watch {
+        if let CallWatch::Running(completion) = self.calls().watch(ticket) {
             // An error says that the engine is gone, and the call with it.
             let _ = completion.blocking_recv();
         }
@@ -85,14 +84,13 @@ impl Resolver {
                 fetches.spawn(async move {
                     // The semaphore is never closed.
                     let _turn = turns.acquire().await;
-                    let refusal = instances.known(&key.instance).and_then(|vault| vault.breaker().refusal());
-                    let outcome = match refusal {
+                    let outcome = match instances.refusal(&key.instance) {
                         Some(refusal) => {
                             let now = Instant::now();
                             resolver.keep_failure(&key, refusal, now, now)
                         }
                         None => {
-                            resolver.metrics.fetches.inc();
+                            resolver.metrics().fetches.inc();
                             resolver.keep(&key, instances.fetch(&key, ATTEMPTS, None).await).0
                         }
                     };

@@ -4,18 +4,17 @@ use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::cache::{CacheLookup, Entry};
 use crate::error::{Error, Kind, Result};
 use crate::node::peers::{self, PeerError, PeerServer, Peers, Question};
 use crate::node::{Node, SealedOutcome};
 use crate::resolver::Resolver;
+use crate::resolver::heir::kept_under;
+use crate::resolver::instance::ATTEMPTS;
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
 use crate::resolver::shared_cache::{Claim, vault_name};
 use crate::resolver::singleflight::{CallWatch, Completion, JoinOutcome, Outcome, Purpose, Unstarted};
-use crate::resolver::upstream::ATTEMPTS;
 use crate::runtime::engine::Engine;
 use crate::runtime::notifier::Event;
-use crate::sync::lock;
 
 /// How long a call that has to be started anew waits for the worker's listener. In init_worker there will be none.
 const SUBSCRIBER_PATIENCE: Duration = Duration::from_millis(100);
@@ -43,7 +42,7 @@ impl Resolver {
     /// Joins or creates a call that nobody waits for and starts it, or defers it where its vault has enough to do.
     pub fn fetch_in_background(self: &Arc<Self>, key: &Arc<DocumentKey>, purpose: Purpose) {
         let is_probe = matches!(purpose, Purpose::Probe(_));
-        if is_probe || !lock(&self.calls).defer(key, &key.instance, purpose) {
+        if is_probe || !self.calls().defer(key, purpose) {
             self.fetch_in_background_now(key, purpose);
         }
     }
@@ -55,9 +54,7 @@ impl Resolver {
             Ok(JoinOutcome::Created(ticket)) => self.start_by_worker(ticket, key, purpose),
             Ok(JoinOutcome::Joined(_)) => {}
             Err(_) => {
-                let soon = Instant::now() + RENEWED_AGAIN;
-                lock(&self.cache).renew_at(key, soon);
-                self.schedule.expect(Some(soon));
+                self.documents().renew_at(key, Instant::now() + RENEWED_AGAIN);
             }
         }
     }
@@ -68,7 +65,7 @@ impl Resolver {
             Purpose::Probe(_) => Event::Probe { ticket, vault: vault_name(key) },
             _ => Event::Start { ticket, dead: None },
         };
-        if !self.notifier.notify(event) && !self.take_shared(ticket, b"") {
+        if !self.notifier().notify(event) && !self.take_shared(ticket, b"") {
             let _ = self.start_fetch(ticket, None, false);
         }
     }
@@ -76,19 +73,18 @@ impl Resolver {
     /// Starts what was deferred, as a call of that vault is completed.
     pub(crate) fn start_deferred(self: &Arc<Self>, vault: &InstanceKey) {
         loop {
-            let next = lock(&self.calls).next_turn(vault);
-            let Some((key, purpose)) = next else { return };
+            let Some((key, purpose)) = self.calls().next_turn(vault) else { return };
             self.fetch_in_background_now(&key, purpose);
         }
     }
 
     /// Completes a call, has its waiters woken, and starts the one that follows it.
     pub(crate) fn complete(self: &Arc<Self>, ticket: u64, outcome: Outcome, sealed_outcome: Option<SealedOutcome>) {
-        let key = lock(&self.calls).key(ticket);
+        let key = self.calls().key(ticket);
         let away = sealed_outcome.as_ref().is_some_and(SealedOutcome::is_outage);
-        let completion = lock(&self.calls).complete(ticket, outcome.clone(), sealed_outcome, Instant::now());
+        let completion = self.calls().complete(ticket, outcome.clone(), sealed_outcome);
         if completion.waiters > 0 {
-            self.notifier.notify(Event::Completed { ticket });
+            self.notifier().notify(Event::Completed { ticket });
         }
         let Some(key) = key else { return };
         match completion.next {
@@ -102,19 +98,14 @@ impl Resolver {
     pub(crate) fn after_completion(self: &Arc<Self>, key: &Arc<DocumentKey>, completion: Completion) {
         self.renewal_ended(key);
         let Some(next) = completion.next else { return };
-        let Some(call) = lock(&self.calls).unstarted(next) else { return };
+        let Some(call) = self.calls().unstarted(next) else { return };
         self.start_by_worker(next, key, call.purpose);
     }
 
     /// A renewal whose call left nothing is tried again.
     fn renewal_ended(&self, key: &Arc<DocumentKey>) {
         let again = Instant::now() + RENEWED_AGAIN.mul_f64(0.5 + fastrand::f64() / 2.0);
-        let next = {
-            let mut cache = lock(&self.cache);
-            cache.renewal_ended(key, again);
-            cache.next()
-        };
-        self.schedule.expect(next);
+        self.documents().renewal_ended(key, again);
     }
 
     /// Starts the fetch of a created call: by `peer`, another worker that is at it (its claim), or from the vault. With
@@ -123,12 +114,9 @@ impl Resolver {
     pub fn start_fetch(self: &Arc<Self>, ticket: u64, peer: Option<String>, owned: bool) -> Result<bool> {
         let engine = self.engine()?;
         let peer = peer.map(Claim::read);
-        let unstarted = {
-            let mut calls = lock(&self.calls);
-            match &peer {
-                None => Some(calls.start_fetch(ticket, owned, Instant::now())),
-                Some(claim) => calls.start_elsewhere(ticket, claim.began()),
-            }
+        let unstarted = match &peer {
+            None => Some(self.calls().start_fetch(ticket, owned)),
+            Some(claim) => self.calls().start_elsewhere(ticket, claim.began()),
         };
         let Some(Some(Unstarted { key, purpose, after })) = unstarted else {
             // Either it is started already, or it can't be that way.
@@ -137,7 +125,7 @@ impl Resolver {
         let after = after.and_then(|after| Some(Node::of_this_process()?.clock(after))).unwrap_or(0);
         let peer = peer.map(|claim| (after.max(claim.clock), claim));
         let whole = self.config().fetch_timeout;
-        let left = lock(&self.calls).left(ticket, whole, Instant::now());
+        let left = self.calls().left(ticket, whole);
         let left = left.map(|left| left.max(whole / LEAST_PART));
         let resolver = Arc::clone(self);
         let task = FetchTask { resolver, ticket, key, purpose, outcome: None, left, ended: false };
@@ -147,7 +135,7 @@ impl Resolver {
 
     /// Where other workers find this one. Starts the engine, so it is not for a process that forks.
     pub fn address(self: &Arc<Self>) -> Result<&str> {
-        Ok(&self.peer_server.get_or_try_init(|| self.listen(self.engine()?))?.address)
+        Ok(&self.peer_server(|| self.listen(self.engine()?))?.address)
     }
 
     fn listen(self: &Arc<Self>, engine: &Engine) -> Result<PeerServer> {
@@ -164,12 +152,8 @@ impl Resolver {
 /// What another worker is told: the outcome of a call that serves its question, once there is one.
 async fn answer(resolver: Weak<Resolver>, Question { name, after }: Question) -> Option<Vec<u8>> {
     let node = Node::of_this_process()?;
-    let (key, watch) = {
-        let resolver = resolver.upgrade()?;
-        let mut calls = lock(&resolver.calls);
-        let ticket = calls.find(|key| *key.name(node) == name, node.instant(after)?, Instant::now())?;
-        (calls.key(ticket)?, calls.watch(ticket))
-    };
+    let is_it = |key: &Arc<DocumentKey>| *key.name(node) == name;
+    let (key, watch) = resolver.upgrade()?.calls().find_and_watch(is_it, node.instant(after)?)?;
     let sealed_outcome = match watch {
         CallWatch::Completed(sealed_outcome) => sealed_outcome,
         CallWatch::Running(completion) => completion.await.ok()?,
@@ -199,10 +183,10 @@ async fn await_late_answer(
     // What the other could not have, this worker may.
     let SealedOutcome::Value(value) = sealed_outcome else { return };
     let Some(resolver) = resolver.upgrade() else { return };
-    if lock(&resolver.calls).is_completed(ticket) {
+    if resolver.calls().is_completed(ticket) {
         return;
     }
-    resolver.metrics.adopted.inc();
+    resolver.metrics().adopted.inc();
     let outcome = resolver.keep_shared(&key, SealedOutcome::Value(value.clone()), false);
     resolver.complete_if_served(ticket, &key, outcome, SealedOutcome::Value(value));
     resolver.start_deferred(&key.instance);
@@ -215,13 +199,13 @@ impl FetchTask {
             let start = Instant::now();
             let mut asking = Box::pin(ask(claim.address.clone(), Arc::clone(&self.key), after));
             let mut answer = tokio::time::timeout(whole / 2, &mut asking).await;
-            if answer.is_err() && !lock(&self.resolver.calls).is_awaited(self.ticket) {
+            if answer.is_err() && !self.resolver.calls().is_awaited(self.ticket) {
                 // A renewal has time, and a vault that is silent is not to be asked once more.
                 answer = tokio::time::timeout(whole, &mut asking).await;
             }
             match answer {
                 Ok(Ok(sealed_outcome)) => {
-                    self.resolver.metrics.adopted.inc();
+                    self.resolver.metrics().adopted.inc();
                     self.outcome = Some((self.resolver.keep_shared(&self.key, sealed_outcome, self.is_probe()), None));
                     return;
                 }
@@ -234,25 +218,23 @@ impl FetchTask {
                 }
             }
             self.left = Some(whole.saturating_sub(start.elapsed()).max(whole / LEAST_PART));
-            self.resolver.notifier.subscriber_within(SUBSCRIBER_PATIENCE).await;
+            self.resolver.notifier().subscriber_within(SUBSCRIBER_PATIENCE).await;
             if self.requeue(&claim.text) {
                 return;
             }
-            lock(&self.resolver.calls).start_fetch(self.ticket, false, Instant::now());
+            self.resolver.calls().start_fetch(self.ticket, false);
         }
         if self.finds_fresh() {
             return;
         }
         let (resolver, key) = (&self.resolver, &self.key);
         // Where an old value serves, its next renewal is the next attempt; one that is held ends with this one.
-        let held = lock(&resolver.cache).peek(key).is_some_and(Entry::is_held);
-        let serves = matches!(resolver.peek(key), CacheLookup::Fresh(_) | CacheLookup::Stale { .. }) && !held;
-        let attempts = if serves || self.is_probe() { 1 } else { ATTEMPTS };
-        resolver.metrics.fetches.inc();
-        let done = resolver.instances.fetch(key, attempts, self.left).await;
-        if resolver.kept_under(key).is_none() {
+        let attempts = if resolver.documents().serves(key) || self.is_probe() { 1 } else { ATTEMPTS };
+        resolver.metrics().fetches.inc();
+        let done = resolver.instances().fetch(key, attempts, self.left).await;
+        if kept_under(key, resolver.config()).is_none() {
             // The vault has other options by now: who was late must not bring back its connections and its logins.
-            for shutdown in resolver.instances.forget(|instance| *instance == key.instance) {
+            for shutdown in resolver.instances().forget(|instance| *instance == key.instance) {
                 tokio::spawn(shutdown);
             }
         }
@@ -262,13 +244,8 @@ impl FetchTask {
 
     /// Completes the call with a value that came between the look-up that missed it and this start.
     fn finds_fresh(&mut self) -> bool {
-        let value = {
-            let cache = lock(&self.resolver.cache);
-            let entry =
-                cache.peek(&self.key).filter(|entry| matches!(entry.look(Instant::now()), CacheLookup::Fresh(_)));
-            entry.and_then(|entry| entry.value().cloned())
-        };
-        let Some(value) = value.filter(|_| self.purpose == Purpose::Miss) else { return false };
+        let value = (self.purpose == Purpose::Miss).then(|| self.resolver.documents().fresh(&self.key)).flatten();
+        let Some(value) = value else { return false };
         let outcome = Ok(Arc::clone(&value.document));
         self.ended = self.resolver.complete_if_served(self.ticket, &self.key, outcome, SealedOutcome::Value(value));
         if self.ended {
@@ -280,8 +257,7 @@ impl FetchTask {
     /// Has the worker start the call once more, past `peer`; false where it does not listen.
     fn requeue(&mut self, peer: &str) -> bool {
         let event = Event::Start { ticket: self.ticket, dead: Some(peer.to_owned()) };
-        self.ended =
-            lock(&self.resolver.calls).requeue(self.ticket, Instant::now()) && self.resolver.notifier.notify(event);
+        self.ended = self.resolver.calls().requeue(self.ticket) && self.resolver.notifier().notify(event);
         self.ended
     }
 

@@ -1,8 +1,6 @@
 //! The entities of `vault_data_dir`, as they change: by requests of the Admin API here, and by other processes.
 
-use std::ptr;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,8 +16,7 @@ use crate::pool::{self, JobRefusal};
 use crate::resolver::Resolver;
 use crate::runtime::notifier::Event;
 use crate::store::record::wipe;
-use crate::store::{Record, Snapshot, Store};
-use crate::sync::lock;
+use crate::store::{Record, Snapshot};
 
 /// After what time entities that can't be read are read again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -32,27 +29,23 @@ impl Resolver {
     /// blocks, for at most `vault_fetch_timeout`. What can't be read then is read by the workers.
     pub fn follow_entities(self: &Arc<Self>, watch: &Arc<EpochWatch>) -> Result<()> {
         let Some(folder) = self.config().data_dir.clone() else { return Ok(()) };
-        let followed = Followed { folder, watch: Arc::clone(watch), store: OnceLock::new() };
-        if self.follow.followed.set(Arc::new(followed)).is_err() {
-            return Ok(());
-        }
-        self.catch_up_on_the_spot()
+        if self.follow().begin(folder, watch) { self.catch_up_on_the_spot() } else { Ok(()) }
     }
 
     /// Reads the entities as they are now. It blocks, for as long as their file system does.
     pub fn catch_up(self: &Arc<Self>) -> Result<()> {
-        let Some(followed) = self.follow.followed.get() else { return Ok(()) };
-        let before = followed.counter().load(Ordering::Acquire);
+        let Some(followed) = self.follow().followed() else { return Ok(()) };
+        let before = followed.epoch();
         let read = followed.read_entities(self.config().fetch_timeout);
         self.show_counter(followed);
         match read {
             Ok(snapshot) => {
-                self.apply(followed, snapshot);
+                self.apply(followed, &snapshot);
                 Ok(())
             }
             Err(error) => {
                 // The old ones serve on, without a further try at each look-up.
-                followed.watch.seen_epoch.store(before, Ordering::Release);
+                followed.note_seen(before);
                 Err(error)
             }
         }
@@ -61,7 +54,7 @@ impl Resolver {
     /// Reads the entities on this thread's time, at most `vault_fetch_timeout`, where nobody is served yet. What can't be read
     /// is read again by the next look-up, and later where this process lives on.
     pub fn catch_up_on_the_spot(self: &Arc<Self>) -> Result<()> {
-        let Some(followed) = self.follow.followed.get() else { return Ok(()) };
+        let Some(followed) = self.follow().followed() else { return Ok(()) };
         let patience = self.config().fetch_timeout;
         let job = Arc::clone(followed);
         // The thread may hang while nginx forks: it only reads.
@@ -69,7 +62,7 @@ impl Resolver {
         self.show_counter(followed);
         let outcome = match read {
             Ok(Ok(snapshot)) => {
-                self.apply(followed, snapshot);
+                self.apply(followed, &snapshot);
                 Ok(())
             }
             Ok(Err(error)) => Err(error),
@@ -77,60 +70,47 @@ impl Resolver {
         };
         if outcome.is_err() {
             // Not what it is: whoever looks has it read.
-            let unlike = followed.counter().load(Ordering::Acquire).wrapping_sub(1);
-            followed.watch.seen_epoch.store(unlike, Ordering::Release);
+            followed.note_seen(followed.epoch().wrapping_sub(1));
         }
-        if self.schedule.runs() {
+        if self.schedule().runs() {
             self.tell(outcome.clone());
         }
         outcome
     }
 
-    /// Has Lua look at the folder's counter, once that can be.
     fn show_counter(&self, followed: &Followed) {
-        let counter = ptr::from_ref(followed.counter()).cast_mut();
-        if followed.watch.epoch.swap(counter, Ordering::AcqRel) != counter {
-            // Whoever keeps copies has to learn of it.
+        if followed.show_counter() {
             self.bump();
         }
     }
 
-    /// Puts entities that were read in their place, unless newer ones are there: two may have read at the same time.
-    fn apply(self: &Arc<Self>, followed: &Followed, snapshot: Snapshot) {
-        let mut applied = lock(&self.follow.applied);
-        if applied.is_some_and(|last| snapshot.mark.wrapping_sub(last) > u32::MAX / 2) {
-            return;
-        }
-        let place = followed.store.get().map_or_else(String::new, Store::path);
-        let entities = snapshot.vaults.iter().map(|vault| listed(vault, &place)).collect();
-        self.replace_entities(entities, &place);
-        // After the generation was bumped: whoever finds this to be the counter's value finds the copies outdated.
-        followed.watch.seen_epoch.store(snapshot.mark, Ordering::Release);
-        *applied = Some(snapshot.mark);
+    fn apply(self: &Arc<Self>, followed: &Followed, snapshot: &Snapshot) {
+        self.follow().apply(followed, snapshot, |snapshot| {
+            let place = followed.place();
+            let entities = snapshot.vaults.iter().map(|vault| listed(vault, &place)).collect();
+            self.replace_entities(entities, &place);
+        });
     }
 
     /// Has the engine read the entities. The reading that the ticket is of has not begun yet.
     pub fn catch_up_soon(self: &Arc<Self>) -> Result<u64> {
         let (resolver, again, engine) = (Arc::clone(self), Arc::clone(self), self.engine()?);
-        let serve = move |_| {
-            resolver.tell(resolver.catch_up());
-            Vec::new()
-        };
+        let read = move || resolver.tell(resolver.catch_up());
         let refused = move |refusal| {
-            if let Some(followed) = again.follow.followed.get() {
+            if let Some(followed) = again.follow().followed() {
                 // The old ones serve on, as after any try that fails.
-                followed.watch.seen_epoch.store(followed.counter().load(Ordering::Acquire), Ordering::Release);
+                followed.note_seen(followed.epoch());
                 again.tell(Err(followed.refused(refusal, again.config().fetch_timeout)));
             }
         };
-        let ticket = self.follow.readings.join(engine, &self.notifier, (), serve, refused)?;
-        if self.follow.looked_after.swap(ticket, Ordering::Relaxed) != ticket {
+        let ticket = self.follow().read_soon(engine, self.notifier(), read, refused)?;
+        if self.follow().is_to_be_looked_after(ticket) {
             let (resolver, patience) = (Arc::downgrade(self), self.config().fetch_timeout);
             engine.spawn(async move {
                 tokio::time::sleep(patience).await;
                 if let Some(resolver) = resolver.upgrade()
-                    && resolver.follow.readings.is_under_way(ticket)
-                    && let Some(followed) = resolver.follow.followed.get()
+                    && resolver.follow().is_reading(ticket)
+                    && let Some(followed) = resolver.follow().followed()
                 {
                     // It goes on, or the ones that wait for it do: nothing is to be tried again.
                     resolver.note_trouble(Some(followed.refused(JobRefusal::Hangs, patience).text().to_owned()));
@@ -157,15 +137,14 @@ impl Resolver {
     }
 
     fn note_trouble(&self, text: Option<String>) {
-        let known = std::mem::replace(&mut *lock(&self.follow.trouble), text.clone());
-        if text != known {
+        if self.follow().note_trouble(text.as_deref()) {
             let notice =
                 text.clone().unwrap_or_else(|| "the vault entities of vault_data_dir can be read again".to_owned());
-            self.notifier.notify(Event::Health { vault: self.name_of_folder(), up: text.is_none(), text: notice });
+            self.notifier().notify(Event::Health { vault: self.name_of_folder(), up: text.is_none(), text: notice });
         }
         if text.is_some() {
             // It is told again at each try; where this process is gone, the next trouble is another one.
-            self.notifier.notify(Event::StillBad { vault: self.name_of_folder(), lasts: TROUBLE_LASTS });
+            self.notifier().notify(Event::StillBad { vault: self.name_of_folder(), lasts: TROUBLE_LASTS });
         }
     }
 
@@ -189,7 +168,7 @@ impl Resolver {
 
     /// Answers requests of the Admin API, in their order and at once. It blocks.
     pub fn administer(self: &Arc<Self>, requests: &[Request]) -> Vec<AdminResponse> {
-        let store = match self.follow.followed.get().map(|followed| followed.store()) {
+        let store = match self.follow().followed().map(|followed| followed.store()) {
             Some(Ok(store)) => store,
             Some(Err(error)) => return requests.iter().map(|_| AdminResponse::failed(&error)).collect(),
             None => return requests.iter().map(|_| without_store()).collect(),
@@ -205,18 +184,13 @@ impl Resolver {
     /// Has the engine answer a request; the ticket is for `answer`.
     pub fn administer_soon(self: &Arc<Self>, request: Request) -> Result<u64> {
         let resolver = Arc::clone(self);
-        self.follow
-            .requests
-            .ask(self.engine()?, &self.notifier, request, move |requests| resolver.administer(&requests))
+        let serve = move |requests: Vec<Request>| resolver.administer(&requests);
+        self.follow().ask(self.engine()?, self.notifier(), request, serve)
     }
 
     /// The answer to a request; `None` where it isn't there.
     pub fn answer(&self, ticket: u64) -> Option<AdminResponse> {
-        self.follow.requests.collect(ticket)
-    }
-
-    pub(crate) fn has_ended(&self, ticket: u64) -> bool {
-        !self.follow.requests.is_under_way(ticket) && !self.follow.readings.is_under_way(ticket)
+        self.follow().answer(ticket)
     }
 }
 

@@ -1,7 +1,9 @@
 //! When a configuration was loaded, and whether its VM is one that ends with a request.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
+
+use crate::sync::lock;
 
 /// A VM's beginning, and with it that of its configuration.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +20,7 @@ impl Loaded {
     pub fn now() -> Self {
         static LAST: Mutex<Option<Loaded>> = Mutex::new(None);
         let (by, at) = (std::process::id(), Instant::now());
-        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&LAST);
         let loaded = match *last {
             Some(last) if last.by == by => Self { at, number: last.number.saturating_add(1), ..last },
             _ => Self { by, number: 1, at, first_at: at },

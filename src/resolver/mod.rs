@@ -5,17 +5,24 @@
 
 pub mod blocking;
 pub mod breaker;
+pub mod calls;
 mod change;
+pub mod document_cache;
 pub mod fetch_task;
 mod follow;
 pub mod gauges;
+pub mod generation;
+mod heir;
 pub mod indirect;
 mod inherit;
+pub mod instance;
 pub(crate) mod loaded;
+mod lookup;
 pub mod metrics;
 pub mod outcome;
 pub mod previous;
 mod probes;
+pub mod references;
 pub mod refresh;
 mod replace_entities;
 pub mod resolved_reference;
@@ -27,5 +34,6 @@ pub mod succession;
 pub mod upstream;
 mod wakeup;
 
-pub(crate) use state::pick;
-pub use state::{Lookup, Resolver, Value};
+pub(crate) use lookup::pick;
+pub use lookup::{Lookup, Value};
+pub use state::Resolver;

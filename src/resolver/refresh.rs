@@ -1,18 +1,17 @@
 //! What happens in the background: values in use are renewed before their time ends, values whose time is over are
 //! dropped, vaults that failed are probed. One task of the engine for each resolver.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::cache::Due;
 use crate::error::Result;
 use crate::resolver::Resolver;
-use crate::resolver::probes::{AWAY, renew_all, renew_one};
+use crate::resolver::instance::Away;
+use crate::resolver::probes::AWAY;
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
 use crate::resolver::schedule::Schedule;
 use crate::resolver::singleflight::Purpose;
-use crate::sync::lock;
 
 /// In how many parts the time is divided after which an unused value is dropped. After each part, those who keep copies
 /// have to ask once more: so it is seen which values are in use.
@@ -29,40 +28,28 @@ fn soon() -> Instant {
 impl Resolver {
     /// Has all values renewed that could not be while their vault was away.
     pub(crate) fn vault_is_back(&self, vault: &InstanceKey) {
-        self.schedule.forget_probe(vault);
-        let next = {
-            let mut cache = lock(&self.cache);
-            renew_all(&mut cache, |key| key.instance == *vault, soon);
-            cache.next()
-        };
-        self.schedule.expect(next);
+        self.schedule().forget_probe(vault);
+        self.documents().renew_all_of(vault, soon);
     }
 
     /// Has a value renewed soon after all whose vault has come back since that time: it was put off, or failed, by what was
     /// known before. Whoever puts off calls this afterwards: `vault_is_back` looks after the breaker has closed.
     pub(crate) fn renew_if_back(&self, key: &Arc<DocumentKey>, since: Instant) {
-        let vault = self.instances.known(&key.instance);
-        if !vault.is_some_and(|vault| vault.breaker().is_back_since(since)) {
-            return;
+        if self.instances().known(&key.instance).is_some_and(|vault| vault.is_back_since(since)) {
+            self.documents().renew_one(key, soon());
         }
-        let next = {
-            let mut cache = lock(&self.cache);
-            renew_one(&mut cache, key, soon());
-            cache.next()
-        };
-        self.schedule.expect(next);
     }
 
     /// Starts the engine and the refresher in this process, if they don't run.
     pub fn start(self: &Arc<Self>) -> Result<()> {
-        if self.schedule.runs() || self.schedule.quitting.load(Ordering::Relaxed) {
+        if self.schedule().runs() || self.schedule().is_quitting() {
             return Ok(());
         }
-        let (engine, pid) = (self.engine()?, std::process::id());
-        if self.schedule.owner.swap(pid, Ordering::Relaxed) != pid {
+        let engine = self.engine()?;
+        if self.schedule().begin() {
             // What was copied before might outlive its time.
             self.bump();
-            engine.spawn(run(Arc::downgrade(self), Arc::clone(&self.schedule)));
+            engine.spawn(run(Arc::downgrade(self), Arc::clone(self.schedule())));
         }
         Ok(())
     }
@@ -72,8 +59,7 @@ impl Resolver {
         let idle = self.config().idle_ttl;
         let mut dropped = false;
         loop {
-            let due = lock(&self.cache).due(now, idle);
-            match due {
+            match self.documents().due(now, idle) {
                 None => break,
                 Some((_, Due::Drop)) => dropped = true,
                 Some((key, Due::Renew)) => self.renew_or_put_off(&key, now),
@@ -82,38 +68,29 @@ impl Resolver {
         if dropped {
             self.bump();
         }
-        while let Some(key) = self.schedule.probe(now) {
-            let Some(vault) = self.instances.known(&key.instance) else { continue };
-            let (permitted, next) = {
-                let mut breaker = vault.breaker();
-                (breaker.refusal().is_some() && breaker.probe(now), breaker.probe_at())
-            };
+        while let Some(key) = self.schedule().probe(now) {
+            let Some(vault) = self.instances().known(&key.instance) else { continue };
+            let (permitted, next) = vault.take_probe(now);
             // Not permitted yet, or lost on its way: the next one is seen to either way.
-            self.schedule.want_probe(&key, || next);
+            self.schedule().want_probe(&key, || next);
             if permitted {
-                self.metrics.probes.inc();
+                self.metrics().probes.inc();
                 self.fetch_in_background(&key, Purpose::Probe(now));
             }
         }
-        let next = lock(&self.cache).next();
-        [next, self.schedule.next_probe()].into_iter().flatten().min()
+        [self.documents().next(), self.schedule().next_probe()].into_iter().flatten().min()
     }
 
     /// A value of a vault whose breaker is open waits until that closes; its being in use is a reason to probe.
     fn renew_or_put_off(self: &Arc<Self>, key: &Arc<DocumentKey>, now: Instant) {
-        let vault = self.instances.known(&key.instance);
-        let away = vault.and_then(|vault| {
-            let breaker = vault.breaker();
-            Some((breaker.refusal()?, breaker.probe_at()?))
-        });
-        match away {
+        match self.instances().away(&key.instance) {
             None => {
-                self.metrics.refreshes.inc();
+                self.metrics().refreshes.inc();
                 self.renew(key);
             }
-            Some((reason, probe_at)) => {
-                lock(&self.cache).put_off(key, reason, now + AWAY);
-                self.schedule.want_probe(key, || Some(probe_at));
+            Some(Away { reason, probe_at }) => {
+                self.documents().put_off(key, reason, now + AWAY);
+                self.schedule().want_probe(key, || Some(probe_at));
                 self.renew_if_back(key, now);
             }
         }
@@ -123,10 +100,10 @@ impl Resolver {
 async fn run(resolver: Weak<Resolver>, schedule: Arc<Schedule>) {
     let mut asked_at = Instant::now();
     loop {
-        if schedule.quitting.load(Ordering::Relaxed) {
+        if schedule.is_quitting() {
             return;
         }
-        schedule.wakeup.begin_scan();
+        schedule.begin_scan();
         let next = {
             let Some(resolver) = resolver.upgrade() else { return };
             let now = Instant::now();
@@ -139,10 +116,6 @@ async fn run(resolver: Weak<Resolver>, schedule: Arc<Schedule>) {
             // Where nothing will be renewed, nobody has to know what is in use.
             next.map(|next| next.min(asked_at + part))
         };
-        schedule.wakeup.sleep_until(next);
-        match next {
-            None => schedule.signal.notified().await,
-            Some(at) => drop(tokio::time::timeout_at(at.into(), schedule.signal.notified()).await),
-        }
+        schedule.sleep_until(next).await;
     }
 }

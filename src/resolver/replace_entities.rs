@@ -12,7 +12,6 @@ use crate::reference::is_reference;
 use crate::resolver::resolved_reference::ResolvedReference;
 use crate::resolver::{Lookup, Resolver, pick};
 use crate::secret::Secret;
-use crate::sync::lock;
 
 impl Resolver {
     /// Puts these in the place of all entities that are not from the declarative file; `place` is where they stand, for
@@ -31,7 +30,7 @@ impl Resolver {
         }
         let next = self.config().read_entities(entities, place, &indirect);
         if self.config().note_live_credentials(&indirect) {
-            lock(&self.resolved_references).clear();
+            self.references().clear();
             self.bump();
         }
         self.change(next)
@@ -40,7 +39,7 @@ impl Resolver {
     /// `lookup` for a reference of the operator's, which may name credentials of ours, and a vault that is asked on the spot.
     fn lookup_trusted(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
         let resolved = Arc::new(ResolvedReference::resolve(reference, self.config())?);
-        match self.look(&resolved.key) {
+        match self.documents().look(&resolved.key) {
             CacheLookup::Fresh(document) => pick(&resolved, &document, false).map(Lookup::Value),
             _ => self.miss(resolved),
         }

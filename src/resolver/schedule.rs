@@ -1,7 +1,7 @@
 //! The time table of a resolver: whether its refresher runs and when it wakes up, and which vaults are to be probed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -9,18 +9,18 @@ use tokio::sync::Notify;
 use crate::resolver::probes::Probes;
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
 use crate::resolver::wakeup::Wakeup;
-use crate::sync::lock;
+use crate::sync::{Rank, Ranked};
 
 /// The time table of one resolver.
 pub struct Schedule {
     /// The process in which it runs, by pid, or 0; a fork has to start its own. Asking the system for the pid at each look-up
     /// would be a tenth of its cost.
-    pub(super) owner: AtomicU32,
+    owner: AtomicU32,
     /// Whether the worker is about to end: it is not to start again.
-    pub(super) quitting: AtomicBool,
-    pub(super) wakeup: Wakeup,
-    pub(super) signal: Notify,
-    probes: Mutex<Probes<InstanceKey, Arc<DocumentKey>>>,
+    quitting: AtomicBool,
+    wakeup: Wakeup,
+    signal: Notify,
+    probes: Ranked<Probes<InstanceKey, Arc<DocumentKey>>>,
 }
 
 impl Default for Schedule {
@@ -30,7 +30,7 @@ impl Default for Schedule {
             quitting: AtomicBool::new(false),
             wakeup: Wakeup::new(),
             signal: Notify::new(),
-            probes: Mutex::default(),
+            probes: Ranked::new(Rank::Probes, Probes::default()),
         }
     }
 }
@@ -39,6 +39,31 @@ impl Schedule {
     /// Whether it runs, as far as this process was told by `entered` that it may be another one than before.
     pub fn runs(&self) -> bool {
         self.owner.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether it is not to start again.
+    pub fn is_quitting(&self) -> bool {
+        self.quitting.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it runs in this process from now on; false where it does already.
+    pub fn begin(&self) -> bool {
+        let pid = std::process::id();
+        self.owner.swap(pid, Ordering::Relaxed) != pid
+    }
+
+    /// The refresher looks for what is due.
+    pub fn begin_scan(&self) {
+        self.wakeup.begin_scan();
+    }
+
+    /// Has the refresher sleep until then, or until something is due earlier; with `None`, until something is due.
+    pub async fn sleep_until(&self, next: Option<Instant>) {
+        self.wakeup.sleep_until(next);
+        match next {
+            None => self.signal.notified().await,
+            Some(at) => drop(tokio::time::timeout_at(at.into(), self.signal.notified()).await),
+        }
     }
 
     /// Forgets that it ran in the process that this one was forked from.
@@ -72,21 +97,21 @@ impl Schedule {
     /// Has a vault probed when its breaker allows it: somebody wants something of it.
     pub fn want_probe(&self, key: &Arc<DocumentKey>, at: impl Fn() -> Option<Instant>) {
         let Some(at) = at() else { return };
-        lock(&self.probes).want(key.instance.clone(), at, Arc::clone(key));
+        self.probes.lock().want(key.instance.clone(), at, Arc::clone(key));
         self.expect(Some(at));
     }
 
     /// The vault is not probed any more.
     pub fn forget_probe(&self, vault: &InstanceKey) {
-        lock(&self.probes).forget(vault);
+        self.probes.lock().forget(vault);
     }
 
     /// Takes out a vault that has to be probed now.
     pub fn probe(&self, now: Instant) -> Option<Arc<DocumentKey>> {
-        lock(&self.probes).take(now)
+        self.probes.lock().take(now)
     }
 
     pub fn next_probe(&self) -> Option<Instant> {
-        lock(&self.probes).next()
+        self.probes.lock().next()
     }
 }

@@ -9,7 +9,7 @@ pub mod operation;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cache::{Dated, Entry};
+use crate::cache::Dated;
 use crate::error::{Kind, Result};
 use crate::node::{Name, Node, SealedOutcome};
 use crate::resolver::Resolver;
@@ -17,7 +17,6 @@ use crate::resolver::breaker::{Change, Ended};
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::singleflight::{Outcome, Purpose, Unstarted};
 use crate::runtime::notifier::Event;
-use crate::sync::lock;
 
 /// How long a value stays for other workers after its `ttl`: long enough for an outage with a reload in it.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -30,7 +29,7 @@ impl Resolver {
     /// Returns whether it is completed, and leaves it to the caller to wake its waiters; if not, it has to be started.
     pub fn take_shared(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> bool {
         let now = Instant::now();
-        let Some(call) = lock(&self.calls).unstarted(ticket) else { return true };
+        let Some(call) = self.calls().unstarted(ticket) else { return true };
         let Unstarted { key, purpose, .. } = &call;
         let sealed_outcome = Node::of_this_process().filter(|_| !sealed.is_empty());
         let sealed_outcome = sealed_outcome.and_then(|node| node.open(key.name(node), sealed));
@@ -41,7 +40,7 @@ impl Resolver {
                 // It may be old, but it serves if the fetch that follows fails. And somebody may have joined since
                 // who wants a newer one.
                 if kept.fresh && self.complete_quietly(ticket, key, Ok(kept.document), kept.at) {
-                    self.metrics.adopted.inc();
+                    self.metrics().adopted.inc();
                     self.note_answer_elsewhere(key, kept.at);
                     return true;
                 }
@@ -61,18 +60,12 @@ impl Resolver {
         if matches!(purpose, Purpose::Probe(_)) {
             return false;
         }
-        let held = {
-            let cache = lock(&self.cache);
-            let entry = cache.peek(key);
-            entry.and_then(|entry| Some(entry.look(now).document().ok_or(entry.left_alone(now)?.clone())))
-        };
-        if let Some(outcome) = held {
+        if let Some(outcome) = self.documents().left_alone(key, now) {
             return self.complete_quietly(ticket, key, outcome, now);
         }
-        let refusal = self.instances.known(&key.instance).and_then(|instance| instance.breaker().refusal());
-        let Some(refusal) = refusal else { return false };
-        self.metrics.refused.inc();
-        self.schedule.want_probe(key, || self.probe_at(key));
+        let Some(refusal) = self.instances().refusal(&key.instance) else { return false };
+        self.metrics().refused.inc();
+        self.schedule().want_probe(key, || self.instances().probe_at(&key.instance));
         let outcome = self.keep_failure(key, refusal, now, Instant::now());
         self.complete_quietly(ticket, key, outcome, Instant::now())
     }
@@ -86,7 +79,7 @@ impl Resolver {
         outcome: Outcome,
         was_so: Instant,
     ) -> bool {
-        let completion = lock(&self.calls).complete_if_served(ticket, was_so, outcome, None, Instant::now());
+        let completion = self.calls().complete_if_served(ticket, was_so, outcome, None);
         let is_completed = completion.is_some();
         self.after_completion(key, completion.unwrap_or_default());
         is_completed
@@ -101,11 +94,10 @@ impl Resolver {
         sealed_outcome: SealedOutcome,
     ) -> bool {
         let began = sealed_outcome.began();
-        let completion =
-            lock(&self.calls).complete_if_served(ticket, began, outcome, Some(sealed_outcome), Instant::now());
+        let completion = self.calls().complete_if_served(ticket, began, outcome, Some(sealed_outcome));
         let Some(completion) = completion else { return false };
         if completion.waiters > 0 {
-            self.notifier.notify(Event::Completed { ticket });
+            self.notifier().notify(Event::Completed { ticket });
         }
         self.after_completion(key, completion);
         true
@@ -114,24 +106,24 @@ impl Resolver {
     /// Has the other workers know for how long they need not tell of a vault that went bad: until the second probe from now.
     /// Where nobody probes it any more, the next outage is another one.
     pub(crate) fn still_bad(&self, key: &DocumentKey) {
-        let Some(probe_at) = self.probe_at(key) else { return };
+        let Some(probe_at) = self.instances().probe_at(&key.instance) else { return };
         let until_probe = probe_at.saturating_duration_since(Instant::now());
         let lasts = until_probe * 2 + self.config().fetch_timeout + STILL_BAD_GRACE;
-        self.notifier.notify(Event::StillBad { vault: vault_name(key), lasts });
+        self.notifier().notify(Event::StillBad { vault: vault_name(key), lasts });
     }
 
     /// Tells, once in this VM, that a vault answers: an outage may have ended with the VM that knew of it.
     pub(crate) fn note_answer(&self, key: &DocumentKey) {
-        let Some(vault) = self.instances.known(&key.instance).filter(|vault| !vault.answered()) else { return };
+        let Some(vault) = self.instances().known(&key.instance).filter(|vault| !vault.answered()) else { return };
         let text = format!("{} answers again", key.label());
-        if self.notifier.notify(Event::Answers { vault: vault_name(key), notice: name_of_notices(key), text }) {
+        if self.notifier().notify(Event::Answers { vault: vault_name(key), notice: name_of_notices(key), text }) {
             vault.has_answered();
         }
     }
 
     /// `take_shared`, and starts what was deferred until the call's completion.
     pub fn take_shared_in_worker(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> bool {
-        let key = lock(&self.calls).key(ticket);
+        let key = self.calls().key(ticket);
         let completion = self.take_shared(ticket, sealed);
         if let (true, Some(key)) = (completion, key) {
             self.start_deferred(&key.instance);
@@ -141,9 +133,9 @@ impl Resolver {
 
     /// Notes that the vault answered another worker's fetch, which began at that time.
     fn note_answer_elsewhere(self: &Arc<Self>, key: &Arc<DocumentKey>, began: Instant) {
-        let Some(vault) = self.instances.known(&key.instance) else { return };
+        let Some(vault) = self.instances().known(&key.instance) else { return };
         let ended = Ended { document: key.number(), began, at: Instant::now() };
-        let change = vault.breaker().answered_another(ended);
+        let change = vault.answered_another(ended);
         self.on_breaker_change(key, change);
     }
 
@@ -163,10 +155,10 @@ impl Resolver {
                 Ok(kept.document)
             }
             SealedOutcome::Failure { error, at, .. } => {
-                match self.instances.known(&key.instance) {
+                match self.instances().known(&key.instance) {
                     Some(vault) if probes && error.is_outage() => {
                         let ended = Ended { document: key.number(), began, at };
-                        let change = vault.breaker().failed(&error, ended);
+                        let change = vault.failed(&error, ended);
                         self.on_breaker_change(key, change);
                     }
                     _ if !error.is_outage() && error.kind() != Kind::Config => self.note_answer_elsewhere(key, began),
@@ -193,11 +185,8 @@ impl Resolver {
         known: Option<&SealedOutcome>,
     ) -> SealedOutcome {
         let SealedOutcome::Failure { error, began, at, .. } = sealed_outcome else { return sealed_outcome };
-        let own = {
-            let cache = lock(&self.cache);
-            // One that was brought under other options is never handed on.
-            cache.peek(key).filter(|entry| !entry.is_inherited()).and_then(Entry::value).cloned()
-        };
+        // One that was brought under other options is never handed on.
+        let own = self.documents().own(key);
         let serves = |value: &Dated| key.ttl_policy.serves_for(value, at).is_none_or(|left| !left.is_zero());
         let known = known.and_then(SealedOutcome::value).cloned();
         let old = own.into_iter().chain(known).filter(serves).max_by_key(|value| value.at);
@@ -218,7 +207,7 @@ impl Resolver {
 
     /// The same for a place where `known` lies, sealed: nothing older takes its place.
     pub fn sealed_outcome_for(&self, ticket: u64, known: &[u8]) -> Option<(Vec<u8>, f64)> {
-        let (key, sealed_outcome) = lock(&self.calls).sealed_outcome(ticket)?;
+        let (key, sealed_outcome) = self.calls().sealed_outcome(ticket)?;
         let (node, sealed_outcome) = (Node::of_this_process()?, sealed_outcome?);
         let name = key.name(node);
         let known = Some(known).filter(|known| !known.is_empty()).and_then(|known| node.open(name, known));
@@ -249,28 +238,25 @@ impl Resolver {
 
     /// How long the vault of a call is to be left alone; `None` where it may be asked.
     pub fn away(&self, ticket: u64) -> Option<Duration> {
-        let key = lock(&self.calls).key(ticket)?;
-        Some(self.probe_at(&key)?.saturating_duration_since(Instant::now()))
+        let key = self.calls().key(ticket)?;
+        Some(self.instances().probe_at(&key.instance)?.saturating_duration_since(Instant::now()))
     }
 
     /// Ends a created probe, as another worker probes that vault: to be tried again after that time, or, with none, not
     /// at all, as the vault is back. Returns whether it is completed: where the vault is back, it is left to bring a value to
     /// those who wait for one, and so is one that somebody joined meanwhile who wants a newer value.
     pub fn skip_probe(self: &Arc<Self>, ticket: u64, again: Option<Duration>) -> bool {
-        let Some(Unstarted { key, .. }) = lock(&self.calls).unstarted(ticket) else { return true };
-        let Some(vault) = self.instances.known(&key.instance) else { return false };
+        let Some(Unstarted { key, .. }) = self.calls().unstarted(ticket) else { return true };
+        let Some(vault) = self.instances().known(&key.instance) else { return false };
         let now = Instant::now();
-        let (refusal, change) = {
-            let mut breaker = vault.breaker();
-            match again {
-                Some(again) => (breaker.put_off(now, again), Change::StaysOpen),
-                None => (None, breaker.succeeded(key.number(), now)),
-            }
+        let (refusal, change) = match again {
+            Some(again) => (vault.put_off(now, again), Change::StaysOpen),
+            None => (None, vault.succeeded(key.number(), now)),
         };
-        let waited_for = lock(&self.calls).is_awaited(ticket);
+        let waited_for = self.calls().is_awaited(ticket);
         let completion = (again.is_some() || !waited_for) && {
             let error = refusal.unwrap_or_else(|| key.would_block());
-            self.complete_quietly(ticket, &key, self.peek(&key).document().ok_or(error), now)
+            self.complete_quietly(ticket, &key, self.documents().peek(&key).document().ok_or(error), now)
         };
         if completion {
             self.start_deferred(&key.instance);

@@ -1,122 +1,91 @@
-//! From a reference to its value: whether the cache has it, and the call that brings it if not.
-//!
-//! A look-up never blocks and never does input or output: fetches run on the engine, or in `blocking`.
+//! One Lua VM's view of its vaults: its services, each of which owns its data and locks it itself. Whoever has to do with
+//! several of them stands in a file of its own (`lookup`, `outcome`, `refresh`, `change`…).
 
-use std::num::NonZeroUsize;
-use std::pin::pin;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
-use lru::LruCache;
 use once_cell::sync::OnceCell;
 
-use crate::cache::document::Document;
-use crate::cache::{Cache, CacheLookup};
+use crate::backend::Shutdown;
 use crate::config::Config;
 use crate::entities::followed::Follow;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::node::peers::PeerServer;
-use crate::resolver::breaker::Change;
+use crate::resolver::calls::Calls;
+use crate::resolver::document_cache::DocumentCache;
+use crate::resolver::generation::Generation;
 use crate::resolver::loaded::Loaded;
 use crate::resolver::metrics::Metrics;
 use crate::resolver::previous::Previous;
-use crate::resolver::resolved_reference::{DocumentKey, InstanceKey, ResolvedReference};
+use crate::resolver::references::References;
 use crate::resolver::schedule::Schedule;
 use crate::resolver::shared_cache::fetches::SharedFetches;
-use crate::resolver::singleflight::{JoinOutcome, Outcome, Purpose, Singleflight};
 use crate::resolver::succession::Succession;
-use crate::resolver::upstream::{Done, Instances, Limits};
+use crate::resolver::upstream::{Instances, Limits};
 use crate::runtime::engine::Engine;
-use crate::runtime::notifier::{Event, Notifier};
-use crate::secret::Secret;
-use crate::sync::lock;
-
-/// How many references are kept as understood, and up to which length. A document may be read by several fields.
-const REFERENCES_PER_DOCUMENT: usize = 4;
-const FEWEST_REFERENCES: usize = 1024;
-const LONGEST_KEPT: usize = 1024;
-
-/// What a look-up came to.
-#[derive(Debug)]
-pub enum Lookup {
-    Value(Value),
-    /// A fetch is needed, or under way.
-    Miss(Arc<ResolvedReference>),
-}
-
-/// A value to serve.
-#[derive(Debug)]
-pub struct Value {
-    pub secret: Arc<Secret>,
-    /// Whether the generation counter will tell when it is not to be served any more.
-    pub lasting: bool,
-    /// How long the vault itself says that it is good for.
-    pub lease: Option<Duration>,
-}
+use crate::runtime::notifier::Notifier;
 
 /// One Lua VM's view of its vaults: configuration, cache, calls.
 pub struct Resolver {
     config: Config,
     environment: Environment,
-    /// Whether the operator writes the references, who may name credentials of ours.
-    trusted: bool,
-    pub(crate) resolved_references: Mutex<LruCache<Box<[u8]>, Arc<ResolvedReference>>>,
-    pub(crate) cache: Mutex<Cache<Arc<DocumentKey>>>,
-    pub(crate) calls: Mutex<Singleflight<Arc<DocumentKey>, InstanceKey>>,
-    pub(crate) shared_fetches: SharedFetches,
-    pub(crate) instances: Instances,
-    /// Changes whenever a value that somebody may have copied is not to be served any more.
-    generation: Arc<AtomicU32>,
-    pub(crate) schedule: Arc<Schedule>,
-    pub notifier: Arc<Notifier>,
+    references: References,
+    documents: DocumentCache,
+    calls: Calls,
+    shared_fetches: SharedFetches,
+    instances: Instances,
+    generation: Generation,
+    schedule: Arc<Schedule>,
+    notifier: Arc<Notifier>,
     /// By which other workers ask this one.
-    pub(crate) peer_server: OnceCell<PeerServer>,
-    pub metrics: Metrics,
-    pub(crate) follow: Follow,
-    pub(crate) succession: Succession,
+    peer_server: OnceCell<PeerServer>,
+    metrics: Metrics,
+    follow: Follow,
+    succession: Succession,
     /// Where vaults were before the reload that this belongs to.
-    pub(crate) previous: Previous,
-    /// When the configuration was loaded that this belongs to, where the node's cache may have values from before.
-    pub(crate) loaded: Option<Loaded>,
-    /// When all values were flushed last.
-    pub(crate) flushed_at: Mutex<Option<Instant>>,
+    previous: Previous,
 }
 
 impl Resolver {
     pub fn new(config: Config, environment: Environment, generation: Arc<AtomicU32>) -> Self {
-        let size = NonZeroUsize::new(config.cache_size).unwrap_or(NonZeroUsize::MIN);
-        let resolved_references =
-            NonZeroUsize::new(config.cache_size.saturating_mul(REFERENCES_PER_DOCUMENT).max(FEWEST_REFERENCES));
-        let resolved_references = resolved_references.unwrap_or(NonZeroUsize::MIN);
         let limits = Limits { timeout: config.fetch_timeout, breaker_interval: config.breaker_interval };
+        let (notifier, schedule) = (Notifier::new(), Arc::<Schedule>::default());
+        let generation = Generation::new(generation, Arc::clone(&notifier));
         Self {
-            resolved_references: Mutex::new(LruCache::new(resolved_references)),
-            cache: Mutex::new(Cache::new(size, |key| key.bytes())),
-            calls: Mutex::default(),
+            references: References::new(config.cache_size),
+            documents: DocumentCache::new(config.cache_size, Arc::clone(&schedule), generation.clone()),
+            calls: Calls::default(),
             shared_fetches: SharedFetches::default(),
             instances: Instances::new(environment.clone(), limits, true),
             generation,
-            schedule: Arc::default(),
-            notifier: Notifier::new(),
+            schedule,
             peer_server: OnceCell::new(),
             metrics: Metrics::default(),
             follow: Follow::default(),
-            succession: Succession::default(),
+            succession: Succession::new(Arc::clone(&notifier)),
             previous: Previous::default(),
-            loaded: None,
-            flushed_at: Mutex::default(),
+            notifier,
             config,
             environment,
-            trusted: false,
         }
     }
 
     /// One whose references the operator writes, who may name credentials of ours.
     pub fn trusting(mut self) -> Self {
-        self.trusted = true;
+        self.references.trust();
+        self
+    }
+
+    /// One whose configuration was loaded then, after a reload perhaps: the node's cache may have values from before.
+    pub(crate) fn loaded(mut self, loaded: Loaded) -> Self {
+        self.documents.set_loaded(loaded);
+        self
+    }
+
+    /// One that knows where vaults were before the reload that it belongs to.
+    pub fn after(mut self, previous: Previous) -> Self {
+        self.previous = previous;
         self
     }
 
@@ -128,169 +97,17 @@ impl Resolver {
         &self.environment
     }
 
-    /// What a reference means; known ones are not read anew.
-    pub fn resolve(&self, reference: &[u8]) -> Result<Arc<ResolvedReference>> {
-        // Held all the time: who changes entities clears it afterwards, and no reference from before may come in later.
-        let mut resolved_references = lock(&self.resolved_references);
-        if let Some(resolved) = resolved_references.get(reference) {
-            return Ok(Arc::clone(resolved));
-        }
-        let resolved = Arc::new(ResolvedReference::resolve(reference, &self.config)?);
-        if !self.trusted {
-            resolved.key.may_be_read(&self.config)?;
-        }
-        if reference.len() <= LONGEST_KEPT {
-            resolved_references.put(reference.into(), Arc::clone(&resolved));
-        }
-        Ok(resolved)
+    pub fn notifier(&self) -> &Arc<Notifier> {
+        &self.notifier
     }
 
-    /// Looks a reference up in the cache. A vault that needs neither network nor file is asked on the spot. Where the
-    /// refresher runs, it renews values whose time is over, and they serve meanwhile.
-    pub fn lookup(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
-        let (resolved, found) = match self.resolve_and_look(reference) {
-            Ok(found) => found,
-            Err(error) => return self.orphan(reference, error).map(Lookup::Value),
-        };
-        let runs = self.schedule.runs();
-        match found {
-            CacheLookup::Fresh(document) => {
-                self.metrics.hits.inc();
-                pick(&resolved, &document, runs).map(Lookup::Value)
-            }
-            CacheLookup::Stale { document, due } => {
-                self.metrics.stale_hits.inc();
-                if due && !runs {
-                    self.start()?;
-                    self.renew(&resolved.key);
-                }
-                pick(&resolved, &document, runs).map(Lookup::Value)
-            }
-            CacheLookup::Failure(error) => {
-                self.metrics.negative_hits.inc();
-                Err(resolved.explain(error))
-            }
-            CacheLookup::Nothing => self.miss(resolved),
-        }
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
-    /// `lookup` for somebody who may wait: a value whose time is over is a miss, unless it was just tried in vain.
-    pub fn lookup_waiting(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
-        let (resolved, found) = match self.resolve_and_look(reference) {
-            Ok(found) => found,
-            Err(error) => return self.orphan(reference, error).map(Lookup::Value),
-        };
-        match found {
-            CacheLookup::Fresh(document) | CacheLookup::Stale { document, due: false } => {
-                self.metrics.hits.inc();
-                pick(&resolved, &document, false).map(Lookup::Value)
-            }
-            CacheLookup::Failure(error) => {
-                self.metrics.negative_hits.inc();
-                Err(resolved.explain(error))
-            }
-            CacheLookup::Stale { .. } | CacheLookup::Nothing => self.miss(resolved),
-        }
-    }
-
-    pub(crate) fn miss(self: &Arc<Self>, resolved: Arc<ResolvedReference>) -> Result<Lookup> {
-        self.metrics.misses.inc();
-        if !resolved.key.descriptor.immediate {
-            return Ok(Lookup::Miss(resolved));
-        }
-        let document = self.fetch_immediate(&resolved.key).map_err(|error| resolved.explain(error))?;
-        pick(&resolved, &document, false).map(Lookup::Value)
-    }
-
-    /// Joins the call that brings a document, or creates one. With `waits`, its outcome has to be collected. Who creates it
-    /// must start it, by `take_shared` and `start_fetch`.
-    pub fn join_or_create(
-        self: &Arc<Self>,
-        key: &Arc<DocumentKey>,
-        purpose: Purpose,
-        waits: bool,
-    ) -> Result<JoinOutcome> {
-        self.start()?;
-        let floor = self.floor(key);
-        lock(&self.calls).join_or_create(key, &key.instance, purpose, floor, waits, Instant::now())
-    }
-
-    /// `join_or_create` for somebody who sees to it that not too many are under way, and so is not refused.
-    pub fn join_or_create_in_turn(
-        self: &Arc<Self>,
-        key: &Arc<DocumentKey>,
-        purpose: Purpose,
-        waits: bool,
-    ) -> Result<JoinOutcome> {
-        self.start()?;
-        let floor = self.floor(key);
-        Ok(lock(&self.calls).join_or_create_in_turn(key, &key.instance, purpose, floor, waits, Instant::now()))
-    }
-
-    /// What a call brought, for one waiter; `None` where it is still under way. The ticket is used up either way.
-    pub fn collect(&self, ticket: u64, reference: &[u8]) -> Result<Option<Value>> {
-        let Some(outcome) = lock(&self.calls).collect(ticket, Instant::now()) else { return Ok(None) };
-        let resolved = self.resolve(reference);
-        // Why there is no value is said, whatever has become of the reference meanwhile.
-        let document = outcome.map_err(|error| match &resolved {
-            Ok(resolved) => resolved.explain(error),
-            Err(_) => error,
-        })?;
-        let resolved = resolved?;
-        // Only what is known now will be known to be over: a newer one may have come since the completion.
-        let kept = match self.look(&resolved.key) {
-            CacheLookup::Fresh(known) | CacheLookup::Stale { document: known, .. } => known.is_same(&document),
-            _ => false,
-        };
-        pick(&resolved, &document, kept && self.schedule.runs()).map(Some)
-    }
-
-    /// Whether a call or a job is not to be waited for any more.
-    pub fn is_completed(&self, ticket: u64) -> bool {
-        self.has_ended(ticket) && lock(&self.calls).is_completed(ticket)
-    }
-
-    /// The value, if it is fresh and its fetch began after that time.
-    pub fn newer(&self, resolved: &ResolvedReference, since: Instant) -> Option<Result<Value>> {
-        let document = {
-            let cache = lock(&self.cache);
-            let entry =
-                cache.peek(&resolved.key).filter(|entry| entry.value().is_some_and(|value| value.at > since))?;
-            match entry.look(Instant::now()) {
-                CacheLookup::Fresh(document) => document,
-                _ => return None,
-            }
-        };
-        Some(pick(resolved, &document, self.schedule.runs()))
-    }
-
-    /// Asks for a new value in the background.
-    pub fn renew(self: &Arc<Self>, key: &Arc<DocumentKey>) {
-        if key.descriptor.immediate {
-            // A failure is counted, and the old value serves on.
-            let _ = self.fetch_immediate(key);
-            return;
-        }
-        let than = {
-            let cache = lock(&self.cache);
-            // One that was brought under other options is older than any.
-            let own = cache.peek(key).filter(|entry| !entry.is_inherited());
-            own.and_then(|entry| entry.value().map(|value| value.at))
-        };
-        self.fetch_in_background(key, than.map_or(Purpose::Miss, Purpose::Newer));
-    }
-
-    /// Forgets all values; connections, logins and breakers stay. With `refetch`, what was known is fetched again in the background.
-    pub fn flush(self: &Arc<Self>, refetch: bool) {
-        let now = Instant::now();
-        // Before the values go: what was fetched before, here or by another worker, is not to come in again.
-        *lock(&self.flushed_at) = Some(now);
-        let known = lock(&self.cache).clear();
-        lock(&self.resolved_references).clear();
-        self.bump();
-        for key in known.into_iter().filter(|key| refetch && !key.descriptor.immediate) {
-            self.fetch_in_background(&key, Purpose::Newer(now));
-        }
+    /// Forgets what belongs to the process that this one was forked from.
+    pub fn entered(&self) {
+        self.schedule.entered();
     }
 
     /// The worker is told to quit: nothing of ours may keep it, or go on ahead of its last requests.
@@ -301,38 +118,58 @@ impl Resolver {
         self.notifier.close();
     }
 
-    pub(crate) fn look(&self, key: &Arc<DocumentKey>) -> CacheLookup {
-        lock(&self.cache).look(key, Instant::now())
-    }
-
-    /// Looks without a mark that anybody wants it.
-    pub(crate) fn peek(&self, key: &Arc<DocumentKey>) -> CacheLookup {
-        lock(&self.cache).peek(key).map_or(CacheLookup::Nothing, |entry| entry.look(Instant::now()))
-    }
-
-    pub(crate) fn bump(&self) {
-        self.generation.fetch_add(1, Ordering::Release);
-        // Where nobody listens, the copies are dropped with the next look-up.
-        self.notifier.notify(Event::Outdated);
+    /// What is to be done when nobody asks the vaults any more.
+    pub fn shutdowns(&self) -> Vec<Shutdown> {
+        self.instances.shutdowns()
     }
 
     pub(crate) fn engine(&self) -> Result<&'static Engine> {
         Engine::of_this_process(&self.environment)
     }
 
-    pub(crate) fn probe_at(&self, key: &DocumentKey) -> Option<Instant> {
-        self.instances.known(&key.instance)?.breaker().probe_at()
+    pub(super) fn bump(&self) {
+        self.generation.bump();
     }
 
-    pub(crate) fn fetch_immediate(self: &Arc<Self>, key: &Arc<DocumentKey>) -> Outcome {
-        self.metrics.fetches.inc();
-        let (start, instance) = (Instant::now(), self.instances.get(key)?);
-        let polled = pin!(instance.backend().fetch(&key.secret_id)).poll(&mut Context::from_waker(Waker::noop()));
-        let fetched = match polled {
-            Poll::Ready(fetched) => fetched,
-            Poll::Pending => Err(key.ended_early()),
-        };
-        self.keep(key, Done { fetched, began: start, change: Change::None, notice: None, took: start.elapsed() }).0
+    pub(super) fn references(&self) -> &References {
+        &self.references
+    }
+
+    pub(super) fn documents(&self) -> &DocumentCache {
+        &self.documents
+    }
+
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    pub(super) fn shared_fetches(&self) -> &SharedFetches {
+        &self.shared_fetches
+    }
+
+    pub(super) fn instances(&self) -> &Instances {
+        &self.instances
+    }
+
+    pub(super) fn schedule(&self) -> &Arc<Schedule> {
+        &self.schedule
+    }
+
+    pub(super) fn follow(&self) -> &Follow {
+        &self.follow
+    }
+
+    pub(super) fn succession(&self) -> &Succession {
+        &self.succession
+    }
+
+    pub(super) fn previous(&self) -> &Previous {
+        &self.previous
+    }
+
+    /// By which other workers ask this one; `open` makes it.
+    pub(super) fn peer_server(&self, open: impl FnOnce() -> Result<PeerServer>) -> Result<&PeerServer> {
+        self.peer_server.get_or_try_init(open)
     }
 }
 
@@ -341,10 +178,4 @@ impl Drop for Resolver {
         self.schedule.end();
         self.notifier.close();
     }
-}
-
-/// The value that a reference names in its document.
-pub fn pick(resolved: &ResolvedReference, document: &Document, lasting: bool) -> Result<Value> {
-    let secret = document.pick(resolved.field.as_deref(), resolved.base64_decode)?;
-    Ok(Value { secret, lasting, lease: document.lease() })
 }

@@ -5,16 +5,142 @@
 //! outcome under the new ones, which is fetched at once; after a failure as after any failed renewal. It is never handed to
 //! other workers, and whatever a fetch under the old options brings later is for those alone who waited for it.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
 
+use crate::cache::Heir;
+use crate::config::{Config, Fate};
+use crate::error::{Error, Kind};
+use crate::node::{Name, Node};
+use crate::reference::{self, Reference};
+use crate::resolver::document_cache::DocumentCache;
+use crate::resolver::heir::heir_of;
 use crate::resolver::resolved_reference::DocumentKey;
+use crate::runtime::notifier::{Event, Notifier};
+use crate::sync::{Rank, Ranked};
 
 /// What a resolver remembers of options that changed.
-#[derive(Default)]
 pub struct Succession {
     /// Documents whose vault has options by now that can't be used, by the secret's name.
-    pub(super) orphans: Mutex<HashMap<String, Vec<Arc<DocumentKey>>>>,
+    orphans: Ranked<HashMap<String, Vec<Arc<DocumentKey>>>>,
     /// Vaults of which the log was told that they can't be used as they are now, by name.
-    pub(super) told: Mutex<HashSet<Arc<str>>>,
+    told: Ranked<HashSet<Arc<str>>>,
+    notifier: Arc<Notifier>,
+}
+
+/// What the moving of documents leaves to be done.
+pub struct Moved {
+    /// When the next document is due.
+    pub next: Option<Instant>,
+    /// Documents whose vault is asked on the spot.
+    pub asked_at_once: Vec<Arc<DocumentKey>>,
+    /// Vaults whose options can't be used, and why.
+    flaws: HashMap<Arc<str>, Error>,
+}
+
+impl Succession {
+    pub fn new(notifier: Arc<Notifier>) -> Self {
+        let (orphans, told) = (HashMap::new(), HashSet::new());
+        Self { orphans: Ranked::new(Rank::Orphans, orphans), told: Ranked::new(Rank::Told, told), notifier }
+    }
+
+    /// Moves the documents of changed vaults to those who are asked for them now. Takes two locks, of the orphans and of the
+    /// documents; the caller holds that of the references, so that whoever looks finds a document in its old place or in
+    /// its new one.
+    pub fn move_documents(
+        &self,
+        changed: &BTreeMap<String, Fate>,
+        config: &Config,
+        documents: &DocumentCache,
+    ) -> Moved {
+        let (mut flaws, mut asked_at_once) = (HashMap::new(), Vec::new());
+        let mut orphans = self.orphans.lock();
+        let before: Vec<_> = orphans.values_mut().flat_map(|list| take(list, changed)).collect();
+        let before: HashSet<_> = before.iter().map(Arc::as_ptr).collect();
+        orphans.retain(|_, list| !list.is_empty());
+        let next = documents.inherit(Instant::now(), |key| {
+            changed.get(&*key.instance.vault)?;
+            let heir = match heir_of(key, config) {
+                // Its options can be used again.
+                None if before.contains(&Arc::as_ptr(key)) => {
+                    Heir::Key { key: Arc::clone(key), ttl_policy: key.ttl_policy, same_place: true }
+                }
+                heir => heir?,
+            };
+            match &heir {
+                Heir::Key { key, .. } if key.descriptor.immediate => asked_at_once.push(Arc::clone(key)),
+                Heir::Flawed { flaw, .. } => {
+                    orphans.entry(key.secret_id.resource.clone()).or_default().push(Arc::clone(key));
+                    flaws.entry(Arc::clone(&key.instance.vault)).or_insert_with(|| flaw.clone());
+                }
+                _ => {}
+            }
+            Some(heir)
+        });
+        Moved { next, asked_at_once, flaws }
+    }
+
+    /// The document of before that a reference asks for, where its vault has options that can't be used.
+    pub fn find_orphan(&self, reference: &[u8]) -> Option<(Arc<DocumentKey>, Reference)> {
+        let orphans = self.orphans.lock();
+        if orphans.is_empty() {
+            return None;
+        }
+        let reference = reference::parse(reference).ok()?;
+        let resource = std::str::from_utf8(&reference.resource).ok()?;
+        let key = orphans.get(resource)?.iter().find(|key| key.is_asked_by(&reference))?;
+        Some((Arc::clone(key), reference))
+    }
+
+    /// Tells the log of vaults that are gone, if it was told of them before, and of those whose options can't be used.
+    pub fn tell_of_change(&self, changed: &BTreeMap<String, Fate>, config: &Config, moved: &Moved) {
+        let gone = |vault: &str| {
+            let found = changed.get(vault).and(config.vault(vault.as_bytes()).err());
+            found.is_some_and(|error| error.kind() == Kind::UnknownVault)
+        };
+        let told: Vec<_> = self.told.lock().iter().cloned().collect();
+        for vault in told.into_iter().filter(|vault| gone(vault)) {
+            if self.told.lock().remove(&vault) {
+                self.tell(&vault, true, format!("the vault entity {vault} is deleted"));
+            }
+        }
+        for (vault, flaw) in &moved.flaws {
+            self.told.lock().insert(Arc::clone(vault));
+            let text = format!("the vault entity {vault} is not valid any more, its cached values stay in use: {flaw}");
+            self.tell(vault, false, text);
+        }
+    }
+
+    /// Tells the log of the first failure under changed options.
+    pub fn tell_of_failure(&self, key: &DocumentKey, error: &Error) {
+        let vault = &key.instance.vault;
+        if self.told.lock().insert(Arc::clone(vault)) {
+            let what = "failed with its changed options, its cached values stay in use";
+            self.tell(vault, false, format!("{} {what}: {error}", key.label()));
+        }
+    }
+
+    /// Tells the log of the first success after such a failure.
+    pub fn tell_of_success(&self, key: &DocumentKey) {
+        let vault = &key.instance.vault;
+        if self.told.lock().remove(vault) {
+            self.tell(vault, true, format!("{} answers with its changed options", key.label()));
+        }
+    }
+
+    fn tell(&self, vault: &str, up: bool, text: String) {
+        self.notifier.notify(Event::Health { vault: name_of_change(vault), up, text });
+    }
+}
+
+/// Takes out the documents of vaults that changed.
+fn take(list: &mut Vec<Arc<DocumentKey>>, changed: &BTreeMap<String, Fate>) -> Vec<Arc<DocumentKey>> {
+    list.extract_if(.., |key| changed.contains_key(&*key.instance.vault)).collect()
+}
+
+/// What these lines are told apart by from a vault's health.
+fn name_of_change(vault: &str) -> Name {
+    let name = |node: &Node| node.name([&b"change"[..], vault.as_bytes()]);
+    Node::of_this_process().map(name).unwrap_or_default()
 }

@@ -1,13 +1,11 @@
-//! One fetch: a vault's connections, its breaker and its share of the engine; the deadline; the retries.
+//! The vaults that are asked, and one fetch from them with its deadline.
 
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, Fetched, Setup, Shutdown};
 use crate::environment::Environment;
@@ -16,20 +14,14 @@ use crate::file;
 use crate::notice::Notice;
 use crate::options::{Holds, Opt};
 use crate::pool;
-use crate::resolver::breaker::{Breaker, Change, Ended};
+use crate::resolver::breaker::{BreakerState, Change, Ended};
+use crate::resolver::instance::{Away, Instance};
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
+use crate::sync::{Rank, Ranked};
 
 /// How many vaults' connections are kept. References can make new ones (by `region`), so there has to be a bound. It is
 /// far above what anybody configures: whoever asks more vaults than that in turn logs in for each fetch.
 const INSTANCES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-
-/// How many requests one worker may have under way to one vault; the rest wait, within their deadlines.
-pub const AT_ONCE: usize = 160;
-
-/// Attempts of a fetch that somebody waits for, and the pauses between them: chosen at random below a bound that doubles
-/// (full jitter).
-pub const ATTEMPTS: u32 = 3;
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How fetches are bounded, and what they are built from.
 #[derive(Debug, Clone)]
@@ -40,24 +32,19 @@ pub struct Limits {
     pub breaker_interval: Duration,
 }
 
-/// One vault, as this process reaches it.
-pub struct Instance {
-    backend: Arc<dyn Backend>,
-    breaker: Mutex<Breaker>,
-    slots: Semaphore,
-    /// Whether it has answered.
-    answered: AtomicBool,
-}
-
 /// Vaults by what they were built from. The lock is never held while one is built: that may read files.
 pub struct Instances {
-    known: Mutex<LruCache<InstanceKey, Arc<Instance>>>,
+    known: Ranked<Known>,
     environment: Environment,
     limits: Limits,
-    /// What those that had no room any more want done last. The next fetch sees to it: it runs where that can be done.
-    parting: Mutex<Vec<Shutdown>>,
     /// See `Setup::lasts`.
     lasts: bool,
+}
+
+struct Known {
+    instances: LruCache<InstanceKey, Arc<Instance>>,
+    /// What those that had no room any more want done last. The next fetch sees to it: it runs where that can be done.
+    parting: Vec<Shutdown>,
 }
 
 /// What became of a fetch.
@@ -73,8 +60,8 @@ pub struct Done {
 
 impl Instances {
     pub fn new(environment: Environment, limits: Limits, lasts: bool) -> Self {
-        let known = Mutex::new(LruCache::new(INSTANCES));
-        Self { known, environment, limits, parting: Mutex::default(), lasts }
+        let known = Known { instances: LruCache::new(INSTANCES), parting: Vec::new() };
+        Self { known: Ranked::new(Rank::Instances, known), environment, limits, lasts }
     }
 
     pub fn get(&self, key: &DocumentKey) -> Result<Arc<Instance>> {
@@ -116,46 +103,72 @@ impl Instances {
     }
 
     fn add(&self, key: &DocumentKey, backend: Arc<dyn Backend>) -> Arc<Instance> {
-        let breaker = Mutex::new(Breaker::new(self.limits.breaker_interval));
-        let instance =
-            Arc::new(Instance { backend, breaker, slots: Semaphore::new(AT_ONCE), answered: AtomicBool::new(false) });
+        let instance = Arc::new(Instance::new(backend, self.limits.breaker_interval));
         let evicted = {
-            let mut known = lock(&self.known);
+            let mut known = self.known.lock();
             // Somebody else may have been faster, and has logged in by now.
-            if let Some(theirs) = known.get(&key.instance) {
+            if let Some(theirs) = known.instances.get(&key.instance) {
                 return Arc::clone(theirs);
             }
-            known.push(key.instance.clone(), Arc::clone(&instance))
+            known.instances.push(key.instance.clone(), Arc::clone(&instance))
         };
         // Fetches under way go on.
-        lock(&self.parting).extend(evicted.and_then(|(_, instance)| instance.backend.shutdown()));
+        if let Some(shutdown) = evicted.and_then(|(_, instance)| instance.backend().shutdown()) {
+            self.known.lock().parting.push(shutdown);
+        }
         instance
     }
 
     /// The vault, if it was asked before.
     pub fn known(&self, key: &InstanceKey) -> Option<Arc<Instance>> {
-        lock(&self.known).get(key).cloned()
+        self.known.lock().instances.get(key).cloned()
     }
 
-    /// All vaults that were asked before.
-    pub fn all(&self) -> Vec<(InstanceKey, Arc<Instance>)> {
-        lock(&self.known).iter().map(|(key, instance)| (key.clone(), Arc::clone(instance))).collect()
+    /// Why a vault may not be asked now.
+    pub fn refusal(&self, key: &InstanceKey) -> Option<Error> {
+        self.known(key)?.refusal()
+    }
+
+    /// The same, and when it is probed.
+    pub fn away(&self, key: &InstanceKey) -> Option<Away> {
+        self.known(key)?.away()
+    }
+
+    pub fn probe_at(&self, key: &InstanceKey) -> Option<Instant> {
+        self.known(key)?.probe_at()
+    }
+
+    /// All vaults that were asked before, by name, with their breakers; of one name, the worst is the last.
+    pub fn breakers(&self, now: Instant) -> Vec<(String, BreakerState)> {
+        let all = self.all().into_iter();
+        let mut breakers: Vec<_> = all.map(|(key, vault)| (key.vault.to_string(), vault.state(now))).collect();
+        breakers.sort_by_key(|(_, state)| state.severity());
+        breakers
+    }
+
+    fn all(&self) -> Vec<(InstanceKey, Arc<Instance>)> {
+        self.known.lock().instances.iter().map(|(key, instance)| (key.clone(), Arc::clone(instance))).collect()
     }
 
     /// Forgets some; fetches under way go on. Returns what is to be done for those.
     pub fn forget(&self, unwanted: impl Fn(&InstanceKey) -> bool) -> Vec<Shutdown> {
-        let mut known = lock(&self.known);
-        let keys: Vec<_> = known.iter().map(|(key, _)| key).filter(|key| unwanted(key)).cloned().collect();
-        let forgotten: Vec<_> = keys.iter().filter_map(|key| known.pop(key)).collect();
-        drop(known);
-        forgotten.iter().filter_map(|instance| instance.backend.shutdown()).collect()
+        let forgotten: Vec<_> = {
+            let instances = &mut self.known.lock().instances;
+            let keys: Vec<_> = instances.iter().map(|(key, _)| key).filter(|key| unwanted(key)).cloned().collect();
+            keys.iter().filter_map(|key| instances.pop(key)).collect()
+        };
+        forgotten.iter().filter_map(|instance| instance.backend().shutdown()).collect()
     }
 
     /// What is to be done when nobody asks these vaults any more, if anything is.
     pub fn shutdowns(&self) -> Vec<Shutdown> {
-        let mut all = std::mem::take(&mut *lock(&self.parting));
-        all.extend(self.all().into_iter().filter_map(|(_, instance)| instance.backend.shutdown()));
+        let mut all = self.take_parting();
+        all.extend(self.all().into_iter().filter_map(|(_, instance)| instance.backend().shutdown()));
         all
+    }
+
+    fn take_parting(&self) -> Vec<Shutdown> {
+        std::mem::take(&mut self.known.lock().parting)
     }
 
     /// One fetch, with the deadline over everything it does. `attempts`: how often it may be tried within that. `left`:
@@ -171,7 +184,7 @@ impl Instances {
             }
         };
         // In init they wait for the end: whatever runs by itself would end with the call.
-        let parting = if self.lasts { std::mem::take(&mut *lock(&self.parting)) } else { Vec::new() };
+        let parting = if self.lasts { self.take_parting() } else { Vec::new() };
         for shutdown in parting {
             tokio::spawn(shutdown);
         }
@@ -184,13 +197,11 @@ impl Instances {
         let change = match &fetched {
             // The vault had less time than it may take.
             Err(_) if cut_short => Change::None,
-            Err(error) if error.is_outage() => {
-                instance.breaker().failed(error, Ended { document, began: start, at: now })
-            }
+            Err(error) if error.is_outage() => instance.failed(error, Ended { document, began: start, at: now }),
             Err(error) if error.kind() == Kind::Config => Change::None,
-            _ => instance.breaker().succeeded(document, now),
+            _ => instance.succeeded(document, now),
         };
-        Done { fetched, began, change, notice: instance.backend.notice(), took: now - start }
+        Done { fetched, began, change, notice: instance.backend().notice(), took: now - start }
     }
 }
 
@@ -218,55 +229,6 @@ fn pool_key(instance: &InstanceKey) -> Vec<u8> {
     format!("vault {} {:x}", instance.vault, hasher.finish()).into_bytes()
 }
 
-impl Instance {
-    /// Whether it has answered, as far as `has_answered` was told.
-    pub fn answered(&self) -> bool {
-        self.answered.load(Ordering::Relaxed)
-    }
-
-    pub fn has_answered(&self) {
-        self.answered.store(true, Ordering::Relaxed);
-    }
-
-    pub fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        lock(&self.breaker)
-    }
-
-    /// The backend itself, for a vault that needs neither network nor file.
-    pub fn backend(&self) -> &dyn Backend {
-        &*self.backend
-    }
-
-    /// What the last attempt came to, and when that began.
-    async fn attempt(&self, key: &DocumentKey, most: u32, deadline: Instant) -> (Result<Fetched>, Instant) {
-        // The semaphore is never closed.
-        let _slot = self.slots.acquire().await;
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let began = Instant::now();
-            let error = match self.backend.fetch(&key.secret_id).await {
-                Err(error) if error.is_retryable() && attempts < most => error,
-                fetched => return (fetched, began),
-            };
-            let pause = match error.retry_after() {
-                Some(wait) => wait,
-                None => (FIRST_PAUSE * 2u32.pow(attempts)).mul_f64(fastrand::f64()),
-            };
-            // A wait that outlasts the deadline would only hide the reason.
-            if outlasts(pause, deadline, Instant::now()) || self.breaker().refusal().is_some() {
-                return (Err(error), began);
-            }
-            tokio::time::sleep(pause).await;
-        }
-    }
-}
-
-/// A vault may ask for a wait of any length.
-fn outlasts(pause: Duration, deadline: Instant, now: Instant) -> bool {
-    now.checked_add(pause).is_none_or(|end| end >= deadline)
-}
-
 fn too_late(key: &DocumentKey, timeout: Duration) -> Error {
     let text = format!(
         "{} did not answer within {} s: check that it is up and reachable, or raise vault_fetch_timeout",
@@ -274,23 +236,4 @@ fn too_late(key: &DocumentKey, timeout: Duration) -> Error {
         timeout.as_secs_f64()
     );
     Error::new(Kind::Timeout, text)
-}
-
-/// A panic while a lock is held leaves data that is still whole: each critical section is one call.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pause_of_any_length_is_compared_with_the_deadline() {
-        let now = Instant::now();
-        let deadline = now + Duration::from_secs(5);
-        assert!(!outlasts(Duration::from_secs(4), deadline, now));
-        assert!(outlasts(Duration::from_secs(5), deadline, now));
-        assert!(outlasts(Duration::from_secs(u64::MAX), deadline, now));
-    }
 }

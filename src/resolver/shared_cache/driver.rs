@@ -9,7 +9,6 @@ use super::machine::{Machine, Worker};
 use super::operation::{Claimant, Ending, Reply, Sharing, Start, Step};
 use crate::node::{Name, Node, hex};
 use crate::resolver::Resolver;
-use crate::sync::lock;
 
 /// How much longer a claim lasts than a fetch.
 const CLAIM_GRACE: Duration = Duration::from_secs(1);
@@ -62,7 +61,7 @@ impl Worker for CallWorker<'_> {
 impl Resolver {
     /// Notes whether this worker has a dictionary that it shares with others.
     pub fn has_dictionary(&self, has: bool) {
-        self.shared_fetches.has_dictionary(has);
+        self.shared_fetches().has_dictionary(has);
     }
 
     /// Starts a fetch that was created, as the node has it. `dead`: the claim of a worker that does not have the document.
@@ -76,7 +75,7 @@ impl Resolver {
     }
 
     fn begin(self: &Arc<Self>, ticket: u64, start: Start) -> Next {
-        let Some(call) = lock(&self.calls).unstarted(ticket) else {
+        let Some(call) = self.calls().unstarted(ticket) else {
             // Somebody else has started it meanwhile: its machine, if there is one, goes on.
             let machine = Machine::new(String::new(), Sharing::Nothing);
             return self.next(ticket, &machine, Step::End(Ending::Settled));
@@ -91,7 +90,7 @@ impl Resolver {
     }
 
     fn sharing(self: &Arc<Self>) -> Sharing {
-        if !self.shared_fetches.is_shared() {
+        if !self.shared_fetches().is_shared() {
             return Sharing::Nothing;
         }
         let claimed = self.claim_text().and_then(|claim| Ok((self.address()?.to_owned(), claim)));
@@ -101,7 +100,7 @@ impl Resolver {
 
     /// Goes on with a fetch, by the reply to its last operation on the dictionary.
     pub fn step_shared(self: &Arc<Self>, ticket: u64, reply: Reply<'_>) -> Option<Next> {
-        let mut machine = self.shared_fetches.remove(ticket)?;
+        let mut machine = self.shared_fetches().remove(ticket)?;
         let step = machine.step(reply, &mut CallWorker { resolver: self, ticket });
         Some(self.put_back(ticket, machine, step))
     }
@@ -111,20 +110,20 @@ impl Resolver {
         if !self.is_completed(ticket) {
             return None;
         }
-        let mut machine = self.shared_fetches.remove(ticket)?;
+        let mut machine = self.shared_fetches().remove(ticket)?;
         let step = machine.completed(&mut CallWorker { resolver: self, ticket });
         Some(self.put_back(ticket, machine, step))
     }
 
     /// The fetches that are complete, but not published: nobody listened for their events.
     pub fn unpublished(&self) -> Vec<u64> {
-        self.shared_fetches.tickets().into_iter().filter(|ticket| self.is_completed(*ticket)).collect()
+        self.shared_fetches().tickets().into_iter().filter(|ticket| self.is_completed(*ticket)).collect()
     }
 
     fn put_back(&self, ticket: u64, machine: Machine, step: Step) -> Next {
         let next = self.next(ticket, &machine, step);
         if !machine.is_over() {
-            self.shared_fetches.insert(ticket, machine);
+            self.shared_fetches().insert(ticket, machine);
         }
         next
     }

@@ -1,17 +1,15 @@
 //! The fetches of a worker that its machines share with its node.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::machine::Machine;
 use super::operation::Operation;
-use crate::sync::lock;
+use crate::sync::{Rank, Ranked};
 
 /// The machines of the fetches that this worker makes for the node, by ticket.
-#[derive(Debug, Default)]
 pub struct SharedFetches {
-    machines: Mutex<HashMap<u64, Machine>>,
+    machines: Ranked<HashMap<u64, Machine>>,
     has_dictionary: AtomicBool,
 }
 
@@ -35,6 +33,12 @@ pub enum Progress {
     Complete,
 }
 
+impl Default for SharedFetches {
+    fn default() -> Self {
+        Self { machines: Ranked::new(Rank::SharedFetches, HashMap::new()), has_dictionary: AtomicBool::new(false) }
+    }
+}
+
 impl SharedFetches {
     /// Notes whether this worker has a dictionary that it shares with others.
     pub fn has_dictionary(&self, has: bool) {
@@ -47,14 +51,14 @@ impl SharedFetches {
 
     /// Takes a fetch's machine out: it runs without a lock held.
     pub fn remove(&self, ticket: u64) -> Option<Machine> {
-        lock(&self.machines).remove(&ticket)
+        self.machines.lock().remove(&ticket)
     }
 
     pub fn insert(&self, ticket: u64, machine: Machine) {
-        lock(&self.machines).insert(ticket, machine);
+        self.machines.lock().insert(ticket, machine);
     }
 
     pub fn tickets(&self) -> Vec<u64> {
-        lock(&self.machines).keys().copied().collect()
+        self.machines.lock().keys().copied().collect()
     }
 }

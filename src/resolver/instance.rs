@@ -1,0 +1,145 @@
+//! One vault, as this process reaches it: its connections, its breaker and its share of the engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use crate::backend::{Backend, Fetched};
+use crate::error::{Error, Result};
+use crate::resolver::breaker::{Breaker, BreakerState, Change, Ended};
+use crate::resolver::resolved_reference::DocumentKey;
+use crate::sync::{Rank, Ranked};
+
+/// How many requests one worker may have under way to one vault; the rest wait, within their deadlines.
+pub const AT_ONCE: usize = 160;
+
+/// Attempts of a fetch that somebody waits for, and the pauses between them: chosen at random below a bound that doubles
+/// (full jitter).
+pub const ATTEMPTS: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// One vault, as this process reaches it.
+pub struct Instance {
+    backend: Arc<dyn Backend>,
+    breaker: Ranked<Breaker>,
+    slots: Semaphore,
+    /// Whether it has answered.
+    answered: AtomicBool,
+}
+
+/// Why a vault may not be asked now, and when it is probed.
+pub struct Away {
+    pub reason: Error,
+    pub probe_at: Instant,
+}
+
+impl Instance {
+    pub fn new(backend: Arc<dyn Backend>, breaker_interval: Duration) -> Self {
+        let breaker = Ranked::new(Rank::Breaker, Breaker::new(breaker_interval));
+        Self { backend, breaker, slots: Semaphore::new(AT_ONCE), answered: AtomicBool::new(false) }
+    }
+
+    /// Whether it has answered, as far as `has_answered` was told.
+    pub fn answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    pub fn has_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// The backend itself, for a vault that needs neither network nor file.
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    /// See `Breaker`, whose methods the next ones are.
+    pub fn refusal(&self) -> Option<Error> {
+        self.breaker.lock().refusal()
+    }
+
+    pub fn probe_at(&self) -> Option<Instant> {
+        self.breaker.lock().probe_at()
+    }
+
+    pub fn is_back_since(&self, time: Instant) -> bool {
+        self.breaker.lock().is_back_since(time)
+    }
+
+    pub fn state(&self, now: Instant) -> BreakerState {
+        self.breaker.lock().state(now)
+    }
+
+    pub fn succeeded(&self, document: u64, now: Instant) -> Change {
+        self.breaker.lock().succeeded(document, now)
+    }
+
+    pub fn failed(&self, error: &Error, ended: Ended) -> Change {
+        self.breaker.lock().failed(error, ended)
+    }
+
+    pub fn answered_another(&self, ended: Ended) -> Change {
+        self.breaker.lock().answered_another(ended)
+    }
+
+    pub fn put_off(&self, now: Instant, again: Duration) -> Option<Error> {
+        self.breaker.lock().put_off(now, again)
+    }
+
+    /// `None` where it may be asked.
+    pub fn away(&self) -> Option<Away> {
+        let breaker = self.breaker.lock();
+        Some(Away { reason: breaker.refusal()?, probe_at: breaker.probe_at()? })
+    }
+
+    /// Takes the one permit to probe a vault that is away. Returns whether it was there, and when the next one is.
+    pub fn take_probe(&self, now: Instant) -> (bool, Option<Instant>) {
+        let mut breaker = self.breaker.lock();
+        (breaker.refusal().is_some() && breaker.probe(now), breaker.probe_at())
+    }
+
+    /// What the last attempt came to, and when that began.
+    pub async fn attempt(&self, key: &DocumentKey, most: u32, deadline: Instant) -> (Result<Fetched>, Instant) {
+        // The semaphore is never closed.
+        let _slot = self.slots.acquire().await;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let began = Instant::now();
+            let error = match self.backend.fetch(&key.secret_id).await {
+                Err(error) if error.is_retryable() && attempts < most => error,
+                fetched => return (fetched, began),
+            };
+            let pause = match error.retry_after() {
+                Some(wait) => wait,
+                None => (FIRST_PAUSE * 2u32.pow(attempts)).mul_f64(fastrand::f64()),
+            };
+            // A wait that outlasts the deadline would only hide the reason.
+            if outlasts(pause, deadline, Instant::now()) || self.refusal().is_some() {
+                return (Err(error), began);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// A vault may ask for a wait of any length.
+fn outlasts(pause: Duration, deadline: Instant, now: Instant) -> bool {
+    now.checked_add(pause).is_none_or(|end| end >= deadline)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_of_any_length_is_compared_with_the_deadline() {
+        let now = Instant::now();
+        let deadline = now + Duration::from_secs(5);
+        assert!(!outlasts(Duration::from_secs(4), deadline, now));
+        assert!(outlasts(Duration::from_secs(5), deadline, now));
+        assert!(outlasts(Duration::from_secs(u64::MAX), deadline, now));
+    }
+}

@@ -1,0 +1,233 @@
+//! From a reference to its value: whether the cache has it, and the call that brings it if not.
+//!
+//! A look-up never blocks and never does input or output: fetches run on the engine, or in `blocking`.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::cache::CacheLookup;
+use crate::cache::document::Document;
+use crate::error::{Error, Result};
+use crate::resolver::Resolver;
+use crate::resolver::breaker::Change;
+use crate::resolver::resolved_reference::{DocumentKey, ResolvedReference};
+use crate::resolver::singleflight::{JoinOutcome, Outcome, Purpose};
+use crate::resolver::upstream::Done;
+use crate::secret::Secret;
+
+/// What a look-up came to.
+#[derive(Debug)]
+pub enum Lookup {
+    Value(Value),
+    /// A fetch is needed, or under way.
+    Miss(Arc<ResolvedReference>),
+}
+
+/// A value to serve.
+#[derive(Debug)]
+pub struct Value {
+    pub secret: Arc<Secret>,
+    /// Whether the generation counter will tell when it is not to be served any more.
+    pub lasting: bool,
+    /// How long the vault itself says that it is good for.
+    pub lease: Option<Duration>,
+}
+
+impl Resolver {
+    /// What a reference means; known ones are not read anew.
+    pub fn resolve(&self, reference: &[u8]) -> Result<Arc<ResolvedReference>> {
+        self.references().resolve(reference, self.config())
+    }
+
+    /// Looks a reference up in the cache. A vault that needs neither network nor file is asked on the spot. Where the
+    /// refresher runs, it renews values whose time is over, and they serve meanwhile.
+    pub fn lookup(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
+        let (resolved, found) = match self.resolve_and_look(reference) {
+            Ok(found) => found,
+            Err(error) => return self.orphan(reference, error).map(Lookup::Value),
+        };
+        let runs = self.schedule().runs();
+        match found {
+            CacheLookup::Fresh(document) => {
+                self.metrics().hits.inc();
+                pick(&resolved, &document, runs).map(Lookup::Value)
+            }
+            CacheLookup::Stale { document, due } => {
+                self.metrics().stale_hits.inc();
+                if due && !runs {
+                    self.start()?;
+                    self.renew(&resolved.key);
+                }
+                pick(&resolved, &document, runs).map(Lookup::Value)
+            }
+            CacheLookup::Failure(error) => {
+                self.metrics().negative_hits.inc();
+                Err(resolved.explain(error))
+            }
+            CacheLookup::Nothing => self.miss(resolved),
+        }
+    }
+
+    /// `lookup` for somebody who may wait: a value whose time is over is a miss, unless it was just tried in vain.
+    pub fn lookup_waiting(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
+        let (resolved, found) = match self.resolve_and_look(reference) {
+            Ok(found) => found,
+            Err(error) => return self.orphan(reference, error).map(Lookup::Value),
+        };
+        match found {
+            CacheLookup::Fresh(document) | CacheLookup::Stale { document, due: false } => {
+                self.metrics().hits.inc();
+                pick(&resolved, &document, false).map(Lookup::Value)
+            }
+            CacheLookup::Failure(error) => {
+                self.metrics().negative_hits.inc();
+                Err(resolved.explain(error))
+            }
+            CacheLookup::Stale { .. } | CacheLookup::Nothing => self.miss(resolved),
+        }
+    }
+
+    /// What a reference means, and what is known of it. Where the options of its vault change between the two, what is
+    /// known has moved.
+    fn resolve_and_look(&self, reference: &[u8]) -> Result<(Arc<ResolvedReference>, CacheLookup)> {
+        let mut resolved = self.resolve(reference)?;
+        loop {
+            let found = self.documents().look(&resolved.key);
+            if !matches!(found, CacheLookup::Nothing) {
+                return Ok((resolved, found));
+            }
+            let again = self.resolve(reference)?;
+            if again.key == resolved.key {
+                return Ok((again, found));
+            }
+            resolved = again;
+        }
+    }
+
+    /// The value of before, where the reference's vault has options that can't be used; else why there is none.
+    fn orphan(&self, reference: &[u8], error: Error) -> Result<Value> {
+        let Some((key, reference)) = self.succession().find_orphan(reference) else { return Err(error) };
+        let decodes = key.decodes_for(&reference);
+        match self.documents().look(&key) {
+            CacheLookup::Fresh(document) | CacheLookup::Stale { document, .. } => {
+                let secret = document.pick(reference.key.as_deref(), decodes)?;
+                self.metrics().stale_hits.inc();
+                Ok(Value { secret, lasting: self.schedule().runs(), lease: document.lease() })
+            }
+            CacheLookup::Failure(_) | CacheLookup::Nothing => Err(error),
+        }
+    }
+
+    /// Whether there is a value to serve, also one of before.
+    pub fn is_known(&self, reference: &[u8]) -> bool {
+        let key = match self.resolve(reference) {
+            Ok(resolved) => Some(Arc::clone(&resolved.key)),
+            Err(_) => self.succession().find_orphan(reference).map(|(key, _)| key),
+        };
+        key.is_some_and(|key| matches!(self.documents().peek(&key), CacheLookup::Fresh(_) | CacheLookup::Stale { .. }))
+    }
+
+    pub(super) fn miss(self: &Arc<Self>, resolved: Arc<ResolvedReference>) -> Result<Lookup> {
+        self.metrics().misses.inc();
+        if !resolved.key.descriptor.immediate {
+            return Ok(Lookup::Miss(resolved));
+        }
+        let document = self.fetch_immediate(&resolved.key).map_err(|error| resolved.explain(error))?;
+        pick(&resolved, &document, false).map(Lookup::Value)
+    }
+
+    /// Fetches a document on the spot, from a vault that needs neither network nor file.
+    pub(super) fn fetch_immediate(self: &Arc<Self>, key: &Arc<DocumentKey>) -> Outcome {
+        self.metrics().fetches.inc();
+        let (start, instance) = (Instant::now(), self.instances().get(key)?);
+        let polled = pin!(instance.backend().fetch(&key.secret_id)).poll(&mut Context::from_waker(Waker::noop()));
+        let fetched = match polled {
+            Poll::Ready(fetched) => fetched,
+            Poll::Pending => Err(key.ended_early()),
+        };
+        self.keep(key, Done { fetched, began: start, change: Change::None, notice: None, took: start.elapsed() }).0
+    }
+
+    /// Joins the call that brings a document, or creates one. With `waits`, its outcome has to be collected. Who creates it
+    /// must start it, by `take_shared` and `start_fetch`.
+    pub fn join_or_create(
+        self: &Arc<Self>,
+        key: &Arc<DocumentKey>,
+        purpose: Purpose,
+        waits: bool,
+    ) -> Result<JoinOutcome> {
+        self.start()?;
+        self.calls().join_or_create(key, purpose, self.documents().floor(key), waits)
+    }
+
+    /// `join_or_create` for somebody who sees to it that not too many are under way, and so is not refused.
+    pub fn join_or_create_in_turn(
+        self: &Arc<Self>,
+        key: &Arc<DocumentKey>,
+        purpose: Purpose,
+        waits: bool,
+    ) -> Result<JoinOutcome> {
+        self.start()?;
+        Ok(self.calls().join_or_create_in_turn(key, purpose, self.documents().floor(key), waits))
+    }
+
+    /// What a call brought, for one waiter; `None` where it is still under way. The ticket is used up either way.
+    pub fn collect(&self, ticket: u64, reference: &[u8]) -> Result<Option<Value>> {
+        let Some(outcome) = self.calls().collect(ticket) else { return Ok(None) };
+        let resolved = self.resolve(reference);
+        // Why there is no value is said, whatever has become of the reference meanwhile.
+        let document = outcome.map_err(|error| match &resolved {
+            Ok(resolved) => resolved.explain(error),
+            Err(_) => error,
+        })?;
+        let resolved = resolved?;
+        // Only what is known now will be known to be over: a newer one may have come since the completion.
+        let kept = match self.documents().look(&resolved.key) {
+            CacheLookup::Fresh(known) | CacheLookup::Stale { document: known, .. } => known.is_same(&document),
+            _ => false,
+        };
+        pick(&resolved, &document, kept && self.schedule().runs()).map(Some)
+    }
+
+    /// Whether a call or a job is not to be waited for any more.
+    pub fn is_completed(&self, ticket: u64) -> bool {
+        self.follow().has_ended(ticket) && self.calls().is_completed(ticket)
+    }
+
+    /// The value, if it is fresh and its fetch began after that time.
+    pub fn newer(&self, resolved: &ResolvedReference, since: Instant) -> Option<Result<Value>> {
+        let value = self.documents().fresh(&resolved.key).filter(|value| value.at > since)?;
+        Some(pick(resolved, &value.document, self.schedule().runs()))
+    }
+
+    /// Asks for a new value in the background.
+    pub fn renew(self: &Arc<Self>, key: &Arc<DocumentKey>) {
+        if key.descriptor.immediate {
+            // A failure is counted, and the old value serves on.
+            let _ = self.fetch_immediate(key);
+            return;
+        }
+        // One that was brought under other options is older than any.
+        let purpose = self.documents().own(key).map_or(Purpose::Miss, |value| Purpose::Newer(value.at));
+        self.fetch_in_background(key, purpose);
+    }
+
+    /// Forgets all values; connections, logins and breakers stay. With `refetch`, what was known is fetched again in the background.
+    pub fn flush(self: &Arc<Self>, refetch: bool) {
+        let now = Instant::now();
+        let known = self.documents().flush(now);
+        self.references().clear();
+        self.bump();
+        for key in known.into_iter().filter(|key| refetch && !key.descriptor.immediate) {
+            self.fetch_in_background(&key, Purpose::Newer(now));
+        }
+    }
+}
+
+/// The value that a reference names in its document.
+pub fn pick(resolved: &ResolvedReference, document: &Document, lasting: bool) -> Result<Value> {
+    let secret = document.pick(resolved.field.as_deref(), resolved.base64_decode)?;
+    Ok(Value { secret, lasting, lease: document.lease() })
+}
