@@ -3,6 +3,8 @@
 //! nginx wipes a worker's environment, so whatever `init_by_lua` in the master could see is copied once and inherited
 //! over the fork. Nothing else in this crate may ask `std::env` for a variable.
 
+#![expect(clippy::disallowed_methods, reason = "the one place that asks for the environment, at load")]
+
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 

@@ -1,6 +1,8 @@
 //! Small files that an option names. Who writes options may name anything: a device without an end, or a FIFO that nobody
 //! writes to, would take all memory or stop the engine. So only a regular file is read, and only so much of it.
 
+#![expect(clippy::disallowed_methods, reason = "on threads of a pool")]
+
 use std::fmt;
 use std::fs::{Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};

@@ -1,6 +1,21 @@
 //! Secret references (`{vault://…}`) for OpenResty/nginx and Kong Gateway. This file is the table of contents;
 //! ARCHITECTURE.md shows the way of one call through it.
 
+// What tests may and the library must not.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::dbg_macro,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::unwrap_used
+    )
+)]
+
 // What everybody uses.
 pub mod environment;
 pub mod error;

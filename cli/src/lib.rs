@@ -5,6 +5,21 @@
 //!
 //! It uses all of the library but its ways in from Lua and C. Nothing uses it: this is a library for fuzzing and tests alone.
 
+// What tests may and the command must not.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::dbg_macro,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::unwrap_used
+    )
+)]
+
 pub mod check;
 mod conf_file;
 mod doctor;

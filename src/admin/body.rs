@@ -1,5 +1,7 @@
 //! From a request's body to fields.
 
+#![expect(clippy::disallowed_methods, reason = "on threads of a pool, as the request that it belongs to")]
+
 use std::io::Read;
 
 use serde_json::{Map, Value};

@@ -3,6 +3,8 @@
 //!
 //! It uses one VM's state. It must never decide: it converts, and calls.
 
+#![expect(unsafe_code, reason = "the C ABI")]
+
 mod guard;
 mod handle;
 pub mod status;

@@ -3,6 +3,8 @@
 //! One look-up of a name runs at a time. While one hangs, whoever asks for the name is answered at once: with the
 //! addresses that it had last, where those are not old, or with an error.
 
+#![expect(clippy::disallowed_methods, reason = "on threads of a pool")]
+
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};

@@ -1,6 +1,8 @@
 //! PEM from an option, which holds the text itself or the path of a file. Files are looked at again: certificates are
 //! replaced while we run.
 
+#![expect(clippy::disallowed_methods, reason = "on threads of a pool, where clients are made")]
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! The system's certificate authorities, and stores of given ones.
 
+#![expect(clippy::disallowed_methods, reason = "on threads of a pool, where clients are made")]
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -5,6 +5,8 @@
 //! A wipe brings memory back into the processor's cache: a collected string of 4,000 bytes cost 1.9 times as much. So blocks
 //! are left alone that are much longer than any value Lua was given. What the rest costs stands in `make bench`.
 
+#![expect(unsafe_code, reason = "the allocator of a Lua VM is replaced in C")]
+
 use std::os::raw::c_void;
 use std::ptr;
 

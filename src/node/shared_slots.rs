@@ -2,6 +2,8 @@
 //! made when the library is loaded, before nginx forks, so that every worker inherits it, and one that takes a dead one's
 //! place as well. What is in it is sealed with a key that is made with it and never written.
 
+#![expect(clippy::disallowed_methods, reason = "at load, in memory")]
+
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::OnceLock;

@@ -3,6 +3,8 @@
 //! A signal that is delivered to one of our threads does not interrupt nginx's `epoll_wait`: a SIGHUP or SIGCHLD would wait for
 //! the next event. So every thread of ours is born with all signals blocked.
 
+#![expect(unsafe_code, reason = "the signal mask is set by libc")]
+
 use std::mem::MaybeUninit;
 
 /// Blocks all signals in this thread until it is dropped. Threads started meanwhile inherit the mask and keep it.

@@ -1,5 +1,7 @@
 //! A bounded number of threads that take jobs from one queue.
 
+#![expect(clippy::disallowed_types, reason = "the threads of the pools")]
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;

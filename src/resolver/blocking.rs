@@ -1,5 +1,7 @@
 //! Fetches where waiting is allowed and no thread may be left: nginx's init phase, the command line, plain LuaJIT.
 
+#![expect(clippy::disallowed_types, reason = "a runtime on the thread of whoever waits")]
+
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;

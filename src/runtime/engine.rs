@@ -3,6 +3,8 @@
 //! It is started on first need, in the worker: no thread may live when nginx forks. A fork gets an engine of its own.
 //! It lives as long as its process; what runs on it never calls Lua or nginx.
 
+#![expect(clippy::disallowed_types, reason = "the engine is a thread with a runtime")]
+
 use std::future::Future;
 use std::sync::{Mutex, mpsc};
 

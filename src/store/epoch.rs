@@ -4,6 +4,9 @@
 //! It is made odd before the entities' file is replaced and even after that. Whoever reads it odd has met a writer at
 //! work, or what one left that was killed: waiting for the lock tells which.
 
+#![expect(unsafe_code, reason = "memory that processes share is mapped by libc")]
+#![expect(clippy::disallowed_methods, reason = "as its caller, the store")]
+
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;

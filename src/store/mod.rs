@@ -9,6 +9,8 @@
 //!
 //! It uses errors. It must never know what an entity means, nor who asks.
 
+#![expect(clippy::disallowed_methods, reason = "on threads of a pool, or at load")]
+
 pub mod epoch;
 mod ownership;
 pub mod record;

@@ -1,6 +1,8 @@
 //! Who may change the entities: root, the owner of their folder, this process, and the group that the folder is shared
 //! with. Whoever else could would say where our credentials go.
 
+#![expect(clippy::disallowed_methods, reason = "as its caller, the store")]
+
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::OwnedFd;

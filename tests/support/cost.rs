@@ -1,5 +1,7 @@
 //! What a piece of work costs: memory, counted by an allocator, and time of the thread that does it.
 
+#![expect(unsafe_code, reason = "an allocator")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;

@@ -3,6 +3,8 @@
 //! A file is judged by what reads it in the end: `config` for keys and entities, `resolved` for references. Here is only what
 //! finds them in a file, and what goes on where those stop at the first mistake.
 
+#![expect(clippy::disallowed_methods, reason = "the command line has no engine")]
+
 mod context;
 mod declarative;
 mod entities;

@@ -6,6 +6,8 @@
 //! value that is a number becomes one, and of a key that is there twice, the last counts. Lines without `=`, and all that is
 //! below a `[section]`, are skipped.
 
+#![expect(clippy::disallowed_methods, reason = "the command line has no engine")]
+
 mod number;
 mod surprise;
 

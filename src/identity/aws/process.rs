@@ -4,6 +4,8 @@
 //! end is its end, and a shell around it writes its status behind its output. That shell also ends the program where
 //! nobody is here any more to read what it writes: it holds the other end of a pipe that closes with us.
 
+#![expect(clippy::disallowed_types, reason = "the one program that is started: what a profile names")]
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;

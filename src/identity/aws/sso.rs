@@ -1,5 +1,7 @@
 //! IAM Identity Center: the token that `aws sso login` left, renewed where it can be, and a role's credentials for it.
 
+#![expect(clippy::disallowed_methods, reason = "on threads of a pool")]
+
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
