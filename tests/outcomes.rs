@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kong_vault::error::{Error, Kind};
-use kong_vault::resolver::singleflight::{JoinOutcome, Purpose};
+use kong_vault::resolver::singleflight::{JoinOutcome, Joiner, Purpose};
 use puppet::Worker;
 
 #[test]
@@ -48,7 +48,7 @@ fn a_wait_for_one_document_is_that_documents() {
 
 /// Joins or creates a call for what begins after now; returns the ticket.
 fn join_newer(worker: &Worker, resolved: &kong_vault::resolver::resolved_reference::ResolvedReference) -> u64 {
-    match worker.resolver.join_or_create(&resolved.key, Purpose::Newer(Instant::now()), true).unwrap() {
+    match worker.resolver.join_or_create(&resolved.key, Purpose::Newer(Instant::now()), Joiner::WAITER).unwrap() {
         JoinOutcome::Joined(ticket) => ticket,
         JoinOutcome::Created(ticket) => {
             worker.resolver.start_fetch(ticket, None, false).unwrap();
@@ -93,7 +93,11 @@ fn a_value_is_as_old_as_its_fetchs_beginning_and_a_flush_keeps_older_ones_out() 
     assert_eq!(worker.get("{vault://puppet/a}").unwrap(), "new", "for who asks after it");
 
     // What another worker fetched before the flush is not taken after it.
-    let ticket = match worker.resolver.join_or_create(&resolved.key, Purpose::Newer(Instant::now()), false).unwrap() {
+    let ticket = match worker
+        .resolver
+        .join_or_create(&resolved.key, Purpose::Newer(Instant::now()), Joiner::BACKGROUND)
+        .unwrap()
+    {
         JoinOutcome::Created(ticket) => ticket,
         JoinOutcome::Joined(_) => panic!("nothing is under way"),
     };
@@ -101,7 +105,8 @@ fn a_value_is_as_old_as_its_fetchs_beginning_and_a_flush_keeps_older_ones_out() 
     worker.resolver.wait(ticket);
     let (sealed, _) = worker.resolver.sealed_outcome(ticket).unwrap();
     worker.resolver.flush(false);
-    let JoinOutcome::Created(ticket) = worker.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap()
+    let JoinOutcome::Created(ticket) =
+        worker.resolver.join_or_create(&resolved.key, Purpose::Miss, Joiner::WAITER).unwrap()
     else {
         panic!()
     };
@@ -138,7 +143,7 @@ fn a_failure_goes_to_other_workers_with_the_value_that_serves_meanwhile() {
         owner.answers(puppet::down());
         let resolved = owner.resolver.resolve(reference).unwrap();
         let JoinOutcome::Created(ticket) =
-            owner.resolver.join_or_create(&resolved.key, Purpose::Newer(Instant::now()), false).unwrap()
+            owner.resolver.join_or_create(&resolved.key, Purpose::Newer(Instant::now()), Joiner::BACKGROUND).unwrap()
         else {
             panic!("nothing is under way")
         };
@@ -150,7 +155,8 @@ fn a_failure_goes_to_other_workers_with_the_value_that_serves_meanwhile() {
         };
         assert!(lies.contains(&seconds), "{neg_ttl} and {resurrect_ttl}: {seconds} s");
         let later = worker();
-        let JoinOutcome::Created(ticket) = later.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap()
+        let JoinOutcome::Created(ticket) =
+            later.resolver.join_or_create(&resolved.key, Purpose::Miss, Joiner::WAITER).unwrap()
         else {
             panic!()
         };

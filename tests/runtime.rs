@@ -12,7 +12,7 @@ use kong_vault::config::entity;
 use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind};
-use kong_vault::resolver::singleflight::{JoinOutcome, Purpose};
+use kong_vault::resolver::singleflight::{JoinOutcome, Joiner, Purpose};
 use kong_vault::resolver::{Lookup, Resolver};
 use serde_json::json;
 
@@ -45,10 +45,10 @@ fn who_comes_late_for_his_value_does_not_keep_it_past_a_newer_one() {
     let (worker, reference) = (Worker::new(&[]), b"{vault://puppet/a}");
     let Lookup::Miss(resolved) = worker.resolver.lookup(reference).unwrap() else { panic!("cached") };
     worker.answers(Ok("one"));
-    let joined = worker.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap();
+    let joined = worker.resolver.join_or_create(&resolved.key, Purpose::Miss, Joiner::WAITER).unwrap();
     let JoinOutcome::Created(ticket) = joined else { panic!("{joined:?}") };
     assert_eq!(
-        worker.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap(),
+        worker.resolver.join_or_create(&resolved.key, Purpose::Miss, Joiner::WAITER).unwrap(),
         JoinOutcome::Joined(ticket)
     );
     worker.resolver.start_fetch(ticket, None, false).unwrap();
@@ -236,7 +236,8 @@ fn one_worker_has_a_document_from_another_that_is_fetching_it() {
     let reference = b"{vault://puppet/a}";
     let join_or_create = |worker: &Worker| {
         let Lookup::Miss(resolved) = worker.resolver.lookup(reference).unwrap() else { panic!("cached") };
-        let JoinOutcome::Created(ticket) = worker.resolver.join_or_create(&resolved.key, Purpose::Miss, true).unwrap()
+        let JoinOutcome::Created(ticket) =
+            worker.resolver.join_or_create(&resolved.key, Purpose::Miss, Joiner::WAITER).unwrap()
         else {
             panic!()
         };

@@ -13,7 +13,7 @@ use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
 use kong_vault::options::{Opt, Type};
-use kong_vault::resolver::singleflight::{JoinOutcome, Purpose};
+use kong_vault::resolver::singleflight::{JoinOutcome, Joiner, Purpose};
 use kong_vault::resolver::{Lookup, Resolver};
 use kong_vault::runtime::engine::Engine;
 use kong_vault::secret::Secret;
@@ -263,7 +263,7 @@ impl Worker {
     fn ask(&mut self, which: usize, newer: Option<Instant>) {
         let resolved = self.resolver.resolve(NAMES[which].as_bytes()).expect("a reference");
         let purpose = newer.map_or(Purpose::Miss, Purpose::Newer);
-        let ticket = match self.resolver.join_or_create(&resolved.key, purpose, true).expect("room") {
+        let ticket = match self.resolver.join_or_create(&resolved.key, purpose, Joiner::WAITER).expect("room") {
             JoinOutcome::Joined(ticket) => ticket,
             JoinOutcome::Created(ticket) => {
                 if !self.resolver.take_shared(ticket, b"") {

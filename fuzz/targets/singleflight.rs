@@ -9,7 +9,7 @@ use kong_vault::cache::Dated;
 use kong_vault::cache::document::Document;
 use kong_vault::error::Kind;
 use kong_vault::node::SealedOutcome;
-use kong_vault::resolver::singleflight::{CallWatch, Completion, JoinOutcome, Purpose, Singleflight};
+use kong_vault::resolver::singleflight::{CallWatch, Completion, JoinOutcome, Joiner, Purpose, Singleflight};
 use kong_vault::secret::Secret;
 use kong_vault_fuzz::{Bytes, bounded};
 use libfuzzer_sys::fuzz_target;
@@ -183,16 +183,13 @@ impl Model {
         let floor = (choice & 4 > 0).then_some(self.start + Duration::from_millis(u64::from(choice)));
         let floor = floor.filter(|floor| *floor <= self.now);
         let waits = choice & 24 > 0;
-        let joined = if choice & 32 > 0 {
-            self.calls.join_or_create_in_turn(&key, &vault(key), purpose, floor, waits, self.now)
-        } else {
-            match self.calls.join_or_create(&key, &vault(key), purpose, floor, waits, self.now) {
-                Ok(joined) => joined,
-                Err(error) => {
-                    assert_eq!(error.kind(), Kind::Throttled);
-                    assert!(self.keys.len() >= 1024, "refused without need");
-                    return;
-                }
+        let joiner = Joiner { waits, queues: choice & 32 > 0 };
+        let joined = match self.calls.join_or_create(&key, &vault(key), purpose, floor, joiner, self.now) {
+            Ok(joined) => joined,
+            Err(error) => {
+                assert_eq!(error.kind(), Kind::Throttled);
+                assert!(!joiner.queues && self.keys.len() >= 1024, "refused without need");
+                return;
             }
         };
         self.joined(key, &joined);
@@ -342,7 +339,7 @@ impl Model {
     }
 
     fn start_now(&mut self, key: Key, purpose: Purpose) {
-        if let Ok(joined) = self.calls.join_or_create(&key, &vault(key), purpose, None, false, self.now) {
+        if let Ok(joined) = self.calls.join_or_create(&key, &vault(key), purpose, None, Joiner::BACKGROUND, self.now) {
             self.joined(key, &joined);
         }
     }

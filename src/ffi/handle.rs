@@ -11,7 +11,7 @@ use crate::node::{Node, hex};
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::shared_cache::fetches::{Next, Progress};
 use crate::resolver::shared_cache::operation::{Operation, Reply};
-use crate::resolver::singleflight::{JoinOutcome, Purpose};
+use crate::resolver::singleflight::{JoinOutcome, Joiner, Purpose};
 use crate::resolver::{Lookup, Resolver, Value};
 use crate::runtime::notifier::Event;
 use crate::secret::Secret;
@@ -52,21 +52,12 @@ pub struct Answer {
     more: bool,
 }
 
-/// How somebody asks.
-#[derive(Clone, Copy)]
-pub(super) struct Asking {
-    /// Whether the ticket will be claimed.
-    pub waits: bool,
-    /// Whether the caller has only so many fetches under way, so that it isn't refused where there are many.
-    pub queues: bool,
-}
-
 impl Handle {
     pub fn new(vm: Vm) -> Self {
         Self { vm, last: Mutex::new(None) }
     }
 
-    pub(super) fn lookup(&self, reference: &[u8], asking: Asking, answer: &mut Answer) -> i32 {
+    pub(super) fn lookup(&self, reference: &[u8], joiner: Joiner, answer: &mut Answer) -> i32 {
         let found = self.vm.resolver().and_then(|resolver| Ok((resolver, resolver.lookup(reference)?)));
         match found {
             Ok((resolver, Lookup::Value(value))) => {
@@ -78,7 +69,7 @@ impl Handle {
                 self.value(value, answer)
             }
             Ok((resolver, Lookup::Miss(resolved))) => {
-                self.join_or_create(resolver, &resolved.key, Purpose::Miss, asking, answer)
+                self.join_or_create(resolver, &resolved.key, Purpose::Miss, joiner, answer)
             }
             Err(error) => self.failed(error, answer),
         }
@@ -96,11 +87,11 @@ impl Handle {
                 let since = Duration::try_from_secs_f64(since).ok();
                 let since = since.and_then(|since| Node::of_this_process()?.after_start(since));
                 let since = since.unwrap_or_else(Instant::now);
-                let asking = Asking { waits: true, queues };
+                let joiner = Joiner { waits: true, queues };
                 match resolver.newer(&resolved, since) {
                     Some(Ok(value)) => self.value(value, answer),
                     Some(Err(error)) => self.failed(error, answer),
-                    None => self.join_or_create(resolver, &resolved.key, Purpose::Newer(since), asking, answer),
+                    None => self.join_or_create(resolver, &resolved.key, Purpose::Newer(since), joiner, answer),
                 }
             }
             Err(error) => self.failed(error, answer),
@@ -112,16 +103,11 @@ impl Handle {
         resolver: &Arc<Resolver>,
         key: &Arc<DocumentKey>,
         purpose: Purpose,
-        Asking { waits, queues }: Asking,
+        joiner: Joiner,
         answer: &mut Answer,
     ) -> i32 {
-        let joined = if queues {
-            resolver.join_or_create_in_turn(key, purpose, waits)
-        } else {
-            resolver.join_or_create(key, purpose, waits)
-        };
-        match joined {
-            Ok(JoinOutcome::Joined(ticket)) if waits => {
+        match resolver.join_or_create(key, purpose, joiner) {
+            Ok(JoinOutcome::Joined(ticket)) if joiner.waits => {
                 answer.ticket = ticket;
                 status::PENDING
             }

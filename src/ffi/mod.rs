@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 pub use handle::{Answer, Handle, hand_over, longest_value};
 
 use guard::guard;
-use handle::Asking;
 
 use crate::resolver::shared_cache::operation::Reply;
+use crate::resolver::singleflight::Joiner;
 
 /// The version of this ABI.
 #[unsafe(no_mangle)]
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn kong_vault_lookup(
         // SAFETY: as demanded of the caller.
         let (handle, reference, answer) = unsafe { (&*handle, bytes(reference, size), &mut *answer) };
         answer.generation = handle.vm.generation().load(Ordering::Acquire);
-        handle.lookup(reference, Asking { waits, queues }, answer)
+        handle.lookup(reference, Joiner { waits, queues }, answer)
     })
 }
 

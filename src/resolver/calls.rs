@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::node::SealedOutcome;
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
-use crate::resolver::singleflight::{CallWatch, Completion, JoinOutcome, Outcome, Purpose, Singleflight, Unstarted};
+use crate::resolver::singleflight::{
+    CallWatch, Completion, JoinOutcome, Joiner, Outcome, Purpose, Singleflight, Unstarted,
+};
 use crate::sync::{Rank, Ranked};
 
 type Key = Arc<DocumentKey>;
@@ -26,19 +28,9 @@ impl Calls {
         key: &Key,
         purpose: Purpose,
         floor: Option<Instant>,
-        waits: bool,
+        joiner: Joiner,
     ) -> Result<JoinOutcome> {
-        self.0.lock().join_or_create(key, &key.instance, purpose, floor, waits, Instant::now())
-    }
-
-    pub fn join_or_create_in_turn(
-        &self,
-        key: &Key,
-        purpose: Purpose,
-        floor: Option<Instant>,
-        waits: bool,
-    ) -> JoinOutcome {
-        self.0.lock().join_or_create_in_turn(key, &key.instance, purpose, floor, waits, Instant::now())
+        self.0.lock().join_or_create(key, &key.instance, purpose, floor, joiner, Instant::now())
     }
 
     pub fn defer(&self, key: &Key, purpose: Purpose) -> bool {

@@ -12,7 +12,7 @@ use crate::resolver::heir::kept_under;
 use crate::resolver::instance::ATTEMPTS;
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
 use crate::resolver::shared_cache::{Claim, vault_name};
-use crate::resolver::singleflight::{CallWatch, Completion, JoinOutcome, Outcome, Purpose, Unstarted};
+use crate::resolver::singleflight::{CallWatch, Completion, JoinOutcome, Joiner, Outcome, Purpose, Unstarted};
 use crate::runtime::engine::Engine;
 use crate::runtime::notifier::Event;
 
@@ -50,7 +50,7 @@ impl Resolver {
     /// The same at once.
     fn fetch_in_background_now(self: &Arc<Self>, key: &Arc<DocumentKey>, purpose: Purpose) {
         // Best effort: whoever needs the value will ask, and learn of a failure then. A renewal is tried again.
-        match self.join_or_create(key, purpose, false) {
+        match self.join_or_create(key, purpose, Joiner::BACKGROUND) {
             Ok(JoinOutcome::Created(ticket)) => self.start_by_worker(ticket, key, purpose),
             Ok(JoinOutcome::Joined(_)) => {}
             Err(_) => {

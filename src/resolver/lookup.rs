@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::resolver::Resolver;
 use crate::resolver::breaker::Change;
 use crate::resolver::resolved_reference::{DocumentKey, ResolvedReference};
-use crate::resolver::singleflight::{JoinOutcome, Outcome, Purpose};
+use crate::resolver::singleflight::{JoinOutcome, Joiner, Outcome, Purpose};
 use crate::resolver::upstream::Done;
 use crate::secret::Secret;
 
@@ -150,27 +150,16 @@ impl Resolver {
         self.keep(key, Done { fetched, began: start, change: Change::None, notice: None, took: start.elapsed() }).0
     }
 
-    /// Joins the call that brings a document, or creates one. With `waits`, its outcome has to be collected. Who creates it
-    /// must start it, by `take_shared` and `start_fetch`.
+    /// Joins the call that brings a document, or creates one. Who creates it must start it, by `take_shared` and
+    /// `start_fetch`; who waits has to collect its outcome.
     pub fn join_or_create(
         self: &Arc<Self>,
         key: &Arc<DocumentKey>,
         purpose: Purpose,
-        waits: bool,
+        joiner: Joiner,
     ) -> Result<JoinOutcome> {
         self.start()?;
-        self.calls().join_or_create(key, purpose, self.documents().floor(key), waits)
-    }
-
-    /// `join_or_create` for somebody who sees to it that not too many are under way, and so is not refused.
-    pub fn join_or_create_in_turn(
-        self: &Arc<Self>,
-        key: &Arc<DocumentKey>,
-        purpose: Purpose,
-        waits: bool,
-    ) -> Result<JoinOutcome> {
-        self.start()?;
-        Ok(self.calls().join_or_create_in_turn(key, purpose, self.documents().floor(key), waits))
+        self.calls().join_or_create(key, purpose, self.documents().floor(key), joiner)
     }
 
     /// What a call brought, for one waiter; `None` where it is still under way. The ticket is used up either way.

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::node::SealedOutcome;
 use purpose::serves;
-pub use purpose::{CallWatch, Completion, JoinOutcome, Outcome, Purpose, Unstarted};
+pub use purpose::{CallWatch, Completion, JoinOutcome, Joiner, Outcome, Purpose, Unstarted};
 
 /// How many documents may be under way at once, for all vaults and for one: a slow vault leaves room for the others.
 const LIMIT: usize = 4096;

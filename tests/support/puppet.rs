@@ -12,7 +12,7 @@ use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
 use kong_vault::options::{Opt, Type};
-use kong_vault::resolver::singleflight::{JoinOutcome, Purpose};
+use kong_vault::resolver::singleflight::{JoinOutcome, Joiner, Purpose};
 use kong_vault::resolver::{Lookup, Resolver};
 use kong_vault::secret::Secret;
 
@@ -126,7 +126,7 @@ impl Worker {
             Lookup::Value(value) => return Ok(value.secret.as_str().unwrap().to_owned()),
             Lookup::Miss(resolved) => resolved,
         };
-        let ticket = match self.resolver.join_or_create(&resolved.key, Purpose::Miss, true)? {
+        let ticket = match self.resolver.join_or_create(&resolved.key, Purpose::Miss, Joiner::WAITER)? {
             JoinOutcome::Joined(ticket) => ticket,
             JoinOutcome::Created(ticket) => {
                 if !self.resolver.take_shared(ticket, b"") {

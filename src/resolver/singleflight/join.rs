@@ -4,48 +4,33 @@ use std::hash::Hash;
 use std::time::Instant;
 
 use super::{
-    BACKGROUND_PER_VAULT, Call, JoinOutcome, LIMIT, LIMIT_PER_VAULT, LONGEST_QUEUE, Open, Purpose, Singleflight, Stage,
-    UNSTARTED,
+    BACKGROUND_PER_VAULT, Call, JoinOutcome, Joiner, LIMIT, LIMIT_PER_VAULT, LONGEST_QUEUE, Open, Purpose,
+    Singleflight, Stage, UNSTARTED,
 };
 use crate::error::{Error, Kind, Result};
 use crate::runtime::ticket::next_ticket;
 
 impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
     /// Joins a call of the document that serves the purpose, or creates one; nothing that began before
-    /// `floor` serves anybody. A waiter (`waits`) has to call `collect`. Where there are too many calls, no new one is
-    /// begun.
+    /// `floor` serves anybody. Where there are too many calls, no new one is begun but for a joiner who queues.
     pub fn join_or_create(
         &mut self,
         key: &K,
         vault: &G,
         purpose: Purpose,
         floor: Option<Instant>,
-        waits: bool,
+        joiner: Joiner,
         now: Instant,
     ) -> Result<JoinOutcome> {
-        if let Some(joined) = self.join(key, purpose, floor, waits, now) {
+        if let Some(joined) = self.join(key, purpose, floor, joiner, now) {
             return Ok(joined);
         }
         let of_vault = self.of_vault(vault);
-        if self.open.len() >= LIMIT || of_vault >= LIMIT_PER_VAULT {
+        if !joiner.queues && (self.open.len() >= LIMIT || of_vault >= LIMIT_PER_VAULT) {
             let text = format!("{of_vault} fetches from this vault are in progress: try again later");
             return Err(Error::new(Kind::Throttled, text));
         }
-        Ok(self.begin(key, vault, purpose, floor, waits, now))
-    }
-
-    /// The same for somebody who has only so many under way, and waits for his turn with the others.
-    pub fn join_or_create_in_turn(
-        &mut self,
-        key: &K,
-        vault: &G,
-        purpose: Purpose,
-        floor: Option<Instant>,
-        waits: bool,
-        now: Instant,
-    ) -> JoinOutcome {
-        let joined = self.join(key, purpose, floor, waits, now);
-        joined.unwrap_or_else(|| self.begin(key, vault, purpose, floor, waits, now))
+        Ok(self.begin(key, vault, purpose, floor, joiner, now))
     }
 
     fn join(
@@ -53,7 +38,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         key: &K,
         purpose: Purpose,
         floor: Option<Instant>,
-        waits: bool,
+        joiner: Joiner,
         now: Instant,
     ) -> Option<JoinOutcome> {
         self.drop_uncollected(now);
@@ -64,7 +49,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
             if !call.takes(purpose, after) {
                 continue;
             }
-            call.waiters += usize::from(waits);
+            call.waiters += usize::from(joiner.waits);
             return Some(match &mut call.stage {
                 Stage::Created { since } if now.saturating_duration_since(*since) >= UNSTARTED => {
                     *since = now;
@@ -82,7 +67,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         vault: &G,
         purpose: Purpose,
         floor: Option<Instant>,
-        waits: bool,
+        joiner: Joiner,
         now: Instant,
     ) -> JoinOutcome {
         let (ticket, open) = (next_ticket(), self.open.get(key).copied());
@@ -92,7 +77,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
             vault: vault.clone(),
             purpose,
             after: purpose.since().max(floor),
-            waiters: usize::from(waits),
+            waiters: usize::from(joiner.waits),
             since: now,
             requeued: false,
             owned: false,

@@ -43,6 +43,21 @@ impl Purpose {
     }
 }
 
+/// Who joins a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joiner {
+    /// He has to collect the outcome.
+    pub waits: bool,
+    /// He sees to it himself that he has only so many calls under way, and waits for his turn with the others; so he is not
+    /// refused where there are too many.
+    pub queues: bool,
+}
+
+impl Joiner {
+    pub const WAITER: Self = Self { waits: true, queues: false };
+    pub const BACKGROUND: Self = Self { waits: false, queues: false };
+}
+
 /// Whether somebody joined a call, or created one and has to start it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum JoinOutcome {

@@ -4,6 +4,8 @@ use crate::error::{Error, Kind};
 use crate::secret::Secret;
 use std::sync::Arc;
 
+const WAITER: Joiner = Joiner::WAITER;
+
 fn document() -> Arc<Document> {
     Arc::new(Document::new(Secret::new("1")))
 }
@@ -13,7 +15,7 @@ fn failure(began: Instant) -> SealedOutcome {
 }
 
 fn join_or_create(calls: &mut Singleflight<&'static str, u8>, key: &'static str, waits: bool) -> JoinOutcome {
-    calls.join_or_create(&key, &0, Purpose::Miss, None, waits, Instant::now()).unwrap()
+    calls.join_or_create(&key, &0, Purpose::Miss, None, Joiner { waits, queues: false }, Instant::now()).unwrap()
 }
 
 fn created(calls: &mut Singleflight<&'static str, u8>, key: &'static str, waits: bool) -> u64 {
@@ -101,17 +103,17 @@ fn who_takes_the_outcome_on_takes_it_once_and_from_no_waiter() {
 #[test]
 fn a_call_may_be_requeued_and_one_nobody_starts_is_handed_to_the_next() {
     let (mut calls, now) = (Singleflight::default(), Instant::now());
-    let JoinOutcome::Created(ticket) = calls.join_or_create(&"a", &0, Purpose::Miss, None, true, now).unwrap() else {
+    let JoinOutcome::Created(ticket) = calls.join_or_create(&"a", &0, Purpose::Miss, None, WAITER, now).unwrap() else {
         panic!()
     };
     let later = |seconds| now + Duration::from_secs(seconds);
-    assert_eq!(calls.join_or_create(&"a", &0, Purpose::Miss, None, true, now).unwrap(), JoinOutcome::Joined(ticket));
+    assert_eq!(calls.join_or_create(&"a", &0, Purpose::Miss, None, WAITER, now).unwrap(), JoinOutcome::Joined(ticket));
     assert_eq!(
-        calls.join_or_create(&"a", &0, Purpose::Miss, None, true, later(2)).unwrap(),
+        calls.join_or_create(&"a", &0, Purpose::Miss, None, WAITER, later(2)).unwrap(),
         JoinOutcome::Created(ticket)
     );
     assert_eq!(
-        calls.join_or_create(&"a", &0, Purpose::Miss, None, true, later(2)).unwrap(),
+        calls.join_or_create(&"a", &0, Purpose::Miss, None, WAITER, later(2)).unwrap(),
         JoinOutcome::Joined(ticket)
     );
     calls.start_fetch(ticket, false, Instant::now());
@@ -139,12 +141,12 @@ fn whoever_watches_is_told_of_the_completion() {
 fn the_number_of_calls_is_bounded_and_a_slow_vault_leaves_room_for_others() {
     let (mut calls, now) = (Singleflight::default(), Instant::now());
     for key in 0..LIMIT_PER_VAULT {
-        calls.join_or_create(&key, &"slow", Purpose::Miss, None, true, now).unwrap();
+        calls.join_or_create(&key, &"slow", Purpose::Miss, None, WAITER, now).unwrap();
     }
-    let refused = calls.join_or_create(&LIMIT, &"slow", Purpose::Miss, None, true, now).unwrap_err();
+    let refused = calls.join_or_create(&LIMIT, &"slow", Purpose::Miss, None, WAITER, now).unwrap_err();
     assert_eq!(refused.kind(), Kind::Throttled);
-    assert!(calls.join_or_create(&0, &"slow", Purpose::Miss, None, true, now).is_ok());
-    assert!(calls.join_or_create(&LIMIT, &"fast", Purpose::Miss, None, true, now).is_ok());
+    assert!(calls.join_or_create(&0, &"slow", Purpose::Miss, None, WAITER, now).is_ok());
+    assert!(calls.join_or_create(&LIMIT, &"fast", Purpose::Miss, None, WAITER, now).is_ok());
 }
 
 fn later(start: Instant, milliseconds: u64) -> Instant {
@@ -155,7 +157,7 @@ fn later(start: Instant, milliseconds: u64) -> Instant {
 fn who_wants_a_newer_outcome_than_the_fetch_under_way_brings_gets_the_next_and_shares_it() {
     let (mut calls, now) = (Singleflight::default(), Instant::now());
     let newer = |calls: &mut Singleflight<&str, u8>, since| {
-        calls.join_or_create(&"a", &0, Purpose::Newer(later(now, since)), None, true, later(now, since)).unwrap()
+        calls.join_or_create(&"a", &0, Purpose::Newer(later(now, since)), None, WAITER, later(now, since)).unwrap()
     };
     let JoinOutcome::Created(first) = newer(&mut calls, 0) else { panic!() };
     assert_eq!(newer(&mut calls, 1), JoinOutcome::Joined(first), "it has not begun");
@@ -179,7 +181,7 @@ fn another_workers_fetch_serves_by_its_beginning() {
     let (mut calls, now) = (Singleflight::default(), Instant::now());
     let since = later(now, 10);
     let JoinOutcome::Created(ticket) =
-        calls.join_or_create(&"a", &0, Purpose::Newer(since), None, true, since).unwrap()
+        calls.join_or_create(&"a", &0, Purpose::Newer(since), None, WAITER, since).unwrap()
     else {
         panic!()
     };
@@ -188,7 +190,7 @@ fn another_workers_fetch_serves_by_its_beginning() {
     assert!(calls.start_elsewhere(ticket, Some(since)).is_none(), "once");
     assert!(calls.find(|_| true, now, now).is_none(), "who wants it asks the one who fetches");
     // Whoever wants what began after the other's fetch did waits for the next.
-    let next = calls.join_or_create(&"a", &0, Purpose::Newer(later(now, 11)), None, true, later(now, 12)).unwrap();
+    let next = calls.join_or_create(&"a", &0, Purpose::Newer(later(now, 11)), None, WAITER, later(now, 12)).unwrap();
     assert!(next != JoinOutcome::Joined(ticket));
 }
 
@@ -216,7 +218,7 @@ fn an_outcome_is_told_to_those_whom_it_serves_and_not_for_long() {
 fn a_value_of_before_completes_no_call_that_somebody_joined_for_a_newer_one() {
     let (mut calls, now) = (Singleflight::default(), Instant::now());
     let ticket = created(&mut calls, "a", true);
-    calls.join_or_create(&"a", &0, Purpose::Newer(later(now, 5)), None, true, later(now, 5)).unwrap();
+    calls.join_or_create(&"a", &0, Purpose::Newer(later(now, 5)), None, WAITER, later(now, 5)).unwrap();
     assert!(calls.complete_if_served(ticket, later(now, 5), Ok(document()), None, later(now, 6)).is_none());
     assert!(calls.unstarted(ticket).unwrap().purpose == Purpose::Newer(later(now, 5)));
     assert!(calls.complete_if_served(ticket, later(now, 6), Ok(document()), None, later(now, 7)).is_some());
@@ -226,17 +228,15 @@ fn a_value_of_before_completes_no_call_that_somebody_joined_for_a_newer_one() {
 fn who_waits_for_his_turn_is_not_refused() {
     let (mut calls, now) = (Singleflight::default(), Instant::now());
     for key in 0..LIMIT_PER_VAULT {
-        calls.join_or_create(&key, &"slow", Purpose::Miss, None, true, now).unwrap();
+        calls.join_or_create(&key, &"slow", Purpose::Miss, None, WAITER, now).unwrap();
     }
-    assert!(calls.join_or_create(&LIMIT, &"slow", Purpose::Miss, None, true, now).is_err());
-    let JoinOutcome::Created(ticket) = calls.join_or_create_in_turn(&LIMIT, &"slow", Purpose::Miss, None, true, now)
-    else {
-        panic!()
+    assert!(calls.join_or_create(&LIMIT, &"slow", Purpose::Miss, None, WAITER, now).is_err());
+    let mut queue = || {
+        let joiner = Joiner { waits: true, queues: true };
+        calls.join_or_create(&LIMIT, &"slow", Purpose::Miss, None, joiner, now).unwrap()
     };
-    assert_eq!(
-        calls.join_or_create_in_turn(&LIMIT, &"slow", Purpose::Miss, None, true, now),
-        JoinOutcome::Joined(ticket)
-    );
+    let JoinOutcome::Created(ticket) = queue() else { panic!() };
+    assert_eq!(queue(), JoinOutcome::Joined(ticket));
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn what_nobody_waits_for_begins_when_its_vault_has_room() {
     let mut tickets = Vec::new();
     while !calls.defer(&tickets.len(), &"slow", Purpose::Miss) {
         let Ok(JoinOutcome::Created(ticket)) =
-            calls.join_or_create(&tickets.len(), &"slow", Purpose::Miss, None, false, now)
+            calls.join_or_create(&tickets.len(), &"slow", Purpose::Miss, None, Joiner::BACKGROUND, now)
         else {
             panic!()
         };
@@ -306,7 +306,7 @@ mod served {
                 let completed = match step {
                     Step::JoinOrCreate { newer, floor } => {
                         let purpose = if newer { Purpose::Newer(at) } else { Purpose::Miss };
-                        let unstarted = calls.join_or_create(&1, &1, purpose, floor.then_some(at), true, at).unwrap();
+                        let unstarted = calls.join_or_create(&1, &1, purpose, floor.then_some(at), WAITER, at).unwrap();
                         let (JoinOutcome::Created(ticket) | JoinOutcome::Joined(ticket)) = unstarted;
                         if let JoinOutcome::Created(ticket) = unstarted {
                             prop_assert!(current.is_none());
