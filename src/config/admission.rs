@@ -9,7 +9,6 @@ use crate::backend::{Descriptor, SecretId};
 use crate::error::{Error, Kind, Result};
 use crate::options::settings::Settings;
 use crate::reference;
-use crate::sync::lock;
 
 impl Config {
     /// Whether a reference may read what it names. Whoever writes one need not be allowed to see our credentials.
@@ -43,11 +42,7 @@ impl Config {
 
     /// The same for entities that change. Returns whether there are others than before.
     pub fn note_live_credentials(&self, indirect: &IndirectValues) -> bool {
-        let names = self.variables(indirect);
-        let mut live = lock(&self.credentials.live);
-        let changed = *live != names;
-        *live = names;
-        changed
+        self.credentials.replace_live(self.variables(indirect))
     }
 
     fn variables(&self, indirect: &IndirectValues) -> BTreeSet<String> {

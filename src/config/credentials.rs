@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Mutex;
 
 use super::assignment::Assignment;
 use super::entity::EntityResult;
 use crate::backend::env;
 use crate::backend::{Descriptor, registry::CREDENTIALS};
 use crate::options::variable;
-use crate::sync::lock;
+use crate::sync::{Rank, Ranked};
 
 /// What the `env` vault appends for a secret's version before.
 const PREVIOUS: &str = "_PREVIOUS";
@@ -23,13 +22,12 @@ pub(super) const LONGEST: usize = 4096;
 pub(super) const PREFIXES: usize = 8;
 
 /// Variables whose values are credentials because options refer to them, and those that the operator lets be read.
-#[derive(Default)]
 pub struct CredentialVariables {
     pub(super) allowed: BTreeSet<String>,
     /// Named by kong.conf, the environment and the declarative file.
     pub(super) fixed: BTreeSet<String>,
     /// Named by entities that change.
-    pub(super) live: Mutex<BTreeSet<String>>,
+    live: Ranked<BTreeSet<String>>,
     /// The vaults of the environment that the configuration's own references may name, and what each puts before the names
     /// of variables: as it was written, even where the vault can't be used.
     pub(super) prefixes: BTreeMap<String, BTreeSet<String>>,
@@ -44,7 +42,12 @@ impl fmt::Debug for CredentialVariables {
 
 impl CredentialVariables {
     pub fn new(allowed: &[String]) -> Self {
-        Self { allowed: allowed.iter().cloned().collect(), ..Self::default() }
+        Self {
+            allowed: allowed.iter().cloned().collect(),
+            fixed: BTreeSet::new(),
+            live: Ranked::new(Rank::Configuration, BTreeSet::new()),
+            prefixes: BTreeMap::new(),
+        }
     }
 
     /// Notes what is written down for the `env` vault itself.
@@ -70,12 +73,20 @@ impl CredentialVariables {
         }
     }
 
+    /// Puts those that entities name in the place of those before. Returns whether they are others.
+    pub(super) fn replace_live(&self, names: BTreeSet<String>) -> bool {
+        let mut live = self.live.lock();
+        let changed = *live != names;
+        *live = names;
+        changed
+    }
+
     pub(super) fn is_one(&self, name: &str) -> bool {
         // All options that can be set by a variable are set by one of these, those of other backends as well.
         if name.starts_with(&variable("vault_")) {
             return true;
         }
-        let live = lock(&self.live);
+        let live = self.live.lock();
         let current = name.strip_suffix(PREVIOUS).unwrap_or(name);
         [name, current].into_iter().any(|name| {
             CREDENTIALS.iter().any(|names| names.contains(&name)) || self.fixed.contains(name) || live.contains(name)

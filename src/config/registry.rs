@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lru::LruCache;
@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Result};
 use crate::options::settings::{FinalSettings, Settings, hash_once};
 use crate::options::value::Value;
 use crate::redact;
-use crate::sync::lock;
+use crate::sync::{Rank, Ranked};
 
 /// How many configurations of Kong's strategies are known at a time; references can make new ones.
 const STRATEGIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
@@ -48,14 +48,15 @@ pub enum Fate {
 pub struct Vaults {
     enabled: Vec<&'static str>,
     fixed: ByName,
-    live: Mutex<ByName>,
-    strategies: Mutex<LruCache<String, Arc<Vault>>>,
+    live: Ranked<ByName>,
+    strategies: Ranked<LruCache<String, Arc<Vault>>>,
 }
 
 impl Vaults {
     pub fn new(enabled: Vec<&'static str>) -> Self {
-        let strategies = Mutex::new(LruCache::new(STRATEGIES));
-        Self { enabled, fixed: HashMap::new(), live: Mutex::default(), strategies }
+        let strategies = Ranked::new(Rank::Configuration, LruCache::new(STRATEGIES));
+        let live = Ranked::new(Rank::Configuration, ByName::new());
+        Self { enabled, fixed: HashMap::new(), live, strategies }
     }
 
     /// Adds one that stays. What is wrong with the options of a vault that is off is still wrong; but the vault is not
@@ -77,8 +78,8 @@ impl Vaults {
     pub fn find(&self, name: &[u8]) -> Result<Arc<Vault>> {
         let found = std::str::from_utf8(name).ok().and_then(|name| {
             let fixed = self.fixed.get(name).cloned();
-            let live = || lock(&self.live).get(name).cloned();
-            fixed.or_else(live).or_else(|| lock(&self.strategies).get(name).cloned().map(Ok))
+            let live = || self.live.lock().get(name).cloned();
+            fixed.or_else(live).or_else(|| self.strategies.lock().get(name).cloned().map(Ok))
         });
         found.unwrap_or_else(|| {
             Err(Error::new(Kind::UnknownVault, format!("could not find vault ({})", redact::vault(name, 64))))
@@ -126,7 +127,7 @@ impl Vaults {
     /// Puts these in the place of all entities that may change. Returns the names of vaults that are gone or are not what
     /// they were.
     pub fn replace(&self, Next(next): Next) -> BTreeMap<String, Fate> {
-        let mut live = lock(&self.live);
+        let mut live = self.live.lock();
         let mut changed = BTreeMap::new();
         for (name, old) in live.iter() {
             let fate = match (old, next.get(name)) {
@@ -149,7 +150,7 @@ impl Vaults {
             let known = vault.and_then(|vault| vault.settings.as_ref().ok());
             known.is_some_and(|known| is_same_place(backend, known, settings))
         };
-        self.fixed.values().any(is_it) || lock(&self.live).values().any(is_it)
+        self.fixed.values().any(is_it) || self.live.lock().values().any(is_it)
     }
 
     /// The name by which references can ask a backend with just these options, as Kong has them for one of its strategies.
@@ -173,7 +174,7 @@ impl Vaults {
         settings.unset("base64_decode");
         let vault = Arc::new(vault(backend.name, backend, Ok(settings)));
         let hash = vault.settings.as_ref().map(|sealed| hash_once(&sealed.instance_key)).unwrap_or_default();
-        let mut known = lock(&self.strategies);
+        let mut known = self.strategies.lock();
         let mut number = 0u64;
         loop {
             // No prefix of an entity has an `@`.
