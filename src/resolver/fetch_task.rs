@@ -4,16 +4,15 @@ use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Kind, Result};
-use crate::node::peers::{self, PeerError, PeerServer, Peers, Question};
+use crate::error::Result;
+use crate::node::peers::{self, PeerError, Question};
 use crate::node::{Node, SealedOutcome};
 use crate::resolver::Resolver;
 use crate::resolver::heir::kept_under;
 use crate::resolver::instance::ATTEMPTS;
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
-use crate::resolver::shared_cache::{Claim, vault_name};
-use crate::resolver::singleflight::{CallWatch, Completion, JoinOutcome, Joiner, Outcome, Purpose, Unstarted};
-use crate::runtime::engine::Engine;
+use crate::resolver::shared_cache::claim::Claim;
+use crate::resolver::singleflight::{Completion, JoinOutcome, Joiner, Outcome, Purpose, Unstarted};
 use crate::runtime::notifier::Event;
 
 /// How long a call that has to be started anew waits for the worker's listener. In init_worker there will be none.
@@ -62,7 +61,7 @@ impl Resolver {
     /// Starts a created call: by the worker, where it listens.
     fn start_by_worker(self: &Arc<Self>, ticket: u64, key: &Arc<DocumentKey>, purpose: Purpose) {
         let event = match purpose {
-            Purpose::Probe(_) => Event::Probe { ticket, vault: vault_name(key) },
+            Purpose::Probe(_) => Event::Probe { ticket, vault: key.vault_name() },
             _ => Event::Start { ticket, dead: None },
         };
         if !self.notifier().notify(event) && !self.take_shared(ticket, b"") {
@@ -71,7 +70,7 @@ impl Resolver {
     }
 
     /// Starts what was deferred, as a call of that vault is completed.
-    pub(crate) fn start_deferred(self: &Arc<Self>, vault: &InstanceKey) {
+    pub(super) fn start_deferred(self: &Arc<Self>, vault: &InstanceKey) {
         loop {
             let Some((key, purpose)) = self.calls().next_turn(vault) else { return };
             self.fetch_in_background_now(&key, purpose);
@@ -79,7 +78,7 @@ impl Resolver {
     }
 
     /// Completes a call, has its waiters woken, and starts the one that follows it.
-    pub(crate) fn complete(self: &Arc<Self>, ticket: u64, outcome: Outcome, sealed_outcome: Option<SealedOutcome>) {
+    pub(super) fn complete(self: &Arc<Self>, ticket: u64, outcome: Outcome, sealed_outcome: Option<SealedOutcome>) {
         let key = self.calls().key(ticket);
         let away = sealed_outcome.as_ref().is_some_and(SealedOutcome::is_outage);
         let completion = self.calls().complete(ticket, outcome.clone(), sealed_outcome);
@@ -95,7 +94,7 @@ impl Resolver {
     }
 
     /// Does what a completion leaves to be done, but wakes nobody.
-    pub(crate) fn after_completion(self: &Arc<Self>, key: &Arc<DocumentKey>, completion: Completion) {
+    pub(super) fn after_completion(self: &Arc<Self>, key: &Arc<DocumentKey>, completion: Completion) {
         self.renewal_ended(key);
         let Some(next) = completion.next else { return };
         let Some(call) = self.calls().unstarted(next) else { return };
@@ -132,34 +131,6 @@ impl Resolver {
         engine.spawn(task.run(peer));
         Ok(true)
     }
-
-    /// Where other workers find this one. Starts the engine, so it is not for a process that forks.
-    pub fn address(self: &Arc<Self>) -> Result<&str> {
-        Ok(&self.peer_server(|| self.listen(self.engine()?))?.address)
-    }
-
-    fn listen(self: &Arc<Self>, engine: &Engine) -> Result<PeerServer> {
-        let opened = engine.within(Peers::open);
-        let peers = opened.map_err(|err| {
-            Error::new(Kind::Internal, format!("kong-vault can't open a socket for its other workers ({err})"))
-        })?;
-        let (address, resolver) = (peers.name().to_owned(), Arc::downgrade(self));
-        let serving = engine.spawn(peers.serve(move |question| answer(resolver.clone(), question)));
-        Ok(PeerServer { address, serving })
-    }
-}
-
-/// What another worker is told: the outcome of a call that serves its question, once there is one.
-async fn answer(resolver: Weak<Resolver>, Question { name, after }: Question) -> Option<Vec<u8>> {
-    let node = Node::of_this_process()?;
-    let is_it = |key: &Arc<DocumentKey>| *key.name(node) == name;
-    let (key, watch) = resolver.upgrade()?.calls().find_and_watch(is_it, node.instant(after)?)?;
-    let sealed_outcome = match watch {
-        CallWatch::Completed(sealed_outcome) => sealed_outcome,
-        CallWatch::Running(completion) => completion.await.ok()?,
-    };
-    let sealed_outcome = sealed_outcome.filter(|sealed_outcome| node.clock(sealed_outcome.began()) > after)?;
-    node.seal(&name, &resolver.upgrade()?.with_old(&key, sealed_outcome, None))
 }
 
 /// Asks another worker for the outcome of its call, and waits until that is completed.

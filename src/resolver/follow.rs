@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::admin::{Access, AdminApi, AdminResponse, Request, Requester, admits, check_access};
+use crate::admin::{AdminApi, AdminResponse, Request};
 use crate::backend::registry::ALL;
 use crate::config::{EntityResult, entity};
 use crate::entities::epoch_watch::EpochWatch;
@@ -152,18 +152,6 @@ impl Resolver {
         let folder = self.config().data_dir.as_deref().unwrap_or_default();
         let parts = [&b"vault_data_dir"[..], folder.as_bytes()];
         Node::of_this_process().map(|node| node.name(parts)).unwrap_or_default()
-    }
-
-    /// Whether a token is the one that the Admin API wants to be shown, if it wants one.
-    pub fn admits(&self, token: Option<&[u8]>) -> Result<bool> {
-        let wanted = self.config().admin_token.as_ref().map_err(Clone::clone)?;
-        Ok(admits(wanted.as_ref(), token))
-    }
-
-    /// Whether the Admin API serves somebody. An error refuses everybody.
-    pub fn check_access(&self, requester: &Requester<'_>) -> Result<Access> {
-        let wanted = self.config().admin_token.as_ref().map_err(Clone::clone)?;
-        Ok(check_access(wanted.as_ref(), requester))
     }
 
     /// Answers requests of the Admin API, in their order and at once. It blocks.

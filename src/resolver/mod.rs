@@ -20,6 +20,7 @@ pub(crate) mod loaded;
 mod lookup;
 pub mod metrics;
 pub mod outcome;
+mod peer_answers;
 pub mod previous;
 mod probes;
 pub mod references;
@@ -32,6 +33,7 @@ pub mod singleflight;
 mod state;
 pub mod succession;
 pub mod upstream;
+mod vault_health;
 mod wakeup;
 
 pub(crate) use lookup::pick;

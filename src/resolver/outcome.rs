@@ -9,10 +9,8 @@ use crate::cache::document::Document;
 use crate::error::Error;
 use crate::node::SealedOutcome;
 use crate::resolver::Resolver;
-use crate::resolver::breaker::Change;
 use crate::resolver::document_cache::Kept;
 use crate::resolver::resolved_reference::DocumentKey;
-use crate::resolver::shared_cache::{name_of_notices, vault_name};
 use crate::resolver::singleflight::Outcome;
 use crate::resolver::upstream::Done;
 use crate::runtime::notifier::Event;
@@ -71,33 +69,9 @@ impl Resolver {
             self.note_answer(key);
         }
         if let Some(notice) = done.notice {
-            let vault = name_of_notices(key);
+            let vault = key.notices_name();
             self.notifier().notify(Event::Health { vault, up: notice.is_over, text: notice.text });
         }
         kept
-    }
-
-    pub(super) fn on_breaker_change(self: &Arc<Self>, key: &Arc<DocumentKey>, change: Change) {
-        match change {
-            Change::None => {}
-            Change::Opened | Change::StaysOpen => {
-                self.schedule().want_probe(key, || self.instances().probe_at(&key.instance));
-                if change == Change::Opened
-                    && let Some(reason) = self.instances().refusal(&key.instance)
-                {
-                    self.notifier().notify(Event::Health {
-                        vault: vault_name(key),
-                        up: false,
-                        text: reason.to_string(),
-                    });
-                }
-                self.still_bad(key);
-            }
-            Change::Closed(after) => {
-                let text = format!("{} answers again, after {:.1} s", key.label(), after.as_secs_f64());
-                self.notifier().notify(Event::Health { vault: vault_name(key), up: true, text });
-                self.vault_is_back(&key.instance);
-            }
-        }
     }
 }

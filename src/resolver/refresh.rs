@@ -2,14 +2,14 @@
 //! dropped, vaults that failed are probed. One task of the engine for each resolver.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::cache::Due;
 use crate::error::Result;
 use crate::resolver::Resolver;
 use crate::resolver::instance::Away;
 use crate::resolver::probes::AWAY;
-use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
+use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::schedule::Schedule;
 use crate::resolver::singleflight::Purpose;
 
@@ -17,29 +17,7 @@ use crate::resolver::singleflight::Purpose;
 /// have to ask once more: so it is seen which values are in use.
 const IDLE_PARTS: u32 = 8;
 
-/// Over which time the renewals after an outage are spread.
-const RETURN_SPREAD: Duration = Duration::from_millis(200);
-
-/// When a value is renewed whose vault is back.
-fn soon() -> Instant {
-    Instant::now() + RETURN_SPREAD.mul_f64(fastrand::f64())
-}
-
 impl Resolver {
-    /// Has all values renewed that could not be while their vault was away.
-    pub(crate) fn vault_is_back(&self, vault: &InstanceKey) {
-        self.schedule().forget_probe(vault);
-        self.documents().renew_all_of(vault, soon);
-    }
-
-    /// Has a value renewed soon after all whose vault has come back since that time: it was put off, or failed, by what was
-    /// known before. Whoever puts off calls this afterwards: `vault_is_back` looks after the breaker has closed.
-    pub(crate) fn renew_if_back(&self, key: &Arc<DocumentKey>, since: Instant) {
-        if self.instances().known(&key.instance).is_some_and(|vault| vault.is_back_since(since)) {
-            self.documents().renew_one(key, soon());
-        }
-    }
-
     /// Starts the engine and the refresher in this process, if they don't run.
     pub fn start(self: &Arc<Self>) -> Result<()> {
         if self.schedule().runs() || self.schedule().is_quitting() {

@@ -194,6 +194,16 @@ impl DocumentKey {
         format!("{} vault ({})", self.descriptor.name, self.instance.vault)
     }
 
+    /// The vault's key in the node's cache.
+    pub fn vault_name(&self) -> Name {
+        Node::of_this_process().map(|node| self.instance.name(node)).unwrap_or_default()
+    }
+
+    /// The key of a vault's notices in the node's cache, apart from its health.
+    pub fn notices_name(&self) -> Name {
+        Node::of_this_process().map(|node| node.name([&b"news"[..], self.label().as_bytes()])).unwrap_or_default()
+    }
+
     /// What those are told who can't wait for it.
     pub fn would_block(&self) -> Error {
         let text = format!(

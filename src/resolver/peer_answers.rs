@@ -1,0 +1,48 @@
+//! What this worker answers others of its node that ask it for documents.
+
+use std::sync::{Arc, Weak};
+
+use crate::error::{Error, Kind, Result};
+use crate::node::Node;
+use crate::node::peers::{PeerServer, Peers, Question};
+use crate::resolver::Resolver;
+use crate::resolver::resolved_reference::DocumentKey;
+use crate::resolver::shared_cache::claim::Claim;
+use crate::resolver::shared_cache::published::with_old;
+use crate::resolver::singleflight::CallWatch;
+use crate::runtime::engine::Engine;
+
+impl Resolver {
+    /// How another worker is told that this one fetches a document from now on.
+    pub fn claim_text(self: &Arc<Self>) -> Result<String> {
+        self.address().map(Claim::text_of)
+    }
+
+    /// Where other workers find this one. Starts the engine, so it is not for a process that forks.
+    pub fn address(self: &Arc<Self>) -> Result<&str> {
+        Ok(&self.peer_server(|| self.listen(self.engine()?))?.address)
+    }
+
+    fn listen(self: &Arc<Self>, engine: &Engine) -> Result<PeerServer> {
+        let opened = engine.within(Peers::open);
+        let peers = opened.map_err(|err| {
+            Error::new(Kind::Internal, format!("kong-vault can't open a socket for its other workers ({err})"))
+        })?;
+        let (address, resolver) = (peers.name().to_owned(), Arc::downgrade(self));
+        let serving = engine.spawn(peers.serve(move |question| answer(resolver.clone(), question)));
+        Ok(PeerServer { address, serving })
+    }
+}
+
+/// What another worker is told: the outcome of a call that serves its question, once there is one.
+async fn answer(resolver: Weak<Resolver>, Question { name, after }: Question) -> Option<Vec<u8>> {
+    let node = Node::of_this_process()?;
+    let is_it = |key: &Arc<DocumentKey>| *key.name(node) == name;
+    let (key, watch) = resolver.upgrade()?.calls().find_and_watch(is_it, node.instant(after)?)?;
+    let sealed_outcome = match watch {
+        CallWatch::Completed(sealed_outcome) => sealed_outcome,
+        CallWatch::Running(completion) => completion.await.ok()?,
+    };
+    let sealed_outcome = sealed_outcome.filter(|sealed_outcome| node.clock(sealed_outcome.began()) > after)?;
+    node.seal(&name, &with_old(resolver.upgrade()?.documents(), &key, sealed_outcome, None))
+}
