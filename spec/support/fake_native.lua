@@ -1,10 +1,10 @@
 -- A pretended native library for unit specs: it notes what Lua asks of the engine, and answers as the spec says. What it pretends
--- to have, the real library has; its numbers are the real ones.
+-- to have, the real library has; its numbers are the real ones. It decides nothing about the node's cache: which order follows
+-- on which reply is the library's, and tested there (tests/node_protocol.rs). A spec lists the orders.
 
 -- It sets the environment that other specs expect: the library captures it when it is loaded.
 require "spec.support.fresh"
 
-local fake_machine = require "spec.support.fake_machine"
 local real = require "kong.vault.native"
 
 local _M = {}
@@ -14,83 +14,65 @@ local function note(calls, name, ...)
   calls[#calls + 1] = { name, ... }
 end
 
---- `options`: `address` (by which other workers ask this one; nil: no socket), `fetch_timeout`, `breaker_interval`, seconds.
+--- `options`: `fetch_timeout`, `breaker_interval`, seconds; `engine_error`, `is_throwaway`, `cache_size`.
 function _M.new(options)
   options = options or {}
-  local native, vm, engine = {}, {}, {}
+  local native, vm, names = {}, {}, {}
   for name, value in pairs(real) do
     if type(name) == "string" and name:find "^[%u_]+$" then
       native[name] = value
+      names[value] = name
     end
   end
 
   -- What Lua had the engine do, in order.
   native.calls = {}
-  -- Outcomes by ticket, and the tickets of fetches that are complete.
-  native.outcomes, native.complete = {}, {}
-  -- Which sealed outcomes complete a created fetch; which claims are of fetches that began too early; what `skip_probe` answers.
-  native.accepts, native.too_early, native.skips_probes = {}, {}, true
+  -- The tickets of fetches that are complete.
+  native.complete = {}
+  -- By ticket: the orders with which the library answers Lua's replies, and those by which a complete fetch is published.
+  native.orders, native.publications = {}, {}
+  -- What Lua replied, in order.
+  native.replies = {}
   -- Events that wait, and the notice.
   native.events = {}
   -- Values that this worker has cached.
   native.cached = {}
 
-  function engine.take_shared(ticket, sealed)
-    note(native.calls, "take_shared", ticket, sealed)
-    if native.complete[ticket] or sealed and native.accepts[sealed] then
-      native.complete[ticket] = true
-      return true
-    end
-    return false
-  end
-
-  function engine.start(ticket, peer, owned)
-    note(native.calls, "start", ticket, peer or "vault", owned)
-    return not (peer and native.too_early[peer])
-  end
-
   function native.is_complete(ticket)
     return native.complete[ticket] == true
   end
 
-  function engine.sealed_outcome(ticket, known)
-    note(native.calls, "sealed_outcome", ticket, known)
-    local outcome = native.outcomes[ticket]
-    if outcome then
-      return outcome.sealed, outcome.seconds or 0
-    end
-  end
-
-  local machine = fake_machine.new(native, engine, options)
-
-  function native.step(ticket, ...)
-    return machine.step(ticket, ...)
+  function native.step(ticket, reply, document, owner, seconds)
+    local noted = { reply = names[reply], document = document, owner = owner, seconds = seconds }
+    native.replies[#native.replies + 1] = noted
+    return table.remove(native.orders[ticket] or {}, 1)
   end
 
   function native.publish(ticket)
-    return machine.publish(ticket)
+    local orders = native.complete[ticket] and native.publications[ticket]
+    if orders then
+      native.publications[ticket] = nil
+      native.orders[ticket] = orders
+      return table.remove(orders, 1)
+    end
   end
 
   function vm.unpublished()
-    return machine.unpublished()
+    local tickets = {}
+    for ticket in pairs(native.publications) do
+      tickets[#tickets + 1] = native.complete[ticket] and ticket or nil
+    end
+    return tickets
   end
 
-  -- Events that a spec names by a document are given with the order that the machine has for it.
+  -- An event is a list of its kind, a ticket (or seconds), and an order or a text.
   function native.event()
-    local kind, ticket, text = unpack(table.remove(native.events, 1) or {}, 1, 3)
-    local more = native.events[1] ~= nil
-    if kind == native.START then
-      local name, rest = text:sub(1, 32), text:sub(33)
-      local is_probe = #rest == 32
-      return kind,
-        ticket,
-        machine.start(ticket, name, not is_probe and rest ~= "" and rest or nil, is_probe and rest),
-        more
-    elseif kind == native.COMPLETED then
+    local kind, ticket, rest = unpack(table.remove(native.events, 1) or {}, 1, 3)
+    if kind == native.COMPLETED then
       native.complete[ticket] = true
-      return kind, ticket, machine.publish(ticket), more
+      rest = native.publish(ticket)
     end
-    return kind, ticket, text, more
+    return kind, ticket, rest, native.events[1] ~= nil
   end
 
   function native.wire(number)
@@ -112,19 +94,6 @@ function _M.new(options)
 
   function vm.breaker_interval()
     return options.breaker_interval or 10
-  end
-
-  function engine.inherit_previous(ticket, document)
-    note(native.calls, "inherit_previous", ticket, document)
-    return true
-  end
-
-  function engine.skip_probe(ticket, seconds)
-    note(native.calls, "skip_probe", ticket, seconds)
-    if native.skips_probes then
-      native.complete[ticket] = true
-    end
-    return native.skips_probes
   end
 
   function vm.crowded_notice()
@@ -167,7 +136,6 @@ function _M.new(options)
   end
 
   native.vm = vm
-  native.machine = machine
   for name, value in pairs(native) do
     assert(type(value) ~= "function" or type(real[name]) == "function", "the library has no " .. name)
   end
@@ -175,6 +143,15 @@ function _M.new(options)
     assert(real.vm[name], "the library's vm has no " .. name)
   end
   return native
+end
+
+--- An order of the library for a document or a vault. `fields`: `claim`, `rest`, `seconds`.
+function _M.order(kind, name, fields)
+  local order = { kind = assert(real[kind], kind), name = name, seconds = 0 }
+  for field, value in pairs(fields or {}) do
+    order[field] = value
+  end
+  return order
 end
 
 --- The calls of a name that Lua made, each as "a b c".

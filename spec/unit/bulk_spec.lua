@@ -10,7 +10,7 @@ describe("bulk look-ups", function()
   local native, worker, bulk, next_ticket, tickets
 
   before_each(function()
-    native = fake_native.new({ address = "me" })
+    native = fake_native.new()
     worker = fake_ngx.new({ native = native })
     bulk = worker:load "kong.vault.bulk"
     worker:load("kong.vault.listener").start()
@@ -29,7 +29,7 @@ describe("bulk look-ups", function()
       end
       next_ticket = next_ticket + 1
       tickets[reference] = next_ticket
-      return native.CREATED, next_ticket, native.machine.start(next_ticket, ("%032d"):format(next_ticket))
+      return native.CREATED, next_ticket, fake_native.order("READ", ("%032d"):format(next_ticket))
     end
     function job.answered(reference, _, value)
       told.answered[reference] = value
@@ -73,7 +73,7 @@ describe("bulk look-ups", function()
   end
 
   local function started()
-    return #fake_native.calls(native, "start")
+    return #native.replies
   end
 
   it("are over at once where nothing has to be fetched", function()
@@ -118,12 +118,11 @@ describe("bulk look-ups", function()
   end)
 
   it("take at once what the node's cache has", function()
-    native.accepts.sealed = true
-    worker.dict:set("kong-vault:" .. ("%032d"):format(2), "sealed")
+    native.orders[2] = { fake_native.order("COMPLETE", ("%032d"):format(2)) }
     local job, told = job_of()
     local state = run({ "{vault://hcv/a}", "{vault://hcv/b}" }, job)
     assert.same({ ["{vault://hcv/b}"] = 2 }, told.ended)
-    assert.equal(1, started())
+    assert.is_nil(state.is_over, "the other one is under way")
     complete(1)
     assert.is_true(state.is_over)
   end)
@@ -210,7 +209,7 @@ describe("bulk look-ups", function()
 
   it("block where they may not yield, publish, and take what is complete", function()
     local job, told = job_of(nil, { yields = false })
-    native.outcomes[1] = { sealed = "sealed" }
+    native.publications[1] = { fake_native.order("PUBLISH", ("%032d"):format(1), { rest = "sealed" }) }
     bulk.run({ "{vault://hcv/a}", "{vault://hcv/b}" }, job)
     assert.same({ "1", "2" }, fake_native.calls(native, "wait"))
     assert.same({ ["{vault://hcv/a}"] = 1, ["{vault://hcv/b}"] = 2 }, told.ended)

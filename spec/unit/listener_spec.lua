@@ -3,6 +3,8 @@
 local fake_native = require "spec.support.fake_native"
 local fake_ngx = require "spec.support.fake_ngx"
 
+local order = fake_native.order
+
 -- A name in the node's cache, and another.
 local NAME, VAULT = ("d"):rep(32), ("a"):rep(32)
 
@@ -10,7 +12,7 @@ describe("the listener", function()
   local native, worker, listener, waiters, shared_cache
 
   local function start(options)
-    native = fake_native.new(options or { address = "me" })
+    native = fake_native.new(options)
     worker = fake_ngx.new({ native = native })
     listener = worker:load "kong.vault.listener"
     waiters = worker:load "kong.vault.waiters"
@@ -55,8 +57,7 @@ describe("the listener", function()
 
   it("publishes what a fetch brought and wakes who waits for it", function()
     listen()
-    shared_cache.start(1, native.machine.start(1, NAME))
-    native.outcomes[1] = { sealed = "sealed", seconds = 60 }
+    native.publications[1] = { order("READ", NAME), order("PUBLISH", NAME, { rest = "sealed", seconds = 60 }) }
     local waiter, other = wait_for(1), wait_for(2)
     events({ native.COMPLETED, 1 })
     assert.is_true(waiter.ok and waiter.record.is_complete)
@@ -65,8 +66,7 @@ describe("the listener", function()
   end)
 
   it("sees to what happened before it began", function()
-    shared_cache.start(1, native.machine.start(1, NAME))
-    native.outcomes[1] = { sealed = "early" }
+    native.publications[1] = { order("PUBLISH", NAME, { rest = "early" }) }
     local waiter = wait_for(1)
     native.complete[1] = true
     native.notice = "something to know"
@@ -85,24 +85,31 @@ describe("the listener", function()
     assert.equal(0, connections()[1].bytes)
   end)
 
-  it("starts the fetches that the engine hands over", function()
+  it("starts the fetches that the engine hands over, and completes those that need no fetch", function()
     listen()
-    events({ native.START, 5, NAME })
-    assert.same({ "5 vault true" }, fake_native.calls(native, "start"))
+    native.orders[5] = { order("UNDER_WAY", NAME) }
+    native.orders[6] = { order("COMPLETE", NAME) }
+    local five, six = wait_for(5), wait_for(6)
+    local look = order("LOOK", NAME, { claim = "me@7", seconds = 6 })
+    events({ native.START, 5, look }, { native.START, 6, look })
+    assert.same({ { reply = "CLAIMED" }, { reply = "OWNER", owner = "me@7" } }, native.replies)
+    assert.same({}, native.orders[5])
+    assert.is_nil(five.ok)
+    assert.is_true(six.ok)
   end)
 
   it("starts again a fetch whose other worker is gone, with a claim of its own", function()
     worker.dict:set("kong-vault:claim:" .. NAME, "gone@1")
     listen()
-    events({ native.START, 5, NAME .. "gone@1" })
-    assert.same({ "5 vault true" }, fake_native.calls(native, "start"))
-    assert.matches("^me@", worker.dict:get("kong-vault:claim:" .. NAME))
+    events({ native.START, 5, order("TAKE_OVER", NAME, { claim = "me@7", rest = "gone@1", seconds = 6 }) })
+    assert.same({ { reply = "CLAIMED" } }, native.replies)
+    assert.equal("me@7", worker.dict:get("kong-vault:claim:" .. NAME))
   end)
 
   it("starts probes as the node has it", function()
     listen()
-    events({ native.START, 5, NAME .. VAULT })
-    assert.same({ "5 vault true" }, fake_native.calls(native, "start"))
+    events({ native.START, 5, order("PROBE_CLAIM", VAULT, { claim = "me", seconds = 10 }) })
+    assert.same({ { reply = "CLAIMED" } }, native.replies)
     assert.equal("me", worker.dict:get("kong-vault:probe:" .. VAULT))
   end)
 
@@ -224,7 +231,7 @@ describe("the listener", function()
 
     it("not where the engine can't be reached", function()
       for _, refused in ipairs({ "connection refused", false }) do
-        start({ address = "me", engine_error = not refused and "no engine" or nil })
+        start({ engine_error = not refused and "no engine" or nil })
         worker.engine.refusal = refused or nil
         listen()
         assert.is_nil(listener.runs(60))
@@ -232,7 +239,7 @@ describe("the listener", function()
     end)
 
     it("not in a VM that ends with its request", function()
-      start({ address = "me", is_throwaway = true })
+      start({ is_throwaway = true })
       listen()
       assert.is_nil(listener.runs(60))
       assert.equal(0, #worker.timers)
@@ -353,7 +360,7 @@ describe("the listener", function()
       assert.same({ err = "connection refused", is_over = true }, serve(function() end, 10))
       worker.socket_error = "no socket in this phase"
       assert.same({ err = "no socket in this phase", is_over = true }, serve(function() end, 10))
-      start({ address = "me", engine_error = "the engine does not start" })
+      start({ engine_error = "the engine does not start" })
       assert.same({ err = "the engine does not start", is_over = true }, serve(function() end, 10))
     end)
   end)

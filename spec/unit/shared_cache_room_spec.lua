@@ -1,5 +1,6 @@
 -- The node's cache where the shared dictionary is full.
 
+local fake_native = require "spec.support.fake_native"
 local fake_node = require "spec.support.fake_node"
 
 local NAME, OTHER = ("d"):rep(32), ("e"):rep(32)
@@ -15,14 +16,17 @@ describe("the node's cache without room", function()
     return "kong-vault:" .. ("%032d"):format(number)
   end
 
+  local function store(worker, name, sealed)
+    fake_node.complete(worker, 1, fake_native.order("PUBLISH", name, { rest = sealed, seconds = 60 }))
+  end
+
   -- Publishes `sealed` under NAME in a dictionary of so many bytes that `fill` fills.
   local function publish(bytes, fill, sealed)
     node = fake_node.new(bytes)
     dict = node.dict
     fill()
-    local one = node:worker "one"
-    one.cache.start(1, NAME)
-    fake_node.complete(one, 1, sealed, 60)
+    local one = node:worker()
+    store(one, NAME, sealed)
     return one
   end
 
@@ -99,13 +103,10 @@ describe("the node's cache without room", function()
       return #lines
     end
     assert.equal(1, warnings())
-    one.cache.start(2, NAME)
-    fake_node.complete(one, 2, ("s"):rep(450), 60)
+    store(one, NAME, ("s"):rep(450))
     assert.equal(0, warnings())
-    one.cache.start(3, NAME)
-    fake_node.complete(one, 3, "s", 60)
-    one.cache.start(4, OTHER)
-    fake_node.complete(one, 4, ("s"):rep(450), 60)
+    store(one, NAME, "s")
+    store(one, OTHER, ("s"):rep(450))
     assert.equal(1, warnings())
   end)
 

@@ -1,306 +1,299 @@
--- The node's cache, by pretended workers of one node: who fetches a document, and who has it from whom.
+-- The node's cache: how Lua carries out the library's orders. Which order follows on which reply is decided in the library, and
+-- tested there: tests/node_protocol.rs runs the same state machine for several workers.
 
 local fake_native = require "spec.support.fake_native"
 local fake_node = require "spec.support.fake_node"
 
-local NAME, OTHER = ("d"):rep(32), ("e"):rep(32)
+local order, reply = fake_native.order, fake_node.reply
+
+local NAME, OTHER, VAULT = ("d"):rep(32), ("e"):rep(32), ("a"):rep(32)
 local DOCUMENT, CLAIM = "kong-vault:" .. NAME, "kong-vault:claim:" .. NAME
+local PROBE, UP = "kong-vault:probe:" .. VAULT, "kong-vault:up:" .. VAULT
+
+-- A claim of this worker's, and how long it is to last.
+local MINE = { claim = "me@7", seconds = 6 }
 
 describe("the node's cache", function()
-  local node, dict
+  local node, dict, worker
 
   before_each(function()
     node = fake_node.new()
     dict = node.dict
+    worker = node:worker()
   end)
 
-  describe("for a fetch that a look-up created", function()
-    it("has what another worker published", function()
-      dict:set(DOCUMENT, "sealed")
-      local one = node:worker "one"
-      one.native.accepts.sealed = true
-      local record = one.waiters.record(1)
-      assert.is_true(one.cache.start(1, NAME))
-      assert.same({}, fake_node.starts(one))
-      assert.is_true(record.is_complete)
-      assert.is_nil(dict:get(CLAIM))
-    end)
-
-    it("fetches what others published but what doesn't serve", function()
-      dict:set(DOCUMENT, "too old")
-      local one = node:worker "one"
-      assert.is_false(one.cache.start(1, NAME))
-      assert.same({ "1 vault true" }, fake_node.starts(one))
-    end)
-
-    it("claims the document and fetches it, with a claim that outlasts the fetch", function()
-      local one = node:worker("one", { fetch_timeout = 7 })
-      local is_complete, serves = one.cache.start(1, NAME)
-      assert.same({ false, false }, { is_complete, serves })
-      assert.same({ "1 vault true" }, fake_node.starts(one))
-      assert.matches("^one@%d+$", dict:get(CLAIM))
-      assert.equal(8, dict:ttl(CLAIM))
-    end)
-
-    it("asks the worker that has claimed it", function()
-      local one, two = node:worker "one", node:worker "two"
-      one.cache.start(1, NAME)
-      local claim = dict:get(CLAIM)
-      assert.is_false((two.cache.start(2, NAME)))
-      assert.same({ "2 " .. claim .. " false" }, fake_node.starts(two))
-      assert.equal(claim, dict:get(CLAIM))
-    end)
-
-    it("has other documents fetched beside it", function()
-      local one, two = node:worker "one", node:worker "two"
-      one.cache.start(1, NAME)
-      two.cache.start(2, OTHER)
-      assert.same({ "2 vault true" }, fake_node.starts(two))
-    end)
-
-    it("finds what is published between its look and its claim, and leaves no claim", function()
-      local one = node:worker "one"
-      one.native.accepts.sealed = true
-      local safe_add = dict.safe_add
-      dict.safe_add = function(self, ...)
-        dict.safe_add = nil
-        self:set(DOCUMENT, "sealed")
-        return safe_add(self, ...)
-      end
-      local record = one.waiters.record(1)
-      assert.is_true((one.cache.start(1, NAME)))
-      assert.same({}, fake_node.starts(one))
-      assert.is_nil(dict:get(CLAIM))
-      assert.is_true(record.is_complete)
-    end)
-
-    it("claims again what it claimed for a fetch that has ended", function()
-      local one = node:worker "one"
-      one.cache.start(1, NAME)
-      local first = dict:get(CLAIM)
-      node.clock.time = node.clock.time + 4
-      one.cache.start(2, NAME)
-      assert.same({ "1 vault true", "2 vault true" }, fake_node.starts(one))
-      assert.are_not.equal(first, dict:get(CLAIM))
-      assert.equal(6, dict:ttl(CLAIM))
-    end)
-
-    it("fetches without a claim where there is no room for one", function()
-      local one = node:worker "one"
-      dict.safe_add = function()
-        return nil, "no memory"
-      end
-      assert.is_false((one.cache.start(1, NAME)))
-      assert.same({ "1 vault true" }, fake_node.starts(one))
+  -- Does something just before the next key is added.
+  local function before_add(act)
+    local safe_add = dict.safe_add
+    dict.safe_add = function(self, ...)
       dict.safe_add = nil
-      fake_node.complete(one, 1, "sealed", 60)
-      assert.equal("sealed", dict:get(DOCUMENT))
+      act()
+      return safe_add(self, ...)
+    end
+  end
+
+  local function without_room()
+    dict.safe_add = function()
+      return nil, "no memory"
+    end
+  end
+
+  -- Each claim that is added exists, and is gone when it is read.
+  local function with_vanishing_claims()
+    dict.safe_add = function()
+      return false, "exists"
+    end
+  end
+
+  describe("that is to read a document", function()
+    it("replies with it, or with none", function()
+      assert.same({ reply = "DONE" }, reply(worker, "READ", NAME))
+      dict:set(DOCUMENT, "sealed")
+      assert.same({ reply = "DONE", document = "sealed" }, reply(worker, "READ", NAME, MINE))
+      assert.same({ reply = "DONE" }, reply(worker, "READ", OTHER))
+      assert.is_nil(dict:get(CLAIM))
+    end)
+  end)
+
+  describe("that is to look for a document", function()
+    it("replies with what others published, and claims nothing", function()
+      dict:set(DOCUMENT, "sealed")
+      assert.same({ reply = "DONE", document = "sealed" }, reply(worker, "LOOK", NAME, MINE))
+      assert.is_nil(dict:get(CLAIM))
     end)
 
-    it("fetches after a few looks where the claim is gone each time that it is read", function()
-      local one = node:worker "one"
-      local adds = 0
-      dict.safe_add = function()
-        adds = adds + 1
-        return false, "exists"
-      end
-      assert.is_false((one.cache.start(1, NAME)))
-      assert.same({ "1 vault true" }, fake_node.starts(one))
-      assert.equal(3, adds)
+    it("claims what is not there", function()
+      assert.same({ reply = "CLAIMED" }, reply(worker, "LOOK", NAME, MINE))
+      assert.equal("me@7", dict:get(CLAIM))
+      assert.equal(6, dict:ttl(CLAIM))
+      assert.is_nil(dict:get("kong-vault:claim:" .. OTHER))
     end)
 
-    it("fetches for this worker alone without a dictionary, and without a socket", function()
-      for _, one in ipairs({ node:worker("one", { dict = false }), node:worker(nil) }) do
-        assert.is_false((one.cache.start(1, NAME)))
-        assert.same({ "1 vault false" }, fake_node.starts(one))
-        fake_node.complete(one, 1, "sealed", 60)
-        assert.same({}, fake_native.calls(one.native, "sealed_outcome"))
+    it("replies with what is published between its look and its claim", function()
+      before_add(function()
+        dict:set(DOCUMENT, "sealed")
+      end)
+      assert.same({ reply = "CLAIMED", document = "sealed" }, reply(worker, "LOOK", NAME, MINE))
+    end)
+  end)
+
+  for _, kind in ipairs({ "LOOK", "CLAIM" }) do
+    describe("that is to claim a document by " .. kind, function()
+      it("replies with the claim that is there, and leaves it", function()
+        dict:set(CLAIM, "two@1", 9)
+        assert.same({ reply = "OWNER", owner = "two@1" }, reply(worker, kind, NAME, MINE))
+        assert.equal("two@1", dict:get(CLAIM))
+        assert.equal(9, dict:ttl(CLAIM))
+      end)
+
+      it("replies that a claim was there and is gone", function()
+        with_vanishing_claims()
+        assert.same({ reply = "GONE" }, reply(worker, kind, NAME, MINE))
+      end)
+
+      it("replies that there is no room for one", function()
+        without_room()
+        assert.same({ reply = "NO_ROOM" }, reply(worker, kind, NAME, MINE))
+      end)
+    end)
+  end
+
+  it("claims a document beside which something lies, and replies with that", function()
+    dict:set(DOCUMENT, "too old")
+    assert.same({ reply = "CLAIMED", document = "too old" }, reply(worker, "CLAIM", NAME, MINE))
+    assert.equal("me@7", dict:get(CLAIM))
+    assert.equal(6, dict:ttl(CLAIM))
+  end)
+
+  it("claims again what it claimed before", function()
+    dict:set(CLAIM, "me@1", 2)
+    assert.same({ reply = "DONE" }, reply(worker, "RECLAIM", NAME, MINE))
+    assert.equal("me@7", dict:get(CLAIM))
+    assert.equal(6, dict:ttl(CLAIM))
+  end)
+
+  describe("that is to take a claim over", function()
+    local from_one = { claim = "me@7", rest = "one@1", seconds = 6 }
+
+    before_each(function()
+      dict:set(CLAIM, "one@1")
+    end)
+
+    it("replaces it, and says whose successor it is", function()
+      assert.same({ reply = "CLAIMED" }, reply(worker, "TAKE_OVER", NAME, from_one))
+      assert.equal("me@7", dict:get(CLAIM))
+      assert.equal(6, dict:ttl(CLAIM))
+      assert.equal("me@7", dict:get(CLAIM .. "!one@1"))
+      assert.equal(6, dict:ttl(CLAIM .. "!one@1"))
+    end)
+
+    it("replies with the claim of who took it over first, and leaves that", function()
+      local two = node:worker()
+      reply(two, "TAKE_OVER", NAME, { claim = "two@5", rest = "one@1", seconds = 6 })
+      assert.same({ reply = "OWNER", owner = "two@5" }, reply(worker, "TAKE_OVER", NAME, from_one))
+      assert.equal("two@5", dict:get(CLAIM))
+    end)
+
+    it("leaves it where it can't say so, or whoever took it over has ended", function()
+      without_room()
+      assert.same({ reply = "NO_ROOM" }, reply(worker, "TAKE_OVER", NAME, from_one))
+      with_vanishing_claims()
+      assert.same({ reply = "GONE" }, reply(worker, "TAKE_OVER", NAME, from_one))
+      assert.equal("one@1", dict:get(CLAIM))
+    end)
+  end)
+
+  it("gives up its own claim, and no other's", function()
+    for claim, is_own in pairs({ ["me@7"] = true, ["me@8"] = false, ["two@7"] = false }) do
+      dict:set(CLAIM, claim)
+      assert.same({ reply = "DONE" }, reply(worker, "RELEASE", NAME, { claim = "me@7" }))
+      assert.equal(not is_own, dict:get(CLAIM) == claim)
+    end
+  end)
+
+  describe("that is to probe a vault", function()
+    local mine = { claim = "me", seconds = 10 }
+
+    it("claims the probe for its interval, and replies to others how much is left of that", function()
+      assert.same({ reply = "CLAIMED" }, reply(worker, "PROBE_CLAIM", VAULT, mine))
+      assert.equal("me", dict:get(PROBE))
+      assert.equal(10, dict:ttl(PROBE))
+      node.clock.time = node.clock.time + 4
+      assert.same({ reply = "PROBED", seconds = 6 }, reply(node:worker(), "PROBE_CLAIM", VAULT, mine))
+      node.clock.time = node.clock.time + 6
+      assert.same({ reply = "CLAIMED" }, reply(node:worker(), "PROBE_CLAIM", VAULT, mine))
+    end)
+
+    it("replies that another worker found it back", function()
+      node:worker().cache.note_health(VAULT .. "back", true)
+      assert.same({ reply = "IS_UP" }, reply(worker, "PROBE_CLAIM", VAULT, mine))
+      assert.is_nil(dict:get(PROBE))
+      assert.truthy(dict:get(UP))
+    end)
+
+    it("replies that another worker's probe is over, or that there is no room", function()
+      with_vanishing_claims()
+      assert.same({ reply = "PROBED", seconds = 0 }, reply(worker, "PROBE_CLAIM", VAULT, mine))
+      without_room()
+      assert.same({ reply = "NO_ROOM" }, reply(worker, "PROBE_CLAIM", VAULT, mine))
+    end)
+
+    it("has all workers leave it alone for as long as it asked for", function()
+      reply(worker, "PROBE_CLAIM", VAULT, mine)
+      assert.same({ reply = "DONE" }, reply(worker, "PROBE_PAUSE", VAULT, { seconds = 120 }))
+      assert.equal(120, dict:ttl(PROBE))
+      node.clock.time = node.clock.time + 20
+      assert.same({ reply = "PROBED", seconds = 100 }, reply(node:worker(), "PROBE_CLAIM", VAULT, mine))
+    end)
+  end)
+
+  describe("for a fetch", function()
+    it("carries orders out until there are none, and says how the fetch stands", function()
+      local standings = {
+        UNDER_WAY = { false, false },
+        SERVES = { false, true },
+        COMPLETE = { true },
+      }
+      for kind, expected in pairs(standings) do
+        worker.native.replies = {}
+        worker.native.orders[1] = { order("READ", OTHER), order(kind, NAME) }
+        local record = worker.waiters.record(1)
+        assert.same(expected, { worker.cache.start(1, order("READ", NAME)) })
+        assert.equal(2, #worker.native.replies)
+        assert.equal(kind == "COMPLETE", record.is_complete, "who waits is woken")
       end
+    end)
+
+    it("has nothing to do without an order, and needs no dictionary where none is for one", function()
+      assert.same({ false, false }, { worker.cache.start(1, nil) })
+      local alone = node:worker({ dict = false })
+      assert.is_false(alone.cache.has_dictionary())
+      assert.is_true(worker.cache.has_dictionary())
+      assert.same({ false, false }, { alone.cache.start(1, order("UNDER_WAY", NAME)) })
+      assert.is_true((alone.cache.start(2, order("COMPLETE", NAME))))
+      fake_node.complete(alone, 1)
       assert.same({}, dict:get_keys(0))
     end)
 
-    it("does not mistake a worker for one whose address begins like its own", function()
-      local one, ten = node:worker "worker-1", node:worker "worker-10"
-      ten.cache.start(1, NAME)
-      one.cache.start(2, NAME)
-      assert.same({ "2 " .. dict:get(CLAIM) .. " false" }, fake_node.starts(one))
-    end)
-
-    it("takes what was there before a reload, to serve meanwhile", function()
-      local one = node:worker "one"
-      one.native.previous = { [1] = OTHER }
-      dict:set("kong-vault:" .. OTHER, "from before")
-      local is_complete, serves = one.cache.start(1, NAME)
-      assert.same({ false, true }, { is_complete, serves })
-      assert.same({ "1 from before" }, fake_native.calls(one.native, "inherit_previous"))
-      assert.same({ "1 vault true" }, fake_node.starts(one))
-    end)
-
-    it("takes nothing where nothing is left from before a reload", function()
-      local one = node:worker "one"
-      one.native.previous = { [1] = OTHER }
-      local _, serves = one.cache.start(1, NAME)
-      assert.is_false(serves)
+    it("says in debug lines what became of it, and nothing at other levels", function()
+      local silent = node:worker()
+      worker.ngx.level = worker.ngx.ngx.DEBUG
+      for _, one in ipairs({ worker, silent }) do
+        one.cache.start(1, order("UNDER_WAY", NAME, { rest = "this worker fetches it" }))
+        fake_node.complete(one, 1, order("PUBLISH", NAME, { rest = "sealed value", seconds = 60 }))
+        fake_node.complete(one, 2, order("PUBLISH", NAME, { rest = "sealed value" }))
+        fake_node.complete(one, 3, order("PUBLISH", NAME))
+      end
+      assert.same({
+        "DEBUG kong.vault: fetch 1 of document dddddddddddd: this worker fetches it",
+        "DEBUG kong.vault: fetch 1 of document dddddddddddd: published, to be kept for 60 s",
+        "DEBUG kong.vault: fetch 2 of document dddddddddddd: published, to be kept for any number of s",
+        "DEBUG kong.vault: fetch 3 of document dddddddddddd: complete, with nothing to publish",
+      }, worker.ngx:logged())
+      assert.same({}, silent.ngx:logged())
     end)
   end)
 
-  it("says in debug lines who fetches, and nothing at other levels", function()
-    local one, two = node:worker "one", node:worker "two"
-    one.ngx.level, two.ngx.level = one.ngx.ngx.DEBUG, two.ngx.ngx.DEBUG
-    one.cache.start(1, NAME)
-    two.cache.start(2, NAME)
-    fake_node.complete(one, 1, "sealed value", 60)
-    assert.same({
-      "DEBUG kong.vault: fetch 1 of document dddddddddddd: this worker fetches it",
-      "DEBUG kong.vault: fetch 1 of document dddddddddddd: published, to be kept for 60 s",
-    }, one.ngx:logged())
-    local waiting = "DEBUG kong.vault: fetch 2 of document dddddddddddd: waiting for worker one@"
-    assert.equal(waiting, two.ngx:logged()[1]:sub(1, #waiting))
-    local silent = node:worker "three"
-    silent.cache.start(3, OTHER)
-    assert.same({}, silent.ngx:logged())
-  end)
+  describe("for a complete fetch", function()
+    local outcome = { rest = "sealed", seconds = 60, claim = "me@7" }
 
-  describe("where the other worker's fetch does not serve", function()
-    it("takes the claim over", function()
-      local one, two = node:worker "one", node:worker "two"
-      one.cache.start(1, NAME)
-      local old = dict:get(CLAIM)
-      two.native.too_early[old] = true
-      two.cache.start(2, NAME)
-      assert.same({ "2 " .. old .. " false", "2 vault true" }, fake_node.starts(two))
-      assert.matches("^two@", dict:get(CLAIM))
-      fake_node.complete(one, 1, "older", 60)
-      assert.matches("^two@", dict:get(CLAIM), "it is no longer the first one's to remove")
-    end)
-
-    it("asks the one that took the claim over first", function()
-      local two, three = node:worker "two", node:worker "three"
-      dict:set(CLAIM, "one@1")
-      two.cache.start(2, NAME, "one@1")
-      local claim = dict:get(CLAIM)
-      three.cache.start(3, NAME, "one@1")
-      assert.same({ "2 vault true" }, fake_node.starts(two))
-      assert.same({ "3 " .. claim .. " false" }, fake_node.starts(three))
-      assert.equal(claim, dict:get(CLAIM))
-    end)
-
-    it("takes over from a worker that took over and is gone as well", function()
-      local two, three = node:worker "two", node:worker "three"
-      two.cache.start(2, NAME, "one@1")
-      local claim = dict:get(CLAIM)
-      three.native.too_early[claim] = true
-      three.cache.start(3, NAME, "one@1")
-      assert.same({ "3 " .. claim .. " false", "3 vault true" }, fake_node.starts(three))
-      assert.matches("^three@", dict:get(CLAIM))
-    end)
-
-    it("fetches itself after a few who don't serve either", function()
-      local one = node:worker "one"
-      local number = 1
-      dict.safe_add = function()
-        return false, "exists"
+    it(
+      "replies with what lies there, then stores the outcome for its time, and gives the claim up after that",
+      function()
+        dict:set(CLAIM, "me@7")
+        dict:set(DOCUMENT, "older")
+        local lay_there
+        dict.delete = function(self, key)
+          lay_there = key == CLAIM and self:get(DOCUMENT) or lay_there
+          return getmetatable(self).__index.delete(self, key)
+        end
+        fake_node.complete(worker, 1, order("READ", NAME), order("PUBLISH", NAME, outcome))
+        assert.same({ { reply = "DONE", document = "older" } }, worker.native.replies, "publishing needs none")
+        assert.equal("sealed", dict:get(DOCUMENT))
+        assert.equal(60, dict:ttl(DOCUMENT))
+        assert.is_nil(dict:get(CLAIM))
+        assert.equal("sealed", lay_there, "whoever finds no claim finds the outcome")
       end
-      dict.get = function(self, key)
-        number = number + 1
-        return key:find("!", 1, true) and "worker@" .. number or getmetatable(self).__index.get(self, key)
-      end
-      one.native.too_early = setmetatable({}, {
-        __index = function()
-          return true
-        end,
-      })
-      one.cache.start(1, NAME, "gone@1")
-      assert.equal("1 vault true", fake_node.starts(one)[4])
-      assert.equal(4, #fake_node.starts(one))
-    end)
+    )
 
-    it("is started by the engine's event with the dead worker's claim", function()
-      local two = node:worker "two"
-      dict:set(CLAIM, "one@1")
-      two.cache.start_for_engine(2, NAME .. "one@1")
-      assert.same({ "2 vault true" }, fake_node.starts(two))
-      assert.equal(dict:get(CLAIM), dict:get(CLAIM .. "!one@1"))
-    end)
-
-    it("is fetched by the worker that took over before, when it is asked for again", function()
-      local two = node:worker "two"
-      two.cache.start(2, NAME, "one@1")
-      two.cache.start(3, NAME, "one@1")
-      assert.same({ "2 vault true", "3 vault true" }, fake_node.starts(two))
-    end)
-
-    it("is fetched where whoever took over has ended meanwhile", function()
-      local two = node:worker "two"
-      dict.safe_add = function()
-        return false, "exists"
-      end
-      two.cache.start(2, NAME, "one@1")
-      assert.same({ "2 vault true" }, fake_node.starts(two))
-    end)
-
-    it("is started by the engine's event without a claim as any other", function()
-      local two = node:worker "two"
-      dict:set(CLAIM, "one@1")
-      two.cache.start_for_engine(2, NAME)
-      assert.same({ "2 one@1 false" }, fake_node.starts(two))
-    end)
-  end)
-
-  describe("when a fetch is complete", function()
-    it("publishes the outcome for its time, and gives the claim up", function()
-      local one, two = node:worker "one", node:worker "two"
-      one.cache.start(1, NAME)
-      fake_node.complete(one, 1, "sealed", 60)
-      assert.equal("sealed", dict:get(DOCUMENT))
-      assert.equal(60, dict:ttl(DOCUMENT))
-      assert.is_nil(dict:get(CLAIM))
-      two.native.accepts.sealed = true
-      assert.is_true((two.cache.start(2, NAME)))
-    end)
-
-    it("publishes once, and only what this worker fetched", function()
-      local one, two = node:worker "one", node:worker "two"
-      one.cache.start(1, NAME)
-      two.cache.start(2, NAME)
-      fake_node.complete(two, 2, "from one", 60)
-      assert.is_nil(dict:get(DOCUMENT))
-      fake_node.complete(one, 1, "sealed", 60)
-      dict:delete(DOCUMENT)
-      one.cache.publish(1)
-      assert.is_nil(dict:get(DOCUMENT))
-    end)
-
-    it("has the library compare with what is published already", function()
-      local one = node:worker "one"
-      one.cache.start(1, NAME)
+    it("leaves what lies there where there is nothing to publish, and gives the claim up", function()
+      dict:set(CLAIM, "me@7")
       dict:set(DOCUMENT, "newer")
-      fake_node.complete(one, 1, nil)
-      assert.same({ "1 newer" }, fake_native.calls(one.native, "sealed_outcome"))
+      fake_node.complete(worker, 1, order("PUBLISH", NAME, { claim = "me@7" }))
       assert.equal("newer", dict:get(DOCUMENT))
       assert.is_nil(dict:get(CLAIM))
     end)
 
-    it("leaves a claim that another worker made meanwhile", function()
-      local one = node:worker "one"
-      one.cache.start(1, NAME)
+    it("leaves a claim that another worker made meanwhile, and any where it has none itself", function()
       dict:set(CLAIM, "two@9")
-      fake_node.complete(one, 1, "sealed", 60)
+      fake_node.complete(worker, 1, order("PUBLISH", NAME, outcome))
+      fake_node.complete(worker, 2, order("PUBLISH", NAME, { rest = "sealed" }))
       assert.equal("two@9", dict:get(CLAIM))
     end)
 
+    it("leaves a vault alone first, where it asked for that", function()
+      fake_node.complete(worker, 1, order("PROBE_PAUSE", VAULT, { seconds = 120 }), order("PUBLISH", NAME, outcome))
+      assert.equal(120, dict:ttl(PROBE))
+      assert.equal("sealed", dict:get(DOCUMENT))
+    end)
+
+    it("publishes once, and nothing where the library has no order for it", function()
+      fake_node.complete(worker, 1, order("PUBLISH", NAME, outcome))
+      dict:delete(DOCUMENT)
+      worker.cache.publish_if_owned(1)
+      worker.cache.publish_if_owned(2)
+      assert.is_nil(dict:get(DOCUMENT))
+    end)
+
     it("publishes in a sweep what was completed without an event, and nothing else", function()
-      local one = node:worker "one"
-      one.cache.start(1, NAME)
-      one.cache.start(2, OTHER)
-      one.native.outcomes[1] = { sealed = "sealed" }
-      one.native.outcomes[2] = { sealed = "not yet" }
-      one.native.complete[1] = true
-      one.cache.sweep()
+      worker.native.publications = {
+        [1] = { order("READ", NAME), order("PUBLISH", NAME, outcome) },
+        [2] = { order("PUBLISH", OTHER, { rest = "not yet" }) },
+      }
+      worker.native.complete[1] = true
+      worker.cache.sweep()
       assert.equal("sealed", dict:get(DOCUMENT))
       assert.is_nil(dict:get("kong-vault:" .. OTHER))
-      assert.is_nil(dict:get(CLAIM))
-      assert.truthy(dict:get("kong-vault:claim:" .. OTHER))
     end)
   end)
 end)

@@ -1,9 +1,45 @@
 //! What one worker does in one situation.
 
+use std::time::Duration;
+
 use kong_vault::resolver::shared_cache::operation::Start;
 
-use super::Plain;
 use super::node::{Dict, INTERVAL, LIFETIME, ModelWorker, State};
+use super::{Plain, probe};
+
+/// A dictionary whose claims are gone each time that they are read. Something is published before the first claim.
+#[derive(Default)]
+struct Vanishing {
+    dict: Plain,
+    is_published: bool,
+    adds: std::cell::Cell<usize>,
+}
+
+impl Dict for Vanishing {
+    fn get(&self, key: &str) -> Option<String> {
+        self.dict.get(key).filter(|_| !key.starts_with("claim:"))
+    }
+
+    fn add(&self, _: &str, _: &str, _: f64) -> Result<(), bool> {
+        self.adds.set(self.adds.get() + 1);
+        if self.is_published {
+            self.dict.set("document:d", "3", 1e6);
+        }
+        Err(true)
+    }
+
+    fn set(&self, key: &str, value: &str, seconds: f64) -> bool {
+        self.dict.set(key, value, seconds)
+    }
+
+    fn delete(&self, key: &str) {
+        self.dict.delete(key);
+    }
+
+    fn ttl(&self, key: &str) -> f64 {
+        self.dict.ttl(key)
+    }
+}
 
 /// A worker with a fetch of the document d, which has run as far as it can.
 fn begun(dict: &Plain, address: &str, after: u64, start: Start) -> ModelWorker {
@@ -79,13 +115,129 @@ fn no_worker_is_taken_for_one_whose_address_begins_alike() {
 }
 
 #[test]
-fn a_worker_that_nobody_can_ask_reads_and_fetches_for_itself() {
-    let dict = Plain::default();
-    let mut one = ModelWorker { shares: false, ..ModelWorker::new("one") };
-    one.want(1, "d", 0, Start::Fetch, true);
+fn a_worker_that_nobody_can_ask_reads_and_one_without_a_dictionary_has_nothing_to_do_with_it() {
+    for (has_dictionary, start) in [(true, Start::Fetch), (true, probe()), (false, Start::Fetch), (false, probe())] {
+        let dict = Plain::default();
+        let mut one = ModelWorker { shares: false, has_dictionary, ..ModelWorker::new("one") };
+        one.want(1, "d", 0, start.clone(), true);
+        while one.act(&dict, 1) {}
+        assert!(matches!(state(&one), State::Fetching { owned: false, .. }));
+        assert!(dict.entries.borrow().is_empty() && one.machines.is_empty());
+        dict.set("document:d", "1", 1e6);
+        let mut two = ModelWorker { shares: false, has_dictionary, ..ModelWorker::new("two") };
+        two.want(1, "d", 0, start, true);
+        while two.act(&dict, 2) {}
+        assert_eq!(matches!(state(&two), State::Complete { began: Some(1) }), has_dictionary);
+    }
+}
+
+#[test]
+fn a_claim_that_is_gone_each_time_is_tried_a_few_times_and_what_was_published_meanwhile_is_taken() {
+    for is_published in [false, true] {
+        let dict = Vanishing { is_published, ..Vanishing::default() };
+        let mut one = ModelWorker::new("one");
+        one.want(1, "d", 0, Start::Fetch, true);
+        while one.act(&dict, 1) {}
+        let (expected, adds) = match is_published {
+            true => (State::Complete { began: Some(3) }, 1),
+            false => (State::Fetching { began: 1, owned: true }, 3),
+        };
+        assert_eq!((state(&one), dict.adds.get()), (&expected, adds));
+    }
+    // Likewise where whoever took over has ended meanwhile.
+    let dict = Vanishing::default();
+    let mut one = ModelWorker::new("one");
+    one.want(1, "d", 0, Start::Past("gone@1".to_owned()), true);
     while one.act(&dict, 1) {}
-    assert!(matches!(state(&one), State::Fetching { owned: false, .. }));
-    assert!(dict.entries.borrow().is_empty() && one.machines.is_empty());
+    assert_eq!((state(&one), dict.adds.get()), (&State::Fetching { began: 1, owned: true }, 1));
+}
+
+#[test]
+fn a_worker_claims_again_what_it_claimed_for_a_fetch_that_has_ended() {
+    let dict = Plain::default();
+    dict.pass(10);
+    dict.set("claim:d", "one@3", 20.0);
+    let one = begun(&dict, "one", 5, Start::Fetch);
+    assert!(matches!(state(&one), State::Fetching { owned: true, .. }));
+    assert_eq!((dict.get("claim:d").as_deref(), dict.ttl("claim:d")), (Some("one@11"), LIFETIME as f64));
+}
+
+#[test]
+fn other_documents_are_fetched_beside() {
+    let dict = Plain::default();
+    let _ = begun(&dict, "one", 0, Start::Fetch);
+    let mut two = ModelWorker::new("two");
+    two.want(1, "e", 0, Start::Fetch, true);
+    while two.act(&dict, 1) {}
+    assert!(matches!(state(&two), State::Fetching { owned: true, .. }));
+}
+
+#[test]
+fn what_a_worker_left_that_took_over_and_is_gone_as_well_is_taken_over() {
+    let dict = Plain::default();
+    dict.pass(10);
+    let _ = begun(&dict, "two", 0, Start::Past("one@1".to_owned()));
+    let three = begun(&dict, "three", 11, Start::Past("one@1".to_owned()));
+    assert_eq!(*state(&three), State::Asking { claim: "two@11".to_owned() });
+    // It began too early for this one.
+    let four = begun(&dict, "four", 12, Start::Past("one@1".to_owned()));
+    assert!(matches!(state(&four), State::Fetching { owned: true, .. }));
+    assert_eq!(dict.get("claim:d").as_deref(), Some("four@13"));
+}
+
+#[test]
+fn nothing_older_is_published_in_the_place_of_what_is_newer_and_nothing_twice() {
+    let dict = Plain::default();
+    let mut one = begun(&dict, "one", 0, Start::Fetch);
+    dict.set("document:d", "7", 1e6);
+    one.answered();
+    while one.act(&dict, 9) {}
+    assert_eq!((dict.get("document:d").as_deref(), dict.get("claim:d")), (Some("7"), None));
+    dict.delete("document:d");
+    one.completed.push_back(1);
+    while one.act(&dict, 10) {}
+    assert_eq!(dict.get("document:d"), None);
+}
+
+#[test]
+fn a_probe_is_put_off_until_the_others_is_over_and_where_somebody_waits_the_fetch_is_made_all_the_same() {
+    let dict = Plain::default();
+    let mut one = begun(&dict, "one", 0, probe());
+    assert_eq!(dict.ttl("probe:v"), INTERVAL as f64);
+    let two = begun(&dict, "two", 0, probe());
+    assert_eq!(two.skipped, Some(Some(Duration::from_secs(INTERVAL - 1))));
+    let mut three = ModelWorker::new("three");
+    three.want(1, "e", 0, probe(), true);
+    while three.act(&dict, 3) {}
+    assert!(matches!(state(&three), State::Fetching { owned: true, .. }));
+    // A vault that asked for less than the interval gets the interval.
+    one.away = Some(3);
+    one.answered();
+    while one.act(&dict, 4) {}
+    assert_eq!(dict.ttl("probe:v"), (INTERVAL - 1) as f64);
+    dict.pass(INTERVAL);
+    let four = begun(&dict, "four", 2 * INTERVAL, probe());
+    assert!(matches!(state(&four), State::Fetching { owned: true, .. }));
+}
+
+#[test]
+fn a_fresh_probe_is_looked_at_again_soon() {
+    let dict = Plain::default();
+    dict.pass(1);
+    dict.set("probe:v", "other", INTERVAL as f64);
+    let mut one = ModelWorker::new("one");
+    one.want(1, "d", 0, probe(), false);
+    while one.act(&dict, 1) {}
+    assert_eq!(one.skipped, Some(Some(Duration::from_millis(300))));
+}
+
+#[test]
+fn a_vault_is_probed_where_there_is_no_room_to_say_so() {
+    let dict = Plain::default();
+    *dict.is_full.borrow_mut() = true;
+    let one = begun(&dict, "one", 0, probe());
+    assert!(matches!(state(&one), State::Fetching { owned: true, .. }));
+    assert_eq!(one.skipped, None);
 }
 
 #[test]
@@ -102,7 +254,6 @@ fn without_room_for_a_claim_a_worker_fetches_and_publishes_later() {
 
 #[test]
 fn a_vault_is_probed_by_one_worker_in_an_interval_and_left_alone_as_long_as_it_asks_for() {
-    let probe = || Start::Probe { vault: "v".to_owned(), interval: std::time::Duration::from_secs(INTERVAL) };
     let dict = Plain::default();
     let mut one = begun(&dict, "one", 0, probe());
     assert!(matches!(state(&one), State::Fetching { owned: true, .. }));
@@ -117,6 +268,11 @@ fn a_vault_is_probed_by_one_worker_in_an_interval_and_left_alone_as_long_as_it_a
     dict.delete("document:d");
     let three = begun(&dict, "three", 0, probe());
     assert_eq!(*state(&three), State::Complete { began: None }, "another worker found it back");
+    assert_eq!((three.skipped, dict.get("probe:v")), (Some(None), None));
+    let mut four = ModelWorker::new("four");
+    four.want(1, "d", 0, probe(), true);
+    while four.act(&dict, 5) {}
+    assert!(matches!(state(&four), State::Fetching { owned: true, .. }), "somebody waits for it");
 }
 
 #[test]
@@ -127,5 +283,15 @@ fn after_a_reload_what_lay_under_the_name_of_before_serves_meanwhile() {
     one.want(1, "d", 0, Start::Fetch, true);
     while one.act(&dict, 2) {}
     assert!(one.inherited);
+    assert!(matches!(state(&one), State::Fetching { owned: true, .. }));
+}
+
+#[test]
+fn after_a_reload_nothing_serves_meanwhile_where_nothing_is_left() {
+    let dict = Plain::default();
+    let mut one = ModelWorker { previous: Some("before".to_owned()), ..ModelWorker::new("one") };
+    one.want(1, "d", 0, Start::Fetch, true);
+    while one.act(&dict, 2) {}
+    assert!(!one.inherited);
     assert!(matches!(state(&one), State::Fetching { owned: true, .. }));
 }

@@ -157,6 +157,7 @@ pub struct CallWorker<'a> {
     pub inherited: &'a mut bool,
     pub fetches: &'a mut Vec<String>,
     pub away: Option<u64>,
+    pub skipped: &'a mut Option<Option<Duration>>,
 }
 
 impl Worker for CallWorker<'_> {
@@ -198,8 +199,9 @@ impl Worker for CallWorker<'_> {
         serves
     }
 
-    fn skip_probe(&mut self, _: Option<Duration>) -> bool {
+    fn skip_probe(&mut self, again: Option<Duration>) -> bool {
         if !self.call.waits {
+            *self.skipped = Some(again);
             self.call.state = State::Complete { began: None };
         }
         !self.call.waits
@@ -232,12 +234,16 @@ pub struct ModelWorker {
     pub completed: VecDeque<u64>,
     pub fetches: Vec<String>,
     pub away: Option<u64>,
+    /// After which time a probe that was skipped is to be tried again (`None`: not at all).
+    pub skipped: Option<Option<Duration>>,
+    /// Whether others can ask it, and whether it has a dictionary.
     pub shares: bool,
+    pub has_dictionary: bool,
 }
 
 impl ModelWorker {
     pub fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), shares: true, ..Self::default() }
+        Self { address: address.to_owned(), shares: true, has_dictionary: true, ..Self::default() }
     }
 
     fn with<T>(&mut self, ticket: u64, now: u64, run: impl FnOnce(&mut Machine, &mut CallWorker<'_>) -> T) -> T {
@@ -248,9 +254,9 @@ impl ModelWorker {
         });
         let cached = cached.max();
         let call = self.calls.get_mut(&ticket).expect("a call");
-        let (previous, inherited) = (&mut self.previous, &mut self.inherited);
-        let mut worker =
-            CallWorker { call, now, cached, previous, inherited, fetches: &mut self.fetches, away: self.away };
+        let (previous, inherited, skipped) = (&mut self.previous, &mut self.inherited, &mut self.skipped);
+        let (fetches, away) = (&mut self.fetches, self.away);
+        let mut worker = CallWorker { call, now, cached, previous, inherited, fetches, away, skipped };
         run(self.machines.get_mut(&ticket).expect("a machine"), &mut worker)
     }
 
@@ -274,7 +280,11 @@ impl ModelWorker {
                 let claim = format!("{}@{now}", self.address);
                 let claimant =
                     Claimant { address: self.address.clone(), claim, lifetime: Duration::from_secs(LIFETIME) };
-                let sharing = if self.shares { Sharing::Claims(claimant) } else { Sharing::Reads };
+                let sharing = match (self.has_dictionary, self.shares) {
+                    (false, _) => Sharing::Nothing,
+                    (true, false) => Sharing::Reads,
+                    (true, true) => Sharing::Claims(claimant),
+                };
                 self.machines.insert(ticket, Machine::new(self.calls[&ticket].name.clone(), sharing));
                 let step = self.with(ticket, now, |machine, worker| machine.start(start, worker));
                 self.note(ticket, step);
@@ -289,6 +299,11 @@ impl ModelWorker {
         }
         self.machines.retain(|_, machine| !machine.is_over());
         true
+    }
+
+    /// Whether a claim is this worker's.
+    pub fn made(&self, claim: &str) -> bool {
+        claim.split('@').next() == Some(self.address.as_str())
     }
 
     /// Begins a fetch, or joins the one that is under way.
