@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::status;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::node::{Node, hex};
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::shared_cache::fetches::{Next, Progress};
@@ -36,7 +36,7 @@ pub struct Handle {
     last: Mutex<Option<Arc<Secret>>>,
 }
 
-/// What a call answers. `data` stays valid until the next call with the same handle, or its `release`.
+/// What a call answers. `data` stays valid until the next call with the same handle or answer, or `release`.
 #[repr(C)]
 pub struct Answer {
     pub(super) ticket: u64,
@@ -50,6 +50,10 @@ pub struct Answer {
     seconds: f64,
     /// Whether more events wait.
     more: bool,
+    /// Whether `data` is a value that is to be given up by `release`.
+    held: bool,
+    /// Where a value is written that has room here. Lua wipes it, which needs no call.
+    value: [u8; 8192],
 }
 
 impl Handle {
@@ -180,7 +184,14 @@ impl Handle {
     fn value(&self, value: Value, answer: &mut Answer) -> i32 {
         hand_over(&value.secret);
         answer.seconds = value.lease.map_or(0.0, |lease| lease.as_secs_f64());
-        self.show(answer, value.secret);
+        let bytes = value.secret.as_bytes();
+        answer.held = bytes.len() > answer.value.len();
+        if answer.held {
+            self.show(answer, Arc::clone(&value.secret));
+        } else {
+            answer.value[..bytes.len()].copy_from_slice(bytes);
+            (answer.data, answer.size) = (answer.value.as_ptr().cast(), bytes.len());
+        }
         if value.lasting { status::VALUE } else { status::FLEETING }
     }
 
@@ -208,8 +219,9 @@ impl Handle {
     }
 
     fn failed(&self, error: Error, answer: &mut Answer) -> i32 {
+        let status = if error.kind() == Kind::UnknownVault { status::UNKNOWN_VAULT } else { status::FAILED };
         self.show(answer, Arc::new(Secret::new(error.for_users())));
-        status::FAILED
+        status
     }
 
     fn show(&self, answer: &mut Answer, bytes: Arc<Secret>) {

@@ -191,7 +191,7 @@ pub unsafe extern "C" fn kong_vault_event(handle: *const Handle, answer: *mut An
     })
 }
 
-/// Gives up what the last answer points to: a value that Lua has copied is kept no longer than by those who need it.
+/// Gives up the value that the last answer holds: one that Lua has copied is kept no longer than by those who need it.
 ///
 /// # Safety
 /// `handle` is a live handle; no `data` of an answer is read afterwards.

@@ -19,6 +19,8 @@ pub const FAILED: i32 = 3;
 pub const CREATED: i32 = 4;
 /// There is nothing of what was asked for.
 pub const NOTHING: i32 = 5;
+/// `data` says why there is no value: the reference names a vault that nobody configured here.
+pub const UNKNOWN_VAULT: i32 = 7;
 /// There is no order.
 pub const NONE: i32 = 31;
 /// A panic was caught; there is nothing in the answer.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kong_vault::resolver::shared_cache::operation::Start;
+use kong_vault::resolver::shared_cache::operation::{Start, Verb};
 
 use super::node::{Dict, INTERVAL, LIFETIME, ModelWorker, State};
 use super::{Plain, probe};
@@ -150,6 +150,32 @@ fn a_claim_that_is_gone_each_time_is_tried_a_few_times_and_what_was_published_me
     one.want(1, "d", 0, Start::Past("gone@1".to_owned()), true);
     while one.act(&dict, 1) {}
     assert_eq!((state(&one), dict.adds.get()), (&State::Fetching { began: 1, owned: true }, 1));
+}
+
+#[test]
+fn what_is_published_between_a_look_and_a_claim_is_taken_and_the_claim_given_up() {
+    let dict = Plain::default();
+    dict.pass(100);
+    dict.set("document:d", "50", 1e6);
+    let mut one = ModelWorker::new("one");
+    one.want(1, "d", 60, Start::Fetch, true);
+    one.act(&dict, 101);
+    one.act(&dict, 101);
+    assert!(one.pending.as_ref().is_some_and(|(_, operation)| operation.verb == Verb::Claim));
+    dict.set("document:d", "70", 1e6);
+    while one.act(&dict, 102) {}
+    assert_eq!((state(&one), dict.get("claim:d")), (&State::Complete { began: Some(70) }, None));
+}
+
+#[test]
+fn nothing_is_claimed_for_a_vault_that_is_left_alone() {
+    let dict = Plain::default();
+    let mut one = ModelWorker { away: Some(5), ..ModelWorker::new("one") };
+    one.want(1, "d", 0, Start::Fetch, true);
+    one.act(&dict, 1);
+    assert!(one.pending.as_ref().is_some_and(|(_, operation)| operation.verb == Verb::Read));
+    while one.act(&dict, 1) {}
+    assert_eq!(*state(&one), State::Complete { began: None });
 }
 
 #[test]

@@ -166,6 +166,9 @@ impl Worker for CallWorker<'_> {
         let began = began.max(self.cached).filter(|began| *began > self.call.after);
         if let (State::Unstarted, Some(began)) = (&self.call.state, began) {
             self.call.state = State::Complete { began: Some(began) };
+        } else if self.call.state == State::Unstarted && self.away.is_some() {
+            // Its vault's breaker is open.
+            self.call.state = State::Complete { began: None };
         }
         self.call.state != State::Unstarted
     }

@@ -2,7 +2,7 @@
 
 local ffi = require "ffi"
 
-local ffi_string = ffi.string
+local ffi_fill, ffi_string = ffi.fill, ffi.string
 local tonumber = tonumber
 
 -- This and the declarations must be those of src/ffi.
@@ -19,6 +19,8 @@ typedef struct {
   size_t claim_size;
   double seconds;
   bool more;
+  bool held;
+  char value[8192];
 } kong_vault_answer;
 uint32_t kong_vault_abi_version(void);
 const uint32_t *kong_vault_generation(const kong_vault_handle *handle);
@@ -45,6 +47,7 @@ local _M = {
   FAILED = 3,
   CREATED = 4,
   NOTHING = 5,
+  UNKNOWN_VAULT = 7,
   COMPLETED = 16,
   START = 17,
   VAULT_UP = 19,
@@ -148,7 +151,7 @@ _M.seen_epoch = library.kong_vault_seen_epoch(handle)
 _M.answer = answer[0]
 
 local VALUE, FLEETING, PENDING, FAILED, CREATED = _M.VALUE, _M.FLEETING, _M.PENDING, _M.FAILED, _M.CREATED
-local NONE = _M.NONE
+local NONE, UNKNOWN_VAULT = _M.NONE, _M.UNKNOWN_VAULT
 
 -- Characters of a document's or a vault's name in the shared dictionary.
 local NAME = 32
@@ -177,10 +180,16 @@ end
 local function outcome(status)
   if status == VALUE or status == FLEETING then
     local value = text()
-    library.kong_vault_release(handle)
+    if answer[0].held then
+      library.kong_vault_release(handle)
+    else
+      ffi_fill(answer[0].value, answer[0].size)
+    end
     return status, value
   elseif status == FAILED then
     return status, text()
+  elseif status == UNKNOWN_VAULT then
+    return FAILED, text(), true
   elseif status == PENDING then
     return status, tonumber(answer[0].ticket)
   elseif status == CREATED then
@@ -191,8 +200,8 @@ end
 
 -- Looks a reference up. Returns a status, and with it: VALUE, FLEETING: the value; PENDING: the ticket of the fetch that is
 -- under way; CREATED: the ticket of a fetch that this call created and must start, and the first order for that; FAILED: why
--- there is no value. With `waits`, the caller must `take` the outcome of the fetch. `queues`: the caller limits how many
--- fetches are under way.
+-- there is no value, and true where nobody configured the vault here. With `waits`, the caller must `take` the outcome of the
+-- fetch. `queues`: the caller limits how many fetches are under way.
 function _M.lookup(reference, waits, queues)
   return outcome(library.kong_vault_lookup(handle, reference, #reference, waits, queues or false, answer))
 end

@@ -256,10 +256,11 @@ local function finish(reference, mode, seconds, status, value, order)
 end
 
 local function one(reference)
-  if fallback and native.vm:names_no_vault(reference) then
+  local mode = phase.wait_mode()
+  local waits = mode == YIELD or mode == BLOCK
+  if fallback and not waits and native.vm:names_no_vault(reference) then
     return fallback.get(reference)
   end
-  local mode = phase.wait_mode()
   if mode == INLINE then
     catch_up(mode)
     local answer = native.vm:fetch_blocking({ reference })[1]
@@ -271,7 +272,11 @@ local function one(reference)
   end
   start()
   catch_up(mode, reference)
-  return finish(reference, mode, timeout, native.lookup(reference, true))
+  local status, value, rest = native.lookup(reference, true)
+  if fallback and status == FAILED and rest then
+    return fallback.get(reference)
+  end
+  return finish(reference, mode, timeout, status, value, rest)
 end
 
 -- Returns the value of a reference, or nil and why there is none.
