@@ -11,7 +11,10 @@ fn exports() -> BTreeMap<String, String> {
         sources().into_iter().filter(|file| file.is_in(&["src/ffi/"])).map(|file| file.code + "\n").collect();
     let parameter = |written: &str| {
         let (name, kind) = written.split_once(':').expect("a name and a type");
-        declare(&c_type(kind.trim()), name.trim())
+        match kind.trim().strip_prefix("[u8; ").and_then(|rest| rest.strip_suffix(']')) {
+            Some(length) => format!("char {}[{length}]", name.trim()),
+            None => declare(&c_type(kind.trim()), name.trim()),
+        }
     };
     let mut found = BTreeMap::new();
     for export in function.captures_iter(&code) {
