@@ -19,17 +19,17 @@
 // What everybody uses.
 pub mod environment;
 pub mod error;
-pub mod notice;
+mod notice;
 pub mod options;
 pub mod redact;
 pub mod secret;
-pub mod sync;
+mod sync;
 
 // Work that blocks, files, HTTP, and who we are to others.
 pub mod diagnosis;
-pub mod file;
+mod file;
 pub mod http;
-pub mod identity;
+mod identity;
 pub mod pool;
 
 // What is known, here and on the node.
@@ -44,7 +44,7 @@ pub mod reference;
 
 // What runs it, and from a reference to its value.
 pub mod admin;
-pub mod entities;
+mod entities;
 pub mod resolver;
 pub mod runtime;
 pub mod vm;

@@ -23,7 +23,7 @@ mod sources;
 mod sso;
 mod sts;
 
-pub use chain::{AwsContext, Chain, Wanted};
+pub use chain::{Chain, Wanted};
 pub use client::{address, send_in_time, shown};
 pub use clock::Clock;
 pub use credentials::{AccessKeys, Login};
