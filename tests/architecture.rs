@@ -14,7 +14,8 @@ mod imports;
 /// floor here.
 #[rustfmt::skip]
 const FLOORS: &[(&str, &[&str])] = &[
-    ("what everybody uses", &["notice", "secret", "sync"]),
+    ("what everybody uses", &["secret", "sync"]),
+    ("what an operator is told", &["notice"]),
     ("options", &["environment", "options"]),
     ("what may be shown", &["redact"]),
     ("errors", &["error"]),

@@ -1,5 +1,8 @@
 -- What a worker writes to nginx's log about its fetches when that has the level `debug`, and that it writes nothing otherwise.
 
+local cjson = require "cjson"
+
+local admin = require "spec.support.admin"
 local cleanup = require "spec.support.cleanup"
 local fake = require "spec.support.fake"
 local nginx = require "spec.support.nginx"
@@ -84,6 +87,24 @@ describe("the debug log", function()
     assert.equal(1, vault:count "/v1/secret/shared")
   end)
 
+  it("says how long a worker waited for the one that fetches", function()
+    local server = start("debug", 2)
+    vault:route("/v1/secret/awaited", { gate = "awaited" })
+    local requests = {}
+    wait.eventually("one worker asks the other", function()
+      requests[#requests + 1] = server:begin [[ return require("kong.vault").get("{vault://hcv/awaited/value}") ]]
+      return find(debug_lines(server), "^fetch %d+ of document %x+: asking the worker that fetches it$")
+    end)
+    vault:open "awaited"
+    for _, request in ipairs(requests) do
+      assert.equal("value of awaited", (request.read()))
+    end
+    wait.eventually("the time is told", function()
+      return find(debug_lines(server), "^fetch %d+ of document %x+: that worker answered after [%d.]+ ms$")
+    end)
+    assert.equal(1, vault:count "/v1/secret/awaited")
+  end)
+
   it("hides what a reference may hold of secrets", function()
     local server = start "debug"
     local reference = "{vault://hcv/hidden/value?token=hvs.CAESSECRETSECRET}"
@@ -94,6 +115,107 @@ describe("the debug log", function()
     assert.truthy(lines:find("created fetch", 1, true))
     assert.is_nil(lines:find("CAESSECRETSECRET", 1, true))
     assert.is_nil(lines:find("value of hidden", 1, true))
+  end)
+
+  -- A worker with a vault that it logs in to.
+  local function start_with_login(level)
+    local auth = { client_token = "hvs.T0KEN", lease_duration = 2, renewable = true }
+    vault:route("/v1/auth/approle/login", { body = cjson.encode({ auth = auth }) })
+    auth.lease_duration = 3600
+    vault:route("/", { body = cjson.encode({ SecretString = "value of cloud" }) })
+    vault:route("/v1/auth/token/renew-self", { body = cjson.encode({ auth = auth }) })
+    local server = admin.start(admin.folder(), {
+      env = {
+        AWS_ACCESS_KEY_ID = "AKIDEXAMPLE",
+        AWS_SECRET_ACCESS_KEY = "s3cret-k3y",
+        AWS_REGION = "us-east-1",
+        KONG_VAULT_BREAKER_INTERVAL = "0.5",
+      },
+      http = "lua_shared_dict kong_secrets 1m;",
+      init_worker = [[ require("kong.vault").init_worker() ]],
+      level = level,
+      workers = 1,
+    })
+    local config = {
+      port = vault.port,
+      auth_method = "approle",
+      approle_role_id = "gateway",
+      approle_secret_id = "s3cret-1d",
+      -- What is renewed needs a token: so that is seen to as well.
+      ttl = 0.5,
+      resurrect_ttl = 60,
+    }
+    assert.equal(201, (admin.json(server, "POST", "/vaults", { prefix = "mine", name = "hcv", config = config })))
+    assert.equal("value of known", (server:value "{vault://mine/known/value}"))
+    local cloud = { endpoint_url = "http://127.0.0.1:" .. vault.port }
+    assert.equal(201, (admin.json(server, "POST", "/vaults", { prefix = "cloud", name = "aws", config = cloud })))
+    assert.equal("value of cloud", (server:value "{vault://cloud/known}"))
+    return server
+  end
+
+  local ENGINES = {
+    "^read 1 vault entities of epoch %d+ after [%d.]+ ms$",
+    "^hcv vault %(mine%): logging in %(approle%)$",
+    "^hcv vault %(mine%): logged in after [%d.]+ ms, for 2 s, renewable$",
+    "^hcv vault %(mine%): renewing the token succeeded after [%d.]+ ms$",
+    "^fetch %d+ of document %x+: asking hcv vault %(mine%) for a look%-up that missed it$",
+    "^fetch %d+ of document %x+: hcv vault %(mine%) answered after [%d.]+ ms$",
+    "^document %x+: due to be renewed$",
+    "^fetch %d+ of document %x+: asking hcv vault %(mine%) for a newer value$",
+    "^aws vault %(cloud%): asking for credentials$",
+    "^aws vault %(cloud%): credentials from [%w _]+ after [%d.]+ ms, without an end$",
+  }
+
+  -- With the vault away.
+  local AWAY = {
+    "^fetch %d+ of document %x+: hcv vault %(mine%) failed after [%d.]+ ms: unavailable$",
+    "^document %x+: its renewal is put off, as hcv vault %(mine%) is away$",
+    "^document %x+: hcv vault %(mine%) is to be probed$",
+    "^fetch %d+ of document %x+: asking hcv vault %(mine%) whether it is back$",
+  }
+
+  local function await_all(server, patterns)
+    for _, pattern in ipairs(patterns) do
+      wait.eventually(pattern, function()
+        return find(debug_lines(server), pattern)
+      end)
+    end
+  end
+
+  it("tells what the engine does, without a credential", function()
+    local server = start_with_login "debug"
+    await_all(server, ENGINES)
+    for i = 1, 4 do
+      assert.equal("value of known" .. i, (server:value("{vault://mine/known" .. i .. "/value}")))
+    end
+    vault:route("/v1/secret/*", { status = 500, body = "{}" })
+    finally(function()
+      vault:route "/v1/secret/*"
+    end)
+    await_all(server, AWAY)
+    local lines = table.concat(debug_lines(server), "\n")
+    for _, secret in ipairs({
+      "hvs.T0KEN",
+      "s3cret-1d",
+      "s3cret-k3y",
+      "AKIDEXAMPLE",
+      "value of known",
+      "value of cloud",
+    }) do
+      assert.is_nil(lines:find(secret, 1, true), lines)
+    end
+  end)
+
+  it("has the engine silent at the level info", function()
+    local renewed = vault:count "/v1/auth/token/renew-self"
+    local server = start_with_login "info"
+    wait.eventually("the token is renewed", function()
+      return vault:count "/v1/auth/token/renew-self" > renewed
+    end)
+    local log = server:log()
+    for _, text in ipairs({ "[debug]", "vault entities of epoch", "logging in", "logged in", "renewing", "credentials" }) do
+      assert.is_nil(log:find(text, 1, true), log)
+    end
   end)
 
   it("is silent at the level info", function()

@@ -102,6 +102,14 @@ function _M.new(options)
     return notice
   end
 
+  function vm.want_debug_lines() end
+
+  function vm.debug_lines()
+    local lines = native.debug_lines or {}
+    native.debug_lines = nil
+    return lines
+  end
+
   -- Blocks until a fetch is complete.
   function vm.wait(_, ticket)
     note(native.calls, "wait", ticket)

@@ -162,6 +162,18 @@ describe("the listener", function()
     assert.same({ "NOTICE kong.vault: the cache is full" }, worker:logged())
   end)
 
+  it("writes the engine's debug lines", function()
+    listen()
+    worker.level = worker.ngx.DEBUG
+    native.debug_lines = { "one", "two" }
+    events({ native.DEBUG_LINES }, { native.DEBUG_LINES })
+    local lines = {}
+    for _, line in ipairs(worker:logged()) do
+      lines[#lines + 1] = line:match "^DEBUG kong%.vault: (%l+)$"
+    end
+    assert.same({ "one", "two" }, lines)
+  end)
+
   it("connects again after an hour of silence, and goes on", function()
     listen()
     local first = connections()[1]

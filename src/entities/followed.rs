@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::admin::{AdminResponse, Request};
 use crate::entities::epoch_watch::EpochWatch;
 use crate::error::{Error, Kind, Result};
+use crate::notice::{debug, took};
 use crate::pool::JobRefusal;
 use crate::redact;
 use crate::runtime::engine::Engine;
@@ -43,7 +44,15 @@ impl Followed {
     /// The entities as they are now. It blocks, for as long as the file system does; a writer at work is waited for a little
     /// less long than `patience`, so that he is what the error tells of.
     pub(crate) fn read_entities(&self, patience: Duration) -> Result<Snapshot> {
-        self.store()?.read_within(patience * 9 / 10)
+        let start = Instant::now();
+        let read = self.store().and_then(|store| store.read_within(patience * 9 / 10));
+        debug(|| match &read {
+            Ok(Snapshot { vaults, mark }) => {
+                format!("read {} vault entities of epoch {mark} after {}", vaults.len(), took(start))
+            }
+            Err(error) => format!("no vault entities after {}: {}", took(start), error.kind().name()),
+        });
+        read
     }
 
     /// Where the entities are stored, for error texts.

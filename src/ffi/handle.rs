@@ -174,6 +174,7 @@ impl Handle {
                 status::VAULT_ANSWERS
             }
             Event::CacheCrowded => status::CACHE_CROWDED,
+            Event::DebugLines => status::DEBUG_LINES,
             Event::Health { vault, up, text } => {
                 self.show(answer, Arc::new(Secret::new(hex(&vault) + &text)));
                 if up { status::VAULT_UP } else { status::VAULT_DOWN }

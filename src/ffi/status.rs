@@ -41,6 +41,8 @@ pub const VAULT_STILL_BAD: i32 = 22;
 pub const VAULT_ANSWERS: i32 = 23;
 /// There is a notice for the log.
 pub const CACHE_CROWDED: i32 = 24;
+/// There are debug lines for the log.
+pub const DEBUG_LINES: i32 = 25;
 
 /// Orders: what Lua has to do next for a fetch of the node. First the operations on the shared dictionary, which are those of
 /// `Verb`. `data` is a name, a claim of `claim_size` bytes and the rest; `seconds`, how long what is added lasts.

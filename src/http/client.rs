@@ -18,7 +18,7 @@ use super::tls::Tls;
 use super::transport::{HttpResponse, Transport};
 use super::{body, dialer};
 use crate::error::{Error, Kind, Result};
-use crate::notice::Notice;
+use crate::notice::{Notice, debug};
 use crate::redact;
 
 /// The connections to one vault.
@@ -129,6 +129,7 @@ impl Client {
             };
             match again.filter(|_| error::is_outdated(&error)) {
                 Some((outdated, same)) => {
+                    debug(|| format!("{} at {}: its certificates have changed", self.label, context.address));
                     self.clients.forget(outdated);
                     request = same;
                 }

@@ -117,6 +117,15 @@ impl UserData for Native {
         methods.add_method("crowded_notice", |_, this, ()| {
             Ok(this.0.resolver().ok().and_then(|resolver| resolver.crowded_notice()))
         });
+        methods.add_method("want_debug_lines", |_, this, wanted: bool| {
+            if let Ok(resolver) = this.0.resolver() {
+                resolver.notifier().tell_of_debug_lines(wanted);
+            }
+            Ok(())
+        });
+        methods.add_method("debug_lines", |_, this, ()| {
+            Ok(this.0.resolver().map(|resolver| resolver.notifier().debug_lines()).unwrap_or_default())
+        });
         methods.add_method("is_throwaway", |_, this, ()| Ok(this.0.vm.is_throwaway()));
         methods.add_method("cached", |lua, this, reference: LuaString| {
             let found =

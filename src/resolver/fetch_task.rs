@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::node::peers::{self, PeerError, Question};
 use crate::node::{Node, SealedOutcome};
+use crate::notice::{debug, took};
 use crate::resolver::Resolver;
 use crate::resolver::heir::kept_under;
 use crate::resolver::instance::ATTEMPTS;
@@ -164,10 +165,16 @@ async fn await_late_answer(
 }
 
 impl FetchTask {
+    /// A debug line about the fetch.
+    fn debug(&self, what: impl FnOnce() -> String) {
+        debug(|| format!("fetch {} of {}: {}", self.ticket, self.key.shown(), what()));
+    }
+
     async fn run(mut self, peer: Option<(u64, Claim)>) {
         if let Some((after, claim)) = peer {
             let whole = self.left.unwrap_or(self.resolver.config().fetch_timeout);
             let start = Instant::now();
+            self.debug(|| "asking the worker that fetches it".to_owned());
             let mut asking = Box::pin(ask(claim.address.clone(), Arc::clone(&self.key), after));
             let mut answer = tokio::time::timeout(whole / 2, &mut asking).await;
             if answer.is_err() && !self.resolver.calls().is_awaited(self.ticket) {
@@ -176,6 +183,7 @@ impl FetchTask {
             }
             match answer {
                 Ok(Ok(sealed_outcome)) => {
+                    self.debug(|| format!("that worker answered after {}", took(start)));
                     self.resolver.metrics().adopted.inc();
                     self.outcome = Some((self.resolver.keep_shared(&self.key, sealed_outcome, self.is_probe()), None));
                     return;
@@ -188,6 +196,7 @@ impl FetchTask {
                     tokio::spawn(tokio::time::timeout(whole, hearing));
                 }
             }
+            self.debug(|| format!("no answer from that worker after {}", took(start)));
             self.left = Some(whole.saturating_sub(start.elapsed()).max(whole / LEAST_PART));
             self.resolver.notifier().subscriber_within(SUBSCRIBER_PATIENCE).await;
             if self.requeue(&claim.text) {
@@ -198,11 +207,16 @@ impl FetchTask {
         if self.finds_fresh() {
             return;
         }
-        let (resolver, key) = (&self.resolver, &self.key);
+        let (resolver, key, start) = (&self.resolver, &self.key, Instant::now());
+        self.debug(|| format!("asking {} {}", key.label(), self.purpose.clause()));
         // Where an old value serves, its next renewal is the next attempt; one that is held ends with this one.
         let attempts = if resolver.documents().serves(key) || self.is_probe() { 1 } else { ATTEMPTS };
         resolver.metrics().fetches.inc();
         let done = resolver.instances().fetch(key, attempts, self.left).await;
+        self.debug(|| match &done.fetched {
+            Ok(_) => format!("{} answered after {}", key.label(), took(start)),
+            Err(error) => format!("{} failed after {}: {}", key.label(), took(start), error.kind().name()),
+        });
         if kept_under(key, resolver.config()).is_none() {
             // The vault has other options by now: who was late must not bring back its connections and its logins.
             for shutdown in resolver.instances().forget(|instance| *instance == key.instance) {

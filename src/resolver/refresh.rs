@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::cache::Due;
 use crate::error::Result;
+use crate::notice::debug;
 use crate::resolver::Resolver;
 use crate::resolver::instance::Away;
 use crate::resolver::probes::AWAY;
@@ -53,6 +54,7 @@ impl Resolver {
             self.schedule().want_probe(&key, || next);
             if permitted {
                 self.metrics().probes.inc();
+                debug(|| format!("{}: {} is to be probed", key.shown(), key.label()));
                 self.fetch_in_background(&key, Purpose::Probe(now));
             }
         }
@@ -64,9 +66,11 @@ impl Resolver {
         match self.instances().away(&key.instance) {
             None => {
                 self.metrics().refreshes.inc();
+                debug(|| format!("{}: due to be renewed", key.shown()));
                 self.renew(key);
             }
             Some(Away { reason, probe_at }) => {
+                debug(|| format!("{}: its renewal is put off, as {} is away", key.shown(), key.label()));
                 self.documents().put_off(key, reason, now + AWAY);
                 self.schedule().want_probe(key, || Some(probe_at));
                 self.renew_if_back(key, now);

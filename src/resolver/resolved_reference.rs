@@ -17,6 +17,9 @@ use crate::options::{COMMON, Opt};
 use crate::reference::{self, Reference};
 use crate::secret::Secret;
 
+/// How many characters of a document's name a debug line shows, as in `debug_log.lua`.
+const SHOWN: usize = 12;
+
 /// A reference, understood and checked.
 #[derive(Debug, Clone)]
 pub struct ResolvedReference {
@@ -202,6 +205,12 @@ impl DocumentKey {
     /// The key of a vault's notices in the node's cache, apart from its health.
     pub fn notices_name(&self) -> Name {
         Node::of_this_process().map(|node| node.name([&b"news"[..], self.label().as_bytes()])).unwrap_or_default()
+    }
+
+    /// How debug lines call the document: by the beginning of its name on the node.
+    pub fn shown(&self) -> String {
+        let name = Node::of_this_process().map(|node| hex(self.name(node))).unwrap_or_default();
+        format!("document {}", name.get(..SHOWN).unwrap_or("without a name"))
     }
 
     /// What those are told who can't wait for it.

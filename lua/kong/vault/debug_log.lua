@@ -1,5 +1,5 @@
--- Debug lines: what this worker is doing. They are off unless nginx's `error_log` has the level `debug`. They name references,
--- fetches and documents, and never hold a value.
+-- Debug lines: what this worker and its engine are doing. They are off unless nginx's `error_log` has the level `debug`. They
+-- name references, fetches and documents, and never hold a value.
 --
 -- A fetch has a number in its worker. A document has the same name in all workers of a node: a fetch that one worker waits
 -- for can be found in the log of the worker that makes it.
@@ -11,7 +11,7 @@ local native = require "kong.vault.native"
 local ngx = ngx
 local log = ngx and ngx.log or function() end
 local DEBUG = ngx and ngx.DEBUG
-local setmetatable, sub = setmetatable, string.sub
+local ipairs, pcall, setmetatable, sub = ipairs, pcall, setmetatable, string.sub
 
 -- Characters of a document's name that a line shows.
 local SHOWN = 12
@@ -45,6 +45,20 @@ end
 -- Writes any other line.
 function _M.line(...)
   log(DEBUG, "kong.vault: ", ...)
+end
+
+-- Tells the engine whether the log has the level `debug` here, so that it makes lines of its own. Each is kept until the
+-- listener takes it.
+function _M.tell_engine()
+  local known, errlog = pcall(require, "ngx.errlog")
+  native.vm:want_debug_lines(known and errlog.get_sys_filter_level() >= DEBUG)
+end
+
+-- Writes the engine's lines that wait.
+function _M.write_engine_lines()
+  for _, line in ipairs(native.vm:debug_lines()) do
+    log(DEBUG, "kong.vault: ", line)
+  end
 end
 
 return _M

@@ -64,6 +64,8 @@ local function drain()
       end
     elseif kind == native.CACHE_CROWDED then
       log_crowded()
+    elseif kind == native.DEBUG_LINES then
+      debug_log.write_engine_lines()
     else
       log_health(text, kind == native.VAULT_UP)
     end
@@ -95,6 +97,7 @@ function _M.serve(is_done, seconds)
     shared_cache.sweep()
     waiters.sweep()
     log_crowded()
+    debug_log.write_engine_lines()
   end
   while bytes do
     drain()
@@ -115,6 +118,7 @@ end
 local function run(premature)
   if not premature then
     alive = true
+    debug_log.tell_engine()
     local called, ok, err
     repeat
       called, ok, err = pcall(_M.serve, is_exiting, SILENCE)
@@ -156,6 +160,7 @@ function _M.start()
     return
   end
   if watch_for_exit(SILENCE) then
+    debug_log.tell_engine()
     run_later(0)
   end
 end

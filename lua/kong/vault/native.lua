@@ -56,6 +56,7 @@ local _M = {
   VAULT_STILL_BAD = 22,
   VAULT_ANSWERS = 23,
   CACHE_CROWDED = 24,
+  DEBUG_LINES = 25,
   NONE = 31,
   LOOK = 32,
   READ = 33,
@@ -267,7 +268,7 @@ function _M.event()
     return kind, nil, text(), more
   elseif kind == _M.VAULT_STILL_BAD then
     return kind, answer[0].seconds, text(), more
-  elseif kind == _M.CACHE_CROWDED or kind == _M.OUTDATED then
+  elseif kind == _M.CACHE_CROWDED or kind == _M.DEBUG_LINES or kind == _M.OUTDATED then
     return kind, nil, nil, more
   end
 end

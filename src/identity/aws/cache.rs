@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::clock::Clock;
 use super::credentials::Login;
 use crate::error::{Error, Kind, Result};
+use crate::notice::{debug, took};
 use crate::sync::lock;
 
 /// How long before their end credentials are renewed: a part of their life, and no more than these seconds.
@@ -179,6 +180,8 @@ impl Inner {
         let stage = LoadStage(sender.clone());
         let loads = (self.load)(stage);
         tokio::spawn(async move {
+            let begun = std::time::Instant::now();
+            debug(|| format!("{}: asking for credentials", inner.label));
             let outcome = match tokio::time::timeout(LONGEST_LOAD, loads).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(match &*sender.borrow() {
@@ -186,6 +189,7 @@ impl Inner {
                     Progress::Done(_) => inner.late("its sources"),
                 }),
             };
+            debug(|| inner.loaded(&outcome, begun));
             let outcome = inner.keep(outcome);
             sender.send_replace(Progress::Done(outcome));
         });
@@ -214,6 +218,21 @@ impl Inner {
                 }
                 _ => Err(error),
             },
+        }
+    }
+
+    /// The debug line of a load.
+    fn loaded(&self, outcome: &Result<Login>, begun: std::time::Instant) -> String {
+        let (label, took) = (&self.label, took(begun));
+        match outcome {
+            Ok(Login { origin, expiry: None, .. }) => {
+                format!("{label}: credentials from {origin} after {took}, without an end")
+            }
+            Ok(Login { origin, expiry: Some(expiry), .. }) => {
+                let left = expiry.duration_since(self.clock.now()).unwrap_or_default().as_secs();
+                format!("{label}: credentials from {origin} after {took}, for {left} s")
+            }
+            Err(error) => format!("{label}: no credentials after {took}: {}", error.kind().name()),
         }
     }
 

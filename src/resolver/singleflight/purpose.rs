@@ -32,6 +32,15 @@ impl Purpose {
         }
     }
 
+    /// For a debug line.
+    pub fn clause(self) -> &'static str {
+        match self {
+            Purpose::Miss => "for a look-up that missed it",
+            Purpose::Newer(_) => "for a newer value",
+            Purpose::Probe(_) => "whether it is back",
+        }
+    }
+
     /// The purpose of a call that serves both.
     pub(super) fn and(self, other: Purpose) -> Purpose {
         let since = self.since().max(other.since());

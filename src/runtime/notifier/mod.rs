@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 
 use crate::environment::Environment;
 use crate::node::Name;
+use crate::notice;
 use crate::sync::lock;
 use queue::Queue;
 
@@ -53,6 +54,8 @@ pub enum Event {
     Answers { vault: Name, notice: Name, text: String },
     /// The resolver has a notice for nginx's log.
     CacheCrowded,
+    /// Debug lines wait for nginx's log.
+    DebugLines,
 }
 
 /// One VM's notifier.
@@ -132,6 +135,22 @@ impl Notifier {
     /// The next event, and whether more wait.
     pub fn next(&self) -> Option<(Event, bool)> {
         self.queue.next()
+    }
+
+    /// Whether the worker is told of debug lines.
+    pub fn tell_of_debug_lines(self: &Arc<Self>, wanted: bool) {
+        if wanted {
+            let notifier = Arc::downgrade(self);
+            let tell = move || notifier.upgrade().is_some_and(|notifier| notifier.notify(Event::DebugLines));
+            notice::debug_on(self.number, Arc::new(tell));
+        } else {
+            notice::debug_off(self.number);
+        }
+    }
+
+    /// The debug lines that wait.
+    pub fn debug_lines(&self) -> Vec<String> {
+        notice::take_debug_lines(self.number)
     }
 
     /// Ends all connections: the worker is told to quit, and must not wait for a read.

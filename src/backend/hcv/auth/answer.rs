@@ -119,6 +119,17 @@ pub enum Renewal {
     Never,
 }
 
+impl Renewal {
+    /// For a debug line.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Renewal::Done(_) => "succeeded",
+            Renewal::Later => "failed, to be tried again,",
+            Renewal::Never => "was refused, so that a login follows,",
+        }
+    }
+}
+
 pub fn of_renewal(answer: &HttpResponse) -> Renewal {
     let auth = envelope(answer).and_then(|envelope| envelope.auth);
     match (answer.status, auth) {

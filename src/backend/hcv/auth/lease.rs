@@ -1,6 +1,7 @@
 //! How long a token is good for, and when the next one is seen to: pure arithmetic over instants and chances that are
 //! handed in.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// The part of a lease after which it is renewed: two thirds, spread so that workers don't come all at once.
@@ -27,6 +28,16 @@ pub struct TokenTerms {
     pub renewable: bool,
     /// How many requests it is good for, where there is a limit.
     pub uses: Option<u32>,
+}
+
+impl fmt::Display for TokenTerms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.lease {
+            Some(lease) => write!(f, "for {} s", lease.as_secs())?,
+            None => f.write_str("without an end")?,
+        }
+        f.write_str(if self.renewable { ", renewable" } else { ", not renewable" })
+    }
 }
 
 /// The life of one token.

@@ -13,6 +13,7 @@ use super::method::{AuthContext, AuthToken, Method};
 use crate::backend::hcv::api::{ApiRequest, VaultApi};
 use crate::error::{Error, Kind, Result};
 use crate::http::HttpResponse;
+use crate::notice::{debug, took};
 use crate::sync::lock;
 
 const RENEW: &str = "/v1/auth/token/renew-self";
@@ -35,6 +36,15 @@ pub enum Way {
     Method(Box<dyn Method>),
     /// It is given to us, and only looked after.
     Given(HeaderValue),
+}
+
+impl Way {
+    fn name(&self) -> &'static str {
+        match self {
+            Way::Method(method) => method.name(),
+            Way::Given(_) => "with the token that is given",
+        }
+    }
 }
 
 /// One vault's login.
@@ -224,6 +234,8 @@ impl SessionShared {
     }
 
     async fn log_in(&self) -> Result<()> {
+        let (label, start) = (&self.api.label, Instant::now());
+        debug(|| format!("{label}: logging in ({})", self.way.name()));
         let login = async {
             match &self.way {
                 Way::Method(method) => self.ask_for_token(&**method).await,
@@ -236,6 +248,10 @@ impl SessionShared {
         });
         let mut known = self.known();
         known.logins += 1;
+        debug(|| match &outcome {
+            Ok((granted, _)) => format!("{label}: logged in after {}, {}", took(start), granted.terms),
+            Err(error) => format!("{label}: the login failed after {}: {}", took(start), error.kind().name()),
+        });
         match outcome {
             Ok((granted, asked)) => {
                 known.number += 1;
@@ -296,6 +312,7 @@ impl SessionShared {
                 Ok((_, answer)) => answer::of_renewal(&answer),
                 Err(_) => answer::Renewal::Later,
             };
+            debug(|| format!("{}: renewing the token {} after {}", self.api.label, renewed.outcome(), took(asked)));
             let mut known = self.known();
             let same = known.number == number;
             match (renewed, known.token.as_mut().filter(|_| same)) {
