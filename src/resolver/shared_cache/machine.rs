@@ -178,7 +178,10 @@ impl Machine {
 
     /// Goes on once the fetch is complete: its outcome is published, if this worker made it.
     pub fn completed(&mut self, worker: &mut impl Worker) -> Step {
-        let Stage::Fetching { claimed } = self.stage else { return Step::End(Ending::Settled) };
+        // In any other stage nobody will go on with it.
+        let Stage::Fetching { claimed } = std::mem::replace(&mut self.stage, Stage::Over) else {
+            return Step::End(Ending::Settled);
+        };
         if let Some((vault, interval)) = self.probed.take() {
             // A vault that asked for a longer pause is left alone by all workers.
             if let Some(away) = worker.away().filter(|away| *away > interval) {
