@@ -44,7 +44,7 @@ pub use indirect::IndirectValues;
 use others::LATER;
 pub use others::Others;
 use registry::Vaults;
-pub use registry::{Fate, Next};
+pub use registry::{Fate, PreparedEntities};
 pub use source::ConfigSource;
 pub use vault::Vault;
 
@@ -258,12 +258,17 @@ impl Config {
 
     /// Reads entities that are to take the place of all that are not from the declarative file; `place` is where they
     /// stand, for error texts.
-    pub fn read_entities(&self, entities: Vec<EntityResult>, place: &str, indirect: &IndirectValues) -> Next {
+    pub fn read_entities(
+        &self,
+        entities: Vec<EntityResult>,
+        place: &str,
+        indirect: &IndirectValues,
+    ) -> PreparedEntities {
         self.vaults.prepare(entities, place, indirect)
     }
 
     /// Puts them there. Returns the names of vaults that are gone or are not what they were.
-    pub fn replace_entities(&self, next: Next) -> BTreeMap<String, Fate> {
+    pub fn replace_entities(&self, next: PreparedEntities) -> BTreeMap<String, Fate> {
         self.vaults.replace(next)
     }
 

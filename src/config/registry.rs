@@ -32,7 +32,7 @@ const AT_ONCE: Duration = Duration::from_nanos(1);
 type ByName = HashMap<String, Result<Arc<Vault>>>;
 
 /// Entities that may change, read and checked, to be put in the place of those that there are.
-pub struct Next(ByName);
+pub struct PreparedEntities(ByName);
 
 /// What became of a vault when entities were replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Vaults {
     }
 
     /// Reads entities; `place` is where they stand, for error texts. Nothing changes yet.
-    pub fn prepare(&self, entities: Vec<EntityResult>, place: &str, indirect: &IndirectValues) -> Next {
+    pub fn prepare(&self, entities: Vec<EntityResult>, place: &str, indirect: &IndirectValues) -> PreparedEntities {
         let mut next = ByName::new();
         for listed in entities {
             // Whatever is wrong with it, or with its backend: it may be right again at any time.
@@ -121,12 +121,12 @@ impl Vaults {
                 Err(Broken { prefix: None, .. }) => {}
             }
         }
-        Next(next)
+        PreparedEntities(next)
     }
 
     /// Puts these in the place of all entities that may change. Returns the names of vaults that are gone or are not what
     /// they were.
-    pub fn replace(&self, Next(next): Next) -> BTreeMap<String, Fate> {
+    pub fn replace(&self, PreparedEntities(next): PreparedEntities) -> BTreeMap<String, Fate> {
         let mut live = self.live.lock();
         let mut changed = BTreeMap::new();
         for (name, old) in live.iter() {

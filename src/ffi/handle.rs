@@ -2,7 +2,7 @@
 
 use std::os::raw::c_char;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::status;
@@ -15,6 +15,7 @@ use crate::resolver::singleflight::{JoinOutcome, Joiner, Purpose};
 use crate::resolver::{Lookup, Resolver, Value};
 use crate::runtime::notifier::Event;
 use crate::secret::Secret;
+use crate::sync::lock;
 use crate::vm::Vm;
 
 /// The length of the longest value that this process has handed to Lua.
@@ -228,11 +229,11 @@ impl Handle {
     fn show(&self, answer: &mut Answer, bytes: Arc<Secret>) {
         answer.data = bytes.as_bytes().as_ptr().cast();
         answer.size = bytes.len();
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes);
+        *lock(&self.last) = Some(bytes);
     }
 
     pub(super) fn release(&self) {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.last).take();
     }
 
     /// For the cold calls of `lua.rs`.

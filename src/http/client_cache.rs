@@ -153,7 +153,6 @@ impl Clients {
         Error::new(Kind::Internal, format!("{}: the HTTP library refuses its configuration", self.label))
     }
 
-    /// A panic while it is held leaves a list that is still whole.
     fn made(&self) -> MutexGuard<'_, Vec<(ClientKey, CachedClient)>> {
         lock(&self.made)
     }

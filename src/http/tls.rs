@@ -259,7 +259,6 @@ impl Tls {
         Ok(Configured { config, verifier, is_of_files: self.sources().any(|source| source.path().is_some()) })
     }
 
-    /// A panic while it is held leaves data that is still whole: each critical section is one assignment.
     fn made(&self) -> MutexGuard<'_, Option<CachedConfig>> {
         lock(&self.made)
     }

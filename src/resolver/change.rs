@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::config::{Fate, Next};
+use crate::config::{Fate, PreparedEntities};
 use crate::resolver::Resolver;
 
 impl Resolver {
     /// Puts entities in the place of those that there are. Returns whether anything changed. Takes three locks, of the
     /// references, of the orphans and of the documents: no reference may be read under the new options before the documents
     /// have followed.
-    pub(super) fn change(self: &Arc<Self>, next: Next) -> bool {
+    pub(super) fn change(self: &Arc<Self>, next: PreparedEntities) -> bool {
         let changed = self.references().change(|| {
             let changed = self.config().replace_entities(next);
             let is_changed = !changed.is_empty();

@@ -25,14 +25,14 @@ type Key = Arc<DocumentKey>;
 
 /// The documents of one resolver.
 pub struct DocumentCache {
-    known: Ranked<Known>,
+    known: Ranked<KnownDocuments>,
     schedule: Arc<Schedule>,
     generation: Generation,
     /// When the configuration was loaded that this belongs to, where the node's cache may have values from before.
     loaded: Option<Loaded>,
 }
 
-struct Known {
+struct KnownDocuments {
     cache: Cache<Key>,
     /// When all values were flushed last.
     flushed_at: Option<Instant>,
@@ -72,7 +72,7 @@ pub struct DocumentLevels {
 impl DocumentCache {
     pub fn new(size: usize, schedule: Arc<Schedule>, generation: Generation) -> Self {
         let size = NonZeroUsize::new(size).unwrap_or(NonZeroUsize::MIN);
-        let known = Known { cache: Cache::new(size, |key: &Key| key.bytes()), flushed_at: None };
+        let known = KnownDocuments { cache: Cache::new(size, |key: &Key| key.bytes()), flushed_at: None };
         Self { known: Ranked::new(Rank::Documents, known), schedule, generation, loaded: None }
     }
 
@@ -130,7 +130,7 @@ impl DocumentCache {
         self.floor_of(key, &self.known.lock())
     }
 
-    fn floor_of(&self, key: &DocumentKey, known: &Known) -> Option<Instant> {
+    fn floor_of(&self, key: &DocumentKey, known: &KnownDocuments) -> Option<Instant> {
         let loaded = self.loaded.as_ref().filter(|_| key.ttl_policy.ttl.is_none()).map(Loaded::at);
         loaded.max(known.flushed_at)
     }

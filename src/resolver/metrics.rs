@@ -71,7 +71,7 @@ struct Failure {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Vault {
+struct VaultLabel {
     vault: String,
 }
 
@@ -122,7 +122,7 @@ pub struct Metrics {
     entries: Gauge,
     bytes: Gauge,
     under_way: Gauge,
-    breakers: Family<Vault, Gauge>,
+    breakers: Family<VaultLabel, Gauge>,
 }
 
 impl Default for Metrics {
@@ -207,7 +207,7 @@ impl Metrics {
         self.breakers.clear();
         for (vault, state) in &levels.breakers {
             // References with options of their own make several of one vault: the worst is shown.
-            let breaker = self.breakers.get_or_create(&Vault { vault: vault.clone() });
+            let breaker = self.breakers.get_or_create(&VaultLabel { vault: vault.clone() });
             breaker.set(breaker.get().max(state.severity()));
         }
         let mut text = String::new();

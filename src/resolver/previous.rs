@@ -23,7 +23,7 @@ pub struct Previous {
     tried: Ranked<HashSet<u64>>,
 }
 
-struct Known {
+struct KnownPlaces {
     now: VaultIdentity,
     before: Option<(VaultIdentity, Instant)>,
 }
@@ -55,7 +55,7 @@ impl Previous {
     /// Notes where the vaults of a configuration are that stay, and tells where they were before. Kept are those of the last
     /// two configurations that differ: http and stream load one each.
     pub fn note(config: &Config) -> Self {
-        static KNOWN: Mutex<BTreeMap<String, Known>> = Mutex::new(BTreeMap::new());
+        static KNOWN: Mutex<BTreeMap<String, KnownPlaces>> = Mutex::new(BTreeMap::new());
         let Some(node) = Node::of_this_process() else { return Self::default() };
         let at = Instant::now();
         let mut known = lock(&KNOWN);
@@ -67,7 +67,7 @@ impl Previous {
                 Some(known) => Some((known.now, at)),
                 None => None,
             };
-            noted.insert(name.to_owned(), Known { now, before });
+            noted.insert(name.to_owned(), KnownPlaces { now, before });
         }
         *known = noted;
         let places = known.iter().filter_map(|(name, vault)| Some((name.clone(), vault.before.clone()?)));

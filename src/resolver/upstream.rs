@@ -34,14 +34,14 @@ pub struct Limits {
 
 /// Vaults by what they were built from. The lock is never held while one is built: that may read files.
 pub struct Instances {
-    known: Ranked<Known>,
+    known: Ranked<KnownInstances>,
     environment: Environment,
     limits: Limits,
     /// See `Setup::lasts`.
     lasts: bool,
 }
 
-struct Known {
+struct KnownInstances {
     instances: LruCache<InstanceKey, Arc<Instance>>,
     /// What those that had no room any more want done last. The next fetch sees to it: it runs where that can be done.
     parting: Vec<Shutdown>,
@@ -60,7 +60,7 @@ pub struct Done {
 
 impl Instances {
     pub fn new(environment: Environment, limits: Limits, lasts: bool) -> Self {
-        let known = Known { instances: LruCache::new(INSTANCES), parting: Vec::new() };
+        let known = KnownInstances { instances: LruCache::new(INSTANCES), parting: Vec::new() };
         Self { known: Ranked::new(Rank::Instances, known), environment, limits, lasts }
     }
 

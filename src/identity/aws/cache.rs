@@ -38,17 +38,17 @@ pub type Loading = Pin<Box<dyn Future<Output = Result<Login>> + Send>>;
 
 /// Where a load is, for the error of whoever waits no longer.
 #[derive(Clone)]
-pub struct LoadStage(watch::Sender<Progress>);
+pub struct LoadStage(watch::Sender<LoadProgress>);
 
 #[derive(Clone)]
-enum Progress {
+enum LoadProgress {
     Asks(String),
     Done(Result<Login>),
 }
 
 impl LoadStage {
     pub fn asks(&self, source: String) {
-        self.0.send_replace(Progress::Asks(source));
+        self.0.send_replace(LoadProgress::Asks(source));
     }
 }
 
@@ -68,7 +68,7 @@ struct Inner {
 #[derive(Default)]
 struct CacheState {
     held: Option<HeldLogin>,
-    loading: Option<watch::Receiver<Progress>>,
+    loading: Option<watch::Receiver<LoadProgress>>,
     refused: Option<Instant>,
 }
 
@@ -150,31 +150,30 @@ impl CredentialsCache {
         self.wait(loading).await.ok().filter(|login| !login.is_same(refused))
     }
 
-    async fn wait(&self, mut loading: watch::Receiver<Progress>) -> Result<Login> {
-        let ended = async { loading.wait_for(|progress| matches!(progress, Progress::Done(_))).await.is_ok() };
+    async fn wait(&self, mut loading: watch::Receiver<LoadProgress>) -> Result<Login> {
+        let ended = async { loading.wait_for(|progress| matches!(progress, LoadProgress::Done(_))).await.is_ok() };
         let is_lost = matches!(tokio::time::timeout(self.0.patience, ended).await, Ok(false));
         match loading.borrow().clone() {
-            Progress::Done(outcome) => outcome,
+            LoadProgress::Done(outcome) => outcome,
             // Its runtime ended: nginx is about to.
-            Progress::Asks(_) if is_lost => Err(self.0.late("a load that ended early")),
-            Progress::Asks(source) => Err(self.0.late(&source)),
+            LoadProgress::Asks(_) if is_lost => Err(self.0.late("a load that ended early")),
+            LoadProgress::Asks(source) => Err(self.0.late(&source)),
         }
     }
 }
 
 impl Inner {
-    /// A panic while the lock is held leaves a state that is still whole.
     fn state(&self) -> MutexGuard<'_, CacheState> {
         lock(&self.state)
     }
 
     /// The load under way, or a new one.
-    fn start(self: &Arc<Self>, state: &mut CacheState) -> watch::Receiver<Progress> {
+    fn start(self: &Arc<Self>, state: &mut CacheState) -> watch::Receiver<LoadProgress> {
         // A load whose runtime has ended is none.
         if let Some(loading) = state.loading.clone().filter(|loading| loading.has_changed().is_ok()) {
             return loading;
         }
-        let (sender, loading) = watch::channel(Progress::Asks("its sources".to_owned()));
+        let (sender, loading) = watch::channel(LoadProgress::Asks("its sources".to_owned()));
         state.loading = Some(loading.clone());
         let inner = Arc::clone(self);
         let stage = LoadStage(sender.clone());
@@ -185,13 +184,13 @@ impl Inner {
             let outcome = match tokio::time::timeout(LONGEST_LOAD, loads).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(match &*sender.borrow() {
-                    Progress::Asks(source) => inner.late(source),
-                    Progress::Done(_) => inner.late("its sources"),
+                    LoadProgress::Asks(source) => inner.late(source),
+                    LoadProgress::Done(_) => inner.late("its sources"),
                 }),
             };
             debug(|| inner.loaded(&outcome, begun));
             let outcome = inner.keep(outcome);
-            sender.send_replace(Progress::Done(outcome));
+            sender.send_replace(LoadProgress::Done(outcome));
         });
         loading
     }

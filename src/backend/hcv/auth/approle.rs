@@ -135,7 +135,6 @@ impl AppRole {
         own.or_else(|| SharedSlots::of_this_process()?.get(token.as_bytes()))
     }
 
-    /// A panic while the lock is held leaves data that is still whole: each critical section is one step.
     fn known(&self) -> MutexGuard<'_, Option<(Secret, Secret)>> {
         lock(&self.known)
     }

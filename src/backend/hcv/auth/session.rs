@@ -150,7 +150,6 @@ impl SessionState {
 }
 
 impl SessionShared {
-    /// A panic while the lock is held leaves data that is still whole: each critical section is one step.
     fn known(&self) -> MutexGuard<'_, SessionState> {
         lock(&self.known)
     }
