@@ -167,7 +167,10 @@ async fn await_late_answer(
 impl FetchTask {
     /// A debug line about the fetch.
     fn debug(&self, what: impl FnOnce() -> String) {
-        debug(|| format!("fetch {} of {}: {}", self.ticket, self.key.shown(), what()));
+        debug(|| {
+            let (ticket, document) = (self.ticket, self.key.shown());
+            format!("fetch {ticket} of {document}: {}", what())
+        });
     }
 
     async fn run(mut self, peer: Option<(u64, Claim)>) {
