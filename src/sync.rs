@@ -42,7 +42,8 @@ pub enum Rank {
     Instances,
     /// Whether one vault may be asked (`resolver/instance.rs`).
     Breaker,
-    /// What the log was told of changed options (`resolver/succession.rs`).
+    /// What the log was told of changed options (`resolver/succession.rs`), and of entities that can't be read
+    /// (`entities/followed.rs`).
     Told,
     /// Vaults to be probed (`resolver/schedule.rs`).
     Probes,
