@@ -59,7 +59,7 @@ fn cache(mut bytes: Bytes<'_>) {
             }
             3 => {
                 let kind = *bytes.one_of(&[Kind::Unavailable, Kind::Denied, Kind::NotFound]);
-                let _ = cache.failed(key, Error::new(kind, "away"), &ttl_policy, now, 0.5);
+                let _ = cache.failed(key, Error::new(kind, "away"), &ttl_policy, now, now, 0.5);
             }
             4 | 5 => {
                 let document = match cache.look(&key, now) {

@@ -147,18 +147,20 @@ impl Entry {
     }
 
     /// What is left after a fetch failed: the old value while it may be resurrected, or the memory of the failure.
-    /// `None`: nothing worth keeping.
+    /// `None`: nothing worth keeping. It failed `at` that time; where another worker told of it, `now` is later, and the old
+    /// value's time may have ended since.
     pub fn failed(
         before: Option<Entry>,
         error: Error,
         ttl_policy: &TtlPolicy,
+        at: Instant,
         now: Instant,
         chance: f64,
     ) -> Option<Self> {
         // An outcome: what was held until one came is not any more.
         let before = before.map(|entry| Self { held_until: None, ..entry });
         let hold = error.holds_document();
-        let left_alone_until = hold.and_then(|hold| now.checked_add(hold));
+        let left_alone_until = hold.and_then(|hold| at.checked_add(hold));
         match before {
             Some(entry) if entry.serves(now) => {
                 let pause = FIRST_PAUSE.saturating_mul(1 << entry.failures.min(16)).min(LONGEST_PAUSE);
@@ -168,7 +170,7 @@ impl Entry {
                     .max(hold.unwrap_or_default());
                 // How often a vault that is away is tried is its breaker's affair.
                 let failures = if error.is_outage() { 0 } else { entry.failures.saturating_add(1) };
-                let (failure, renew_at) = (Some(error.held()), now.checked_add(pause));
+                let (failure, renew_at) = (Some(error.held()), at.checked_add(pause));
                 Some(Self { failure, failures, renew_at, renewing: false, left_alone_until, ..entry })
             }
             _ => {
@@ -176,7 +178,7 @@ impl Entry {
                 (!memory.is_zero()).then(|| Self {
                     value: None,
                     fresh_until: None,
-                    serves_until: now.checked_add(memory),
+                    serves_until: at.checked_add(memory),
                     renew_at: None,
                     renewing: false,
                     failure: Some(error.held()),

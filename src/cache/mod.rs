@@ -92,18 +92,19 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         self.put(key, Entry::fetched(value, ttl_policy, used_at, chance)) || changed
     }
 
-    /// Notes that a fetch failed. Returns what `fetched` does, and the old value if it serves on.
+    /// Notes that a fetch failed, see `Entry::failed`. Returns what `fetched` does, and the old value if it serves on.
     pub fn failed(
         &mut self,
         key: K,
         error: Error,
         ttl_policy: &TtlPolicy,
+        at: Instant,
         now: Instant,
         chance: f64,
     ) -> (bool, Option<Arc<Document>>) {
         let before = self.entries.pop(&key);
         let lost = before.as_ref().is_some_and(|entry| entry.value().is_some());
-        match Entry::failed(before, error, ttl_policy, now, chance) {
+        match Entry::failed(before, error, ttl_policy, at, now, chance) {
             None => (lost, None),
             Some(entry) => {
                 let old = entry.value().map(|value| Arc::clone(&value.document));

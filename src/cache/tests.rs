@@ -54,7 +54,7 @@ impl Shelf {
     }
 
     fn fails(&mut self, key: &'static str, error: Error, ttl_policy: &TtlPolicy, second: u64) -> (bool, bool) {
-        let (lost, old) = self.cache.failed(key, error, ttl_policy, self.at(second), 1.0);
+        let (lost, old) = self.cache.failed(key, error, ttl_policy, self.at(second), self.at(second), 1.0);
         (lost, old.is_some())
     }
 
@@ -144,6 +144,25 @@ fn a_failure_is_remembered_for_neg_ttl() {
     shelf.fails("b", down(), &ttl_policy(None, 0, 0), 0);
     assert_eq!(shelf.look("b", 0), "-");
     assert_eq!(shelf.due(3), vec![("a", Due::Drop)]);
+}
+
+#[test]
+fn a_failure_that_is_heard_of_late_revives_no_value_whose_time_has_ended_since() {
+    for (neg_ttl, resurrect_ttl) in [(0, 0), (9, 0), (0, 1), (9, 1)] {
+        let ttl_policy = ttl_policy(Some(10), neg_ttl, resurrect_ttl);
+        let mut shelf = Shelf::new(2);
+        let heard = |shelf: &mut Shelf, second| {
+            shelf.brings("a", "1", None, &ttl_policy, 0);
+            let (at, now) = (shelf.at(8), shelf.at(second));
+            shelf.cache.failed("a", down(), &ttl_policy, at, now, 1.0).1.is_some()
+        };
+        let end = 10 + resurrect_ttl;
+        assert!(heard(&mut shelf, end - 1), "it serves on");
+        assert!(!heard(&mut shelf, end), "neg_ttl {neg_ttl}, resurrect_ttl {resurrect_ttl}");
+        // The failure is as old as it is.
+        let remembered = if neg_ttl > 0 { "!" } else { "-" };
+        assert_eq!((shelf.look("a", end), shelf.look("a", 8 + neg_ttl)), (remembered.into(), "-".into()));
+    }
 }
 
 #[test]

@@ -167,6 +167,7 @@ impl DocumentCache {
 
     /// Notes a failure of a fetch that began and ended then.
     pub fn keep_failure(&self, key: &Key, error: Error, began: Instant, at: Instant, config: &Config) -> KeptFailure {
+        let now = Instant::now();
         let (lost, old, next, was_inherited) = {
             let mut known = self.known.lock();
             let Some(key) = kept_under(key, config) else {
@@ -176,12 +177,12 @@ impl DocumentCache {
             let before = cache.peek(&key);
             // It may have been fetched since.
             if let Some(entry) = before.filter(|entry| entry.value().is_some_and(|value| value.at > began))
-                && let CacheLookup::Fresh(document) = entry.look(at)
+                && let CacheLookup::Fresh(document) = entry.look(now)
             {
                 return KeptFailure { outcome: Ok(document), kept: false, was_inherited: false };
             }
             let was_inherited = before.is_some_and(Entry::is_inherited);
-            let (lost, old) = cache.failed(Arc::clone(&key), error.clone(), &key.ttl_policy, at, fastrand::f64());
+            let (lost, old) = cache.failed(Arc::clone(&key), error.clone(), &key.ttl_policy, at, now, fastrand::f64());
             (lost, old, cache.next(), was_inherited)
         };
         if lost {

@@ -156,7 +156,7 @@ impl Worker {
                 let value = Dated { document: Arc::new(Document::new(Secret::new("value"))), at: began };
                 let _ = self.cache.fetched(document, value, &TTL_POLICY, node.now, 0.5);
             } else {
-                let _ = self.cache.failed(document, down(), &TTL_POLICY, node.now, 0.5);
+                let _ = self.cache.failed(document, down(), &TTL_POLICY, node.now, node.now, 0.5);
                 self.renew_if_back(document, began, node.now);
             }
             self.on_breaker_change(node, document, &change);

@@ -57,7 +57,7 @@ impl Shelf {
     }
 
     fn fails(&mut self) {
-        let _ = self.cache.failed(self.key, down(), &ttl_policy(self.key.1, self.key.2), self.now(), 0.5);
+        let _ = self.cache.failed(self.key, down(), &ttl_policy(self.key.1, self.key.2), self.now(), self.now(), 0.5);
     }
 
     fn changes(&mut self, key: Option<Key>) {
@@ -246,7 +246,7 @@ fn what_served_before_a_reload_does_so_until_the_first_outcome() {
         let now = over + SECOND;
         let entry = of_before(&short, now).unwrap();
         assert!(entry.is_inherited() && is_stale(&entry, now), "{ttl:?}");
-        assert!(Entry::failed(Some(entry), down(), &short, now, 0.5).is_none(), "{ttl:?}");
+        assert!(Entry::failed(Some(entry), down(), &short, now, now, 0.5).is_none(), "{ttl:?}");
         assert!(of_before(&short, over + HOLD).is_none(), "{ttl:?}");
         // The time counts from the change, or from the end of the value's own.
         let long = ttl_policy(ttl, 100);
@@ -254,7 +254,7 @@ fn what_served_before_a_reload_does_so_until_the_first_outcome() {
         let entry = of_before(&long, end - SECOND).unwrap();
         assert!(is_stale(&entry, end - SECOND), "{ttl:?}");
         assert!(of_before(&long, end.max(over + HOLD)).is_none(), "{ttl:?}");
-        let failed = Entry::failed(Some(entry), down(), &long, end - SECOND, 0.5).unwrap();
+        let failed = Entry::failed(Some(entry), down(), &long, end - SECOND, end - SECOND, 0.5).unwrap();
         assert!(matches!(failed.look(end - SECOND), CacheLookup::Stale { .. }), "{ttl:?}");
         assert!(matches!(failed.look(end), CacheLookup::Nothing), "{ttl:?}");
     }
