@@ -110,7 +110,7 @@ fn a_value_is_as_old_as_its_fetchs_beginning_and_a_flush_keeps_older_ones_out() 
     else {
         panic!()
     };
-    assert!(!worker.resolver.take_shared(ticket, &sealed));
+    assert!(worker.resolver.take_shared(ticket, &sealed).is_none());
     worker.resolver.start_fetch(ticket, None, true).unwrap();
     worker.resolver.wait(ticket);
     // Nothing older takes the place of what lies in the node's cache.
@@ -160,7 +160,7 @@ fn a_failure_goes_to_other_workers_with_the_value_that_serves_meanwhile() {
         else {
             panic!()
         };
-        assert!(later.resolver.take_shared(ticket, &sealed), "the failure is remembered");
+        assert!(later.resolver.take_shared(ticket, &sealed).is_some(), "the failure is remembered");
         let value = later.resolver.collect(ticket, reference).unwrap().unwrap();
         assert_eq!((value.secret.as_str(), later.asked("a")), (Some("old"), 2), "it asks nobody");
     }

@@ -260,7 +260,7 @@ fn one_worker_has_a_document_from_another_that_is_fetching_it() {
     assert_eq!(seconds, 0.0, "without ttl: for ever");
     let third = worker(&owner);
     let ticket = join_or_create(&third);
-    assert!(third.resolver.take_shared(ticket, &sealed));
+    assert!(third.resolver.take_shared(ticket, &sealed).is_some());
     assert!(third.resolver.collect(ticket, reference).unwrap().is_some());
     // A worker that is gone is no reason to fail.
     let fourth = worker(&owner);

@@ -266,7 +266,7 @@ impl Worker {
         let ticket = match self.resolver.join_or_create(&resolved.key, purpose, Joiner::WAITER).expect("room") {
             JoinOutcome::Joined(ticket) => ticket,
             JoinOutcome::Created(ticket) => {
-                if !self.resolver.take_shared(ticket, b"") {
+                if self.resolver.take_shared(ticket, b"").is_none() {
                     self.resolver.start_fetch(ticket, None, false).expect("an engine");
                 }
                 ticket

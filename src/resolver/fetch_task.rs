@@ -44,6 +44,8 @@ impl Resolver {
         let is_probe = matches!(purpose, Purpose::Probe(_));
         if is_probe || !self.calls().defer(key, purpose) {
             self.fetch_in_background_now(key, purpose);
+        } else {
+            debug(|| format!("{}: deferred, as {} has enough to do", key.shown(), key.label()));
         }
     }
 
@@ -65,7 +67,7 @@ impl Resolver {
             Purpose::Probe(_) => Event::Probe { ticket, vault: key.vault_name() },
             _ => Event::Start { ticket, dead: None },
         };
-        if !self.notifier().notify(event) && !self.take_shared(ticket, b"") {
+        if !self.notifier().notify(event) && self.take_shared(ticket, b"").is_none() {
             let _ = self.start_fetch(ticket, None, false);
         }
     }
@@ -208,6 +210,7 @@ impl FetchTask {
             self.resolver.calls().start_fetch(self.ticket, false);
         }
         if self.finds_fresh() {
+            self.debug(|| "served by a value that came meanwhile".to_owned());
             return;
         }
         let (resolver, key, start) = (&self.resolver, &self.key, Instant::now());

@@ -16,15 +16,16 @@ use crate::node::{Node, SealedOutcome};
 use crate::resolver::Resolver;
 use crate::resolver::breaker::{Change, Ended};
 use crate::resolver::resolved_reference::DocumentKey;
+use crate::resolver::shared_cache::machine::CompletedBy;
 use crate::resolver::singleflight::{Outcome, Purpose, Unstarted};
 use crate::runtime::notifier::Event;
 
 impl Resolver {
     /// Tries to complete a created call with what the node's cache has, or with the refusal of its vault's breaker.
-    /// Returns whether it is completed, and leaves it to the caller to wake its waiters; if not, it has to be started.
-    pub fn take_shared(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> bool {
+    /// Returns how it was completed, and leaves it to the caller to wake its waiters; if it was not, it has to be started.
+    pub fn take_shared(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> Option<CompletedBy> {
         let now = Instant::now();
-        let Some(call) = self.calls().unstarted(ticket) else { return true };
+        let Some(call) = self.calls().unstarted(ticket) else { return Some(CompletedBy::Another) };
         let Unstarted { key, purpose, .. } = &call;
         let sealed_outcome = Node::of_this_process().filter(|_| !sealed.is_empty());
         let sealed_outcome = sealed_outcome.and_then(|node| node.open(key.name(node), sealed));
@@ -37,7 +38,7 @@ impl Resolver {
                 if kept.fresh && self.complete_quietly(ticket, key, Ok(kept.document), kept.at) {
                     self.metrics().adopted.inc();
                     self.note_answer_elsewhere(key, kept.at);
-                    return true;
+                    return Some(CompletedBy::SharedOutcome);
                 }
             }
             Some(SealedOutcome::Failure { error, began, at, .. })
@@ -47,22 +48,22 @@ impl Resolver {
             {
                 let outcome = self.keep_failure(key, error, began, at);
                 if self.complete_quietly(ticket, key, outcome, began) {
-                    return true;
+                    return Some(CompletedBy::SharedOutcome);
                 }
             }
             _ => {}
         }
         if matches!(purpose, Purpose::Probe(_)) {
-            return false;
+            return None;
         }
         if let Some(outcome) = self.documents().left_alone(key, now) {
-            return self.complete_quietly(ticket, key, outcome, now);
+            return self.complete_quietly(ticket, key, outcome, now).then_some(CompletedBy::Hold);
         }
-        let Some(refusal) = self.instances().refusal(&key.instance) else { return false };
+        let refusal = self.instances().refusal(&key.instance)?;
         self.metrics().refused.inc();
         self.schedule().want_probe(key, || self.instances().probe_at(&key.instance));
         let outcome = self.keep_failure(key, refusal, now, Instant::now());
-        self.complete_quietly(ticket, key, outcome, Instant::now())
+        self.complete_quietly(ticket, key, outcome, Instant::now()).then_some(CompletedBy::Breaker)
     }
 
     /// Completes a created call with what was so at that time, unless a waiter wants what is newer. Returns whether
@@ -99,13 +100,13 @@ impl Resolver {
     }
 
     /// `take_shared`, and starts what was deferred until the call's completion.
-    pub fn take_shared_in_worker(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> bool {
+    pub fn take_shared_in_worker(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> Option<CompletedBy> {
         let key = self.calls().key(ticket);
-        let completion = self.take_shared(ticket, sealed);
-        if let (true, Some(key)) = (completion, key) {
+        let completed = self.take_shared(ticket, sealed);
+        if let (Some(_), Some(key)) = (completed, key) {
             self.start_deferred(&key.instance);
         }
-        completion
+        completed
     }
 
     /// Keeps what another worker fetched, for a call that `probes` the vault or not. Returns what is to be served.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use kong_vault::resolver::shared_cache::machine::{Machine, Worker};
+use kong_vault::resolver::shared_cache::machine::{CompletedBy, Machine, Worker};
 use kong_vault::resolver::shared_cache::operation::{Answer, Claimant, Operation, Reply, Sharing, Start, Step, Verb};
 
 pub const LIFETIME: u64 = 1000;
@@ -161,16 +161,18 @@ pub struct CallWorker<'a> {
 }
 
 impl Worker for CallWorker<'_> {
-    fn take(&mut self, sealed: Option<&[u8]>) -> bool {
+    fn take(&mut self, sealed: Option<&[u8]>) -> Option<CompletedBy> {
         let began: Option<u64> = sealed.map(|sealed| std::str::from_utf8(sealed).unwrap().parse().unwrap());
         let began = began.max(self.cached).filter(|began| *began > self.call.after);
         if let (State::Unstarted, Some(began)) = (&self.call.state, began) {
             self.call.state = State::Complete { began: Some(began) };
+            return Some(CompletedBy::SharedOutcome);
         } else if self.call.state == State::Unstarted && self.away.is_some() {
             // Its vault's breaker is open.
             self.call.state = State::Complete { began: None };
+            return Some(CompletedBy::Breaker);
         }
-        self.call.state != State::Unstarted
+        (self.call.state != State::Unstarted).then_some(CompletedBy::Another)
     }
 
     fn may_fetch(&mut self) -> bool {

@@ -129,7 +129,7 @@ impl Worker {
         let ticket = match self.resolver.join_or_create(&resolved.key, Purpose::Miss, Joiner::WAITER)? {
             JoinOutcome::Joined(ticket) => ticket,
             JoinOutcome::Created(ticket) => {
-                if !self.resolver.take_shared(ticket, b"") {
+                if self.resolver.take_shared(ticket, b"").is_none() {
                     self.resolver.start_fetch(ticket, None, false)?;
                 }
                 ticket

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetches::{Next, Progress};
-use super::machine::{Machine, Worker};
+use super::machine::{CompletedBy, Machine, Worker};
 use super::operation::{Claimant, Ending, Reply, Sharing, Start, Step};
 use crate::node::{Name, Node, hex};
 use crate::resolver::Resolver;
@@ -20,7 +20,7 @@ struct CallWorker<'a> {
 }
 
 impl Worker for CallWorker<'_> {
-    fn take(&mut self, sealed: Option<&[u8]>) -> bool {
+    fn take(&mut self, sealed: Option<&[u8]>) -> Option<CompletedBy> {
         self.resolver.take_shared_in_worker(self.ticket, sealed.unwrap_or_default())
     }
 

@@ -20,11 +20,36 @@ const LOOKS: u32 = 3;
 /// How long a worker that found another one's fresh probe waits for its result: a vault that answers does so soon.
 const SECOND_LOOK: Duration = Duration::from_millis(300);
 
+/// Why a fetch needs no start any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompletedBy {
+    /// Somebody else has started or completed it meanwhile.
+    Another,
+    /// The outcome that lies in the dictionary serves it.
+    SharedOutcome,
+    /// Its vault has asked to leave the document alone for a while.
+    Hold,
+    /// Its vault is away.
+    Breaker,
+}
+
+impl CompletedBy {
+    /// For a debug line.
+    fn note(self) -> &'static str {
+        match self {
+            Self::Another => "started or completed by another call meanwhile",
+            Self::SharedOutcome => "taken from the node's cache",
+            Self::Hold => "not asked for, as its vault wants this secret left alone",
+            Self::Breaker => "not asked for, as its vault is away",
+        }
+    }
+}
+
 /// What the machine has its worker do with the fetch.
 pub trait Worker {
-    /// Completes the fetch with a published outcome, with what this worker has cached since, or with its vault's open breaker.
-    /// Returns whether the fetch needs no start any more.
-    fn take(&mut self, sealed: Option<&[u8]>) -> bool;
+    /// Completes the fetch without its vault, where that can be: with a published outcome, or because the vault may not be
+    /// asked now.
+    fn take(&mut self, sealed: Option<&[u8]>) -> Option<CompletedBy>;
     /// Whether the vault may be asked, so that a claim made now is likely to be used.
     fn may_fetch(&mut self) -> bool;
     /// The document's name before a reload changed its vault's options, the first time that it is asked for.
@@ -125,8 +150,12 @@ impl Machine {
     /// Begins.
     pub fn start(&mut self, start: Start, worker: &mut impl Worker) -> Step {
         let claimant = match &self.sharing {
-            Sharing::Nothing if worker.take(None) => return self.settled(false, "complete without a fetch"),
-            Sharing::Nothing => return self.fetch_for_itself(worker),
+            Sharing::Nothing => {
+                return match worker.take(None) {
+                    Some(by) => self.settled(false, by.note()),
+                    None => self.fetch_for_itself(worker),
+                };
+            }
             Sharing::Reads => None,
             Sharing::Claims(claimant) => Some(claimant),
         };
@@ -154,8 +183,8 @@ impl Machine {
                 let found = self.found(reply.answer);
                 let is_anothers = matches!(&found, Found::Owner(owner) if !self.is_own(owner));
                 // The document may have been published since it was looked for.
-                if !is_anothers && worker.take(reply.document) {
-                    return self.settled(matches!(found, Found::Claimed), "taken from the node's cache");
+                if !is_anothers && let Some(by) = worker.take(reply.document) {
+                    return self.settled(matches!(found, Found::Claimed), by.note());
                 }
                 let found = if matches!(found, Found::Unknown) { Found::Gone } else { found };
                 self.decide(None, found, looks, worker)
@@ -221,10 +250,8 @@ impl Machine {
 
     fn looked(&mut self, dead: Option<String>, reply: Reply<'_>, worker: &mut impl Worker) -> Step {
         let found = self.found(reply.answer);
-        if worker.take(reply.document) {
-            let is_shared = reply.document.is_some();
-            let note = if is_shared { "taken from the node's cache" } else { "complete without a fetch" };
-            return self.settled(matches!(found, Found::Claimed), note);
+        if let Some(by) = worker.take(reply.document) {
+            return self.settled(matches!(found, Found::Claimed), by.note());
         }
         match worker.previous_name() {
             Some(previous) => {
