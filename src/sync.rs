@@ -34,7 +34,7 @@ pub enum Rank {
     Configuration,
     /// The calls under way (`resolver/calls.rs`).
     Calls,
-    /// What the machines of the node's cache are at (`resolver/shared_cache/fetches.rs`).
+    /// What the machines of the node's cache are at (`resolver/node_protocol/fetches.rs`).
     SharedFetches,
     /// Documents that were looked for under the options of before a reload (`resolver/previous.rs`).
     Previous,

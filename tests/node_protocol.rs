@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use kong_vault::resolver::shared_cache::operation::Start;
+use kong_vault::resolver::node_protocol::operation::Start;
 use node::{Dict, INTERVAL, LIFETIME, ModelWorker, State};
 
 /// A dictionary for one thread, whose times a test moves.

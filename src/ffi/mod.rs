@@ -16,7 +16,7 @@ pub use handle::{Answer, Handle, hand_over, longest_value};
 
 use guard::guard;
 
-use crate::resolver::shared_cache::operation::Reply;
+use crate::resolver::node_protocol::operation::Reply;
 use crate::resolver::singleflight::Joiner;
 
 /// The version of this ABI.

@@ -9,6 +9,7 @@
 //!
 //! It uses nothing of ours. It must never know what a job does.
 
+mod refusal;
 pub mod signals;
 mod threads;
 
@@ -16,7 +17,6 @@ mod threads;
 mod tests;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+pub use refusal::JobRefusal;
 use threads::Threads;
 
 use crate::sync::lock;
@@ -88,32 +89,6 @@ fn of_this_process() -> &'static Pools {
         }
     }
 }
-
-/// Why a job was not run, or brought nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JobRefusal {
-    /// One with the same key was given up by somebody, and has not ended.
-    Hangs,
-    /// All threads have jobs that hang, or too many jobs wait.
-    Full,
-    /// No thread can be started.
-    NoThread,
-    /// The job panicked.
-    Failed,
-}
-
-impl fmt::Display for JobRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Hangs => "an earlier attempt still hangs",
-            Self::Full => "too many other attempts hang",
-            Self::NoThread => "no thread can be started: look at the limits on processes and memory",
-            Self::Failed => "the attempt failed inside kong-vault",
-        })
-    }
-}
-
-impl std::error::Error for JobRefusal {}
 
 /// Threads of one kind, and which keys have jobs.
 pub struct Pool {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::JobRefusal;
+use crate::pool::refusal::JobRefusal;
 use crate::pool::signals::AllBlocked;
 use crate::sync::{even_poisoned, lock};
 

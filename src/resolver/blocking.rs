@@ -14,10 +14,11 @@ use tokio::task::JoinSet;
 use crate::error::{Error, Kind, Result};
 use crate::pool;
 use crate::resolver::instance::{AT_ONCE, ATTEMPTS};
+use crate::resolver::lookup::{Lookup, pick};
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
 use crate::resolver::singleflight::{CallWatch, Outcome};
+use crate::resolver::state::Resolver;
 use crate::resolver::upstream::{Instances, Limits};
-use crate::resolver::{Lookup, Resolver, pick};
 use crate::secret::Secret;
 
 /// Runs a future to its end on this thread; the future bounds its own time. Threads that looked names up or read files for it

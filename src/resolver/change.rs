@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{Fate, PreparedEntities};
-use crate::resolver::Resolver;
+use crate::resolver::state::Resolver;
 
 impl Resolver {
     /// Puts entities in the place of those that there are. Returns whether anything changed. Takes three locks, of the

@@ -8,12 +8,12 @@ use crate::error::Result;
 use crate::node::peers::{self, PeerError, Question};
 use crate::node::{Node, SealedOutcome};
 use crate::notice::{debug, took};
-use crate::resolver::Resolver;
 use crate::resolver::heir::kept_under;
 use crate::resolver::instance::ATTEMPTS;
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
 use crate::resolver::shared_cache::claim::Claim;
 use crate::resolver::singleflight::{Completion, JoinOutcome, Joiner, Outcome, Purpose, Unstarted};
+use crate::resolver::state::Resolver;
 use crate::runtime::notifier::Event;
 
 /// How long a call that has to be started anew waits for the worker's listener. In init_worker there will be none.

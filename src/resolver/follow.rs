@@ -13,7 +13,7 @@ use crate::entities::followed::{Followed, READING};
 use crate::error::Result;
 use crate::node::{Name, Node};
 use crate::pool::{self, JobRefusal};
-use crate::resolver::Resolver;
+use crate::resolver::state::Resolver;
 use crate::runtime::notifier::Event;
 use crate::store::record::wipe;
 use crate::store::{Record, Snapshot};

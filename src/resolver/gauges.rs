@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::resolver::Resolver;
 use crate::resolver::metrics::Levels;
+use crate::resolver::state::Resolver;
 
 impl Resolver {
     /// What the log is to be told of the cache, once.

@@ -9,7 +9,7 @@ use crate::backend::registry::ALL;
 use crate::config::{Config, ConfigSource, IndirectValues, note_assignment};
 use crate::environment::Environment;
 use crate::error::Result;
-use crate::resolver::Resolver;
+use crate::resolver::state::Resolver;
 
 /// How long a chain of vaults may be, each of which has the credentials of the next.
 const LONGEST_CHAIN: usize = 4;

@@ -1,8 +1,8 @@
 //! What a worker that knows nothing yet takes over from before a reload, see `previous`.
 
 use crate::node::{Node, SealedOutcome, hex};
-use crate::resolver::Resolver;
 use crate::resolver::singleflight::{Purpose, Unstarted};
+use crate::resolver::state::Resolver;
 
 impl Resolver {
     /// By which name the dictionary may have the document of a created call under the options of before; `None` where

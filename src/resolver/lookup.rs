@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use crate::cache::CacheLookup;
 use crate::cache::document::Document;
 use crate::error::{Error, Result};
-use crate::resolver::Resolver;
 use crate::resolver::breaker::Change;
 use crate::resolver::resolved_reference::{DocumentKey, ResolvedReference};
 use crate::resolver::singleflight::{JoinOutcome, Joiner, Outcome, Purpose};
+use crate::resolver::state::Resolver;
 use crate::resolver::upstream::Done;
 use crate::secret::Secret;
 

@@ -19,6 +19,7 @@ pub mod instance;
 pub(crate) mod loaded;
 mod lookup;
 pub mod metrics;
+pub mod node_protocol;
 pub mod outcome;
 mod peer_answers;
 pub mod previous;
@@ -36,6 +37,5 @@ pub mod upstream;
 mod vault_health;
 mod wakeup;
 
-pub(crate) use lookup::pick;
 pub use lookup::{Lookup, Value};
 pub use state::Resolver;

@@ -8,10 +8,10 @@ use crate::cache::Dated;
 use crate::cache::document::Document;
 use crate::error::Error;
 use crate::node::SealedOutcome;
-use crate::resolver::Resolver;
 use crate::resolver::document_cache::Kept;
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::singleflight::Outcome;
+use crate::resolver::state::Resolver;
 use crate::resolver::upstream::Done;
 use crate::runtime::notifier::Event;
 

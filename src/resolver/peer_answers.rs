@@ -5,11 +5,11 @@ use std::sync::{Arc, Weak};
 use crate::error::{Error, Kind, Result};
 use crate::node::Node;
 use crate::node::peers::{PeerServer, Peers, Question};
-use crate::resolver::Resolver;
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::shared_cache::claim::Claim;
 use crate::resolver::shared_cache::published::with_old;
 use crate::resolver::singleflight::CallWatch;
+use crate::resolver::state::Resolver;
 use crate::runtime::engine::Engine;
 
 impl Resolver {

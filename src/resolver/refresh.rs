@@ -7,12 +7,12 @@ use std::time::Instant;
 use crate::cache::Due;
 use crate::error::Result;
 use crate::notice::debug;
-use crate::resolver::Resolver;
 use crate::resolver::instance::Away;
 use crate::resolver::probes::AWAY;
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::schedule::Schedule;
 use crate::resolver::singleflight::Purpose;
+use crate::resolver::state::Resolver;
 
 /// In how many parts the time is divided after which an unused value is dropped. After each part, those who keep copies
 /// have to ask once more: so it is seen which values are in use.

@@ -9,8 +9,9 @@ use crate::config::entity::Entity;
 use crate::config::{EntityResult, IndirectValues};
 use crate::error::Result;
 use crate::reference::is_reference;
+use crate::resolver::lookup::{Lookup, pick};
 use crate::resolver::resolved_reference::ResolvedReference;
-use crate::resolver::{Lookup, Resolver, pick};
+use crate::resolver::state::Resolver;
 use crate::secret::Secret;
 
 impl Resolver {

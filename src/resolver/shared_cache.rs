@@ -3,9 +3,6 @@
 
 pub(super) mod claim;
 mod driver;
-pub mod fetches;
-pub mod machine;
-pub mod operation;
 pub(super) mod published;
 
 use std::sync::Arc;
@@ -13,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::error::Kind;
 use crate::node::{Node, SealedOutcome};
-use crate::resolver::Resolver;
 use crate::resolver::breaker::{Change, Ended};
+use crate::resolver::node_protocol::machine::CompletedBy;
 use crate::resolver::resolved_reference::DocumentKey;
-use crate::resolver::shared_cache::machine::CompletedBy;
 use crate::resolver::singleflight::{Outcome, Purpose, Unstarted};
+use crate::resolver::state::Resolver;
 use crate::runtime::notifier::Event;
 
 impl Resolver {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::resolver::Resolver;
 use crate::resolver::breaker::{Change, Ended};
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
+use crate::resolver::state::Resolver;
 use crate::runtime::notifier::Event;
 
 /// How late the outcome of a probe may be.

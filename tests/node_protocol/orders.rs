@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kong_vault::resolver::shared_cache::operation::Start;
+use kong_vault::resolver::node_protocol::operation::Start;
 
 use super::node::{Dict, ModelWorker, State};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kong_vault::resolver::shared_cache::operation::{Start, Verb};
+use kong_vault::resolver::node_protocol::operation::{Start, Verb};
 
 use super::node::{Dict, INTERVAL, LIFETIME, ModelWorker, State};
 use super::{Plain, probe};

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use kong_vault::resolver::shared_cache::machine::{CompletedBy, Machine, Worker};
-use kong_vault::resolver::shared_cache::operation::{Answer, Claimant, Operation, Reply, Sharing, Start, Step, Verb};
+use kong_vault::resolver::node_protocol::machine::{CompletedBy, Machine, Worker};
+use kong_vault::resolver::node_protocol::operation::{Answer, Claimant, Operation, Reply, Sharing, Start, Step, Verb};
 
 pub const LIFETIME: u64 = 1000;
 pub const INTERVAL: u64 = 500;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::finding::{FoundReference, look_alike};
 use super::table::{Mistakes, Notes, Place, Row};
-use crate::conf_file::{self, Line, option};
+use crate::conf_file::surprise::{option, surprises};
+use crate::conf_file::{self, Line};
 use kong_vault::backend::registry::ALL;
 use kong_vault::config::{Config, ConfigSource, IndirectValues, KONGS_FILE, Others, is_kongs_own, options_of};
 use kong_vault::environment::Environment;
@@ -130,7 +131,7 @@ fn of_file(name: &str, text: &str, mistakes: &mut Mistakes) -> Vec<Setting> {
                 mistakes.push(place.wrong(&line.key, "is no UTF-8 text"));
                 continue;
             }
-            conf_file::surprises(&line).for_each(|why| mistakes.push(place.odd(&line.key, why)));
+            surprises(&line).for_each(|why| mistakes.push(place.odd(&line.key, why)));
         }
         let setting = Setting { place, key: line.key.clone(), name: line.key.clone(), value: Secret::new(line.value) };
         match known.get(&line.key) {

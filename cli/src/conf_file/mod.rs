@@ -9,15 +9,16 @@
 #![expect(clippy::disallowed_methods, reason = "the command line has no engine")]
 
 mod number;
-mod surprise;
+pub mod setting;
+pub mod surprise;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
 use kong_vault::config::KONGS_FILE;
-pub use surprise::{option, surprises};
+use setting::Setting;
+use surprise::surprises;
 
 /// Far above any kong.conf.
 pub const LIMIT: u64 = 4 * 1024 * 1024;
@@ -45,27 +46,6 @@ pub enum Line {
         number: usize,
         why: &'static str,
     },
-}
-
-/// `key = value`.
-#[derive(PartialEq, Eq)]
-pub struct Setting {
-    /// From 1 on.
-    pub number: usize,
-    pub key: String,
-    pub value: String,
-    /// What stands there, where it became another number than the one written.
-    pub written: Option<String>,
-    /// Whether a comment begins in the middle of a word.
-    pub is_cut: bool,
-    /// Whether a line that is joined to it sets a key of ours.
-    pub swallows: bool,
-}
-
-impl fmt::Debug for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Setting").field("number", &self.number).finish_non_exhaustive()
-    }
 }
 
 /// A kong.conf's keys of ours, and what about them may surprise.

@@ -1,6 +1,6 @@
 //! What Kong makes of a value, and its writer hardly meant.
 
-use super::Setting;
+use super::setting::Setting;
 use kong_vault::backend::registry::ALL;
 use kong_vault::config::options_of;
 use kong_vault::options::{OWN, Opt, Type};

@@ -1,7 +1,7 @@
 -- The node's cache: what one worker fetched, all workers have. The shared dictionary `kong_secrets`, where nginx.conf
 -- declares it, holds sealed documents (see src/node) and claims, which say which worker fetches a document.
 --
--- Who fetches a document is decided by a state machine of the library (src/resolver/shared_cache/machine.rs). It gives orders,
+-- Who fetches a document is decided by a state machine of the library (src/resolver/node_protocol/machine.rs). It gives orders,
 -- each an operation on the dictionary; this file carries them out, and replies.
 --
 -- No function here yields: all of them may be called in any phase of a worker.

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
-use super::tree::{Builder, ParseEvent, Position, SyntaxFlaw};
+use super::tree::build::{Builder, ParseEvent};
+use super::tree::{Position, SyntaxFlaw};
 
 /// What may come next.
 #[derive(Clone, Copy, PartialEq)]

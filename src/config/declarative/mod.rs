@@ -14,8 +14,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Others;
 use super::entity::{Broken, Entity, parse as parse_entity};
+use super::others::Others;
 use crate::backend::Descriptor;
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::file::{self, FileFlaw};

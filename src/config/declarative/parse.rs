@@ -1,6 +1,7 @@
 //! From a declarative file to a tree, by whichever it is.
 
-use super::tree::{Builder, Tree};
+use super::tree::Tree;
+use super::tree::build::Builder;
 use super::{json, yaml};
 
 impl Tree {

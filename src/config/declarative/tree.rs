@@ -1,12 +1,11 @@
 //! What stands in a declarative file, with its lines. Values are not typed here, and aliases not written out: the tree has
 //! one small node for each value that is written down, whatever they mean.
 
-mod build;
+pub mod build;
 
 use std::collections::{HashMap, HashSet};
 
 use crate::error::quote;
-pub use build::{Builder, ParseEvent};
 
 /// How deep values may stand in each other.
 pub const DEEPEST: usize = 128;

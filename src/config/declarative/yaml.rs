@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libyaml_safer::{Error, EventData, Parser, ScalarStyle};
 
-use super::tree::{Builder, ParseEvent, Position, SyntaxFlaw};
+use super::tree::build::{Builder, ParseEvent};
+use super::tree::{Position, SyntaxFlaw};
 
 /// How many `%TAG` lines a file may have: the parser compares each with all others. And how long one may be, in bytes: each
 /// tag that uses it is made as long.

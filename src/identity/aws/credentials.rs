@@ -9,6 +9,9 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 
+/// How error texts call the first source.
+pub const ENVIRONMENT: &str = "the environment";
+
 /// Credentials that can be signed with. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Login {

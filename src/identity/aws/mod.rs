@@ -43,6 +43,3 @@ pub const CREDENTIALS: &[&str] = &[
     "AWS_SECRET_KEY",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
 ];
-
-/// How error texts call the first source.
-pub const ENVIRONMENT: &str = "the environment";

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::clock::Clock;
+use super::credentials::ENVIRONMENT;
 use crate::error::Kind;
 use crate::http::HttpResponse;
 
@@ -138,5 +139,5 @@ fn is_throttling(name: &str) -> bool {
 }
 
 fn after_refresh(login: &str) -> &'static str {
-    if login == super::ENVIRONMENT { " and restart nginx" } else { " at its source: kong-vault reads it again at once" }
+    if login == ENVIRONMENT { " and restart nginx" } else { " at its source: kong-vault reads it again at once" }
 }

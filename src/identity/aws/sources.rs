@@ -5,10 +5,9 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use super::ENVIRONMENT;
 use super::cache::LoadStage;
 use super::client::{AwsClient, shown};
-use super::credentials::{AccessKeys, Login, NoCredentials};
+use super::credentials::{AccessKeys, ENVIRONMENT, Login, NoCredentials};
 use super::ecs::Container;
 use super::endpoint::{Endpoint, Variant};
 use super::files;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fetches::{Next, Progress};
-use super::machine::{CompletedBy, Machine, Worker};
-use super::operation::{Claimant, Ending, Reply, Sharing, Start, Step};
 use crate::node::{Name, Node, hex};
-use crate::resolver::Resolver;
+use crate::resolver::node_protocol::fetches::{Next, Progress};
+use crate::resolver::node_protocol::machine::{CompletedBy, Machine, Worker};
+use crate::resolver::node_protocol::operation::{Claimant, Ending, Reply, Sharing, Start, Step};
+use crate::resolver::state::Resolver;
 
 /// How much longer a claim lasts than a fetch.
 const CLAIM_GRACE: Duration = Duration::from_secs(1);
