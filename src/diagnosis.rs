@@ -1,4 +1,4 @@
-//! What a diagnosis finds, step by step: for who asks why a vault gives nothing.
+//! The findings of `kong-vault doctor`, step by step: why a vault returns no secret.
 
 use std::fmt::Display;
 
@@ -7,9 +7,9 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Good,
-    /// It works, and is worth a look.
+    /// It works, but should be looked at.
     Doubtful,
-    /// It keeps values from coming.
+    /// It prevents secrets from being read.
     Bad,
 }
 
@@ -21,7 +21,7 @@ pub struct Finding {
     pub text: String,
 }
 
-/// The steps that were gone, in their order. After a bad one there may be more, if it doesn't stand in their way.
+/// The findings in the order of the steps. After a bad one, the steps that don't depend on it may follow.
 #[derive(Debug, Default)]
 pub struct Findings(pub Vec<Finding>);
 
@@ -38,7 +38,7 @@ impl Findings {
         self.add(step, Verdict::Bad, text);
     }
 
-    /// Notes a failure; gives back what was had otherwise.
+    /// Returns the value, or notes the failure as bad and returns `None`.
     pub fn or_bad<T>(&mut self, step: &'static str, outcome: Result<T, Error>) -> Option<T> {
         outcome.map_err(|error| self.bad(step, error)).ok()
     }

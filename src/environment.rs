@@ -17,7 +17,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The environment of this process when this was first called in it or in the process it was forked from.
+    /// The environment at the first call in this process, or in the process that it was forked from.
     pub fn captured() -> &'static Environment {
         static CAPTURED: OnceLock<Environment> = OnceLock::new();
         CAPTURED.get_or_init(|| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 pub use crate::redact::quote;
 
-/// What went wrong, as far as control flow and metrics care. The text says it to people.
+/// What went wrong, for control flow and metrics; the text is for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The reference itself is malformed.
@@ -16,26 +16,26 @@ pub enum Kind {
     Config,
     /// The vault answered that there is no such secret, version or field.
     NotFound,
-    /// The vault refused our credentials or our right to read.
+    /// The vault refused the credentials, or they may not read the secret.
     Denied,
-    /// The vault asked us to slow down.
+    /// The vault asked for fewer requests.
     Throttled,
     /// The vault could not be reached, is sealed or failed.
     Unavailable,
-    /// No trusted connection comes about: a certificate or a TLS version is wrong.
+    /// TLS failed: a certificate or a TLS version is wrong.
     Tls,
     /// The fetch did not end within its deadline.
     Timeout,
-    /// An answer, a field or an encoding is not what it has to be.
+    /// An answer, a field or an encoding is not valid.
     Invalid,
     /// This phase cannot wait; the fetch goes on in the background.
     WouldBlock,
-    /// A defect of ours.
+    /// A defect of this library.
     Internal,
 }
 
 impl Kind {
-    /// Every kind, in the order of `code`: a kind once given a place keeps it.
+    /// Every kind, in the order of `code`. Each kind keeps its place.
     pub const ALL: [Kind; 12] = [
         Kind::Reference,
         Kind::UnknownVault,
@@ -51,7 +51,7 @@ impl Kind {
         Kind::Internal,
     ];
 
-    /// A number by which one worker tells another of a failure.
+    /// The number that stands for the kind in a sealed outcome.
     pub fn code(self) -> u8 {
         self as u8
     }
@@ -79,7 +79,7 @@ impl Kind {
     }
 }
 
-/// The longest that a vault may keep us away by its own word (`Retry-After`).
+/// The longest wait that a vault can impose by `Retry-After`.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// A failure. The text is one lower-case sentence that names backend, vault, host, status and what to do, and never
@@ -97,13 +97,13 @@ impl Error {
         Self { kind, text: text.into(), retry_after: None, of_login: false }
     }
 
-    /// Notes how long the vault asked us to stay away.
+    /// Notes the vault's `Retry-After`.
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
         self
     }
 
-    /// Notes that it is our login that failed: until that is mended, all secrets of the vault are out of reach.
+    /// Whether the login failed: until one succeeds, no secret of the vault can be read.
     pub fn is_of_login(&self) -> bool {
         self.of_login
     }
@@ -113,7 +113,7 @@ impl Error {
         self
     }
 
-    /// Adds what else may be done about it.
+    /// Adds further advice to the text.
     pub fn with_advice(mut self, advice: &str) -> Self {
         // The status ends the sentence.
         let at = self.text.rfind(" (status ").unwrap_or(self.text.len());
@@ -130,18 +130,18 @@ impl Error {
         self.retry_after
     }
 
-    /// How long the vault is left alone, as it asked for.
+    /// How long the vault gets no requests, as it asked.
     pub fn wait(&self) -> Option<Duration> {
         self.retry_after.map(|wait| wait.min(LONGEST_WAIT))
     }
 
-    /// How long only the document is left alone that was asked for: a limit on requests may be that of one path, where
-    /// our login and an answer such as 503 are about the vault as a whole.
+    /// How long only this document is not requested: a limit on requests may apply to one path. A failed login, or an
+    /// answer such as 503, is about the whole vault.
     pub fn holds_document(&self) -> Option<Duration> {
         self.wait().filter(|_| self.kind == Kind::Throttled && !self.of_login)
     }
 
-    /// What those are told meanwhile who want the document.
+    /// The error that look-ups of the document get meanwhile.
     pub fn held(&self) -> Self {
         match self.holds_document() {
             None => self.clone(),
@@ -157,7 +157,7 @@ impl Error {
         self.kind
     }
 
-    /// The text as users of Kong know it: what kept a vault from giving a value stands inside a sentence of Kong's.
+    /// The text in Kong's words: what kept a vault from returning a value stands inside Kong's own sentence.
     pub fn for_users(&self) -> String {
         match self.kind {
             Kind::Reference | Kind::UnknownVault => self.text.clone(),
@@ -170,7 +170,7 @@ impl Error {
         matches!(self.kind, Kind::Throttled | Kind::Unavailable)
     }
 
-    /// Whether it says something about the vault as a whole, and not about one secret or our right to it.
+    /// Whether the error is about the whole vault, not about one secret or the right to read it.
     pub fn is_outage(&self) -> bool {
         self.of_login || matches!(self.kind, Kind::Throttled | Kind::Unavailable | Kind::Tls | Kind::Timeout)
     }

@@ -1,5 +1,5 @@
-//! Small files that an option names. Who writes options may name anything: a device without an end, or a FIFO that nobody
-//! writes to, would take all memory or stop the engine. So only a regular file is read, and only so much of it.
+//! Reads small files that options name. An option may name anything: an endless device would fill the memory, and a
+//! FIFO without a writer would block. So only regular files are read, and only up to a limit.
 
 #![expect(clippy::disallowed_methods, reason = "on threads of a pool")]
 
@@ -16,18 +16,18 @@ use zeroize::Zeroizing;
 use crate::pool::{self, JobRefusal};
 use crate::redact;
 
-/// How long a file is waited for that nothing stands in for.
+/// How long to wait for a file where no earlier content can be used instead.
 pub const PATIENCE: Duration = Duration::from_secs(3);
-/// How long a file is waited for whose last content can stand in; see `patience_for_renewal`.
+/// How long to wait for a file where its earlier content can be used instead; see `patience_for_renewal`.
 const PATIENCE_FOR_RENEWAL: Duration = Duration::from_secs(1);
 
-/// How long somebody waits for a file whose last content can stand in, who has `timeout` for all that is to be done: what
-/// stands in is of use only within that.
+/// How long to wait for a file where its earlier content can be used instead. `timeout` is the limit of the whole task:
+/// the wait is a part of it, so that time is left to use the earlier content.
 pub fn patience_for_renewal(timeout: Duration) -> Duration {
     PATIENCE_FOR_RENEWAL.min(timeout / 4)
 }
 
-/// Why a file can't be had. As text it ends a sentence that begins with the file's name.
+/// Why a file can't be read. Its text ends a sentence that begins with the file's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFlaw {
     Missing,
@@ -35,13 +35,13 @@ pub enum FileFlaw {
     NotRegular,
     TooLarge,
     Other(ErrorKind),
-    /// It does not answer.
+    /// The file system does not answer.
     Hangs,
     /// No thread is free for it.
     Busy(JobRefusal),
 }
 
-/// What a file's status says of its content: the same stamp, the same content.
+/// A file's status, as far as it tells whether the content changed: the same stamp, the same content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileStamp {
     device: u64,
@@ -63,7 +63,7 @@ impl From<&Metadata> for FileStamp {
     }
 }
 
-/// Does something with files on a thread of their own, and not for longer than `patience`: a file system may hang. One
+/// Runs a job that uses files on a thread of the pool, and waits for at most `patience`: a file system may hang. One
 /// job runs at a time for each key.
 pub async fn on_a_thread<T: Send + 'static>(
     key: &[u8],
@@ -77,7 +77,7 @@ pub async fn on_a_thread<T: Send + 'static>(
     }
 }
 
-/// `read_bounded`, on a thread.
+/// `read_bounded` on a thread of the pool.
 pub async fn read_soon(
     path: &Path,
     limit: u64,
@@ -87,7 +87,7 @@ pub async fn read_soon(
     on_a_thread(path.as_os_str().as_bytes(), patience, move || read_bounded(&owned, limit)).await?
 }
 
-/// What a file's status is, asked on a thread.
+/// A file's status, read on a thread of the pool.
 pub async fn status(path: &Path, patience: Duration) -> Result<Metadata, FileFlaw> {
     let owned = PathBuf::from(path);
     on_a_thread(path.as_os_str().as_bytes(), patience, move || Ok(std::fs::metadata(owned)?)).await?
@@ -95,7 +95,8 @@ pub async fn status(path: &Path, patience: Duration) -> Result<Metadata, FileFla
 
 /// A file's bytes, wiped when dropped, and its status when it was opened. It blocks.
 pub fn read_bounded(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), FileFlaw> {
-    // What was opened is looked at, and not the path before: it may be another by then. Opened so, a FIFO is not waited for.
+    // The open file is checked, not the path before: it may name another file by then. O_NONBLOCK keeps a FIFO from
+    // blocking.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let status = file.metadata()?;
@@ -105,7 +106,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Meta
     if status.len() > limit {
         return Err(FileFlaw::TooLarge);
     }
-    // With room to spare the bytes are not moved while they are read, which would leave copies behind.
+    // With spare capacity the buffer does not grow while it is read, which would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(status.len() as usize + 64));
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
@@ -114,7 +115,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Meta
     Ok((bytes, status))
 }
 
-/// Why the file that an option names can't be had, as the rest of a sentence that begins with the option.
+/// Why the file that an option names can't be read: the rest of a sentence that begins with the option.
 pub fn clause(path: &Path, flaw: FileFlaw) -> String {
     match told(path, flaw) {
         Some(path) => format!("{path} {flaw}"),
@@ -123,12 +124,12 @@ pub fn clause(path: &Path, flaw: FileFlaw) -> String {
     }
 }
 
-/// A path as an error may show it: what turns out to be none may be a secret that somebody gave in its place.
+/// A path as an error may show it. `None`: where no file is found, the path may be a secret that was set by mistake.
 pub fn told(path: &Path, flaw: FileFlaw) -> Option<String> {
     match flaw {
         FileFlaw::NotRegular | FileFlaw::TooLarge => Some(redact::known_path(path)),
         FileFlaw::Missing | FileFlaw::Other(_) => None,
-        // Nobody knows whether something is there.
+        // Whether there is a file is not known.
         FileFlaw::Forbidden | FileFlaw::Hangs | FileFlaw::Busy(_) => redact::likely(path),
     }
 }
@@ -138,7 +139,7 @@ impl From<std::io::Error> for FileFlaw {
         match error.kind() {
             ErrorKind::NotFound => Self::Missing,
             ErrorKind::PermissionDenied => Self::Forbidden,
-            // As a socket answers to being opened.
+            // Opening a socket fails with ENXIO.
             _ if error.raw_os_error() == Some(libc::ENXIO) => Self::NotRegular,
             kind => Self::Other(kind),
         }
@@ -178,7 +179,7 @@ mod tests {
             assert_eq!(flaw(&other, 8), FileFlaw::NotRegular, "{other:?}");
         }
         assert_eq!(flaw(&path("none"), 8), FileFlaw::Missing);
-        // Its status says that it is empty.
+        // Its status reports a length of 0.
         assert_eq!(flaw(Path::new("/proc/self/maps"), 8), FileFlaw::TooLarge);
     }
 

@@ -1,7 +1,7 @@
 //! Secret references (`{vault://…}`) for OpenResty/nginx and Kong Gateway. This file is the table of contents;
 //! ARCHITECTURE.md shows the way of one call through it.
 
-// What tests may and the library must not.
+// Tests may use these, the library must not.
 #![cfg_attr(
     not(test),
     warn(
@@ -16,7 +16,7 @@
     )
 )]
 
-// What everybody uses.
+// Used by all other modules.
 pub mod environment;
 pub mod error;
 mod notice;
@@ -25,14 +25,14 @@ pub mod redact;
 pub mod secret;
 mod sync;
 
-// Work that blocks, files, HTTP, and who we are to others.
+// Work that blocks, files, HTTP, and AWS credentials.
 pub mod diagnosis;
 mod file;
 pub mod http;
 mod identity;
 pub mod pool;
 
-// What is known, here and on the node.
+// The cache, what the workers of a node share, and vault entities on disk.
 pub mod cache;
 pub mod node;
 pub mod store;
@@ -42,7 +42,7 @@ pub mod backend;
 pub mod config;
 pub mod reference;
 
-// What runs it, and from a reference to its value.
+// From a reference to its value: the Admin API, vault entities, the resolver, the engine, one Lua VM's state.
 pub mod admin;
 mod entities;
 pub mod resolver;

@@ -1,7 +1,7 @@
-//! What an operator is told of without an error: notices, and debug lines, which say what the engine is doing.
+//! Messages for an operator that are not errors: notices, and debug lines about what the engine does.
 //!
-//! Debug lines are off unless a worker's nginx logs at the level `debug`: then one that is asked for costs one atomic load.
-//! They hold names and times, and never a value, a token, or a reference's options.
+//! Debug lines are off unless a worker's nginx logs at the level `debug`; while off, each costs one atomic load. They
+//! hold names and times, and never a value, a token, or a reference's options.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,15 +9,15 @@ use std::time::Instant;
 
 use crate::sync::{Mutex, lock};
 
-/// What the operator should know of a vault though no fetch fails for it: a line for the log.
+/// A line for the log about a problem of a vault that makes no fetch fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// Whether what was told before is over.
+    /// Whether the problem told before is over.
     pub is_over: bool,
     pub text: String,
 }
 
-/// How many debug lines wait for the worker; what comes beyond is only counted.
+/// How many debug lines may wait for the worker. Further ones are only counted.
 const WAITING: usize = 256;
 
 static IS_ON: AtomicBool = AtomicBool::new(false);
@@ -35,14 +35,15 @@ struct DebugLines {
 /// Tells the reader that lines wait; false where it doesn't listen.
 pub type TellReader = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// Has a line written to nginx's log. It is only made where debug lines are on.
+/// Writes a line to nginx's log. `line` is called only while debug lines are on.
 pub fn debug(line: impl FnOnce() -> String) {
     if !IS_ON.load(Ordering::Relaxed) {
         return;
     }
     let line = line();
     let tell = lock(&LINES).add(line);
-    // Without the lock: the reader has locks of its own, and one that doesn't listen is told again.
+    // The lock is released first, as the reader takes locks of its own. A reader that doesn't listen is told again next
+    // time.
     if tell.is_some_and(|tell| !tell()) {
         lock(&LINES).is_told = false;
     }
@@ -53,7 +54,7 @@ pub fn took(start: Instant) -> String {
     format!("{:.1} ms", start.elapsed().as_secs_f64() * 1000.0)
 }
 
-/// Turns debug lines on, for the Lua VM with that number to read; one VM of a process reads them.
+/// Turns debug lines on for the Lua VM with that number. Only one VM of a process reads them.
 pub fn debug_on(reader: u64, tell: TellReader) {
     lock(&LINES).reader = Some((reader, tell));
     IS_ON.store(true, Ordering::Relaxed);

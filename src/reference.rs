@@ -15,19 +15,19 @@ use crate::redact;
 /// How much of a reference an error quotes, in characters.
 const QUOTED: usize = 256;
 
-/// The same of an option's name.
+/// The same for an option's name.
 const OPTION: usize = 64;
 
-/// How many options of a query are looked at by name; more are quoted of none.
+/// How many of a query's options are checked by name. The rest is not quoted.
 const LOOKED_AT: usize = 32;
 
-/// What somebody may write where a query's `?` or `&` should be.
+/// Characters that people write in the place of a query's `?` or `&`.
 const SEPARATORS: &[u8] = b"&;,|#/ ";
 
-/// How many of those are looked at, as each costs a search in the options' tables.
+/// How many separators are checked: each check searches the option tables.
 const LOOKS: usize = 128;
 
-/// What stands for the part of a reference that was not looked at: no option is called so, thus it is not shown.
+/// Replaces the part of a reference that was not checked. No option has this name, so it is not shown.
 const UNREAD: &[u8] = b"-";
 
 /// A parsed reference. `Debug` shows no option's value.
@@ -90,8 +90,8 @@ pub fn parse(text: &[u8]) -> Result<Reference> {
     })
 }
 
-/// Whether anything is left of a name that Kong takes for a URL's authority, without user and port. To us these belong to
-/// the name, and no vault has such a one: a host that somebody wrote there is not passed over in silence.
+/// Whether a host is left of the name without user and port, as Kong reads a URL's authority. Here user and port are a
+/// part of the name, and no vault has such a name, so a host in this place causes an error.
 fn has_host(authority: &[u8]) -> bool {
     let host = cut(authority, b'@').1.unwrap_or(authority);
     !host.is_empty() && (host[0] != b':' || host[1..].contains(&b':') || host.contains(&b']'))
@@ -132,12 +132,13 @@ fn options(query: &[u8]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         .collect()
 }
 
-/// Whether a reference is one that an entity may have in place of a credential: to a variable of the environment.
+/// Whether this refers to a variable of the environment: a vault entity may have such a reference in place of a
+/// credential.
 pub fn is_of_environment(reference: &str) -> bool {
     parse(reference.as_bytes()).is_ok_and(|reference| reference.name == b"env")
 }
 
-/// Quotes a reference in an error: bounded, on one line, and of its query only what may be shown.
+/// Quotes a reference for an error: bounded, on one line, and without the parts of its query that may not be shown.
 pub fn quote(text: &[u8]) -> String {
     let text = with_signs(text);
     let (shown, pairs) = parts(&text);
@@ -146,7 +147,7 @@ pub fn quote(text: &[u8]) -> String {
     for (separator, pair) in pairs {
         let (name, value) = cut(pair, b'=');
         shown.push(separator);
-        // The last one ends with the version and the brace, which are no part of it.
+        // The version and the brace follow the last option and are not part of it.
         let bare = form_decode(cut(name.strip_suffix(b"}").unwrap_or(name), b'#').0);
         match value {
             _ if !std::str::from_utf8(&bare).is_ok_and(|name| may_name(name, follows_secret)) => {
@@ -162,8 +163,8 @@ pub fn quote(text: &[u8]) -> String {
     quoted(&shown)
 }
 
-/// A reference whose query begins with a sign that is percent-encoded is none with a query, but was meant as one: the sign
-/// itself in its place.
+/// Decodes the part before the query where this reveals a query: a reference with `%3F` in place of `?` has none, but
+/// was meant to have one.
 fn with_signs(text: &[u8]) -> Cow<'_, [u8]> {
     let head = parts(text).0;
     let decoded = decode(head);
@@ -173,8 +174,8 @@ fn with_signs(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned([&decoded, &text[head.len()..]].concat())
 }
 
-/// What stands before a reference's query, and the query's options, each with the byte before it. The query begins with its
-/// `?`, or with the first option's name where somebody wrote another sign there.
+/// Splits a reference into the part before its query and the query's options, each with the byte before it. The query
+/// begins with its `?`, or with the first option's name where another separator stands before it.
 fn parts(text: &[u8]) -> (&[u8], Vec<(u8, &[u8])>) {
     let mut starts: Vec<usize> = Vec::new();
     let (mut has_mark, mut looks) = (false, 0);
@@ -210,14 +211,14 @@ fn begins_option(text: &[u8]) -> bool {
     std::str::from_utf8(&name[..end]).is_ok_and(names_option)
 }
 
-/// What is left to be shown, unless it is a secret once it is decoded.
+/// Quotes the part that may be shown. An encoded secret is decoded first, so that `redact::quote` recognizes it.
 fn quoted(shown: &[u8]) -> String {
     let decoded = decode(shown);
     redact::quote(if redact::is_secret(&decoded) { &decoded } else { shown }, QUOTED)
 }
 
-/// The name of an option as a reference has it. `follows_secret`: it stands behind an option that may hold a secret, so
-/// what is near no option's name may be the end of a value with an `&` in it.
+/// An option's name for an error. `follows_secret`: an option that may hold a secret stands before it. Then a name that
+/// resembles no option's may be the end of that value, after an `&` in it.
 pub fn option(name: &str, follows_secret: bool) -> String {
     if may_name(name, follows_secret) {
         redact::quote(name.as_bytes(), OPTION)
@@ -226,7 +227,7 @@ pub fn option(name: &str, follows_secret: bool) -> String {
     }
 }
 
-/// Whether what stands in the place of an option's name may be shown.
+/// Whether a text in the place of an option's name may be shown.
 fn may_name(name: &str, follows_secret: bool) -> bool {
     let is_word = !name.is_empty()
         && name.len() <= OPTION
@@ -235,13 +236,13 @@ fn may_name(name: &str, follows_secret: bool) -> bool {
     names_option(name) || (is_word && !follows_secret)
 }
 
-/// Whether a secret may be the value of what is called so: of an option for one, and of what is none.
+/// Whether the value of an option with this name may be a secret. An unknown name may have one.
 fn may_take_secret(name: &str) -> bool {
     let mut known = options_of_all().filter(|opt| opt.is_called(name)).peekable();
     known.peek().is_none() || known.any(|opt| opt.may_hold_secret())
 }
 
-/// Whether it is the name of an option of any backend, or near one; as in kong.conf or in an entity, too.
+/// Whether this is the name of any backend's option, or close to one, also as kong.conf or an entity writes it.
 fn names_option(name: &str) -> bool {
     let of_backend =
         |key: &str| ALL.iter().find_map(|it| key.strip_prefix(it.name)?.strip_prefix('_').map(str::to_owned));
@@ -254,7 +255,7 @@ fn options_of_all() -> impl Iterator<Item = &'static Opt> {
     ALL.iter().flat_map(|backend| backend.options).chain(COMMON)
 }
 
-/// A reference for a log, which needs none of its options to name it.
+/// A reference for a log, without its options.
 pub fn name(text: &[u8]) -> String {
     let text = with_signs(text);
     let (shown, pairs) = parts(&text);
@@ -263,15 +264,15 @@ pub fn name(text: &[u8]) -> String {
     quoted(&shown)
 }
 
-/// Whether a query's value may be seen, as the options' tables have it. A name may be an entity's, whose backend nobody
-/// knows here: then all of that name have to be such.
+/// Whether an option's value may be shown, by the option tables. The vault's backend is not known here, so all options
+/// of that name must allow it.
 fn is_shown(name: &[u8], value: &[u8]) -> bool {
-    // The last one ends with the version and the brace.
+    // The version and the brace follow the last option.
     let value = cut(value, b'#').0;
     let (name, value) = (form_decode(name), form_decode(value.strip_suffix(b"}").unwrap_or(value)));
     let (Ok(name), Ok(value)) = (std::str::from_utf8(&name), std::str::from_utf8(&value)) else { return false };
     let mut known = options_of_all().filter(|opt| opt.is_called(name)).peekable();
-    // A misspelt one may hold a token.
+    // An unknown name may be misspelt, and its value a token.
     if known.peek().is_none() {
         return value.chars().count() <= redact::SHORT;
     }
@@ -281,15 +282,14 @@ fn is_shown(name: &[u8], value: &[u8]) -> bool {
     })
 }
 
-/// Whether a colon in the place of a vault's name begins something else than a port.
+/// Whether a colon in the vault's name is followed by something other than a port.
 fn holds_password(rest: &[u8]) -> bool {
     let name = rest.split(|byte| b"/}".contains(byte)).next().unwrap_or_default();
     let after = cut(name, b':').1.unwrap_or_default();
     !name.starts_with(b"[") && !after.iter().all(u8::is_ascii_digit)
 }
 
-/// A reference without what stands before an `@` where a vault's name should be: a user, as in a URL, or a whole URL that
-/// somebody put there. The names of secrets may have an `@`.
+/// Hides a user and a password, or a whole URL, in the place of the vault's name. The names of secrets may have an `@`.
 fn without_user(text: &[u8]) -> Vec<u8> {
     let slashes = |text: &[u8]| text.windows(3).position(|part| part == b"://");
     let start = slashes(text).map_or(0, |at| at + 3);

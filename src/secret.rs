@@ -44,7 +44,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A text of an answer that is wiped also where the rest of the answer turns out to be malformed.
+/// A text in a server's answer. It is wiped when dropped, also where the rest of the answer is malformed.
 #[derive(Clone)]
 pub struct WipedText(pub Zeroizing<String>);
 

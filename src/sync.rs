@@ -1,42 +1,43 @@
-//! Locks as all of this crate takes them, and the order of those that one thread may hold together. `tests/handover.rs` gives
-//! the files that it runs another `sync`, of loom's.
+//! How this crate takes locks, and the order of those that one thread may hold together. `tests/handover.rs` compiles
+//! some files with another `sync`, made of loom's locks.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{LockResult, PoisonError};
 pub use std::sync::{Mutex, MutexGuard};
 
-/// A panic while a lock is held leaves data that is still whole: each critical section is one call.
+/// Locks a mutex, also a poisoned one: each critical section is one call, so a panic leaves the data whole.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     even_poisoned(mutex.lock())
 }
 
-/// The same for what else a mutex or a condition gives.
+/// The same for other results of a mutex or a condition variable.
 pub fn even_poisoned<T>(locked: LockResult<T>) -> T {
     locked.unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The order of locks: whoever holds one may take those that stand below it here, never one that stands above it, nor a
-/// second one of the same rank. This is the one place where the order is written down; debug builds check it.
+/// The order of locks: a thread that holds one may take those below it in this list, but none above it and no second
+/// one of the same rank. The order is written down only here; debug builds check it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// Which vault entities are in use (`entities/followed.rs`). Held while they are put in the place of those before, so
-    /// that two readings of them don't mix.
+    /// Which vault entities are in use (`entities/followed.rs`). Held while new ones replace them, so that two reads of
+    /// them don't mix.
     AppliedEntities,
-    /// What references mean (`resolver/references.rs`). Held while one is read, and while vaults change, until the documents
-    /// have followed.
+    /// What references mean (`resolver/references.rs`). Held while one is resolved, and while vaults change, until the
+    /// documents have moved to their new keys.
     References,
     /// Documents whose vault has options that can't be used (`resolver/succession.rs`). Held while documents move.
     Orphans,
-    /// What is known of documents, and when all were flushed (`resolver/document_cache.rs`).
+    /// The cached documents, and when all were flushed (`resolver/document_cache.rs`).
     Documents,
-    /// Vault entities that may change (`config/registry.rs`), and what they say of credentials (`config/credentials.rs`).
+    /// Vault entities that may change (`config/registry.rs`), and what they say of credentials
+    /// (`config/credentials.rs`).
     Configuration,
     /// The calls under way (`resolver/calls.rs`).
     Calls,
-    /// What the machines of the node's cache are at (`resolver/node_protocol/fetches.rs`).
+    /// The machines of the node's cache (`resolver/node_protocol/fetches.rs`).
     SharedFetches,
-    /// Documents that were looked for under the options of before a reload (`resolver/previous.rs`).
+    /// Documents that were looked up under the options from before a reload (`resolver/previous.rs`).
     Previous,
     /// Vaults by what they were built from (`resolver/upstream.rs`).
     Instances,
@@ -53,14 +54,14 @@ pub enum Rank {
     Events,
 }
 
-/// A mutex with a rank. In a release it is a mutex and nothing else.
+/// A mutex with a rank. In a release build it is only a mutex.
 pub struct Ranked<T> {
     #[cfg(debug_assertions)]
     rank: Rank,
     mutex: Mutex<T>,
 }
 
-/// What a ranked mutex guards, until it is dropped.
+/// Access to a ranked mutex's data, until it is dropped.
 pub struct RankedGuard<'a, T> {
     guard: MutexGuard<'a, T>,
     #[cfg(debug_assertions)]
@@ -78,7 +79,7 @@ impl<T> Ranked<T> {
     }
 
     pub fn lock(&self) -> RankedGuard<'_, T> {
-        // Before it waits: a wrong order is found where nobody else happens to hold the lock as well.
+        // Checked before the wait, so that a wrong order is found even where no other thread holds the lock.
         #[cfg(debug_assertions)]
         let held = held::Held::new(self.rank);
         RankedGuard {
@@ -90,7 +91,7 @@ impl<T> Ranked<T> {
 }
 
 impl<T> fmt::Debug for Ranked<T> {
-    /// What it guards may be secret.
+    /// The data may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Ranked")
     }
@@ -121,12 +122,12 @@ mod held {
         static RANKS: RefCell<Vec<Rank>> = const { RefCell::new(Vec::new()) };
     }
 
-    /// One of them, until it is dropped.
+    /// A rank that is held until this is dropped.
     pub struct Held(Rank);
 
     impl Held {
         pub fn new(rank: Rank) -> Self {
-            // A thread that ends has none any more.
+            // While a thread ends, its list may be destroyed already.
             let highest = RANKS.try_with(|ranks| ranks.borrow().iter().max().copied()).unwrap_or_default();
             if let Some(highest) = highest {
                 assert!(
@@ -156,7 +157,7 @@ mod tests {
         let (documents, calls) = (Ranked::new(Rank::Documents, 1), Ranked::new(Rank::Calls, 2));
         let (one, two) = (documents.lock(), calls.lock());
         assert_eq!((*one, *two), (1, 2));
-        // The first one may go first; what is held then is still the second.
+        // The first guard may be dropped first; the second lock stays held.
         drop(one);
         drop(two);
         *documents.lock() += 1;

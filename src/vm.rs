@@ -23,12 +23,12 @@ pub struct Vm {
     watch: Arc<EpochWatch>,
     /// What is wrong with `vault_data_dir`.
     unfollowed: OnceLock<Error>,
-    /// What is wrong with what was to configure it, where that says who is heard by the Admin API.
+    /// Why the Admin API refuses everybody: an error in the configuration that was to set its token.
     refused_all: OnceLock<Error>,
     loaded: Loaded,
 }
 
-/// How long the end of a worker may wait for its vaults.
+/// How long a worker that ends waits for its vaults' last tasks.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 
 impl Vm {
@@ -44,8 +44,8 @@ impl Vm {
         }
     }
 
-    /// Whether it is one of many that end with their requests, so that nothing should be kept running for it. A VM that
-    /// was made before the fork never is.
+    /// Whether the VM ends with its request (`lua_code_cache off`), so that nothing should be kept running for it. A VM
+    /// that was made before the fork does not.
     pub fn is_throwaway(&self) -> bool {
         self.loaded.is_throwaway()
     }
@@ -56,9 +56,10 @@ impl Vm {
         self.settle(conf, || self.load(conf, written_in))
     }
 
-    /// The same for what Kong has read; `references` are those in the places of which it has put values, with their keys.
+    /// The same for options that Kong has read. `references` are those that Kong replaced by their values, with their
+    /// keys.
     pub fn configure_by_kong(&self, conf: &BTreeMap<String, String>, references: &[(String, String)]) -> Result<()> {
-        // Kong has entities of its own, and an Admin API.
+        // No entities are followed: Kong has entities of its own, and an Admin API.
         self.settle(conf, || {
             Ok(Arc::new(self.resolver_of(indirect::load_by_kong(conf, references, &self.environment)?)))
         })
@@ -82,7 +83,7 @@ impl Vm {
         self.unfollowed.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// Has the Admin API refuse everybody: a token that was to be asked for can't be.
+    /// Has the Admin API refuse everybody, as the token that it is to require can't be known.
     pub fn refuse_all(&self, why: Error) {
         let _ = self.refused_all.set(why);
     }
@@ -106,7 +107,7 @@ impl Vm {
             .map_err(Clone::clone)
     }
 
-    /// Changes whenever a value that Lua may have kept is not to be served any more.
+    /// Changes whenever a copy of a value in Lua may no longer be served.
     pub fn generation(&self) -> &AtomicU32 {
         &self.generation
     }
@@ -116,8 +117,8 @@ impl Vm {
         &self.watch
     }
 
-    /// Has the vaults done what they want done last. This thread has nothing else to do any more, but the process is about
-    /// to end, and the engine with it: so it is waited for, within bounds.
+    /// Runs the vaults' last tasks, and waits for them for at most `SHUTDOWN_LIMIT`: the process is about to end, and
+    /// the engine with it. This thread has nothing else to do.
     fn take_leave(&self) -> Option<()> {
         let resolver = self.resolver.get()?.as_ref().ok()?;
         let (done, all) = mpsc::channel();
@@ -131,7 +132,7 @@ impl Vm {
         }
         drop(done);
         let end = Instant::now() + SHUTDOWN_LIMIT;
-        // A request's VM ends amid others' requests.
+        // A VM that ends with its request does not wait: the worker serves other requests.
         while !self.is_throwaway() && all.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok() {}
         Some(())
     }
@@ -141,7 +142,7 @@ impl Vm {
         let previous = Previous::note(&config);
         let resolver = Arc::new(self.resolver_of(config).after(previous));
         if let Err(error) = resolver.follow_entities(&self.watch) {
-            // There is but one loading.
+            // It can't be set already, as the configuration is loaded once.
             let _ = self.unfollowed.set(error);
         }
         Ok(resolver)

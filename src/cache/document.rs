@@ -21,7 +21,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// What is to be done where a part of a secret's name was taken for a field.
+/// Advice for errors where the last part of a secret's name was taken for a field.
 pub const WHOLE: &str = "the last part of the reference names a field: for the whole secret, end it with a slash";
 
 /// The document that one fetch brought. All fields picked from it are of one version.
@@ -38,7 +38,7 @@ impl Document {
         Self::leased(whole, None)
     }
 
-    /// One that its vault gave a lease, where there is one.
+    /// A document with its vault's lease, if there is one.
     pub fn leased(whole: Secret, lease: Option<Duration>) -> Self {
         Self { whole: Arc::new(whole), lease, fields: OnceLock::new() }
     }
@@ -47,7 +47,7 @@ impl Document {
         self.lease
     }
 
-    /// What the document weighs in the cache: its bytes, and those of its fields once they are read.
+    /// The document's size in the cache: its bytes, and those of its fields once they are read.
     pub fn bytes(&self) -> usize {
         let fields = self.fields.get().and_then(|fields| fields.as_ref().ok());
         let fields = fields.map_or(0, |fields| {
@@ -119,7 +119,7 @@ impl Document {
 }
 
 fn decode(value: &Secret) -> Result<Secret> {
-    // Files and consoles like to end or break base64 with white space.
+    // Base64 from files and consoles often contains white space.
     let dense = Secret::new(value.as_bytes().iter().copied().filter(|b| !b.is_ascii_whitespace()).collect::<Vec<_>>());
     match BASE64.decode(dense.as_bytes()) {
         Ok(bytes) => Ok(Secret::new(bytes)),

@@ -1,4 +1,4 @@
-//! How long a document serves: pure arithmetic over instants, and over chances in 0..1, that the caller hands in.
+//! How long a document serves: pure arithmetic. Instants, and random numbers in 0..1, are passed in.
 
 mod change;
 
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use crate::cache::document::Document;
 use crate::error::Error;
 
-/// The part of `ttl` after which a value is renewed: late, as each renewal is a call to the vault, but not so late that
-/// all documents of one start would be renewed at once, or that a fetch no longer fits in.
+/// The part of `ttl` after which a value is renewed. It is late, as each renewal is a call to the vault, but leaves
+/// time for a fetch. It is a range, so that documents of one start are not renewed all at once.
 const RENEWAL: (f64, f64) = (0.85, 0.97);
 
-/// The pause before a vault that failed is asked again for a document whose old value still serves: doubled from failure
-/// to failure.
+/// The pause before a vault that failed is asked again for a document whose old value still serves. Each failure
+/// doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -27,7 +27,7 @@ pub struct TtlPolicy {
     pub ttl: Option<Duration>,
     /// How long a failure is remembered.
     pub neg_ttl: Duration,
-    /// How long after `ttl` the old value may serve while no new one can be had.
+    /// How long after `ttl` the old value may serve while no new one can be fetched.
     pub resurrect_ttl: Duration,
     /// The bounds of a lease that the vault itself names.
     pub min_ttl: Duration,
@@ -35,7 +35,7 @@ pub struct TtlPolicy {
 }
 
 impl TtlPolicy {
-    /// How long a value is fresh, where its vault gave it a lease.
+    /// How long a value is fresh; `lease` is its vault's, if there is one.
     fn freshness(&self, lease: Option<Duration>) -> Option<Duration> {
         let lease = lease.map(|lease| self.max_ttl.map_or(lease, |most| lease.min(most)).max(self.min_ttl));
         match (self.ttl, lease) {
@@ -44,7 +44,8 @@ impl TtlPolicy {
         }
     }
 
-    /// How long a failure is remembered: for `neg_ttl`, or for as long as the vault asked to be left alone.
+    /// How long a failure is remembered: for `neg_ttl`, or for as long as the vault asked that the document not be
+    /// requested.
     pub fn remembers(&self, error: &Error) -> Duration {
         self.neg_ttl.max(error.holds_document().unwrap_or_default())
     }
@@ -56,11 +57,11 @@ impl TtlPolicy {
     }
 }
 
-/// What a vault brought.
+/// A document, and when it was fetched.
 #[derive(Debug, Clone)]
 pub struct Dated {
     pub document: Arc<Document>,
-    /// When the fetch began: what the vault answered was so then or later, and all times count from here.
+    /// When the fetch began. The vault's answer is from then or later, and all times count from here.
     pub at: Instant,
 }
 
@@ -68,8 +69,8 @@ pub struct Dated {
 #[derive(Debug, Clone)]
 pub enum CacheLookup {
     Fresh(Arc<Document>),
-    /// The value's time is over, but it serves until a new one is there. `due`: nobody is asking for a new one, and the
-    /// last failure is long enough ago.
+    /// The value is no longer fresh, but serves until there is a new one. `due`: a new one should be fetched, as no
+    /// renewal is under way and the pause after the last failure is over.
     Stale {
         document: Arc<Document>,
         due: bool,
@@ -95,7 +96,7 @@ impl CacheLookup {
 pub enum Due {
     /// The value is in use: ask for a new one.
     Renew,
-    /// Its time is over for good, or nobody wants it any more.
+    /// Nothing of it serves any longer, or nobody uses it any more.
     Drop,
 }
 
@@ -112,14 +113,14 @@ pub struct Entry {
     /// Whether a renewal is under way.
     renewing: bool,
     failure: Option<Error>,
-    /// Until when the vault asked that this document be left alone.
+    /// Until when the document is not requested, as its vault asked.
     left_alone_until: Option<Instant>,
     /// Failures in a row that were about this document.
     failures: u32,
     used_at: Instant,
-    /// Where the value was brought under other options of its vault: when they were over. It is not fresh any more.
+    /// Set where the value was fetched under earlier options of its vault: when it ceased to be fresh.
     inherited: Option<Instant>,
-    /// The options changed, and the value that served then serves until their first outcome; bounded, should none come.
+    /// Set when the options change: the value serves until their first outcome, but no longer than this.
     held_until: Option<Instant>,
 }
 
@@ -146,9 +147,9 @@ impl Entry {
         }
     }
 
-    /// What is left after a fetch failed: the old value while it may be resurrected, or the memory of the failure.
-    /// `None`: nothing worth keeping. It failed `at` that time; where another worker told of it, `now` is later, and the old
-    /// value's time may have ended since.
+    /// The entry after a failed fetch: the old value while it serves, or the memory of the failure. `None`: neither.
+    /// The fetch failed `at` that time. If another worker reported it, `now` is later, and the old value may have ended
+    /// since.
     pub fn failed(
         before: Option<Entry>,
         error: Error,
@@ -157,7 +158,7 @@ impl Entry {
         now: Instant,
         chance: f64,
     ) -> Option<Self> {
-        // An outcome: what was held until one came is not any more.
+        // A failure is an outcome as well: the value is no longer held for the first one.
         let before = before.map(|entry| Self { held_until: None, ..entry });
         let hold = error.holds_document();
         let left_alone_until = hold.and_then(|hold| at.checked_add(hold));
@@ -168,7 +169,7 @@ impl Entry {
                     .mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
                     .max(ttl_policy.neg_ttl)
                     .max(hold.unwrap_or_default());
-                // How often a vault that is away is tried is its breaker's affair.
+                // The breaker decides how often a vault is tried that can't be reached.
                 let failures = if error.is_outage() { 0 } else { entry.failures.saturating_add(1) };
                 let (failure, renew_at) = (Some(error.held()), at.checked_add(pause));
                 Some(Self { failure, failures, renew_at, renewing: false, left_alone_until, ..entry })
@@ -213,7 +214,7 @@ impl Entry {
         }
     }
 
-    /// Notes that somebody asked for it.
+    /// Notes that the entry was used.
     pub fn touch(&mut self, now: Instant) {
         self.used_at = now;
     }
@@ -230,7 +231,7 @@ impl Entry {
         }
     }
 
-    /// What is to be done now, if anything. A renewal is then taken to be under way.
+    /// What is to be done now, if anything. From then on, a renewal counts as under way.
     pub fn due(&mut self, now: Instant, idle: Duration) -> Option<Due> {
         if self.end().is_some_and(|end| now >= end) {
             return Some(Due::Drop);
@@ -246,7 +247,7 @@ impl Entry {
         Some(Due::Renew)
     }
 
-    /// Moves the renewal.
+    /// Sets the time of the next renewal; the document may be requested again.
     pub fn renew_at(&mut self, at: Instant) {
         self.renew_at = Some(at);
         self.renewing = false;
@@ -261,7 +262,7 @@ impl Entry {
         }
     }
 
-    /// Puts the renewal off, as its vault is away: the old value serves meanwhile.
+    /// Puts the renewal off while its vault can't be reached: the old value serves meanwhile.
     pub fn put_off(&mut self, reason: Error, until: Instant) {
         self.failure = Some(reason);
         self.renew_at = Some(until);
@@ -269,12 +270,12 @@ impl Entry {
         self.renewing = false;
     }
 
-    /// Why the document may not be asked for now, where its vault wants it left alone.
+    /// The reason why the document is not requested now, if its vault asked for that.
     pub fn left_alone(&self, now: Instant) -> Option<&Error> {
         self.failure.as_ref().filter(|_| self.left_alone_until.is_some_and(|until| now < until))
     }
 
-    /// Whether an old value serves because no new one could be had.
+    /// Whether an old value serves because no new one could be fetched.
     pub fn is_resurrected(&self) -> bool {
         self.value.is_some() && self.failure.is_some()
     }

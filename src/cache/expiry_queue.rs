@@ -1,5 +1,5 @@
-//! Who is next: keys by the time at which something is to be done about them. Items that are out of date stay until
-//! their time and are told apart by whoever takes them out.
+//! Keys by the time at which something is to be done about them. Outdated items stay until their time; whoever takes
+//! them out recognizes them.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -10,7 +10,7 @@ struct Item<K> {
     key: K,
 }
 
-/// A heap of appointments; the earliest comes first.
+/// A heap of times and keys; the earliest comes first.
 pub(super) struct ExpiryQueue<K> {
     items: BinaryHeap<Item<K>>,
 }

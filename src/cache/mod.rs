@@ -1,4 +1,5 @@
-//! The worker's cache: a bounded LRU of documents. It knows neither vaults nor threads; time and chance are handed in.
+//! The worker's cache: a bounded LRU of documents. It knows neither vaults nor threads; times and random numbers are
+//! passed in.
 //!
 //! It uses secrets and errors.
 
@@ -19,28 +20,28 @@ use expiry_queue::ExpiryQueue;
 use crate::cache::document::Document;
 use crate::error::Error;
 
-/// What an entry weighs besides its key and its document: the map's slot, the list's links, the expiry queue's item.
+/// An entry's size besides its key and its document: the map's slot, the list's links, the expiry queue's item.
 const OVERHEAD: usize = std::mem::size_of::<Entry>() + 10 * std::mem::size_of::<usize>();
 
 /// What becomes of an entry when options change.
 pub enum Heir<K> {
-    /// It is another's: of the same place, or of another.
+    /// It moves to another key, of the same place or of another.
     Key { key: K, ttl_policy: TtlPolicy, same_place: bool },
     /// Its options are not usable.
     Flawed { flaw: Error, ttl_policy: TtlPolicy },
-    /// Nobody's any more.
+    /// It is dropped.
     None,
 }
 
-/// Documents by key, the least recently used one leaves first.
+/// Documents by key. The least recently used one is evicted first.
 pub struct Cache<K: Hash + Eq + Clone> {
     entries: LruCache<K, Entry>,
     expiry_queue: ExpiryQueue<K>,
-    /// What a key weighs, in bytes.
+    /// A key's size in bytes.
     weigh: fn(&K) -> usize,
-    /// How many entries had to make room for others.
+    /// How many entries were evicted.
     evictions: u64,
-    /// Whether a value had to, and whether that was told.
+    /// Whether a value was evicted, and whether that was reported.
     crowded: bool,
     told: bool,
 }
@@ -68,7 +69,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         }
     }
 
-    /// Looks without marking.
+    /// Looks a document up without marking it as used.
     pub fn peek(&self, key: &K) -> Option<&Entry> {
         self.entries.peek(key)
     }
@@ -79,7 +80,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
     }
 
     /// Keeps a value that a vault brought, unless a newer one is there. Returns whether something left the cache that
-    /// somebody may have copied: the same value brought anew is no loss.
+    /// Lua may have copied; the same value brought again does not count.
     #[must_use]
     pub fn fetched(&mut self, key: K, value: Dated, ttl_policy: &TtlPolicy, now: Instant, chance: f64) -> bool {
         let own = self.peek(&key).filter(|entry| !entry.is_inherited());
@@ -92,7 +93,8 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         self.put(key, Entry::fetched(value, ttl_policy, used_at, chance)) || changed
     }
 
-    /// Notes that a fetch failed, see `Entry::failed`. Returns what `fetched` does, and the old value if it serves on.
+    /// Notes that a fetch failed, see `Entry::failed`. Returns the same as `fetched`, and the old value if it still
+    /// serves.
     pub fn failed(
         &mut self,
         key: K,
@@ -123,7 +125,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         let evicted = self.entries.push(key, entry);
         if let Some((_, lost)) = &evicted {
             self.evictions += 1;
-            // What is not in use is dropped before long anyway; failures are anybody's to cause.
+            // Only values count: unused ones are dropped soon anyway, and anybody can cause failures.
             self.crowded |= lost.value().is_some();
         }
         if self.expiry_queue.len() > 64 + 4 * self.entries.len() {
@@ -141,13 +143,13 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         }
     }
 
-    /// When the next entry has to be looked after.
+    /// When something is to be done about the next entry.
     pub fn next(&self) -> Option<Instant> {
         self.expiry_queue.next()
     }
 
-    /// The next entry whose time has come, and what is to be done about it: `Drop` is done already. Values that nobody
-    /// asked for during `idle` are dropped instead of being renewed.
+    /// The next entry whose time has come, and what is to be done about it; `Drop` has been done already. Values that
+    /// nobody asked for during `idle` are dropped instead of being renewed.
     pub fn due(&mut self, now: Instant, idle: Duration) -> Option<(K, Due)> {
         while let Some((at, key)) = self.expiry_queue.take(now) {
             let Some(entry) = self.entries.peek_mut(&key).filter(|entry| entry.next() == Some(at)) else { continue };
@@ -169,7 +171,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         None
     }
 
-    /// Moves the renewal of an entry.
+    /// Sets the time of an entry's next renewal.
     pub fn renew_at(&mut self, key: &K, at: Instant) {
         self.move_renewal(key, |entry| entry.renew_at(at));
     }
@@ -179,7 +181,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         self.move_renewal(key, |entry| entry.renewal_ended(again));
     }
 
-    /// Puts the renewal of an entry off, as its vault is away.
+    /// Puts the renewal of an entry off while its vault can't be reached.
     pub fn put_off(&mut self, key: &K, reason: Error, until: Instant) {
         self.move_renewal(key, |entry| entry.put_off(reason, until));
     }
@@ -193,7 +195,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         }
     }
 
-    /// The keys of old values that serve because no new ones could be had.
+    /// The keys of old values that serve because no new ones could be fetched.
     pub fn resurrected(&self) -> Vec<K> {
         self.entries.iter().filter(|(_, entry)| entry.is_resurrected()).map(|(key, _)| key.clone()).collect()
     }
@@ -208,8 +210,8 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         keys
     }
 
-    /// Gives entries to those who are asked for in their place; `None` from `heir` leaves one as it is. `pause` is the time
-    /// between two renewals that this makes necessary.
+    /// Moves entries to the keys that take their place; where `heir` returns `None`, an entry stays as it is. `pause`
+    /// is the time between two renewals that this makes necessary.
     pub fn inherit(
         &mut self,
         now: Instant,
@@ -224,7 +226,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
             let (key, entry) = match heir {
                 Heir::None => continue,
                 Heir::Flawed { flaw, ttl_policy } => (old, entry.without_options(flaw, &ttl_policy, now)),
-                // What came for itself is better than what it would inherit.
+                // A value that was fetched under the new key is better than an inherited one.
                 Heir::Key { key, .. } if self.entries.peek(&key).is_some_and(|known| known.value().is_some()) => {
                     continue;
                 }
@@ -242,17 +244,17 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         self.rewrite_expiry_queue();
     }
 
-    /// How many entries had to make room for others.
+    /// How many entries were evicted.
     pub fn evictions(&self) -> u64 {
         self.evictions
     }
 
-    /// Whether it is to be told that the cache is too small for what is in use.
+    /// Whether to report that the cache is too small for the values in use.
     pub fn is_crowded(&self) -> bool {
         self.crowded && !self.told
     }
 
-    /// The same, true once.
+    /// The same, but true only once.
     pub fn tell_crowded(&mut self) -> bool {
         let tell = self.is_crowded();
         self.told |= tell;
@@ -267,7 +269,7 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         self.entries.is_empty()
     }
 
-    /// What all entries weigh, in bytes: keys, documents, fields and the lists themselves.
+    /// The size of all entries in bytes: keys, documents, fields and the lists themselves.
     pub fn bytes(&self) -> usize {
         self.entries.iter().map(|(key, entry)| OVERHEAD + (self.weigh)(key) + entry.bytes()).sum()
     }

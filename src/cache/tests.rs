@@ -159,7 +159,7 @@ fn a_failure_that_is_heard_of_late_revives_no_value_whose_time_has_ended_since()
         let end = 10 + resurrect_ttl;
         assert!(heard(&mut shelf, end - 1), "it serves on");
         assert!(!heard(&mut shelf, end), "neg_ttl {neg_ttl}, resurrect_ttl {resurrect_ttl}");
-        // The failure is as old as it is.
+        // The failure is remembered from its own time, not from when this worker heard of it.
         let remembered = if neg_ttl > 0 { "!" } else { "-" };
         assert_eq!((shelf.look("a", end), shelf.look("a", 8 + neg_ttl)), (remembered.into(), "-".into()));
     }
@@ -332,7 +332,7 @@ fn a_renewal_that_left_nothing_is_tried_again() {
     shelf.brings("a", "2", None, &ttl_policy, 10);
     shelf.cache.renewal_ended(&"a", far);
     assert_eq!(shelf.due(19), vec![("a", Due::Renew)], "the new value's own time");
-    // What was put off, or moved, is not under way.
+    // A renewal that was put off or moved is not under way.
     shelf.cache.put_off(&"a", down(), far);
     shelf.cache.renewal_ended(&"a", again);
     assert_eq!(shelf.due(49), vec![]);
@@ -353,7 +353,7 @@ fn a_document_that_its_vault_wants_left_alone_is_and_says_so() {
     assert!(left_alone(&shelf, 39).unwrap().contains("slow down; no requests for this secret for 30 s"));
     assert_eq!(left_alone(&shelf, 40), None);
     assert_eq!(shelf.due(40), vec![("a", Due::Renew)]);
-    // Also one that nobody has a value of, and whose failures are not remembered otherwise.
+    // The same for a document without a value, whose failures are otherwise not remembered.
     assert_eq!(shelf.fails("b", throttled(), &ttl_policy, 0), (false, false));
     assert_eq!((shelf.look("b", 29), shelf.look("b", 30)), ("!".into(), "-".into()));
 }

@@ -2,8 +2,8 @@
 //! by which they date them. Both are made when the library is loaded, before nginx forks, so that every worker inherits
 //! them; they are never written anywhere.
 //!
-//! A sealed document lies in `ngx.shared.kong_secrets` and goes over the sockets between workers. Whoever reads those
-//! without the key, learns nothing but its length; whoever forges one, is not believed.
+//! A sealed outcome lies in `ngx.shared.kong_secrets` and goes over the sockets between workers. Without the key, a
+//! reader learns only its length, and a forged one does not open.
 //!
 //! It uses the cache's documents. It must never know where a document comes from, nor write a key anywhere.
 
@@ -23,7 +23,7 @@ use crate::cache::document::Document;
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
 
-/// What a document is called between workers. It tells nothing about vault, options or secret.
+/// A document's name among the workers. It reveals nothing about vault, options or secret.
 pub type Name = [u8; 16];
 
 /// A fetch's outcome, with the time at which the fetch began; a failure is remembered from its end.
@@ -34,7 +34,7 @@ pub enum SealedOutcome {
         error: Error,
         began: Instant,
         at: Instant,
-        /// The value that serves meanwhile: a worker that has none may have begun after the vault failed.
+        /// The value that serves meanwhile, for a worker that has none: it may have started after the vault failed.
         old: Option<Dated>,
     },
 }
@@ -56,18 +56,18 @@ impl SealedOutcome {
         }
     }
 
-    /// Whether it says that the vault as a whole is away.
+    /// Whether it is a failure of the vault as a whole.
     pub fn is_outage(&self) -> bool {
         matches!(self, SealedOutcome::Failure { error, .. } if error.is_outage())
     }
 }
 
-/// The common secret and clock.
+/// The key and the clock that the workers share.
 pub struct Node {
     seal: LessSafeKey,
     naming: hmac::Key,
     random: SystemRandom,
-    /// The beginning of the node's time. An `Instant` means the same in all processes of a machine.
+    /// When the node's clock began. An `Instant` means the same in all processes of a machine.
     start: Instant,
 }
 
@@ -78,7 +78,7 @@ const FAILURE_WITH_VALUE: u8 = 2;
 /// Bytes before a failure's text and a value's content.
 const LONGEST_HEAD: usize = 2 + 6 * 8;
 
-/// Beside the kind of a failure: it is a login's, which says something about the vault as a whole.
+/// A bit beside a failure's kind: the login failed, which concerns the whole vault.
 const OF_LOGIN: u8 = 0x80;
 
 impl Node {
@@ -105,7 +105,7 @@ impl Node {
         nanoseconds(at.saturating_duration_since(self.start))
     }
 
-    /// What `clock` makes of a time, back.
+    /// The inverse of `clock`.
     pub fn instant(&self, clock: u64) -> Option<Instant> {
         self.after_start(Duration::from_nanos(clock))
     }
@@ -114,7 +114,8 @@ impl Node {
         self.start.checked_add(time)
     }
 
-    /// The name of what `parts` describe. Each part is told apart by its length.
+    /// The name of the document that `parts` describe. Each part is hashed with its length, so that `a, bc` and `ab, c`
+    /// differ.
     pub fn name<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Name {
         let mut context = hmac::Context::with_key(&self.naming);
         for part in parts {
@@ -163,7 +164,7 @@ impl Node {
         Some(sealed)
     }
 
-    /// Opens a sealed outcome; `None` where it is not one of ours for that name.
+    /// Opens a sealed outcome; `None` where this node did not seal it for that name.
     pub fn open(&self, name: &Name, sealed: &[u8]) -> Option<SealedOutcome> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut sealed = Zeroizing::new(sealed.to_vec());
@@ -251,7 +252,7 @@ mod tests {
         let wait = Some(Duration::from_secs(3));
         for error in [
             Error::new(Kind::Throttled, "slow down").with_retry_after(wait),
-            // One that looks like the answer of a vault that is well.
+            // An outage, though the kind alone is none.
             Error::new(Kind::Denied, "permission denied").of_login(),
         ] {
             let (began, at) = (node.start + Duration::from_secs(1), node.start + Duration::from_secs(2));

@@ -1,13 +1,13 @@
-//! How one worker has a document from another that is fetching it: over a socket in the abstract namespace, which has
-//! no file and ends with its process.
+//! How a worker gets a document from another one that is fetching it: over a socket in the abstract namespace, which
+//! has no file and ends with its process.
 //!
-//! The wire: the client writes the document's name (16 bytes) and the time after which the fetch has to have begun (8
-//! bytes, little-endian: nanoseconds of the node's clock); the other answers, once such a fetch has ended, with a length
-//! (4 bytes, little-endian) and a sealed outcome, or with length 0 where it has none. What goes over it is sealed, so
-//! that neither end has to be trusted; connections of other users are closed all the same.
+//! The protocol: the client writes the document's name (16 bytes) and the time after which the fetch must have begun (8
+//! bytes, little-endian: nanoseconds of the node's clock). Once such a fetch has ended, the server answers with a
+//! length (4 bytes, little-endian) and a sealed outcome, or with length 0 where it has none. The outcome is sealed, so
+//! neither end needs to trust the other; connections of other users are closed all the same.
 //!
-//! Neither end waits for the other on the engine's thread: a worker may be stopped, and anybody in its network namespace
-//! can connect to it.
+//! Neither end waits for the other on the engine's thread: a worker may be stopped, and anybody in its network
+//! namespace can connect to it.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -26,14 +26,15 @@ use tokio::time::timeout;
 
 use crate::node::Name;
 
-/// The longest outcome that is taken, in bytes: a document of the largest answer that is read.
+/// The longest outcome that is accepted, in bytes: more than the largest answer that is read from a vault.
 const LONGEST: u32 = 8 * 1024 * 1024;
 
-/// How many connections may be open without a question; for a further one, the oldest is closed. Workers write their
+/// How many connections may be open without a question. For a further one, the oldest is closed: workers write their
 /// questions at once.
 const UNASKED: usize = 128;
 
-/// How many questions may wait for their answers; a further one is closed, and its worker asks again or fetches.
+/// How many questions may wait for their answers. The connection of a further one is closed, and its worker asks again
+/// or fetches.
 const UNANSWERED: usize = 512;
 
 /// How long a connection may be open without a question, and how long the other end may take to read an answer.
@@ -42,20 +43,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How many connections are accepted before other tasks of the engine have their turn.
 const ACCEPTED_AT_ONCE: usize = 32;
 
-/// Attempts to ask a worker that is too busy, and the pauses between them: chosen at random below a bound that doubles up to
-/// the longest. In all it is half a second at most.
+/// Attempts to ask a worker that is too busy, and the pauses between them: random, below a bound that doubles up to the
+/// longest. All pauses together are about half a second at most.
 const ATTEMPTS: u32 = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 
-/// Why an outcome could not be had.
+/// Why no outcome was received.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PeerError {
-    /// The other has nothing of that name (any more).
+    /// The other worker has nothing of that name (any more).
     Unknown,
-    /// The other is gone.
+    /// The other worker has ended.
     Dead,
-    /// The other can't be reached now, or closed the connection: too many ask it.
+    /// The other worker can't be reached now, or closed the connection: too many ask it.
     Busy,
 }
 
@@ -90,7 +91,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Has to be called inside the runtime that will serve it.
+    /// Must be called inside the runtime that will serve it.
     pub fn open() -> io::Result<Self> {
         let mut random = [0; 16];
         SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
@@ -100,7 +101,7 @@ impl Peers {
         Ok(Self { listener: UnixListener::from_std(listener)?, name })
     }
 
-    /// By which other workers find this one.
+    /// The socket's name, under which other workers find it.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -116,7 +117,7 @@ impl Peers {
         let mut accepted: usize = 0;
         loop {
             match self.listener.accept().await {
-                // Whoever may not ask is sent away at once, so that the backlog has room for those who may.
+                // Other users' connections are closed at once, which leaves room in the backlog.
                 Ok((stream, _)) if is_of(&stream, user) => {
                     make_room(&mut unasked);
                     let reading = read_question(stream, Arc::clone(&answer), Arc::clone(&unanswered));
@@ -146,7 +147,7 @@ impl Drop for PeerServer {
     }
 }
 
-/// Ends the reading of the oldest connection where there are too many.
+/// Closes the oldest connection without a question where there are too many.
 fn make_room(unasked: &mut VecDeque<AbortHandle>) {
     if unasked.len() >= UNASKED {
         unasked.retain(|reading| !reading.is_finished());
@@ -185,7 +186,7 @@ async fn write_answer(mut stream: UnixStream, sealed: Vec<u8>) {
         stream.write_all(&length.to_le_bytes()).await?;
         stream.write_all(&sealed[..length as usize]).await
     };
-    // An error means that the client has gone, or that it doesn't read.
+    // An error means that the client closed the connection, or doesn't read.
     let _ = timeout(PATIENCE, writing).await;
 }
 
@@ -225,7 +226,7 @@ async fn ask_once(peer: &str, question: Question) -> Result<Vec<u8>, PeerError> 
     if !is_of(&stream, own_user()) {
         return Err(PeerError::Unknown);
     }
-    // Where the other has died, the next attempt to connect is refused.
+    // If the other worker has died, the next attempt to connect is refused.
     let closed = |_| PeerError::Busy;
     stream.write_all(&question.to_bytes()).await.map_err(closed)?;
     let length = stream.read_u32_le().await.map_err(closed)?;

@@ -1,6 +1,6 @@
-//! Secrets obtainable once (unwrapped secret ids), shared by all processes of an nginx: in a nameless file in memory. It is
-//! made when the library is loaded, before nginx forks, so that every worker inherits it, and one that takes a dead one's
-//! place as well. What is in it is sealed with a key that is made with it and never written.
+//! Secrets that can be obtained only once (unwrapped secret ids), shared by all processes of an nginx in a file without
+//! a name. The file is made when the library is loaded, before nginx forks: every worker inherits it, also one that
+//! replaces a dead one. Its content is sealed with a key that is never written.
 
 #![expect(clippy::disallowed_methods, reason = "at load, in memory")]
 
@@ -15,14 +15,14 @@ use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
-/// Where a file without a name can be made, best first: the first is memory only.
+/// Where a file without a name can be made. The first directory is preferred, as it is in memory only.
 const PLACES: [&str; 2] = ["/dev/shm", "/tmp"];
 
-/// Secrets that it holds; two whose names fall together take each other's place.
+/// The number of slots. Two names with the same slot overwrite each other's secrets.
 const SLOTS: u64 = 256;
 const SLOT: usize = 1024;
 
-/// Its processes' common memory.
+/// The shared file, and the keys that seal its secrets and choose their slots.
 pub struct SharedSlots {
     file: File,
     seal: LessSafeKey,
@@ -52,14 +52,14 @@ impl SharedSlots {
         })
     }
 
-    /// What was put in under that name.
+    /// The secret that was put in under that name.
     pub fn get(&self, name: &[u8]) -> Option<Secret> {
         let mut slot = Zeroizing::new([0; SLOT]);
         let read = self.file.read_at(&mut *slot, self.place(name)).ok()?;
         let (length, rest) = slot.get_mut(..read)?.split_first_chunk_mut::<2>()?;
         let (nonce, rest) = rest.split_first_chunk_mut::<NONCE_LEN>()?;
         let sealed = rest.get_mut(..usize::from(u16::from_le_bytes(*length)))?;
-        // What is being written just now, or is another name's, doesn't open.
+        // A slot that is being written, or that holds another name's secret, does not open.
         let opened = self.seal.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(name), sealed).ok()?;
         Some(Secret::new(&*opened))
     }

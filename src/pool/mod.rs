@@ -1,13 +1,13 @@
-//! Threads for work that blocks and can't be cancelled: look-ups of names, files, vault entities. Each kind has its own,
-//! so that a name server that is silent keeps nobody from reading a file.
+//! Threads for work that blocks and can't be cancelled: look-ups of names, files, vault entities. Each kind of work has
+//! its own threads, so that a silent name server doesn't keep files from being read.
 //!
-//! Work has a key: a name, a path. With one key, one job runs at a time, and the next ones wait for their turn. Whoever asks
-//! bounds his own time by dropping the future. A job that somebody gave up while it ran is taken for one that hangs:
-//! until it ends, others with its key are refused at once, so that it takes one thread and no more.
+//! Each job has a key, such as a name or a path. One job runs at a time for a key, and the next ones wait for their
+//! turn. A caller limits its wait by dropping the future. If that happens while its job runs, the job counts as hung:
+//! until it ends, others with its key are refused at once, so that it takes no more than one thread.
 //!
 //! Threads are started on first need, and end when they are idle. A fork has its own pools.
 //!
-//! It uses nothing of ours. It must never know what a job does.
+//! It uses only locks. It must never know what a job does.
 
 mod refusal;
 pub mod signals;
@@ -34,15 +34,15 @@ use crate::sync::lock;
 const NAMES: usize = 32;
 /// Threads for files: how many paths may hang before others are refused.
 const FILES: usize = 32;
-/// Threads for vault entities. Their folder is one, so one key or two are in use.
+/// Threads for vault entities. There is one directory of them, so only one or two keys are in use.
 const ENTITIES: usize = 4;
 
 struct Pools {
     names: Pool,
     files: Pool,
     entities: Pool,
-    /// Those of the process that forked this one. Their threads are not here; a job that hung there may have left them in any
-    /// state, so they are kept as they are.
+    /// The pools of the process that forked this one. Their threads don't exist here, and a job that hung may have left
+    /// them in any state, so they are never dropped.
     _inherited: Option<&'static Pools>,
 }
 
@@ -61,7 +61,7 @@ pub fn entities() -> &'static Pool {
     &of_this_process().entities
 }
 
-/// Ends all threads of this process that are idle, and waits until they are gone. Afterwards, only threads live whose jobs hang.
+/// Ends the idle threads of all pools, and waits until they have ended. Then only threads are left whose jobs hang.
 pub fn end_idle_threads() {
     let pools = of_this_process();
     for pool in [&pools.names, &pools.files, &pools.entities] {
@@ -96,12 +96,12 @@ pub struct Pool {
     keys: Arc<JobKeys>,
 }
 
-/// By key, with how many use it.
+/// The keys in use, each with the number of its users.
 type JobKeys = Mutex<HashMap<Arc<[u8]>, (usize, Arc<JobKey>)>>;
 
 struct JobKey {
     text: Arc<[u8]>,
-    /// One permit: the turn.
+    /// Its one permit is the turn.
     turn: Arc<Semaphore>,
     state: Mutex<KeyState>,
 }
@@ -118,8 +118,8 @@ impl Pool {
         Self { threads: Threads::new(name, most), keys: Arc::default() }
     }
 
-    /// Runs a job when it is its key's turn. Dropped, it is not begun any more; if it runs already, its key is taken for one
-    /// that hangs until it ends.
+    /// Runs a job when it is its key's turn. If the future is dropped before, the job is not started; if it is dropped
+    /// while the job runs, the key counts as hung until the job ends.
     pub async fn run<T: Send + 'static>(
         &self,
         key: &[u8],
@@ -128,8 +128,8 @@ impl Pool {
         Ok(self.turn(key).await?.run(job).await?.0)
     }
 
-    /// `run` for a thread that may block, and does for at most `limit`: a job that takes longer hangs. No idle thread is left,
-    /// since the process may be about to fork.
+    /// `run` for a thread that may block, for at most `limit`: a job that takes longer counts as hung. No idle thread
+    /// is left, as the process may be about to fork.
     pub fn wait<T: Send + 'static>(
         &self,
         key: &[u8],
@@ -146,14 +146,14 @@ impl Pool {
         lock(&self.keys).get(key).is_some_and(|(_, key)| lock(&key.state).runs)
     }
 
-    /// Waits until no job with that key is under way. The turn is kept until it is used or dropped: who has waited may
-    /// find that the job before did all that was to do.
+    /// Waits until no job with that key is under way. The turn lasts until it is used or dropped: after the wait, the
+    /// caller may find that the previous job has done all the work.
     pub async fn turn(&self, key: &[u8]) -> Result<Turn<'_>, JobRefusal> {
         let used = Used::count(&self.keys, key);
         if lock(&used.key.state).hangs {
             return Err(JobRefusal::Hangs);
         }
-        // The turn may be that of a job that waits for a thread.
+        // The turn may belong to a job that waits for a thread.
         if self.threads.all_hang() {
             return Err(JobRefusal::Full);
         }
@@ -170,15 +170,15 @@ pub struct Turn<'a> {
 }
 
 struct HeldTurn {
-    // Before `used`, whose end forgets a key without users.
+    // Dropped before `used`, which removes a key without users.
     _permit: OwnedSemaphorePermit,
     used: Used,
 }
 
-/// A turn that goes on after its job.
+/// A turn that lasts beyond its job.
 pub struct KeptTurn(#[expect(dead_code, reason = "it is for its end")] HeldTurn);
 
-/// A use of a key, which is forgotten with its last one.
+/// One use of a key. The key is removed with its last use.
 struct Used {
     key: Arc<JobKey>,
     keys: Arc<JobKeys>,
@@ -212,7 +212,8 @@ impl Drop for Used {
 }
 
 impl Turn<'_> {
-    /// Runs a job. The turn goes on until `KeptTurn` is dropped: what came can be noted for those who wait for theirs.
+    /// Runs a job. The turn lasts until `KeptTurn` is dropped, so that the caller can note the result for those who
+    /// wait.
     pub async fn run<T: Send + 'static>(
         self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -221,7 +222,7 @@ impl Turn<'_> {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = Waiting { used: Used::count(&pool.keys, &held.used.key.text), receiver, is_over: false };
         pool.threads.submit(Box::new(move || {
-            // Before it is looked whether anybody waits: who gives up meanwhile sees that it runs.
+            // Set before the check for a caller: one that gives up in between sees that the job runs.
             lock(&held.used.key.state).runs = true;
             let outcome = match sender.is_closed() {
                 true => None,
@@ -241,7 +242,7 @@ impl Turn<'_> {
     }
 }
 
-/// Somebody who waits for a job. Dropped before the job is over, he gave it up.
+/// A caller that waits for a job. If this is dropped before the job is over, the caller gave it up.
 struct Waiting<T> {
     used: Used,
     receiver: oneshot::Receiver<T>,

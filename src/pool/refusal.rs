@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// Why a job was not run, or brought nothing.
+/// Why a job was not run, or returned nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobRefusal {
-    /// One with the same key was given up by somebody, and has not ended.
+    /// A job with the same key hangs: its caller gave it up, and it has not ended.
     Hangs,
     /// All threads have jobs that hang, or too many jobs wait.
     Full,

@@ -1,7 +1,7 @@
-//! The signal mask of threads of ours.
+//! The signal mask of this library's threads.
 //!
-//! A signal that is delivered to one of our threads does not interrupt nginx's `epoll_wait`: a SIGHUP or SIGCHLD would wait for
-//! the next event. So every thread of ours is born with all signals blocked.
+//! A signal that is delivered to one of these threads does not interrupt nginx's `epoll_wait`: a SIGHUP or SIGCHLD
+//! would wait for the next event. So each of them starts with all signals blocked.
 
 #![expect(unsafe_code, reason = "the signal mask is set by libc")]
 

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Far more than anything here takes that ends by itself.
+/// Far longer than any job here that ends by itself.
 const LONG: Duration = Duration::from_secs(30);
 
-/// A job that has begun and hangs until what is returned is dropped.
+/// Starts a job that hangs until the returned sender is dropped.
 async fn hang(pool: &'static Pool, key: &'static str) -> mpsc::Sender<()> {
     let (end, ended) = mpsc::channel::<()>();
     let (begun, begins) = oneshot::channel();
@@ -17,7 +17,7 @@ async fn hang(pool: &'static Pool, key: &'static str) -> mpsc::Sender<()> {
     });
     let job = tokio::spawn(job);
     begins.await.unwrap();
-    // Somebody's time is over.
+    // The caller gives up.
     job.abort();
     assert!(job.await.unwrap_err().is_cancelled());
     end
@@ -71,7 +71,7 @@ async fn with_one_key_one_runs_at_a_time_and_all_have_their_turn() {
 async fn where_all_threads_hang_others_are_refused_at_once() {
     let pool = pool(2);
     let ends = [hang(pool, "one").await, hang(pool, "two").await];
-    // Until then it may be that they are only slow.
+    // For the first second, the threads may only be slow.
     let late = tokio::spawn(pool.run(b"three", || 3));
     until("a refusal", || async {
         let asked = tokio::time::timeout(Duration::from_millis(1), pool.run(b"four", || ())).await;

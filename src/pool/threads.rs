@@ -17,10 +17,10 @@ const LONGEST_QUEUE: usize = 1024;
 /// How long a thread waits for its next job: work comes in bursts, and a worker at rest has no thread but the engine's.
 const IDLE: Duration = Duration::from_millis(200);
 
-/// A job that takes longer is taken for one that hangs, where all threads have one.
+/// A job that takes longer counts as hung, once every thread has such a job.
 const HANGS: Duration = Duration::from_secs(1);
 
-/// What a job brings, handed over when its thread is free again.
+/// Hands over a job's result, once its thread counts as idle again.
 pub(super) type Deliver = Box<dyn FnOnce()>;
 pub(super) type Job = Box<dyn FnOnce() -> Deliver + Send>;
 
@@ -32,9 +32,9 @@ pub(super) struct Threads {
 
 struct ThreadsShared {
     state: Mutex<ThreadsState>,
-    /// There is a job, or idle threads are to end.
+    /// Notified when there is a job, or when idle threads are to end.
     wanted: Condvar,
-    /// A thread is not idle any more.
+    /// Notified when a thread is no longer idle.
     ended: Condvar,
 }
 
@@ -45,9 +45,9 @@ struct ThreadsState {
     /// How many of the idle threads are to end.
     ending: usize,
     alive: HashMap<u64, JoinHandle<()>>,
-    /// Threads that are about to be gone.
+    /// Threads that are about to end.
     gone: Vec<JoinHandle<()>>,
-    /// Since when each thread that has a job has it.
+    /// The threads with a job, and when each began it.
     busy: HashMap<u64, Instant>,
     next: u64,
 }
@@ -66,7 +66,7 @@ impl Threads {
             if state.alive.len() < self.most {
                 match self.start(&mut state) {
                     Err(_) if state.alive.is_empty() => return Err(JobRefusal::NoThread),
-                    // It waits for one of those that there are.
+                    // The job waits for one of the existing threads.
                     _ => {}
                 }
             } else if state.queue.len() >= LONGEST_QUEUE || state.all_hang(self.most, Instant::now()) {
@@ -78,7 +78,7 @@ impl Threads {
         Ok(())
     }
 
-    /// Whether a job would wait for one that hangs.
+    /// Whether all threads have jobs that hang.
     pub fn all_hang(&self) -> bool {
         lock(&self.shared.state).all_hang(self.most, Instant::now())
     }
@@ -90,7 +90,7 @@ impl Threads {
         drop(masked);
         state.alive.insert(id, started?);
         state.next += 1;
-        // It is idle from its birth, so that it isn't counted on twice.
+        // It counts as idle from the start: `leave_the_idle` subtracts it when it takes a job.
         state.idle += 1;
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Threads {
         lock(&self.shared.state).alive.len()
     }
 
-    /// Ends the threads that are idle, and waits until they are gone.
+    /// Ends the idle threads, and waits until they have ended.
     pub fn end_idle(&self) {
         let mut state = lock(&self.shared.state);
         state.ending = state.idle.saturating_sub(state.queue.len());
@@ -111,7 +111,7 @@ impl Threads {
         let gone = std::mem::take(&mut state.gone);
         drop(state);
         for thread in gone {
-            // A panic was caught before.
+            // An error would be a panic, and `Turn::run` catches those of jobs.
             let _ = thread.join();
         }
     }

@@ -87,7 +87,7 @@ impl Engine {
         self.runtime.spawn(task).abort_handle()
     }
 
-    /// Calls something on this thread that is to belong to the engine's runtime.
+    /// Calls a function on this thread, inside the engine's runtime.
     pub fn within<T>(&self, call: impl FnOnce() -> T) -> T {
         let _entered = self.runtime.enter();
         call()

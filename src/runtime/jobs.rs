@@ -1,5 +1,5 @@
-//! Reading and writing vault entities, done on threads of their own while the coroutine that wants it waits. A job has a
-//! ticket, as a call has, and the notifier tells of its end in the same way.
+//! Reads and writes vault entities on threads of the pool while a coroutine waits. A job has a ticket, as a call has,
+//! and the notifier reports its end in the same way.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -15,10 +15,10 @@ use crate::sync::lock;
 /// How many jobs may wait or be under way.
 const LIMIT: usize = 4096;
 
-/// How long a result waits for somebody who never comes: a coroutine may be killed while it waits.
+/// How long a result is kept that nobody collects: a coroutine may be killed while it waits.
 const UNCOLLECTED: Duration = Duration::from_secs(30);
 
-/// The jobs of one kind of one Lua VM: questions, and what is answered.
+/// One Lua VM's jobs of one kind: questions and their answers.
 pub struct Jobs<Q, A> {
     /// Jobs of one kind take turns, also with those of other Lua VMs.
     kind: &'static [u8],
@@ -39,8 +39,8 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
         Self { kind, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Has a question answered, together with all others that wait when it is their turn; `serve` answers them in their
-    /// order. The answer has to be claimed.
+    /// Asks a question. At its turn, it is answered together with all others that wait; `serve` answers them in their
+    /// order. The answer must be collected.
     pub fn ask(
         &self,
         engine: &Engine,
@@ -55,8 +55,8 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
         Ok(ticket)
     }
 
-    /// Joins a question that waits already, whose answer will be as new, or asks it. `refused` is told where no thread may
-    /// answer it, as one hangs.
+    /// Joins a question that still waits, as its answer will be as new, or asks this one. `refused` is called where no
+    /// thread can answer it, as an earlier job hangs.
     pub fn join(
         &self,
         engine: &Engine,
@@ -87,7 +87,7 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
         engine.spawn(async move {
             let turn = pool::entities().turn(kind).await;
             let (tickets, questions): (Vec<_>, Vec<_>) = std::mem::take(&mut lock(&state).waiting).into_iter().unzip();
-            // A panic brings nothing, and nobody waits for more.
+            // After a panic there are no answers; the tickets are finished without one.
             let answers = match turn {
                 Ok(turn) => turn.run(move || serve(questions)).await.map(|(answers, _)| answers).unwrap_or_default(),
                 Err(refusal) => {
@@ -108,7 +108,7 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
         lock(&self.state).under_way.contains(&ticket)
     }
 
-    /// What was answered.
+    /// The answer, if there is one. It is removed.
     pub fn collect(&self, ticket: u64) -> Option<A> {
         lock(&self.state).done.remove(&ticket)
     }

@@ -1,8 +1,8 @@
-//! A counter in a file that every process of the machine maps: it tells each of them, for the price of one load, whether
-//! the entities have changed since it read them.
+//! A counter in a file that every process of the machine maps: it tells each of them, for the price of one load,
+//! whether the entities have changed since it read them.
 //!
-//! It is made odd before the entities' file is replaced and even after that. Whoever reads it odd has met a writer at
-//! work, or what one left that was killed: waiting for the lock tells which.
+//! It is made odd before the entities' file is replaced, and even after that. A reader that finds it odd has met a
+//! writer at work, or one that was killed: waiting for the lock tells which.
 
 #![expect(unsafe_code, reason = "memory that processes share is mapped by libc")]
 #![expect(clippy::disallowed_methods, reason = "as its caller, the store")]
@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::sync::lock;
 
-/// The counter's file; it is larger than the counter, for what may come.
+/// The size of the counter's file, in bytes. Only the first four are the counter.
 const SIZE: u64 = 8;
 
-/// The counter of those who have no folder: it never changes.
+/// The counter where there is no directory of entities: it never changes.
 pub static STILL: AtomicU32 = AtomicU32::new(0);
 
 /// A mapped counter.
@@ -30,8 +30,8 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Maps a file, which has to be open for reading and writing. A file is mapped once in a process and stays mapped to
-    /// its end: Lua has a pointer to it.
+    /// Maps a file, which must be open for reading and writing. A file is mapped once in a process and stays mapped to
+    /// its end, as Lua has a pointer to it.
     pub fn map(file: &File) -> io::Result<Epoch> {
         static MAPPED: Mutex<Vec<Epoch>> = Mutex::new(Vec::new());
         let metadata = file.metadata()?;
@@ -43,21 +43,21 @@ impl Epoch {
         }
         // Not under the lock: the file system may hang, and nginx may fork meanwhile.
         if metadata.len() < SIZE {
-            // Written, so that it has its place on the disk: a store into a hole of a full one would end the process.
-            // Behind the counter, which others may use already.
+            // The file is written to, so that the disk has room for it: a store into a hole would end the process where
+            // the disk is full. The bytes are behind the counter, which others may use already.
             file.write_all_at(&[0; 4], SIZE - 4)?;
         }
         let epoch = Epoch { counter: counter_in(file)?, file: identity };
         let mut mapped = mapped();
         if let Some(known) = known(&mapped) {
-            // Another thread was quicker. This mapping is of the same memory, and a page of addresses is all it takes.
+            // Another thread was quicker. This second mapping shows the same memory, and costs only addresses.
             return Ok(known);
         }
         mapped.push(epoch);
         Ok(epoch)
     }
 
-    /// Where Lua looks.
+    /// The counter, for Lua.
     pub fn counter(&self) -> &'static AtomicU32 {
         self.counter
     }
@@ -66,25 +66,25 @@ impl Epoch {
         self.counter.load(Ordering::Acquire)
     }
 
-    /// Whether it is still this file that others find under its name.
+    /// Whether `file` is still the mapped one, and not one that replaced it.
     pub fn is(&self, file: &std::fs::Metadata) -> bool {
         (file.dev(), file.ino()) == self.file && file.len() >= SIZE
     }
 
-    /// Says that the entities are about to change; under the lock only.
+    /// Marks the beginning of a change. The caller must hold the lock.
     pub fn begin(&self) {
-        // Also where a killed writer left it odd, it has to become another number.
+        // The number must change even where a killed writer left it odd.
         let now = self.now();
         self.counter.store(now.wrapping_add(if is_steady(now) { 1 } else { 2 }), Ordering::Release);
     }
 
-    /// Says that they have changed.
+    /// Marks the end of a change.
     pub fn end(&self) {
         self.counter.fetch_add(1, Ordering::Release);
     }
 }
 
-/// Whether nobody was at work when the counter was read.
+/// Whether no writer was at work when the counter was read.
 pub fn is_steady(counter: u32) -> bool {
     counter.is_multiple_of(2)
 }
@@ -104,9 +104,9 @@ fn counter_in(file: &File) -> io::Result<&'static AtomicU32> {
     if address == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the mapping begins at a page's start, has room for the number, is never unmapped, and is only used through
-    // atomics, here and in other processes; to LuaJIT it is a number that may change at any time. The file was made at
-    // least as long as the mapping before, and nothing of ours makes it shorter.
+    // SAFETY: the mapping begins at a page's start, has room for the number, is never unmapped, and is only used
+    // through atomics, here and in other processes; to LuaJIT it is a number that may change at any time. The file was
+    // made at least as long as the mapping before, and nothing of ours makes it shorter.
     Ok(unsafe { AtomicU32::from_ptr(address.cast()) })
 }
 
@@ -121,7 +121,7 @@ mod tests {
         assert!(std::ptr::eq(one.counter(), other.counter()));
         one.begin();
         assert!(!is_steady(other.now()));
-        // Whoever takes over from a killed writer is seen as well.
+        // A writer after a killed one is noticed as well.
         let left = other.now();
         one.begin();
         assert!(!is_steady(other.now()) && other.now() != left);

@@ -1,11 +1,11 @@
-//! Vault entities that outlive their process: the standalone Admin API's, in one file of a folder that all nginx
-//! processes of a machine may share.
+//! The standalone Admin API's vault entities on disk: in one file of a directory that all nginx processes of a machine
+//! may share.
 //!
-//! `vaults.json` is in Kong's declarative format. It is written whole, beside its place, and put there by a rename, so it
-//! is never seen half; writers take turns by a lock on a file that stays. A process that is killed at any moment leaves
-//! the old file or the new one, no lock, and at most a draft that the next writer writes over.
+//! `vaults.json` is in Kong's declarative format. It is written as a draft and put in its place by a rename, so that
+//! nobody reads half of it. Writers take turns by a lock on another file. A process that is killed at any moment leaves
+//! the old file or the new one, no lock, and at most a draft, which the next writer overwrites.
 //!
-//! Everything here blocks, and is for the engine's threads, or for a time at which nobody is served.
+//! Everything here blocks: call it on threads of the pool, or while nothing is served.
 //!
 //! It uses errors. It must never know what an entity means, nor who asks.
 
@@ -40,30 +40,30 @@ const LIMIT: u64 = 16 * 1024 * 1024;
 /// How many entities are kept: each takes some KB in every worker.
 const MOST: usize = 4096;
 
-/// How often entities are read that change meanwhile, before the lock is waited for.
+/// How often a read is tried while entities change, before it waits for the lock.
 const READS: usize = 3;
 
-/// How long the lock is waited for, and the shortest and longest pause between two looks at it.
+/// How long to wait for the lock, and the shortest and longest pause between two attempts.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSES: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(8));
 
-/// The entities at some time.
+/// The entities at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
     pub vaults: Vec<Record>,
-    /// What the epoch was when they were these.
+    /// The epoch at that moment.
     pub mark: u32,
 }
 
-/// What an edit came to.
+/// The result of an edit.
 #[derive(Debug)]
 pub enum Edit<T> {
-    /// To be written down.
+    /// The entities must be written.
     Changed(T),
     Unchanged(T),
 }
 
-/// A folder of entities.
+/// A directory of entities.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
@@ -71,7 +71,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a folder, which has to be there.
+    /// Opens a directory, which must exist.
     pub fn open(folder: &str) -> Result<Store> {
         let folder = PathBuf::from(folder);
         let open = || {
@@ -99,7 +99,7 @@ impl Store {
         self.read_within(PATIENCE)
     }
 
-    /// `read` that waits no longer than `patience` for a writer at work, who may have been stopped.
+    /// `read` that waits for a writer for at most `patience`: the writer may have been stopped.
     pub fn read_within(&self, patience: Duration) -> Result<Snapshot> {
         for _ in 0..READS {
             let mark = self.epoch.now();
@@ -112,12 +112,12 @@ impl Store {
             }
         }
         let _lock = self.lock(File::try_lock_shared, patience)?;
-        // Nobody is at work, whatever it shows.
+        // No writer is at work, even where the epoch is odd.
         let mark = self.epoch.now();
         Ok(Snapshot { vaults: self.load()?, mark })
     }
 
-    /// Changes the entities. Once this returns, the change is on the disk, and all processes know of it.
+    /// Changes the entities. Once this returns, the change is on the disk, and all processes can see it.
     pub fn change<T>(&self, edit: impl FnOnce(&mut Vec<Record>) -> Edit<T>) -> Result<T> {
         let _lock = self.lock(File::try_lock, PATIENCE)?;
         let mut vaults = self.load()?;
@@ -131,13 +131,13 @@ impl Store {
     }
 
     fn put(&self, text: &[u8]) -> io::Result<()> {
-        // Whoever removed the epoch's file from under us made later processes look at another.
+        // If the epoch's file was removed, processes that started later watch another one.
         if !std::fs::symlink_metadata(self.folder.join(EPOCH)).is_ok_and(|found| self.epoch.is(&found)) {
             let text = format!("its file {EPOCH} was removed or replaced while nginx ran: restart nginx");
             return Err(io::Error::other(text));
         }
         if let Err(err) = self.draft(text) {
-            // A full disk must not stay full of it.
+            // The draft is removed, as it may fill the disk.
             let _ = std::fs::remove_file(self.folder.join(DRAFT));
             return Err(err);
         }
@@ -156,7 +156,7 @@ impl Store {
     }
 
     fn load(&self) -> Result<Vec<Record>> {
-        /// What else may stand in it, Kong's own version numbers, means nothing here.
+        /// Other fields, such as Kong's version numbers, are ignored.
         #[derive(Deserialize)]
         struct EntitiesFile {
             #[serde(default)]
@@ -166,11 +166,11 @@ impl Store {
         let mut text = Zeroizing::new(Vec::new());
         let folder =
             ownership::folder(&self.folder).map_err(|err| unusable(&self.folder, "can't be used any more", &err))?;
-        // A pipe would not be waited for, and a link not be followed.
+        // These flags keep a pipe from blocking, and a link from being followed.
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
         let read = OpenOptions::new().read(true).custom_flags(flags).open(&path).and_then(|file| {
             ownership::check(&file, ENTITIES, &folder)?;
-            // At once as large as it gets: growing would leave copies that nobody wipes.
+            // The buffer has its full size at once: growing would leave copies that nobody wipes.
             text.reserve_exact(usize::try_from(file.metadata()?.len().min(LIMIT)).unwrap_or_default() + 1);
             file.take(LIMIT + 1).read_to_end(&mut text)
         });
@@ -193,8 +193,8 @@ impl Store {
         Ok(entities.vaults)
     }
 
-    /// Waits for a lock, which ends with the returned file. A process that is stopped while it has it must not hold up
-    /// ours for ever, so this asks again and again.
+    /// Waits for a lock, which lasts as long as the returned file. A stopped process may hold it, so this tries again
+    /// until a deadline instead of blocking.
     fn lock(&self, lock: fn(&File) -> std::result::Result<(), TryLockError>, patience: Duration) -> Result<File> {
         let failed = |err: &io::Error| unusable(&self.folder, "can't be locked", err);
         let file = create(&self.folder, LOCK).map_err(|err| failed(&err))?;
@@ -220,8 +220,8 @@ impl Store {
     }
 }
 
-/// Opens a file for reading and writing, and makes it where it isn't there: for its owner alone, who is the folder's
-/// owner, also where nginx's master makes it, which is root.
+/// Opens a file for reading and writing, or creates it. Only its owner may use it, who is the directory's owner, even
+/// where nginx's master creates it as root.
 fn create(folder: &Path, name: &str) -> io::Result<File> {
     let owner = ownership::folder(folder)?;
     let mut options = OpenOptions::new();
@@ -229,18 +229,18 @@ fn create(folder: &Path, name: &str) -> io::Result<File> {
     let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(folder.join(name))?;
     ownership::check(&file, name, &owner)?;
     let made = file.metadata()?;
-    // A second name would be another's file that somebody has linked here to have it given away.
+    // With a second name it may be another user's file, linked here to have its owner changed.
     if !made.is_file() || made.nlink() != 1 {
         return Err(io::Error::other(format!("its {name} is no file of its own")));
     }
     if made.uid() != owner.uid() {
-        // Only root can, and only root has to.
+        // Only root can change the owner, and only root needs to.
         let _ = fchown(&file, Some(owner.uid()), Some(owner.gid()));
     }
     Ok(file)
 }
 
-/// The entities' file as text, an entity a line.
+/// The text of the entities' file, with one entity in each line.
 fn written(vaults: &[Record]) -> Result<Zeroizing<Vec<u8>>> {
     if vaults.len() > MOST {
         let text = format!("the vault entities would be more than {MOST}: delete some first");

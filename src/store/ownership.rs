@@ -1,5 +1,5 @@
-//! Who may change the entities: root, the owner of their folder, this process, and the group that the folder is shared
-//! with. Whoever else could would say where our credentials go.
+//! Who may change the entities: root, the directory's owner, this process's user, and the group that shares the
+//! directory. Anyone else who could would choose the server that gets the credentials.
 
 #![expect(clippy::disallowed_methods, reason = "as its caller, the store")]
 
@@ -14,18 +14,18 @@ const ROOT: u32 = 0;
 const BY_GROUP: u32 = 0o020;
 const BY_ANYBODY: u32 = 0o002;
 
-/// A folder that may hold entities.
+/// The status of a directory, if it may hold entities.
 pub fn folder(path: &Path) -> io::Result<Metadata> {
     let (link, folder) = (std::fs::symlink_metadata(path)?, std::fs::metadata(path)?);
     if !folder.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    // Also with the sticky bit: others could make the files that aren't there yet.
+    // The sticky bit does not help: others could create the files that don't exist yet.
     if folder.mode() & BY_ANYBODY != 0 {
         return refused("every user can write to it: run `chmod o-w` on it");
     }
     let user = user()?;
-    // Root runs nginx's master, which doesn't know the workers' user.
+    // Root accepts any owner: nginx's master doesn't know the workers' user.
     if user != ROOT && ![ROOT, user].contains(&folder.uid()) {
         return refused("it belongs to another user");
     }
@@ -35,13 +35,14 @@ pub fn folder(path: &Path) -> io::Result<Metadata> {
     Ok(folder)
 }
 
-/// Whether what is open may be one of the files of such a folder; `name` is for the error.
+/// Whether an open file may be one of such a directory's files; `name` is for the error.
 pub fn check(file: &File, name: &str, folder: &Metadata) -> io::Result<()> {
     let (file, user) = (file.metadata()?, user()?);
     if !file.is_file() {
         return refused(&format!("its {name} is no regular file"));
     }
-    // For root, in a folder of root's that a group may write to, the workers' user is one of that group.
+    // If root owns the directory and a group may write to it, root accepts that group's files: the workers' user is in
+    // it.
     let of_group = || user == ROOT && folder.uid() == ROOT && is_by(folder, BY_GROUP) && file.gid() == folder.gid();
     if ![ROOT, user, folder.uid()].contains(&file.uid()) && !of_group() {
         return refused(&format!(
@@ -63,7 +64,7 @@ fn refused<T>(why: &str) -> io::Result<T> {
     Err(io::Error::other(why))
 }
 
-/// The user that this process makes files as, which the standard library tells of what it has made alone.
+/// The user that this process creates files as. The standard library shows it only as the owner of something created.
 fn user() -> io::Result<u32> {
     let (reader, _) = io::pipe()?;
     Ok(File::from(OwnedFd::from(reader)).metadata()?.uid())

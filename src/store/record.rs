@@ -12,12 +12,12 @@ use zeroize::Zeroize;
 pub struct Record(Map<String, Value>);
 
 impl Record {
-    /// A field that is a text; empty where it isn't.
+    /// A text field; empty where it is missing or no text.
     pub fn text(&self, field: &str) -> &str {
         self.0.get(field).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// No less than its length as JSON, as good as always.
+    /// An upper bound of its length as JSON, except where a text has many characters to escape.
     pub fn weight(&self) -> usize {
         self.0.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>() + 2
     }
@@ -67,7 +67,7 @@ pub fn wipe(value: &mut Value) {
 
 fn weight(value: &Value) -> usize {
     match value {
-        // Control characters and quotes take more.
+        // Characters that JSON escapes take more.
         Value::String(text) => text.len() + text.len() / 2 + 2,
         Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum::<usize>() + 2,
         Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>() + 2,

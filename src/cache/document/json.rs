@@ -1,5 +1,5 @@
-//! The fields of a secret that is a JSON object, read as lua-cjson reads them, which is what Kong has: text may hold raw
-//! line breaks, tabs and any other byte but NUL, numbers are all that C's `strtod` takes, a NUL ends the text, and 1000
+//! Reads the fields of a secret that is a JSON object as lua-cjson does, which Kong uses. Text may hold raw line
+//! breaks, tabs and any other byte but NUL, numbers are all that C's `strtod` takes, a NUL ends the text, and 1000
 //! levels may be nested. `tests/json.rs` has the table.
 
 use std::collections::HashMap;
@@ -20,11 +20,10 @@ pub enum Field {
     Other(&'static str),
 }
 
-/// The top level of an object; of a name that is there twice, the last counts.
+/// The top level of an object. Of a name that occurs twice, the last counts.
 pub type Fields = HashMap<Vec<u8>, Field>;
 
-/// Why a text is no JSON object. It shows nothing of the text but where it ends to be one, and what kind of character
-/// stands there.
+/// Why a text is no JSON object. Of the text, it shows only the place of the error and the kind of character there.
 #[derive(Debug, PartialEq, Eq)]
 pub enum JsonFlaw {
     /// It is something else: a plain text, a number, an array.
@@ -48,7 +47,7 @@ impl fmt::Display for JsonFlaw {
     }
 }
 
-/// Reads the fields of an object; nested values are passed over.
+/// Reads the fields of an object, and skips nested values.
 pub fn fields(text: &[u8]) -> Result<Fields, JsonFlaw> {
     let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
     let mut reader = JsonReader { text: &text[..end], at: 0 };
@@ -59,7 +58,7 @@ pub fn fields(text: &[u8]) -> Result<Fields, JsonFlaw> {
             let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             JsonFlaw::Broken {
                 line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
-                // Bytes that go on with a character of UTF-8 are no further column.
+                // Continuation bytes of UTF-8 are no further columns.
                 column: before[start..].iter().filter(|byte| *byte & 0xC0 != 0x80).count() + 1,
                 what,
             }
@@ -114,9 +113,10 @@ impl JsonReader<'_> {
         }
     }
 
-    /// Passes over one value, and says which type it has.
+    /// Skips one value, and returns its type.
     fn pass_over(&mut self) -> Result<&'static str, Fault> {
-        // Whether what is open is an object, from the outside in; the object around all of it is not among them.
+        // For each open object or array, from the outside in, whether it is an object. The outermost object is not in
+        // the list.
         let mut open: Vec<bool> = Vec::new();
         let mut kind = None;
         loop {
@@ -146,7 +146,7 @@ impl JsonReader<'_> {
                 _ => self.word()?,
             };
             kind.get_or_insert(this);
-            // The value is over, and perhaps with it what it is in.
+            // The value ends here, and perhaps the objects and arrays around it.
             loop {
                 let Some(is_object) = open.last().copied() else { return Ok(kind.unwrap_or(this)) };
                 if self.goes_on(is_object)? {
@@ -202,7 +202,7 @@ impl JsonReader<'_> {
         Ok(next == Some(b','))
     }
 
-    /// Passes over white space.
+    /// Skips white space, and returns the byte after it.
     fn next(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
             self.at += 1;
@@ -210,7 +210,7 @@ impl JsonReader<'_> {
         self.text.get(self.at).copied()
     }
 
-    /// How many bytes there are up to the closing quote, so that a secret is never moved while it is read.
+    /// The number of bytes up to the closing quote: with this capacity, a secret is never moved while it is read.
     fn length_of_text(&self) -> usize {
         let mut escaped = true;
         let text = &self.text[self.at..];
@@ -296,7 +296,7 @@ impl JsonReader<'_> {
     }
 }
 
-/// Takes what nobody wants.
+/// Discards what it is given.
 struct Ignored;
 
 impl Extend<u8> for Ignored {
@@ -329,7 +329,7 @@ fn number(text: &[u8]) -> usize {
     sign + length
 }
 
-/// What may stand in parentheses behind `nan`.
+/// The length of the parentheses that may follow `nan`.
 fn payload(text: &[u8]) -> usize {
     let Some((b'(', inner)) = text.split_first() else { return 0 };
     let length = inner.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();

@@ -9,10 +9,9 @@ use crate::error::Error;
 const HOLD: Duration = Duration::from_secs(60);
 
 impl Entry {
-    /// The entry as it is under other options, to be renewed at `renew_at` if it isn't fresh. With `same_place` they say
-    /// only how long a value serves; else the value is one of another place, and serves as stale, as if its `ttl` were
-    /// over now. Either way, a value that serves now does so until the first outcome under the new options. `None`:
-    /// nothing that is worth keeping.
+    /// The entry under new options, to be renewed at `renew_at` if it isn't fresh. With `same_place`, only the times
+    /// changed. Otherwise the value comes from another place and is stale, as if its `ttl` ended now. Either way, a
+    /// value that serves now does so until the first outcome under the new options. `None`: the value does not serve.
     pub fn under(
         self,
         ttl_policy: &TtlPolicy,
@@ -40,8 +39,8 @@ impl Entry {
         Some(new)
     }
 
-    /// A value of another place that was served until `over`, when the options changed; its renewal is under way. `None`: it
-    /// does not serve any more.
+    /// The entry for a value of another place that was in use until `over`, when the options changed. Its renewal is
+    /// under way. `None`: it does not serve any more.
     pub fn of_before(value: Dated, ttl_policy: &TtlPolicy, over: Instant, now: Instant, chance: f64) -> Option<Self> {
         let mut new = Self::fetched(value, ttl_policy, now, chance);
         let end = new.fresh_until.map_or(over, |fresh| fresh.min(over));
@@ -54,8 +53,8 @@ impl Entry {
         new.serves(now).then_some(new)
     }
 
-    /// The entry where the new options are no usable ones: its value serves as after a renewal that failed, and none is
-    /// tried. `None`: nothing that is worth keeping.
+    /// The entry where the new options can't be used: its value serves as after a failed renewal, and no renewal is
+    /// tried. `None`: the value does not serve.
     pub fn without_options(self, flaw: Error, ttl_policy: &TtlPolicy, now: Instant) -> Option<Self> {
         if !self.serves(now) {
             return None;
@@ -67,7 +66,7 @@ impl Entry {
         kept.serves(now).then_some(kept)
     }
 
-    /// Whether its value was brought under other options of its vault.
+    /// Whether its value was fetched under earlier options of its vault.
     pub fn is_inherited(&self) -> bool {
         self.inherited.is_some()
     }

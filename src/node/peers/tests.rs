@@ -76,7 +76,7 @@ async fn connections_without_a_question_keep_nobody_from_being_answered() {
 async fn a_worker_that_accepts_nobody_does_not_block_those_who_ask() {
     let peers = Peers::open().unwrap();
     let peer = peers.name().to_owned();
-    // Nobody serves it: its backlog fills up, sooner than that of a machine.
+    // Nobody accepts, so the backlog fills up: a short one, to save time.
     socket2::SockRef::from(&peers.listener).listen(4).unwrap();
     let mut waiting = Vec::new();
     while let Ok(stream) = UnixStream::connect(format!("\0{peer}")).await {
@@ -104,7 +104,7 @@ async fn too_many_questions_are_sent_away_and_those_whose_asker_left_make_room()
         let mut stream = connected(&peer);
         io::Write::write_all(&mut stream, &question(0).to_bytes()).unwrap();
         askers.push(stream);
-        // Each is waited for: the kernel's backlog is no part of this.
+        // Each question is waited for, so that the kernel's backlog plays no part.
         asked.acquire().await.unwrap().forget();
     }
     assert_eq!(ask(&peer, question(1)).await, Err(PeerError::Busy));

@@ -1,12 +1,14 @@
 //! How the worker learns what happened on the engine's thread: a Unix-domain socket that the engine serves and that a
 //! cosocket in the worker connects to.
 //!
-//! The wire: the worker writes the number of its VM's notifier (8 bytes, little-endian); from then on the engine writes one
-//! byte whenever events have begun to wait, and the worker takes them by the FFI. Each VM has a notifier of its own.
+//! The protocol: the worker writes the number of its VM's notifier (8 bytes, little-endian). From then on, the engine
+//! writes one byte whenever events have begun to wait, and the worker takes them by the FFI. Each VM has a notifier of
+//! its own.
 //!
-//! The socket has no name that outlives `open`: it is bound in a private folder, opened by `O_PATH`, and both are removed
-//! before anybody connects. The worker reaches it by `/proc/self/fd/N`, which nobody but this process (and root) can
-//! follow; so nothing is left behind. What a `kill -9` leaves in the microseconds between is removed by the next worker.
+//! The socket has no name that outlives `open`: it is bound in a private directory and opened by `O_PATH`, and both
+//! names are removed before anybody connects. The worker reaches it by `/proc/self/fd/N`, which only this process (and
+//! root) can follow; so nothing is left behind. What a `kill -9` leaves in the microseconds between is removed by the
+//! next worker.
 
 #![expect(clippy::disallowed_methods, reason = "before there is an engine")]
 
@@ -32,27 +34,27 @@ use crate::notice;
 use crate::sync::lock;
 use queue::Queue;
 
-/// How the private folders' names begin; the pid follows.
+/// How the private directories' names begin; the pid follows.
 const FOLDER: &str = "kong-vault-";
 
-/// What the worker's Lua side has to see to.
+/// What the worker's Lua code must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A call is completed: wake its waiters; publish its outcome, where it is ours.
+    /// A call is completed: wake its waiters, and publish its outcome where this worker holds the claim.
     Completed { ticket: u64 },
-    /// A fetch has to be started. `dead`: the claim of the worker that should have had the document, and hasn't.
+    /// A fetch must be started. `dead`: the claim of the worker that was to bring the document, and did not.
     Start { ticket: u64, dead: Option<String> },
     /// The same for a call that probes whether `vault` is back.
     Probe { ticket: u64, vault: Name },
-    /// The generation has moved: copies of values are not good any more, and are not to be kept until somebody asks.
+    /// The generation has moved: drop the copies of values now, not only at the next look-up.
     Outdated,
-    /// A vault went bad or came back; `text` is for nginx's log.
+    /// A vault failed or recovered; `text` is for nginx's log.
     Health { vault: Name, up: bool, text: String },
-    /// A vault that went bad still is: nobody is told anew for so long.
+    /// A vault that failed has not recovered: for so long, no worker reports it again.
     StillBad { vault: Name, lasts: Duration },
-    /// A vault answered this VM for the first time: what was told of it, or of its `notice`, before is over.
+    /// A vault answered this VM for the first time: earlier reports about it, or about its `notice`, are out of date.
     Answers { vault: Name, notice: Name, text: String },
-    /// The resolver has a notice for nginx's log.
+    /// The resolver has a notice for nginx's log: the cache is too small.
     CacheCrowded,
     /// Debug lines wait for nginx's log.
     DebugLines,
@@ -117,17 +119,17 @@ impl Notifier {
         self.queue.has_subscriber()
     }
 
-    /// Waits until somebody listens, but no longer than `patience`: a worker's listener is on its way when its first call
-    /// starts.
+    /// Waits until somebody listens, for at most `patience`: a worker's listener may still be connecting when its first
+    /// call starts.
     pub async fn subscriber_within(&self, patience: Duration) {
         let subscribed_to = self.subscribed_to.notified();
         if !self.has_subscriber() {
-            // An error means that nobody came.
+            // An error means that nobody subscribed in time.
             let _ = tokio::time::timeout(patience, subscribed_to).await;
         }
     }
 
-    /// Leaves an event for the worker; false where nobody listens, and nothing is left then.
+    /// Queues an event for the worker. False where nobody listens or the queue is full; then it is not queued.
     pub fn notify(&self, event: Event) -> bool {
         self.queue.push(event)
     }
@@ -137,7 +139,7 @@ impl Notifier {
         self.queue.next()
     }
 
-    /// Whether the worker is told of debug lines.
+    /// Turns the debug lines for this VM on or off.
     pub fn tell_of_debug_lines(self: &Arc<Self>, wanted: bool) {
         if wanted {
             let notifier = Arc::downgrade(self);
@@ -153,7 +155,7 @@ impl Notifier {
         notice::take_debug_lines(self.number)
     }
 
-    /// Ends all connections: the worker is told to quit, and must not wait for a read.
+    /// Ends all connections: a worker that is told to quit must not wait for a read.
     pub fn close(&self) {
         self.queue.close();
     }
@@ -186,7 +188,7 @@ pub struct NotifierSocket {
 }
 
 impl NotifierSocket {
-    /// Opens the socket. Has to be called inside the runtime that will serve it.
+    /// Opens the socket. Must be called inside the runtime that will serve it.
     pub fn open(environment: &Environment) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         let folders = [environment.text("TMPDIR"), Some("/tmp"), Some("/dev/shm"), Some("/var/tmp"), Some("/run")];
@@ -232,7 +234,7 @@ impl NotifierSocket {
     }
 }
 
-/// A folder of our own with a name nobody can guess before it exists: `mkdir` fails where something is in the way.
+/// Creates a private directory. `mkdir` fails where something has its name, so nobody can prepare it.
 fn private_folder(parent: &Path) -> io::Result<PathBuf> {
     for attempt in 0..16 {
         let nanos =
@@ -246,14 +248,14 @@ fn private_folder(parent: &Path) -> io::Result<PathBuf> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Removes folders like `ours` that processes left which were killed while they had one.
+/// Removes the private directories of processes that were killed while they had one.
 fn sweep(parent: &Path, ours: &Path) {
     let Ok(user) = std::fs::symlink_metadata(ours).map(|metadata| metadata.uid()) else { return };
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.split('-').next()?.parse::<u32>().ok());
         let is_dead = pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists());
-        // Neither another user's nor a link to somewhere else. What can't be removed is the next one's to try.
+        // Not another user's, and no link to another place. What can't be removed, the next worker tries again.
         if is_dead && entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user) {
             let _ = std::fs::remove_file(entry.path().join("wake"));
             let _ = std::fs::remove_dir(entry.path());

@@ -1,8 +1,8 @@
 //! Events that wait for the worker, and which subscribers they have to wake.
 //!
-//! Several subscribers may wait at once (see `listener.lua`): whichever is read first takes all events, those too that others
-//! wait for, and each of those has to be notified to see what became of them. `tests/handover.rs` runs this file with loom's
-//! lock in place of std's and tries all orders in which engine and worker may come to it.
+//! Several subscribers may wait at once (see `listener.lua`). The first that is read takes all events, also those that
+//! others wait for; so each of the others must be notified, to see what became of its event. `tests/handover.rs` runs
+//! this file with loom's lock in place of std's, and tries all orders in which engine and worker may use it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const WAITING: usize = 65536;
 
 /// One connection of the worker.
 pub trait Subscriber {
-    /// Has the worker come and take all events. A connection with an unread byte needs no further one.
+    /// Has the worker take all events. A connection with an unread byte needs no further one.
     fn notify(&self);
     /// Ends it.
     fn close(&self);
@@ -39,16 +39,16 @@ impl<E, L: Subscriber> Queue<E, L> {
         !self.state.lock().subscribers.is_empty()
     }
 
-    /// Leaves an event for the worker; false where nobody listens, and nothing is left then.
+    /// Queues an event for the worker. False where nobody listens or the queue is full; then it is not queued.
     pub fn push(&self, event: E) -> bool {
         let mut state = self.state.lock();
         if state.subscribers.is_empty() || state.events.len() >= WAITING {
             return false;
         }
         state.events.push_back(event);
-        // Whoever takes events takes all that there are: only the first one has to wake them.
+        // The worker takes all events at once, so only the first one must wake it.
         let subscribers = if state.events.len() == 1 { state.subscribers.clone() } else { Vec::new() };
-        // The worker may run as soon as it is notified, and what it does first is to take this lock.
+        // The lock is released first: a notified worker may run at once, and takes this lock.
         drop(state);
         for subscriber in subscribers {
             subscriber.notify();
@@ -56,15 +56,15 @@ impl<E, L: Subscriber> Queue<E, L> {
         true
     }
 
-    /// The next event, and whether more wait. Where none does, the next one that comes notifies.
+    /// The next event, and whether more wait. After the last one, the next push notifies again.
     pub fn next(&self) -> Option<(E, bool)> {
         let mut state = self.state.lock();
         let event = state.events.pop_front()?;
         Some((event, !state.events.is_empty()))
     }
 
-    /// From here on that subscriber misses nothing; its first byte says so, and the worker looks then for what it may have
-    /// missed before.
+    /// Adds a subscriber, which misses no event from now on. Its first byte says so: then the worker looks for what it
+    /// may have missed before.
     pub fn subscribe(&self, subscriber: &Arc<L>) {
         self.state.lock().subscribers.push(Arc::clone(subscriber));
         subscriber.notify();

@@ -159,11 +159,11 @@ fn options_that_are_mended_find_the_value_as_it_was() {
     assert_eq!(shelf.look(), "a");
 }
 
-/// What a value is known to be by somebody who only knows the rules.
+/// What is known of a value by the rules alone.
 struct Model {
     text: String,
     at: u64,
-    /// When it was fresh last, where it was brought under other options.
+    /// When it ceased to be fresh, where it was fetched under other options.
     inherited_at: Option<u64>,
     /// When its options changed last without an outcome since.
     held_since: Option<u64>,
@@ -182,8 +182,8 @@ impl Model {
 }
 
 proptest! {
-    /// Whatever follows on what: what had a value has one until that ends by its own rules, an outcome under the present
-    /// options is what is served, and nothing of other options is ever fresh.
+    /// For any sequence of steps: a value stays until it ends by its own rules, an outcome under the present options is
+    /// served, and a value of other options is never fresh.
     #[test]
     fn nothing_is_lost_before_its_end(
         steps in proptest::collection::vec(
@@ -241,14 +241,14 @@ fn what_served_before_a_reload_does_so_until_the_first_outcome() {
     };
     let is_stale = |entry: &Entry, now| matches!(entry.look(now), CacheLookup::Stale { due: false, .. });
     for ttl in [None, Some(0), Some(1), Some(3600)] {
-        // Where none may serve longer, none does after an outcome, or where none comes.
+        // Without `resurrect_ttl`, the value serves neither after a failure nor after `HOLD`.
         let short = ttl_policy(ttl, 0);
         let now = over + SECOND;
         let entry = of_before(&short, now).unwrap();
         assert!(entry.is_inherited() && is_stale(&entry, now), "{ttl:?}");
         assert!(Entry::failed(Some(entry), down(), &short, now, now, 0.5).is_none(), "{ttl:?}");
         assert!(of_before(&short, over + HOLD).is_none(), "{ttl:?}");
-        // The time counts from the change, or from the end of the value's own.
+        // `resurrect_ttl` counts from the change, or from the end of the value's own `ttl` where that is earlier.
         let long = ttl_policy(ttl, 100);
         let end = ttl.map_or(over, |ttl| over.min(start + Duration::from_secs(ttl))) + 100 * SECOND;
         let entry = of_before(&long, end - SECOND).unwrap();
