@@ -1,4 +1,4 @@
-//! An answer's body: read no further than `BODY_LIMIT`, and wiped wherever a copy of it is given up.
+//! An answer's body. It is read up to `BODY_LIMIT`, and every copy that is given up is wiped.
 
 use reqwest::Response;
 use zeroize::{Zeroize, Zeroizing};
@@ -6,7 +6,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::transport::BODY_LIMIT;
 use crate::secret::Secret;
 
-/// Why a body could not be had.
+/// Why a body could not be read.
 pub(super) enum RefusedBody {
     TooLarge,
     Broken(reqwest::Error),

@@ -1,4 +1,4 @@
-//! Requests out, answers in.
+//! Sends requests and reads answers.
 
 use std::mem;
 use std::pin::pin;
@@ -39,7 +39,7 @@ impl Client {
         Ok(Self { label, timeout, tls, routes, clients })
     }
 
-    /// Whether certificates that changed can't be used, or can again, where that is news.
+    /// A notice that changed certificates can't be used, or can be again, if that is new.
     pub fn notice(&self) -> Option<Notice> {
         let of_proxy = || self.routes.proxy_tls.as_ref().and_then(|tls| tls.notice());
         self.tls.notice().or_else(of_proxy)
@@ -86,7 +86,7 @@ impl Client {
         Ok(HttpResponse { status: status.as_u16(), headers, body })
     }
 
-    /// The request as the HTTP library takes it; `None` where it would ask for something else.
+    /// The request in the HTTP library's form; `None` where the library would change its path or query.
     fn prepare(&self, request: Request<Vec<u8>>, destination: &Uri, route: Route<'_>) -> Option<reqwest::Request> {
         let (head, body) = request.into_parts();
         let mut url = Url::parse(&destination.to_string()).ok()?;
@@ -96,7 +96,7 @@ impl Client {
         }
         let mut headers = head.headers;
         if self.clients.named(destination, route).is_some() {
-            // The URL names the server's certificate, and this header the host.
+            // The URL has the name in the server's certificate, and this header the host.
             let host = destination.host()?;
             let host = match url.port() {
                 Some(port) => format!("{host}:{port}"),
@@ -121,7 +121,7 @@ impl Client {
     ) -> Result<reqwest::Response> {
         loop {
             let made = self.clients.for_destination(destination, route).await?;
-            // Where files have changed, no connection was made, and nothing was sent.
+            // If certificate files have changed, nothing was sent, so the request can be made again.
             let again = made.of.as_ref().and_then(|of| Some((of, request.try_clone()?)));
             let error = match made.client.execute(request).await {
                 Ok(response) => return Ok(response),
@@ -138,7 +138,8 @@ impl Client {
         }
     }
 
-    /// What a failed exchange is told as. Why a proxy refuses a tunnel, the HTTP library doesn't say, so it is asked again.
+    /// The error of a failed exchange. The HTTP library doesn't say why a proxy refuses a tunnel, so the proxy is asked
+    /// again.
     async fn explain(
         &self,
         context: &ErrorContext<'_>,

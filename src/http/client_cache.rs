@@ -18,16 +18,16 @@ use super::transport::{AGENT, bare};
 use crate::error::{Error, Kind, Result};
 use crate::sync::lock;
 
-/// After what time an idle connection is closed; the pool looks once in that time, so it may stay for twice as long. Short:
-/// the buffers of HTTP and TLS hold what they last received until they are freed, and a secret that was dropped is not to
-/// be found in memory ten seconds later. A vault that is asked more often keeps its connection.
+/// How long a connection stays idle before it is closed. The pool looks once in that time, so it may stay for twice as
+/// long. It is short, as the buffers of HTTP and TLS hold what they last received until they are freed: a dropped
+/// secret must not be found in memory ten seconds later. A vault that is asked more often keeps its connection.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// When a silent connection is asked whether its other end is still there, and how often before it is given up.
+/// When a silent connection is probed (TCP keepalive), and how often before it is closed.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// How long what was sent may go unacknowledged.
+/// How long sent data may stay unacknowledged.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
@@ -44,14 +44,14 @@ pub(super) struct Clients {
 struct ClientKey {
     is_secure: bool,
     is_proxied: bool,
-    /// The host that the TLS server's name stands for in URLs.
+    /// The host, where URLs have the TLS server's name instead.
     named: Option<Box<str>>,
 }
 
 #[derive(Clone)]
 pub(super) struct CachedClient {
     pub client: reqwest::Client,
-    /// What its TLS was configured by, where that may change.
+    /// The TLS configuration that it was made with, where that may change.
     pub of: Option<Arc<Configured>>,
 }
 
@@ -80,14 +80,14 @@ impl Clients {
         Ok(made)
     }
 
-    /// The host that the TLS server's name stands for: the HTTP library knows one name alone, the URL's. To a proxy the
-    /// host has to be named.
+    /// The host, where URLs have the TLS server's name instead: the HTTP library checks certificates against the URL's
+    /// name only. A proxy must be told the host, so it stays there.
     pub fn named<'a>(&self, destination: &'a Uri, route: Route<'_>) -> Option<&'a str> {
         let is_named = self.routes.server_name.is_some() && is_secure(destination) && route.proxy().is_none();
         destination.host().filter(|_| is_named)
     }
 
-    /// Drops what was made of a configuration that is no longer current.
+    /// Drops the clients that were made with an outdated configuration.
     pub fn forget(&self, of: &Arc<Configured>) {
         self.made().retain(|(_, made)| !made.of.as_ref().is_some_and(|known| Arc::ptr_eq(known, of)));
     }
@@ -106,7 +106,7 @@ impl Clients {
             Some(current) if key.is_secure && proxy.is_some() => {
                 proxied_tls::configuration(current, name, proxy_tls.is_some())
             }
-            // HTTP/2 would be told the URL's name in place of the host's.
+            // HTTP/2 would send the URL's name in place of the host.
             Some(current) if key.named.is_some() => current.http_1(),
             Some(current) => current.config.clone(),
         };
@@ -122,7 +122,7 @@ impl Clients {
             .retry(retry::never())
             .user_agent(AGENT)
             .pool_idle_timeout(IDLE)
-            // It is also divided among a host's addresses, so that one that is dead doesn't take the time of the others.
+            // The library divides this among a host's addresses as well, so that a dead one leaves time for the others.
             .connect_timeout(self.timeout)
             .tcp_nodelay(true)
             .tcp_keepalive(KEEPALIVE)
@@ -158,13 +158,13 @@ impl Clients {
     }
 }
 
-/// For clients that have nothing to do with TLS: whoever came to it all the same would trust nobody.
+/// For clients without TLS: should one use TLS all the same, it trusts no server.
 static NOBODY: LazyLock<Option<ClientConfig>> = LazyLock::new(tls::trusting_nobody);
 
-/// Our resolver of names, as the HTTP library asks it.
+/// This crate's resolver of names, in the HTTP library's form.
 struct Names {
     system: System,
-    /// What is looked up in place of the URL's name.
+    /// The name to look up instead of the URL's.
     host: Option<Box<str>>,
 }
 

@@ -1,4 +1,4 @@
-//! What is seen to before the HTTP library makes a connection.
+//! Checks before the HTTP library makes a connection.
 
 use std::fmt;
 use std::future::Future;
@@ -18,7 +18,7 @@ use crate::file::{self, FileFlaw};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The files that TLS is configured from have changed: a new client takes them into account.
+/// The files of the TLS configuration have changed: a new client must be made.
 #[derive(Debug)]
 pub(super) struct Outdated;
 
@@ -33,7 +33,7 @@ impl std::error::Error for Outdated {}
 /// Checks before each new connection of a client.
 #[derive(Clone)]
 pub(super) struct Checks {
-    /// What TLS is configured by, and the configuration that the client has of it.
+    /// The source of TLS configurations, and the configuration that the client was made with.
     pub tls: Option<(Arc<Tls>, Arc<Configured>)>,
     pub socket: Option<Arc<Path>>,
 }
@@ -41,7 +41,8 @@ pub(super) struct Checks {
 impl Checks {
     async fn pass(&self) -> Result<(), BoxError> {
         if let Some(path) = &self.socket {
-            // Its file system may hang: then it does so here, and not on this thread.
+            // Its file system may hang. So its status is read first, on a thread of the pool: connecting would block
+            // this one.
             if let Err(flaw @ (FileFlaw::Hangs | FileFlaw::Busy(_))) = file::status(path, file::PATIENCE).await {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, format!("the socket {flaw}")).into());
             }

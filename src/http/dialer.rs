@@ -1,4 +1,4 @@
-//! A connection made step by step, for who asks where it ends. Requests don't go over it.
+//! Makes a connection step by step, to find out which step fails. Requests don't use it.
 
 use std::fmt;
 use std::io;
@@ -28,7 +28,7 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// A connection below the vault's TLS.
+/// A connection to the vault before TLS.
 pub(super) struct Dialed {
     pub stream: Box<dyn Stream>,
     /// The other end's address, where that is the vault itself.
@@ -45,7 +45,7 @@ pub(super) struct AtProxy {
 
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// It can't be reached, or doesn't speak as it should.
+    /// It can't be reached, or does not behave like an HTTP proxy.
     Broken(BoxError),
     /// Its answer to `CONNECT`.
     Refused(StatusCode),
@@ -66,7 +66,7 @@ impl std::error::Error for AtProxy {
     }
 }
 
-/// Connects to a destination, by a proxy if one stands in the way.
+/// Connects to a destination, through a proxy if the route has one.
 pub(super) async fn dial(
     routes: &Routes,
     route: Route<'_>,
@@ -80,7 +80,8 @@ pub(super) async fn dial(
             Ok(Dialed { stream: Box::new(stream), peer })
         }
         Route::Socket(path) => {
-            // Its file system may hang: then it does so here, and not on this thread.
+            // Its file system may hang. So its status is read first, on a thread of the pool: connecting would block
+            // this one.
             if let Err(flaw @ (FileFlaw::Hangs | FileFlaw::Busy(_))) = file::status(path, file::PATIENCE).await {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, format!("the socket {flaw}")).into());
             }
@@ -167,7 +168,7 @@ async fn tunnel(
         if head.len() == HEAD {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
         }
-        // Byte by byte: what follows is not ours to read.
+        // Byte by byte, as the bytes after the head belong to the tunnel.
         head.push(stream.read_u8().await.map_err(early_end)?);
     }
     match status(&head) {
@@ -177,7 +178,7 @@ async fn tunnel(
     }
 }
 
-/// Who ends a connection before his answer does is no proxy.
+/// A server that closes the connection within its answer is no proxy.
 fn early_end(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::UnexpectedEof { io::ErrorKind::InvalidData.into() } else { error }
 }

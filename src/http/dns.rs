@@ -1,7 +1,7 @@
-//! Names to addresses, on threads of their own: the system's resolver blocks, for as long as a name server is silent.
+//! Resolves names to addresses on threads of their own: the system's resolver blocks while a name server is silent.
 //!
-//! One look-up of a name runs at a time. While one hangs, whoever asks for the name is answered at once: with the
-//! addresses that it had last, where those are not old, or with an error.
+//! One look-up of a name runs at a time. While one hangs, further requests for the name are answered at once: with its
+//! last addresses, if these are not old, or with an error.
 
 #![expect(clippy::disallowed_methods, reason = "on threads of a pool")]
 
@@ -20,13 +20,13 @@ use crate::sync::lock;
 /// How many names' last outcomes are kept.
 const KEPT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
-/// How old addresses may be that stand in while a look-up hangs.
+/// The greatest age of addresses that are used while a look-up hangs.
 const OLDEST: Duration = Duration::from_secs(300);
 
-/// The longest that a look-up is waited for where older addresses could stand in.
+/// How long to wait for a look-up where earlier addresses could be used instead.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The outcomes of the last look-ups. The threads that look names up never lock it, so that a fork finds it open.
+/// The outcomes of the last look-ups. The threads that look names up never lock it, so that a fork finds it unlocked.
 static LAST: Mutex<Option<LruCache<String, Last>>> = Mutex::new(None);
 
 pub(super) type Resolved = Result<Vec<SocketAddr>, Unresolved>;
@@ -48,7 +48,7 @@ pub(super) struct System {
 /// The resolver knows no address of a name, or can't be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unresolved {
-    /// So it says, or it failed.
+    /// The resolver says so, or it failed.
     Unknown,
     /// It was not asked.
     Refused(JobRefusal),
@@ -74,9 +74,10 @@ impl fmt::Display for Unresolved {
 impl std::error::Error for Unresolved {}
 
 impl System {
-    /// `timeout`: for all that the address is wanted for. Older addresses are of use only within it.
+    /// `timeout` is the limit of the whole request. The wait is a part of it, so that time is left to use earlier
+    /// addresses.
     pub fn new(timeout: Duration) -> Self {
-        // Whoever connects sets the port.
+        // The connector sets the port.
         let look_up = |name: &str| (name, 0).to_socket_addrs().map(Iterator::collect);
         Self { look_up, patience: PATIENCE.min(timeout / 4) }
     }
@@ -104,7 +105,7 @@ impl System {
     }
 }
 
-/// What a look-up brought that ended since then.
+/// The outcome of a look-up that ended after `asked`.
 fn outcome_since(name: &str, asked: Instant) -> Option<Resolved> {
     let mut last = last();
     let last = last.as_mut()?.get(name).filter(|last| last.ended >= asked)?;
@@ -151,7 +152,7 @@ mod tests {
         vec![([192, 0, 2, 1], 0).into()]
     }
 
-    /// As a resolver whose name server is silent for longer than any test.
+    /// A resolver whose name server is silent for longer than any test.
     fn silent(_: &str) -> io::Result<Vec<SocketAddr>> {
         std::thread::sleep(Duration::from_secs(60));
         Err(io::ErrorKind::TimedOut.into())

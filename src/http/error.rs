@@ -1,5 +1,5 @@
-//! What a failed exchange tells people: where, what and what to do, from the chain of causes; never from what was sent
-//! or received.
+//! The error texts of failed exchanges: where, what, and what to do. They are made from the chain of causes, never from
+//! what was sent or received.
 
 use std::error::Error as StdError;
 use std::io;
@@ -15,17 +15,17 @@ use super::dns::Unresolved;
 use super::transport::BODY_LIMIT;
 use crate::error::{Error, Kind};
 
-/// Who asked whom.
+/// The two ends of an exchange, for error texts.
 pub(super) struct ErrorContext<'a> {
     pub label: &'a str,
     /// `host:port`, or a socket.
     pub address: String,
-    /// Whether TLS is spoken with the server.
+    /// Whether the server is reached by https.
     pub is_secure: bool,
-    /// The proxy's `host:port`, where one stands between.
+    /// The proxy's `host:port`, if there is one.
     pub proxy: Option<&'a str>,
     pub timeout: Duration,
-    /// Whether we could tell the server who we are.
+    /// Whether a client certificate is set.
     pub has_identity: bool,
 }
 
@@ -36,12 +36,12 @@ impl ErrorContext<'_> {
     }
 }
 
-/// The time was up before an answer began.
+/// The timeout passed before an answer began.
 pub(super) fn unanswered(context: &ErrorContext<'_>) -> Error {
     late(context, "no answer")
 }
 
-/// The time was up while the answer's body came.
+/// The timeout passed while the answer's body was read.
 pub(super) fn incomplete(context: &ErrorContext<'_>) -> Error {
     context
         .error(Kind::Timeout, format!("the answer was not complete within {} seconds", context.timeout.as_secs_f64()))
@@ -66,7 +66,7 @@ pub(super) fn of_request(context: &ErrorContext<'_>, error: &reqwest::Error) -> 
     if let Some(proxy) = context.proxy {
         match tunnel_error(error) {
             Some(AUTHENTICATION) => return of_proxy(context, StatusCode::PROXY_AUTHENTICATION_REQUIRED),
-            // Over http, whom we connect to is the proxy.
+            // With http, the connection itself goes to the proxy.
             None if context.is_secure || !connecting => {}
             _ => return of_broken_proxy(context, proxy, error),
         }
@@ -80,7 +80,7 @@ pub(super) fn of_request(context: &ErrorContext<'_>, error: &reqwest::Error) -> 
     }
 }
 
-/// What the HTTP library says of a tunnel; its errors have no type that could be asked for here, only fixed texts.
+/// The HTTP library's texts about a tunnel. These errors have no public type, only fixed texts.
 const TUNNEL: &str = "tunnel error: ";
 const REFUSED: &str = "unsuccessful";
 const AUTHENTICATION: &str = "proxy authorization required";
@@ -90,17 +90,17 @@ fn tunnel_error(error: &reqwest::Error) -> Option<&'static str> {
     Some([REFUSED, AUTHENTICATION].into_iter().find(|known| *known == text).unwrap_or("broken"))
 }
 
-/// Whether a proxy makes no tunnel, for a reason that we don't know.
+/// Whether a proxy refused a tunnel without a known reason.
 pub(super) fn is_refused_tunnel(error: &reqwest::Error) -> bool {
     tunnel_error(error) == Some(REFUSED)
 }
 
-/// Whether a connection was not even tried, because certificates have changed.
+/// Whether no connection was tried, as certificates have changed.
 pub(super) fn is_outdated(error: &reqwest::Error) -> bool {
     cause::<Outdated>(error).is_some()
 }
 
-/// For a connection that was tried for its own sake.
+/// The error of a connection over which no request was to be sent.
 pub(super) fn of_connecting(context: &ErrorContext<'_>, error: &(dyn StdError + Send + Sync + 'static)) -> Error {
     let error: &(dyn StdError + 'static) = error;
     of_own(context, error).unwrap_or_else(|| match of_causes(context, error, true) {
@@ -109,14 +109,14 @@ pub(super) fn of_connecting(context: &ErrorContext<'_>, error: &(dyn StdError + 
     })
 }
 
-/// The time was up before there was a connection.
+/// The timeout passed before there was a connection.
 pub(super) fn unconnected(context: &ErrorContext<'_>) -> Error {
     late(context, "no connection")
 }
 
-/// What went wrong in what is ours to arrange: a configuration for TLS, a proxy.
+/// The error where this crate's own part of a connection failed: the TLS configuration, or the proxy.
 fn of_own(context: &ErrorContext<'_>, error: &(dyn StdError + 'static)) -> Option<Error> {
-    // A configuration for TLS that can't be made knows what to say.
+    // An error of the TLS configuration has its full text already.
     if let Some(own) = cause::<Error>(error) {
         return Some(own.clone());
     }
@@ -127,7 +127,7 @@ fn of_own(context: &ErrorContext<'_>, error: &(dyn StdError + 'static)) -> Optio
     })
 }
 
-/// A proxy that can't be reached, or doesn't speak as it should. The vault's certificate has no part in it.
+/// The error of a proxy that can't be reached, or does not behave like one. The vault's certificate plays no part.
 fn of_broken_proxy(context: &ErrorContext<'_>, proxy: &str, cause: &(dyn StdError + 'static)) -> Error {
     let (kind, reason) = of_causes(context, cause, true).unwrap_or_else(|| {
         (Kind::Unavailable, "the answer is not from an HTTP proxy: check the proxy's address".to_owned())
@@ -135,7 +135,7 @@ fn of_broken_proxy(context: &ErrorContext<'_>, proxy: &str, cause: &(dyn StdErro
     Error::new(kind, format!("{} at {}: the proxy {proxy}: {reason}", context.label, context.address))
 }
 
-/// A proxy's own answer.
+/// The error for a proxy's own answer.
 pub(super) fn of_proxy(context: &ErrorContext<'_>, status: StatusCode) -> Error {
     let reason = match status.as_u16() {
         407 => "the proxy requires credentials: set or correct user and password in its URL",
@@ -159,7 +159,7 @@ fn of_causes(context: &ErrorContext<'_>, error: &(dyn StdError + 'static), conne
         return Some((Kind::Timeout, lateness(context, if connecting { "no connection" } else { "no answer" })));
     }
     let io = cause::<io::Error>(error)?;
-    // A worker that is short of files says nothing about the vault.
+    // A worker that has no file descriptors left says nothing about the vault.
     let kind = if is_out_of_files(io) { Kind::Config } else { Kind::Unavailable };
     Some((kind, of_io(io, connecting)?))
 }
@@ -181,7 +181,7 @@ pub(super) fn of_body(context: &ErrorContext<'_>, refused: &RefusedBody) -> Erro
     }
 }
 
-/// The HTTP library's own verdicts have no type that could be asked for here, only fixed texts.
+/// The HTTP library's own errors have no public type, only fixed texts.
 fn of_exchange(context: &ErrorContext<'_>, error: &reqwest::Error) -> Error {
     let causes = chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
     if causes.contains("head is too large") || causes.contains("header list") {
@@ -224,7 +224,7 @@ fn of_io(error: &io::Error, connecting: bool) -> Option<String> {
     })
 }
 
-/// Whether a connection was given up: by us while it was being made, or by the system.
+/// Whether a connection timed out: by a limit of this library while it was made, or by the system.
 fn is_timeout(error: &(dyn StdError + 'static)) -> bool {
     cause::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
@@ -233,7 +233,7 @@ fn is_out_of_files(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// A certificate or a protocol that is wrong stays wrong however often one tries: `Tls`, not `Unavailable`.
+/// A wrong certificate or protocol stays wrong however often it is tried: `Tls`, not `Unavailable`.
 fn of_tls(context: &ErrorContext<'_>, error: &TlsError) -> (Kind, String) {
     let reason = match error {
         TlsError::InvalidCertificate(certificate) => of_certificate(certificate).to_owned(),
@@ -265,7 +265,7 @@ fn of_tls(context: &ErrorContext<'_>, error: &TlsError) -> (Kind, String) {
     (Kind::Tls, reason)
 }
 
-/// Whether a server's alert says that it asked for a certificate and got none, or none that it takes.
+/// Whether a server's alert says that it asked for a client certificate and got none, or none that it accepts.
 fn is_about_us(alert: AlertDescription) -> bool {
     use AlertDescription as Alert;
     matches!(
@@ -310,7 +310,7 @@ fn of_certificate(error: &CertificateError) -> &'static str {
     }
 }
 
-/// An error and its causes. An `io::Error` hides what it wraps from `source`, so it is asked directly.
+/// An error and its causes. `source` of an `io::Error` skips the error that it wraps, so `get_ref` is used for it.
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
         let error: &'a (dyn StdError + 'static) = *error;

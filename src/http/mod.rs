@@ -1,7 +1,7 @@
 //! HTTP for backends: one place for TLS, name resolution and bounded bodies. Redirects are never followed here: where a
 //! credential may go is the backend's decision.
 //!
-//! It uses files, threads of the pool and what may be shown. It must never know a vault, nor what a body holds.
+//! It uses files, threads of the pool and redaction. It must never know a vault, nor what a body holds.
 
 mod body;
 mod client;

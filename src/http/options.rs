@@ -1,5 +1,5 @@
-//! Options that every vault behind a network has, for the tables of the backends. None may be set by a reference: they
-//! say where a vault is, whom we trust and who we are.
+//! Options of every backend that uses the network, for the backends' tables. A reference may set none of them: they
+//! decide where a vault is, which servers are trusted, and which credentials they get.
 
 use crate::options::{Holds, Opt, Type};
 

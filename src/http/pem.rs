@@ -1,5 +1,5 @@
-//! PEM from an option, which holds the text itself or the path of a file. Files are looked at again: certificates are
-//! replaced while we run.
+//! PEM from an option, which holds the text itself or the path of a file. Files are read again when they change:
+//! certificates are replaced while nginx runs.
 
 #![expect(clippy::disallowed_methods, reason = "on threads of a pool, where clients are made")]
 
@@ -16,14 +16,14 @@ use crate::redact;
 /// Far above any bundle of certificates.
 const LIMIT: u64 = 1024 * 1024;
 
-/// A setting that is PEM text or a file's path, and the option that it came from, for error texts.
+/// An option's value, PEM text or a file's path, and the option's name for error texts.
 #[derive(Clone, Copy)]
 pub struct Pem<'a> {
     pub option: &'static str,
     pub value: &'a str,
 }
 
-/// The same, kept.
+/// The same, owned.
 pub(super) struct PemSource {
     option: &'static str,
     holder: PemHolder,
@@ -45,7 +45,7 @@ impl PemSource {
         Self { option: pem.option, holder }
     }
 
-    /// Where certificates that were read stand: the option, or the file.
+    /// Where certificates were read from: the option, or the file.
     pub fn origin(&self, what: &str) -> String {
         match &self.holder {
             PemHolder::Text(_) => format!("`{}`", self.option),
@@ -53,7 +53,7 @@ impl PemSource {
         }
     }
 
-    /// A path is not shown where it may be a key that lacks its first line.
+    /// Where a key was read from. Its path is not shown, as it may be a key that lacks its first line.
     pub fn private_origin(&self) -> String {
         match &self.holder {
             PemHolder::Text(_) => format!("`{}`", self.option),
@@ -61,7 +61,7 @@ impl PemSource {
         }
     }
 
-    /// `None` where there is no file, or none that can be looked at.
+    /// `None` where there is no file, or its status can't be read.
     pub fn stamp(&self) -> Option<FileStamp> {
         let PemHolder::File(path) = &self.holder else { return None };
         std::fs::metadata(path).ok().as_ref().map(FileStamp::from)
@@ -78,7 +78,7 @@ impl PemSource {
         }
     }
 
-    /// `what` the certificates are, as in "the CA file".
+    /// `what` names the certificates in errors, as in "the CA file".
     pub fn certificates(&self, what: &str) -> Result<Vec<CertificateDer<'static>>, Reason> {
         let pem = self.read_pem(what, file::told)?;
         let origin = self.origin(what);
@@ -102,7 +102,7 @@ impl PemSource {
             .map_err(|_| format!("{origin} holds no whole PEM key (`-----BEGIN PRIVATE KEY-----`)"))
     }
 
-    /// `shown` says whether the path may be seen: where nothing is, it may be a key that lacks its first line.
+    /// `shown` returns the path if it may be shown: where there is no file, it may be a key that lacks its first line.
     fn read_pem(&self, what: &str, shown: fn(&Path, FileFlaw) -> Option<String>) -> Result<Zeroizing<Vec<u8>>, Reason> {
         let path = match &self.holder {
             PemHolder::Text(pem) => return Ok(Zeroizing::new(pem.as_bytes().to_vec())),
@@ -116,7 +116,7 @@ impl PemSource {
     }
 }
 
-/// What is wrong with certificates that are none.
+/// The reason for certificates that can't be parsed.
 pub(super) fn broken(origin: &str) -> Reason {
     format!("{origin} holds a broken PEM certificate: check that it was copied whole")
 }
@@ -126,7 +126,7 @@ fn is_encrypted(pem: &[u8]) -> bool {
     holds(b"BEGIN ENCRYPTED PRIVATE KEY") || holds(b"Proc-Type: 4,ENCRYPTED")
 }
 
-/// Why there is nothing to read, as a piece of a sentence.
+/// Why a file can't be read, as a piece of a sentence.
 fn reason(flaw: FileFlaw) -> String {
     match flaw {
         FileFlaw::Missing => "no such file".to_owned(),

@@ -1,4 +1,4 @@
-//! The way to a server, gone step by step, for who asks where it ends.
+//! Checks the way to a server step by step, for `kong-vault doctor`.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ const CONNECT: &str = "connect";
 const TLS: &str = "TLS";
 
 impl Client {
-    /// Whether a request to that URL would have a connection to go over. What is found is noted.
+    /// Whether a request to that URL would get a connection. Each step is noted in `findings`.
     pub async fn probe(&self, url: &str, findings: &mut Findings) -> bool {
         self.walk(url, findings).await.is_some()
     }
@@ -97,7 +97,7 @@ impl Client {
         Ok((format!("{who} ({took:.1} ms)"), dialed))
     }
 
-    /// As requests do it.
+    /// Makes the TLS handshake as requests do.
     async fn secure(&self, uri: &Uri, route: Route<'_>, dialed: Dialed) -> Result<String> {
         let context = self.context(uri);
         let current = self.tls.clone().current().await?;

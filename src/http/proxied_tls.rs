@@ -1,5 +1,5 @@
-//! TLS with a vault through a proxy. The HTTP library has one configuration for both of them: here it learns which of
-//! the two a handshake is with, so that the proxy doesn't see our certificate and isn't taken for the vault.
+//! TLS with a vault through a proxy. The HTTP library has one configuration for both. This module tells which of the
+//! two a handshake is with, so that the proxy doesn't see the client certificate and isn't taken for the vault.
 //!
 //! A proxy's handshake is over before the vault's begins. So the first server that a connection verifies is the proxy.
 
@@ -26,13 +26,13 @@ pub(super) async fn one_connection<F: Future>(connecting: F) -> F::Output {
     PROXY_IS_VERIFIED.scope(Cell::new(false), connecting).await
 }
 
-/// Outside of `one_connection`, nobody knows: then it may be the proxy.
+/// Outside of `one_connection` this is not known, so it may be the proxy.
 fn may_be_the_proxy() -> bool {
     !PROXY_IS_VERIFIED.try_with(Cell::get).unwrap_or(false)
 }
 
-/// A configuration for connections through a proxy. `name`: what the vault's certificate has to carry, where it isn't
-/// the host's name. It is checked, and not sent: the proxy has to be told the host itself.
+/// A configuration for connections through a proxy. `name` is the name in the vault's certificate, where it isn't the
+/// host. It is checked but not sent, as the proxy must be told the host.
 pub(super) fn configuration(
     usual: &Configured,
     name: Option<&ServerName<'static>>,
@@ -45,7 +45,7 @@ pub(super) fn configuration(
     }));
     if proxy_has_tls {
         config.client_auth_cert_resolver = Arc::new(NotForProxies(config.client_auth_cert_resolver.clone()));
-        // A server that is known from a session of before is not verified again.
+        // A resumed session would skip the verification that tells the two apart.
         config.resumption = Resumption::disabled();
     }
     config
@@ -70,7 +70,7 @@ impl CertificatePolicy for ByProxy {
     }
 }
 
-/// Who we are, for the vault alone.
+/// The client certificate, for the vault alone.
 #[derive(Debug)]
 struct NotForProxies(Arc<dyn ResolvesClientCert>);
 

@@ -1,4 +1,4 @@
-//! Which proxy a request goes by, if any: the vault's options, or the variables that curl and Go know.
+//! Which proxy a request goes through, if any: the vault's options, or the variables that curl and Go know.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,13 +11,14 @@ use url::{Host, Url};
 use super::transport::Transport;
 use crate::environment::Environment;
 
-/// What no proxy can reach for us: this machine, and what answers each machine differently, as metadata services do.
+/// Hosts that are never reached through a proxy: this machine, and metadata services, which answer each machine
+/// differently.
 const LOCAL: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fe80::/10,fd00:ec2::/32,metadata.google.internal";
 
-/// The value of the option `proxy` that says: none, whatever the environment says.
+/// The value of the option `proxy` for no proxy, whatever the environment says.
 const OFF: &str = "off";
 
-/// A proxy, as it is connected to.
+/// A proxy, and how to connect to it.
 pub(super) struct Proxy {
     pub uri: Uri,
     pub authorization: Option<HeaderValue>,
@@ -25,16 +26,17 @@ pub(super) struct Proxy {
     pub address: String,
 }
 
-/// A proxy, or what is wrong with what names it: that matters only to who goes by it.
+/// A proxy, or what is wrong with its URL. The error is reported only for requests that need the proxy.
 type Choice = Option<Result<Arc<Proxy>, String>>;
 
 /// The proxies of one vault.
 pub(super) struct Proxies {
     http: Choice,
     https: Choice,
-    /// By a proxy of its own, which stands for any: whom it doesn't intercept is connected to directly.
+    /// The rules of `no_proxy`, as a matcher with a placeholder for its proxy. Hosts that it does not intercept are
+    /// connected to directly.
     rules: Matcher,
-    /// The same for single ports.
+    /// The same for entries with a port.
     of_ports: Vec<(u16, Matcher)>,
 }
 
@@ -59,7 +61,7 @@ impl Proxies {
                 Some((host, port)) => of_ports.push((port, rules(&host))),
                 None => {
                     whole.push(',');
-                    // The matcher's `*` stands for names alone.
+                    // The matcher's `*` matches only names.
                     match entry {
                         "*" => whole.push_str("*,0.0.0.0/0,::/0"),
                         entry => whole.push_str(&host(entry)),
@@ -70,7 +72,7 @@ impl Proxies {
         Self { http, https, rules: rules(&whole), of_ports }
     }
 
-    /// The proxy for a destination, or what is wrong with its name.
+    /// The proxy for a destination, or what is wrong with the proxy's URL.
     pub fn for_destination(&self, destination: &Uri) -> Result<Option<&Arc<Proxy>>, &str> {
         let is_secure = destination.scheme() == Some(&Scheme::HTTPS);
         let choice = if is_secure { &self.https } else { &self.http };
@@ -85,7 +87,7 @@ impl Proxies {
         choice.as_ref().map(Some).map_err(String::as_str)
     }
 
-    /// Whether one of them is spoken to over TLS.
+    /// Whether one of them is reached by https.
     pub fn want_tls(&self) -> bool {
         [&self.http, &self.https]
             .into_iter()
@@ -97,7 +99,7 @@ fn rules(list: &str) -> Matcher {
     Matcher::builder().all("http://any").no(list).build()
 }
 
-/// A destination without dots at its name's end, which only say that the name is whole.
+/// A destination without the dots at the end of its name, which only mark it as absolute.
 fn without_dots(destination: &Uri) -> Uri {
     let Some(name) = destination.host().filter(|host| host.ends_with('.')) else { return destination.clone() };
     let mut parts = destination.clone().into_parts();
@@ -105,8 +107,8 @@ fn without_dots(destination: &Uri) -> Uri {
     Uri::from_parts(parts).unwrap_or_else(|_| destination.clone())
 }
 
-/// An entry as the matcher knows it: `*.example.com` is what it calls `.example.com`, addresses have no brackets, names no
-/// dots at their end and no letters but ASCII's.
+/// An entry in the matcher's form: `.example.com` for `*.example.com`, addresses without brackets, names in ASCII and
+/// without dots at their end.
 fn host(entry: &str) -> Cow<'_, str> {
     let entry = entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry);
     let entry = entry.trim_end_matches('.');
@@ -120,7 +122,7 @@ fn host(entry: &str) -> Cow<'_, str> {
     }
 }
 
-/// `host:port`, as Go has it. What else holds a colon is an IPv6 address.
+/// `host:port`, as Go reads it. Any other entry with a colon is an IPv6 address.
 fn with_port(entry: &str) -> Option<(Cow<'_, str>, u16)> {
     let (name, port) = entry.rsplit_once(':')?;
     let is_whole = !name.contains(':') || (name.starts_with('[') && name.ends_with(']'));
@@ -141,7 +143,7 @@ fn of_environment(environment: &Environment, names: &[&'static str]) -> Choice {
 }
 
 fn first<'a>(environment: &'a Environment, names: &[&'static str]) -> Option<(&'static str, &'a str)> {
-    // One without a value is none, so that the next has its say.
+    // An empty variable counts as not set, so that the next one is used.
     names.iter().find_map(|name| Some((*name, environment.text(name)?.trim())).filter(|(_, text)| !text.is_empty()))
 }
 

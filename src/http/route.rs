@@ -1,4 +1,4 @@
-//! Where a request goes: to its host, to a proxy, or to a socket in the file system.
+//! Where a request goes: to its host, to a proxy, or to a Unix-domain socket.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,12 +16,12 @@ use crate::error::{Error, Kind, Result};
 
 /// The routes of one vault.
 pub(super) struct Routes {
-    /// Whatever a host is called, it is this socket.
+    /// The socket that every request goes to, whatever its host.
     pub socket: Option<Arc<Path>>,
     pub proxies: Proxies,
-    /// For proxies that are spoken to over TLS.
+    /// For proxies that are reached by https.
     pub proxy_tls: Option<Arc<Tls>>,
-    /// The name that the vault's certificate has to carry, where it isn't the host's.
+    /// The name in the vault's certificate, where it isn't the host.
     pub server_name: Option<ServerName<'static>>,
 }
 
@@ -44,13 +44,13 @@ impl Routes {
         })
     }
 
-    /// The way to a destination, or what is wrong with the proxy that stands in it.
+    /// The route to a destination, or why its proxy can't be used.
     pub fn for_destination(&self, destination: &Uri) -> std::result::Result<Route<'_>, &str> {
         if let Some(path) = &self.socket {
             return Ok(Route::Socket(path));
         }
         let Some(proxy) = self.proxies.for_destination(destination)? else { return Ok(Route::Direct) };
-        // The HTTP library takes no address in brackets for a name in TLS behind a proxy.
+        // For TLS behind a proxy, the HTTP library accepts no address in brackets as a name.
         if is_secure(destination) && destination.host().is_some_and(|host| host.starts_with('[')) {
             return Err(
                 "an IPv6 address cannot be reached through a proxy over https: set the host to a name, or add the \

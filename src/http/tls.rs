@@ -1,4 +1,5 @@
-//! TLS as vaults need it: rustls with ring, roots of our choice, who we are, and files that change while we run.
+//! TLS with vaults: rustls with ring, the trusted roots, the client certificate, and files that change while nginx
+//! runs.
 
 use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,28 +22,28 @@ use crate::file::{self, FileFlaw};
 use crate::notice::Notice;
 use crate::sync::lock;
 
-/// How often new connections may have the files looked at.
+/// The shortest time between two checks of the files.
 const GLANCE: Duration = Duration::from_secs(1);
 
 const NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
 
-/// Whom to trust.
+/// Which servers to trust.
 enum Trust {
     Bundle(PemSource),
     System(Locations),
     Anyone,
 }
 
-/// Who we are, to servers that ask. The key may stand in the certificate's file.
+/// The client certificate. Its key may be in the same file.
 struct Identity {
     certificate: PemSource,
     key: PemSource,
 }
 
-/// What TLS is configured from, and the configuration that was made of it.
+/// The source of TLS configurations, and the last one that was made.
 pub(super) struct Tls {
     label: String,
-    /// What a connection may take in all.
+    /// The limit of a whole fetch.
     timeout: Duration,
     trust: Trust,
     identity: Option<Identity>,
@@ -52,11 +53,11 @@ pub(super) struct Tls {
     made: Mutex<Option<CachedConfig>>,
 }
 
-/// A configuration, with the verifier in it, which can't be asked back of it.
+/// A configuration and its verifier, which rustls does not return from it.
 pub(super) struct Configured {
     pub config: ClientConfig,
     pub verifier: Arc<dyn ServerCertVerifier>,
-    /// Whether another may take its place while we run.
+    /// Whether it was made from files, and another may replace it.
     pub is_of_files: bool,
 }
 
@@ -73,17 +74,17 @@ struct CachedConfig {
     config: Arc<Configured>,
     of: Vec<Option<FileStamp>>,
     looked: Instant,
-    /// What is wrong with what the files hold now.
+    /// Why the files' present content can't be used.
     flaw: Option<String>,
-    /// That they can't be looked at at the moment.
+    /// Why the files can't be read at the moment.
     hang: Option<String>,
-    /// What was last told of these.
+    /// Which of these was last reported.
     told: Option<String>,
 }
 
 impl Tls {
-    /// For the vault itself. Refuses at once what can't be used; the system's roots are read when a connection first
-    /// needs them. It blocks, where options name files.
+    /// For the vault itself. It refuses at once what can't be used; the system's roots are read when a connection first
+    /// needs them. It blocks where options name files.
     pub fn new(transport: &Transport<'_>) -> Result<Self> {
         let identity = identity(transport).map_err(|reason| refusal(&transport.label, reason))?;
         let tls = Self::with(transport, identity, &[b"h2", b"http/1.1"]);
@@ -97,7 +98,7 @@ impl Tls {
         Ok(tls)
     }
 
-    /// For a proxy: the same trust, and nothing of who we are.
+    /// For a proxy: the same trusted roots, and no client certificate.
     pub fn to_proxy(transport: &Transport<'_>) -> Self {
         Self::with(transport, None, &[b"http/1.1"])
     }
@@ -119,12 +120,12 @@ impl Tls {
         }
     }
 
-    /// Whether servers can learn who we are.
+    /// Whether a client certificate is set.
     pub fn has_identity(&self) -> bool {
         self.identity.is_some()
     }
 
-    /// Why a server that we speak with is taken for the vault.
+    /// Why a server is accepted as the vault.
     pub fn verdict(&self) -> &'static str {
         match self.trust {
             Trust::Bundle(_) => "a certificate that `ca_cert` vouches for",
@@ -143,7 +144,7 @@ impl Tls {
         let this = Arc::clone(&self);
         match (file::on_a_thread(&self.places(), patience, move || this.renew()).await, before) {
             (Ok(made), _) => made,
-            // What was read of files that don't answer serves on.
+            // While files don't answer, the previous configuration stays in use.
             (Err(flaw), Some(config)) => {
                 self.note_hang(flaw);
                 Ok(config)
@@ -162,12 +163,12 @@ impl Tls {
             several => format!("one of the files of `{}`", several.join("`, `")),
         };
         if let Some(made) = self.made().as_mut() {
-            // Later attempts are refused because of the first one.
+            // The first reason is kept: later attempts are refused because of it.
             made.hang.get_or_insert_with(|| format!("{what} {flaw}"));
         }
     }
 
-    /// The files that it is made of, as one key.
+    /// The files' paths, as one key for the pool.
     fn places(&self) -> Vec<u8> {
         match self.sources().filter_map(PemSource::path).collect::<Vec<_>>() {
             none if none.is_empty() => b"the system's roots".to_vec(),
@@ -182,9 +183,10 @@ impl Tls {
         is_recent.then(|| made.config.clone())
     }
 
-    /// Makes the configuration anew if a file changed. While what is there now can't be used, that of before is.
+    /// Makes a new configuration if a file changed. While the new files can't be used, the previous configuration stays
+    /// in use.
     fn renew(&self) -> Result<Arc<Configured>> {
-        // Before they are read: what changes meanwhile is seen the next time.
+        // Taken before the files are read, so that a change in between is noticed the next time.
         let stamps = self.stamps();
         if let Some(made) = self.made().as_mut()
             && made.of == stamps
@@ -206,7 +208,7 @@ impl Tls {
         Ok(config)
     }
 
-    /// What has come to light since this was last asked, if anything has.
+    /// What is new since the last call, if anything is.
     pub fn notice(&self) -> Option<Notice> {
         let mut made = self.made();
         let made = made.as_mut()?;
@@ -296,7 +298,7 @@ fn identity(transport: &Transport<'_>) -> std::result::Result<Option<Identity>, 
     }
 }
 
-/// A configuration that takes no server for anybody.
+/// A configuration that trusts no server.
 pub(super) fn trusting_nobody() -> Option<ClientConfig> {
     let builder = builder(rustls::DEFAULT_VERSIONS).ok()?;
     Some(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())

@@ -13,11 +13,11 @@ use crate::secret::Secret;
 /// The longest answer that is read, in bytes: far above any secret (AWS: 64 KiB), far below what could hurt a worker.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
-/// The longest wait that a server is taken at its word for. How long we really stay away, deadlines and breakers say; but
-/// they calculate with it, and a number out of range must not become an instant.
+/// The longest `Retry-After` that is accepted. Deadlines and breakers limit the real wait, but they calculate with this
+/// number, which must not overflow an `Instant`.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How we call ourselves.
+/// The `User-Agent` header.
 pub(super) const AGENT: &str = concat!("kong-vault/", env!("CARGO_PKG_VERSION"));
 
 /// A host as it stands in a URL, without the brackets of an IPv6 address.
@@ -25,7 +25,7 @@ pub(super) fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// Whom to trust and how to connect.
+/// How to connect, and which servers to trust.
 #[derive(Clone)]
 pub struct Transport<'a> {
     /// How error texts call the client, such as `hcv vault (my-vault)`.
@@ -34,19 +34,19 @@ pub struct Transport<'a> {
     pub ca_cert: Option<&'a str>,
     /// Whether the server's certificate is checked.
     pub verify: bool,
-    /// The name that the server's certificate has to carry, where it isn't the host's.
+    /// The name in the server's certificate, where it isn't the host.
     pub server_name: Option<&'a str>,
-    /// Who we are, to a server that asks for a certificate.
+    /// The client certificate, for servers that ask for one.
     pub client_cert: Option<Pem<'a>>,
-    /// Its key. None: it stands beside the certificate.
+    /// Its key. `None`: the certificate's file or text has it.
     pub client_key: Option<Pem<'a>>,
-    /// Whether TLS 1.2 is too old.
+    /// Whether TLS 1.2 is refused.
     pub tls_1_3: bool,
-    /// A proxy's URL, or `off`. None: what the environment says.
+    /// A proxy's URL, or `off`. `None`: the environment decides.
     pub proxy: Option<&'a str>,
-    /// Who is connected to directly. Empty: what the environment says.
+    /// Hosts to connect to directly. Empty: the environment decides.
     pub no_proxy: &'a [String],
-    /// A Unix-domain socket that stands for every host.
+    /// A Unix-domain socket that every request goes to, whatever its host.
     pub socket: Option<&'a Path>,
     /// For `SSL_CERT_FILE` and `SSL_CERT_DIR`, which name the system's roots, and for the variables that name proxies.
     pub environment: &'a Environment,
@@ -55,7 +55,7 @@ pub struct Transport<'a> {
 }
 
 impl<'a> Transport<'a> {
-    /// Trusts the system's roots and names nobody.
+    /// Trusts the system's roots, and has no client certificate.
     pub fn new(label: String, environment: &'a Environment, timeout: Duration) -> Self {
         Self {
             label,
@@ -83,7 +83,7 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
-    /// How long the server asks us to stay away (RFC 9110, 10.2.3), where it says so in seconds.
+    /// The server's `Retry-After` (RFC 9110, 10.2.3), where it is in seconds.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
         Some(Duration::from_secs(seconds).min(LONGEST_WAIT))

@@ -1,4 +1,4 @@
-//! The system's certificate authorities, and stores of given ones.
+//! The system's CA certificates, and stores of given ones.
 
 #![expect(clippy::disallowed_methods, reason = "on threads of a pool, where clients are made")]
 
@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use crate::environment::Environment;
 use crate::sync::lock;
 
-/// A store of just these certificates; fails where one of them is none.
+/// A store of only these certificates; fails where one can't be used.
 pub(super) fn store(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, rustls::Error> {
     let mut store = RootCertStore::empty();
     for certificate in certificates {
@@ -43,7 +43,7 @@ impl Locations {
     }
 }
 
-/// The system's roots, parsed once a process: hundreds of certificates are not read for every vault. It blocks.
+/// The system's roots. They are parsed once in a process, as they are hundreds of certificates. It blocks.
 pub(super) fn system(locations: &Locations) -> Result<Arc<RootCertStore>, String> {
     if let Some((_, store)) = known().iter().find(|(place, _)| place == locations) {
         return Ok(store.clone());

@@ -1,4 +1,4 @@
-//! Whether a server is the vault: webpki's verdict, and the two exceptions that users ask for.
+//! Verifies that a server is the vault: by webpki, with two exceptions that users can ask for.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error as TlsError, Signatu
 use super::crypto::provider;
 use super::trust_store;
 
-/// What a server shows of itself in a handshake.
+/// What a server presents in a handshake.
 pub(super) struct Presented<'a> {
     pub end_entity: &'a CertificateDer<'a>,
     pub intermediates: &'a [CertificateDer<'a>],
@@ -23,7 +23,7 @@ pub(super) struct Presented<'a> {
 }
 
 impl Presented<'_> {
-    /// The usual verifier's verdict, for a name that the certificate has to carry.
+    /// The usual verifier's verdict, for the name that the certificate must have.
     pub fn verified_as(&self, name: &ServerName<'_>, usual: &dyn ServerCertVerifier) -> Verified {
         usual.verify_server_cert(self.end_entity, self.intermediates, name, self.ocsp_response, self.now)
     }
@@ -79,8 +79,8 @@ impl<P: CertificatePolicy> ServerCertVerifier for PolicyVerifier<P> {
     }
 }
 
-/// Trust in a given bundle, where the server's certificate itself may be in the bundle: a self-signed certificate with
-/// the CA flag, as `openssl req -x509` makes it, is what many vaults have, and webpki alone never takes it.
+/// Trusts a given bundle, which may contain the server's certificate itself. Many vaults have a self-signed certificate
+/// with the CA flag, as `openssl req -x509` makes it, and webpki alone never accepts that.
 #[derive(Debug)]
 pub(super) struct Pinned(Vec<CertificateDer<'static>>);
 
@@ -105,12 +105,12 @@ impl CertificatePolicy for Pinned {
     }
 }
 
-/// Whether the only thing found against a certificate is its CA flag. webpki looks at validity before it looks at this.
+/// Whether the CA flag is the only problem of a certificate. webpki checks validity before this flag.
 fn is_only_a_ca(error: &TlsError) -> bool {
     matches!(error, TlsError::InvalidCertificate(CertificateError::Other(other)) if other.to_string().contains("CaUsedAsEndEntity"))
 }
 
-/// `ssl_verify = off`: whoever answers is taken for the vault.
+/// `ssl_verify = off`: any server is accepted.
 #[derive(Debug)]
 pub(super) struct Anyone(pub Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! Who we are, to those that ask: credentials of clouds, for vaults of any kind.
+//! Credentials of clouds, for vaults of any kind.
 //!
 //! It uses HTTP and files. It must never know a vault.
 

@@ -140,7 +140,7 @@ fn a_password_is_sent_and_never_shown() {
     }
 }
 
-/// A list, and who is connected to directly (`true`) or by a proxy under it.
+/// A list, and hosts that are connected to directly (`true`) or through a proxy with it.
 type Table = &'static [(&'static str, &'static [(&'static str, bool)])];
 
 /// Facts of curl's `tests/unit/unit1614.c` (curl's licence, © Daniel Stenberg).
@@ -166,8 +166,8 @@ const CURL: Table = &[
     (".example.com, .example.net", &[("example.com", true), ("nonexample.com", false)]),
 ];
 
-/// Facts of Go's `golang.org/x/net/http/httpproxy` (BSD-3-Clause, © The Go Authors), in `proxy_test.go`. Where it differs, curl is
-/// followed: with a dot before it, a name stands for itself as well.
+/// Facts of Go's `golang.org/x/net/http/httpproxy` (BSD-3-Clause, © The Go Authors), in `proxy_test.go`. Where it
+/// differs, curl is followed: with a dot before it, a name stands for itself as well.
 const GO: Table = &[
     (
         "foobar.com, .barbaz.net, *.wildcard.io, 192.168.1.1, 192.168.1.2:81, 192.168.1.3:80, 10.0.0.0/30, \
@@ -227,7 +227,7 @@ const PYTHON: Table = &[
     ("*", &[("newdomain.com", true), ("newdomain.com:1234", true)]),
 ];
 
-/// Ours: dots at a name's end, and what separates entries.
+/// This library's own cases: dots at a name's end, and what separates entries.
 const OWN: Table = &[
     ("vault.example.com.", &[("vault.example.com", true), ("vault.example.com.", true), ("example.com", false)]),
     ("vault.example.com", &[("vault.example.com.:8200", true), ("a.vault.example.com.", true)]),

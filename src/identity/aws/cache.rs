@@ -1,5 +1,5 @@
-//! Credentials that end: kept with their expiry, renewed ahead of it beside the fetches that use them, by one load at a
-//! time that all who wait share.
+//! Caches credentials with their expiry. They are renewed ahead of it, while fetches go on using them. One load runs at
+//! a time, which all who wait share.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,28 +15,29 @@ use crate::error::{Error, Kind, Result};
 use crate::notice::{debug, took};
 use crate::sync::lock;
 
-/// How long before their end credentials are renewed: a part of their life, and no more than these seconds.
+/// How long before their end credentials are renewed: this part of their life, but at most this many seconds.
 const AHEAD: std::ops::Range<f64> = 0.25..0.35;
 const AHEAD_AT_MOST: std::ops::Range<f64> = 300.0..600.0;
 
-/// How long before their end they are no longer used, at most: a request has to arrive.
+/// How long before their end credentials are no longer used, at most: a request takes time to arrive.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// The pause after a renewal that failed.
+/// The pause after a failed renewal, in seconds.
 const AGAIN: std::ops::Range<f64> = 0.2..30.0;
 
-/// How often a refusal may ask for others ahead of time: a key that is never welcome must not multiply requests.
+/// The shortest time between two loads because of refused credentials: a key that AWS always refuses must not multiply
+/// requests.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(5);
 
-/// How long credentials that outlast their end are used on, before their source is asked again.
+/// How long credentials are used beyond their end, where AWS allows it, before their source is asked again.
 const PROLONGED: Duration = Duration::from_secs(300);
 
-/// A load that has not ended by then is given up. It may outlast the fetch that began it, for the next one.
+/// When a load is given up. It may last longer than the fetch that started it, and serve the next one.
 const LONGEST_LOAD: Duration = Duration::from_secs(60);
 
 pub type Loading = Pin<Box<dyn Future<Output = Result<Login>> + Send>>;
 
-/// Where a load is, for the error of whoever waits no longer.
+/// Which source a load is asking, for the error of a caller that gives up.
 #[derive(Clone)]
 pub struct LoadStage(watch::Sender<LoadProgress>);
 
@@ -58,7 +59,7 @@ pub struct CredentialsCache(Arc<Inner>);
 
 struct Inner {
     label: String,
-    /// How long somebody waits.
+    /// How long a caller waits.
     patience: Duration,
     clock: Clock,
     load: Load,
@@ -75,7 +76,7 @@ struct CacheState {
 #[derive(Clone)]
 struct HeldLogin {
     login: Login,
-    /// Until when it is used, and when it is renewed.
+    /// When it is no longer used, and when it is renewed.
     until: Option<SystemTime>,
     renew: Option<SystemTime>,
 }
@@ -97,7 +98,7 @@ impl HeldLogin {
         self.renew.is_some_and(|renew| now >= renew)
     }
 
-    /// After a renewal that failed.
+    /// Puts the next renewal off, after one that failed.
     fn put_off(&mut self, now: SystemTime) {
         let left = self.until.and_then(|until| until.duration_since(now).ok()).unwrap_or_default();
         let pause = (left / 4).as_secs_f64().clamp(AGAIN.start, AGAIN.end);
@@ -116,7 +117,7 @@ impl CredentialsCache {
         Self(Arc::new(Inner { label, patience, clock, load, state: Mutex::default() }))
     }
 
-    /// Credentials that are good now. Who comes shortly before their end starts the renewal, and does not wait for it.
+    /// Credentials that are valid now. A caller shortly before their end starts the renewal, and does not wait for it.
     pub async fn get(&self) -> Result<Login> {
         let loading = {
             let mut state = self.0.state();
@@ -132,7 +133,7 @@ impl CredentialsCache {
         self.wait(loading).await.map_err(Error::of_login)
     }
 
-    /// Others in place of credentials that AWS refuses, if there are any: they are asked for ahead of time.
+    /// Other credentials in place of those that AWS refuses, if there are any. Their source is asked ahead of time.
     pub async fn instead_of(&self, refused: &Login) -> Option<Login> {
         let loading = {
             let mut state = self.0.state();
@@ -155,7 +156,7 @@ impl CredentialsCache {
         let is_lost = matches!(tokio::time::timeout(self.0.patience, ended).await, Ok(false));
         match loading.borrow().clone() {
             LoadProgress::Done(outcome) => outcome,
-            // Its runtime ended: nginx is about to.
+            // The load's runtime ended, as nginx is about to.
             LoadProgress::Asks(_) if is_lost => Err(self.0.late("a load that ended early")),
             LoadProgress::Asks(source) => Err(self.0.late(&source)),
         }
@@ -169,7 +170,7 @@ impl Inner {
 
     /// The load under way, or a new one.
     fn start(self: &Arc<Self>, state: &mut CacheState) -> watch::Receiver<LoadProgress> {
-        // A load whose runtime has ended is none.
+        // A load whose runtime has ended does not count.
         if let Some(loading) = state.loading.clone().filter(|loading| loading.has_changed().is_ok()) {
             return loading;
         }
@@ -195,7 +196,7 @@ impl Inner {
         loading
     }
 
-    /// The outcome of a load, for those who wait, and its place in the state.
+    /// Stores the outcome of a load, and returns what those who wait get.
     fn keep(&self, outcome: Result<Login>) -> Result<Login> {
         let now = self.clock.now();
         let mut state = self.state();
@@ -243,7 +244,7 @@ impl Inner {
     }
 }
 
-/// Whether a source says nothing, rather than no.
+/// Whether a source could not answer, rather than refused.
 fn is_silence(kind: Kind) -> bool {
     matches!(kind, Kind::Unavailable | Kind::Timeout | Kind::Throttled | Kind::Tls)
 }

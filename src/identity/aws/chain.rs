@@ -1,5 +1,6 @@
-//! Credentials and region of one vault, from the first source that is set up. That one is who we are: where it fails, no
-//! other is asked. One that is not set up says so in a clause of its own. On top, a role may be assumed.
+//! Credentials and region of one vault. The first source that is configured is used: if it fails, no other is asked, as
+//! that could be another identity. A source that is not configured says so in a clause. In addition, a role may be
+//! assumed.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -21,29 +22,29 @@ use crate::error::{Error, Kind, Result};
 use crate::http::Transport;
 use crate::sync::lock;
 
-/// A part of the time that a fetch has: whoever waits for credentials in vain has to say so before the fetch ends.
+/// The part of a fetch's time that a caller waits for credentials: its error must come before the fetch ends.
 const SHARE: f64 = 0.9;
 
-/// What a vault wants of AWS.
+/// What a vault needs from AWS.
 pub struct Wanted<'a> {
     pub transport: &'a Transport<'a>,
-    /// An option's region.
+    /// The region that an option sets.
     pub region: Option<&'a str>,
-    /// How that option is set, for who has no region: `the option region (…)`.
+    /// The option's name and how to set it, for the error where there is no region: `the option region (…)`.
     pub region_option: &'static str,
-    /// An option's keys, in place of the whole chain.
+    /// The keys that options set, in place of the whole chain.
     pub keys: Option<AccessKeys>,
-    /// A role to assume with whatever the chain finds.
+    /// A role to assume with the credentials that the chain finds.
     pub role: Option<Role>,
-    /// An option's name and address of STS.
+    /// The name of the option for STS's address, and that address.
     pub sts: Option<(&'static str, &'a str)>,
     pub fips: Option<bool>,
     pub dualstack: Option<bool>,
-    /// Whether EC2's metadata may be asked without a session.
+    /// Whether EC2's metadata service may be asked without a session.
     pub metadata_v1: Option<bool>,
 }
 
-/// The credentials of one vault, kept and renewed.
+/// The credentials of one vault, cached and renewed.
 pub struct Chain {
     sources: Arc<Sources>,
     region: Option<(Arc<str>, &'static str)>,
@@ -52,17 +53,17 @@ pub struct Chain {
     current: Mutex<Option<Current>>,
 }
 
-/// A credentials cache, and what its credentials depend on: another profile's, or another region's, are others.
+/// A credentials cache, and what its credentials depend on: another profile or another region has other ones.
 struct Current {
     profile: Arc<Profile>,
     region: Arc<str>,
     cache: Arc<CredentialsCache>,
 }
 
-/// What holds for one fetch: the profile's files are looked at once for it.
+/// What one fetch uses: the profile's files are checked once for it.
 pub struct AwsContext {
     pub region: Arc<str>,
-    /// Where the region stands.
+    /// Where the region is set.
     pub region_origin: String,
     pub variant: Variant,
     profile: Arc<Profile>,
@@ -75,7 +76,7 @@ impl AwsContext {
         endpoint.locate(&self.region, self.variant, &self.profile)
     }
 
-    /// What there is to say of the profile, and whether that is worth a look.
+    /// What `doctor` says of the profile, and whether it is doubtful.
     pub fn profile(&self) -> Option<(String, bool)> {
         let remarks = self.profile.remarks.join(", ");
         match (self.profile.is_closed, self.profile.is_found) {
@@ -85,19 +86,20 @@ impl AwsContext {
         }
     }
 
-    /// Credentials that are good now.
+    /// Credentials that are valid now.
     pub async fn login(&self) -> Result<Login> {
         self.cache.get().await
     }
 
-    /// Others, where AWS says that these have ended or are not known (any more).
+    /// Other credentials, where AWS says that these have expired or are not known (any more).
     pub async fn instead_of(&self, refused: &Login) -> Option<Login> {
         self.cache.instead_of(refused).await
     }
 }
 
 impl Chain {
-    /// Reads the environment; files are not touched before they are needed. `clock` is shared with whoever signs by it.
+    /// Reads the environment; files are read only when they are needed. `clock` is shared with the code that signs by
+    /// it.
     pub fn new(wanted: Wanted<'_>, clock: Clock) -> Result<Self> {
         let environment = wanted.transport.environment;
         let label = wanted.transport.label.clone();
@@ -143,7 +145,7 @@ impl Chain {
         })
     }
 
-    /// Where and as whom AWS is asked now. Fails where nobody says which region.
+    /// The region, the credentials and the profile of a fetch that begins now. Fails where no region is set.
     pub async fn context(&self) -> Result<AwsContext> {
         let profile = self.profile().await?;
         let (region, region_origin) = self.region_of(&profile)?;
@@ -151,7 +153,7 @@ impl Chain {
         Ok(AwsContext { cache: self.cache(Arc::clone(&profile), &region), region, region_origin, variant, profile })
     }
 
-    /// The region: an option's, the environment's, the profile's.
+    /// The region, from the option, the environment or the profile.
     pub async fn region(&self) -> Result<Arc<str>> {
         Ok(self.region_of(&*self.profile().await?)?.0)
     }
@@ -162,12 +164,12 @@ impl Chain {
         Ok((url, region.into_owned()))
     }
 
-    /// Credentials that are good now, for whoever knows the region.
+    /// Credentials that are valid now, for a caller that knows the region.
     pub async fn login(&self, region: &str) -> Result<Login> {
         self.cache(self.profile().await?, region).get().await
     }
 
-    /// The profile, where it can be known. Else it might have named another server, or other credentials.
+    /// The profile. Fails where it is not known for certain, as it might name another server or other credentials.
     async fn profile(&self) -> Result<Arc<Profile>> {
         let profile = self.sources.profiles.current().await;
         match &profile.refusal {

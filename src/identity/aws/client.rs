@@ -1,4 +1,4 @@
-//! How the sources of credentials are asked: connections, the clock, and errors that say what they were for.
+//! How the sources of credentials are asked: connections, the clock, and errors that name the source.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -11,14 +11,15 @@ use crate::error::{Error, Kind, Result};
 use crate::http::{Client, HttpResponse, Transport};
 use crate::redact;
 
-/// A part of the time that a fetch has: a source that does not answer has to be named before the fetch ends.
+/// The part of a fetch's time that one request may take: a source that does not answer must be named before the fetch
+/// ends.
 const SHARE: f64 = 0.8;
 
 pub struct AwsClient {
     label: String,
     /// To AWS's services.
     pub services: Client,
-    /// To the machine's own services, which no proxy leads to.
+    /// To the machine's own services, never through a proxy.
     pub local: Client,
     pub clock: Clock,
 }
@@ -27,7 +28,7 @@ impl AwsClient {
     pub fn new(transport: &Transport<'_>, clock: Clock) -> Result<Self> {
         let timeout = transport.timeout.mul_f64(SHARE);
         let label = format!("{} getting credentials", transport.label);
-        // What is said of the vault's own server is not said of others.
+        // The vault's own certificates, names and socket don't apply to other servers.
         let services = Transport {
             label: label.clone(),
             timeout,
@@ -46,12 +47,12 @@ impl AwsClient {
         Error::new(kind, format!("{}: {reason}", self.label))
     }
 
-    /// The same, naming whom was asked.
+    /// The same, with the server's address.
     pub fn error_at(&self, address: &str, kind: Kind, reason: impl std::fmt::Display) -> Error {
         Error::new(kind, format!("{} at {address}: {reason}", self.label))
     }
 
-    /// The longest that one question of the machine's own services may take.
+    /// Sends a request to one of the machine's own services; `limit` is the longest that it may take.
     pub async fn send_local(&self, request: Request<Vec<u8>>, limit: Duration) -> Result<HttpResponse> {
         let address = address(request.uri());
         match tokio::time::timeout(limit, self.local.send(request)).await {
@@ -63,7 +64,8 @@ impl AwsClient {
     }
 }
 
-/// Sends what `sign` makes of the time, and once more with the server's time where it refuses ours.
+/// Sends the request that `sign` makes for the present time. Where the server refuses that time, it is sent once more,
+/// with the server's.
 pub async fn send_in_time(
     client: &Client,
     clock: &Clock,
@@ -82,8 +84,8 @@ pub fn address(uri: &http::Uri) -> String {
     format!("{}:{port}", uri.host().unwrap_or_default())
 }
 
-/// As much of a name as fits into an error, without what could forge a line of a log. Where it sets something it is no
-/// name: a file's next line belongs to it by some mistake, and that may set a key.
+/// A name for an error: bounded, on one line. A text that sets something is not shown: it is no name, but a file's next
+/// line that became a part of it by mistake, and may hold a key.
 pub fn shown(name: &str) -> Cow<'_, str> {
     let sets_key = |word: &str| word.ends_with(':') || word.starts_with("aws_");
     if name.contains('=') || name.split_whitespace().any(sets_key) || redact::is_secret(name.as_bytes()) {

@@ -1,4 +1,4 @@
-//! The time that requests are signed with and expiries are compared with: this machine's, corrected by what AWS said.
+//! The time for signatures and expiries: this machine's, corrected by AWS's answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,7 +9,8 @@ use aws_smithy_types::date_time::Format;
 use http::HeaderMap;
 use http::header::DATE;
 
-/// What a correction has to change for another try to make sense. AWS takes five minutes.
+/// The smallest change of the correction, in milliseconds, for which a request is tried again. AWS accepts a difference
+/// of five minutes.
 const WORTH_IT: i64 = 60_000;
 
 /// Clones share the correction.
@@ -27,7 +28,7 @@ impl Clock {
         if behind < 0 { now.checked_sub(shift) } else { now.checked_add(shift) }.unwrap_or(now)
     }
 
-    /// Takes over the time of an answer that refuses ours; whether that makes a difference.
+    /// Takes over the time of an answer that refuses this machine's. Returns whether that changes enough to try again.
     pub fn learn(&self, headers: &HeaderMap) -> bool {
         let Some(behind) = date(headers).and_then(|theirs| difference(theirs, SystemTime::now())) else {
             return false;

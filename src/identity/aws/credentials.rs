@@ -1,4 +1,4 @@
-//! An identity to sign with and where it came from, or why there is none.
+//! An identity to sign with and its origin, or why there is none.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,21 +9,21 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 
-/// How error texts call the first source.
+/// The name of the first source in error texts.
 pub const ENVIRONMENT: &str = "the environment";
 
-/// Credentials that can be signed with. Clones are cheap.
+/// Credentials for signing. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Login {
     pub identity: Identity,
     /// For error texts, such as `the environment`.
     pub origin: Arc<str>,
     pub expiry: Option<SystemTime>,
-    /// Whether AWS still takes them some time after their end, while their source can't be asked.
+    /// Whether AWS accepts them for some time after their end, while their source can't be asked.
     pub outlasts: bool,
 }
 
-/// Credentials as a source gives them.
+/// Credentials as a source returns them.
 pub struct AccessKeys {
     pub id: Zeroizing<String>,
     pub key: Zeroizing<String>,
@@ -39,7 +39,7 @@ impl AccessKeys {
 }
 
 impl Login {
-    /// The signer takes for granted what this checks: key and token become headers. Otherwise a clause that says so.
+    /// Checks what the signer does not: that access key and token can be sent in headers. The error is a clause.
     pub fn new(origin: impl Into<Arc<str>>, keys: &AccessKeys) -> Result<Self, String> {
         let origin = origin.into();
         let sendable = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -54,7 +54,7 @@ impl Login {
         Ok(Self { identity: Identity::from(credentials), origin, expiry: keys.expiry, outlasts: false })
     }
 
-    /// Whether both are the same key, wherever they come from.
+    /// Whether both have the same keys, whatever their origins.
     pub fn is_same(&self, other: &Self) -> bool {
         let keys = |login: &Self| {
             let keys = login.identity.data::<Credentials>()?.clone();
@@ -69,9 +69,9 @@ impl Login {
     }
 }
 
-/// Why a source gives nothing.
+/// Why a source has no credentials.
 pub enum NoCredentials {
-    /// It is not set up: a clause.
+    /// It is not configured: a clause.
     Absent(String),
     Failed(Error),
 }

@@ -1,4 +1,4 @@
-//! Credentials of a container's task role: from the agent of ECS, or that of EKS Pod Identity.
+//! Credentials of a container's task role, from the agent of ECS or of EKS Pod Identity.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -22,17 +22,17 @@ const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
 const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 
-/// ECS's agent, and where it and that of EKS Pod Identity may be without TLS.
+/// The address of ECS's agent, and the addresses at which the agents may be asked without TLS.
 const ECS: &str = "http://169.254.170.2";
 const AGENTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 
-/// The longest that the agent may take.
+/// The longest that a request to the agent may take.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// What the environment says.
+/// The agent, as the environment describes it.
 pub enum Container {
     Absent,
-    /// A clause that says what is wrong.
+    /// What is wrong, as a clause.
     Broken(String),
     At {
         url: String,
@@ -44,7 +44,7 @@ pub enum Container {
 pub enum ContainerToken {
     None,
     Text(Zeroizing<String>),
-    /// Read again at each load: it is rotated.
+    /// Read again for each load, as it is rotated.
     File(PathBuf),
 }
 
@@ -137,8 +137,8 @@ impl ContainerToken {
     }
 }
 
-/// Without TLS, only hosts of which nobody else can take the place. A name other than `localhost` is not looked up: what
-/// it means may change.
+/// Whether a URL may be asked. Without TLS, only hosts that nobody else can impersonate. Names other than `localhost`
+/// are refused, as their addresses may change.
 fn is_allowed(url: &Url) -> bool {
     let is_agent = |ip: IpAddr| ip.is_loopback() || AGENTS.iter().any(|agent| agent.parse() == Ok(ip));
     match (url.scheme(), url.host()) {

@@ -1,5 +1,5 @@
-//! Where AWS's services are. Requests are signed and carry a session token, so without an address of the operator's
-//! nothing but AWS's own domains can come out of a region.
+//! Where AWS's services are. Requests are signed and carry a session token. So unless the operator sets an address,
+//! every region leads to one of AWS's own domains.
 
 use url::Url;
 
@@ -8,7 +8,7 @@ use super::region::{flag, set, truth};
 use crate::error::{Error, Kind, Result};
 use crate::http::Transport;
 
-/// A part of AWS's world: its regions' prefix, its domain, and its domain for IPv6 beside IPv4.
+/// A partition of AWS: the prefix of its regions, its domain, and its domain for IPv6 beside IPv4.
 struct Partition {
     prefix: &'static str,
     suffix: &'static str,
@@ -19,7 +19,7 @@ const fn partition(prefix: &'static str, suffix: &'static str, dualstack: &'stat
     Partition { prefix, suffix, dualstack }
 }
 
-/// The last one is where no other prefix fits.
+/// The last one is for regions that no other prefix fits.
 const PARTITIONS: [Partition; 7] = [
     partition("cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"),
     partition("eusc-", "amazonaws.eu", "api.amazonwebservices.eu"),
@@ -30,7 +30,8 @@ const PARTITIONS: [Partition; 7] = [
     partition("", "amazonaws.com", "api.aws"),
 ];
 
-/// A service of AWS: its host's first part, and the variable and the key of a profile's `services` that say where it is.
+/// A service of AWS: the first part of its host, and the variable and the key in a profile's `services` that set its
+/// address.
 pub struct AwsService {
     host: &'static str,
     variable: &'static str,
@@ -54,15 +55,15 @@ pub struct Variant {
     pub dualstack: bool,
 }
 
-/// A fixed address and who set it, or what the profile says, or the public one of whichever region.
+/// Where a service is: a fixed address and its origin, the profile's address, or the region's public one.
 pub struct Endpoint {
     label: String,
     service: &'static AwsService,
     option: Option<FixedUrl>,
     variable: Option<FixedUrl>,
-    /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`; none: the profile says it.
+    /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`; `None`: the profile decides.
     ignores: Option<bool>,
-    /// Whether a CA bundle is set, or none is needed. Else a profile's would be.
+    /// Whether a CA bundle is set, or certificates are not verified. If not, the profile's `ca_bundle` would be needed.
     trusts: bool,
 }
 
@@ -73,12 +74,12 @@ type FixedUrl = (&'static str, String);
 pub struct Located {
     /// With a slash at its end.
     pub url: String,
-    /// What says so, where it is not the region.
+    /// Which setting says so, where it is not the region.
     pub origin: Option<String>,
 }
 
 impl Endpoint {
-    /// The option, then the variables that AWS's own clients know. Then, with each question, the profile.
+    /// Takes the option, then the variables that AWS's own clients know. `locate` adds the profile.
     pub fn choose(
         transport: &Transport<'_>,
         service: &'static AwsService,
@@ -106,7 +107,7 @@ impl Endpoint {
     pub fn locate(&self, region: &str, variant: Variant, profile: &Profile) -> Result<Located> {
         let refused = |reason: String| Error::new(Kind::Config, format!("{}: {reason}", self.label));
         let located = match self.fixed(profile)? {
-            // Whether an address is a FIPS endpoint's can't be seen, and must not be guessed.
+            // An address doesn't tell whether it is a FIPS endpoint, and guessing is not allowed.
             Some((origin, _)) if variant.fips => {
                 return Err(refused(format!(
                     "FIPS endpoints are asked for, and {origin} sets another: leave out use_fips \
@@ -162,7 +163,7 @@ impl AwsService {
         let [others @ .., usual] = &PARTITIONS;
         let partition = others.iter().find(|other| region.starts_with(other.prefix)).unwrap_or(usual);
         if self.host == SECRETS_MANAGER.host {
-            // Its usual names have addresses of both kinds already.
+            // Its usual hosts have addresses of both kinds already.
             dualstack &= !partition.prefix.is_empty() && (fips || partition.prefix != "cn-");
         }
         let is_fips_already = region.starts_with("us-gov-") && !dualstack && self.host != SECRETS_MANAGER.host;
@@ -172,7 +173,7 @@ impl AwsService {
     }
 }
 
-/// As the HTTP client will write it: what is signed has to be what is sent.
+/// The URL as the HTTP client writes it: the signature must match what is sent.
 fn parse(text: &str) -> Option<String> {
     let url = Url::parse(text.trim()).ok()?;
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
@@ -197,7 +198,7 @@ mod tests {
         url(option, environment, Variant::default()).unwrap()
     }
 
-    /// The hosts are botocore's, for the same question.
+    /// The hosts are what botocore returns.
     #[test]
     fn every_partition_and_variant_has_its_own_host() {
         let (plain, fips) = (Variant::default(), Variant { fips: true, dualstack: false });

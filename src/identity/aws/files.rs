@@ -1,4 +1,4 @@
-//! Files with credentials in them: read whole, wiped when dropped, and a clause that says why one can't be had.
+//! Reads files with credentials: whole, wiped when dropped, and with a clause that says why one can't be read.
 
 use std::fmt;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::redact;
 /// Far above any file with credentials.
 const SIZE_LIMIT: u64 = 1024 * 1024;
 
-/// Why there is no text.
+/// Why a file could not be read.
 #[derive(Debug)]
 pub struct Unread {
     pub clause: String,
@@ -22,11 +22,11 @@ pub struct Unread {
 pub enum FileState {
     /// There is no such file, or it is no regular one.
     Missing,
-    /// This process may not read it, or can't.
+    /// It exists, but this process can't read it.
     Closed,
-    /// It can be read, and is not what it should be.
+    /// It was read, but is not what it should be.
     Unfit,
-    /// It does not answer: what it holds, nobody knows.
+    /// It does not answer, so its content is not known.
     Silent,
 }
 
@@ -60,7 +60,7 @@ pub async fn read_text(path: &Path) -> Result<Zeroizing<String>, Unread> {
     }
 }
 
-/// The token that is all of a file, without the line's end.
+/// The token that is a file's whole content, without the white space around it.
 pub async fn token(path: &Path) -> Result<Zeroizing<String>, String> {
     let text = read_text(path).await.map_err(|unread| unread.clause)?;
     match text.trim() {

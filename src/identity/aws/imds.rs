@@ -1,5 +1,5 @@
-//! Credentials of an EC2 instance's role, from its metadata service: with a session's token (IMDSv2), and without one
-//! (IMDSv1) only where the operator allows it.
+//! Credentials of an EC2 instance's role, from its metadata service: with a session token (IMDSv2). It is asked without
+//! one (IMDSv1) only where the operator allows it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,23 +19,23 @@ use crate::http::HttpResponse;
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
 const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
 
-/// A session's token is used for the questions of one load.
+/// How long a session's token is valid, in seconds: it is used for the requests of one load.
 const TTL: HeaderValue = HeaderValue::from_static("300");
 const ROLES: &str = "latest/meta-data/iam/security-credentials/";
 
-/// The longest for one question: the service is on the machine itself, and where there is none, nobody answers.
+/// The longest that one request may take: the service is on the machine itself, and without one nobody answers.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// How long credentials that it gives beyond their end are used before it is asked again.
+/// How long credentials that the service returns after their end are used before it is asked again.
 const PROLONGED: Duration = Duration::from_secs(600);
 
 pub struct InstanceMetadata {
     disabled: bool,
     endpoint: Option<String>,
     mode: Option<String>,
-    /// None: the profile says it.
+    /// `None`: the profile decides.
     v1: Option<bool>,
-    /// Whether it ever answered: then silence is an outage, and not an absence.
+    /// Whether it ever answered: then silence is an outage, and not a missing service.
     seen: AtomicBool,
 }
 
@@ -88,7 +88,7 @@ impl InstanceMetadata {
         self.v1.or_else(of_profile).unwrap_or(false)
     }
 
-    /// The service's address, with a slash at its end; or a clause that says what is wrong with it.
+    /// The service's address with a slash at its end, or a clause that says what is wrong with it.
     fn base(&self, profile: &Profile) -> Result<Url, String> {
         let setting = |variable: &'static str, own: &Option<String>, key: &'static str| match own {
             Some(text) => Some((variable, text.clone())),
@@ -111,10 +111,10 @@ impl InstanceMetadata {
     }
 }
 
-/// What came of asking for a session.
+/// The outcome of asking for a session.
 enum SessionReply {
     Token(HeaderValue),
-    /// There is no such thing here (any more): the status.
+    /// The service has no sessions, or none any more; with the status.
     NotHere(u16),
     Silence(Error),
 }
@@ -151,7 +151,7 @@ impl ImdsSession<'_> {
             request.headers_mut().insert(TOKEN_TTL, TTL);
             self.client.send_local(request, LIMIT).await
         };
-        // A packet may get lost, and silence is taken for an absence.
+        // Tried twice, as a packet may get lost, and silence is taken for a missing service.
         let answer = match ask().await {
             Err(error) if error.kind() == Kind::Timeout => ask().await,
             answer => answer,
@@ -194,7 +194,7 @@ impl ImdsSession<'_> {
         let answer = self.granted(self.ask(&format!("{ROLES}{role}")).await?)?;
         let invalid = |reason: String| self.error(Kind::Unavailable, format!("has no usable credentials: {reason}"));
         let mut keys = parse::keys(answer.body.as_bytes()).map_err(|reason| invalid(reason.to_owned()))?;
-        // Where it has no new ones, AWS goes on to take the old.
+        // Where the service has no new ones, AWS still accepts the old ones.
         let now = self.client.clock.now();
         keys.expiry = keys.expiry.map(|expiry| if expiry <= now { now + PROLONGED } else { expiry });
         let mut login = Login::new("the EC2 instance's role", &keys).map_err(invalid)?;

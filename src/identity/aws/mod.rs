@@ -1,8 +1,8 @@
-//! Who we are to AWS: credentials from wherever AWS's own clients look for them, in their order, and what they are used
-//! for: signatures, and roles that are assumed with them. A room of its own, as more than one vault proves itself by it.
+//! AWS credentials, from wherever AWS's own clients look for them and in their order, and their uses: signatures, and
+//! roles that are assumed with them. It is a room of its own, as more than one backend needs them.
 //!
-//! What is here is written on our own HTTP client. AWS's own providers ask the process environment, which nginx wipes, and
-//! can't be told otherwise from outside their crate.
+//! It is written on this crate's HTTP client. AWS's own providers read the process environment, which nginx wipes, and
+//! that can't be changed from outside their crate.
 
 mod cache;
 mod chain;
@@ -33,7 +33,7 @@ pub use service_error::{ServiceError, throttled, unavailable};
 pub use sigv4::{signed, unsigned};
 pub use sts::{Role, SESSION, caller_identity};
 
-/// Variables that hold credentials of AWS's, by all names that its tools have for them.
+/// Variables that hold AWS credentials, by all the names that AWS's tools have for them.
 pub const CREDENTIALS: &[&str] = &[
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",

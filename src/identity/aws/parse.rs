@@ -1,4 +1,4 @@
-//! Credentials in JSON, as metadata services, containers' agents and processes give them.
+//! Credentials in JSON, as metadata services, containers' agents and programs return them.
 
 use std::sync::LazyLock;
 use std::time::SystemTime;
@@ -27,12 +27,12 @@ struct WrittenKeys {
     version: Option<serde_json::Value>,
 }
 
-/// The credentials, or a clause that says what is wrong. The parser's own error stays here: it may quote.
+/// The credentials, or a clause that says what is wrong. The parser's own error is dropped, as it may quote a secret.
 pub fn keys(json: &[u8]) -> Result<AccessKeys, &'static str> {
     taken(written(json)?)
 }
 
-/// The same, of a program: what it writes says by which version of its protocol.
+/// The same for a program's output, which names the version of its format.
 pub fn keys_of_program(json: &[u8]) -> Result<AccessKeys, &'static str> {
     let written = written(json)?;
     match &written.version {
@@ -67,10 +67,10 @@ fn taken(written: WrittenKeys) -> Result<AccessKeys, &'static str> {
     Ok(AccessKeys { id, key, token, expiry })
 }
 
-/// A date, a time and a zone, as RFC 3339 has them and as programs are known to write them.
+/// A date, a time and a zone: in RFC 3339, and in the other forms that programs are known to write.
 const TIME: &str = r"^([0-9]{4})-?([0-9][0-9])-?([0-9][0-9])(?:[Tt]|[[:space:]]+)([0-9][0-9]):?([0-9][0-9])(?::?([0-9][0-9])(?:[.,]([0-9]{1,9})[0-9]*)?)?[[:space:]]*(?:([Zz]|UTC|GMT)|([+-][0-9][0-9])(?::?([0-9][0-9]))?)$";
 
-/// A time as RFC 3339 writes it, or as AWS's own clients would understand it. Without a zone, it is none.
+/// A time in RFC 3339, or in another form that AWS's own clients read. `None` where it has no zone.
 pub fn time(text: &str) -> Option<SystemTime> {
     if let Ok(date) = DateTime::from_str(text.trim(), Format::HttpDate) {
         return SystemTime::try_from(date).ok();

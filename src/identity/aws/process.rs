@@ -1,8 +1,8 @@
-//! Credentials that a program writes (`credential_process`).
+//! Credentials that a program prints (`credential_process`).
 //!
-//! nginx reaps every child of its process in its handler of SIGCHLD, so this never waits for the program: its output's
-//! end is its end, and a shell around it writes its status behind its output. That shell also ends the program where
-//! nobody is here any more to read what it writes: it holds the other end of a pipe that closes with us.
+//! nginx reaps every child of its process in its handler of SIGCHLD, so this never waits for the program. The end of
+//! its output is its end, and a shell around it prints its status after that output. The shell also ends the program
+//! when this process is gone: it reads a pipe that closes with it.
 
 #![expect(clippy::disallowed_types, reason = "the one program that is started: what a profile names")]
 
@@ -24,14 +24,14 @@ use crate::error::Kind;
 /// Far above the JSON of credentials.
 const OUTPUT_LIMIT: usize = 64 * 1024;
 
-/// The program may take longer than a fetch: what it brings is for the next one then.
+/// The program may take longer than a fetch: then the next fetch uses its credentials.
 const LIMIT: Duration = Duration::from_secs(50);
 
-/// How often its end is looked for, once its output is over. What is left is nginx's to reap.
+/// The pause and the number of attempts to reap it, once its output has ended. nginx reaps what is left.
 const REAPING: (Duration, u32) = (Duration::from_millis(2), 100);
 
-/// Input: the pipe that closes. Output: what the program writes, a line's end, and its status. Whatever does not end when
-/// it is asked to is killed.
+/// Input: the pipe that closes. Output: the program's output, a line break, and its status. A program that does not end
+/// on SIGTERM is killed.
 const AROUND: &str = r#"
 exec 3<&0 </dev/null 2>/dev/null
 trap 'exit 1' TERM
@@ -44,8 +44,8 @@ wait $leash
 printf '\n%d' $status
 "#;
 
-/// Runs a command by the shell, as AWS's own clients do, with the captured environment. Its output is never shown. A
-/// failure is a kind and a clause.
+/// Runs a command by the shell, as AWS's own clients do, with the captured environment. Its output is never shown. The
+/// error is a kind and a clause.
 pub async fn keys(command: &str, environment: &Environment) -> Result<AccessKeys, (Kind, String)> {
     let (program, output) = start(command, environment)
         .map_err(|error| (Kind::Config, format!("the program cannot be started: {}", error.kind())))?;
@@ -101,11 +101,11 @@ async fn read_output(mut output: Receiver) -> Result<Zeroizing<Vec<u8>>, &'stati
     }
 }
 
-/// A program under way: it and its children end with this, as the pipe to the shell around it closes.
+/// A running program. It and its children end when this is dropped, as the pipe to the shell around it closes.
 struct Running(Child);
 
 impl Running {
-    /// Its output is over, so that it is about to end: it is reaped, if nginx has not done that.
+    /// Reaps the program, whose output has ended, unless nginx has done that.
     async fn ended(mut self) {
         for _ in 0..REAPING.1 {
             if !matches!(self.0.try_wait(), Ok(None)) {

@@ -1,4 +1,4 @@
-//! The region, and the variables of the environment.
+//! Reads the region, and other variables of the environment.
 
 use std::sync::LazyLock;
 
@@ -7,10 +7,10 @@ use regex::Regex;
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 
-/// What a region's name looks like. It becomes part of a host name, so nothing else may pass.
+/// The pattern of a region's name. The name becomes part of a host name, so nothing else may pass.
 pub const REGION: &str = "^[a-z]{2,16}(-[a-z]{1,16}){1,3}-[0-9]{1,2}$";
 
-/// A region's name from wherever it came.
+/// Checks a region's name; `origin` is where it is set.
 pub fn check_region(label: &str, origin: &str, region: &str) -> Result<()> {
     static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(REGION).ok());
     match &*PATTERN {
@@ -22,17 +22,17 @@ pub fn check_region(label: &str, origin: &str, region: &str) -> Result<()> {
     }
 }
 
-/// The region that the environment names, and by which variable.
+/// The region in the environment, with its variable.
 pub fn environment_region(environment: &Environment) -> Option<(&'static str, &str)> {
     ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|name| Some((name, set(environment, name)?)))
 }
 
-/// A variable that is set to something.
+/// A variable's value, if it is set and not empty.
 pub fn set<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
     environment.text(name).map(str::trim).filter(|value| !value.is_empty())
 }
 
-/// A variable that is set to `true` or `false`, whatever the case.
+/// The value of a variable that is `true` or `false`, in upper or lower case.
 pub fn flag(environment: &Environment, name: &str) -> Option<bool> {
     truth(set(environment, name)?)
 }

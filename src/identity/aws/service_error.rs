@@ -1,5 +1,5 @@
-//! What AWS's refusals say, whatever the service. AWS's own message is never passed on, as it names accounts, users and
-//! ARNs; it is only looked at to tell apart what shares an error type.
+//! What refusals of any AWS service mean. AWS's own message is never shown, as it names accounts, users and ARNs; it is
+//! only searched to tell apart refusals with the same type.
 
 use serde_json::Value;
 
@@ -8,10 +8,10 @@ use super::credentials::ENVIRONMENT;
 use crate::error::Kind;
 use crate::http::HttpResponse;
 
-/// An answer that is no success.
+/// An answer that is not a success.
 pub struct ServiceError {
     pub status: u16,
-    /// The error's type, if it is nothing but a name.
+    /// The error's type, if it looks like a name.
     pub name: Option<String>,
     message: String,
 }
@@ -20,7 +20,7 @@ impl ServiceError {
     pub fn from_response(answer: &HttpResponse) -> Self {
         let body: Value = serde_json::from_slice(answer.body.as_bytes()).unwrap_or_default();
         let text = |names: [&str; 2]| names.iter().find_map(|name| body.get(name)?.as_str());
-        // What stands before a service, such as a proxy or the checking of signatures, may speak AWS's older XML.
+        // A proxy, or AWS's check of signatures, may answer in AWS's older XML.
         let xml = |name: &str| element(answer.body.as_str()?, name);
         let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
         let name = header.or_else(|| text(["__type", "code"])).or_else(|| xml("Code")).and_then(plain);
@@ -32,7 +32,7 @@ impl ServiceError {
         self.message.contains(part)
     }
 
-    /// Whether other credentials may be welcome where these are not: they have ended, or are known no more.
+    /// Whether other credentials may be accepted: these have expired, or are no longer known.
     pub fn is_of_credentials(&self) -> bool {
         matches!(
             self.name.as_deref(),
@@ -40,7 +40,7 @@ impl ServiceError {
         )
     }
 
-    /// Whether it was signed at a time that is not the server's.
+    /// Whether the request was signed with a time that is too far from the server's.
     pub fn is_of_time(&self) -> bool {
         match self.name.as_deref() {
             Some("InvalidSignatureException" | "SignatureDoesNotMatch") => {
@@ -51,7 +51,7 @@ impl ServiceError {
         }
     }
 
-    /// What every service may refuse, as a clause; none for what depends on what was asked.
+    /// The kind and a clause for a refusal that every service may send; `None` where it depends on the request.
     pub fn reason(&self, login: &str, region: &str, clock: &Clock) -> Option<(Kind, String)> {
         let name = self.name.as_deref()?;
         if self.is_of_time() {
@@ -111,13 +111,13 @@ impl ServiceError {
     }
 }
 
-/// What is between the tags of the first element of a name.
+/// The text between the tags of the first element with that name.
 pub fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
 }
 
-/// An error's type without the namespace before it and the address after it, if it is nothing but a name.
+/// An error's type without the namespace before it and the address after it, if it looks like a name.
 fn plain(name: &str) -> Option<&str> {
     let name = name.rsplit('#').next()?;
     let name = name.split(':').next()?.trim();

@@ -9,7 +9,7 @@ use http::{HeaderValue, Request};
 
 use crate::error::{Error, Kind, Result};
 
-/// The request with a signature over everything that is in it.
+/// Signs everything in a request.
 pub fn signed(
     mut request: Request<Vec<u8>>,
     service: &str,
@@ -40,7 +40,7 @@ pub fn signed(
     Ok(request)
 }
 
-/// The signer's own error is left out: it may quote what it was given.
+/// The signer's own error is dropped: it may quote its input.
 pub fn unsigned(what: &str) -> Error {
     Error::new(Kind::Internal, format!("cannot sign a request to AWS: the signer refuses {what}"))
 }

@@ -1,6 +1,6 @@
-//! The sources in their order, and what becomes of a profile. The order is that of AWS's command line: what is given by
-//! options, the environment's keys, a profile's role, a web identity, the profile's other credentials, a container's agent,
-//! an EC2 instance's metadata.
+//! Asks the sources in their order, and follows a profile's chain. The order is that of AWS's command line: the keys in
+//! options, the environment's keys, a profile that is a role, a web identity, the profile's other credentials, a
+//! container's agent, an EC2 instance's metadata.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 
 const TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
 
-/// The regions for which AWS's older clients asked the one STS that once was all, and where that is.
+/// The regions for which `sts_regional_endpoints = legacy` uses the global STS, and its address and region.
 const GLOBAL: [&str; 15] = [
     "ap-northeast-1",
     "ap-south-1",
@@ -128,7 +128,7 @@ impl Sources {
         ))
     }
 
-    /// A profile's credentials.
+    /// The credentials of a profile's chain.
     async fn resolve(
         &self,
         source_chain: &SourceChain,
@@ -219,7 +219,7 @@ impl Sources {
         Ok((located.url, Cow::Borrowed(region)))
     }
 
-    /// A web identity that the environment and the profile make up together, and where its token is.
+    /// The web identity that the environment and the profile define together, and where its token is set.
     fn web_identity(&self, profile: &Profile) -> Result<Option<(WebIdentity, String)>> {
         if profile.assumes {
             return Ok(None);
@@ -242,7 +242,7 @@ impl Sources {
         Ok(Some((WebIdentity { token_file, role }, origin)))
     }
 
-    /// A web identity's token for a role. The file is read each time: whoever wrote it renews it.
+    /// Exchanges a web identity's token for a role's credentials. The file is read each time, as its writer renews it.
     async fn exchange(&self, identity: &WebIdentity, origin: &str, profile: &Profile, region: &str) -> Result<Login> {
         let (url, region) = self.sts_of(profile, region)?;
         let token = files::token(&identity.token_file).await;

@@ -1,4 +1,5 @@
-//! IAM Identity Center: the token that `aws sso login` left, renewed where it can be, and a role's credentials for it.
+//! IAM Identity Center: the token that `aws sso login` left, which is renewed where possible, and a role's credentials
+//! for it.
 
 #![expect(clippy::disallowed_methods, reason = "on threads of a pool")]
 
@@ -33,18 +34,18 @@ const TOKEN: HeaderName = HeaderName::from_static("x-amz-sso_bearer_token");
 /// How long before its end a token is renewed.
 const AHEAD: Duration = Duration::from_secs(300);
 
-/// The services and the folder of the tokens.
+/// The services, and the directory of the tokens.
 pub struct SsoClient {
     pub portal: Endpoint,
     pub oidc: Endpoint,
     pub home: Option<PathBuf>,
-    /// For the whole fetch that a token is renewed for.
+    /// The limit of the whole fetch that a token is renewed for.
     timeout: Duration,
-    /// A token that was renewed, where its file could not be written: the file's text then, and what came.
+    /// A renewed token whose file could not be written, with the file's text at that time.
     renewed: Mutex<Option<(Zeroizing<String>, SsoToken)>>,
 }
 
-/// A cached token, as AWS's command lines write it; what else is in the file is kept.
+/// A cached token, as AWS's command line writes it. Other fields of the file are kept.
 #[derive(Deserialize, Serialize, Clone)]
 #[serde(rename_all = "camelCase")]
 struct SsoToken {
@@ -142,7 +143,7 @@ impl SsoClient {
         Login::new(format!("IAM Identity Center for {origin}"), &keys).map_err(invalid)
     }
 
-    /// A token that is good now.
+    /// A token that is valid now.
     async fn token(
         &self,
         client: &AwsClient,
@@ -180,7 +181,7 @@ impl SsoClient {
                     return Ok(renewed);
                 }
                 Err(error) if now >= ends => return Err(error),
-                // It is good for a while, and the next load tries again.
+                // The old token is still valid, and the next load tries again.
                 Err(_) => return Ok(token),
             }
         }
@@ -241,7 +242,7 @@ impl SsoClient {
         renewed.as_ref().filter(|(of, _)| **of == *text).map(|(_, token)| token.clone())
     }
 
-    /// In the file, for the others who use it; in memory, where this worker may not write there.
+    /// Stores a renewed token: in the file, for others who use it, or in memory where the file can't be written.
     async fn keep(&self, path: &std::path::Path, before: Zeroizing<String>, token: &SsoToken) {
         let (owned, written) = (path.to_owned(), token.clone());
         let key = path.as_os_str().as_encoded_bytes();

@@ -1,5 +1,5 @@
-//! The Security Token Service: one role's credentials for another identity's. Its query protocol is a form out and a
-//! little XML back.
+//! The Security Token Service (STS): exchanges an identity for a role's credentials. Its query protocol sends a form
+//! and returns a little XML.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request};
@@ -16,7 +16,7 @@ use crate::http::HttpResponse;
 const SERVICE: &str = "sts";
 const VERSION: &str = "2011-06-15";
 
-/// The session's name where nobody gives one.
+/// The session's name where none is set.
 pub const SESSION: &str = "KongVault";
 
 /// The longest path and name of a role, in characters.
@@ -33,7 +33,7 @@ pub struct Role {
 }
 
 impl Role {
-    /// For error texts: its name, without the account's number.
+    /// Its name for error texts, without the account's number.
     fn name(&self) -> &str {
         role_name(&self.arn)
     }
@@ -44,20 +44,20 @@ fn role_name(arn: &str) -> &str {
     name.filter(|name| is_role(name)).unwrap_or("that is asked for")
 }
 
-/// Whether it is a role's path and name, as IAM has them: all else is not shown, whatever stands in an ARN's place.
+/// Whether this is a role's path and name, as IAM allows them. Any other text in an ARN's place is not shown.
 fn is_role(name: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&byte);
     (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_part)
 }
 
-/// Whom to ask: the service in a region, and as whom.
+/// An STS to ask: its address and region, and the client.
 pub struct StsTarget<'a> {
     pub client: &'a AwsClient,
     pub url: &'a str,
     pub region: &'a str,
 }
 
-/// Who asks for which role, for error texts.
+/// The role that is requested, and by whom, for error texts.
 struct AssumeContext<'a> {
     role: &'a Role,
     login: &'a str,
@@ -65,7 +65,7 @@ struct AssumeContext<'a> {
 }
 
 impl StsTarget<'_> {
-    /// Another role's credentials for `login`'s.
+    /// Assumes a role with `login`.
     pub async fn assume(&self, login: &Login, role: &Role) -> Result<Login> {
         let duration = role.duration.map(|seconds| seconds.to_string());
         let mut pairs = vec![("RoleArn", role.arn.as_str()), ("RoleSessionName", &role.session)];
@@ -84,7 +84,7 @@ impl StsTarget<'_> {
         })
     }
 
-    /// A role's credentials for a token of an identity provider, such as a Kubernetes cluster.
+    /// Assumes a role with a token of an identity provider, such as a Kubernetes cluster.
     pub async fn assume_with_token(&self, role: &Role, token: &str, origin: &str) -> Result<Login> {
         let pairs = [("RoleArn", role.arn.as_str()), ("RoleSessionName", &role.session), ("WebIdentityToken", token)];
         let request = self.request(form("AssumeRoleWithWebIdentity", &pairs))?;
@@ -108,7 +108,7 @@ impl StsTarget<'_> {
         form_request(self.url, body)
     }
 
-    /// `advice` knows the refusals that are about the one who asks.
+    /// `advice` returns what to do about refusals that concern the caller.
     fn credentials(
         &self,
         answer: &HttpResponse,
@@ -152,7 +152,7 @@ impl StsTarget<'_> {
     }
 }
 
-/// `GetCallerIdentity`, signed: by this, somebody else can ask STS who we are, and nothing more.
+/// A signed `GetCallerIdentity`: with it, another server can ask STS who signed it, and nothing else.
 pub fn caller_identity(
     url: &str,
     region: &str,
@@ -195,10 +195,10 @@ fn keys(xml: &str) -> Option<AccessKeys> {
     })
 }
 
-/// No entity is longer, so that none is looked for further on.
+/// The longest entity. The search for its end stops here.
 const LONGEST_ENTITY: usize = 16;
 
-/// A text of XML without its entities; one that is unknown stays as it is.
+/// An XML text with its entities replaced. An unknown one stays as it is.
 fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn entities_that_never_end_cost_no_more_than_others() {
-        // With a search to the end for each of them this would take minutes.
+        // With a search to the end of the text for each of them, this would take minutes.
         for text in ["&".repeat(4_000_000), format!("{};", "&#".repeat(2_000_000)), "&é".repeat(1_000_000)] {
             assert_eq!(unescaped(&text), text);
         }

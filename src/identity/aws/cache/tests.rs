@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::identity::aws::credentials::AccessKeys;
 
-/// A source whose loads end when the test says so, each with what it says.
+/// A source whose loads end when the test says so, with the outcome that the test sets.
 struct FakeSource {
     cache: CredentialsCache,
     clock: Clock,
@@ -53,7 +53,7 @@ impl FakeSource {
         self.loads.load(Ordering::SeqCst)
     }
 
-    /// Lets the clock run on, for this cache.
+    /// Moves this cache's clock forward.
     fn pass(&self, seconds: u64) {
         let then = self.clock.now() + Duration::from_secs(seconds);
         let text = aws_smithy_types::DateTime::from(then).fmt(aws_smithy_types::date_time::Format::HttpDate).unwrap();

@@ -5,7 +5,7 @@ use aws_credential_types::Credentials;
 use super::*;
 use crate::environment::Environment;
 
-/// No metadata service is looked for where nothing else is found.
+/// A chain that never asks a metadata service.
 fn chain(variables: &[(&str, &str)]) -> Result<Chain> {
     let off = [("AWS_EC2_METADATA_DISABLED", "true")];
     let environment = Environment::from_variables(off.into_iter().chain(variables.iter().copied()));

@@ -1,17 +1,17 @@
-//! The syntax of AWS's profile files, as AWS's command line reads it: sections and keys, `=` or `:` between key and value,
-//! and values that go on in lines which are indented further than their key. All keys of a section may be indented.
+//! The syntax of AWS's profile files, as AWS's command line reads it: sections and keys, with `=` or `:` between key
+//! and value. A value continues in lines that are indented further than its key. All keys of a section may be indented.
 //!
-//! One thing is read as AWS's SDKs do: a comment behind a value, after a blank. A command keeps it, as the shell knows
+//! Only comments after a value, behind a blank, are read as AWS's SDKs do. A command keeps them, as the shell has
 //! comments itself. Errors have a line's number and never quote it: it may hold a secret.
 
 use std::collections::{HashMap, HashSet};
 
 use zeroize::Zeroizing;
 
-/// What stands here is said of every section.
+/// The section whose keys all others inherit.
 const DEFAULTS: &str = "DEFAULT";
 
-/// How many keys sections may have from `[DEFAULT]`, together: each has all of them.
+/// How many keys all sections together may inherit from `[DEFAULT]`: each of them gets a copy.
 const INHERITED: usize = 100_000;
 
 /// The key whose value is for the shell.
@@ -25,14 +25,14 @@ pub struct Section {
 
 #[derive(Clone)]
 pub struct IniEntry {
-    /// In small letters.
+    /// In lower case.
     pub key: String,
-    /// The lines of a value that goes on are joined by line breaks.
+    /// The lines of a continued value are joined by line breaks.
     pub value: Zeroizing<String>,
     pub line: usize,
 }
 
-/// Where a file is wrong, and how: the rest of a sentence that begins with the line.
+/// Where a file is malformed and how: the rest of a sentence that begins with the line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed {
     pub line: usize,
@@ -41,7 +41,7 @@ pub struct Malformed {
 
 pub fn parse(text: &str) -> Result<Vec<Section>, Malformed> {
     let mut reader = IniReader::default();
-    // Windows' editors begin a file so.
+    // Some editors begin a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
     for (index, line) in lines.enumerate() {
@@ -53,7 +53,7 @@ pub fn parse(text: &str) -> Result<Vec<Section>, Malformed> {
 #[derive(Default)]
 struct IniReader {
     sections: Vec<Section>,
-    /// The lines of sections, and of the last section's keys: both stand once.
+    /// The lines of the sections, and of the last section's keys: each may occur once.
     begun: HashMap<String, usize>,
     set: HashMap<String, usize>,
     /// How far the last section or key is indented.
@@ -123,7 +123,7 @@ impl IniReader {
     }
 }
 
-/// A further line of a value. Below a key without a value of its own, each line is a key with a value.
+/// Adds a further line to a value. Below a key without a value of its own, each line is a key with a value.
 fn go_on(entry: &mut IniEntry, text: &str) -> Result<(), String> {
     let is_nested = entry.value.is_empty() || entry.value.starts_with('\n');
     if is_nested && !text.contains('=') {
@@ -132,7 +132,7 @@ fn go_on(entry: &mut IniEntry, text: &str) -> Result<(), String> {
     let text = bare(text).trim_end();
     let length = entry.value.len() + text.len() + 1;
     if entry.value.capacity() < length {
-        // A string that grows by itself leaves what it held behind.
+        // A string that grows by itself leaves copies of its content behind.
         let mut roomy = Zeroizing::new(String::with_capacity(2 * length));
         roomy.push_str(&entry.value);
         entry.value = roomy;
@@ -153,7 +153,7 @@ fn bare(value: &str) -> &str {
     }
 }
 
-/// The words of a section's name, with quotes as the shell has them. None where a quote does not end.
+/// The words of a section's name, with quotes as in the shell. `None` where a quote does not end.
 pub fn words(name: &str) -> Option<Vec<String>> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     let mut rest = name.chars();
@@ -192,14 +192,14 @@ mod tests {
 
     use super::*;
 
-    // Eight times the lines take eight times as long, and not sixty-four times.
+    // Eight times as many lines must take eight times as long, not sixty-four times.
     #[test]
     fn a_value_that_goes_on_takes_time_linear_to_its_lines() {
         for line in [" b\n", " b=c\n"] {
             let took = |lines: usize| {
                 let text =
                     format!("[default]\na={}\n{}", if line.contains('=') { "" } else { "1" }, line.repeat(lines));
-                // The quickest of several, as others use the machine as well.
+                // The quickest of several runs, as other processes use the machine too.
                 let once = || {
                     let began = Instant::now();
                     assert_eq!(parse(&text).map(|sections| sections.len()), Ok(1));

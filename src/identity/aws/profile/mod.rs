@@ -1,5 +1,5 @@
-//! AWS's shared profile files, and the profile chosen in them. What keeps a profile from being known for certain refuses
-//! all requests: it could have named another server, or other credentials.
+//! AWS's shared profile files, and the profile chosen in them. If the profile can't be known for certain, all requests
+//! are refused: it might name another server, or other credentials.
 
 mod ini;
 mod set;
@@ -27,7 +27,7 @@ use set::{Amiss, ProfileSet};
 pub use source_chain::{Base, Named, SignOn, SourceChain, WebIdentity};
 pub use unfit::Unfit;
 
-/// What a profile may say beside credentials, and what is asked for here.
+/// The keys of a profile that are used, besides those for credentials.
 const PROPERTIES: [&str; 11] = [
     "region",
     "use_fips_endpoint",
@@ -42,48 +42,48 @@ const PROPERTIES: [&str; 11] = [
     "sts_regional_endpoints",
 ];
 
-/// The services whose addresses a section of `services` may say.
+/// The services whose addresses a section of `services` may set.
 const SERVICES: [&str; 4] = ["secrets_manager", "sts", "sso", "sso_oidc"];
 
-/// The variables that choose a profile, as AWS's command line orders them.
+/// The variables that choose a profile, in the order of AWS's command line.
 const CHOOSERS: [&str; 2] = ["AWS_DEFAULT_PROFILE", "AWS_PROFILE"];
 
 /// The files of one vault and the profile chosen in them.
 pub struct Profiles {
     name: String,
-    /// The variable that names it: then it has to be there.
+    /// The variable that names the profile: then the profile must exist.
     chosen_by: Option<&'static str>,
-    /// The credentials file wins over the config file.
+    /// The credentials file has priority over the config file.
     files: [ProfileFile; 2],
-    /// For the whole fetch that a profile is read for.
+    /// The limit of the whole fetch that a profile is read for.
     timeout: Duration,
     known: Mutex<Option<(ProfileStamps, Arc<Profile>)>>,
 }
 
-/// What the chosen profile says.
+/// The chosen profile.
 pub struct Profile {
     /// Where a region could be set, for error texts.
     pub origin: String,
-    /// What keeps the files, or the profile, from being found: clauses.
+    /// Why the files, or the profile, were not found: clauses.
     pub remarks: Vec<String>,
-    /// Whether a file is there that this process may not read.
+    /// Whether there is a file that this process may not read.
     pub is_closed: bool,
-    /// Whether a file says anything of the profile.
+    /// Whether a file has the profile.
     pub is_found: bool,
-    /// Why nothing is to be asked for.
+    /// Why no request may be sent.
     pub refusal: Option<(Kind, String)>,
     settings: HashMap<&'static str, ProfileSetting>,
     endpoints: HashMap<&'static str, ProfileSetting>,
     /// What is wrong with the section of `services` that the profile names.
     no_services: Option<String>,
-    /// Whether the profile is a role that others' credentials assume.
+    /// Whether the profile is a role that is assumed with other credentials.
     pub assumes: bool,
-    /// What it says of a web identity.
+    /// Its settings for a web identity.
     pub web: Web,
     pub source_chain: Result<SourceChain, Unfit>,
 }
 
-/// What there is of a web identity: the environment may say the rest.
+/// A profile's settings for a web identity; the environment may have the others.
 #[derive(Default)]
 pub struct Web {
     pub token_file: Option<PathBuf>,
@@ -98,7 +98,7 @@ struct ProfileSetting {
 }
 
 impl Default for Profile {
-    /// Says nothing.
+    /// A profile without settings.
     fn default() -> Self {
         Self {
             origin: String::new(),
@@ -117,17 +117,17 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// What it says of a matter other than credentials.
+    /// The value of a key that is not for credentials.
     pub fn property(&self, name: &str) -> Option<&str> {
         self.setting(name).map(|(text, _)| text)
     }
 
-    /// The same, and where it says so.
+    /// The same, with its origin.
     pub fn setting(&self, name: &str) -> Option<(&str, &str)> {
         self.settings.get(name).map(|setting| (setting.text.as_str(), setting.origin.as_str()))
     }
 
-    /// Where a service is, and where that is said; or a clause.
+    /// A service's address and its origin, or a clause that says what is wrong.
     pub fn endpoint(&self, service: &str) -> Result<Option<(&str, &str)>, &str> {
         if let Some(reason) = &self.no_services {
             return Err(reason);
@@ -143,12 +143,12 @@ impl Profile {
 }
 
 struct ProfileFile {
-    /// None where there is neither the variable nor a home.
+    /// `None` where neither the variable nor `HOME` is set.
     path: Option<PathBuf>,
     variable: &'static str,
 }
 
-/// What the status of each file is, or why it has none.
+/// Each file's stamp, or why it has none.
 type ProfileStamps = [Result<FileStamp, FileFlaw>; 2];
 
 impl Profiles {
@@ -174,8 +174,8 @@ impl Profiles {
         }
     }
 
-    /// The profile as it is now. The files' status is asked each time, so that a rotated key is seen at once; they are
-    /// read again only where it changed.
+    /// The profile as it is now. The files' status is read each time, so that a rotated key is noticed at once; their
+    /// content is read again only after a change.
     pub async fn current(&self) -> Arc<Profile> {
         let mut known = self.known.lock().await;
         let patience = if known.is_some() { file::patience_for_renewal(self.timeout) } else { file::PATIENCE };
@@ -184,7 +184,7 @@ impl Profiles {
         let stamps = credentials.and_then(|credentials| Ok([credentials, config?]));
         match (&*known, &stamps) {
             (Some((of, profile)), Ok(stamps)) if of == stamps => return profile.clone(),
-            // Where a file does not answer, what it said last stands.
+            // While a file does not answer, its last content stays in use.
             (Some((_, profile)), Err(_)) => return profile.clone(),
             _ => {}
         }
@@ -195,7 +195,7 @@ impl Profiles {
         match (loaded, &*known) {
             (Ok(loaded), _) => known.insert(loaded).1.clone(),
             (Err(_), Some((_, profile))) => profile.clone(),
-            // Whoever else there is, is somebody else.
+            // Another source would be another identity.
             (Err(clause), None) => {
                 let mut nothing = self.nothing();
                 nothing.refuse(Kind::Unavailable, format!("{clause}: try again"));
@@ -239,7 +239,7 @@ impl Profiles {
         Ok(profile)
     }
 
-    /// Takes from the files what the profile says.
+    /// Fills the profile from the files.
     fn choose(&self, all: &ProfileSet, profile: &mut Profile) {
         let Some(chosen) = all.profile(&self.name) else {
             let instead = all.instead_of(&self.name);
@@ -341,7 +341,7 @@ impl ProfileFile {
         }
     }
 
-    /// The file's text, or a clause that says why it can't be had.
+    /// The file's text, or a clause that says why it can't be read.
     async fn read_text(&self) -> Result<Zeroizing<String>, Unread> {
         match &self.path {
             Some(path) => files::read_text(path).await,

@@ -1,18 +1,18 @@
-//! The profiles of both files. A profile is in two layers: what the credentials file says of it goes before what the
-//! config file says.
+//! The profiles of both files. A profile has two layers: the credentials file's keys have priority over the config
+//! file's.
 
 use std::collections::HashMap;
 
 use super::ini::{IniEntry, Section, nested, words};
 use crate::identity::aws::client::shown;
 
-/// The files, in the order in which they are heeded.
+/// The files, in the order of their priority.
 pub const CREDENTIALS: usize = 0;
 pub const CONFIG: usize = 1;
 
 type Entries = HashMap<String, IniEntry>;
 
-/// A misspelt name is looked for among so many profiles, and only where names are no longer than this.
+/// A misspelt name is searched for among this many sections, and only if the names are no longer than this.
 const MISSPELT: (usize, usize) = (1000, 64);
 
 #[derive(Default)]
@@ -26,7 +26,7 @@ impl ProfileLayers {
         &self.name
     }
 
-    /// A value and the file that it is from.
+    /// A value, and which file it is from.
     pub fn entry(&self, key: &str) -> Option<(usize, &IniEntry)> {
         self.layers.iter().enumerate().find_map(|(file, entries)| Some((file, entries.as_ref()?.get(key)?)))
     }
@@ -35,7 +35,7 @@ impl ProfileLayers {
         self.entry(key).map(|(_, entry)| entry.value.as_str())
     }
 
-    /// What one file says, whatever the other does.
+    /// The value in one file, whether or not the other has one.
     pub fn get_in(&self, file: usize, key: &str) -> Option<&str> {
         self.layers.get(file)?.as_ref()?.get(key).map(|entry| entry.value.as_str())
     }
@@ -44,7 +44,7 @@ impl ProfileLayers {
 /// What is wrong with a section of `services`.
 pub enum Amiss {
     Missing,
-    /// A service has a value of its own, on that line, where keys have to stand below it.
+    /// A service has a value of its own, on that line, where only keys below it are allowed.
     Flat(usize),
 }
 
@@ -53,13 +53,13 @@ pub struct ProfileSet {
     profiles: HashMap<String, ProfileLayers>,
     sessions: HashMap<String, Entries>,
     services: HashMap<String, Entries>,
-    /// All sections with their file, for who looks for one that is not there.
+    /// The file, name and line of every section, to search for a missing one.
     sections: Vec<(usize, String, usize)>,
 }
 
 impl ProfileSet {
-    /// In the credentials file a section's name is a profile's. In the config file, `default` is one, and what follows
-    /// the word `profile` in other names; of two that come to the same the later one holds.
+    /// In the credentials file, a section's name is a profile's. In the config file, a profile is `default`, or the
+    /// word after `profile`. Of two sections with the same name, the later one counts.
     pub fn new(credentials: Vec<Section>, config: Vec<Section>) -> Self {
         let mut set = Self::default();
         for section in config {
@@ -98,13 +98,13 @@ impl ProfileSet {
         self.profiles.get(name)
     }
 
-    /// What an `sso-session` section says. None: there is no such section.
+    /// The value of a key in an `sso-session` section. `None`: there is no such section.
     pub fn in_session(&self, section: &str, key: &str) -> Option<Option<&str>> {
         let entries = self.sessions.get(section)?;
         Some(entries.get(key).map(|entry| entry.value.as_str()))
     }
 
-    /// Where a `services` section puts a service, and the line; or what is wrong with that.
+    /// The line and the URL of a service in a `services` section, or what is wrong with the section.
     pub fn endpoint_url(&self, section: &str, service: &str) -> Result<Option<(usize, &str)>, Amiss> {
         let Some(entry) = self.services.get(section).ok_or(Amiss::Missing)?.get(service) else { return Ok(None) };
         if !entry.value.is_empty() && !entry.value.starts_with('\n') {
@@ -114,7 +114,7 @@ impl ProfileSet {
         Ok(url.map(|(_, url)| (entry.line, url)).filter(|(_, url)| !url.is_empty()))
     }
 
-    /// What is there where a profile is not: the file, the line, and a clause.
+    /// A section that was probably meant where a profile is missing: the file, the line, and a clause.
     pub fn instead_of(&self, name: &str) -> Option<(usize, usize, String)> {
         let unquoted = format!("profile {name}");
         let reads = |section: &str| words(section).is_some_and(|words| words == ["profile", name] || words == [name]);

@@ -1,4 +1,4 @@
-//! How a profile's credentials come about: whose they are at first, and which roles are assumed on top, one by the other.
+//! How a profile gets its credentials: the first ones, and the roles that are assumed with them, one after the other.
 
 use std::path::PathBuf;
 
@@ -12,13 +12,13 @@ use crate::identity::aws::sts::{Role, SESSION};
 
 pub struct SourceChain {
     pub base: Base,
-    /// Where the base stands, for error texts: `profile base`.
+    /// The profile of the base, for error texts: `profile base`.
     pub origin: String,
     /// In the order in which they are assumed.
     pub roles: Vec<Role>,
 }
 
-/// What stands at the beginning.
+/// The first credentials.
 pub enum Base {
     AccessKeys(Login),
     Named(Named),
@@ -27,7 +27,7 @@ pub enum Base {
     Process(Zeroizing<String>),
 }
 
-/// `credential_source`.
+/// A value of `credential_source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {
     Environment,
@@ -35,27 +35,27 @@ pub enum Named {
     Metadata,
 }
 
-/// A role for a token that somebody writes into a file.
+/// A role that is assumed with a token in a file, which another program writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebIdentity {
     pub token_file: PathBuf,
     pub role: Role,
 }
 
-/// An account's role for a person who signed on to IAM Identity Center.
+/// An account's role for a user who signed in to IAM Identity Center.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignOn {
-    /// The token's file is named after it: the session's name, or the start URL where there is no session.
+    /// The token file's name is derived from this: the session's name, or the start URL without a session.
     pub session: String,
     pub region: String,
     pub account: String,
     pub role: String,
 }
 
-/// More than anybody has; what is longer goes in circles through names.
+/// The longest chain of source profiles: far longer than a real one.
 const DEPTH: usize = 16;
 
-/// What is read of a profile, but for the keys, which are never shown.
+/// The keys that are read, except for access keys, which are never shown.
 const READ: [&str; 19] = [
     "credential_process",
     "credential_source",
@@ -78,8 +78,8 @@ const READ: [&str; 19] = [
     "web_identity_token_file",
 ];
 
-/// Whether a value goes on in further lines, which are indented. What stands there was most likely meant as options of its
-/// own, credentials among them: such a value is not used, and never shown.
+/// Whether a value continues in indented lines. Those lines were most likely meant as keys, perhaps with credentials:
+/// such a value is not used, and never shown.
 pub fn goes_on(value: &str) -> bool {
     value.trim_end().contains(['\n', '\r'])
 }
@@ -91,7 +91,8 @@ fn check_lines(profile: &ProfileLayers) -> Result<(), String> {
     }
 }
 
-/// Whether a profile is a role that other credentials assume. Nothing but the environment's keys goes before that.
+/// Whether a profile is a role that is assumed with other credentials. Then only keys of the options and the
+/// environment have priority.
 pub fn assumes(profile: &ProfileLayers) -> bool {
     property(profile, "role_arn").is_some() && property(profile, "web_identity_token_file").is_none()
 }
@@ -108,7 +109,7 @@ pub fn build<'a>(profiles: &'a ProfileSet, mut profile: &'a ProfileLayers) -> Re
         check_lines(profile).map_err(wrong)?;
         let origin = format!("profile {}", shown(name));
         let sourced = !visited.is_empty();
-        // A source's own keys come before the role that it might assume.
+        // A source profile's own keys have priority over the role that it might assume.
         if !assumes(profile) || sourced && has_keys(profile) {
             let base = base(profiles, profile, &origin).map_err(wrong)?;
             return match base {
@@ -170,7 +171,7 @@ fn session(profile: &ProfileLayers) -> String {
     property(profile, "role_session_name").unwrap_or(SESSION).to_owned()
 }
 
-/// What a profile has by itself, in the order of AWS's command line.
+/// A profile's own credentials, in the order of AWS's command line.
 fn base(profiles: &ProfileSet, profile: &ProfileLayers, origin: &str) -> Result<Option<Base>, String> {
     if let Some(token_file) = property(profile, "web_identity_token_file") {
         let Some(arn) = property(profile, "role_arn") else {
@@ -207,7 +208,7 @@ fn has_keys(profile: &ProfileLayers) -> bool {
     ["aws_access_key_id", "aws_secret_access_key"].iter().any(|name| property(profile, name).is_some())
 }
 
-/// The keys that one file gives: half of a pair is not looked for in the other.
+/// The keys in one file; the other file does not complete half of a pair.
 fn keys(profile: &ProfileLayers, file: usize, origin: &str) -> Result<Option<Login>, String> {
     let own = |name| profile.get_in(file, name).map(str::trim).filter(|value| !value.is_empty());
     match (own("aws_access_key_id"), own("aws_secret_access_key")) {
@@ -229,7 +230,7 @@ fn named(source: &str) -> Result<Named, String> {
     }
 }
 
-/// The region of a section that has to be there, and to agree with the profile.
+/// The region in an `sso-session` section, which must exist and agree with the profile.
 fn region_of_session<'a>(profiles: &'a ProfileSet, profile: &ProfileLayers, name: &str) -> Result<&'a str, String> {
     let section = || format!("its sso_session {}", shown(name));
     let of_section = |key| profiles.in_session(name, key).ok_or_else(|| format!("{} is not found", section()));
@@ -253,7 +254,7 @@ fn sign_on(profiles: &ProfileSet, profile: &ProfileLayers) -> Result<Option<Sign
     let own = |name| property(profile, name);
     let missing = |name: &str| format!("it signs on by IAM Identity Center and has no {name}");
     let of_session = own("sso_session").map(|name| region_of_session(profiles, profile, name)).transpose()?;
-    // The rest alone is for tools that ask for tokens.
+    // Without these two, the settings are for tools that only need a token.
     if own("sso_account_id").is_none() && own("sso_role_name").is_none() {
         return Ok(None);
     }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// For a whole fetch.
+/// The limit of a whole fetch.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 struct Home(TempDir);
@@ -93,7 +93,7 @@ async fn unfit(profiles: &Profiles) -> Unfit {
     unfit.expect("no credentials")
 }
 
-/// Why nothing is asked for at all.
+/// Why no request may be sent.
 async fn refusal(profiles: &Profiles) -> String {
     let profile = profiles.current().await;
     assert!(matches!(&profile.source_chain, Err(Unfit::Broken(_))));

@@ -1,10 +1,10 @@
-//! Why a profile is of no use.
+//! Why a profile can't be used.
 
-/// Why a profile gives no credentials: a clause.
+/// Why a profile has no credentials: a clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// It has none: the next source is asked.
+    /// It has no credentials: the next source is asked.
     Absent(String),
-    /// It is to give some and can't: the next source would be somebody else.
+    /// It should have credentials but can't be used. The next source would be another identity.
     Broken(String),
 }

@@ -1,7 +1,7 @@
-//! Whom and where a profile's request shows, as botocore 1.44 does for the same files. The cases are facts of the suites
-//! of smithy-rs (`profile-parser-tests.json`, `assume-role-tests.json`) and botocore (`tests/unit/cfg`,
+//! Which key, roles and host a request uses for given profile files: the same as botocore 1.44. The cases are facts of
+//! the suites of smithy-rs (`profile-parser-tests.json`, `assume-role-tests.json`) and botocore (`tests/unit/cfg`,
 //! `tests/unit/test_credentials.py`, `tests/functional/configured_endpoint_urls/profile-tests.json`), both under
-//! Apache-2.0, and of what people write.
+//! Apache-2.0, and of files that people write.
 
 use super::*;
 use crate::identity::aws::SECRETS_MANAGER;
@@ -23,7 +23,8 @@ impl Files {
         Self { home }
     }
 
-    /// `AKID, ROLE at host`, or why not. Who has no credentials in the profile is the next source: `next at host`.
+    /// `AKID, ROLE at host`, or the error. `next at host`: the profile has no credentials, and the next source is
+    /// asked.
     async fn shows(&self, variables: &[(&str, &str)]) -> String {
         let home = [("HOME", self.home.path().to_str().unwrap())];
         let environment = Environment::from_variables(home.into_iter().chain(variables.iter().copied()));
@@ -127,7 +128,7 @@ async fn keys_are_read_as_the_command_line_reads_them() {
         "s3 =\n  max_queue_size = 100\n\n  # x\n  name =\nregion = us-west-2\naws_access_key_id = \
          AKID\naws_secret_access_key = h\n",
         "in valid = x\nregion = us-west-2\naws_access_key_id = AKID\naws_secret_access_key = hunter2\n",
-        // As the SDKs, and not botocore: what stands behind a blank is a comment.
+        // As the SDKs do, and not botocore: text after a blank and `#` or `;` is a comment.
         "region = us-west-2 # x\naws_access_key_id = AKID ; x\naws_secret_access_key = hunter2\n",
     ] {
         check(&format!("[profile a]\n{body}"), "", &[("AWS_PROFILE", "a")], THERE).await;
@@ -224,7 +225,8 @@ async fn whose_keys_and_which_roles() {
             "",
             format!("token, A by {sts} {at}"),
         ),
-        // A program goes before the config file's keys, the credentials file's keys go before it.
+        // A program has priority over the config file's keys, and the credentials file's keys have priority over a
+        // program.
         (format!("[profile a]\n{region}credential_process=/p\n{one}"), "", format!("program {at}")),
         (
             format!("[profile a]\n{region}credential_process=/p\n"),
@@ -242,7 +244,7 @@ async fn whose_keys_and_which_roles() {
             "[a]\naws_access_key_id=C\n",
             "it has no aws_secret_access_key".to_owned(),
         ),
-        // Settings alone leave it to the next source.
+        // A profile that has only settings leaves the credentials to the next source.
         (format!("[profile a]\n{region}"), "", format!("next {at}")),
         (
             format!("[profile a]\n{region}output = json\n"),
@@ -315,7 +317,7 @@ async fn a_request_goes_where_the_profile_says() {
     ] {
         let config = format!("[default]\n{lines}{KEYS}{services}");
         check(&config, "", variables, &format!("AKID at {host}")).await;
-        // Whoever asks, the file says where.
+        // The file sets the host, also where the credentials are from the environment.
         let environment = [&[("AWS_ACCESS_KEY_ID", "A"), ("AWS_SECRET_ACCESS_KEY", "s")], variables].concat();
         check(&config, "", &environment, &format!("AKID at {host}")).await;
     }
@@ -380,7 +382,7 @@ async fn a_region_that_is_lost_is_missed_with_its_reason() {
     let closed = Files::new(b"[default]\nregion = us-west-2\n", b"");
     let file = closed.home.path().join(".aws/config");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o0)).unwrap();
-    // Root may read it all the same.
+    // Root can read it nevertheless.
     if std::fs::read(&file).is_err() {
         let shown = closed.shows(&[]).await;
         assert!(

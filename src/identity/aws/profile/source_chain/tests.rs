@@ -64,7 +64,7 @@ async fn each_way_to_begin() {
     assert!(token.roles.is_empty());
     let process = resolved("[profile a]\ncredential_process = /bin/x --y \"z\"\n").await;
     assert!(matches!(&process.base, Base::Process(command) if **command == "/bin/x --y \"z\""));
-    // As AWS's command line: the credentials file's keys, a program, the config file's keys.
+    // The priority is that of AWS's command line: the credentials file's keys, a program, the config file's keys.
     let both = format!("credential_process = /bin/x\n{KEYS}");
     assert!(matches!(resolved(&format!("[profile a]\n{both}")).await.base, Base::Process(_)));
     let profiles = ProfileSet::new(ini::parse(&format!("[a]\n{both}")).unwrap(), Vec::new());
