@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::options::{Opt, Type};
 use crate::redact;
 
-/// What the variable with the version before is called besides.
+/// What is added to the name of a variable for its previous version.
 const PREVIOUS: &str = "_PREVIOUS";
 
 /// How much of a variable's name an error shows, in characters.
@@ -18,7 +18,7 @@ const LONGEST: usize = 256;
 const OPTIONS: &[Opt] =
     &[Opt::new("prefix", Type::Text, "prefix of each variable's name, such as `SECRET_`").default("").overridable()];
 
-/// What is usually missed where a variable is not there; the command line is no nginx.
+/// What to do about a missing variable. The command line needs other advice than nginx.
 const ADVICE: &str = if cfg!(feature = "lua") {
     "set it before nginx starts and load kong.vault in init_by_lua"
 } else {
@@ -34,7 +34,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     build,
 };
 
-/// A variable that a reference asks for.
+/// A variable that a reference names.
 pub struct Variable {
     pub name: String,
     /// The name as an error may show it.
@@ -54,7 +54,7 @@ impl Variable {
     }
 }
 
-/// The variable that is asked for; `None` for a version that there can't be.
+/// The variable for a secret; `None` for a version that can't exist.
 pub fn variable(prefix: &str, secret_id: &SecretId) -> Option<Variable> {
     match secret_id.version {
         None | Some(1) => Some(Variable::current(prefix, &secret_id.resource)),

@@ -1,6 +1,7 @@
-//! What a vault backend is. One room a backend; `registry.rs` lists them, and is where a new one is announced.
+//! What a backend is. Each has a room of its own; `registry.rs` lists them, and a new one is added there.
 //!
-//! It uses HTTP, identities and the node's slots. It must never know references, caches or who asks; a vault knows no other.
+//! It uses HTTP, identities and the node's slots. It must never know references, caches or callers; a backend knows no
+//! other.
 
 pub mod aws;
 pub mod env;
@@ -21,20 +22,20 @@ use crate::options::Opt;
 use crate::options::settings::Settings;
 use crate::secret::Secret;
 
-/// What is asked of a vault: one document.
+/// The secret that a vault is asked for: one document.
 #[derive(Debug, Clone)]
 pub struct SecretId {
     /// The secret's name or path, percent-decoded, never empty.
     pub resource: String,
-    /// `#1` is the current version, `#2` the one before, or what else the backend makes of it.
+    /// `#1` is the current version and `#2` the previous one, unless the backend gives numbers another meaning.
     pub version: Option<u32>,
 }
 
-/// What a vault answered: the whole document, before a field is picked from it.
+/// A vault's answer: the whole document, before a field is picked from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     pub document: Secret,
-    /// How long the vault itself says that the value is good for, where it says so.
+    /// The vault's lease: how long the value is good for, where the vault says so.
     pub lease: Option<Duration>,
 }
 
@@ -45,24 +46,24 @@ pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Fetched>> + Send + 'a
 /// A diagnosis under way.
 pub type Diagnosing<'a> = Pin<Box<dyn Future<Output = Findings> + Send + 'a>>;
 
-/// The last thing that is done for a vault. It bounds its own time.
+/// A vault's last task before the process ends. It limits its own time.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One configured vault: connections, credentials and logins live in it and are shared by all its fetches.
 pub trait Backend: Send + Sync {
     fn fetch<'a>(&'a self, secret_id: &'a SecretId) -> Fetching<'a>;
 
-    /// Goes the way of a fetch step by step, for who asks where it ends; with `secret_id`, up to that document.
+    /// Tries each step of a fetch, and reports which fails; with `secret_id`, up to that document.
     fn diagnose<'a>(&'a self, _secret_id: Option<&'a SecretId>) -> Diagnosing<'a> {
         Box::pin(std::future::ready(Findings::default()))
     }
 
-    /// What has come to light since this was last asked, if anything has.
+    /// What is new since the last call, if anything is.
     fn notice(&self) -> Option<Notice> {
         None
     }
 
-    /// What is to be done when nobody will ask any more, if anything is.
+    /// The last task, if there is one, when the vault will not be used any more.
     fn shutdown(&self) -> Option<Shutdown> {
         None
     }
@@ -70,42 +71,42 @@ pub trait Backend: Send + Sync {
 
 /// What a backend is built from.
 pub struct Setup<'a> {
-    /// The name users know the vault by: an entity's prefix, or the backend's own name. For error texts.
+    /// The vault's name for users: an entity's prefix, or the backend's own name. For error texts.
     pub vault: &'a str,
     pub settings: &'a Settings,
     pub environment: &'a Environment,
     /// The longest that any fetch may take.
     pub timeout: Duration,
-    /// Whether it is kept after the call, so that there is somebody who renews what it has. Not in init.
+    /// Whether the backend is kept after the call, so that it can renew tokens. False in init.
     pub lasts: bool,
 }
 
-/// When options need others.
+/// The condition under which other options are required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// An option has that value.
     Is(&'static str, &'static str),
-    /// An option is set at all.
+    /// An option is set.
     Set(&'static str),
 }
 
-/// Options that an option's value makes necessary.
+/// Options that another option makes necessary.
 #[derive(Debug, Clone, Copy)]
 pub struct Requirement {
     pub when: When,
-    /// All of these have to be set.
+    /// All of these must be set.
     pub all: &'static [&'static str],
-    /// And of these at least one, if there are any.
+    /// If there are any: at least one of these must be set.
     pub any: &'static [&'static str],
 }
 
-/// How a backend is announced.
+/// What describes a backend to the rest of the library.
 pub struct Descriptor {
     pub name: &'static str,
-    /// For the documents' table.
+    /// For the tables in the documentation.
     pub title: &'static str,
     pub options: &'static [Opt],
-    /// Which of them others make necessary.
+    /// Which options make others necessary.
     pub requirements: &'static [Requirement],
     /// Whether a fetch needs no network and no file, so that any phase may do it on nginx's thread.
     pub immediate: bool,

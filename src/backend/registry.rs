@@ -1,11 +1,11 @@
-//! Every vault there is: a new one is announced here.
+//! The list of all backends. A new one is added here.
 
 use super::Descriptor;
 
-/// Every backend there is.
+/// All backends.
 pub const ALL: &[&Descriptor] = &[&super::env::DESCRIPTOR, &super::hcv::DESCRIPTOR, &super::aws::DESCRIPTOR];
 
-/// Variables of the environment, other than those of options, that hold credentials for vaults.
+/// Environment variables that hold credentials for vaults, other than those of options.
 pub const CREDENTIALS: &[&[&str]] =
     &[crate::http::CREDENTIALS, crate::identity::aws::CREDENTIALS, super::hcv::CREDENTIALS];
 

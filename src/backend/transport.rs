@@ -4,7 +4,7 @@ use super::Setup;
 use crate::http::{Pem, Transport, options};
 use crate::secret::Secret;
 
-/// What a vault's settings say, by the options that `options` declares.
+/// The transport that a vault's settings describe, by the options in `http::options`.
 pub fn of_vault<'a>(setup: &'a Setup<'_>, label: String) -> Transport<'a> {
     let settings = setup.settings;
     let text = |name| settings.text(name).filter(|text| !text.is_empty());

@@ -1,4 +1,4 @@
-//! What a successful answer holds: the document.
+//! The document in a successful answer.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::secret::{Secret, WipedText};
 
-/// The part of an answer that is of use. The rest (names, ARNs, labels, dates) is skipped unread.
+/// The part of an answer that is used. The rest (names, ARNs, labels, dates) is skipped.
 #[derive(Deserialize)]
 struct SecretValue {
     #[serde(rename = "SecretString")]
@@ -15,7 +15,8 @@ struct SecretValue {
     binary: Option<WipedText>,
 }
 
-/// The document, or a clause that says what is wrong with the answer. The parser's own error stays here: it may quote.
+/// The document, or a clause that says what is wrong with the answer. The parser's own error is dropped, as it may
+/// quote the secret.
 pub fn document(body: &[u8]) -> Result<Secret, &'static str> {
     let value: SecretValue = serde_json::from_slice(body).map_err(
         |_| "the answer is not the JSON of a GetSecretValue: check that endpoint_url is that of Secrets Manager",

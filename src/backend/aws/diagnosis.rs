@@ -1,4 +1,4 @@
-//! Why Secrets Manager gives nothing: the way of a fetch, gone step by step.
+//! Finds out why Secrets Manager returns no secret, by trying each step of a fetch.
 
 use super::{Aws, CURRENT, SecretQuery, error};
 use crate::backend::SecretId;
@@ -6,7 +6,7 @@ use crate::diagnosis::Findings;
 use crate::error::Kind;
 use crate::identity::aws::{Located, ServiceError};
 
-/// A name that nobody gave a secret. Asking for it shows whether AWS takes what we sign.
+/// A name that no secret has. A request for it shows whether AWS accepts the signature.
 const NOBODYS: &str = "kong-vault-doctor-asks-for-a-secret-that-is-not-there";
 
 impl Aws {

@@ -1,4 +1,4 @@
-//! What Secrets Manager's refusals mean and what to do about them.
+//! What Secrets Manager's refusals mean, and what to do about them.
 
 use std::borrow::Cow;
 
@@ -6,18 +6,18 @@ use crate::error::{Error, Kind};
 use crate::http::HttpResponse;
 use crate::identity::aws::{Clock, ServiceError, throttled, unavailable};
 
-/// Who asked whom for what.
+/// The request that an error is about.
 pub struct AwsErrorContext<'a> {
     /// Such as `aws vault (mine) at secretsmanager.us-east-1.amazonaws.com:443`.
     pub place: String,
     pub region: &'a str,
-    /// The secret's name, fit for an error.
+    /// The secret's name, as errors may show it.
     pub secret: Cow<'a, str>,
-    /// Whether it was the previous version that was asked for.
+    /// Whether the previous version was requested.
     pub previous: bool,
     /// Where the credentials came from.
     pub login: &'a str,
-    /// The time that it was signed with.
+    /// The clock that it was signed by.
     pub clock: &'a Clock,
 }
 
@@ -27,7 +27,7 @@ impl AwsErrorContext<'_> {
     }
 }
 
-/// The error for an answer that is no success.
+/// The error for an answer that is not a success.
 pub fn from_response(asked: &AwsErrorContext<'_>, answer: &HttpResponse) -> Error {
     let status = answer.status;
     if (300..400).contains(&status) {

@@ -1,6 +1,6 @@
-//! The `aws` vault: AWS Secrets Manager, asked with one signed request a document.
+//! The `aws` backend: AWS Secrets Manager, with one signed request for each document.
 //!
-//! Written on `aws-sigv4` and not on AWS's own client of the service: that brings a second HTTP stack, retries and a
+//! It uses `aws-sigv4` and not AWS's own client of the service, which would bring a second HTTP stack, retries and a
 //! runtime of its own into every nginx worker, for a single POST.
 
 mod answer;
@@ -32,11 +32,11 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     build,
 };
 
-/// The labels that AWS moves from version to version.
+/// The staging labels that AWS moves from version to version.
 const CURRENT: &str = "AWSCURRENT";
 const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// What is asked of Secrets Manager.
+/// A request to Secrets Manager.
 struct SecretQuery<'a> {
     url: String,
     region: &'a str,
@@ -92,7 +92,7 @@ fn role(arn: &str, settings: &Settings) -> Role {
     }
 }
 
-/// None where it is not set.
+/// `None` where it is not set.
 fn flag(settings: &Settings, name: &str) -> Option<bool> {
     match settings.get(name) {
         Some(Value::Boolean(flag)) => Some(*flag),
@@ -124,7 +124,7 @@ impl Aws {
             SecretQuery { url: context.locate(&self.endpoint)?.url, region, secret: &secret_id.resource, stage };
         let mut login = context.login().await?;
         let mut answer = self.ask(&question, &login).await?;
-        // Credentials may end, or be replaced, before their time.
+        // Credentials may expire or be replaced early.
         if answer.status >= 400
             && ServiceError::from_response(&answer).is_of_credentials()
             && let Some(other) = context.instead_of(&login).await

@@ -1,11 +1,11 @@
-//! The options of the `aws` vault.
+//! The options of the `aws` backend.
 
 use crate::backend::{Requirement, When};
 use crate::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
 use crate::identity::aws::{REGION, SESSION};
 use crate::options::{Holds, Opt, Type};
 
-/// What says where a server is.
+/// The pattern of a server's address.
 const URL: &str = r"https?://[^[:space:]/?#@\\]+(/[^[:space:]?#@\\]*)?";
 const URL_MEANS: &str = "a URL such as https://host or http://host:port, without user, query and fragment";
 

@@ -1,4 +1,4 @@
-//! The one request: `GetSecretValue`, signed.
+//! The only request: a signed `GetSecretValue`.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use crate::identity::aws::{signed, unsigned};
 const SERVICE: &str = "secretsmanager";
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
-/// Asks `url` for a secret's version with a staging label.
+/// A request to `url` for the version of a secret with a staging label.
 pub fn get_secret_value(
     url: &str,
     region: &str,
@@ -78,7 +78,7 @@ mod tests {
         assert!(!shown.contains("EXAMPLETOKEN"), "{shown}");
     }
 
-    /// The expected signatures are botocore's, again.
+    /// The expected signatures are botocore's for the same request.
     #[test]
     fn signs_the_address_as_it_is_sent() {
         for (url, signature) in [

@@ -1,4 +1,5 @@
-//! What the vault's answers mean. The texts are ours: of a body only what is known to be no secret decides which.
+//! What the vault's answers mean. The error texts are fixed: of a body, only parts that can't be secret decide which
+//! one is used.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::http::HttpResponse;
 use crate::redact;
 use crate::secret::Secret;
 
-/// What was asked, for the texts.
+/// The request, for the error texts.
 pub(super) struct ReadContext<'a> {
     pub secret_id: &'a SecretId,
     pub path: &'a Path,
@@ -55,7 +56,7 @@ struct VersionMetadata {
     destroyed: Option<bool>,
 }
 
-/// The keys by which a writer to KV v1 says how long a value is good for.
+/// The keys by which a writer to KV v1 sets how long a value is good for.
 #[derive(Deserialize)]
 struct Hint<'a> {
     #[serde(borrow)]
@@ -83,7 +84,7 @@ fn unversioned(envelope: &ReadEnvelope<'_>) -> Result<Fetched, ReadFailure> {
     let data = envelope.data.and_then(object).ok_or_else(|| {
         (Kind::Invalid, "the answer lacks `data`: check that the mount is a key/value engine".to_owned())
     })?;
-    // KV v1 sets a duration on every answer, 768 hours by default, which says nothing about the value: only a lease, or
+    // KV v1 sets a duration on every answer, 768 hours by default, which says nothing about the value. Only a lease, or
     // the writer's own `ttl`, does.
     let meant = envelope.lease_id.as_ref().is_some_and(|id| !id.is_empty())
         || envelope.renewable == Some(true)
@@ -112,7 +113,7 @@ fn object(value: &RawValue) -> Option<&str> {
     Some(value.get()).filter(|text| text.starts_with('{'))
 }
 
-/// Whether the version was there once.
+/// The failure for a version that existed, but was deleted or destroyed.
 fn gone(inner: &Versioned<'_>, asked: &ReadContext<'_>) -> Option<ReadFailure> {
     if inner.data.is_some() {
         return None;
@@ -185,7 +186,7 @@ fn refused(
     (kind, format!("{reason} (status {status})"))
 }
 
-/// What a status says of the vault as a whole.
+/// The failure for a status that is about the vault as a whole.
 pub(super) fn outage(status: u16, sealed: bool, wait: Option<Duration>) -> ReadFailure {
     let text = |text: &str| text.to_owned();
     match status {
@@ -225,7 +226,7 @@ mod tests {
     use super::*;
     use crate::backend::hcv::path;
 
-    /// What becomes of an answer with a token to `hello` of the mount `secret`.
+    /// The result of an answer to a request with a token for `hello` in the mount `secret`.
     fn of(engine: KvVersion, version: Option<u32>, status: u16, body: &str) -> Result<Fetched, ReadFailure> {
         let secret_id = SecretId { resource: "hello".to_owned(), version };
         let path = path::for_secret("secret", engine, &secret_id)?;

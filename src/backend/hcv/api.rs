@@ -1,4 +1,5 @@
-//! One request to the vault's API: sent on where a standby names the active node, and told of as this vault's.
+//! Sends a request to the vault's API. It follows a standby's redirect to the active node, and names the vault in
+//! errors.
 
 use std::fmt::Display;
 
@@ -10,10 +11,10 @@ use super::redirect::{self, Allowed};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Client, HttpResponse};
 
-/// How often one request may be sent on: a standby names the active node, which answers.
+/// How many redirects one request follows: a standby names the active node, which answers.
 const REDIRECTS: usize = 3;
 
-/// One vault, as it is spoken to.
+/// One vault's API.
 pub(super) struct VaultApi {
     pub label: String,
     /// Where the vault is, without a path.
@@ -22,7 +23,7 @@ pub(super) struct VaultApi {
     pub client: Client,
 }
 
-/// What is asked.
+/// A request.
 pub(super) struct ApiRequest<'a> {
     pub method: Method,
     /// From `/v1/` on, percent-encoded.
@@ -49,7 +50,7 @@ impl<'a> ApiRequest<'a> {
 }
 
 impl VaultApi {
-    /// The answer, whatever its status, and the node that gave it.
+    /// The answer, whatever its status, and the URL of the node that gave it.
     pub async fn send(&self, call: &ApiRequest<'_>) -> Result<(Url, HttpResponse)> {
         let mut url = self.base.clone();
         url.set_path(call.path);
@@ -91,9 +92,10 @@ impl VaultApi {
     }
 }
 
-/// An object of texts as a request's body. It holds credentials: it is wiped, and never outgrown in writing.
+/// The body of a request: an object of texts. As it holds credentials, it is wiped, and has its full size before it is
+/// written.
 pub(super) fn object(fields: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
-    // The longest that JSON makes of a byte has six.
+    // JSON writes a byte as six at most.
     let length: usize = fields.iter().map(|(name, value)| 6 * (name.len() + value.len()) + 6).sum();
     let mut body = Zeroizing::new(Vec::with_capacity(length + 2));
     let fields: std::collections::BTreeMap<_, _> = fields.iter().copied().collect();
@@ -102,7 +104,7 @@ pub(super) fn object(fields: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
     body
 }
 
-/// A text as a header that no log of a library shows; `None` where it could end the header.
+/// A header that libraries don't show in logs; `None` where the text could end the header.
 pub(super) fn sensitive(text: &[u8]) -> Option<HeaderValue> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_graphic) {
         return None;

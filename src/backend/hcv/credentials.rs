@@ -1,4 +1,4 @@
-//! Where what we log in with comes from, for people: never what it is.
+//! Describes where the credentials of a login come from, and never what they are.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ struct SetOption {
 enum What {
     Hidden,
     Text(String),
-    /// Whether it may be shown is found out when somebody asks.
+    /// Whether it may be shown is decided when it is described.
     File(PathBuf),
 }
 
@@ -38,7 +38,7 @@ impl ConfiguredCredentials {
                 set.push(SetOption { option: opt.name, what: What::Hidden });
             }
             let text = settings.text(opt.name).filter(|text| !text.is_empty());
-            // Other methods' defaults say nothing.
+            // The defaults of other methods' options are left out.
             let said =
                 text.filter(|text| opt.default != Some(*text) || method == "kubernetes" && opt.name.ends_with("_file"));
             if let Some(text) = said {
@@ -53,7 +53,7 @@ impl ConfiguredCredentials {
         Self { method: method.to_owned(), set }
     }
 
-    /// For a diagnosis. It asks the file system.
+    /// For `doctor`. It reads the file system.
     pub fn describe(&self) -> String {
         let set = self.set.iter().map(|set| {
             let shown = match &set.what {

@@ -1,4 +1,4 @@
-//! Why a vault gives nothing: the way of a fetch, gone step by step.
+//! Finds out why a vault returns no secret, by trying each step of a fetch.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -14,10 +14,10 @@ use crate::backend::SecretId;
 use crate::diagnosis::Findings;
 use crate::http::HttpResponse;
 
-/// From here on clocks are worth a look: a JWT, or a signed login, is good for minutes.
+/// The difference of clocks, in seconds, that is reported: a JWT, or a signed login, is valid only for minutes.
 const SKEW: u64 = 30;
 
-/// Statuses that the server is asked to give in place of those by which load balancers know it.
+/// Has the server answer with status 200 whatever its state is; other statuses are for load balancers.
 const HEALTH: &str = "standbyok=true&perfstandbyok=true&sealedcode=200&uninitcode=200&drsecondarycode=200";
 
 #[derive(Deserialize)]
@@ -120,7 +120,7 @@ impl Hcv {
     }
 
     async fn token(&self, token: &HeaderValue, findings: &mut Findings) -> Option<()> {
-        // A token belongs to the namespace of its login, and is good in those below it.
+        // A token belongs to the namespace of its login, and is valid in those below it.
         let call = ApiRequest::get("/v1/auth/token/lookup-self").with(Some(token), self.auth_namespace.as_ref());
         let asked = self.api.send(&call).await;
         let (_, answer) = findings.or_bad("token", asked)?;
@@ -186,7 +186,7 @@ impl Hcv {
     }
 
     async fn capability(&self, token: &HeaderValue, secret_id: &SecretId, findings: &mut Findings) {
-        // What is wrong with the path, the reading says.
+        // An error of the path is reported by the read.
         let Ok(wanted) = path::for_secret(&self.mount, self.engine, secret_id) else { return };
         let plain = percent_encoding::percent_decode_str(wanted.path.trim_start_matches("/v1/")).decode_utf8_lossy();
         let body = serde_json::json!({ "paths": [plain] }).to_string();
@@ -245,7 +245,7 @@ fn lasting(seconds: u64) -> String {
     }
 }
 
-/// A name that the vault gave, as a terminal may show it.
+/// A name from the vault, as a terminal may show it.
 fn shown(name: &str) -> Cow<'_, str> {
     Cow::Owned(crate::error::quote(name.as_bytes(), 64))
 }

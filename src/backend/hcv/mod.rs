@@ -1,4 +1,4 @@
-//! The `hcv` vault: HashiCorp Vault, or OpenBao, through the HTTP API of its key/value engines.
+//! The `hcv` backend: HashiCorp Vault or OpenBao, through the HTTP API of its key/value engines.
 
 mod answer;
 mod api;
@@ -43,9 +43,9 @@ struct Hcv {
     namespace: Option<HeaderValue>,
     auth: Auth,
     auth_namespace: Option<HeaderValue>,
-    /// For a diagnosis: where what we log in with comes from.
+    /// For `doctor`: where the credentials of the login come from.
     credentials: ConfiguredCredentials,
-    /// Whether the token is had by a login.
+    /// Whether the token comes from a login.
     logs_in: bool,
 }
 
@@ -67,7 +67,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         client: Client::new(&transport(setup, &label))?,
         label: label.clone(),
     });
-    // Neither what is trusted to be the vault nor who we are to it is anybody else's business.
+    // Other servers than the vault get neither its trusted CAs nor its client certificate.
     let of_vault = transport::of_vault(setup, label.clone());
     let usual = Transport::new(label.clone(), setup.environment, setup.timeout);
     let clients = ClientFactory {
@@ -93,7 +93,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
     }))
 }
 
-/// The certificate that we log in with is shown on every connection.
+/// The connections to the vault. The certificate of the method `cert` is presented on each of them.
 fn transport<'a>(setup: &'a Setup<'_>, label: &str) -> Transport<'a> {
     let usual = Transport { socket: options::socket(setup.settings), ..transport::of_vault(setup, label.to_owned()) };
     let settings = setup.settings;
@@ -137,14 +137,14 @@ impl Hcv {
             .map_err(|(kind, reason)| self.api.error(&self.api.base, kind, reason))?;
         let mut auth_token = self.auth.auth_token().await?;
         let (mut url, mut answer) = self.api.send(&self.call(&path, &auth_token)).await?;
-        // A token may be revoked at any time: a new one is had once, and what failed is asked for once more.
+        // A token may be revoked at any time. Then kong-vault gets a new one, and sends the request once more.
         if is_denied(&answer)
             && let Some(other) = self.auth.replace(&auth_token, &answer).await?
         {
             auth_token = other;
             (url, answer) = self.api.send(&self.call(&path, &auth_token)).await?;
             if is_denied(&answer) {
-                // If that one is none either, it is the login that is wrong.
+                // If the vault refuses that token as well, the login is wrong.
                 self.auth.replace(&auth_token, &answer).await?;
             }
         }

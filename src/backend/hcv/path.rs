@@ -1,4 +1,4 @@
-//! From what is asked to a path of the API. A reference is not trusted: no part of it may lead out of the mount.
+//! Makes the API's path of a secret. A reference is not trusted: no part of it may lead out of the mount.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -12,17 +12,17 @@ pub(super) enum KvVersion {
     V2,
 }
 
-/// What is requested.
+/// A path and its query.
 pub(super) struct Path {
     /// From `/v1/` on, percent-encoded.
     pub path: String,
     pub query: Option<String>,
 }
 
-/// All but RFC 3986's unreserved characters.
+/// Encodes all but RFC 3986's unreserved characters.
 pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The longest encoded path: vaults and proxies refuse longer ones, each in its own way.
+/// The longest encoded path. Vaults and proxies refuse longer ones, each in its own way.
 const LONGEST: usize = 8 * 1024;
 
 /// A mount without the slashes that users put around it.
@@ -53,7 +53,7 @@ pub(super) fn for_secret(mount: &str, engine: KvVersion, secret_id: &SecretId) -
     }
 }
 
-/// Encodes each segment, or says what is wrong with one. The text itself stays out of it: it may hold anything.
+/// Encodes each segment, or says what is wrong with one. The error does not quote the text, which may be a secret.
 pub(super) fn encode(path: &str) -> Result<String, &'static str> {
     if path.chars().any(char::is_control) {
         return Err("may not hold control characters");

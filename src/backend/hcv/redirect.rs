@@ -1,6 +1,6 @@
-//! Where a token may be sent on: a standby of Vault answers with the active node's address, an attacker with his own.
-//! Only the node's address is taken from it, and only where it is the configured host or one that `redirect_hosts`
-//! names; path and query stay those of the request.
+//! Decides whether a redirect is followed, as the token goes with it. A standby of Vault redirects to the active node,
+//! an attacker to his own server. Only the host and port are taken from a redirect, and only where the host is the
+//! configured one or in `redirect_hosts`; path and query stay those of the request.
 
 use ::http::HeaderMap;
 use ::http::header::LOCATION;
@@ -13,7 +13,7 @@ use super::options;
 #[derive(Debug, PartialEq)]
 pub(super) struct Allowed {
     host: String,
-    /// Any port where none is named.
+    /// `None`: any port.
     port: Option<u16>,
 }
 
@@ -69,7 +69,7 @@ pub(super) fn follow(base: &Url, url: &Url, headers: &HeaderMap, allowed: &[Allo
     Ok(next)
 }
 
-/// Compared decoded: servers don't encode as we do.
+/// Compares decoded paths, as servers encode them in other ways.
 fn is_same_secret(url: &Url, target: &Url) -> bool {
     percent_decode_str(url.path()).eq(percent_decode_str(target.path())) && url.query() == target.query()
 }

@@ -1,4 +1,5 @@
-//! What the vault's answers about tokens mean. The texts are ours: of a body only what is known to be no secret decides.
+//! What the vault's answers about tokens mean. The error texts are fixed: of a body, only parts that can't be secret
+//! decide which one is used.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,11 +15,11 @@ use crate::backend::hcv::api::sensitive;
 use crate::error::Kind;
 use crate::http::HttpResponse;
 
-/// A token that the vault gave.
+/// A token that the vault returned.
 pub struct GrantedToken {
     pub token: HeaderValue,
     pub terms: TokenTerms,
-    /// When it is looked up again, where its terms are not yet known.
+    /// After what time to look it up again, where its terms are not yet known.
     pub again: Option<Duration>,
 }
 
@@ -79,7 +80,7 @@ pub fn of_login(answer: &HttpResponse, method: &dyn Method, path: &str) -> Resul
                  path or the namespace"
             ),
         ),
-        // Who has no token is told no more of a path where nothing is.
+        // Without a token, the vault does not say whether a method is mounted at a path.
         403 => (
             Kind::Denied,
             format!(
@@ -110,12 +111,12 @@ fn granted(envelope: Option<&AuthEnvelope<'_>>, name: &str, path: &str) -> Resul
     }
 }
 
-/// What became of a renewal.
+/// The outcome of a renewal.
 pub enum Renewal {
     Done(TokenTerms),
-    /// The vault can't say now.
+    /// The vault can't answer now.
     Later,
-    /// This token won't be renewed.
+    /// The vault does not renew this token.
     Never,
 }
 
@@ -151,17 +152,17 @@ struct LookUpData {
     expire_time: Option<serde::de::IgnoredAny>,
 }
 
-/// What a token says of itself, and when to ask again, where it could say nothing that lasts. A token that may not look
-/// is used as it is; a vault that can't say now has said nothing about its end.
+/// A token's terms, and when to look it up again, where the vault could not say them for good. A token without the
+/// right to look itself up is used as it is. A vault that can't answer now has said nothing about the token's end.
 pub fn of_look_up(answer: &HttpResponse) -> (TokenTerms, Option<Duration>) {
     let found = serde_json::from_slice::<LookedUp>(answer.body.as_bytes()).ok();
-    // When the uses of a token that was given to us are used up, no other comes: nothing is to be counted.
+    // Uses of a configured token are not counted: when they are used up, there is no other token.
     let unknown = TokenTerms { lease: None, renewable: false, uses: None };
     match (answer.status, found) {
         (200, Some(LookedUp { data: Some(found) })) => {
             let lease = found.ttl.filter(|seconds| *seconds > 0).map(Duration::from_secs);
             let terms = TokenTerms { lease, renewable: found.renewable == Some(true), uses: None };
-            // Zero is said of a token without an end, and of one whose last second has begun.
+            // The vault returns zero for a token without an end, and for one in its last second.
             let ending = lease.is_none() && found.expire_time.is_some();
             let pause = if terms.renewable { ENDING } else { UNKNOWN };
             (terms, ending.then_some(pause))
@@ -171,14 +172,14 @@ pub fn of_look_up(answer: &HttpResponse) -> (TokenTerms, Option<Duration>) {
     }
 }
 
-/// What a read that was denied says of its token.
+/// What the answer to a denied read says about the token.
 #[derive(Debug, PartialEq)]
 pub enum Denial {
-    /// It is none.
+    /// The vault does not know it.
     NoToken,
-    /// Nothing but "permission denied", as some vaults say of a token that is none.
+    /// Only "permission denied", which some vaults also return for a token that they don't know.
     Bare,
-    /// Most likely it may not read that path.
+    /// Most likely, the token may not read that path.
     Path,
 }
 

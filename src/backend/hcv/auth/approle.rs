@@ -1,4 +1,4 @@
-//! `approle`: a role's id, and a secret id as it is or wrapped, from the configuration or a file.
+//! `approle`: a role's id, and a secret id, plain or wrapped, from the configuration or a file.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,7 +21,7 @@ use crate::sync::lock;
 const LOOK_UP: &str = "/v1/sys/wrapping/lookup";
 const UNWRAP: &str = "/v1/sys/wrapping/unwrap";
 
-/// How long one waits for another worker that has just opened the wrapping token.
+/// How long to wait for another worker that has just unwrapped the token: attempts, and the pause before each.
 const LOOKS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -32,13 +32,13 @@ pub struct AppRole {
     role_id: Secret,
     secret_id: From,
     wrapped: bool,
-    /// The last wrapping token, and what was in it.
+    /// The last wrapping token, and the secret id that was in it.
     known: Mutex<Option<(Secret, Secret)>>,
 }
 
-/// Why a wrapping token was not opened.
+/// Why a wrapping token was not unwrapped.
 enum Closed {
-    /// Nobody can open it any more.
+    /// It is used or has expired.
     Spent(Error),
     Refused(Error),
 }
@@ -52,7 +52,7 @@ impl std::convert::From<Error> for Closed {
 enum From {
     Value(Secret),
     File(PathBuf),
-    /// The role's id says enough.
+    /// There is no secret id: the role does not require one.
     Nowhere,
 }
 
@@ -100,14 +100,15 @@ impl AppRole {
         if self.wrapped { self.content(given).await.map(Some) } else { Ok(Some(given)) }
     }
 
-    /// What a wrapping token holds.
+    /// The secret id in a wrapping token.
     async fn content(&self, given: Secret) -> Result<Secret> {
         if let Some(found) = self.opened(&given) {
             return Ok(found);
         }
         match self.unwrap(&given).await {
             Ok(found) => {
-                // A wrapping token can be opened once, and what was in it, every worker needs for each of its logins.
+                // A wrapping token can be unwrapped only once, but every worker needs the secret id for each of its
+                // logins.
                 if let Some(shared_slots) = SharedSlots::of_this_process() {
                     shared_slots.put(given.as_bytes(), &found);
                 }
@@ -128,7 +129,7 @@ impl AppRole {
         }
     }
 
-    /// What a wrapping token held, where it was opened by us before.
+    /// The secret id in a wrapping token that this nginx has unwrapped before.
     fn opened(&self, token: &Secret) -> Option<Secret> {
         let known = self.known().clone();
         let own = known.filter(|(of, _)| of == token).map(|(_, found)| found);
@@ -150,7 +151,7 @@ impl AppRole {
                  `approle_response_wrapping` to false",
             )
         })?;
-        // A wrapping token that somebody put in the place of ours was made elsewhere.
+        // An attacker's wrapping token, put in the place of the real one, was created by another path.
         let body = object(&[("token", token.as_str().unwrap_or_default())]);
         let (_, answer) = self.api.send(&ApiRequest::post(LOOK_UP, &body).with(None, self.namespace.as_ref())).await?;
         let made: Option<WrappingLookup<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
@@ -164,7 +165,7 @@ impl AppRole {
                      it comes from",
                 ));
             }
-            // Nobody knows what made it.
+            // It is not known what created it.
             None if status == 200 => {
                 return Err(refuse(
                     Kind::Denied,
@@ -204,10 +205,10 @@ fn spent(status: u16) -> String {
     )
 }
 
-/// Whether a wrapping token holds what this method's role gave out: `auth/approle/role/<name>/secret-id`. Before that, only
-/// the login's own namespace may stand: a mount of somebody else's may have any path in it.
+/// Whether a wrapping token was created by this method: `auth/approle/role/<name>/secret-id`. Only the login's own
+/// namespace may stand before that, as another user's mount may have any path in it.
 fn is_of_approle(made_by: &str, login: &str, namespace: Option<&HeaderValue>) -> bool {
-    // The vault tells it as it is, and ours is percent-encoded.
+    // The vault returns its path as it is, and the login's is percent-encoded.
     let login = percent_decode_str(login).decode_utf8_lossy();
     let mount = login.strip_prefix("/v1/").and_then(|path| path.strip_suffix("login"));
     let Some(mount) = mount.filter(|mount| !mount.is_empty()) else { return false };

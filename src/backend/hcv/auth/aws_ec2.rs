@@ -66,7 +66,7 @@ impl Method for Ec2 {
     fn login_request(&self) -> PreparingLogin<'_> {
         Box::pin(async {
             let document = self.document().await?;
-            // The vault wants it in one line.
+            // The vault requires it in one line.
             let pkcs7: String = document.as_str().unwrap_or_default().split_ascii_whitespace().collect();
             let mut fields = vec![("role", self.role.as_str()), ("pkcs7", &pkcs7)];
             fields.push(("nonce", self.nonce.as_str().unwrap_or_default()));

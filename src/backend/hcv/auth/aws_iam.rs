@@ -1,4 +1,5 @@
-//! `aws_iam`: a question to AWS's STS, "who am I?", signed by us and sent by the vault: AWS's answer names us.
+//! `aws_iam`: a signed request to AWS's STS, `GetCallerIdentity`. The vault sends it, and AWS's answer tells the vault
+//! who signed it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +12,7 @@ use crate::error::{Kind, Result};
 use crate::http::Transport;
 use crate::identity::aws::{AccessKeys, Chain, Clock, Role, SESSION, Wanted, caller_identity};
 
-/// By this header, the vault knows that the question was meant for it and not for another.
+/// By this header, the vault knows that the request was made for it and not for another.
 const SERVER: &str = "x-vault-aws-iam-server-id";
 
 pub struct CallerIdentity {
@@ -69,7 +70,7 @@ impl CallerIdentity {
             .iter()
             .filter_map(|(name, value)| Some((name.as_str(), serde_json::Value::from(vec![value.to_str().ok()?]))));
         let headers = serde_json::Value::from_iter(headers.map(|(name, values)| (name.to_owned(), values)));
-        // For some minutes, whoever has this can log in as we do.
+        // Wiped, as anyone who has it can log in with it for some minutes.
         let headers = Zeroizing::new(STANDARD.encode(Zeroizing::new(headers.to_string()).as_bytes()));
         let fields = [
             ("role", self.role.as_str()),
@@ -94,7 +95,7 @@ impl Method for CallerIdentity {
 
     fn login_request(&self) -> PreparingLogin<'_> {
         Box::pin(async {
-            // Missing set-up is not the vault's fault; all else keeps us from it.
+            // A configuration error is not the vault's fault. Any other error prevents the login.
             self.question().await.map_err(|error| if error.kind() == Kind::Config { error } else { error.of_login() })
         })
     }

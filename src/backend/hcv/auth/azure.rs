@@ -1,4 +1,4 @@
-//! `azure`: a token of the machine's managed identity, with what names the machine.
+//! `azure`: a token of the machine's managed identity, and the names that identify the machine.
 
 use serde::Deserialize;
 use url::Url;
@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 
 const METADATA: &str = "http://169.254.169.254";
-/// What Azure's own clients take in place of that address.
+/// The variable that Azure's own clients read instead of using that address.
 const METADATA_PLACE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 
 const REFUSED: &str = "it gives no token: assign a managed identity to the machine (`azure_client_id` picks one of \
@@ -25,7 +25,7 @@ pub struct ManagedIdentity {
     client_id: String,
     external: ExternalClient,
     base: Url,
-    /// App Service and the like have an endpoint of their own, with a secret that only the application knows.
+    /// The endpoint of App Service and similar services, with a secret that only the application knows.
     app: Option<(Url, Secret)>,
 }
 
@@ -115,7 +115,7 @@ impl Method for ManagedIdentity {
             let token = Secret::new(self.token().await?.access_token);
             let machine = if self.app.is_some() { Compute::default() } else { self.machine().await? };
             let mut fields = vec![("role", self.role.as_str()), ("jwt", token.as_str().unwrap_or_default())];
-            // A machine of a scale set is named by that.
+            // A machine in a scale set is named by the scale set.
             let vm = if machine.vm_scale_set_name.is_empty() { machine.name.as_str() } else { "" };
             for (name, value) in [
                 ("subscription_id", machine.subscription_id.as_str()),

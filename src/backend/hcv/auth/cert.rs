@@ -1,4 +1,5 @@
-//! `cert`: the client certificate of the TLS connection, which the transport shows; the login itself names the role.
+//! `cert`: the client certificate of the TLS connection, which the transport presents. The login itself only names the
+//! role.
 
 use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
 use super::params::{login_path, role};

@@ -1,5 +1,5 @@
-//! Who is asked for a proof besides the vault: metadata services, of which every cloud has one on each machine, and
-//! identity providers.
+//! Clients for servers other than the vault that a login needs: the metadata services of clouds, which every machine
+//! there has, and identity providers.
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use crate::http::{Client, HttpResponse, Transport};
 use crate::redact;
 use crate::secret::Secret;
 
-/// The longest for one question to a service of the machine itself: where there is none, nobody answers.
+/// The longest that a request to a service of the machine itself may take: without one, nobody answers.
 const LOCAL: Duration = Duration::from_secs(2);
 
-/// From what connections to others are made.
+/// Makes clients for other servers than the vault.
 pub struct ClientFactory<'a> {
     pub usual: Transport<'a>,
 }
 
-/// Somebody of whom something is asked.
+/// A client for one such server.
 pub struct ExternalClient {
     label: String,
     client: Client,
 }
 
 impl<'a> ClientFactory<'a> {
-    /// Somebody on the network; errors call it `who`.
+    /// A client for a server on the network; errors call it `who`.
     pub fn remote(&self, who: &str, ca_cert: Option<&'a str>) -> Result<ExternalClient> {
         Self::open(who, Transport { ca_cert, ..self.usual.clone() })
     }
 
-    /// A service of the machine, which no proxy leads to.
+    /// A client for a service of the machine, never through a proxy.
     pub fn local(&self, who: &str) -> Result<ExternalClient> {
         let timeout = self.usual.timeout.min(LOCAL);
         Self::open(who, Transport { proxy: Some("off"), timeout, ..self.usual.clone() })
@@ -43,8 +43,8 @@ impl<'a> ClientFactory<'a> {
         Ok(ExternalClient { client: Client::new(&Transport { label: label.clone(), ..transport })?, label })
     }
 
-    /// Where a service is: what a variable of its vendor's says, or its usual address. No option says it, and so nothing
-    /// that a reference or an entity holds.
+    /// A service's address: from its vendor's variable, or the usual one. No option can set it, so no reference or
+    /// entity can either.
     pub fn place(&self, variable: &'static str, usual: &str) -> Result<Url> {
         let text = self.variable(variable);
         let written = match text {
@@ -58,7 +58,7 @@ impl<'a> ClientFactory<'a> {
         })
     }
 
-    /// A variable that is set to something.
+    /// A variable's value, if it is set and not empty.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.usual.environment.text(name).map(str::trim).filter(|text| !text.is_empty())
     }
@@ -69,7 +69,7 @@ impl ExternalClient {
         self.send(Method::GET, url, headers, &[]).await
     }
 
-    /// The answer, whatever its status. Failures are failures of our login.
+    /// The answer, whatever its status. A failure is a failure of the login.
     pub async fn send(
         &self,
         method: Method,
@@ -96,7 +96,7 @@ impl ExternalClient {
         if kind == Kind::Config { error } else { error.of_login() }
     }
 
-    /// What a status other than 200 means; `refused`: what to do about a refusal.
+    /// The error for a status other than 200. `refused` says what to do about a refusal.
     pub fn refusal(&self, url: &Url, answer: &HttpResponse, refused: &str) -> Error {
         let status = answer.status;
         let (kind, reason) = match status {
@@ -107,7 +107,7 @@ impl ExternalClient {
         self.error(url, kind, &format!("{reason} (status {status})")).with_retry_after(answer.retry_after())
     }
 
-    /// An answer's body as text, where the answer is one.
+    /// An answer's body as text, if the status is 200.
     pub fn text(&self, url: &Url, answer: &HttpResponse, refused: &str) -> Result<Secret> {
         if answer.status != 200 {
             return Err(self.refusal(url, answer, refused));
@@ -118,7 +118,7 @@ impl ExternalClient {
         }
     }
 
-    /// An answer's body as JSON of some form. The parser's own words are left out: they may quote the body.
+    /// An answer's body as JSON of some form. The parser's own error is dropped, as it may quote the body.
     pub fn json<T: DeserializeOwned>(&self, url: &Url, answer: &HttpResponse, refused: &str) -> Result<T> {
         if answer.status != 200 {
             return Err(self.refusal(url, answer, refused));

@@ -1,4 +1,4 @@
-//! Credentials in files: read whole and bounded.
+//! Reads files with credentials, whole and up to a limit.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::secret::Secret;
 /// Far above any token or key.
 const LIMIT: u64 = 64 * 1024;
 
-/// The stamp of a file whose last content can stand in; `None` where there is no file. Fails where that can't be told.
+/// The stamp of a file; `None` where there is no file. Fails where the file system does not answer.
 pub async fn stamp(path: &Path, patience: Duration) -> Result<Option<FileStamp>, FileFlaw> {
     match file::status(path, patience).await {
         Ok(status) => Ok(Some(FileStamp::from(&status))),
@@ -19,12 +19,12 @@ pub async fn stamp(path: &Path, patience: Duration) -> Result<Option<FileStamp>,
     }
 }
 
-/// A file's text without the white space around it, and its stamp; or a clause that says why it can't be had.
+/// A file's text without the white space around it, and its stamp; or a clause that says why it can't be read.
 pub async fn read_text(path: &Path) -> Result<(Secret, FileStamp), String> {
     read_within(path, file::PATIENCE).await
 }
 
-/// `read_text`, for as long as `patience` says.
+/// `read_text` that waits for at most `patience`.
 pub async fn read_within(path: &Path, patience: Duration) -> Result<(Secret, FileStamp), String> {
     let clause = |what: &str| format!("{} {what}", redact::known_path(path));
     let (bytes, status) = file::read_soon(path, LIMIT, patience).await.map_err(|flaw| file::clause(path, flaw))?;

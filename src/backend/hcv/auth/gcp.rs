@@ -1,5 +1,5 @@
-//! `gcp_gce` and `gcp_iam`: a JWT that Google's metadata server gives for this machine, or one that a service account
-//! signs: with its key, or through the IAM Credentials API.
+//! `gcp_gce` and `gcp_iam`: a JWT that Google's metadata server issues for this machine, or one that a service account
+//! signs, with its key or through the IAM Credentials API.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -20,13 +20,13 @@ use crate::error::{Error, Kind, Result};
 use crate::redact;
 use crate::secret::Secret;
 
-/// Google's own address for `metadata.google.internal`: no name server has a say in it.
+/// The address of `metadata.google.internal`, so that no name server can redirect it.
 const METADATA: &str = "http://169.254.169.254";
 const METADATA_HOST: &str = "GCE_METADATA_HOST";
 const CREDENTIALS_API: &str = "https://iamcredentials.googleapis.com";
 const CREDENTIALS_API_PLACE: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS";
 
-/// Where Kong takes a key's JSON from, and where Google's own clients are told of its file.
+/// The variable from which Kong takes a key's JSON, and the one in which Google's own clients find its file.
 const KEY: &str = "GCP_SERVICE_ACCOUNT";
 const KEY_FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 
@@ -42,7 +42,7 @@ impl GoogleMetadata {
         Ok(Self { external: context.clients.local("GCE's metadata server")?, base })
     }
 
-    /// Something of a service account.
+    /// One value of a service account.
     async fn get(&self, account: &str, what: &str, query: &[(&str, &str)]) -> Result<Secret> {
         let mut url = self.base.clone();
         url.set_path("/computeMetadata/v1/instance/service-accounts/");
@@ -103,7 +103,7 @@ pub struct Iam {
     path: String,
     role: String,
     seconds: u64,
-    /// The account's address, where it is given: without, it is the key's, or the machine's own.
+    /// The account's address, if it is set. If not, it is the key's account, or the machine's own.
     account: Option<String>,
     key: Option<KeySource>,
     metadata: GoogleMetadata,

@@ -1,4 +1,4 @@
-//! A service account's key of Google Cloud, as its JSON file has it, and JWTs signed with it (RS256).
+//! A Google Cloud service account's key from its JSON file, and JWTs signed with it (RS256).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -27,7 +27,7 @@ struct ServiceAccountFile {
 }
 
 impl ServiceAccount {
-    /// Reads a key; or a clause that says what is wrong with it, and shows nothing of it.
+    /// Parses a key. The error is a clause that shows nothing of the key.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let written: ServiceAccountFile = serde_json::from_slice(json)
             .map_err(|_| "is no service account's key in JSON, with client_email and private_key".to_owned())?;

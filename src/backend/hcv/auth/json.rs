@@ -1,4 +1,4 @@
-//! Texts in servers' answers.
+//! Texts in servers' answers, without unwiped copies.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -6,7 +6,8 @@ use std::ops::Deref;
 use serde::Deserialize;
 use zeroize::Zeroize;
 
-/// A text where it stands in an answer; of one with escapes (Go writes `&`, `<` and `>` as such), a copy that is wiped.
+/// A text, borrowed from the answer. Only one with escapes is copied (Go escapes `&`, `<` and `>`), and that copy is
+/// wiped.
 #[derive(Deserialize)]
 pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 

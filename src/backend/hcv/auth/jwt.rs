@@ -1,5 +1,5 @@
-//! `jwt`: a JWT that an identity provider gives for client credentials (RFC 6749, 4.4), or one that somebody else has had
-//! and wrote down.
+//! `jwt`: a JWT that an identity provider issues for client credentials (RFC 6749, 4.4), or one from an option or a
+//! file.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,7 @@ enum JwtSource {
     Provider(Box<Provider>),
 }
 
-/// Who gives us the JWT.
+/// The identity provider that issues the JWT.
 struct Provider {
     external: ExternalClient,
     endpoint: Url,
@@ -44,7 +44,7 @@ struct Provider {
     audiences: Vec<String>,
     scopes: Vec<String>,
     auth: ClientAuth,
-    /// Whether HTTP Basic was taken where the form was refused.
+    /// Whether HTTP Basic was accepted after the form was refused.
     takes_basic: AtomicBool,
 }
 
@@ -53,7 +53,7 @@ struct Provider {
 enum ClientAuth {
     Post,
     Basic,
-    /// As it is refused or not.
+    /// In the form first, then by HTTP Basic if the form is refused.
     Either,
 }
 
@@ -161,7 +161,8 @@ impl Provider {
         self.external.send(Verb::POST, &self.endpoint, &headers, &self.form(basic)).await
     }
 
-    /// Both are encoded as in a form before they are joined, so that a colon in the id is none.
+    /// The header for HTTP Basic. Id and secret are form-encoded before they are joined, so that a colon in the id does
+    /// not end it.
     fn basic(&self) -> String {
         let encoded = |text: &str| Zeroizing::new(byte_serialize(text.as_bytes()).collect::<String>());
         let (id, secret) = (encoded(&self.id), encoded(self.secret.as_str().unwrap_or_default()));
@@ -207,7 +208,7 @@ impl Provider {
     }
 }
 
-/// Whether an identity provider doesn't know the client, or wants to be told of it otherwise.
+/// Whether an identity provider does not know the client, or requires the other way of authentication.
 fn is_invalid_client(answer: &HttpResponse) -> bool {
     let given: Option<Given<'_>> = serde_json::from_slice(answer.body.as_bytes()).ok();
     let code = given.and_then(|given| given.error);
@@ -222,7 +223,7 @@ struct Given<'a> {
     error: Option<Text<'a>>,
 }
 
-/// One of RFC 6749's error codes (5.2): nothing else of the answer is shown.
+/// The code, if it is one of RFC 6749's error codes (5.2): nothing else of the answer is shown.
 fn known(code: &str) -> Option<&'static str> {
     [
         "invalid_request",

@@ -1,4 +1,4 @@
-//! `kubernetes`: the pod's service account, whose token the kubelet writes and rewrites.
+//! `kubernetes`: the token of the pod's service account, which the kubelet writes and renews.
 
 use std::path::PathBuf;
 

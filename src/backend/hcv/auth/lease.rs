@@ -1,32 +1,31 @@
-//! How long a token is good for, and when the next one is seen to: pure arithmetic over instants and chances that are
-//! handed in.
+//! How long a token is good for, and when to renew it: pure arithmetic. Times and random numbers are passed in.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// The part of a lease after which it is renewed: two thirds, spread so that workers don't come all at once.
+/// The part of a lease after which it is renewed: about two thirds, spread so that workers don't renew all at once.
 const RENEWAL: (f64, f64) = (0.62, 0.70);
 
-/// What is left off a lease's end, for the way to the vault and its clock.
+/// How long before its end a token is no longer used, as a part of the lease: requests take time, and clocks differ.
 const MARGIN: f64 = 0.05;
 const LONGEST_MARGIN: Duration = Duration::from_secs(5);
 
-/// The pause after a renewal that failed, as a part of the lease.
+/// The pause after a failed renewal, as a part of the lease.
 const PAUSE: f64 = 0.05;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
-/// The pause before a token is looked up again of which the vault could not say how long it lives.
+/// The pause before a token is looked up again whose end the vault could not say.
 pub const UNKNOWN: Duration = Duration::from_secs(5);
-/// The same for one whose last second has begun: if it can be renewed, then now.
+/// The same for a token in its last second: it must be renewed now, if at all.
 pub const ENDING: Duration = PAUSES.0;
 
-/// What a vault says of a token that it gives.
+/// What a vault says about a token that it issues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenTerms {
-    /// None: the token has no end.
+    /// `None`: the token has no end.
     pub lease: Option<Duration>,
     pub renewable: bool,
-    /// How many requests it is good for, where there is a limit.
+    /// How many requests it allows, if that is limited.
     pub uses: Option<u32>,
 }
 
@@ -40,7 +39,7 @@ impl fmt::Display for TokenTerms {
     }
 }
 
-/// The life of one token.
+/// When one token is renewed, and when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Life {
     terms: TokenTerms,
@@ -53,14 +52,14 @@ pub struct Life {
 pub enum TokenState {
     /// Send it.
     Good,
-    /// Send it, and see to its renewal.
+    /// Send it, and renew it.
     Due,
-    /// It is over.
+    /// Don't use it any more.
     Over,
 }
 
 impl Life {
-    /// `asked`: when the request left that brought it.
+    /// `asked` is when the request for it was sent.
     pub fn new(terms: TokenTerms, asked: Instant, chance: f64) -> Self {
         let mut life = Self { terms, ends: None, due: None };
         life.count_from(terms.lease, asked, chance);
@@ -84,44 +83,45 @@ impl Life {
         }
     }
 
-    /// Counts a request that is sent with it.
+    /// Counts a request that is sent with the token.
     pub fn spend(&mut self) {
         if let Some(uses) = &mut self.terms.uses {
             *uses = uses.saturating_sub(1);
         }
     }
 
-    /// Whether its next step is a renewal, and not a login: a renewal is a use.
+    /// Whether the next step is a renewal rather than a login. A renewal costs a use, so a token with limited uses is
+    /// not renewed.
     pub fn is_renewable(&self) -> bool {
         self.terms.renewable && self.terms.uses.is_none()
     }
 
-    /// The vault renewed it, for that long. What is shorter than at the start says that its last hour has come: the next
-    /// step is a login.
+    /// Notes that the vault renewed the token. A lease shorter than the first one means that the token reaches its
+    /// longest life: the next step is a login.
     pub fn renewed(&mut self, terms: TokenTerms, asked: Instant, chance: f64) {
         let shorter = match (self.terms.lease, terms.lease) {
             (Some(granted), Some(lease)) => lease.saturating_add(Duration::from_secs(1)) <= granted,
             _ => false,
         };
-        // Of some tokens only a renewal says that they have an end.
+        // The end of some tokens becomes known only by a renewal.
         self.terms.lease = self.terms.lease.or(terms.lease);
         self.terms.renewable = terms.renewable && terms.lease.is_some() && !shorter;
-        // A token with an end has none taken away: less than a second of it is left.
+        // A token with an end keeps one: here less than a second of it is left.
         let lease = terms.lease.or(self.terms.lease.map(|_| Duration::ZERO));
         self.count_from(lease, asked, chance);
         if lease.is_none() {
-            // It had an end that was not known, and still has.
+            // It still has an end that is not known.
             self.due_in(UNKNOWN, asked, chance);
         }
     }
 
-    /// The renewal failed: when it is tried again.
+    /// Schedules the next attempt after a failed renewal.
     pub fn put_off(&mut self, now: Instant, chance: f64) {
         let pause = self.terms.lease.map_or(UNKNOWN, |lease| lease.mul_f64(PAUSE).clamp(PAUSES.0, PAUSES.1));
         self.due_in(pause, now, chance);
     }
 
-    /// When it is seen to next, whatever its lease says.
+    /// Sets the time of the next step, whatever the lease.
     pub fn due_in(&mut self, pause: Duration, now: Instant, chance: f64) {
         self.due = now.checked_add(pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0));
     }

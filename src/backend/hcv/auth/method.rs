@@ -1,4 +1,4 @@
-//! What a way to log in is: what it is made from, and what it brings.
+//! The interface of an auth method: its input and its output.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,15 +13,15 @@ use crate::backend::hcv::api::VaultApi;
 use crate::error::Result;
 use crate::options::settings::Settings;
 
-/// A token to send, or none: an agent in front of the vault may add its own.
+/// A token to send, or none: an agent in front of the vault may add one.
 #[derive(Debug, Clone)]
 pub struct AuthToken {
     pub token: Option<HeaderValue>,
-    /// Which of the tokens that we had one after the other.
+    /// The number of the token among those that were used one after the other.
     pub(super) number: u64,
 }
 
-/// What a login sends.
+/// A login's request.
 pub struct LoginRequest {
     /// From `/v1/` on, percent-encoded.
     pub path: String,
@@ -30,19 +30,19 @@ pub struct LoginRequest {
 
 pub type PreparingLogin<'a> = Pin<Box<dyn Future<Output = Result<LoginRequest>> + Send + 'a>>;
 
-/// A way to prove who we are.
+/// An auth method.
 pub trait Method: Send + Sync {
     /// The option's value, for error texts.
     fn name(&self) -> &'static str;
 
-    /// What to look at when the vault refuses the proof.
+    /// What to check when the vault refuses the login.
     fn remedy(&self) -> &'static str;
 
-    /// Makes a new proof; it may read files and ask others for it.
+    /// Prepares a login. It may read files and ask other servers.
     fn login_request(&self) -> PreparingLogin<'_>;
 }
 
-/// What a method is made from.
+/// What a method is created from.
 pub struct AuthContext<'a> {
     pub api: &'a Arc<VaultApi>,
     pub settings: &'a Settings,

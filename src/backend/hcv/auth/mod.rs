@@ -1,6 +1,6 @@
-//! Who we are to the vault. One way in: whatever the method, a fetch asks for a pass and gets one.
+//! Logs in to the vault. Whatever the method, a fetch asks `Auth` for a token.
 //!
-//! A method only proves who we are (`Method`); what becomes of the token that the vault gives for it is `session`'s.
+//! A method only prepares logins (`Method`). `session` keeps and renews the token that the vault returns.
 
 mod answer;
 mod external;
@@ -34,7 +34,7 @@ pub(super) use method::{AuthContext, AuthToken};
 use session::{Session, Way};
 use token::{FixedToken, TokenFile};
 
-/// The configured method, and the token that it has by now.
+/// The configured method, and its present token.
 pub(super) enum Auth {
     Fixed(FixedToken),
     TokenFile(TokenFile),
@@ -50,14 +50,14 @@ impl Auth {
             return Ok(Auth::TokenFile(TokenFile::new(&context.api.label, path, context.timeout)));
         }
         let fixed = FixedToken::new(context.settings, &context.api.label)?;
-        // In init it is used once, and whoever comes after looks after it.
+        // In init the token is used once, and later backends renew it.
         match fixed.auth_token().token.filter(|_| context.lasts && context.settings.boolean("token_renew")) {
             Some(token) => Ok(Auth::Session(Session::new(Way::Given(token), context))),
             None => Ok(Auth::Fixed(fixed)),
         }
     }
 
-    /// The token of the next request. A method that logs in does so here, and may wait for it.
+    /// The token for the next request. It may wait for a login.
     pub async fn auth_token(&self) -> Result<AuthToken> {
         match self {
             Auth::Fixed(fixed) => Ok(fixed.auth_token()),
@@ -66,7 +66,7 @@ impl Auth {
         }
     }
 
-    /// A new token, where the answer says that the one sent is no longer any.
+    /// A new token, where the answer says that the one sent is no longer valid.
     pub async fn replace(&self, auth_token: &AuthToken, answer: &HttpResponse) -> Result<Option<AuthToken>> {
         match self {
             Auth::Fixed(_) => Ok(None),
@@ -75,14 +75,14 @@ impl Auth {
         }
     }
 
-    /// The token was of use.
+    /// Notes that the vault accepted the token.
     pub fn served(&self, auth_token: &AuthToken) {
         if let Auth::Session(session) = self {
             session.served(auth_token);
         }
     }
 
-    /// Gives the token back, where that is wanted.
+    /// Revokes the token, where that is configured.
     pub fn shutdown(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         match self {
             Auth::Session(session) => session.shutdown(),

@@ -1,4 +1,4 @@
-//! What ways to log in read from their options.
+//! Reads the options of auth methods.
 
 use super::method::AuthContext;
 use crate::backend::hcv::path;
@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::options::settings::Settings;
 use crate::secret::Secret;
 
-/// An option that is set to something.
+/// An option's text, if it is set and not empty.
 pub fn text<'a>(settings: &'a Settings, name: &str) -> Option<&'a str> {
     settings.text(name).filter(|text| !text.is_empty())
 }
@@ -20,7 +20,7 @@ pub fn role(context: &AuthContext<'_>, name: &str) -> String {
     text(context.settings, name).unwrap_or_default().to_owned()
 }
 
-/// Where a method logs in: the option is where it is mounted, or the whole path, as Kong has it for some methods.
+/// The path of a method's login. The option is its mount path, or the whole path, as in Kong for some methods.
 pub fn login_path(context: &AuthContext<'_>, option: &str) -> Result<String> {
     let written = role(context, option);
     of_login(&written).map_err(|fault| Error::new(Kind::Config, format!("{}: `{option}` {fault}", context.api.label)))

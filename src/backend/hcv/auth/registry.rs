@@ -1,4 +1,4 @@
-//! From options to the method that they choose.
+//! Chooses the auth method by the options.
 
 use super::approle::AppRole;
 use super::aws_ec2::Ec2;
@@ -12,7 +12,7 @@ use super::method::{AuthContext, Method};
 use super::password::Password;
 use crate::error::Result;
 
-/// The method that logs in; `None` for a token that is given to us.
+/// The method that logs in; `None` where the token is configured.
 pub fn choose(context: &AuthContext<'_>) -> Result<Option<Box<dyn Method>>> {
     Ok(Some(match context.settings.text("auth_method").unwrap_or_default() {
         "kubernetes" => Box::new(Kubernetes::new(context)?),

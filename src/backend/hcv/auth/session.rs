@@ -1,4 +1,5 @@
-//! The token of a login: had once for all fetches, renewed ahead without anybody waiting, had anew when it is gone.
+//! The token of a login, shared by all fetches. It is renewed ahead of its end, while no fetch waits, and replaced when
+//! it is no longer valid.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,21 +21,21 @@ const RENEW: &str = "/v1/auth/token/renew-self";
 const LOOK_UP: &str = "/v1/auth/token/lookup-self";
 const REVOKE: &str = "/v1/auth/token/revoke-self";
 
-/// How long a refusal stands for those who come after: whatever is wrong with a credential, asking again at once won't
-/// mend it. A new token that is refused is such a refusal: what comes of the next login is refused as well.
+/// How long a refusal is returned to later callers: trying again at once would not help. A new token that the vault
+/// refuses counts as a refusal, as it would refuse the next one too.
 const REFUSED: Duration = Duration::from_secs(2);
 
-/// How many logins one fetch waits for: a token with few uses may be used up by others before it comes to it.
+/// How many logins one fetch waits for: other fetches may use up a token with few uses before this one gets it.
 const LOGINS: usize = 64;
 
-/// How often one token is looked up because of reads that were denied.
+/// The shortest time between two look-ups of a token because of denied reads.
 const LOOK_UPS: Duration = Duration::from_secs(1);
 
-/// How a token is had.
+/// Where a token comes from.
 pub enum Way {
-    /// By a login.
+    /// A login.
     Method(Box<dyn Method>),
-    /// It is given to us, and only looked after.
+    /// The configuration. Such a token is only renewed.
     Given(HeaderValue),
 }
 
@@ -53,30 +54,30 @@ pub struct Session(Arc<SessionShared>);
 struct SessionShared {
     api: Arc<VaultApi>,
     way: Way,
-    /// Where tokens are given, renewed and revoked.
+    /// The namespace in which tokens are issued, renewed and revoked.
     namespace: Option<HeaderValue>,
     timeout: Duration,
     revoke: bool,
     known: Mutex<SessionState>,
-    /// Held by whoever talks to the vault about the token.
+    /// Held during a request about the token.
     turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct SessionState {
     token: Option<(HeaderValue, Life)>,
-    /// When the token came, until it has been of use.
+    /// When the token was issued, until the vault accepts it for the first time.
     untried: Option<Instant>,
-    /// Until when nobody need try: the vault does not know a token that it has just given.
+    /// Set where the vault does not know a token that it has just issued: the error, and until when it is returned.
     unknown: Option<(Error, Instant)>,
-    /// Of the token; also counts what was given up.
+    /// The token's number. It also grows when a token is given up.
     number: u64,
-    /// A renewal, or the login in place of one, is under way.
+    /// Whether a renewal, or the login instead of one, is under way.
     renewing: bool,
-    /// How many logins have ended, and what the last one failed with, until when that stands.
+    /// How many logins have ended; and the error of the last one, with the end of its validity.
     logins: u64,
     failure: Option<(Error, Instant)>,
-    /// Which token was looked up because a read was denied.
+    /// Which token was last looked up because of a denied read, and when.
     looked_up: Option<(u64, Instant)>,
 }
 
@@ -94,7 +95,7 @@ impl Session {
         }))
     }
 
-    /// The token, from a login where there is none.
+    /// The token; logs in where there is none.
     pub async fn auth_token(&self) -> Result<AuthToken> {
         for _ in 0..LOGINS {
             match self.0.take()? {
@@ -106,21 +107,21 @@ impl Session {
         Err(self.0.api.error(&self.0.api.base, Kind::Denied, text))
     }
 
-    /// After a read that was denied: another token, if the one that was sent is gone.
+    /// After a denied read: another token, if the one that was sent is no longer valid.
     pub async fn replace(&self, auth_token: &AuthToken, answer: &HttpResponse) -> Result<Option<AuthToken>> {
         if matches!(self.0.way, Way::Given(_)) {
-            // There is no other.
+            // There is no other token.
             return Ok(None);
         }
         if self.0.is_current(auth_token) && self.0.is_gone(auth_token, answer).await {
             self.0.give_up(auth_token.number, answer.status);
         }
-        // Whoever found it out.
+        // Also where another fetch has found this out.
         self.0.known().is_known(Instant::now())?;
         if self.0.is_current(auth_token) { Ok(None) } else { self.auth_token().await.map(Some) }
     }
 
-    /// The vault knows the token.
+    /// Notes that the vault accepted the token.
     pub fn served(&self, auth_token: &AuthToken) {
         let mut known = self.0.known();
         if known.number == auth_token.number {
@@ -133,14 +134,14 @@ impl Session {
         let (token, _) = self.0.known().token.take().filter(|_| shared.revoke)?;
         Some(Box::pin(async move {
             let call = ApiRequest::post(REVOKE, b"").with(Some(&token), shared.namespace.as_ref());
-            // Best effort: it ends by itself.
+            // An error is ignored, as the token ends by itself.
             let _ = tokio::time::timeout(shared.timeout, shared.api.send(&call)).await;
         }))
     }
 }
 
 impl SessionState {
-    /// Whether the vault knows the tokens that it gives, as far as we know.
+    /// Fails while the vault is known not to accept the tokens that it issues.
     fn is_known(&self, now: Instant) -> Result<()> {
         match &self.unknown {
             Some((error, until)) if now < *until => Err(error.clone()),
@@ -154,7 +155,7 @@ impl SessionShared {
         lock(&self.known)
     }
 
-    /// The token, if there is one that is good; else how many logins there have been. Sees to what is due.
+    /// The token, if there is a valid one; otherwise the number of logins so far. Starts a renewal that is due.
     fn take(self: &Arc<Self>) -> Result<std::result::Result<AuthToken, u64>> {
         let (mut known, now) = (self.known(), Instant::now());
         known.is_known(now)?;
@@ -194,7 +195,7 @@ impl SessionShared {
             return;
         }
         if known.untried.is_some_and(|since| now < since + REFUSED) {
-            // It is kept: a node that lags behind the one that gave it may know it by then.
+            // The token is kept: a node that lags behind the one that issued it may know it later.
             let text = format!(
                 "the vault does not know the token that it has just given: check that all nodes behind `host` are of \
                  one cluster, and that `namespace` is in `auth_namespace` (status {status})"
@@ -207,8 +208,8 @@ impl SessionShared {
         }
     }
 
-    /// Waits for a login: one that is under way, or one of our own. It runs by itself, so that it ends well even if the
-    /// fetch that asked for it doesn't wait for its end.
+    /// Waits for a login: one that is under way, or a new one. It is a task of its own, so it is completed even if the
+    /// fetch that started it doesn't wait for its end.
     async fn logged_in(self: &Arc<Self>, seen: u64) -> Result<()> {
         let login = tokio::spawn(Arc::clone(self).log_in_once(seen));
         login.await.unwrap_or_else(|_| {
@@ -217,7 +218,7 @@ impl SessionShared {
         })
     }
 
-    /// Logs in, unless somebody else has since there were `seen` logins.
+    /// Logs in, unless another login has ended since there were `seen`.
     async fn log_in_once(self: Arc<Self>, seen: u64) -> Result<()> {
         let _turn = self.turn.lock().await;
         {
@@ -264,7 +265,8 @@ impl SessionShared {
                 Ok(())
             }
             Err(error) => {
-                // What is no refusal is the breaker's to bound, and is told only to those who waited for it.
+                // Only a refusal is returned to later callers. Other errors are returned only to those who waited; the
+                // breaker limits how often they occur.
                 let stands = if error.kind() == Kind::Denied { REFUSED } else { Duration::ZERO };
                 known.failure = Some((error.clone(), Instant::now() + stands));
                 Err(error)
@@ -272,7 +274,7 @@ impl SessionShared {
         }
     }
 
-    /// A token, and when it was asked for.
+    /// A token, and when it was requested.
     async fn ask_for_token(&self, method: &dyn Method) -> Result<(GrantedToken, Instant)> {
         let login_request = method.login_request().await?;
         let asked = Instant::now();
@@ -284,7 +286,7 @@ impl SessionShared {
         Ok((granted?, asked))
     }
 
-    /// How long a token that is given to us is good for; where the vault doesn't say, it is used as it is.
+    /// Looks up how long a configured token is good for. Where the vault doesn't say, the token is used as it is.
     async fn look_up(&self, token: &HeaderValue) -> Result<(GrantedToken, Instant)> {
         let asked = Instant::now();
         let call = ApiRequest::get(LOOK_UP).with(Some(token), self.namespace.as_ref());
@@ -293,7 +295,7 @@ impl SessionShared {
         Ok((GrantedToken { token: token.clone(), terms, again }, asked))
     }
 
-    /// Renews the token, or has a new one where it can't be; nobody waits for it.
+    /// Renews the token, or logs in where it can't be renewed. No fetch waits for this.
     async fn renew(self: Arc<Self>, number: u64) {
         let _done = Renewing(&self);
         let _turn = self.turn.lock().await;
@@ -330,7 +332,8 @@ impl SessionShared {
         }
     }
 
-    /// Whether the vault no longer knows the token, and doesn't just deny it a path. Old vaults say the same of both.
+    /// Whether the vault no longer knows the token, rather than denies it a path. Old vaults answer both in the same
+    /// way.
     async fn is_gone(&self, auth_token: &AuthToken, denied: &HttpResponse) -> bool {
         let denial = answer::of_denial(denied);
         if denial == answer::Denial::NoToken {
@@ -343,7 +346,7 @@ impl SessionShared {
         {
             let mut known = self.known();
             let now = Instant::now();
-            // What is said of another token says nothing of this one, where nothing else does.
+            // A look-up of another token counts only where the answer itself points to the path.
             let counts = |number| denial == answer::Denial::Path || number == auth_token.number;
             if known.looked_up.is_some_and(|(number, at)| counts(number) && now < at + LOOK_UPS) {
                 return false;
@@ -358,7 +361,7 @@ impl SessionShared {
     }
 }
 
-/// Ends a renewal, however it ends.
+/// Marks the renewal as ended, however it ends.
 struct Renewing<'a>(&'a SessionShared);
 
 impl Drop for Renewing<'_> {

@@ -1,4 +1,4 @@
-//! `token`: one that the operator gives, as it is or in a file that an agent rewrites.
+//! `token`: a configured token, or one in a file that an agent rewrites.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -34,11 +34,11 @@ impl FixedToken {
     }
 }
 
-/// A file that Vault Agent, or another, writes tokens to.
+/// A file to which Vault Agent, or another program, writes tokens.
 pub struct TokenFile {
     label: String,
     path: PathBuf,
-    /// For how long the file is waited for where its last token can stand in.
+    /// How long to wait for the file where its last token can be used instead.
     patience: Duration,
     known: Mutex<KnownToken>,
 }
@@ -47,27 +47,27 @@ pub struct TokenFile {
 struct KnownToken {
     token: Option<HeaderValue>,
     stamp: Option<FileStamp>,
-    /// When the file's status was asked last.
+    /// When the file's status was last read.
     looked: Option<Instant>,
     number: u64,
 }
 
 impl TokenFile {
-    /// For somebody who has `timeout` for a fetch.
+    /// `timeout` is the limit of a whole fetch.
     pub fn new(label: &str, path: &str, timeout: Duration) -> Self {
         let patience = file::patience_for_renewal(timeout);
         Self { label: label.to_owned(), path: PathBuf::from(path), patience, known: Mutex::default() }
     }
 
-    /// The token that is in the file now: its status is asked each time, its content where that changed. Where the file
-    /// does not answer, its last token serves on.
+    /// The token in the file. The file's status is read each time, and its content after a change. While the file does
+    /// not answer, its last token stays in use.
     pub async fn auth_token(&self) -> Result<AuthToken> {
         let asked = Instant::now();
         let mut known = self.known.lock().await;
         if known.token.is_none() {
             self.read_file(&mut known).await?;
         } else if known.looked.is_none_or(|looked| looked < asked) {
-            // Those who waited meanwhile need not look again.
+            // Callers that waited for this one need not look again.
             known.looked = Some(Instant::now());
             match files::stamp(&self.path, self.patience).await {
                 Ok(stamp) if stamp != known.stamp => self.read_file(&mut known).await?,
@@ -77,7 +77,7 @@ impl TokenFile {
         Ok(AuthToken { token: known.token.clone(), number: known.number })
     }
 
-    /// The token in the file, if it is another one than was sent.
+    /// The token in the file, if it differs from the one that was sent.
     pub async fn replace(&self, auth_token: &AuthToken) -> Result<Option<AuthToken>> {
         let mut known = self.known.lock().await;
         if known.number == auth_token.number {
@@ -102,7 +102,7 @@ impl TokenFile {
                 (known.token, known.stamp) = (Some(token), Some(stamp));
                 Ok(())
             }
-            // It is being rewritten, perhaps: what it held may serve on.
+            // The file may be being rewritten, so its last token stays in use.
             Err(_) if known.token.is_some() => Ok(()),
             Err(clause) => Err(Error::new(Kind::Config, format!("{}: no token: `token_file` {clause}", self.label))),
         }
@@ -159,7 +159,7 @@ mod tests {
         let token_file = TokenFile::new("hcv vault (mine)", path.to_str().unwrap(), TIMEOUT);
         std::fs::write(&path, "hvs.one").unwrap();
         assert_eq!(token_file.auth_token().await.unwrap().token, sensitive(b"hvs.one"));
-        // As a file system that hangs, and somebody whose time was over.
+        // This stands for a file system that hangs, and a caller that gave up.
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let hanging = pool::files().run(key, move || ended.recv().is_ok());
         assert!(tokio::time::timeout(Duration::from_millis(100), hanging).await.is_err());

@@ -1,4 +1,4 @@
-//! How we prove who we are: the options of each method, by Kong's names and with its defaults.
+//! The options of each auth method, with Kong's names and defaults.
 
 use crate::backend::{Requirement, When};
 use crate::identity::aws::{REGION, SESSION};
@@ -20,10 +20,10 @@ const METHODS: &[&str] = &[
     "ldap",
 ];
 
-/// By the names that OpenID Connect has for them.
+/// OpenID Connect's names for the two ways.
 const CLIENT_AUTH: &[&str] = &["client_secret_post", "client_secret_basic"];
 
-/// What becomes a header.
+/// The pattern of a value that becomes a header.
 const PRINTABLE: (&str, &str) = (r"[\x21-\x7e]+", "printable ASCII without spaces");
 
 /// Where a method is mounted, or the whole path of its login.
@@ -158,7 +158,7 @@ const fn is(method: &'static str, all: &'static [&'static str], any: &'static [&
     Requirement { when: When::Is("auth_method", method), all, any }
 }
 
-/// `token` needs nothing: an agent in front of the vault may add its own.
+/// `token` requires nothing, as an agent in front of the vault may add one.
 pub const REQUIREMENTS: &[Requirement] = &[
     is("kubernetes", &["kube_role"], &[]),
     is("approle", &["approle_role_id"], &[]),

@@ -1,4 +1,5 @@
-//! The options of the `hcv` backend. None may be set by a reference: all say where the vault is or who we are.
+//! The options of the `hcv` backend. A reference may set none of them: they decide where the vault is, and which
+//! credentials it gets.
 
 mod auth;
 
@@ -13,10 +14,10 @@ use crate::options::settings::Settings;
 use crate::options::{Holds, Opt, Type};
 pub use auth::REQUIREMENTS;
 
-/// All of them, those of the ways to log in last.
+/// All options; those of the auth methods are last.
 pub const OPTIONS: &[Opt] = &joined::<{ OWN.len() + auth::OPTIONS.len() }>(OWN, auth::OPTIONS);
 
-/// Those of the ways to log in.
+/// The options of the auth methods.
 pub(super) const fn of_auth() -> &'static [Opt] {
     auth::OPTIONS
 }
@@ -74,10 +75,10 @@ const OWN: &[Opt] = &[
 /// A host name, an IPv4 address, an IPv6 address with or without brackets, or a socket in the file system.
 const PLACE: &str = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*|\[[0-9A-Fa-f:.]+\]|unix:///[^\x00-\x1f\x7f]+";
 
-/// What a socket's host is called in URLs, and asked for in TLS. Nobody resolves it.
+/// The host in URLs and in TLS where `host` is a socket. It is never resolved.
 const SOCKET_HOST: &str = "localhost";
 
-/// The socket that `host` names, as Vault's own clients take it from `VAULT_ADDR`.
+/// The socket that `host` names, in the form that Vault's own clients accept in `VAULT_ADDR`.
 pub(super) fn socket(settings: &Settings) -> Option<&Path> {
     settings.text("host")?.strip_prefix("unix://").map(Path::new)
 }
@@ -98,7 +99,7 @@ pub(super) fn base(settings: &Settings) -> Result<Url, String> {
     }
 }
 
-/// A host as a URL writes it, or `None` where it is something else or more.
+/// A host in a URL's form; `None` where the text is not a host alone.
 pub(super) fn host(text: &str) -> Option<String> {
     let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     if let Ok(address) = address.parse::<Ipv6Addr>() {
