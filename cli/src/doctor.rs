@@ -1,4 +1,4 @@
-//! `kong-vault doctor`: goes the way to a vault step by step, and tells where it ends and what is usually done about it.
+//! `kong-vault doctor`: checks each step to a vault, reports what fails and suggests a fix.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -42,7 +42,7 @@ pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>) -> Outcome
         Ok(findings) => findings.0,
         Err(error) => vec![wrong(&error)],
     };
-    // The secret may be another one than was meant.
+    // The last part names a field, so the reference may name another secret than was meant.
     let is_unread = findings.last().is_some_and(|last| last.step == "read" && last.verdict == Verdict::Bad);
     if is_unread && asked.key.is_some() {
         findings.push(Finding { step: "reference", verdict: Verdict::Doubtful, text: WHOLE.to_owned() });
@@ -50,13 +50,13 @@ pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>) -> Outcome
     report(&format!("{} vault ({})", vault.backend.name, vault.name), &findings)
 }
 
-/// A vault's name, alone or with a secret's as in a reference, which may be whole.
+/// Parses the argument: a vault's name, alone or with a secret's name, or a whole reference.
 fn asked(text: &[u8]) -> Result<Reference, Error> {
     if reference::is_reference(text) || text.contains(&b'/') {
         let whole = session::whole(text);
         return reference::parse(&whole).map_err(|error| session::explain(&whole, error));
     }
-    // What the name would be in a reference; there is nothing else in it.
+    // A vault's name alone is parsed as in a reference. The secret in that reference is dropped.
     let whole = [b"{vault://", text, b"/-}"].concat();
     reference::parse(&whole).map(|reference| Reference { resource: Vec::new(), ..reference })
 }

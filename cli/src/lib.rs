@@ -1,11 +1,11 @@
-//! The command line: what `kong vault get` is to Kong, without Kong, nginx or Lua.
+//! The command `kong-vault`: resolves references and checks configurations, without Kong, nginx or Lua.
 //!
-//! The exit status is 0 for a value (or what else was asked for), 1 for no value, or for something that `check` found, and
+//! The exit status is 0 for success, 1 where there is no value or where `check` or `doctor` finds something wrong, and
 //! 2 for misuse: a command line that is wrong, a file that can't be read, or a `--conf` file that is no kong.conf.
 //!
-//! It uses all of the library but its ways in from Lua and C. Nothing uses it: this is a library for fuzzing and tests alone.
+//! It uses all of the library but `ffi` and `lua`. Apart from the command itself, only fuzz targets and tests use it.
 
-// What tests may and the command must not.
+// These are allowed in tests, but not in the command.
 #![cfg_attr(
     not(test),
     warn(
@@ -148,7 +148,7 @@ fn print(bytes: &[u8]) -> std::io::Result<()> {
     output.flush()
 }
 
-/// In the words of Kong's own commands.
+/// Prints an error as Kong's own commands do.
 fn fail(status: u8, why: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "Error: {why}");
     ExitCode::from(status)

@@ -1,14 +1,14 @@
-//! What a command came to.
+//! How a command ended.
 
 use kong_vault::secret::Secret;
 
-/// For the exit status, and for either output.
+/// Decides the exit status, and what is written to standard output and standard error.
 pub(super) enum Outcome {
-    /// This, on standard output. It may be a secret.
+    /// Success, with the text for standard output. It may be a secret.
     Done(Secret),
     /// Why there is no value.
     NoValue(String),
-    /// What is wrong, on standard output, and in short.
+    /// Something is wrong: `text` tells it on standard output, and `why` in short on standard error.
     Wrong {
         text: String,
         why: String,

@@ -1,4 +1,4 @@
-//! What commands that ask vaults have in common: a configuration as a worker would read it, and how references are written.
+//! Shared by the commands that read vaults: loads the configuration as a worker would, and parses references.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -20,25 +20,25 @@ use kong_vault::redact;
 use kong_vault::reference::is_reference;
 use kong_vault::resolver::{Resolver, blocking, indirect};
 
-/// A path of the command line, unless it is something else that was put there by mistake.
+/// Returns a path of the command line for messages; not a secret that was given by mistake.
 pub(super) fn shown(path: &Path) -> String {
     redact::quote(path.as_os_str().as_encoded_bytes(), 4096)
 }
 
-/// A configuration, and what is wrong with it that may be another vault's matter.
+/// A loaded configuration. `flaw`: an error in it that may concern another vault than the one in use.
 pub struct Opened {
     pub resolver: Arc<Resolver>,
     pub flaw: Option<Error>,
-    /// What the file of `--conf` hardly means.
+    /// Warnings about the file of `--conf`.
     pub surprises: Vec<String>,
 }
 
-/// Reads a configuration as a worker would, and the file of `--conf` besides; with `--timeout`, within that time, whatever
-/// file hangs.
+/// Loads the configuration as a worker would, and the file of `--conf`. With `--timeout`, it returns within that time
+/// even where a file system hangs.
 pub fn open(timeout: Option<&str>, conf: Option<&Path>) -> std::result::Result<Opened, Outcome> {
     let Some(limit) = timeout.map(seconds).transpose().map_err(Outcome::Misuse)? else { return open_here(None, conf) };
     let conf = conf.map(Path::to_owned);
-    // A key that is no path.
+    // This key is no path, so this job never waits for a file's.
     let opening = pool::files().run(b"\0configuration", move || open_here(Some(limit), conf.as_deref()));
     let opened = blocking::run(async { tokio::time::timeout(limit, opening).await });
     match opened.map_err(|error| Outcome::NoValue(error.to_string()))? {
@@ -60,7 +60,7 @@ fn open_here(limit: Option<Duration>, conf: Option<&Path>) -> std::result::Resul
         surprises = read.surprises.iter().map(|surprise| format!("--conf {written_in}: {surprise}")).collect();
         keys = read.keys;
     }
-    // As in Kong, the environment is stronger.
+    // As in Kong, the environment takes precedence.
     if let Some(path) = Environment::captured().text(&variable(KONGS_FILE)) {
         keys.insert(KONGS_FILE.to_owned(), path.to_owned());
     }
@@ -71,12 +71,12 @@ fn open_here(limit: Option<Duration>, conf: Option<&Path>) -> std::result::Resul
     }
     let flaw = config.check().err();
     let resolver = Arc::new(Resolver::new(config, Environment::captured().clone(), Arc::new(AtomicU32::new(0))));
-    // Not everybody who may call this can read that folder.
+    // No failure: not every user of this command may read `vault_data_dir`.
     let unread = resolver.follow_entities(&Arc::default()).err();
     Ok(Opened { resolver, flaw: flaw.or(unread), surprises })
 }
 
-/// What `vault_fetch_timeout` accepts.
+/// Parses `--timeout`, which accepts what `vault_fetch_timeout` accepts.
 pub fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let Some(opt) = OWN.iter().find(|opt| opt.name == "vault_fetch_timeout") else { unreachable!() };
     match opt.parse(text) {
@@ -94,7 +94,7 @@ pub fn whole(reference: &[u8]) -> Vec<u8> {
     [b"{vault://", short, b"}"].concat()
 }
 
-/// Says how a reference is written, where one is none.
+/// Where a text is not a reference, adds to the error how to write one.
 pub fn explain(reference: &[u8], error: Error) -> Error {
     match is_reference(reference) {
         false => error.with_advice("write it in both braces, as {vault://env/name}, or without any, as env/name"),
@@ -102,7 +102,7 @@ pub fn explain(reference: &[u8], error: Error) -> Error {
     }
 }
 
-/// What is wrong elsewhere in the configuration doesn't keep this vault from answering, as in a worker.
+/// Prints a warning. As in a worker, an error elsewhere in the configuration does not disable the vault in use.
 pub fn warn(flaw: impl Display) {
     let _ = writeln!(std::io::stderr(), "Warning: {flaw}");
 }

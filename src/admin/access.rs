@@ -1,5 +1,6 @@
-//! Who is heard by the Admin API: whoever shows its token; and where it has none, programs on this machine, but no browser,
-//! which would ask on behalf of any page that it shows. A proxy is a program, too: for whom it asks can't be told.
+//! Decides who may use the Admin API. With a token, anyone who sends it may. Without one, programs on this machine may,
+//! but no browser: it would send requests on behalf of any page that it shows. A proxy on this machine is a program as
+//! well: for whom it asks can't be known.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,25 +9,25 @@ use ring::rand::SystemRandom;
 
 use crate::secret::Secret;
 
-/// What a request says of who asks.
+/// What a request says about its sender.
 #[derive(Debug, Default)]
 pub struct Requester<'a> {
     pub token: Option<&'a [u8]>,
-    /// All addresses that the connection is said to come from: its own, and where nginx was told of another, that as well.
+    /// All client addresses of the connection: its own, and the one that nginx took from a header, if any.
     pub peers: Vec<&'a [u8]>,
-    /// All hosts that it names: by its headers `Host`, and in its first line.
+    /// All hosts that it names: in its headers `Host`, and in its first line.
     pub hosts: Vec<&'a [u8]>,
     /// The names of all of its headers.
     pub headers: Vec<&'a [u8]>,
 }
 
-/// Whether somebody is heard.
+/// Whether a request is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Granted,
-    /// He has to show another token.
+    /// The token is missing or wrong.
     Unauthorized,
-    /// He is not heard, for this reason.
+    /// It is refused, for this reason.
     Refused(&'static str),
 }
 
@@ -39,7 +40,7 @@ const PEER: &str = "without vault_admin_token the Admin API accepts only program
 const HOST: &str = "without vault_admin_token the Admin API accepts only requests for this machine: send one header Host \
                     with localhost, 127.0.0.1 or [::1], or set vault_admin_token";
 
-/// Whether somebody is heard where that token is `wanted`.
+/// Decides about a request. `wanted`: the token that is set, if any.
 pub fn check_access(wanted: Option<&Secret>, requester: &Requester<'_>) -> Access {
     match wanted {
         _ if !admits(wanted, requester.token) => Access::Unauthorized,
@@ -48,7 +49,7 @@ pub fn check_access(wanted: Option<&Secret>, requester: &Requester<'_>) -> Acces
             Access::Refused(PEER)
         }
         None if requester.headers.iter().any(|name| is_of_browser(name)) => Access::Refused(BROWSER),
-        // A name that leads here may be anybody's: what a page of that name asks would be of the same origin.
+        // Any name may resolve to this machine: for a browser, a page of that name would have the same origin.
         None if requester.hosts.is_empty() || !requester.hosts.iter().all(|host| is_loopback(host)) => {
             Access::Refused(HOST)
         }
@@ -56,8 +57,8 @@ pub fn check_access(wanted: Option<&Secret>, requester: &Requester<'_>) -> Acces
     }
 }
 
-/// Whether the token that is shown is the one that is wanted, if any is. The comparison takes equally long wherever they
-/// differ.
+/// Whether a request shows the token that is set; true where none is set. The comparison takes equally long wherever
+/// the tokens differ.
 pub fn admits(wanted: Option<&Secret>, shown: Option<&[u8]>) -> bool {
     let Some(wanted) = wanted else { return true };
     let Ok(key) = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()) else { return false };
@@ -70,13 +71,13 @@ fn is_of_browser(header: &[u8]) -> bool {
     name == b"origin" || name.starts_with(b"sec-fetch-")
 }
 
-/// Whether a connection comes from this machine, by nginx's word: an address without a port, or `unix:`.
+/// Whether a client address, as nginx writes it, is of this machine: a loopback address without a port, or `unix:`.
 fn is_on_this_machine(peer: &[u8]) -> bool {
     let address = std::str::from_utf8(peer).ok().and_then(|peer| peer.parse().ok());
     peer == b"unix:" || address.is_some_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
-/// Whether a host, with or without a port, is this machine's own by its very name.
+/// Whether a host, with or without a port, is `localhost` or a loopback address. No name is looked up.
 fn is_loopback(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let (name, rest) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {

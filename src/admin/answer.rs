@@ -6,17 +6,17 @@ use crate::config::entity::{EntityFlaw, FLAWS};
 use crate::error::{Error, Kind};
 use crate::store::Record;
 
-/// How many flaws an answer tells.
+/// How many flaws an answer lists.
 const TOLD: usize = 20;
 
-/// What is answered. The body is JSON, or nothing.
+/// The answer to a request. Its body, if any, is JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdminResponse {
     pub status: u16,
     pub body: Option<String>,
-    /// The methods that are allowed there, where somebody has to be told of them.
+    /// The methods for the header `Allow`, where the answer has it.
     pub allow: Option<&'static str>,
-    /// Whether there is something new to see for whoever reads the entities.
+    /// Whether the request changed entities.
     pub changed: bool,
 }
 
@@ -52,7 +52,7 @@ impl AdminResponse {
         Self::new(200, body)
     }
 
-    /// An entity, which has to be one that may be shown.
+    /// An entity, which must be masked already.
     pub fn ok(vault: &Record) -> Self {
         Self::entity(200, vault)
     }
@@ -86,7 +86,7 @@ impl AdminResponse {
         Self::new(status, &body)
     }
 
-    /// Fields that are not what they have to be.
+    /// The flaws of an entity's fields.
     pub fn violation(flaws: &[EntityFlaw]) -> Self {
         let mut fields = Map::new();
         for flaw in flaws.iter().take(TOLD) {
@@ -109,7 +109,7 @@ impl AdminResponse {
         let told = told.collect::<Vec<_>>().join("; ");
         let message = match flaws.len() {
             1 => format!("schema violation ({told})"),
-            // No more are looked for.
+            // No more than `FLAWS` are searched for.
             FLAWS.. => format!("at least {FLAWS} schema violations ({told})"),
             count => format!("{count} schema violations ({told})"),
         };
@@ -152,7 +152,7 @@ impl AdminResponse {
         Self::coded(400, 11, "invalid options", &message, ("options", json!({ "tags": what })))
     }
 
-    /// What kept us from doing it. The operator reads this, and needs the reason.
+    /// A failure of the store. Only operators read answers, and they need the reason.
     pub fn failed(error: &Error) -> Self {
         let status = match error.kind() {
             Kind::Invalid => 413,

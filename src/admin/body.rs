@@ -1,4 +1,4 @@
-//! From a request's body to fields.
+//! Parses a request's body into fields.
 
 #![expect(clippy::disallowed_methods, reason = "on threads of a pool, as the request that it belongs to")]
 
@@ -10,13 +10,13 @@ use zeroize::Zeroizing;
 use super::answer::AdminResponse;
 use super::{Body, LIMIT, Record, Request, form};
 
-/// The fields that somebody sent. Those of a form are texts, whatever they mean.
+/// The fields that were sent. Those of a form are texts, also where numbers and booleans are meant.
 pub struct RequestFields {
     pub fields: Record,
     pub of_form: bool,
 }
 
-/// Reads a body; an error is what to answer.
+/// Parses a body. An error is the answer to the request.
 pub fn parse_fields(request: &Request) -> Result<RequestFields, AdminResponse> {
     let body = bytes(&request.body)?;
     let content_type = request.content_type.as_deref().map(<[u8]>::to_ascii_lowercase);

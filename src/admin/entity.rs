@@ -1,5 +1,5 @@
-//! From the fields that somebody sent to an entity that may be kept: each of the type that it has to be, options by
-//! their own names, credentials in the place of their masks.
+//! Makes an entity of the fields that were sent: with the right types, options by their own names, and stored
+//! credentials in place of their masks.
 
 use std::collections::HashSet;
 
@@ -20,18 +20,18 @@ use crate::store::record::wipe;
 /// How long a tag may be, in bytes.
 const LONGEST_TAG: usize = 1024;
 
-/// What becomes an entity.
+/// What an entity is made of.
 pub struct Draft<'a> {
     pub sent: &'a RequestFields,
-    /// What is kept of it so far; its credentials stand behind masks.
+    /// The entity as it is stored, for PUT and PATCH. It has the credentials that masks stand for.
     pub stored: Option<&'a Record>,
-    /// Whether fields that were not sent stay what they are.
+    /// Whether fields that were not sent keep their stored values, as for PATCH.
     pub keep: bool,
     pub backends: &'a [&'static Descriptor],
 }
 
 impl Draft<'_> {
-    /// The entity, without id and times. It has at least one flaw where it is none.
+    /// Returns the entity, without id and times; or at least one flaw.
     pub fn finish(&self, prefix: Option<&str>) -> Result<Record, Vec<EntityFlaw>> {
         let (sent, mut flaws) = (&self.sent.fields, Vec::new());
         for field in sent.keys().filter(|field| !FIELDS.contains(&field.as_str())).take(FLAWS) {
@@ -72,7 +72,7 @@ impl Draft<'_> {
         if flaws.is_empty() { Ok(made) } else { Err(flaws) }
     }
 
-    /// A field as it was sent, or as it is kept.
+    /// A field as it was sent, otherwise as it is stored.
     fn field(&self, name: &str) -> Option<&Value> {
         let kept = || self.stored.filter(|_| self.keep).and_then(|stored| stored.get(name));
         self.sent.fields.get(name).or_else(kept)
@@ -81,7 +81,7 @@ impl Draft<'_> {
     fn text(&self, name: &str, flaws: &mut Vec<EntityFlaw>) -> Value {
         match self.field(name) {
             None | Some(Value::Null) => Value::Null,
-            // A form can't leave out a field that it has.
+            // A form sends an empty text for a field that is not filled in.
             Some(Value::String(text)) if text.is_empty() && self.sent.of_form => Value::Null,
             Some(Value::String(text)) if text.contains(is_forbidden) => {
                 flaws.push(flaw(name, "must not have control characters"));
@@ -171,7 +171,8 @@ impl Draft<'_> {
         config
     }
 
-    /// An option's value as it is kept; null where it is left out. Whether it is a good one is looked at later.
+    /// Returns an option's value as it is stored; null where it is not set. `look_at_all` checks whether the option
+    /// accepts it.
     fn value(&self, opt: &Opt, sent: &Value) -> Result<Value, &'static str> {
         let of_form = self.sent.of_form;
         Ok(match (opt.kind, sent) {
@@ -206,7 +207,7 @@ impl Draft<'_> {
         })
     }
 
-    /// Times are ours to set. Who sends back what they were given has them among the rest.
+    /// Clients may send back an entity with its times. These are checked, but not used.
     fn look_at_times(&self, flaws: &mut Vec<EntityFlaw>) {
         for name in ["created_at", "updated_at"] {
             match self.sent.fields.get(name) {
@@ -217,7 +218,7 @@ impl Draft<'_> {
         }
     }
 
-    /// Has the configuration look at it, which will have to take it.
+    /// Checks the entity as the configuration does that will load it.
     fn look_at_all(&self, made: &Record, flaws: &mut Vec<EntityFlaw>) {
         let mut whole = Value::Object((**made).clone());
         let found = entity::check(&whole, self.backends).err().unwrap_or_default();
@@ -230,12 +231,12 @@ impl Draft<'_> {
     }
 }
 
-/// A number as it is written: whole ones without a point.
+/// Parses a number; without a point, as a whole one.
 fn number(text: &str) -> Option<Number> {
     text.parse::<i64>().ok().map(Number::from).or_else(|| text.parse().ok().and_then(Number::from_f64))
 }
 
-/// Control characters, but for those that texts of several lines have.
+/// Whether a character is a control character other than those in texts of several lines.
 fn is_forbidden(character: char) -> bool {
     character.is_control() && !matches!(character, '\n' | '\r' | '\t')
 }

@@ -24,7 +24,7 @@ pub fn parse(body: &[u8]) -> Result<Map<String, Value>, String> {
     Ok(fields)
 }
 
-/// The parser puts a replacement character for what is no UTF-8.
+/// Whether a form is not UTF-8: its parser would replace the wrong bytes, and report nothing.
 fn has_bad_utf8(body: &[u8]) -> bool {
     let plain: Vec<u8> = percent_encoding::percent_decode(body).collect();
     std::str::from_utf8(&plain).is_err()

@@ -1,4 +1,4 @@
-//! By what a request names one entity: its id or its prefix.
+//! How a request names one entity: by its id or its prefix.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::backend::Descriptor;
 use crate::config::entity;
 use crate::store::Record;
 
-/// A prefix that an entity may have, or an id.
+/// An id, or a valid prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntityKey {
     Id(String),

@@ -10,7 +10,7 @@ use super::answer::AdminResponse;
 use super::key::is_uuid;
 use super::{AdminApi, Record};
 
-/// How many entities a page has, and may have at most.
+/// How many entities a page has by default, and at most.
 const SIZE: usize = 100;
 const LARGEST: usize = 1000;
 

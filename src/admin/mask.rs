@@ -1,4 +1,4 @@
-//! Credentials in entities: never shown, and kept where what is shown in their place comes back.
+//! Hides credentials in answers. A mask that a client sends back stands for the stored credential.
 
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub fn masked(vault: &Record, backends: &[&'static Descriptor]) -> Record {
     shown
 }
 
-/// Puts masks in the place of what may not be seen of an option's value.
+/// Masks what must not be shown of an option's value.
 fn mask(opt: Option<&Opt>, value: &mut Value) {
     let shown = match (opt, &*value) {
         (_, Value::Null) => return,
@@ -41,14 +41,14 @@ fn mask(opt: Option<&Opt>, value: &mut Value) {
     *value = shown;
 }
 
-/// A reference says where a credential is, unless somebody wrote something into its options.
+/// Whether a text is a reference that may be shown. Its options may hold anything, so it must have none.
 fn names_secret(text: &str) -> bool {
     is_reference(text.as_bytes())
         && reference::parse(text.as_bytes()).is_ok_and(|reference| reference.options.is_empty())
 }
 
-/// What somebody meant who sent this for an option: itself, or what is stored for that option where it is just what answers
-/// show of that; `None` for any other mask, which stands for nothing.
+/// Returns the value that a client meant for an option: the one that it sent; or the stored one, where it sent exactly
+/// what answers show of that. `None` for any other mask: it stands for no value.
 pub fn meant(stored: Option<&Record>, backend: &str, opt: &Opt, sent: &Value) -> Option<Value> {
     if !is_masked(opt, sent) {
         return Some(sent.clone());

@@ -1,7 +1,7 @@
-//! The standalone Admin API for vault entities, as Kong's has it: what a request means, what changes, and what is
-//! answered. It knows HTTP's words, but no server: `lua/kong/vault/admin.lua` hands requests in and answers out.
+//! The standalone Admin API for vault entities, as in Kong: what a request means, what it changes, and the answer. It
+//! knows HTTP, but no server: `lua/kong/vault/admin.lua` hands requests in and answers out.
 //!
-//! It uses configuration and the store. It must never know values, nor the resolver.
+//! It uses the configuration and the store. It must never know values, nor the resolver.
 
 mod access;
 mod answer;
@@ -32,7 +32,7 @@ pub const LIMIT: u64 = 1024 * 1024;
 const OF_ALL: &str = "GET, HEAD, OPTIONS, POST";
 const OF_ONE: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT";
 
-/// A request. Its token has been looked at before, by `check_access`.
+/// A request. `check_access` has accepted it.
 #[derive(Debug)]
 pub struct Request {
     pub method: String,
@@ -42,7 +42,7 @@ pub struct Request {
     pub body: Body,
 }
 
-/// nginx writes bodies to files that are too large for its buffer.
+/// A request's body. nginx writes one that is too large for its buffer to a file.
 pub enum Body {
     Bytes(Zeroizing<Vec<u8>>),
     File(PathBuf),
@@ -63,7 +63,7 @@ pub struct AdminApi<'a> {
 }
 
 impl AdminApi<'_> {
-    /// Answers requests in their order, as if each were the only one; what they change is written down once. It blocks.
+    /// Answers requests in their order, each as if it were the only one. All changes are written at once. It blocks.
     pub fn serve(&self, requests: &[Request]) -> Vec<AdminResponse> {
         let answer_all = |vaults: &mut Vec<Record>| -> Vec<AdminResponse> {
             requests.iter().map(|request| self.answer(vaults, request)).collect()
@@ -79,7 +79,7 @@ impl AdminApi<'_> {
         };
         match served {
             Ok(answers) => answers,
-            // They don't fit all together; most of them may.
+            // They may be too large together, and fit one by one.
             Err(error) if error.kind() == Kind::Invalid && requests.len() > 1 => {
                 requests.iter().flat_map(|request| self.serve(std::slice::from_ref(request))).collect()
             }
@@ -135,9 +135,9 @@ impl Request {
     }
 }
 
-/// Where a request goes to.
+/// What the path of a request names.
 struct AdminRoute {
-    /// The path of the list, as it was called.
+    /// The path of the list, as the client wrote it.
     collection: String,
     key: Option<Vec<u8>>,
 }
@@ -150,7 +150,7 @@ impl AdminRoute {
         let (before, last) = split(path)?;
         let collection = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
         match split(before) {
-            // First, as an entity may be called `vaults`.
+            // Before the list itself: an entity may have the prefix `vaults`.
             Some((_, part)) if is_list(part) && !last.is_empty() => {
                 Some(AdminRoute { collection: collection(before), key: Some(percent_decode(last).collect()) })
             }

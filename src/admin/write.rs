@@ -1,4 +1,4 @@
-//! What changes entities.
+//! The requests that change entities.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use super::key::{EntityKey, is_uuid};
 use super::{AdminApi, Request};
 use crate::store::Record;
 
-/// What was made of a request, or what to answer instead.
+/// The result of a step; otherwise the answer to the request.
 type WriteResult<T> = Result<T, AdminResponse>;
 
 impl AdminApi<'_> {
@@ -65,7 +65,7 @@ impl AdminApi<'_> {
         })
     }
 
-    /// As in Kong, whatever is not there is as good as deleted.
+    /// As in Kong, it succeeds where there is no such entity.
     pub(super) fn delete(&self, vaults: &mut Vec<Record>, key: &EntityKey) -> AdminResponse {
         let before = vaults.len();
         vaults.retain(|vault| !key.is_of(vault));
@@ -95,7 +95,7 @@ impl AdminApi<'_> {
             .map_err(|flaws| AdminResponse::violation(&flaws))
     }
 
-    /// The id that it has, the one that somebody wants, or a new one.
+    /// Returns the stored id, otherwise the one that was sent, otherwise a new one.
     fn id_of(&self, stored: Option<&Record>, sent: &RequestFields) -> WriteResult<String> {
         match stored.map(|stored| stored.text("id")).filter(|id| !id.is_empty()) {
             Some(id) => Ok(id.to_owned()),
@@ -112,7 +112,7 @@ impl AdminApi<'_> {
         }
     }
 
-    /// Looks whether another entity than the one in that place has the prefix or the id.
+    /// Refuses an entity if another one than that at `place` has the same prefix or id.
     fn refuse_taken(&self, vaults: &[Record], made: &Record, id: &str, place: Option<usize>) -> WriteResult<()> {
         let prefix = made.text("prefix");
         let others = || vaults.iter().enumerate().filter(|(at, _)| Some(*at) != place).map(|(_, vault)| vault);
@@ -127,7 +127,7 @@ impl AdminApi<'_> {
         }
     }
 
-    /// What to say of an entity that isn't there.
+    /// The answer about an entity that does not exist.
     fn missing(&self, key: &EntityKey) -> AdminResponse {
         match key {
             EntityKey::Prefix(prefix) if (self.is_fixed)(prefix) => AdminResponse::fixed_prefix(prefix),
@@ -136,13 +136,13 @@ impl AdminApi<'_> {
     }
 }
 
-/// The id that somebody wants for it. What is none is told with everything else that is wrong.
+/// Returns the id that was sent, if it is valid. An invalid one is reported with the entity's other flaws.
 fn sent_id(sent: &RequestFields) -> Option<String> {
     let id = sent.fields.get("id")?.as_str()?;
     is_uuid(id).then(|| id.to_ascii_lowercase())
 }
 
-/// Gives an entity its id and its times, the first of which it keeps.
+/// Sets an entity's id and times. It keeps the time of its creation.
 fn stamp(vault: &mut Record, id: &str, stored: Option<&Record>) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let created = stored.and_then(|stored| stored.get("created_at")).filter(|at| at.is_number()).cloned();

@@ -1,4 +1,4 @@
-//! Which variables of the environment references may read, and which are credentials.
+//! Which environment variables references may read, and which of them hold credentials.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,8 @@ use crate::options::settings::Settings;
 use crate::reference;
 
 impl Config {
-    /// Whether a reference may read what it names. Whoever writes one need not be allowed to see our credentials.
+    /// Whether a reference may read what it names. People who write references are not trusted with kong-vault's
+    /// credentials.
     pub fn admits_reading(
         &self,
         vault: &str,
@@ -35,12 +36,12 @@ impl Config {
         }
     }
 
-    /// Notes which variables the configuration's own credentials are read from.
+    /// Notes which variables hold the credentials of a configuration that does not change.
     pub(super) fn note_credentials(&mut self, indirect: &IndirectValues) {
         self.credentials.fixed = self.variables(indirect);
     }
 
-    /// The same for entities that change. Returns whether there are others than before.
+    /// The same for entities that may change. Returns whether the variables are others than before.
     pub fn note_live_credentials(&self, indirect: &IndirectValues) -> bool {
         self.credentials.replace_live(self.variables(indirect))
     }
@@ -49,13 +50,13 @@ impl Config {
         indirect.credentials().iter().flat_map(|text| self.variables_of(text)).collect()
     }
 
-    /// The variables that a reference may mean, also where something is wrong with it, or with the vault that it names.
+    /// Returns the variables that a reference may mean, even where it is invalid or its vault is.
     fn variables_of(&self, text: &str) -> Vec<String> {
         let without_version = || text.split_once('#').map(|(text, _)| format!("{text}}}"));
         let parsed = reference::parse(text.as_bytes());
         let parsed = parsed.ok().or_else(|| reference::parse(without_version()?.as_bytes()).ok());
         let Some(parsed) = parsed else { return Vec::new() };
-        // No variable has such a name, and what an entity says is kept as long as the entity is.
+        // No variable has so long a name, and these names stay in memory as long as the entity.
         if parsed.resource.len() > LONGEST {
             return Vec::new();
         }
@@ -71,14 +72,15 @@ impl Config {
         let mut prefixes: BTreeSet<String> = of_query.collect();
         if prefixes.is_empty() {
             prefixes = self.credentials.prefixes.get(&*name).cloned().unwrap_or_default();
-            // What is in force, where it was a reference itself.
+            // The prefix in use, as it may come from a reference.
             let vault = self.vault(&parsed.name).ok().filter(|vault| is_env(vault.backend));
             let in_force = vault.and_then(|vault| Some(vault.settings.as_ref().ok()?.text(PREFIX)?.to_owned()));
             prefixes.extend(in_force);
         } else if !self.credentials.prefixes.contains_key(&*name) {
             return Vec::new();
         }
-        // Of another version there is no variable; then it is the mistake.
+        // Only version 2 has a variable. Any other version is taken for a mistake, and the reference counts as one
+        // without it.
         let version = parsed.version.filter(|version| *version == 2);
         let secret_id = SecretId { resource, version };
         prefixes.iter().filter_map(|prefix| env::variable(prefix, &secret_id)).map(|variable| variable.name).collect()

@@ -1,4 +1,4 @@
-//! What was written down for an option, and which option that is.
+//! A value that was set for an option, and the option that it sets.
 
 use std::borrow::Cow;
 
@@ -6,17 +6,17 @@ use super::source::ConfigSource;
 use crate::backend::Descriptor;
 use crate::options::{COMMON, Opt};
 
-/// A value that was written down somewhere.
+/// A value that was set somewhere.
 #[derive(Clone)]
 pub struct Assignment<'a> {
-    /// The option's name as written, without the vault's before it.
+    /// The option's name as written, without `vault_` and the backend's name.
     pub option: &'a str,
     /// `None` where it isn't UTF-8.
     pub value: Option<Cow<'a, str>>,
     pub source: ConfigSource<'a>,
 }
 
-/// All options of a backend: its own and those that all have.
+/// All options of a backend: its own and the common ones.
 pub fn options_of(backend: &Descriptor) -> impl Iterator<Item = &'static Opt> + use<> {
     backend.options.iter().chain(COMMON)
 }

@@ -1,5 +1,5 @@
-//! Which variables of the environment hold credentials of ours: references don't read them through the `env` vault, unless
-//! the operator says so.
+//! Which environment variables hold kong-vault's own credentials. References can't read these through the `env` vault,
+//! unless the operator allows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,30 +11,30 @@ use crate::backend::{Descriptor, registry::CREDENTIALS};
 use crate::options::variable;
 use crate::sync::{Rank, Ranked};
 
-/// What the `env` vault appends for a secret's version before.
+/// How the name of the variable ends that has a secret's previous version.
 const PREVIOUS: &str = "_PREVIOUS";
 
-/// The option of that vault which says what stands before the names of variables.
+/// The option of the `env` vault that says how the names of variables begin.
 pub(super) const PREFIX: &str = "prefix";
 
 /// The longest part of a variable's name, in bytes, and the most prefixes, that are looked at in a reference.
 pub(super) const LONGEST: usize = 4096;
 pub(super) const PREFIXES: usize = 8;
 
-/// Variables whose values are credentials because options refer to them, and those that the operator lets be read.
+/// Variables that hold credentials, as options refer to them; and those that the operator allows references to read.
 pub struct CredentialVariables {
     pub(super) allowed: BTreeSet<String>,
     /// Named by kong.conf, the environment and the declarative file.
     pub(super) fixed: BTreeSet<String>,
     /// Named by entities that change.
     live: Ranked<BTreeSet<String>>,
-    /// The vaults of the environment that the configuration's own references may name, and what each puts before the names
-    /// of variables: as it was written, even where the vault can't be used.
+    /// The `env` vaults that the configuration's own references may name, each with its prefixes as they were written,
+    /// even where the vault is invalid.
     pub(super) prefixes: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl fmt::Debug for CredentialVariables {
-    /// What the operator gave for a name may be anything.
+    /// Shows only a number: a secret may have been given as a name by mistake.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{} allowed variables]", self.allowed.len())
     }
@@ -50,10 +50,10 @@ impl CredentialVariables {
         }
     }
 
-    /// Notes what is written down for the `env` vault itself.
+    /// Notes the prefixes that are set for the `env` vault itself.
     pub(super) fn note_prefixes<'a>(&mut self, written: impl Iterator<Item = &'a Assignment<'a>>) {
         let written = written.filter(|entry| entry.option == PREFIX).filter_map(|entry| entry.value.as_deref());
-        // Kong's users may have white space around it, which is not meant.
+        // White space around a value may not be meant, so the prefix counts with and without it.
         let mut prefixes: BTreeSet<_> = written.flat_map(|value| [value, value.trim()]).map(str::to_owned).collect();
         if prefixes.is_empty() {
             prefixes.insert(String::new());
@@ -61,7 +61,7 @@ impl CredentialVariables {
         self.prefixes.insert(env::DESCRIPTOR.name.to_owned(), prefixes);
     }
 
-    /// The same for an entity of the declarative file; one that is broken may have been meant for one of the environment.
+    /// The same for an entity of the declarative file. A broken one may have been meant as an `env` vault.
     pub(super) fn note_entity(&mut self, listed: &EntityResult) {
         let (name, prefix) = match listed {
             Ok(entity) if is_env(entity.backend) => (Some(&entity.prefix), entity.config.get(PREFIX)),
@@ -73,7 +73,7 @@ impl CredentialVariables {
         }
     }
 
-    /// Puts those that entities name in the place of those before. Returns whether they are others.
+    /// Replaces the variables that entities name. Returns whether they are others than before.
     pub(super) fn replace_live(&self, names: BTreeSet<String>) -> bool {
         let mut live = self.live.lock();
         let changed = *live != names;
@@ -82,7 +82,7 @@ impl CredentialVariables {
     }
 
     pub(super) fn is_one(&self, name: &str) -> bool {
-        // All options that can be set by a variable are set by one of these, those of other backends as well.
+        // All variables that set options begin like this, also those of backends that only Kong has.
         if name.starts_with(&variable("vault_")) {
             return true;
         }

@@ -1,4 +1,4 @@
-//! One vault entity: what it has to be, and everything that is wrong with one that isn't.
+//! One vault entity: its fields, and the checks of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +23,7 @@ const PREFIX: &str = "^[a-z][a-z0-9-]*[a-z0-9]+$";
 
 const UUID: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
 
-/// How many flaws of an entity are looked for: each takes time and has a text, so there has to be an end.
+/// How many flaws of an entity are searched for: each takes time and memory.
 pub const FLAWS: usize = 100;
 
 /// A vault under a name of the operator's choice. `Debug` shows no option's value.
@@ -57,8 +57,7 @@ impl EntityFlaw {
     }
 }
 
-/// Reads an entity's fields; whether its options are right is `option_flaws`' business. An error has at least one flaw, and
-/// `most` at the most: the first ones.
+/// Reads an entity's fields; `option_flaws` checks its options. An error has at least one flaw, and at most `most`.
 pub fn parse(written: &Value, backends: &[&'static Descriptor], most: usize) -> Result<Entity, Vec<EntityFlaw>> {
     let Some(fields) = written.as_object() else {
         return Err(vec![EntityFlaw::new("", "is not a vault entity: give it fields")]);
@@ -85,7 +84,7 @@ pub fn parse(written: &Value, backends: &[&'static Descriptor], most: usize) -> 
     }
 }
 
-/// An entity, or what is wrong with it; `place` is where it stands, for error texts.
+/// Reads an entity. `place`: where it stands, for error texts.
 pub fn listed(written: &Value, backends: &[&'static Descriptor], place: &str) -> EntityResult {
     parse(written, backends, 1).map_err(|flaws| {
         Broken::from_flaws(written, flaws, |prefix, what| {
@@ -95,7 +94,7 @@ pub fn listed(written: &Value, backends: &[&'static Descriptor], place: &str) ->
     })
 }
 
-/// What was written as an entity and is none. `Debug` shows no reference of it.
+/// What was written as an entity, but is invalid. `Debug` shows no reference of it.
 #[derive(Clone)]
 pub struct Broken {
     /// The prefix, where it has one that a reference can name.
@@ -104,7 +103,7 @@ pub struct Broken {
     pub error: Error,
     /// All texts in it that are references, wherever they stand: which of them are credentials is not known.
     pub references: Vec<String>,
-    /// What it would put before the names of variables, if it were an entity of the environment.
+    /// How the names of variables would begin, if it were an `env` vault.
     pub variables_begin: Option<String>,
 }
 
@@ -134,12 +133,12 @@ impl Broken {
         Self { prefix, error, references: references(written), variables_begin }
     }
 
-    /// One of which nothing but its prefix counts here.
+    /// An entity of which only the prefix counts here.
     pub fn known_only(prefix: &str, error: Error) -> Self {
         Self { prefix: Some(prefix.to_owned()), error, references: Vec::new(), variables_begin: None }
     }
 
-    /// An entity whose prefix another one has.
+    /// An entity with the prefix of another one.
     pub fn twin(entity: Entity, error: impl FnOnce(Option<&str>) -> Error) -> Self {
         let references =
             entity.config.values().map(|value| value.trim()).filter(|value| is_reference(value.as_bytes()));
@@ -172,7 +171,7 @@ pub fn check(written: &Value, backends: &[&'static Descriptor]) -> Result<Entity
     if flaws.is_empty() { Ok(entity) } else { Err(flaws) }
 }
 
-/// What is wrong with an entity's options: each by itself, and those that are missing; `most` at the most.
+/// Returns what is wrong with an entity's options: invalid ones, and those that are missing; at most `most` flaws.
 pub fn option_flaws(entity: &Entity, most: usize) -> Vec<EntityFlaw> {
     let (backend, mut flaws, mut seen) = (entity.backend, Vec::new(), Vec::new());
     for (name, value) in &entity.config {
@@ -226,7 +225,7 @@ pub type EntityResult = std::result::Result<Entity, Broken>;
 
 type About = (&'static str, &'static str, fn(&Value) -> bool);
 
-/// Fields that mean nothing to a look-up.
+/// Fields that have no effect on a look-up.
 const ABOUT: [About; 5] = [
     ("id", "a uuid", |value| {
         let text = value.as_str().unwrap_or_default();
@@ -287,7 +286,7 @@ fn config(fields: &Map<String, Value>, flaws: &mut Vec<EntityFlaw>, most: usize)
                 }
             }
         }
-        // Lua, and so Kong, knows no difference between a list and a mapping that are empty.
+        // In Lua, and so in Kong, an empty list is the same as an empty mapping.
         Some(Value::Array(items)) if items.is_empty() => {}
         Some(_) => flaws.push(EntityFlaw::new("config", "its config must be options and their values")),
     }

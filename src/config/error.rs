@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, for people: which option, set where, and what is accepted.
+//! Texts of configuration errors: which option, where it is set, and what is accepted.
 
 use super::assignment::{Assignment, options_of};
 use super::requirements::{MissingOption, Unmet};
@@ -10,10 +10,10 @@ use crate::options::{OWN, Opt, variable};
 use crate::redact;
 use crate::reference;
 
-/// How much of what somebody wrote an error shows, in characters.
+/// How many characters of a user's text an error shows.
 const SHOWN: usize = 64;
 
-/// What stands in an entity may be read by whoever may read the entities, so it names credentials, and nothing else.
+/// Entities are less trusted than kong.conf: only their credentials, which are never shown, may be references.
 pub const ENTITIES_TAKE: &str = "is a reference: in a vault entity only credentials may be references, and only to the environment \
      ({vault://env/…})";
 
@@ -47,8 +47,8 @@ pub fn value(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
     config(format!("value{shown} of {option}, set by {source}, is not accepted: it must be {}", opt.accepts()))
 }
 
-/// For an empty value of what keeps somebody out, or says whom alone to trust: a template with a variable that is not set
-/// makes one.
+/// For an empty value of an option that restricts access or trust. A template with a variable that is not set makes
+/// one.
 pub fn blank(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));
     config(format!(
@@ -70,14 +70,14 @@ pub fn a_reference(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
     }
 }
 
-/// For a value that is a reference whose own value is not there: `why`, once somebody has looked.
+/// For an option set to a reference that has no value. `why`: the error of its look-up, if there was one.
 pub fn unresolved(opt: &Opt, backend: &str, entry: &Assignment<'_>, why: Option<&Error>) -> Error {
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));
     let why = why.map_or("it has not been resolved".to_owned(), Error::to_string);
     config(format!("value of {option}, set by {source}, is a reference without a value: {why}"))
 }
 
-/// For a value that is a reference to something that the option doesn't accept. That may be a secret.
+/// For an option set to a reference whose value it does not accept. That value may be a secret, so it is not shown.
 pub fn indirect(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));
     let accepts = opt.accepts();
@@ -91,7 +91,7 @@ pub fn twice(backend: &Descriptor, opt: &Opt, first: &Assignment<'_>, second: &A
     let places = match second.source {
         ConfigSource::Reference => "the reference".to_owned(),
         _ => match (set_by(backend.name, first), set_by(backend.name, second)) {
-            // Only the spelling differs, and the entity's name doesn't tell it.
+            // Both are set in the same place, so the two spellings are shown.
             (one, other) if one == other => {
                 format!(
                     "{one} (as {} and {})",
@@ -110,7 +110,7 @@ pub fn unknown_option(backend: &Descriptor, entry: &Assignment<'_>, follows_secr
     let names: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
     let option = match entry.source {
         ConfigSource::Reference => reference::option(entry.option, follows_secret),
-        // Kong hands over a reference's options among its own, in no order.
+        // Kong mixes a reference's options with others, in no order, so any may follow a secret.
         ConfigSource::Kong => reference::option(entry.option, true),
         _ => quote(entry.option.as_bytes(), SHOWN),
     };
@@ -169,7 +169,7 @@ pub fn missing(vault: &Vault, opt: &Opt) -> Error {
     ))
 }
 
-/// For options that another one's value makes necessary.
+/// For options that are missing although another one needs them.
 pub fn unmet(backend: &Descriptor, vault: &str, unmet: &Unmet) -> Error {
     let why = match unmet.when {
         When::Is(option, value) => format!("{option} = {value}"),
@@ -210,10 +210,11 @@ pub fn unknown_vault(name: &str, source: &str, backends: &[&'static Descriptor])
 /// How many names an error lists.
 const LISTED: usize = 8;
 
-/// How many of more than those.
+/// How many it lists where there are more than `LISTED`.
 const NEAREST: usize = 3;
 
-/// What to say after an unknown name: which known one was meant, if one is near, and which there are; of many, the nearest.
+/// The text after an unknown name: the known name that was probably meant, and the accepted names; of many, the
+/// nearest.
 pub fn accepted(name: &str, known: &[&str]) -> String {
     let meant = did_you_mean(name, known);
     if known.len() <= LISTED {
@@ -226,7 +227,7 @@ pub fn accepted(name: &str, known: &[&str]) -> String {
     format!("{meant}: accepted are {} and others, which `kong-vault vaults` lists", nearest.join(", "))
 }
 
-/// The nearest of the known names, where somebody may have meant it.
+/// The nearest of the known names, if it was probably meant.
 pub fn did_you_mean(name: &str, known: &[&str]) -> String {
     match redact::nearest(name, known.iter().copied()) {
         Some(known) => format!(" (did you mean {known}?)"),

@@ -1,4 +1,4 @@
-//! Options that are missing as others need them, with what is to be said of that.
+//! Options that are missing although others need them, with the errors.
 
 use super::error;
 use super::requirements::{MissingOption, Unmet, of_settings};
@@ -6,7 +6,8 @@ use crate::backend::{Descriptor, When};
 use crate::error::Error;
 use crate::options::settings::Settings;
 
-/// An option of a backend, or one of several, that another makes necessary and that neither kong.conf nor the environment sets.
+/// An option of a backend, or one of several, that another option needs, and that neither kong.conf nor the environment
+/// sets.
 #[derive(Debug, Clone)]
 pub struct Incomplete {
     pub backend: &'static Descriptor,
@@ -20,14 +21,14 @@ impl Incomplete {
         of_settings(backend, settings).into_iter().map(|unmet| Self { backend, unmet, error: error(unmet) }).collect()
     }
 
-    /// The option that makes it necessary.
+    /// The option that needs it.
     pub fn cause(&self) -> &'static str {
         match self.unmet.when {
             When::Is(option, _) | When::Set(option) => option,
         }
     }
 
-    /// What would do, each by itself.
+    /// The missing options; any one of them is enough.
     pub fn missing(&self) -> Vec<&'static str> {
         match self.unmet.missing {
             MissingOption::This(name) => vec![name],

@@ -1,4 +1,4 @@
-//! Values of options that are references themselves: what they stand for, as far as that is known by now.
+//! Indirect values: options that are references themselves, with their values as far as these are known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,8 +12,8 @@ use crate::reference::is_reference;
 use crate::secret::Secret;
 use crate::sync::{even_poisoned, lock};
 
-/// What references in the place of options stand for. Who loads a configuration resolves those that it wants, and loads
-/// it again.
+/// The values of references that options are set to. Whoever loads a configuration resolves the references that it
+/// wants, and loads it again.
 #[derive(Default)]
 pub struct IndirectValues {
     known: BTreeMap<String, Result<Secret>>,
@@ -28,8 +28,7 @@ impl fmt::Debug for IndirectValues {
 }
 
 impl IndirectValues {
-    /// The value that a reference stands for, or why it has none; `None` where nobody has looked yet: it is wanted from
-    /// then on.
+    /// Returns a reference's value, or why it has none; `None` where it was not resolved yet. Then it is wanted.
     pub fn find(&self, reference: &str) -> Option<Result<&str>> {
         match self.known.get(reference) {
             None => {
@@ -43,15 +42,15 @@ impl IndirectValues {
         }
     }
 
-    /// Notes an option's value, if it is a reference in the place of a credential; or of what no option is known for, which
-    /// may be a credential whose name is misspelt. Nothing else has to be right for that.
+    /// Notes an option's value, if it is a reference that may stand for a credential. An unknown option counts as well:
+    /// it may be a credential's name with a mistake. Nothing else about the option needs to be valid.
     pub fn note_assignment(&self, opt: Option<&Opt>, value: &str) {
         if opt.is_none_or(Opt::may_hold_secret) {
             self.note_credential(value.trim());
         }
     }
 
-    /// The same for all of an entity's; in one that is broken, any may be a credential.
+    /// The same for all options of an entity. In a broken one, any reference may stand for a credential.
     pub fn note_entity(&self, listed: &EntityResult) {
         match listed {
             Ok(entity) => {
@@ -68,19 +67,19 @@ impl IndirectValues {
         }
     }
 
-    /// The references that stand in the place of credentials.
+    /// The references that stand for credentials.
     pub fn credentials(&self) -> BTreeSet<String> {
         lock(&self.credentials).clone()
     }
 
-    /// What was looked for and is not known, or has failed.
+    /// The references that were asked for and have no value, or have failed.
     pub fn wanted(&self) -> Vec<String> {
         let wanted = lock(&self.wanted);
         let failed = self.known.iter().filter(|(_, found)| found.is_err()).map(|(reference, _)| reference.clone());
         wanted.iter().cloned().chain(failed).collect()
     }
 
-    /// Notes what a reference stands for. Returns whether that is news that others may depend on.
+    /// Notes a reference's value. Returns whether that may help other references.
     pub fn note(&mut self, reference: String, found: Result<Secret>) -> bool {
         even_poisoned(self.wanted.get_mut()).remove(&reference);
         let news = found.is_ok() || !self.known.contains_key(&reference);

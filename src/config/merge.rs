@@ -1,4 +1,4 @@
-//! From values as they were written down to settings that are checked, one option at a time.
+//! Merges the values of all sources into settings, and checks each option.
 
 use super::assignment::{Assignment, find, options_of};
 use super::error;
@@ -21,7 +21,7 @@ pub fn defaults(options: impl IntoIterator<Item = &'static Opt>) -> Settings {
     settings
 }
 
-/// The settings of a vault before any reference has a say; what is written later is stronger.
+/// The settings of a vault without a reference's options. Of `written`, later values override earlier ones.
 pub fn settings(
     backend: &'static Descriptor,
     written: &[Assignment<'_>],
@@ -42,8 +42,8 @@ pub fn settings(
     Ok(settings)
 }
 
-/// Sets one option. An empty value of what has no default is the same as none: that is how a deployment's template
-/// leaves something out.
+/// Sets one option. Where an option has no default, an empty value means not set: templates leave options out like
+/// that.
 pub fn put(
     settings: &mut Settings,
     opt: &'static Opt,
@@ -61,7 +61,7 @@ pub fn put(
         settings.unset(opt.name);
         return Ok(());
     }
-    // Kong takes a key of kong.conf without a value for none. A list may be empty.
+    // As in Kong, a key of kong.conf with an empty value is not set; but a list may be empty.
     let is_none = value.is_empty() && matches!(entry.source, ConfigSource::File(_)) && opt.kind != Type::List;
     if let Some(default) = opt.default.filter(|_| is_none) {
         settings.set(opt.name, opt.parse(default).ok_or_else(invalid)?);
@@ -78,7 +78,7 @@ pub fn put(
         if opt.guards && value.trim().is_empty() {
             return Err(error::blank(opt, backend, entry));
         }
-        // What it stands for may be a secret, whatever the option is.
+        // The reference's value may be a secret, whatever the option is.
         let wrong = || error::indirect(opt, backend, entry);
         settings.set(opt.name, opt.parse(value).ok_or_else(wrong)?);
         return Ok(());
@@ -87,8 +87,8 @@ pub fn put(
     Ok(())
 }
 
-/// Whether an option's value may be a reference: in what only the operator writes, any; in an entity, a credential's to
-/// the environment.
+/// Whether an option may be set to a reference: any option, where only operators write; in an entity, only a
+/// credential, and only to the environment.
 fn takes_reference(opt: &Opt, source: ConfigSource<'_>, reference: &str) -> bool {
     match source {
         ConfigSource::Configure | ConfigSource::File(_) | ConfigSource::Environment(_) => true,

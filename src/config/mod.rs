@@ -2,7 +2,8 @@
 //! environment, which wins over them as in Kong; for a vault entity, its own config instead of those two; and, where an
 //! option allows it, a reference's query.
 //!
-//! It uses vaults' option tables and references' grammar. It must never fetch: what is a reference itself is resolved above it.
+//! It uses the backends' option tables and the grammar of references. It must never fetch: indirect values are resolved
+//! above it.
 
 mod admission;
 mod assignment;
@@ -48,13 +49,13 @@ pub use registry::{Fate, PreparedEntities};
 pub use source::ConfigSource;
 pub use vault::Vault;
 
-/// What else Kong's own configuration holds: in one that it shares with us, those keys are nobody's mistake.
+/// Keys of Kong's own that begin as those of kong-vault do. In a configuration that Kong shares, they are no mistake.
 const KONGS_OWN: [&str; 5] = ["vault_gcp_", "vault_azure_", "vault_conjur_", "vault_fs_", "vault_rotation_interval"];
 
-/// Kong's own key for its declarative file: in a kong.conf, the vault entities of that file are meant as well.
+/// Kong's own key for its declarative file. In a kong.conf, it adds the vault entities of that file.
 pub const KONGS_FILE: &str = "declarative_config";
 
-/// Whether a key is one of those.
+/// Whether a key is one of `KONGS_OWN`.
 pub fn is_kongs_own(key: &str) -> bool {
     KONGS_OWN.iter().any(|known| key.starts_with(known))
 }
@@ -66,28 +67,28 @@ pub struct Config {
     pub fetch_timeout: Duration,
     pub breaker_interval: Duration,
     pub idle_ttl: Duration,
-    /// Where entities are kept that may change.
+    /// The directory of entities that may change.
     pub data_dir: Option<String>,
-    /// What the Admin API wants to be shown; an error where that is empty, or a reference without a value: then nobody is
-    /// heard.
+    /// The token of the Admin API; an error where it is empty, or a reference without a value: then all requests are
+    /// refused.
     pub admin_token: Result<Option<Secret>>,
     strict_compatibility: bool,
     credentials: CredentialVariables,
     vaults: Vaults,
     others: Others,
-    /// The first thing that is wrong anywhere, but for what is missing of backends' options.
+    /// The first error, except those about missing options (`incomplete`).
     flaw: Option<Error>,
     incomplete: Vec<Incomplete>,
 }
 
 impl Config {
-    /// `conf`: what `configure` was given, values as text. An error here is one of kong-vault's own options; what is wrong
-    /// with the options of one vault is that vault's error, and `check`'s.
+    /// `conf`: the keys of `configure`, with their values as text. Returns only errors about kong-vault's own options.
+    /// An error about the options of a vault is that vault's, and `check` returns it.
     pub fn load(conf: &BTreeMap<String, String>, environment: &Environment) -> Result<Config> {
         Self::load_with(conf, ConfigSource::Configure, environment, ALL, &IndirectValues::default())
     }
 
-    /// `load` with keys from elsewhere, with other backends, or with what values stand for that are references.
+    /// `load` with keys from another source, other backends, or known indirect values.
     pub fn load_with(
         conf: &BTreeMap<String, String>,
         written_in: ConfigSource<'_>,
@@ -104,7 +105,8 @@ impl Config {
                 (ours && !is_service_link(&key)).then_some((key, value.as_str(), ConfigSource::Environment(name)))
             }))
             .collect();
-        // First of all, and whatever else is wrong. Kong hands over what its references stand for, not them.
+        // Before anything can fail. Kong hands over the values of its references; the references are in the
+        // environment.
         for (key, value, _) in &keys {
             note_assignment(key, value.unwrap_or_default(), backends, indirect);
         }
@@ -120,13 +122,13 @@ impl Config {
             let entry = |option| Assignment { option, value: value.map(Cow::Borrowed), source: *source };
             if let Some(opt) = OWN.iter().find(|opt| opt.is_called(key)) {
                 match merge::put(&mut own, opt, "", &entry(key), indirect) {
-                    // Nobody gets in, however weak the source: what else it stands in for is not known. The vaults are
-                    // usable.
+                    // All requests are refused, even where another source overrides this token: which one is meant is
+                    // not known. The vaults remain usable.
                     Err(error) if opt.guards => {
                         tokens_flaw.get_or_insert_with(|| error.clone());
                         flaw.get_or_insert(error);
                     }
-                    // Whoever loads this will know what it stands for, and load it again.
+                    // The caller resolves the reference, and loads the configuration again.
                     Err(error) if value.is_some_and(|value| is_reference(value.as_bytes())) => {
                         flaw.get_or_insert(error);
                     }
@@ -184,7 +186,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Adds the entities of a file that `key` names. Where two files have the same, the first one's counts.
+    /// Adds the entities of a file that `key` names. Where two files have the same entity, that of the first file
+    /// counts.
     fn add_entities(
         &mut self,
         key: &str,
@@ -204,7 +207,7 @@ impl Config {
             self.note(added);
         }
         for Broken { prefix, error, .. } in file.broken {
-            // What is Kong's business is nobody's mistake.
+            // An entity that is left to Kong is no mistake.
             if error.kind() != Kind::UnknownVault {
                 self.note(Err(error.clone()));
             }
@@ -221,22 +224,22 @@ impl Config {
         }
     }
 
-    /// The first thing that is wrong, in whichever vault.
+    /// Returns the first error, in whichever vault.
     pub fn check(&self) -> Result<()> {
         self.check_apart().and(self.incomplete.first().map_or(Ok(()), |incomplete| Err(incomplete.error.clone())))
     }
 
-    /// `check` for some options of several that are looked at apart, so that others which they need are no matter.
+    /// `check` for options that are checked apart from others, so that missing ones don't count.
     pub fn check_apart(&self) -> Result<()> {
         self.flaw.clone().map_or(Ok(()), Err)
     }
 
-    /// What is missing of the backends' options.
+    /// The options of backends that are missing although others need them.
     pub fn incomplete(&self) -> &[Incomplete] {
         &self.incomplete
     }
 
-    /// The strategies of others that Kong has.
+    /// The strategies that Kong has, and kong-vault does not provide.
     pub fn others(&self) -> &Others {
         &self.others
     }
@@ -246,7 +249,7 @@ impl Config {
         self.vaults.find(name)
     }
 
-    /// The vaults that stay and whose options can be used: backends, and entities of the declarative file.
+    /// The vaults that don't change, and whose options are valid: backends, and entities of the declarative file.
     pub fn fixed_vaults(&self) -> impl Iterator<Item = (&str, &'static Descriptor, &FinalSettings)> {
         self.vaults.fixed()
     }
@@ -256,8 +259,7 @@ impl Config {
         self.vaults.is_fixed(name)
     }
 
-    /// Reads entities that are to take the place of all that are not from the declarative file; `place` is where they
-    /// stand, for error texts.
+    /// Reads entities that are to replace all those that may change. `place`: where they stand, for error texts.
     pub fn read_entities(
         &self,
         entities: Vec<EntityResult>,
@@ -267,12 +269,12 @@ impl Config {
         self.vaults.prepare(entities, place, indirect)
     }
 
-    /// Puts them there. Returns the names of vaults that are gone or are not what they were.
+    /// Puts these entities in use. Returns the vaults that were added, removed or changed.
     pub fn replace_entities(&self, next: PreparedEntities) -> BTreeMap<String, Fate> {
         self.vaults.replace(next)
     }
 
-    /// The name by which references can ask a backend with just these options, as Kong has them for one of its strategies.
+    /// Returns the name by which references reach a backend with just these options, which Kong handed to a strategy.
     pub fn vault_of_strategy(
         &self,
         backend: &'static Descriptor,
@@ -305,7 +307,7 @@ impl Config {
         let mut seen: Vec<&Opt> = Vec::new();
         for (name, value) in &reference.options {
             let name = String::from_utf8_lossy(name);
-            // A bare name switches on.
+            // An option without a value is switched on.
             let value = value.as_deref().unwrap_or(b"true");
             let value = std::str::from_utf8(value).ok().map(Cow::Borrowed);
             let entry = Assignment { option: &name, value, source: ConfigSource::Reference };
@@ -352,8 +354,8 @@ fn is_service_link(key: &str) -> bool {
         || numbered()
 }
 
-/// The names of the backends that are on, and those of others' strategies. In what Kong reads as well, a name that nobody
-/// here knows is that of such a one, unless it is near to one of ours: then it is misspelt.
+/// Returns the names of the enabled backends, and the strategies of others. In a configuration that Kong reads as well,
+/// an unknown name is such a strategy, unless it is near to a known name: then it is a spelling mistake.
 fn enabled(
     wanted: &[String],
     set_by: ConfigSource<'_>,
@@ -379,7 +381,7 @@ fn enabled(
     }
     match unknown {
         _ if wanted.is_empty() => Err(error::no_vaults(backends)),
-        // Then it is no Kong with vaults of ours.
+        // Without a backend of kong-vault's, the name is a mistake.
         Some(error) if enabled.is_empty() => Err(error),
         _ => Ok((enabled, others)),
     }

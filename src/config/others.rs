@@ -1,17 +1,17 @@
-//! Strategies of others that Kong has beside ours: their options and entities are Kong's business.
+//! Strategies that Kong has and kong-vault does not provide: Kong handles their options and entities.
 
 use std::collections::HashSet;
 
 /// Backends that Kong documents and that are not here yet: no vault entity may take their names.
 pub(super) const LATER: [&str; 4] = ["gcp", "azure", "conjur", "fs"];
 
-/// Those that Kong brings, and those that option `vaults` names.
+/// The strategies that Kong documents, and those that option `vaults` names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Others {
-    /// In their order, each once.
+    /// In the order of `vaults`, each once.
     named: Vec<String>,
     has: HashSet<String>,
-    /// As they stand in keys of kong.conf.
+    /// The names as keys of kong.conf have them, with `_` instead of `-`.
     in_keys: HashSet<String>,
 }
 
@@ -20,12 +20,12 @@ impl Others {
         LATER.contains(&strategy) || self.has.contains(strategy)
     }
 
-    /// Those that option `vaults` names.
+    /// The strategies that option `vaults` names.
     pub fn named(&self) -> impl Iterator<Item = &str> {
         self.named.iter().map(String::as_str)
     }
 
-    /// Whether a key of kong.conf is an option of one of those.
+    /// Whether a key of kong.conf is an option of one of these.
     pub fn have_key(&self, key: &str) -> bool {
         let rest = key.strip_prefix("vault_").unwrap_or_default();
         let ends = rest.match_indices('_').map(|(at, _)| at);
@@ -39,7 +39,7 @@ impl Others {
         }
     }
 
-    /// Adds what else is known to be there.
+    /// Adds the strategies that `others` names.
     pub fn extend(&mut self, others: &Others) {
         others.named().for_each(|name| self.add(name));
     }

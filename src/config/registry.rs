@@ -23,15 +23,15 @@ use crate::options::value::Value;
 use crate::redact;
 use crate::sync::{Rank, Ranked};
 
-/// How many configurations of Kong's strategies are known at a time; references can make new ones.
+/// How many configurations of Kong's strategies are known at a time: references can make new ones.
 const STRATEGIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
-/// How long a value is fresh that is wanted anew each time: 0 would be for ever.
+/// The `ttl` of a value that is fetched anew each time: 0 would mean for ever.
 const AT_ONCE: Duration = Duration::from_nanos(1);
 
 type ByName = HashMap<String, Result<Arc<Vault>>>;
 
-/// Entities that may change, read and checked, to be put in the place of those that there are.
+/// Entities that are read and checked, and are to replace all those that may change.
 pub struct PreparedEntities(ByName);
 
 /// What became of a vault when entities were replaced.
@@ -39,11 +39,11 @@ pub struct PreparedEntities(ByName);
 pub enum Fate {
     /// Only how long its secrets serve, or how they are decoded, is different.
     Terms,
-    /// It is new, gone, or is asked elsewhere or as another client.
+    /// It is new or gone, or has another server or other credentials.
     Place,
 }
 
-/// All vaults by name; an entity that can't be one has what is wrong with it in its place.
+/// All vaults by name. An entity that is broken has its error instead.
 #[derive(Debug)]
 pub struct Vaults {
     enabled: Vec<&'static str>,
@@ -59,8 +59,7 @@ impl Vaults {
         Self { enabled, fixed: HashMap::new(), live, strategies }
     }
 
-    /// Adds one that stays. What is wrong with the options of a vault that is off is still wrong; but the vault is not
-    /// there.
+    /// Adds a vault that does not change. A disabled one is not added, but an error in its options is reported.
     pub fn add(&mut self, name: &str, backend: &'static Descriptor, settings: Result<Settings>) -> Result<()> {
         let vault = vault(name, backend, settings);
         let flaw = vault.settings.as_ref().map(|_| ()).map_err(Clone::clone);
@@ -70,7 +69,7 @@ impl Vaults {
         flaw
     }
 
-    /// Notes what is wrong with one, for those who name it.
+    /// Adds a broken entity: references to it get this error.
     pub fn add_broken(&mut self, name: String, error: Error) {
         self.fixed.insert(name, Err(error));
     }
@@ -86,7 +85,7 @@ impl Vaults {
         })
     }
 
-    /// Those that stay and whose options can be used.
+    /// The vaults that don't change, and whose options are valid.
     pub fn fixed(&self) -> impl Iterator<Item = (&str, &'static Descriptor, &FinalSettings)> {
         self.fixed.iter().filter_map(|(name, vault)| {
             let vault = vault.as_ref().ok()?;
@@ -94,21 +93,21 @@ impl Vaults {
         })
     }
 
-    /// Whether a name is taken by a vault that stays.
+    /// Whether a name is taken by a vault that does not change.
     pub fn is_fixed(&self, name: &str) -> bool {
         self.fixed.contains_key(name)
     }
 
-    /// The names that are taken by vaults that stay.
+    /// The names of the vaults that don't change.
     pub fn names_of_fixed(&self) -> impl Iterator<Item = &str> {
         self.fixed.keys().map(String::as_str)
     }
 
-    /// Reads entities; `place` is where they stand, for error texts. Nothing changes yet.
+    /// Reads entities, and changes nothing yet. `place`: where they stand, for error texts.
     pub fn prepare(&self, entities: Vec<EntityResult>, place: &str, indirect: &IndirectValues) -> PreparedEntities {
         let mut next = ByName::new();
         for listed in entities {
-            // Whatever is wrong with it, or with its backend: it may be right again at any time.
+            // Even if it is broken or its backend is disabled, as that may change at any time.
             indirect.note_entity(&listed);
             match listed {
                 Ok(entity) if !self.enabled.contains(&entity.backend.name) => {}
@@ -124,8 +123,7 @@ impl Vaults {
         PreparedEntities(next)
     }
 
-    /// Puts these in the place of all entities that may change. Returns the names of vaults that are gone or are not what
-    /// they were.
+    /// Replaces all entities that may change. Returns the vaults that were added, removed or changed.
     pub fn replace(&self, PreparedEntities(next): PreparedEntities) -> BTreeMap<String, Fate> {
         let mut live = self.live.lock();
         let mut changed = BTreeMap::new();
@@ -153,10 +151,9 @@ impl Vaults {
         self.fixed.values().any(is_it) || self.live.lock().values().any(is_it)
     }
 
-    /// The name by which references can ask a backend with just these options, as Kong has them for one of its strategies.
-    /// Kong keeps the values and renews them by itself: whenever it asks, it wants a new one.
-    /// Kong puts a reference's options among them, so they are compared with what the operator wrote down: unless
-    /// `trusted`, where the vault is and who we are has to be as in one of the vaults known.
+    /// Returns the name by which references reach a backend with just these options, which Kong handed to a strategy.
+    /// Kong keeps values and renews them itself: each of its calls is to fetch. Kong adds a reference's options to
+    /// these, so unless `trusted`, those that no reference may set must be as in a known vault.
     pub fn of_strategy(
         &self,
         backend: &'static Descriptor,
@@ -191,15 +188,15 @@ impl Vaults {
     }
 }
 
-/// Whether two vaults are the same but for what a reference may set. Credentials are not compared: Kong may have renewed
-/// one meanwhile, and somebody else's, sent to the operator's own vault, gives away nothing of ours; but what leads
-/// elsewhere is.
+/// Whether two vaults only differ in options that a reference may set, and in credentials. Kong may have renewed a
+/// credential; and anybody else's, sent to the operator's own vault, reveals nothing. But a credential that also leads
+/// to a server, such as `proxy`, must be the same.
 fn is_same_place(backend: &'static Descriptor, one: &Settings, other: &Settings) -> bool {
     let fixed = options_of(backend).filter(|opt| !opt.overridable && (!opt.sensitive || opt.leads));
     fixed.map(|opt| opt.name).all(|name| one.get(name) == other.get(name))
 }
 
-/// The settings of an entity; `place` is where it stands, for error texts.
+/// The settings of an entity. `place`: where it stands, for error texts.
 pub fn of_entity(entity: &Entity, place: &str, indirect: &IndirectValues) -> Result<Settings> {
     settings_of(entity.backend, &entity.config, ConfigSource::Entity { prefix: &entity.prefix, file: place }, indirect)
 }

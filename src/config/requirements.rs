@@ -1,25 +1,25 @@
-//! Options that others make necessary: which are missing.
+//! Finds options that are missing although others need them.
 
 use super::assignment::find;
 use crate::backend::{Descriptor, Requirement, When};
 use crate::options::settings::Settings;
 use crate::options::value::Value;
 
-/// A need that is not met.
+/// A requirement that is not met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unmet {
     pub when: When,
     pub missing: MissingOption,
 }
 
-/// What has to be set.
+/// What is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingOption {
     This(&'static str),
     OneOf(&'static [&'static str]),
 }
 
-/// All needs that are not met; `text`: the value of an option, of whichever type, where it is set to something.
+/// Returns all requirements that are not met. `text`: an option's value as text, where it is set.
 pub fn unmet<'a>(backend: &Descriptor, text: impl Fn(&str) -> Option<&'a str>) -> Vec<Unmet> {
     let is_set = |name: &str| text(name).is_some();
     let applies = |need: &&Requirement| match need.when {
@@ -37,7 +37,7 @@ pub fn unmet<'a>(backend: &Descriptor, text: impl Fn(&str) -> Option<&'a str>) -
     found
 }
 
-/// The needs of settings that are whole.
+/// The unmet requirements of complete settings.
 pub fn of_settings(backend: &Descriptor, settings: &Settings) -> Vec<Unmet> {
     unmet(backend, |name| {
         let text = match settings.get(name)? {
@@ -50,7 +50,7 @@ pub fn of_settings(backend: &Descriptor, settings: &Settings) -> Vec<Unmet> {
     })
 }
 
-/// The needs of options as somebody wrote them; what was not written has its default.
+/// The unmet requirements of options as they were written, with defaults for those that were not.
 pub fn of_assignments<'a>(
     backend: &Descriptor,
     written: impl IntoIterator<Item = (&'a String, &'a String)> + Clone,

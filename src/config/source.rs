@@ -1,4 +1,4 @@
-//! Where a value was written down, for error texts.
+//! Where a value was set, for error texts.
 
 /// A place that sets options.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,7 @@ pub enum ConfigSource<'a> {
 }
 
 impl ConfigSource<'_> {
-    /// What people look for: `key` is the option's name in kong.conf.
+    /// The place in words for users. `key`: the option's name in kong.conf.
     pub fn name(&self, key: &str) -> String {
         match self {
             ConfigSource::Configure => format!("configure key {key}"),
@@ -33,7 +33,7 @@ impl ConfigSource<'_> {
         }
     }
 
-    /// Whether values come with white space around them that nobody meant; Kong, too, strips those of its own.
+    /// Whether white space around a value is not meant. Kong also removes it from its own.
     pub fn is_padded(&self) -> bool {
         matches!(self, ConfigSource::Configure | ConfigSource::File(_) | ConfigSource::Environment(_))
     }

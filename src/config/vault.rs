@@ -11,7 +11,7 @@ use crate::options::settings::FinalSettings;
 pub struct Vault {
     pub name: String,
     pub backend: &'static Descriptor,
-    /// The options without a reference's; or what is wrong with them.
+    /// The options without those of a reference; or what is wrong with them.
     pub(super) settings: Result<Arc<FinalSettings>>,
 }
 

@@ -18,11 +18,11 @@ use crate::store::epoch::STILL;
 use crate::store::{Snapshot, Store};
 use crate::sync::{Rank, Ranked};
 
-/// Requests are answered by one thread at a time, and entities read by another.
+/// The keys of the jobs: one thread at a time answers requests, and another one reads entities.
 const WRITING: &[u8] = b"requests";
 pub(crate) const READING: &[u8] = b"readings";
 
-/// The folder whose entities are followed. A file system may hang, so it may be opened later than it is known.
+/// The folder whose entities are followed. Its file system may hang, so the store is opened when it is first used.
 pub(crate) struct Followed {
     folder: String,
     watch: Arc<EpochWatch>,
@@ -30,7 +30,7 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
-    /// It blocks, for as long as the file system does.
+    /// Opens the store, if it is not open. It blocks for as long as the file system does.
     pub(crate) fn store(&self) -> Result<&Store> {
         match self.store.get() {
             Some(store) => Ok(store),
@@ -41,8 +41,8 @@ impl Followed {
         }
     }
 
-    /// The entities as they are now. It blocks, for as long as the file system does; a writer at work is waited for a little
-    /// less long than `patience`, so that he is what the error tells of.
+    /// Reads the entities. It blocks for as long as the file system does. It waits for a writer a little less long than
+    /// `patience`, so that the error names the writer.
     pub(crate) fn read_entities(&self, patience: Duration) -> Result<Snapshot> {
         let start = Instant::now();
         let read = self.store().and_then(|store| store.read_within(patience * 9 / 10));
@@ -60,7 +60,7 @@ impl Followed {
         self.store.get().map_or_else(String::new, Store::path)
     }
 
-    /// What changes are known by.
+    /// The counter that moves with each change.
     fn counter(&self) -> &AtomicU32 {
         self.store.get().map_or(&STILL, |store| store.epoch().counter())
     }
@@ -69,17 +69,17 @@ impl Followed {
         self.counter().load(Ordering::Acquire)
     }
 
-    /// Has Lua look at the folder's counter, once that can be. Returns whether whoever keeps copies has to learn of it.
+    /// Has Lua compare the folder's counter, once the store is open. Returns whether copies may be outdated by that.
     pub(crate) fn show_counter(&self) -> bool {
         self.watch.show(self.counter())
     }
 
-    /// Has what is in use pass for the entities of that epoch.
+    /// Marks the entities in use as those of this epoch.
     pub(crate) fn note_seen(&self, epoch: u32) {
         self.watch.note_seen(epoch);
     }
 
-    /// Why nobody could read it, which has `patience`.
+    /// The error where the folder could not be read within `patience`.
     pub(crate) fn refused(&self, refusal: JobRefusal, patience: Duration) -> Error {
         let folder = redact::likely_path(Path::new(&self.folder));
         let why = match refusal {
@@ -90,16 +90,16 @@ impl Followed {
     }
 }
 
-/// What a resolver has of them: the folder, and the jobs that read and write it.
+/// A resolver's part in following entities: the folder, and the jobs that read and write it.
 pub struct Follow {
     followed: OnceLock<Arc<Followed>>,
     requests: Jobs<Request, AdminResponse>,
     readings: Jobs<(), ()>,
-    /// What the counter was when the entities were read that are in use.
+    /// The epoch of the entities in use.
     applied: Ranked<Option<u32>>,
-    /// The reading that is looked after, by its ticket: whether it hangs.
+    /// The ticket of the reading that somebody watches, in case it hangs.
     looked_after: AtomicU64,
-    /// What was last told of entities that can't be read.
+    /// The last error about entities that can't be read, so that it is logged once.
     trouble: Ranked<Option<String>>,
 }
 
@@ -127,15 +127,15 @@ impl Follow {
         self.followed.get()
     }
 
-    /// Has `put` put entities that were read in their place, unless newer ones are there: two may have read at the same
-    /// time. The lock is held meanwhile, so that the other one waits; those that `put` takes come after it.
+    /// Has `put` put these entities in use, unless newer ones are: two threads may read at the same time. The lock is
+    /// held meanwhile, so that the other one waits. Locks that `put` takes rank after it.
     pub(crate) fn apply(&self, followed: &Followed, snapshot: &Snapshot, put: impl FnOnce(&Snapshot)) {
         let mut applied = self.applied.lock();
         if applied.is_some_and(|last| snapshot.mark.wrapping_sub(last) > u32::MAX / 2) {
             return;
         }
         put(snapshot);
-        // After the generation was bumped: whoever finds this to be the counter's value finds the copies outdated.
+        // After `put` has bumped the generation: whoever sees this epoch must find its copies outdated.
         followed.watch.note_seen(snapshot.mark);
         *applied = Some(snapshot.mark);
     }
@@ -155,7 +155,7 @@ impl Follow {
         self.readings.join(engine, notifier, (), serve, refused)
     }
 
-    /// Whether nobody looks after a reading yet; whoever asks does from now on.
+    /// Whether nobody watches this reading yet. From now on, the caller does.
     pub(crate) fn is_to_be_looked_after(&self, ticket: u64) -> bool {
         self.looked_after.swap(ticket, Ordering::Relaxed) != ticket
     }
@@ -185,7 +185,7 @@ impl Follow {
         !self.requests.is_under_way(ticket) && !self.readings.is_under_way(ticket)
     }
 
-    /// Notes what is to be told of entities that can't be read. Returns whether that is news.
+    /// Notes an error about entities that can't be read, or that there is none. Returns whether that is news.
     pub(crate) fn note_trouble(&self, text: Option<&str>) -> bool {
         let mut trouble = self.trouble.lock();
         let is_news = trouble.as_deref() != text;

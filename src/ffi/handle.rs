@@ -1,4 +1,4 @@
-//! What an export works on, and how an outcome becomes an answer.
+//! What the exports work on, and how outcomes become answers.
 
 use std::os::raw::c_char;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use crate::vm::Vm;
 /// The length of the longest value that this process has handed to Lua.
 static LONGEST_VALUE: AtomicUsize = AtomicUsize::new(0);
 
-/// Notes that Lua is given a copy of a value.
+/// Notes that Lua gets a copy of a value.
 pub fn hand_over(value: &Secret) {
     LONGEST_VALUE.fetch_max(value.len(), Ordering::Relaxed);
 }
@@ -37,12 +37,12 @@ pub struct Handle {
     last: Mutex<Option<Arc<Secret>>>,
 }
 
-/// What a call answers. `data` stays valid until the next call with the same handle or answer, or `release`.
+/// The answer to a call. `data` stays valid until the next call with the same handle or answer, or `release`.
 #[repr(C)]
 pub struct Answer {
     pub(super) ticket: u64,
     pub(super) generation: u32,
-    /// What is to be done next for a fetch of the node.
+    /// The next order for a fetch of the node.
     pub(super) order: i32,
     data: *const c_char,
     size: usize,
@@ -51,9 +51,9 @@ pub struct Answer {
     seconds: f64,
     /// Whether more events wait.
     more: bool,
-    /// Whether `data` is a value that is to be given up by `release`.
+    /// Whether `data` is a value that Lua must give up by `release`.
     held: bool,
-    /// Where a value is written that has room here. Lua wipes it, which needs no call.
+    /// A value that fits in here is written here. Lua wipes it without a call.
     value: [u8; 8192],
 }
 
@@ -67,8 +67,9 @@ impl Handle {
         match found {
             Ok((resolver, Lookup::Value(value))) => {
                 if !value.lasting {
-                    // No copy of it can be kept until the refresher runs, and nothing else starts that where all secrets come
-                    // from the environment. Without an engine each look-up is answered here, as now.
+                    // Lua can keep no copy of it until the refresher runs, and where all secrets come from the
+                    // environment, nothing else starts the refresher. Without an engine, this look-up is answered all
+                    // the same.
                     let _ = resolver.start();
                 }
                 self.value(value, answer)
@@ -80,7 +81,7 @@ impl Handle {
         }
     }
 
-    /// `since`: seconds of the node's clock after which the fetch has to have begun; below 0: now.
+    /// `since`: the fetch must begin after this time, in seconds of the node's clock; below 0: after now.
     pub(super) fn renew(&self, reference: &[u8], since: f64, queues: bool, answer: &mut Answer) -> i32 {
         let resolved = self.vm.resolver().and_then(|resolver| Ok((resolver, resolver.resolve(reference)?)));
         match resolved {
@@ -126,12 +127,12 @@ impl Handle {
         }
     }
 
-    /// Goes on with a fetch of the node, by the reply to the last order.
+    /// Continues a fetch of the node, with the reply to the last order.
     pub(super) fn step(&self, ticket: u64, reply: Reply<'_>, answer: &mut Answer) {
         self.order(self.vm.resolver().ok().and_then(|resolver| resolver.step_shared(ticket, reply)), answer);
     }
 
-    /// Goes on with a fetch that is complete, if it is to be published.
+    /// Continues a fetch that is complete, if it is to be published.
     pub(super) fn publish(&self, ticket: u64, answer: &mut Answer) {
         self.order(self.vm.resolver().ok().and_then(|resolver| resolver.publish_shared(ticket)), answer);
     }
@@ -197,7 +198,7 @@ impl Handle {
         if value.lasting { status::VALUE } else { status::FLEETING }
     }
 
-    /// Writes down what is to be done next.
+    /// Writes the next order into an answer.
     fn order(&self, next: Option<Next>, answer: &mut Answer) {
         answer.order = status::NONE;
         match next {
@@ -236,7 +237,7 @@ impl Handle {
         lock(&self.last).take();
     }
 
-    /// For the cold calls of `lua.rs`.
+    /// For the cold calls of `src/lua`.
     pub fn resolver(&self) -> Result<&Arc<Resolver>> {
         self.vm.resolver()
     }

@@ -25,8 +25,8 @@ pub extern "C" fn kong_vault_abi_version() -> u32 {
     status::ABI_VERSION
 }
 
-/// The counter that changes whenever a value that Lua may have kept is not to be served any more. 32 bits, as LuaJIT's
-/// interpreter would make an object of a 64-bit number at each look.
+/// The generation, which moves when copies of values in Lua are outdated. It has 32 bits, as LuaJIT's interpreter would
+/// allocate an object each time that it reads a 64-bit number.
 ///
 /// # Safety
 /// `handle` is a live handle; the pointer is valid as long as that.
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn kong_vault_generation(handle: *const Handle) -> *const 
     unsafe { &*handle }.vm.generation() as *const AtomicU32 as *const u32
 }
 
-/// Where the address of the counter stands that changes whenever another process changes vault entities.
+/// A pointer to the address of the epoch, which moves when any process changes vault entities.
 ///
 /// # Safety
 /// As `kong_vault_generation`.
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn kong_vault_epoch(handle: *const Handle) -> *const *cons
     unsafe { &*handle }.vm.watch().epoch() as *const AtomicPtr<AtomicU32> as *const *const u32
 }
 
-/// That counter's value when this process read the entities.
+/// The epoch at which this process last read the entities.
 ///
 /// # Safety
 /// As `kong_vault_generation`.
@@ -56,8 +56,9 @@ pub unsafe extern "C" fn kong_vault_seen_epoch(handle: *const Handle) -> *const 
     unsafe { &*handle }.vm.watch().seen_epoch() as *const AtomicU32 as *const u32
 }
 
-/// Looks a reference up. On a miss a call is joined (`PENDING` with `waits`, else `FAILED`) or created (`CREATED`);
-/// with `waits` its outcome has to be collected. `queues`: the caller has only so many under way, and is not refused.
+/// Looks a reference up. On a miss, joins a call (`PENDING` with `waits`, else `FAILED`) or creates one (`CREATED`).
+/// With `waits`, its outcome must be collected. `queues`: the caller limits how many it has under way, so none is
+/// refused.
 ///
 /// # Safety
 /// `handle` is a live handle, `reference` has `size` readable bytes, `answer` is writable.
@@ -78,7 +79,8 @@ pub unsafe extern "C" fn kong_vault_lookup(
     })
 }
 
-/// Joins or creates a call for a value that is newer than now; answers as `kong_vault_lookup` with `waits`.
+/// Joins or creates a call whose fetch begins after `since`. Answers as `kong_vault_lookup` with `waits`, or `NOTHING`,
+/// where there is nothing to wait for.
 ///
 /// # Safety
 /// As `kong_vault_lookup`.
@@ -99,8 +101,9 @@ pub unsafe extern "C" fn kong_vault_renew(
     })
 }
 
-/// Goes on with a fetch of the node: `reply` and `seconds` are what Lua replies as to the claim of the last order, with
-/// `owner`, whose claim it is, and `document` is what it read (`size` 0: nothing). Then the answer has the next order.
+/// Continues a fetch of the node with Lua's reply to the last order. `reply` and `seconds` are about the claim, `owner`
+/// is the claim that is there already, and `document` is what was read (`size` 0: nothing). The answer has the next
+/// order.
 ///
 /// # Safety
 /// `handle` is a live handle, `document` and `owner` have as many readable bytes as said, `answer` is writable.
@@ -130,7 +133,7 @@ pub unsafe extern "C" fn kong_vault_step(
     });
 }
 
-/// Goes on with a fetch that is complete: the answer has an order where this worker has to publish it.
+/// Continues a fetch that is complete. The answer has an order where this worker must publish it.
 ///
 /// # Safety
 /// `handle` is a live handle, `answer` is writable.
@@ -144,8 +147,8 @@ pub unsafe extern "C" fn kong_vault_publish(handle: *const Handle, ticket: u64, 
     });
 }
 
-/// The value of a reference from the call it waited for, with its lease in `seconds` (0: it has none); `PENDING` where that is still under way. Either way the
-/// ticket is used up.
+/// The value of a reference from the call that it waited for, with its lease in `seconds` (0: it has none); `PENDING`
+/// where the call is still under way. The ticket is used up either way.
 ///
 /// # Safety
 /// As `kong_vault_lookup`.
@@ -165,7 +168,7 @@ pub unsafe extern "C" fn kong_vault_collect(
     })
 }
 
-/// Whether a call or a job is not to be waited for any more.
+/// Whether a call or a job is complete, or unknown.
 ///
 /// # Safety
 /// `handle` is a live handle.
@@ -191,7 +194,7 @@ pub unsafe extern "C" fn kong_vault_event(handle: *const Handle, answer: *mut An
     })
 }
 
-/// Gives up the value that the last answer holds: one that Lua has copied is kept no longer than by those who need it.
+/// Gives up the value of the last answer, once Lua has copied it: only those who need it keep it then.
 ///
 /// # Safety
 /// `handle` is a live handle; no `data` of an answer is read afterwards.

@@ -1,23 +1,23 @@
-//! The numbers that cross the C boundary. A number once given is never given to anything else.
+//! The numbers that cross the C boundary. A number that was given is never given to anything else.
 
 use std::time::Duration;
 
 use crate::resolver::node_protocol::operation::{Answer, Verb};
 
-/// The version of everything in this folder; `native.lua` refuses any other.
+/// The version of everything in this folder. `native.lua` refuses any other.
 pub const ABI_VERSION: u32 = 5;
 
 /// `data` is the value; it may be kept while the generation is the answer's.
 pub const VALUE: i32 = 0;
 /// `data` is the value; it is good for this call only.
 pub const FLEETING: i32 = 1;
-/// The document is being fetched; its outcome has to be collected with `ticket`.
+/// The document is being fetched. Its outcome must be collected with `ticket`.
 pub const PENDING: i32 = 2;
 /// `data` says why there is no value.
 pub const FAILED: i32 = 3;
-/// The document has to be fetched: `ticket` is the fetch to start, and the answer has an order.
+/// The document must be fetched: `ticket` is the fetch to start, and the answer has an order.
 pub const CREATED: i32 = 4;
-/// There is nothing of what was asked for.
+/// There is no event, or nothing to wait for.
 pub const NOTHING: i32 = 5;
 /// `data` says why there is no value: the reference names a vault that nobody configured here.
 pub const UNKNOWN_VAULT: i32 = 7;
@@ -26,16 +26,16 @@ pub const NONE: i32 = 31;
 /// A panic was caught; there is nothing in the answer.
 pub const PANICKED: i32 = -1;
 
-/// Events: the fetch `ticket` is complete. Where this worker has to publish it, the answer has an order.
+/// Events: the fetch `ticket` is complete. If this worker must publish it, the answer has an order.
 pub const COMPLETED: i32 = 16;
-/// The fetch `ticket` has to be started; the answer has an order.
+/// The fetch `ticket` must be started. The answer has an order.
 pub const START: i32 = 17;
-/// A vault came back, or went bad. `data` is its name and a line for the log.
+/// A vault is up again, or down. `data` is its name and a line for the log.
 pub const VAULT_UP: i32 = 19;
 pub const VAULT_DOWN: i32 = 20;
 /// Copies of values are outdated.
 pub const OUTDATED: i32 = 21;
-/// A vault still is bad. `data` is its name; `seconds`, for how long nobody is to be told anew.
+/// A vault stays down. `data` is its name; `seconds`: for how long it is not logged again.
 pub const VAULT_STILL_BAD: i32 = 22;
 /// A vault answered for the first time. `data` is its name, the name of its notices, and a line for the log.
 pub const VAULT_ANSWERS: i32 = 23;
@@ -44,8 +44,9 @@ pub const CACHE_CROWDED: i32 = 24;
 /// There are debug lines for the log.
 pub const DEBUG_LINES: i32 = 25;
 
-/// Orders: what Lua has to do next for a fetch of the node. First the operations on the shared dictionary, which are those of
-/// `Verb`. `data` is a name, a claim of `claim_size` bytes and the rest; `seconds`, how long what is added lasts.
+/// Orders: what Lua must do next for a fetch of the node. First the operations on the shared dictionary, which are
+/// those of `Verb`. `data` is a name, a claim of `claim_size` bytes and the rest; `seconds`: how long an added entry
+/// lasts.
 pub const LOOK: i32 = 32;
 pub const READ: i32 = 33;
 pub const CLAIM: i32 = 34;
@@ -55,14 +56,14 @@ pub const RELEASE: i32 = 37;
 pub const PUBLISH: i32 = 38;
 pub const PROBE_CLAIM: i32 = 39;
 pub const PROBE_PAUSE: i32 = 40;
-/// Then what needs no operation: the fetch is under way; and an older value serves; it is complete. `data` is the document's
-/// name, and a note for a debug line.
+/// Orders without an operation: the fetch is under way; it is under way, and an older value serves; it is complete.
+/// `data` is the document's name and a note for a debug line.
 pub const UNDER_WAY: i32 = 48;
 pub const SERVES: i32 = 49;
 pub const COMPLETE: i32 = 50;
 
-/// What Lua replies as to a claim: none was to be made; it was made; another one is there, or was there and is gone; there was
-/// no room for it; another worker probes the vault, or found it back.
+/// What Lua replies about a claim: none was to be made; it was made; another one is there, or was there and is gone;
+/// there was no room for it; another worker probes the vault, or has found it up again.
 pub const DONE: i32 = 64;
 pub const CLAIMED: i32 = 65;
 pub const OWNER: i32 = 66;

@@ -1,4 +1,4 @@
-//! What `kong.vault.admin` asks of the library, and what a look-up does that finds vault entities changed.
+//! What `kong.vault.admin` needs of the library, and a look-up that finds vault entities changed.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What Kong's strategies and plugin ask of the library.
+//! What Kong's strategies and the plugin need of the library.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ fn known(name: &str) -> Result<&'static Descriptor> {
     find(name).ok_or_else(|| Error::new(Kind::UnknownVault, format!("could not find vault ({name})")))
 }
 
-/// The options of a backend, in the order of the documents; of the backend nobody knows, none.
+/// The options of a backend, in the order of the docs; none for an unknown backend.
 fn options(lua: &Lua, backend: String) -> mlua::Result<Table> {
     let list = lua.create_table()?;
     for opt in find(&backend).into_iter().flat_map(options_of) {
@@ -76,8 +76,8 @@ fn options(lua: &Lua, backend: String) -> mlua::Result<Table> {
     Ok(list)
 }
 
-/// What options of a backend make necessary: a list of `{ option, value, all, any }`; without a value, the option only has
-/// to be set.
+/// Which options of a backend need others: a list of `{ option, value, all, any }`. Without a value, an option needs
+/// them when it is set at all.
 fn requirements(lua: &Lua, backend: String) -> mlua::Result<Table> {
     let list = lua.create_table()?;
     for need in find(&backend).into_iter().flat_map(|backend| backend.requirements) {
@@ -118,7 +118,7 @@ fn option(lua: &Lua, opt: &Opt) -> mlua::Result<Table> {
     Ok(table)
 }
 
-/// Why an option doesn't accept a text; nothing where it does.
+/// Why an option does not accept a text; nothing where it does.
 fn refusal(lua: &Lua, (backend, name, text): (String, String, String)) -> mlua::Result<MultiValue> {
     let opt = find(&backend).and_then(|backend| options_of(backend).find(|opt| opt.is_called(&name)));
     match opt {

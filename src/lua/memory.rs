@@ -1,9 +1,9 @@
-//! Wipes what the Lua VM frees. A value handed to Lua is a Lua string, and LuaJIT's allocator leaves a collected string's
+//! Wipes what the Lua VM frees. A value handed to Lua is a Lua string. LuaJIT's allocator leaves a collected string's
 //! bytes as they were until the memory is used again, which in a worker may be never. LuaJIT lets a program replace the
 //! allocator of a running VM (`lua_setallocf`), and passes it the size of each block that it frees.
 //!
-//! A wipe brings memory back into the processor's cache: a collected string of 4,000 bytes cost 1.9 times as much. So blocks
-//! are left alone that are much longer than any value Lua was given. What the rest costs stands in `make bench`.
+//! A wipe brings memory back into the processor's cache, which makes long blocks expensive. So blocks that are much
+//! longer than any value that Lua was given are not wiped. `make bench` shows the cost of the others.
 
 #![expect(unsafe_code, reason = "the allocator of a Lua VM is replaced in C")]
 
@@ -20,8 +20,8 @@ use crate::ffi::longest_value;
 /// Where the registry of a VM keeps its `WipedVm`.
 const KEY: &str = "kong_vault_memory";
 
-/// A VM whose freed memory is wiped. Owned by the VM's registry, so it is dropped when the VM is closed, before its memory
-/// is given back: LuaJIT recognises its own allocator there, and unmaps the whole of it at once.
+/// A VM whose freed memory is wiped. The VM's registry owns it, so it is dropped when the VM is closed, before the VM's
+/// memory is given back: LuaJIT recognises its own allocator there, and unmaps all memory at once.
 struct WipedVm {
     /// A coroutine's state that the registry keeps: the one that loads the library may end long before the VM.
     state: *mut lua_State,
@@ -36,10 +36,10 @@ struct Own {
 
 impl UserData for WipedVm {}
 
-/// By how much what Lua makes of a value may be longer than the value, in bytes: the string's head, a header's name.
+/// How many bytes a block may have besides the value in it, such as a string's head or a header's name.
 const SURROUNDINGS: usize = 1024;
 
-/// Has memory wiped from now on that this VM frees and that may hold a value. Doing it twice does nothing.
+/// Wipes memory that this VM frees from now on and that may hold a value. A second call does nothing.
 pub(super) fn wipe_when_freed(lua: &Lua) -> mlua::Result<()> {
     if !matches!(lua.named_registry_value(KEY)?, Value::Nil) {
         return Ok(());
@@ -57,7 +57,7 @@ pub(super) fn wipe_when_freed(lua: &Lua) -> mlua::Result<()> {
     // SAFETY: the registry keeps the state for as long as the VM lives.
     let own = Box::new(Own { allocate: unsafe { lua_getallocf(state, &raw mut data) }, data });
     let own_data = ptr::from_ref(&*own).cast_mut().cast();
-    // First the owner: an error from here on must not leave the allocator with a pointer to what is gone.
+    // The owner first: after an error in this call, no allocator may be left that points to `own`.
     lua.set_named_registry_value(KEY, WipedVm { state, own })?;
     // SAFETY: `own` lives until `WipedVm` is dropped, which puts the VM's own allocator back.
     unsafe { lua_setallocf(state, allocate, own_data) };
@@ -70,7 +70,7 @@ impl Drop for WipedVm {
         // SAFETY: finalizers run before the VM frees what they may use.
         unsafe {
             lua_getallocf(self.state, &raw mut data);
-            // Somebody may have replaced it in turn, and calls it: then it stays, as does what it needs.
+            // Another allocator may have replaced this one since, and call it: then this one stays, with what it needs.
             if ptr::eq(data.cast(), &*self.own) {
                 lua_setallocf(self.state, self.own.allocate, self.own.data);
             } else {
@@ -87,14 +87,15 @@ fn may_hold_value(length: usize) -> bool {
     longest > 0 && length <= 2 * longest + SURROUNDINGS
 }
 
-/// The VM's own allocator, but what it gives up is wiped where it may hold a value: a block, the end of one that shrinks, and one that is outgrown,
-/// which is therefore never moved by the system.
+/// The VM's own allocator, except that it wipes memory that may hold a value before the memory is given up: a block,
+/// the end of one that shrinks, and the old copy of one that grows. A growing block is copied here, as the system would
+/// move it without a wipe.
 ///
 /// # Safety
 /// As `lua_Alloc`: `data` is an `Own`, and `block` has `old` bytes of its making.
 unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: usize, new: usize) -> *mut c_void {
-    // SAFETY: as demanded of the caller. The calls of the VM's own allocator can't be seen through, so no wipe of memory
-    // that is about to be freed is left out as useless.
+    // SAFETY: as demanded of the caller. The compiler knows nothing about the VM's own allocator, so it can't leave out
+    // a wipe of memory that is about to be freed.
     unsafe {
         let own = &*data.cast::<Own>();
         if block.is_null() || new == old || !may_hold_value(old) {

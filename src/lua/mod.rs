@@ -26,8 +26,8 @@ use crate::runtime::engine::Engine;
 use crate::vm::Vm;
 use native::{Native, copied, or_error};
 
-/// A worker lives for weeks, and a core dump or a neighbour's read past its buffer shows what was freed: so nothing of the
-/// library's is freed unwiped, also what HTTP, TLS and JSON libraries copied. What that costs stands in `make bench`.
+/// Wipes all memory that the library frees, including what HTTP, TLS and JSON libraries copied: a worker lives for
+/// weeks, and a core dump or a read past a buffer shows what was freed. `make bench` shows the cost.
 #[global_allocator]
 static WIPED_WHEN_FREED: ZeroAlloc<System> = ZeroAlloc(System);
 
@@ -36,7 +36,7 @@ static WIPED_WHEN_FREED: ZeroAlloc<System> = ZeroAlloc(System);
 fn open(lua: &Lua) -> mlua::Result<Table> {
     // Loaded in init_by_lua, this is the last moment to see the environment: nginx wipes it in the workers.
     Environment::captured();
-    // And to have one key and clock for all workers, and one place for what only one of them can find out.
+    // All workers must have one key, one clock, and one place for what only one of them can find out.
     Node::of_this_process();
     SharedSlots::of_this_process();
     memory::wipe_when_freed(lua)?;

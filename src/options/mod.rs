@@ -1,6 +1,6 @@
-//! What an option is: the one declaration from which names, validation, help and the documents' tables derive.
+//! The declaration of an option, from which its name, validation, help and the tables in the docs derive.
 //!
-//! It uses only values. It must never know a vault: its tables are the vaults' own.
+//! It uses only values. It must never know a backend: the tables belong to the backends.
 
 pub mod settings;
 pub mod value;
@@ -15,7 +15,7 @@ use crate::options::value::Value;
 use crate::secret::Secret;
 use crate::sync::lock;
 
-/// The longest time that makes sense, in seconds: some 30 years, as with `resurrect_ttl`'s default of 1e8.
+/// The longest time that an option accepts, in seconds: some 30 years.
 pub const LONGEST: f64 = 1e9;
 
 /// The type of an option's value. Numbers are decimal; seconds may have a fraction.
@@ -37,7 +37,7 @@ pub enum Type {
 }
 
 impl Type {
-    /// For the documents' table.
+    /// For the table in the docs.
     pub fn name(self) -> &'static str {
         match self {
             Type::Text => "text",
@@ -49,25 +49,25 @@ impl Type {
     }
 }
 
-/// What a text has to look like.
+/// What a text must look like.
 #[derive(Debug, Clone, Copy)]
 pub struct Pattern {
-    /// A regular expression that the whole value has to match.
+    /// A regular expression that must match the whole value.
     pub regex: &'static str,
-    /// The same for people.
+    /// The same in words.
     pub means: &'static str,
 }
 
-/// What an option's value is, as far as it matters to who shows it.
+/// What an option's value may hold, which decides how much of it may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
-    /// What is no secret by itself.
+    /// No secret.
     Plain,
     /// A file's path, or PEM text, in which a key may stand.
     Pem,
-    /// A file's path. Somebody may give what should stand in the file.
+    /// A file's path; by mistake, it may be the file's content.
     File,
-    /// A URL, with a user, or with a query that holds a key.
+    /// A URL. Its user or its query may be a credential.
     Url,
 }
 
@@ -84,11 +84,11 @@ pub struct Opt {
     /// A credential: never shown, not even in an error.
     pub sensitive: bool,
     pub holds: Holds,
-    /// It says where something goes, though it may hold a credential.
+    /// It decides where requests go, although it may hold a credential.
     pub leads: bool,
-    /// It keeps somebody out, or says whom alone to trust: a value that is empty isn't the same as none, but a mistake.
+    /// It restricts access or trust. An empty value does not mean not set, but is an error.
     pub guards: bool,
-    /// Whether a reference's query may set it. Never for what says where the vault is or who we are.
+    /// Whether a reference's query may set it: never an option that decides on the server or the credentials.
     pub overridable: bool,
     /// Other spellings that Kong's documentation uses.
     pub aliases: &'static [&'static str],
@@ -147,7 +147,7 @@ impl Opt {
         self
     }
 
-    /// Whether a credential may stand in it: by what it is, or beside something else.
+    /// Whether its value may be a credential, or hold one beside something else.
     pub fn may_hold_secret(&self) -> bool {
         self.sensitive || matches!(self.holds, Holds::Pem | Holds::Url)
     }
@@ -220,7 +220,7 @@ impl Opt {
         }
     }
 
-    /// What values are accepted, for people.
+    /// The values that are accepted, in words.
     pub fn accepts(&self) -> String {
         if let Some(pattern) = self.pattern {
             return pattern.means.to_owned();
@@ -255,12 +255,12 @@ pub fn variable(key: &str) -> String {
     format!("KONG_{}", key.to_uppercase().replace('-', "_"))
 }
 
-/// Whether the whole of `text` matches. The patterns are ours and few: each is compiled once.
+/// Whether a pattern matches the whole of `text`. There are few patterns, so each compiled one is kept.
 fn matches_whole(pattern: &'static str, text: &str) -> bool {
     static COMPILED: OnceLock<Mutex<HashMap<&'static str, Option<Regex>>>> = OnceLock::new();
     let mut compiled = lock(COMPILED.get_or_init(Mutex::default));
     let regex = compiled.entry(pattern).or_insert_with(|| Regex::new(&format!("^(?:{pattern})$")).ok());
-    // A pattern that is no regular expression accepts nothing; a test looks at them all.
+    // An invalid pattern accepts nothing; a test checks all of them.
     regex.as_ref().is_some_and(|regex| regex.is_match(text))
 }
 

@@ -12,8 +12,7 @@ use super::COMMON;
 use super::value::{Value, add_part};
 use crate::secret::Secret;
 
-/// Options by name; each present one has been checked against its declaration, and each default is filled in.
-/// `Debug` shows no text of any.
+/// Options by name, checked against their declarations and with defaults filled in. `Debug` shows no text of any.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, Value>,
@@ -23,9 +22,9 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct FinalSettings {
     settings: Settings,
-    /// What tells documents apart: everything that has a say in what is fetched, and for how long it is kept.
+    /// What tells documents apart: all options that decide what is fetched, and how long it is kept.
     pub document_key: SettingsKey,
-    /// What tells connections and credentials apart: everything but what all backends have.
+    /// What tells connections and credentials apart: all options but the common ones.
     pub instance_key: SettingsKey,
 }
 
@@ -37,8 +36,8 @@ impl Deref for FinalSettings {
     }
 }
 
-/// A part of settings that tells documents, or connections, apart. It compares the values themselves; clones share them,
-/// and their hash, which is made once.
+/// The options that tell documents, or connections, apart. It compares their values; clones share these and their hash,
+/// which is computed once.
 #[derive(Debug, Clone)]
 pub struct SettingsKey {
     values: Arc<[(&'static str, Value)]>,
@@ -64,7 +63,7 @@ impl Hash for SettingsKey {
 }
 
 impl SettingsKey {
-    /// All that it compares, as bytes in which different keys differ. Credentials are among them: they are wiped.
+    /// Returns the options as bytes, which differ where keys differ. Credentials are among them, so they are wiped.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Vec::new();
         for (name, value) in self.values.iter() {
@@ -74,7 +73,7 @@ impl SettingsKey {
         Zeroizing::new(bytes)
     }
 
-    /// Each option with what `digest` makes of its value. Clones share what is made once.
+    /// Returns each option with the `digest` of its value. Clones share the digests, which are computed once.
     pub fn digests(&self, digest: impl Fn(&[u8]) -> [u8; 16]) -> &Digests {
         let of = |value: &Value| {
             let mut bytes = Zeroizing::new(Vec::new());

@@ -17,7 +17,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Bytes in which different values differ.
+    /// Appends bytes, which differ where values differ.
     pub(super) fn add_to(&self, bytes: &mut Vec<u8>) {
         match self {
             Value::Text(text) => add_part(bytes, 1, text.as_bytes()),

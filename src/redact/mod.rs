@@ -1,7 +1,7 @@
-//! What of somebody's text may be shown: in errors and logs, in what `doctor` and `check` print, and in the Admin API's
-//! answers. Whoever shows an option's value, a path, a URL or a name asks here.
+//! Decides what may be shown of a user's text: in errors and logs, in what `doctor` and `check` print, and in the Admin
+//! API's answers. Whoever shows an option's value, a path, a URL or a name asks here.
 //!
-//! It uses option tables. It must never show what it can't tell.
+//! It uses the declarations of options. It must never show what it does not recognise.
 
 #![expect(clippy::disallowed_methods, reason = "for `doctor` alone, which has no engine")]
 
@@ -15,10 +15,10 @@ use std::path::Path;
 use crate::options::{Holds, Opt, Type};
 pub use near::nearest;
 
-/// What answers show in the place of a secret. What is sent back so stands for what is stored.
+/// What answers show instead of a secret. Sent back, it stands for the value that is stored.
 pub const MASK: &str = "********";
 
-/// The same in texts.
+/// The same in other texts.
 pub const HIDDEN: &str = "***";
 
 /// The longest path that Linux takes: none is cut.
@@ -28,36 +28,37 @@ const LONGEST_PATH: usize = 4096;
 const LONGEST_HOST: usize = 255;
 const LONGEST_LABEL: usize = 63;
 
-/// Above this, what somebody gave by mistake may be a credential, and a quotation helps nobody to find it.
+/// A rejected value of more characters is not shown: it may be a credential, and so long a quotation would not help
+/// anybody to find the mistake.
 const LONGEST_MISTAKE: usize = 32;
 
-/// How long a part of a text may be, in characters, that is shown whatever it is of.
+/// A part of a text with so few characters is always shown.
 pub const SHORT: usize = 3;
 
-/// An option's value for an answer. Of what is no option here, as it is of a backend of another version, nothing is shown.
+/// An option's value for an answer. Nothing is shown of an unknown option, such as one of another version.
 pub fn answer<'a>(opt: Option<&Opt>, text: &'a str) -> Cow<'a, str> {
     opt.and_then(|opt| visible(opt, text, MASK)).unwrap_or(Cow::Borrowed(MASK))
 }
 
-/// An option's value for a text, at most `limit` characters of it; `None` where nothing of it may be shown.
+/// An option's value for other texts, at most `limit` characters of it; `None` where nothing of it may be shown.
 pub fn value(opt: &Opt, text: &str, limit: usize) -> Option<String> {
     visible(opt, text, HIDDEN).map(|text| line(text.as_bytes(), limit))
 }
 
-/// The same of a value that the option doesn't accept: then it may have been meant for any other option.
+/// The same for a value that the option does not accept: it may have been meant for any other option.
 pub fn mistake(opt: &Opt, text: &str, limit: usize) -> Option<String> {
     let shown = visible(opt, text, HIDDEN)?;
     let is_plain = text.chars().count() <= LONGEST_MISTAKE && !text.contains('@') && !pattern::is_random(text);
     (is_plain && shown == text).then(|| line(shown.as_bytes(), limit))
 }
 
-/// The same where a name should stand.
+/// The same for what stands in the place of a name.
 pub fn word(text: &str, limit: usize) -> String {
     const NAME: Opt = Opt::new("", Type::Text, "");
     mistake(&NAME, text, limit).unwrap_or_else(|| format!("({})", length(text)))
 }
 
-/// What may be seen of an option's value, with `mask` in the place of the rest.
+/// What may be shown of an option's value, with `mask` instead of the rest.
 fn visible<'a>(opt: &Opt, text: &'a str, mask: &str) -> Option<Cow<'a, str>> {
     let whole = |may: bool| may.then_some(Cow::Borrowed(text));
     match opt.holds {
@@ -71,7 +72,7 @@ fn visible<'a>(opt: &Opt, text: &'a str, mask: &str) -> Option<Cow<'a, str>> {
     }
 }
 
-/// A URL without its user, query and fragment. It may be malformed: a password may hold any sign.
+/// A URL with its user, query and fragment masked. It may be malformed: a password may hold any character.
 pub fn url<'a>(text: &'a str, mask: &str) -> Cow<'a, str> {
     let start = text.find("://").filter(|at| pattern::is_scheme(&text[..*at])).map_or(0, |at| at + "://".len());
     let (scheme, rest) = text.split_at(start);
@@ -86,29 +87,30 @@ pub fn url<'a>(text: &'a str, mask: &str) -> Cow<'a, str> {
     if user.is_empty() && end.is_empty() { Cow::Borrowed(text) } else { format!("{scheme}{user}{place}{end}").into() }
 }
 
-/// A host's name, which may be a token that somebody gave in its place; names have come to be in small letters by then.
+/// A host's name; only its length where it is too long for one. It may be a token that was given by mistake: that is in
+/// lower case by now, and hard to recognise.
 pub fn host(text: &str) -> String {
     let may_be_name = text.len() <= LONGEST_HOST && text.split('.').all(|label| label.len() <= LONGEST_LABEL);
     if may_be_name { quote(text.as_bytes(), LONGEST_HOST) } else { format!("({})", length(text)) }
 }
 
-/// A path that somebody gave, for an error that it leads to. Only where something is there is it surely a path, and not a
-/// secret given in place of one. It asks the file system.
+/// A path for an error about it; `None` where nothing is there: then it may be a secret that was given instead. It asks
+/// the file system.
 pub fn path(path: &Path) -> Option<String> {
     path.symlink_metadata().is_ok().then(|| known_path(path))
 }
 
-/// A path under which something was found. No file's name forges a line of a log.
+/// A path at which something was found. It can't forge a line of a log.
 pub fn known_path(path: &Path) -> String {
     line(path.as_os_str().as_encoded_bytes(), LONGEST_PATH)
 }
 
-/// A path that nobody has looked at: shown where it looks like one.
+/// A path that was not looked for, if it looks like one.
 pub fn likely(path: &Path) -> Option<String> {
     path.to_str().is_some_and(pattern::is_path).then(|| known_path(path))
 }
 
-/// The same of the operator's environment.
+/// The same, with the text's length where it does not look like a path.
 pub fn likely_path(path: &Path) -> String {
     likely(path).unwrap_or_else(|| format!("({})", length(&path.to_string_lossy())))
 }
@@ -118,24 +120,24 @@ pub fn own_path(path: &Path) -> String {
     self::path(path).unwrap_or_else(|| likely_path(path))
 }
 
-/// What can be said of a text that may be a secret.
+/// What may be said of a text that may be a secret.
 pub fn length(text: &str) -> String {
     format!("a value of {} characters", text.chars().count())
 }
 
-/// What somebody wrote and which isn't secret by what it is: a name, a field, a reference. At most `limit` characters, and
-/// none that could forge a line of a log; of a key or a token only how long it is.
+/// A user's text that is not meant to be secret: a name, a field, a reference. It has at most `limit` characters, and
+/// none that could forge a line of a log. Of a key or a token, only its length is shown.
 pub fn quote(text: &[u8], limit: usize) -> String {
     let whole = String::from_utf8_lossy(text);
     if pattern::is_key(&whole) { format!("({})", length(&whole)) } else { line(text, limit) }
 }
 
-/// Whether there is a key or a token in it.
+/// Whether a text holds a key or a token.
 pub fn is_secret(text: &[u8]) -> bool {
     pattern::is_key(&String::from_utf8_lossy(text))
 }
 
-/// Whether a name is that of an option, or so near to one that somebody meant it; or so short that it tells nothing.
+/// Whether a name is an option's, or a misspelling of one, or too short to be a secret.
 pub fn is_option<'a>(name: &str, options: impl IntoIterator<Item = &'a Opt>) -> bool {
     if name.chars().count() <= SHORT {
         return true;
@@ -144,15 +146,15 @@ pub fn is_option<'a>(name: &str, options: impl IntoIterator<Item = &'a Opt>) -> 
     nearest(&near::folded(name), names).is_some()
 }
 
-/// The name of a variable that was made of what an option and a reference hold; what those look like counts, together and
-/// each by itself.
+/// The name of a variable that was made of several texts, such as an option's and a reference's. Only its length is
+/// shown, where one of these, or all together, look like a secret.
 pub fn variable(made_of: &[&str], name: &str, limit: usize) -> String {
     let is_secret = |text: &&str| pattern::is_key(text) || pattern::has_user(text) || text.contains(':');
     if made_of.iter().any(is_secret) { format!("({})", length(name)) } else { line(name.as_bytes(), limit) }
 }
 
-/// A vault's name as a reference has it. None has an `@`: what stands before one is a user, as in a URL; nor a `:`, behind
-/// which a password may stand, unless a scheme stands before it.
+/// A vault's name in a reference. No vault's name has an `@` or a `:`. What stands before an `@` may be a user and a
+/// password, as in a URL. What stands behind a `:` may be a password, unless a scheme stands before it.
 pub fn vault(name: &[u8], limit: usize) -> String {
     match name.iter().rposition(|byte| *byte == b'@') {
         Some(at) => format!("{HIDDEN}{}", quote(&name[at..], limit)),
@@ -164,7 +166,7 @@ pub fn vault(name: &[u8], limit: usize) -> String {
     }
 }
 
-/// A text of ours, or one that may be shown, on one line and bounded: `limit` counts characters as they are shown.
+/// A text that may be shown, on one line. `limit` counts the characters that are shown.
 pub fn line(text: &[u8], limit: usize) -> String {
     let text = String::from_utf8_lossy(text);
     let (mut shown, mut left) = (String::new(), limit);

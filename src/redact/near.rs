@@ -1,9 +1,9 @@
-//! Names that are near a known one, so that they are a misspelling of it, and nothing that somebody put there by accident.
+//! Finds the known name that a misspelt one is near to.
 
 /// Above this, in characters, a name is near nothing; the distance takes long to compute.
 const LONGEST: usize = 64;
 
-/// A name in small letters, also where it has them in the width of an ideograph.
+/// Returns a name in lower case, with full-width characters replaced by normal ones.
 pub fn folded(name: &str) -> String {
     let narrow = |c: char| match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
@@ -12,7 +12,7 @@ pub fn folded(name: &str) -> String {
     name.chars().map(narrow).flat_map(char::to_lowercase).collect()
 }
 
-/// The nearest of the known names, where somebody may have meant it.
+/// The nearest of the known names, if it was probably meant.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = name.chars().count();
     if length > LONGEST {

@@ -1,27 +1,27 @@
-//! What texts look like: keys and tokens, paths, users before a host. None of these reads more than the text.
+//! Recognises texts by what they look like: keys and tokens, paths, users before a host. Nothing but the text is read.
 
-/// Base64 of `-----BEGIN` at each of the three places that it may have among other bytes.
+/// Base64 of `-----BEGIN` at each of the three offsets that it may have among other bytes.
 const ARMOR: [&str; 3] = ["LS0tLS1CRUdJT", "0tLS0tQkVHSU", "tLS0tLUJFR0lO"];
 
-/// How the tokens of HashiCorp Vault and OpenBao begin, and JWTs. What follows has at least `TOKEN` signs.
+/// How the tokens of HashiCorp Vault and OpenBao begin, and JWTs. At least `TOKEN` letters and digits follow.
 const TOKENS: [&str; 4] = ["hvs.", "hvb.", "hvr.", "eyJ"];
 const TOKEN: usize = 16;
 
-/// The same of older vaults: a host's name may begin so, too, but has dots or is shorter.
+/// The same for older versions. A host's name may begin like this too, but has dots or is shorter.
 const OLD_TOKENS: [&str; 2] = ["s.", "b."];
 const OLD_TOKEN: usize = 24;
 
-/// How much of what follows a token's beginning is looked at, in bytes: a text may hold many beginnings.
+/// How many bytes behind a token's beginning are looked at: a text may hold many beginnings.
 const LONGEST_LOOK: usize = 64;
 
-/// How keys in DER begin as base64, and how long they are at least.
+/// How keys in DER begin in base64, and how long they are at least.
 const DER: &str = "MI";
 const SHORTEST_DER: usize = 64;
 
-/// The schemes of the URLs that somebody may give.
+/// The schemes of the URLs that options accept, and others that users may write.
 const SCHEMES: [&str; 8] = ["http", "https", "unix", "vault", "ftp", "socks5", "socks5h", "socks4"];
 
-/// Whether there is a key or a token in it by all appearances: PEM, as text or as base64, a JWT, a vault's token.
+/// Whether a text seems to hold a key or a token: PEM, as text or in base64, a JWT, a token of a vault.
 pub fn is_key(text: &str) -> bool {
     text.contains("-----BEGIN")
         || text.contains("PRIVATE KEY--")
@@ -33,13 +33,13 @@ pub fn is_key(text: &str) -> bool {
         })
 }
 
-/// Parts that hold no sign but those of tokens.
+/// Returns the parts of a text that consist of characters of tokens.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
 }
 
-/// Whether a token stands in it, with whatever before it: a prefix may end in no sign of its own. The less a token stands
-/// by itself, the more what follows has to look like one.
+/// Whether a word holds a token, with or without a separator before it. The less it is separated, the more what follows
+/// must look like a token.
 fn is_token(word: &str) -> bool {
     let may_begin = |byte: u8| matches!(byte.to_ascii_lowercase(), b'h' | b'e' | b's' | b'b');
     (0..word.len()).filter(|at| may_begin(word.as_bytes()[*at])).any(|at| {
@@ -64,22 +64,22 @@ fn is_token(word: &str) -> bool {
     })
 }
 
-/// Where in a word something stands.
+/// Where in a word a token begins.
 #[derive(Clone, Copy, PartialEq)]
 enum Stands {
     First,
-    /// Behind a sign that is neither letter nor digit.
+    /// Behind a character that is neither letter nor digit.
     Apart,
     Within,
 }
 
-/// What follows the beginning of a token.
+/// Whether this may follow the beginning of a token.
 fn is_new(rest: &[u8], stands: Stands) -> bool {
     let is_long = rest.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= TOKEN;
     is_long && (stands != Stands::Within || is_made_at_random(rest))
 }
 
-/// What follows the beginning of an older vault's token; behind a further dot may stand its namespace.
+/// Whether this may follow the beginning of an older token. Behind another dot may be its namespace.
 fn is_old(rest: &[u8], stands: Stands) -> bool {
     let token = rest.split(|byte| *byte == b'.').next().unwrap_or_default();
     let is_long = token.len() >= OLD_TOKEN && token.iter().all(u8::is_ascii_alphanumeric);
@@ -91,13 +91,13 @@ fn is_old(rest: &[u8], stands: Stands) -> bool {
         }
 }
 
-/// Whether it has letters of both cases and digits.
+/// Whether a text has lower-case and upper-case letters and digits.
 fn is_made_at_random(text: &[u8]) -> bool {
     let has = |is: fn(&u8) -> bool| text.iter().any(is);
     has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit)
 }
 
-/// Whether it has both letters of both cases or digits, as no word has.
+/// Whether a text has letters, and also digits or letters of both cases: words do not.
 fn is_mixed(text: &[u8]) -> bool {
     let has = |is: fn(&u8) -> bool| text.iter().any(is);
     has(u8::is_ascii_alphabetic)
@@ -108,22 +108,22 @@ fn is_base64(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=')
 }
 
-/// Whether it may be something made at random: long, of letters and digits.
+/// Whether a text may hold something random: a key, or a long word of letters and digits.
 pub fn is_random(text: &str) -> bool {
     is_key(text) || words(text).any(|word| word.len() >= TOKEN && is_mixed(word.as_bytes()))
 }
 
-/// Whether a user, with a password, stands before a host.
+/// Whether a user with a password precedes a host.
 pub fn has_user(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'))
 }
 
-/// Whether it is a URL's scheme: one that options take, as a password may have the form of any.
+/// Whether a text is a URL's scheme. Only known ones count, as a password may look like a scheme.
 pub fn is_scheme(text: &str) -> bool {
     SCHEMES.iter().any(|scheme| text.eq_ignore_ascii_case(scheme))
 }
 
-/// Whether it is the path of a file by all appearances. A key may begin with a slash, too, and so has no dots.
+/// Whether a text looks like a file's path. A key may begin with a slash as well, but has no dot, `-` or `_`.
 pub fn is_path(text: &str) -> bool {
     let begins = ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
     let is_of_paths =
@@ -137,7 +137,7 @@ pub fn is_path(text: &str) -> bool {
         && has(u8::is_ascii_lowercase)
         && has(u8::is_ascii_digit)
         && !text.contains(['.', '-', '_']);
-    // Folders made for a while end in some signs made at random, behind a word.
+    // Names of temporary directories end in a few random characters, so only a long random part counts.
     let is_random = |part: &str| {
         let longest = part.split(['-', '_', '.']).map(str::len).max().unwrap_or_default();
         let is_long = longest >= 20 || part.len() >= 32;

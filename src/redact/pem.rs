@@ -1,5 +1,5 @@
-//! PEM as people give it in an option: as it stands in its file, with `\n` for each line's end where a value can't have
-//! lines, or as base64, which Kubernetes makes of whatever it keeps.
+//! Reads PEM as users give it in an option: as in its file, with `\n` for line breaks, where a value can't have any, or
+//! in base64, as Kubernetes encodes secrets.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 const BEGIN: &str = "-----BEGIN";
 const END: &str = "-----END";
 
-/// Whether the padding is there depends on what made it.
+/// Some programs write the padding, and some do not.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -25,7 +25,7 @@ pub fn text(value: &str) -> Option<Zeroizing<String>> {
     Some(Zeroizing::new(text.to_owned()))
 }
 
-/// Base64 of any length of line.
+/// Decodes base64 with lines of any length.
 fn decode(value: &str) -> Option<Zeroizing<Vec<u8>>> {
     let lines = Zeroizing::new(value.replace("\\n", "\n"));
     let mut packed = Zeroizing::new(Vec::with_capacity(lines.len()));
@@ -57,7 +57,8 @@ fn certificate(text: &str) -> Option<(&str, &str)> {
     Some((body, after.strip_prefix(" CERTIFICATE-----")?))
 }
 
-/// Whether DER in base64 is a sequence of a sequence of a version or a number, as certificates are and keys are not.
+/// Whether a base64 text is a DER sequence that begins with a sequence whose first element is a version or a number:
+/// certificates are, and keys are not.
 fn begins_as_certificate(body: &str) -> bool {
     let Some(der) = decode(body) else { return false };
     let inner = |der: &[u8]| -> Option<usize> {

@@ -169,7 +169,7 @@ fn a_token_is_none_to_be_seen_behind_whatever_prefix() {
             assert_eq!(quote(text.as_bytes(), 256), format!("({})", length(&text)));
             assert_eq!(answer(Some(&PLAIN), &text), MASK);
             assert_eq!(vault(text.as_bytes(), 256), format!("({})", length(&text)));
-            // Of variables, the name is in large letters.
+            // The name of a variable is in upper case.
             let name = text.to_uppercase();
             let shown = |made_of: &[&str]| variable(made_of, &name, 256);
             assert_eq!(shown(&[&text]), format!("({})", length(&text)));
@@ -188,7 +188,8 @@ fn a_token_is_none_to_be_seen_behind_whatever_prefix() {
     ] {
         assert_eq!(quote(name.as_bytes(), 256), name);
     }
-    // However many beginnings there are, each is looked at within bounds: eight times the text takes no 64 times as long.
+    // However many beginnings there are, each is looked at within bounds: eight times the text must not take 64 times
+    // as long.
     for part in ["aeyJ", "hvs.", "s.a", "xs.", "eyJ-"] {
         // The quickest of several, as others use the machine as well.
         let took = |times: usize| {

@@ -1,4 +1,4 @@
-//! What a declarative file is checked with, and what came of it by now.
+//! The state of the check of one declarative file: its input, and the findings so far.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use super::table::{Mistakes, Place, Row};
 use kong_vault::config::Others;
 use kong_vault::config::declarative::{Id, Tree};
 
-/// What a file came to before its references are looked at.
+/// The findings of a file before its references are checked.
 #[derive(Debug, Default)]
 pub struct Checked {
     pub rows: Vec<Row>,
@@ -17,14 +17,14 @@ pub struct Checked {
     pub whole: bool,
 }
 
-/// What a file is being checked with.
+/// The check of one file while it runs.
 pub struct Checking<'a> {
     pub tree: &'a Tree,
     pub name: &'a str,
-    /// The strategies that others bring.
+    /// Strategies that kong-vault does not provide.
     pub others: &'a Others,
     pub checked: Checked,
-    /// Values about which everything is said.
+    /// Texts that are reported already, so that `references` skips them.
     pub told: HashSet<Id>,
     pub mistakes: Mistakes,
 }

@@ -1,4 +1,4 @@
-//! A declarative file: its vault entities, and what looks like a reference anywhere in it.
+//! Checks a declarative file: its vault entities, and whatever looks like a reference anywhere in it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,7 +21,7 @@ pub fn check(name: &str, text: &str, others: &Others) -> Checked {
             checking.checked.rows.push(Place::new(name, 1).odd("file", "the file is empty"));
         }
         Ok(None) => {}
-        // What is broken off is not wrong by itself.
+        // The syntax error cuts this value off: only that error is reported.
         Err((id, _)) if tree.flaw.is_some() && !tree.is_whole(id) => {}
         Err((id, why)) => {
             let is_list = tree.key(id).is_some();
@@ -65,12 +65,12 @@ impl Checking<'_> {
         }
     }
 
-    /// Of a key that is there twice, the last counts, as in Kong.
+    /// Reports keys that are set twice: the last one counts, as in Kong.
     fn duplicates(&mut self) {
         let tree = self.tree;
         for id in tree.ids() {
             let mut lines = HashMap::new();
-            // Each `<<` counts.
+            // A map may have several `<<`: all of them are merged.
             for (key, _) in tree.pairs(id).filter(|(key, _)| !tree.is_merge(*key)) {
                 let Some(text) = tree.text(key) else { continue };
                 let line = tree.place(key).line;
@@ -86,7 +86,7 @@ impl Checking<'_> {
         }
     }
 
-    /// Each value once, where it is written: an alias is no further one.
+    /// Collects the references. Each value is looked at once, where it is written, however many aliases it has.
     fn references(&mut self) {
         let tree = self.tree;
         for id in tree.ids() {
@@ -95,7 +95,7 @@ impl Checking<'_> {
                 NodeKind::Text { .. } => {
                     let Some(text) = tree.text(id) else { continue };
                     if is_reference(text.as_bytes()) {
-                        // Entities are the operator's.
+                        // Only operators write vault entities.
                         let (place, what) = (self.place(id), tree.path(id));
                         let of_operator = what.starts_with("vaults[");
                         let found = FoundReference { place, what, reference: text.to_owned(), of_operator };

@@ -1,4 +1,4 @@
-//! The vault entities of a declarative file, each by itself.
+//! Checks each vault entity of a declarative file.
 
 use std::collections::HashMap;
 
@@ -14,18 +14,18 @@ use kong_vault::error::quote;
 use kong_vault::redact::word;
 use kong_vault::reference::{is_reference, parse};
 
-/// In which lines entities stand: by prefix, and by id.
+/// The lines of the entities before, by prefix and by id.
 #[derive(Default)]
 pub struct Lines {
     prefixes: HashMap<String, usize>,
     ids: HashMap<String, usize>,
 }
 
-/// Says all that is wrong with an entity. `lines` are those of the entities before it.
+/// Reports everything that is wrong with an entity. `lines`: those of the entities before it.
 pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Lines) {
     let tree = checking.tree;
     let entity = tree.meant(item).unwrap_or(item);
-    // What is broken off is not wrong by itself.
+    // The syntax error cuts this entity off: only that error is reported.
     if !tree.is_whole(entity) {
         return;
     }
@@ -100,9 +100,9 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
         };
         let note = text_of(flaw).and_then(noted);
         checking.told.extend(written.filter(|_| reference.is_some()));
-        // Of what is merged in from elsewhere, the line there says more.
+        // A value that is merged in (`<<`) is reported in the line where it is written.
         let id = match at {
-            // An alias as a whole is what repeats a prefix.
+            // The entity is an alias of another one, and so repeats its prefix: the alias is reported.
             _ if flaw.path == "prefix" && entity != item => item,
             Some((key, _)) => key,
             None => nearest(tree, entity, &flaw.path).unwrap_or(item),
@@ -112,7 +112,7 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
             None => checking.wrong(id, what, why),
         }
     }
-    // What only Kong refuses is of use elsewhere.
+    // An entity that only Kong refuses still counts for references: they resolve without Kong.
     if !is_usable || is_repeated {
         good = None;
     }
@@ -150,7 +150,7 @@ fn place(tree: &Tree, entity: Id, path: &str) -> Option<(Id, Id)> {
     tree.find(entity, path).or_else(option)
 }
 
-/// Where a field would be that isn't there.
+/// The nearest place to a missing field: `config`, for an option.
 fn nearest(tree: &Tree, entity: Id, path: &str) -> Option<Id> {
     path.starts_with("config.").then(|| tree.find(entity, "config").map(|(key, _)| key)).flatten()
 }

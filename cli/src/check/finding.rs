@@ -1,4 +1,4 @@
-//! What a look through files finds: references, what looks like one, and vault entities.
+//! What `check` finds in files: references, texts that look like one, and vault entities.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub struct FoundReference {
     /// The key or field whose value it is.
     pub what: String,
     pub reference: String,
-    /// Whether it is the operator's own, who may name credentials of ours.
+    /// Whether an operator wrote it: then it may name kong-vault's own credentials.
     pub of_operator: bool,
 }
 
@@ -22,14 +22,14 @@ pub struct FoundReference {
 pub enum KnownEntity {
     Right(Entity),
     Wrong,
-    /// It is of a strategy of others, which this is.
+    /// Its strategy, which kong-vault does not provide.
     Others(String),
 }
 
 /// Entities by prefix.
 pub type Entities = BTreeMap<String, KnownEntity>;
 
-/// Why a text that is no reference is probably meant to be one. It may hold a secret, so it is not shown.
+/// Returns why a text that is not a reference was probably meant as one. It may hold a secret, so it is not shown.
 pub fn look_alike(text: &str) -> Option<&'static str> {
     if is_reference(text.as_bytes()) {
         return None;
@@ -45,8 +45,8 @@ pub fn look_alike(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a text holds what may be meant for a reference. Code and templates hold some as well, in quotes of their own or in
-/// several lines: they look them up by themselves.
+/// Whether a text contains what may be meant as a reference. In quotes, or in a text of several lines, that counts only
+/// at the beginning: elsewhere it belongs to code or a template, which resolves it itself.
 fn is_mentioned(text: &str) -> bool {
     let line_breaks = text.trim_end().contains(['\n', '\r']);
     let is_quoted = |before: &str| before.ends_with(['"', '\'', '`', '[', '=']);

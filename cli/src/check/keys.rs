@@ -1,4 +1,4 @@
-//! The keys of a kong.conf and the environment's variables: those of ours, and whichever others are references.
+//! Checks the keys of a kong.conf and the environment variables: kong-vault's own, and all others that are references.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -19,24 +19,24 @@ use kong_vault::secret::Secret;
 
 pub const DECLARED: &str = "vault_declarative_config";
 const TIMEOUT: &str = "vault_fetch_timeout";
-/// How many names of `vaults` are judged one by one; Kong itself has some ten.
+/// How many names of `vaults` are checked one by one.
 const NAMES: usize = 1000;
 
-/// The keys of a kong.conf and of the environment that are right, so that what they configure can be judged.
+/// The valid keys of a kong.conf and of the environment. References are checked against what they configure.
 #[derive(Default)]
 pub struct Settings {
     file: String,
     conf: BTreeMap<String, String>,
     environment: Environment,
-    /// Of both, the names of those whose values are references.
+    /// The names, from both, whose values are references.
     referring: Vec<String>,
-    /// The strategies of others that they name.
+    /// The strategies that they name and kong-vault does not provide.
     pub others: Others,
-    /// The declarative files that they name: ours, and Kong's own.
+    /// The declarative files that they name: kong-vault's, and Kong's own.
     pub declared: BTreeMap<&'static str, (Place, String)>,
 }
 
-/// What keys came to.
+/// The findings about keys.
 #[derive(Default)]
 pub struct Keys {
     pub rows: Vec<Row>,
@@ -76,7 +76,7 @@ enum Origin<'a> {
     Environment,
 }
 
-/// Judges a kong.conf, by name and text, and the environment. `timeout` stands in place of what they say of it.
+/// Checks a kong.conf, given by name and text, and the environment. `timeout` overrides their fetch timeout.
 pub fn judge(file: Option<(&str, &str)>, environment: &Environment, timeout: Option<&str>) -> Keys {
     let mut keys = Keys::default();
     let mut settings = Vec::new();
@@ -104,7 +104,7 @@ pub fn judge(file: Option<(&str, &str)>, environment: &Environment, timeout: Opt
     keys
 }
 
-/// What a file sets. Of a key that is there twice, the last counts.
+/// Returns what a file sets. If a key is set twice, the last one counts.
 fn of_file(name: &str, text: &str, mistakes: &mut Mistakes) -> Vec<Setting> {
     let mut settings: Vec<Setting> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
@@ -125,7 +125,8 @@ fn of_file(name: &str, text: &str, mistakes: &mut Mistakes) -> Vec<Setting> {
         };
         is_conf = Some(true);
         let place = Place::new(name, line.number);
-        // Of Kong's own keys, only references are looked at.
+        // A key of Kong's own is checked only where it swallows one of kong-vault's, or where a comment cuts its
+        // reference off.
         if conf_file::is_ours(&line.key) || line.swallows || (line.is_cut && line.value.contains("{vault:")) {
             if !conf_file::is_text(&line.value) {
                 mistakes.push(place.wrong(&line.key, "is no UTF-8 text"));
@@ -162,10 +163,10 @@ fn of_environment(environment: &Environment) -> Vec<Setting> {
 }
 
 impl Keys {
-    /// Says what is wrong with each setting. Returns those of ours that are right, also together. `shown`: whether there
-    /// are rows for those, too.
+    /// Reports what is wrong with each setting. Returns kong-vault's settings that are valid, alone and together.
+    /// `shown`: whether valid settings get rows as well.
     fn take<'a>(&mut self, origin: Origin<'_>, settings: &'a [Setting], shown: bool) -> Vec<&'a Setting> {
-        // Those of them that have a say in what others mean: each is judged together with all before it.
+        // `together`: the valid settings of known options. Each further one is checked together with all of them.
         let (mut right, mut together): (Vec<&Setting>, Vec<&Setting>) = (Vec::new(), Vec::new());
         for vaults in settings.iter().filter(|it| it.key == "vaults" && !it.is_reference()) {
             if let Ok(config) = loaded(origin, &[vaults], &IndirectValues::default()) {
@@ -236,8 +237,8 @@ impl Keys {
         right
     }
 
-    /// Says which options are missing that others of these need, of which the last of a key counts. What a reference stands
-    /// for is not known here, but it is set.
+    /// Reports options that are missing although others of these settings need them. If a key is set twice, the last
+    /// setting counts. An option that is set to a reference counts as set.
     fn complete(&mut self, settings: &[&Setting]) {
         let Ok(config) = self.settings.plain() else { return };
         for incomplete in config.incomplete() {
@@ -280,7 +281,7 @@ impl Keys {
     }
 }
 
-/// What is wrong with these alone, and whether a reference among them has a place there.
+/// Loads only these settings. Returns what is wrong with them, and whether a reference among them is accepted there.
 fn load(origin: Origin<'_>, settings: &[&Setting]) -> (Result<()>, bool) {
     let indirect = IndirectValues::default();
     let outcome = loaded(origin, settings, &indirect).and_then(|config| config.check_apart());
@@ -302,13 +303,13 @@ fn loaded(origin: Origin<'_>, settings: &[&Setting], indirect: &IndirectValues) 
     }
 }
 
-/// What is wrong with each of the names in `vaults`, once for a name; `None` where none is wrong by itself.
+/// Returns what is wrong with the names in `vaults`, once for each name; `None` where no name is wrong by itself.
 fn names(origin: Origin<'_>, vaults: &Setting) -> Option<Vec<Error>> {
     let opt = OWN.iter().find(|opt| opt.name == "vaults")?;
     let Some(Value::List(names)) = opt.parse(vaults.value.as_str()?) else { return None };
     let alone = |name: &String| {
         let (place, key, written) = (vaults.place.clone(), vaults.key.clone(), vaults.name.clone());
-        // Beside one that is right, as one alone that is another's is wrong.
+        // After a backend of kong-vault's: a strategy of others alone would be an error.
         let value = Secret::new(format!("{},{name}", ALL.first().map_or("", |backend| backend.name)));
         let one = Setting { place, key, name: written, value };
         load(origin, &[&one]).0.err()
@@ -323,7 +324,7 @@ impl Settings {
         &self.environment
     }
 
-    /// Without fetching anything: values that are references are left out, and so are the entities of a file.
+    /// Loads the configuration without fetching: without indirect values, and without the entities of a file.
     pub fn plain(&self) -> Result<Config> {
         let mut conf = self.conf.clone();
         conf.retain(|key, _| key != DECLARED && !self.referring.contains(key));
@@ -338,7 +339,7 @@ impl Settings {
         )
     }
 
-    /// With what references stand for. Of a declarative file, other vaults' credentials may be had.
+    /// Loads the configuration and fetches indirect values; without the declarative file where that can't be loaded.
     pub fn resolved(&self) -> Result<Config> {
         indirect::load(&self.conf, ConfigSource::File(&self.file), &self.environment).or_else(|_| {
             let mut conf = self.conf.clone();

@@ -1,7 +1,7 @@
 //! `kong-vault check`: everything that is wrong with configuration files and the references in them, with lines.
 //!
-//! A file is judged by what reads it in the end: `config` for keys and entities, `resolved` for references. Here is only what
-//! finds them in a file, and what goes on where those stop at the first mistake.
+//! The code that uses a file decides what is valid: `config` for keys and entities, `resolved_reference` for
+//! references. This module finds them in files, and goes on where that code stops at the first mistake.
 
 #![expect(clippy::disallowed_methods, reason = "the command line has no engine")]
 
@@ -32,15 +32,15 @@ use table::{Place, Row};
 /// A file that was read.
 struct Input {
     name: String,
-    /// By which it is known again under another name.
+    /// The canonical path, as a file may be given under several names.
     identity: PathBuf,
     is_conf: bool,
     text: String,
-    /// Where it can't be judged any further, and why.
+    /// The line from which the file can't be checked, and why.
     flaw: Option<(usize, String)>,
 }
 
-/// A declarative file and which keys it goes with.
+/// A checked declarative file, and the index of the keys that it is used with.
 struct Declarative {
     identity: PathBuf,
     keys: usize,
@@ -60,7 +60,7 @@ pub(super) fn run(files: &[PathBuf], conf: Option<&Path>, resolve: bool, timeout
     }
 }
 
-/// The table of one file by its name and text, and how many mistakes it tells.
+/// Checks one file, given by name and content. Returns the table and the number of mistakes in it.
 pub fn look_at(name: &str, bytes: Vec<u8>) -> (String, usize) {
     let input = Input::of(Path::new(name), bytes, None);
     table::render(&check(std::slice::from_ref(&input), None, false, None))
@@ -81,24 +81,24 @@ fn check(inputs: &[Input], conf: Option<&Input>, resolve: bool, timeout: Option<
     let judge = |input: Option<&Input>| {
         keys::judge(input.map(|it| (it.name.as_str(), it.text.as_str())), Environment::captured(), timeout)
     };
-    // The first are those that declarative files go with.
+    // The first keys are those that declarative files are used with.
     let confs = inputs.iter().filter(|input| input.is_conf);
     let keys: Vec<Keys> = std::iter::once(judge(conf)).chain(confs.map(|input| judge(Some(input)))).collect();
     let mut files: Vec<Declarative> = Vec::new();
     for input in inputs.iter().filter(|input| !input.is_conf) {
         files.push(input.declarative(0, &keys[0].settings.others));
     }
-    // What goes with each of the keys: the files that they name, if they do; `None` for one that can't be read.
+    // For each of the keys, the files that they name; `None` for a file that can't be read.
     let mut declared: Vec<Vec<Option<usize>>> = Vec::new();
     for (index, keys) in keys.iter().enumerate() {
         let mut known = Vec::new();
-        // Of an entity that both hold, ours counts.
+        // kong-vault's own file first: where both files have an entity, that one counts.
         for (key, (place, path)) in keys.settings.declared.iter().rev() {
             let read = Input::read(Path::new(path), Some(false));
             rows.push(match &read {
                 Ok(_) => place.good(*key),
                 Err(why) if *key == DECLARED => place.wrong(*key, why),
-                // It may be there where Kong is.
+                // Kong may run on another machine, where the file exists.
                 Err(why) => place.odd(*key, why),
             });
             known.push(read.ok().map(|input| {
@@ -112,7 +112,7 @@ fn check(inputs: &[Input], conf: Option<&Input>, resolve: bool, timeout: Option<
         }
         declared.push(known);
     }
-    // Entities, and whether they are all that there are.
+    // The entities of these files, and whether these are all entities.
     let context = |keys: usize| {
         let (mut entities, mut whole) = (Entities::new(), true);
         for file in &declared[keys] {
@@ -139,14 +139,14 @@ fn check(inputs: &[Input], conf: Option<&Input>, resolve: bool, timeout: Option<
     }
     let position = |row: &Row| order.iter().position(|name| *name == row.place.source).unwrap_or(order.len());
     rows.sort_by_cached_key(|row| (position(row), row.place.line));
-    // The environment goes with each kong.conf.
+    // The environment is checked with each kong.conf, but shown once.
     let mut seen = HashSet::new();
     rows.retain(|row| seen.insert(row.clone()));
     rows
 }
 
 impl Input {
-    /// An error is one of the file as a whole: it is not there, or not ours to read.
+    /// Returns an error only where the file can't be opened or read.
     fn read(path: &Path, is_conf: Option<bool>) -> Result<Input, String> {
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
@@ -162,7 +162,7 @@ impl Input {
         let (text, flaw) = match String::from_utf8(bytes) {
             _ if is_too_large => (String::new(), Some((1, format!("is larger than {limit} bytes")))),
             Ok(text) => (text, None),
-            // Of a kong.conf, only the values are no text that hold the bytes.
+            // In a kong.conf, invalid bytes matter only in the values that have them.
             Err(error) if is_conf => (String::from_utf8_lossy(error.as_bytes()).into_owned(), None),
             Err(error) => {
                 let until = error.utf8_error().valid_up_to();
@@ -180,7 +180,7 @@ impl Input {
 
     fn declarative(&self, keys: usize, others: &Others) -> Declarative {
         let mut checked = Checked::default();
-        // Of a file that is cut off, each parser would say so in its own way.
+        // A file that was cut off is not parsed: the parser would only report that it ends too early.
         if self.flaw.is_none() {
             checked = declarative::check(&self.name, &self.text, others);
         }
@@ -188,7 +188,7 @@ impl Input {
     }
 }
 
-/// By its name; else by its first line that says something.
+/// Whether a file is a kong.conf: by its extension, otherwise by its first line that is no comment.
 fn is_conf_file(path: &Path, text: &str) -> bool {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("conf") => true,

@@ -1,4 +1,4 @@
-//! Whether references mean something under a configuration, and, if asked, whether they have a value.
+//! Checks whether references are valid under a configuration and, with `--resolve`, whether they have values.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use kong_vault::reference::{self, is_reference, parse};
 use kong_vault::resolver::Resolver;
 use kong_vault::resolver::resolved_reference::ResolvedReference;
 
-/// With how many names an unknown one is compared.
+/// How many known names an unknown one is compared with.
 const COMPARED: usize = 200;
 
-/// What sanitized dumps have in the place of a value.
+/// How the texts begin that sanitized dumps have instead of values.
 const REDACTED: &str = "{vault://redacted";
 
-/// Why a reference is to be noted and not judged.
+/// Returns why a reference gets a note instead of an error.
 pub fn noted(reference: &str) -> Option<&'static str> {
     let is_redacted = reference.starts_with(REDACTED) && parse(reference.as_bytes()).is_err();
     is_redacted.then_some("replaces a value that was left out of this dump")
@@ -38,7 +38,7 @@ pub fn judge(
 ) -> Vec<Row> {
     let config = match settings.plain() {
         Ok(config) => config,
-        // Each key is right by itself, and all keys are together: this would be a defect.
+        // The keys are valid, alone and together: an error here would be a bug.
         Err(error) => return found.iter().map(|it| it.place.wrong(what(it), error.to_string())).collect(),
     };
     config.replace_entities(config.read_entities(listed(entities, false), "the file", &IndirectValues::default()));
@@ -92,7 +92,7 @@ fn what(it: &FoundReference) -> String {
     format!("{} {}", it.what, reference::quote(it.reference.as_bytes())).trim_start().to_owned()
 }
 
-/// What else is known of a vault that is not there.
+/// Returns a hint about an unknown vault: that its backend is disabled, or a similar name.
 fn unknown(name: &str, entities: &Entities) -> Option<String> {
     let backends = ALL.iter().map(|backend| backend.name);
     let needs = backends.clone().find(|backend| *backend == name);
@@ -107,7 +107,8 @@ fn unknown(name: &str, entities: &Entities) -> Option<String> {
     Some(did_you_mean(name, &known)).filter(|meant| !meant.is_empty())
 }
 
-/// As the resolver wants them. Without `credentials`, values that are references are left out, as they have none here.
+/// Converts the entities for the resolver. Without `credentials`, options that are references are left out: they have
+/// no values here.
 fn listed(entities: &Entities, credentials: bool) -> Vec<EntityResult> {
     let list = |(prefix, known): (&String, &KnownEntity)| match known {
         KnownEntity::Right(entity) => {
@@ -124,7 +125,7 @@ fn listed(entities: &Entities, credentials: bool) -> Vec<EntityResult> {
     entities.iter().map(list).collect()
 }
 
-/// Fetches each reference that means something once, all side by side.
+/// Fetches each valid reference once, all of them concurrently.
 fn fetch(verdicts: &mut HashMap<&str, Result<()>>, settings: &Settings, entities: &Entities) {
     let mut wanted: Vec<_> = verdicts.iter().filter(|(_, verdict)| verdict.is_ok()).map(|(it, _)| *it).collect();
     if wanted.is_empty() {
@@ -136,7 +137,7 @@ fn fetch(verdicts: &mut HashMap<&str, Result<()>>, settings: &Settings, entities
         Err(error) => return wanted.into_iter().for_each(|it| drop(verdicts.insert(it, Err(error.clone())))),
     };
     let resolver = Resolver::new(config, settings.environment().clone(), Arc::new(AtomicU32::new(0)));
-    // What only the operator's may read has been judged.
+    // `judge` checks which references may read credentials.
     let resolver = Arc::new(resolver.trusting());
     resolver.replace_entities(listed(entities, true), "the file");
     let references: Vec<_> = wanted.iter().map(|it| it.as_bytes().to_vec()).collect();

@@ -1,4 +1,4 @@
-//! What was checked and what came of it, one row each.
+//! The table of results, with one row for each thing that was checked.
 
 use std::fmt::Write;
 
@@ -16,9 +16,9 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
     Good,
-    /// It is right as far as can be said: it is somebody else's.
+    /// Nothing is known to be wrong with it, but kong-vault can't judge all of it.
     Noted(String),
-    /// It may be meant, and works, but probably isn't.
+    /// It is accepted, but probably not intended.
     Odd(String),
     Wrong(String),
 }
@@ -31,10 +31,10 @@ pub struct Row {
     pub verdict: Verdict,
 }
 
-/// How many mistakes, and how many notes, of one file are shown. A row is much longer than what it takes to cause one.
+/// How many mistakes, and how many notes, of one file are shown: a short text can cause a long row.
 const MOST: usize = 1000;
 
-/// Rows of one kind; of too many, only the number.
+/// Rows of one kind; those above `MOST` are only counted.
 #[derive(Debug, Default)]
 struct Few {
     rows: Vec<Row>,
@@ -45,7 +45,7 @@ struct Few {
 #[derive(Debug, Default)]
 pub struct Mistakes(Few);
 
-/// Rows about what is somebody else's.
+/// Rows about what kong-vault can't judge, such as strategies of others.
 #[derive(Debug, Default)]
 pub struct Notes(Few);
 
@@ -58,7 +58,7 @@ impl Few {
         }
     }
 
-    /// With `last` at the end where there are more: by the file, and how many.
+    /// Returns the rows. If more were counted, `last` makes a last row of the file and their number.
     fn finish(mut self, last: impl Fn(Place, usize) -> Row) -> Vec<Row> {
         if let Some((source, more)) = self.more {
             self.rows.push(last(Place::new(&source, 0), more));
@@ -72,7 +72,7 @@ impl Mistakes {
         self.0.push(row);
     }
 
-    /// Whether further mistakes are only counted: nobody has to find out what to say of them.
+    /// Whether further mistakes are only counted, so that they need no text.
     pub fn is_full(&self) -> bool {
         self.0.rows.len() >= MOST
     }

@@ -1,10 +1,10 @@
-//! A kong.conf, read as Kong reads it: its lines are those of Penlight's `pl.config`, with the options that Kong gives it,
-//! and comments are cut off the values afterwards. `tests.rs` has the table.
+//! Reads a kong.conf as Kong does: lines as Penlight's `pl.config` reads them with the options that Kong gives it, and
+//! comments are cut off the values afterwards. `tests.rs` has a table.
 //!
-//! A line is `key = value`; what is no letter or digit in a key is a `_`. A line that starts with `#` or `;` is a comment, and
-//! so is the rest of a value from a `#` on, which is written `\#` in one. A `\` at the end joins the next line. Quotes stay, a
-//! value that is a number becomes one, and of a key that is there twice, the last counts. Lines without `=`, and all that is
-//! below a `[section]`, are skipped.
+//! A line is `key = value`. In a key, each character but letters and digits becomes `_`. A line that starts with `#` or
+//! `;` is a comment, and so is the rest of a value from a `#` on; `\#` is a `#` in a value. A `\` at the end joins the
+//! next line. Quotes stay part of a value, and a value that is a number is rewritten as one. If a key is set twice, the
+//! last one counts. Lines without `=`, and all lines below a `[section]`, are skipped.
 
 #![expect(clippy::disallowed_methods, reason = "the command line has no engine")]
 
@@ -20,22 +20,22 @@ use kong_vault::config::KONGS_FILE;
 use setting::Setting;
 use surprise::surprises;
 
-/// Far above any kong.conf.
+/// The largest file that is read, in bytes: far above any kong.conf.
 pub const LIMIT: u64 = 4 * 1024 * 1024;
 
-/// How many surprises a reading tells of.
+/// How many warnings about a file are shown.
 const TOLD: usize = 20;
 
-/// What is wrong with a file that has lines, and no key.
+/// The error about a file that has lines, but no key.
 pub const NO_CONF: &str = "no line is `key = value`: name a kong.conf";
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// What a line came to.
+/// What a line means to Kong.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line {
     Key(Setting),
-    /// Kong passes over it.
+    /// Kong skips it.
     Skipped {
         number: usize,
         key: Option<String>,
@@ -48,13 +48,13 @@ pub enum Line {
     },
 }
 
-/// A kong.conf's keys of ours, and what about them may surprise.
+/// The keys of a kong.conf that kong-vault reads, and warnings about them.
 pub struct Conf {
     pub keys: BTreeMap<String, String>,
     pub surprises: Vec<String>,
 }
 
-/// Reads a file, or says why not. The error quotes nothing: a value may be a token.
+/// Reads a file. An error quotes nothing of it: a value may be a token.
 pub fn read(path: &Path) -> Result<Conf, String> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
@@ -113,7 +113,7 @@ pub fn is_ours(key: &str) -> bool {
     key == "vaults" || key.starts_with("vault_")
 }
 
-/// Whether a value was text: what was none has U+FFFD in its place.
+/// Whether a value was UTF-8: U+FFFD has replaced any other bytes.
 pub fn is_text(value: &str) -> bool {
     !value.contains(char::REPLACEMENT_CHARACTER)
 }
@@ -137,7 +137,7 @@ pub fn lines(bytes: &[u8]) -> impl Iterator<Item = Line> {
         }
         let line = trim_start(&line);
         let Some(at) = line.iter().position(|byte| *byte == b'=') else {
-            // Only the mark.
+            // A byte order mark with nothing, or only a comment, behind it.
             let is_mark = number == 1
                 && line
                     .strip_prefix(BYTE_ORDER_MARK)
@@ -168,12 +168,12 @@ pub fn lines(bytes: &[u8]) -> impl Iterator<Item = Line> {
 /// A line with those that a `\` joins to it.
 struct Joined {
     number: usize,
-    /// None where it is joined to the file's end.
+    /// `None` where the file ends with a `\`, so that no line follows.
     line: Option<Vec<u8>>,
     swallows: bool,
 }
 
-/// The lines that say something.
+/// Returns the lines that are neither empty nor a comment, joined at each `\`.
 fn joined(bytes: &[u8]) -> impl Iterator<Item = Joined> {
     let mut physical = bytes.split(|byte| *byte == b'\n').zip(1..);
     std::iter::from_fn(move || {
@@ -201,9 +201,9 @@ fn joined(bytes: &[u8]) -> impl Iterator<Item = Joined> {
     })
 }
 
-/// Whether something stands in the brackets.
+/// Whether there is a text within the brackets of a section's line.
 fn is_section(line: &[u8]) -> bool {
-    // Of several, any does; what is between two closing ones holds no other.
+    // Any pair of brackets will do. Each part ends before a `]`, and may hold the `[` and the text.
     line.split(|byte| *byte == b']')
         .rev()
         .skip(1)
@@ -214,7 +214,7 @@ fn key(written: &[u8]) -> String {
     written.iter().map(|byte| if byte.is_ascii_alphanumeric() { char::from(*byte) } else { '_' }).collect()
 }
 
-/// The key of ours that somebody wrote as the environment or a shell has it.
+/// Returns the key that was meant by one in the form of the environment or a shell, such as `export KONG_VAULTS`.
 fn meant(key: &str) -> Option<String> {
     let lower = key.to_ascii_lowercase();
     let rest = lower.strip_prefix("export_").unwrap_or(&lower);
@@ -241,7 +241,7 @@ fn setting(number: usize, key: String, value: &[u8]) -> Setting {
     Setting { number, key, value: text(trim(value)).replace(r"\#", "#"), written: None, is_cut, swallows: false }
 }
 
-/// White space as C has it, and Lua's patterns.
+/// White space as C's `isspace` and Lua's patterns have it.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }

@@ -1,9 +1,10 @@
-//! What LuaJIT makes of a value that begins as a number, and how it writes it.
+//! Reads a value that begins as a number as LuaJIT does, and writes the number as LuaJIT does.
 
-/// From here on, LuaJIT takes a number for none.
+/// From this exponent on, LuaJIT does not take a text for a number.
 const LARGEST_EXPONENT: i32 = 1 << 20;
 
-/// The number that a value is, as Lua writes it; `None` where it is none. Only what begins with a digit or a sign is looked at.
+/// Returns a value that is a number as Lua writes that number; `None` for any other value. Only a value that begins
+/// with a digit or a sign can be a number here.
 pub fn read(value: &[u8]) -> Option<String> {
     if !begins(value) {
         return None;
@@ -13,7 +14,7 @@ pub fn read(value: &[u8]) -> Option<String> {
     Some(write(number))
 }
 
-/// Whether it is taken for a size with its unit, which is cut off, number or not.
+/// Whether Kong takes a value for a size and removes the unit, even where the rest is not a number.
 pub fn has_unit(value: &[u8]) -> bool {
     begins(value) && value.ends_with(b" kB")
 }
@@ -36,7 +37,7 @@ fn parse(text: &str) -> Option<f64> {
         _ => match (lower.strip_prefix("0x"), lower.strip_prefix("0b")) {
             (Some(digits), _) => of_base(digits, 16)?,
             (_, Some(digits)) => of_base(digits, 2)?,
-            // Rust's own would take another sign, and words.
+            // Rust's `parse` would also accept a second sign, and words.
             _ if lower.starts_with(|first: char| first.is_ascii_digit() || first == '.') => {
                 lower.split_once('e').map_or(Some(0), |(_, exponent)| exponent_of(exponent))?;
                 lower.parse().ok()?
@@ -72,7 +73,7 @@ fn exponent_of(text: &str) -> Option<i32> {
     Some(if text.starts_with('-') { -size } else { size })
 }
 
-/// C's `%.14g`, but that of two numbers that are equally near, LuaJIT takes the larger one.
+/// Formats a number as C's `%.14g`, but rounds a tie away from zero, as LuaJIT does.
 fn write(number: f64) -> String {
     if number.is_nan() {
         return "nan".to_owned();

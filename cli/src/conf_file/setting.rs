@@ -9,11 +9,11 @@ pub struct Setting {
     pub number: usize,
     pub key: String,
     pub value: String,
-    /// What stands there, where it became another number than the one written.
+    /// The value as written, where it is a number that Kong rewrites.
     pub written: Option<String>,
-    /// Whether a comment begins in the middle of a word.
+    /// Whether a comment begins within the value, without white space before its `#`.
     pub is_cut: bool,
-    /// Whether a line that is joined to it sets a key of ours.
+    /// Whether a line that is joined to it sets a key of kong-vault's.
     pub swallows: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What Kong makes of a value, and its writer hardly meant.
+//! Warnings about values that Kong reads differently than their author probably meant.
 
 use super::setting::Setting;
 use kong_vault::backend::registry::ALL;
@@ -14,11 +14,11 @@ pub fn option(key: &str) -> Option<&'static Opt> {
     OWN.iter().find(|opt| opt.is_called(key)).or(of_backends)
 }
 
-/// Sentences without their beginning, the key. None shows a value.
+/// Returns warnings about a setting, as sentences that lack their subject, the key. None shows the value.
 pub fn surprises(setting: &Setting) -> impl Iterator<Item = &'static str> {
     let value = setting.value.as_str();
     let quoted = value.starts_with(['"', '\'']);
-    // To an option that is a number, it is still one.
+    // For an option that is a number, the notation does not matter.
     let is_number =
         |opt: &Opt| matches!(opt.kind, Type::Integer { .. } | Type::Seconds { .. }) && opt.parse(value).is_some();
     let changed = setting.written.is_some() && !option(&setting.key).is_some_and(is_number);

@@ -1,7 +1,8 @@
 use super::*;
 
-/// A file, and the keys that it sets; `None` where Kong does not start with it. What Penlight 1.14 under LuaJIT 2.1 made of
-/// each, called as Kong 3.9.1 calls it (`kong/conf_loader`), with the comments cut off and the values trimmed as there.
+/// A file, and the keys that it sets; `None` where Kong does not start with it. The keys are those that Penlight 1.14
+/// returns under LuaJIT 2.1, called as in Kong 3.9.1 (`kong/conf_loader`), with comments cut off and values trimmed as
+/// there.
 type Row = (&'static [u8], Option<&'static [(&'static str, &'static str)]>);
 
 #[rustfmt::skip]
@@ -229,7 +230,7 @@ fn a_file_is_read_as_kong_reads_it() {
     }
 }
 
-/// What is told of a file, without the values.
+/// Returns the warnings about a file.
 fn told(text: &str) -> Vec<String> {
     parse(text.as_bytes()).unwrap().surprises
 }
@@ -271,7 +272,7 @@ fn what_will_surprise_is_told_with_its_line_and_without_the_value() {
         ("Vault_HCV_Token=hunter2", &["line 1: vault_hcv_token is not known to Kong"]),
         ("vaults = env\\\nvault_hcv_token = hunter2", &["line 1: vaults ends with a `\\`, which joins"]),
         ("pg_user = hunter2 \\\n# c\nvault_hcv_token = hunter2", &["line 1: pg_user ends with a `\\`, which joins"]),
-        // These are what they seem.
+        // No warnings: Kong reads these as they are meant.
         ("vault_hcv_port = 08200\nvault_hcv_ttl = 300.0\nvault_fetch_timeout = 1e1\nvault_cache_size = 0x10", &[]),
         ("vault_hcv_token = a\\#b # c\nvault_env_prefix = A'B\nvault_hcv_namespace = 12", &[]),
         ("vault_hcv_ca_cert = a \\\n  b", &[]),
@@ -300,7 +301,7 @@ fn what_is_no_kong_conf_is_said_and_not_shown() {
         assert!(error.starts_with(parts) && !error.contains("hunter2"), "{error}");
     }
     assert!(parse(b"").unwrap().keys.is_empty() && parse(b"# nothing\n").unwrap().keys.is_empty());
-    // What others' values are is nobody's business.
+    // The values of other keys are not checked.
     let conf = parse(b"a = \xff\n# \xff\nvault_hcv_token = a").unwrap();
     assert_eq!(conf.keys["vault_hcv_token"], "a");
 }

@@ -1,5 +1,5 @@
-//! JSON as steps for a tree. Texts and numbers are read by `serde_json`; here is only what finds them, without recursion,
-//! and what Kong's reader of JSON takes besides: line breaks and tabs in texts, and numbers as C writes them.
+//! Reads JSON into a tree, without recursion. `serde_json` reads texts and numbers. Like Kong's reader of JSON, this
+//! one also accepts line breaks and tabs in texts, and numbers as C writes them.
 
 use std::borrow::Cow;
 
@@ -25,9 +25,9 @@ enum JsonState {
 struct JsonEvents<'a> {
     rest: &'a str,
     line: usize,
-    /// How much was left where the line began.
+    /// The bytes that were left where the line began.
     left: usize,
-    /// What is open: whether it is an object.
+    /// The lists and objects that are open; true for an object.
     open: Vec<bool>,
 }
 
@@ -62,7 +62,7 @@ pub fn parse(text: &str, builder: &mut Builder) -> Result<(), SyntaxFlaw> {
 }
 
 impl JsonState {
-    /// What has to stand there, for people.
+    /// The error where something else follows.
     fn wants(self) -> &'static str {
         match self {
             JsonState::Value | JsonState::FirstItem => "a value is missing here",
@@ -148,7 +148,7 @@ impl JsonEvents<'_> {
     }
 }
 
-/// A text whose control characters are written as JSON wants them.
+/// Returns a text with its control characters escaped, as JSON requires.
 fn escaped_controls(text: &str) -> String {
     let mut strict = String::with_capacity(text.len());
     for c in text.chars() {
@@ -160,7 +160,7 @@ fn escaped_controls(text: &str) -> String {
     strict
 }
 
-/// What Kong's reader of JSON takes for a number and JSON doesn't: `+1`, `012`, `2.`, `0x1`, `NaN`, `-Infinity`.
+/// A number that Kong's reader of JSON accepts and JSON does not allow: `+1`, `012`, `2.`, `0x1`, `NaN`, `-Infinity`.
 fn number(word: &str) -> Option<String> {
     let digits = word.strip_prefix(['+', '-']).unwrap_or(word);
     let minus = if word.starts_with('-') { "-" } else { "" };

@@ -1,5 +1,5 @@
-//! What Kong's schema says of a vault entity's types, and we don't mind: Kong's reader makes numbers, booleans and texts of
-//! what stands in a file, and turns nothing into anything else. Our own loader reads every option from text.
+//! What Kong's schema refuses in a vault entity, and kong-vault accepts. In Kong, each value of a file has a type, and
+//! none is converted; kong-vault reads every option from text.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use crate::config::error::accepted;
 use crate::error::quote;
 use crate::options::{Opt, Type};
 
-/// What Kong takes a value for.
+/// The type that a value has in Kong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KongType {
     Null,
@@ -29,11 +29,11 @@ enum KongType {
     Nothing,
 }
 
-/// The options that Kong's own vault of environment variables has. It stays Kong's, where the others are ours.
+/// The options of Kong's own `env` vault. In Kong, kong-vault does not replace that vault.
 const OF_KONGS_ENV: &[Opt] = &[Opt::new("prefix", Type::Text, "")
     .pattern("[A-Za-z_-][A-Za-z0-9_-]*", "letters, digits, _ and -, with no digit at the beginning")];
 
-/// The fields beside `config`, by the types of Kong's schema. `updated_at` it sets by itself, whatever stands there.
+/// The fields beside `config`, with their types in Kong's schema. Kong accepts any `updated_at`, which it sets itself.
 const FIELDS: [(&str, Type); 7] = [
     ("prefix", Type::Text),
     ("name", Type::Text),
@@ -49,7 +49,7 @@ const WHOLE: Type = Type::Integer { min: 0, max: i64::MAX };
 /// The versions of the format, in `_format_version`.
 const VERSIONS: [&str; 3] = ["1.1", "2.1", "3.0"];
 
-/// Where a file says its format's version, if Kong will refuse that.
+/// Returns where a file sets the version of its format, if Kong refuses that version.
 pub fn version(tree: &Tree) -> Option<Id> {
     let (_, version) = tree.find(tree.root?, "_format_version")?;
     let is_known = tree.text(version).is_some_and(|text| VERSIONS.contains(&text));
@@ -57,7 +57,7 @@ pub fn version(tree: &Tree) -> Option<Id> {
     (!is_taken).then_some(version)
 }
 
-/// What Kong will refuse of an entity; `most` at the most.
+/// Returns what Kong refuses in an entity, at most `most` flaws.
 pub fn flaws(tree: &Tree, entity: Id, backend: Option<&'static Descriptor>, most: usize) -> Vec<EntityFlaw> {
     let mut flaws = Vec::new();
     let mut wrong = |path: &str, what: String| flaws.push(EntityFlaw { path: path.to_owned(), what });
@@ -94,7 +94,7 @@ pub fn flaws(tree: &Tree, entity: Id, backend: Option<&'static Descriptor>, most
     flaws
 }
 
-/// Puts the numbers and booleans into an entity's options that Kong has there, where ours are of those types.
+/// Replaces an entity's options by the numbers and booleans that Kong reads, where the options are of these types.
 pub fn settle(tree: &Tree, entity: Id, fields: &mut Map<String, Value>) {
     let name = fields.get("name").and_then(Value::as_str).and_then(find);
     let config = tree.meant(entity).and_then(|entity| tree.find(entity, "config"));
@@ -122,7 +122,8 @@ pub fn settle(tree: &Tree, entity: Id, fields: &mut Map<String, Value>) {
     }
 }
 
-/// Names and values of a mapping, with what it merges in; of a name that is there twice, the value that counts.
+/// Returns names and values of a mapping, with those that it merges in. Where a name is set twice, the value that
+/// counts.
 fn options(tree: &Tree, map: Id) -> Vec<(&str, Id)> {
     let (mut found, mut names, mut seen) = (Vec::new(), HashSet::new(), HashSet::new());
     let mut maps = vec![map];
@@ -139,7 +140,7 @@ fn options(tree: &Tree, map: Id) -> Vec<(&str, Id)> {
 
 fn option(tree: &Tree, backend: &'static Descriptor, name: &str, value: Id) -> Option<String> {
     let Some(opt) = options_of(backend).find(|opt| opt.is_called(name)) else {
-        // Whoever loads it takes it for an option that is not set.
+        // The loader skips an option that is null, so only this check finds an unknown one.
         let is_endless = || tree.text(value).and_then(number).is_some_and(|number| !number.is_finite());
         let is_null = means(tree, value) == Some(KongType::Null) || is_endless();
         let known: Vec<_> = options_of(backend).map(|opt| opt.name).collect();
@@ -147,8 +148,9 @@ fn option(tree: &Tree, backend: &'static Descriptor, name: &str, value: Id) -> O
     };
     if backend.name != "env" {
         let kind = if opt.text_in_kong { Type::Text } else { opt.kind };
-        // As the schema for Kong has it (`field` in gateway/strategy.lua): an empty text is Kong's for a credential that has no
-        // value yet, and means "not set" for an option without a default. What it guards is judged where it is loaded.
+        // As in the schema for Kong (`field` in gateway/strategy.lua), an empty text is accepted for a credential, as
+        // Kong has it until there is a value, and for an option without a default, where it means not set. Where it
+        // guards something, the loader checks that.
         let has_values = opt.default.is_some() || !opt.one_of.is_empty();
         let is_refused = kind == Type::Text && !opt.sensitive && has_values && opt.parse("").is_none();
         return misfit(tree, value, kind).or_else(|| blank(tree, value).filter(|_| is_refused));
@@ -166,7 +168,8 @@ fn option(tree: &Tree, backend: &'static Descriptor, name: &str, value: Id) -> O
         .or_else(|| (!is_null && refused()).then(|| format!("must be {} in Kong", opt.accepts())))
 }
 
-/// How a value is of another type than Kong's schema wants; nothing where it is of that one, or isn't there.
+/// Returns how a value's type differs from the one that Kong's schema requires; `None` where it does not, or there is
+/// no value.
 fn misfit(tree: &Tree, value: Id, wanted: Type) -> Option<String> {
     let is = means(tree, value)?;
     let text = tree.text(value).unwrap_or_default();
@@ -239,8 +242,8 @@ fn means(tree: &Tree, id: Id) -> Option<KongType> {
     })
 }
 
-/// What Kong takes a text without quotes for: by YAML 1.1, as its reader has it. Of JSON, only words come here that are the
-/// same in both.
+/// Returns the type that Kong gives a text without quotes, by YAML 1.1. In JSON, only words come here that mean the
+/// same.
 fn plain_text(text: &str) -> KongType {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => KongType::Null,

@@ -1,5 +1,5 @@
-//! Vault entities from a declarative file in Kong's format, YAML or JSON. Whoever loads such a file and whoever checks it
-//! sees it as the same tree.
+//! Vault entities from a declarative file in Kong's format, YAML or JSON. Loading and `check` read a file into the same
+//! tree.
 
 mod json;
 pub mod kongs;
@@ -35,13 +35,14 @@ pub const MOST: usize = 4096;
 #[derive(Debug, Default)]
 pub struct FileEntities {
     pub entities: Vec<Entity>,
-    /// What is no entity; one for each prefix. One of another's strategy is among them, as a vault that is unknown here.
+    /// Entities that are broken; one for each prefix. Those of strategies that kong-vault does not provide are among
+    /// them.
     pub broken: Vec<Broken>,
 }
 
 impl Tree {
-    /// The list of vault entities, where there is one. An error says what is wrong, and where: then nothing in the file
-    /// counts. What else stands in it is Kong's.
+    /// Returns the list of vault entities, if there is one. After an error, nothing in the file counts. Everything else
+    /// in the file is Kong's.
     pub fn vaults(&self) -> std::result::Result<Option<Id>, (Id, &'static str)> {
         let Some(written) = self.root else { return Ok(None) };
         match self.meaning(written) {
@@ -80,7 +81,7 @@ impl Tree {
     }
 }
 
-/// What a file is read for.
+/// How a file is to be read.
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
     /// The option that names it.
@@ -90,11 +91,11 @@ pub struct Reading<'a> {
     pub others: &'a Others,
 }
 
-/// Reads all entities of a file, which has `patience` to come. Called at load, never while requests are served: it blocks. An
-/// error here is the whole file's.
+/// Reads all entities of a file, for at most `patience`. It blocks, so it is called at load, never while requests are
+/// served. An error is about the whole file.
 pub fn load(reading: Reading<'_>, patience: Duration) -> Result<FileEntities> {
     let owned = PathBuf::from(reading.path);
-    // Even to open it may hang, and nginx must start or say why it doesn't.
+    // Even opening the file may hang, and nginx must start or report why it can't.
     let read = pool::files().wait(reading.path.as_bytes(), patience, move || file::read_bounded(&owned, LIMIT));
     let why = match read {
         Ok(Ok((bytes, _))) => match std::str::from_utf8(&bytes) {
@@ -110,13 +111,13 @@ pub fn load(reading: Reading<'_>, patience: Duration) -> Result<FileEntities> {
     Err(reading.wrong(&format!("can't be read {why}")))
 }
 
-/// `load` for a text, where there are no strategies of others but Kong's own.
+/// `load` from a text, with no other strategies than Kong's own.
 pub fn parse_text(path: &str, text: &str, backends: &[&'static Descriptor]) -> Result<FileEntities> {
     Reading { key: "vault_declarative_config", path, backends, others: &Others::default() }.entities_of(text)
 }
 
 impl Reading<'_> {
-    /// Why the file can't be read, where nobody may ask its file system any more.
+    /// The error where the file could not be read in time. It must not ask the file system again, which may hang.
     fn out_of_reach(&self, patience: Duration, refusal: JobRefusal) -> Error {
         let why = match refusal {
             JobRefusal::Hangs => format!("within {} s: the file system does not answer", patience.as_secs_f64()),
@@ -134,7 +135,7 @@ impl Reading<'_> {
 
     fn entities_of(&self, text: &str) -> Result<FileEntities> {
         let tree = Tree::parse(self.path, text);
-        // A value may be a token: only the place is told.
+        // A value may be a token, so only the place is shown.
         if let Some(flaw) = &tree.flaw {
             let place = match flaw.column {
                 0 => format!("line {}", flaw.line),
@@ -155,7 +156,7 @@ impl Reading<'_> {
                 self.wrong(&format!("entry {} of vaults{shown}: {what}", index + 1))
             };
             let broken = match of_others(&tree, item, self.others) {
-                // Its references are Kong's to read.
+                // Kong resolves its references.
                 Some((prefix, strategy)) => Broken::known_only(&prefix, kongs_business(&prefix, &strategy)),
                 None => match read_one(&tree, item, self.backends, at) {
                     Err(broken) => broken,
@@ -171,7 +172,7 @@ impl Reading<'_> {
             };
             match lost.entry(broken.prefix.clone()) {
                 Entry::Vacant(place) => drop(place.insert((index, broken))),
-                // The first mistake is the one that is told; what is referred to counts all the same.
+                // Only the first mistake is reported, but all references count: they may stand for credentials.
                 Entry::Occupied(mut place) => place.get_mut().1.references.extend(broken.references),
             }
         }
@@ -182,7 +183,7 @@ impl Reading<'_> {
     }
 }
 
-/// Prefix and strategy of an entity that is another's.
+/// Prefix and strategy of an entity whose strategy kong-vault does not provide.
 pub fn of_others(tree: &Tree, item: Id, others: &Others) -> Option<(String, String)> {
     let map = tree.meant(item)?;
     let text = |name| tree.find(map, name).and_then(|(_, value)| tree.text(value));
@@ -190,7 +191,7 @@ pub fn of_others(tree: &Tree, item: Id, others: &Others) -> Option<(String, Stri
     Some((text("prefix")?.to_owned(), strategy.to_owned()))
 }
 
-/// What there is to say of a reference to such a one.
+/// The error of a reference to such an entity.
 pub fn kongs_business(prefix: &str, strategy: &str) -> Error {
     let (prefix, strategy) = (redact::vault(prefix.as_bytes(), 64), redact::word(strategy, 64));
     let text = format!(

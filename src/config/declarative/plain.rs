@@ -1,6 +1,6 @@
 //! Numbers and booleans as Kong's reader of YAML finds them in texts without quotes: by YAML 1.1.
 
-/// Up to which number each whole one has a place among those with a fraction.
+/// Up to this number, an `f64` holds each whole number exactly.
 pub const EXACT: f64 = 9_007_199_254_740_992.0;
 
 pub fn boolean(text: &str) -> bool {

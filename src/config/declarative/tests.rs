@@ -8,7 +8,7 @@ use super::tree::Tree;
 /// What ends a line in YAML.
 const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
-/// What another reader of YAML, which takes scalars as YAML 1.2 does, makes of a text.
+/// What another reader of YAML makes of a text. It reads plain texts by YAML 1.2.
 fn theirs(text: &str) -> Option<Value> {
     let mut value: serde_yaml_ng::Value = serde_yaml_ng::from_str(text).ok()?;
     value.apply_merge().ok()?;
@@ -170,7 +170,7 @@ fn json_is_read_as_kong_reads_it() {
         let (key, _) = tree.find(tree.root.unwrap(), "b").unwrap();
         assert_eq!((tree.place(key).line, tree.place(key).column), (3, 2));
     }
-    // What is no JSON for Kong either.
+    // Kong does not accept these as JSON either.
     for (text, line, column, why) in [
         ("{\"a\": \"\u{ffff}\",\n \"b\" 1}", 2, 6, "a colon"),
         ("{\"a\": \"\\ud83d\\udd10\",\n \"b\": [1 2]}", 2, 10, "a comma or an end"),

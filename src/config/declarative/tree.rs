@@ -1,5 +1,5 @@
-//! What stands in a declarative file, with its lines. Values are not typed here, and aliases not written out: the tree has
-//! one small node for each value that is written down, whatever they mean.
+//! A declarative file as a tree, with its lines. It has one small node for each value that is written down: values have
+//! no types yet, and aliases are not expanded.
 
 pub mod build;
 
@@ -7,10 +7,10 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::quote;
 
-/// How deep values may stand in each other.
+/// How deep values may be nested.
 pub const DEEPEST: usize = 128;
 
-/// What a value weighs besides its text, in bytes.
+/// What a value counts besides its text, in bytes.
 const VALUE: u32 = 32;
 
 const NONE: u32 = u32::MAX;
@@ -19,7 +19,7 @@ pub type Id = usize;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeKind {
-    /// `plain` is without quotes, so that it may be something else than a text.
+    /// `plain`: without quotes, so that it may mean something else than a text.
     Text {
         plain: bool,
     },
@@ -28,27 +28,28 @@ pub enum NodeKind {
     Alias,
 }
 
-/// Numbers of nodes are small, so that a file of many values fits.
+/// A value. Nodes refer to each other by small numbers, so that a file of many values fits into memory.
 #[derive(Debug)]
 struct TreeNode {
     kind: NodeKind,
     line: u32,
-    /// The line in which its end was seen; 0 where it wasn't.
+    /// The line in which it ended; 0 where no end was read.
     end: u32,
     parent: u32,
-    /// Its place among its parent's values; keys and values of a map take turns.
+    /// Its place among its parent's values. Keys and values of a map alternate.
     index: u32,
     before: u32,
     after: u32,
-    /// Of a list or map, its first and last value; of an alias, what it stands for; of a text, where that is.
+    /// Of a list or map, the first and the last value; of an alias, its target; of a text, the start and the end in
+    /// `texts`.
     links: (u32, u32),
     height: u8,
     /// From 1 on, as far as it fits.
     column: u16,
-    /// Whether an alias in it stands within what it means.
+    /// Whether an alias in it refers to a value that contains the alias.
     endless: bool,
     tagged: bool,
-    /// What it weighs with its aliases written out, and what of that is written down.
+    /// Its size with aliases expanded, in bytes; and how many values are written down in it.
     weight: u32,
     written: u32,
 }
@@ -66,15 +67,15 @@ pub struct Tree {
     texts: String,
     tags: HashMap<u32, String>,
     pub root: Option<Id>,
-    /// Where reading ended before the file did.
+    /// Where parsing ended before the file did, and why.
     pub flaw: Option<SyntaxFlaw>,
     /// Whether `<<` merges one map into another.
     pub merges: bool,
-    /// The line in which a second document begins, which is nobody's.
+    /// The line in which a second document begins, which is ignored.
     pub further: Option<usize>,
-    /// Where a file that is named as JSON, and was read as YAML, is no JSON.
+    /// Why a file that is named as JSON, and was read as YAML, is no JSON.
     pub no_json: Option<SyntaxFlaw>,
-    /// How much aliases may add.
+    /// How many bytes aliases may add.
     allowance: u64,
 }
 
@@ -83,9 +84,9 @@ pub struct SyntaxFlaw {
     pub line: usize,
     /// From 1 on; 0 where it is not known.
     pub column: usize,
-    /// It quotes nothing.
+    /// It quotes nothing of the file.
     pub why: String,
-    /// Whether that is not YAML or JSON, or only too much of it.
+    /// Whether the file is not YAML or JSON; false where it is only too large.
     pub is_syntax: bool,
 }
 
@@ -94,12 +95,12 @@ impl Tree {
         0..self.nodes.len()
     }
 
-    /// What is written there, which may be an alias.
+    /// What is written here, which may be an alias.
     pub fn kind(&self, id: Id) -> NodeKind {
         self.nodes[id].kind
     }
 
-    /// What it means: no alias.
+    /// The value that is meant, which is no alias, and its kind.
     pub fn meaning(&self, id: Id) -> Option<(Id, NodeKind)> {
         self.meant(id).map(|id| (id, self.kind(id)))
     }
@@ -108,7 +109,7 @@ impl Tree {
         self.nodes[id].tagged.then(|| self.tags.get(&(id as u32)).map(String::as_str)).flatten()
     }
 
-    /// Whether it ended before what can't be read began.
+    /// Whether the value ended in a line before the one that can't be read.
     pub fn is_whole(&self, id: Id) -> bool {
         let until = self.flaw.as_ref().map_or(usize::MAX, |flaw| flaw.line);
         let end = self.nodes[id].end as usize;
@@ -119,14 +120,14 @@ impl Tree {
         self.nodes[id].endless
     }
 
-    /// Whether it is too large, with its aliases written out.
+    /// Whether it is too large with its aliases expanded.
     pub fn is_too_large(&self, id: Id) -> bool {
         let node = &self.nodes[id];
         let added = node.weight.saturating_sub(node.written.saturating_mul(VALUE));
         usize::from(node.height) > DEEPEST || u64::from(added) > self.allowance
     }
 
-    /// What an alias stands for, or the value itself.
+    /// The target of an alias; otherwise the value itself.
     pub fn meant(&self, id: Id) -> Option<Id> {
         match self.nodes[id].kind {
             NodeKind::Alias => Some(self.nodes[id].links.0).filter(|id| *id != NONE).map(|id| id as Id),
@@ -154,7 +155,7 @@ impl Tree {
     /// Keys and values of a map.
     pub fn pairs(&self, id: Id) -> impl Iterator<Item = (Id, Id)> + '_ {
         let mut items = self.items(id).filter(move |_| self.nodes[id].kind == NodeKind::Map);
-        // A map that is broken off may lack a value.
+        // A map that a syntax error cuts off may lack a value.
         std::iter::from_fn(move || Some((items.next()?, items.next()?)))
     }
 
@@ -197,7 +198,7 @@ impl Tree {
         self.merges && matches!(self.kind(key), NodeKind::Text { .. }) && self.text(key) == Some("<<")
     }
 
-    /// The list or map that it stands in.
+    /// The list or map that contains it.
     pub fn parent(&self, id: Id) -> Option<Id> {
         Some(self.nodes[id].parent).filter(|id| *id != NONE).map(|id| id as Id)
     }
@@ -214,7 +215,7 @@ impl Tree {
         is_value.then_some(self.nodes[id].before as Id)
     }
 
-    /// Where people look for it: a value where its key is.
+    /// The line in which people look for it: for a value, that of its key.
     pub fn line(&self, id: Id) -> usize {
         self.place(self.key(id).unwrap_or(id)).line
     }

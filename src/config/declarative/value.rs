@@ -1,4 +1,4 @@
-//! What a vault entity's values are: aliases written out, `<<` merged in, and plain texts taken for what YAML takes them.
+//! Reads the values of a vault entity: expands aliases, merges `<<`, and gives plain texts the types that YAML does.
 
 use serde_json::{Map, Number, Value};
 
@@ -13,10 +13,10 @@ const TOO_LARGE: &str = "it has a number that is too large to be read";
 /// What is wrong, and where.
 pub type RefusedValue = (Id, &'static str);
 
-/// What may stand in every entity of Kong's format, for people: it means nothing.
+/// Fields that may be in every entity of Kong's format, as comments. They mean nothing.
 pub const ANNOTATIONS: [&str; 2] = ["_comment", "_ignore"];
 
-/// Reads a vault entity, as `from_tree` does; what is to be a number or a boolean is the one that it is in Kong.
+/// Reads a vault entity, as `from_tree` does; but where a number or boolean is expected, the one that Kong reads.
 pub fn entity(tree: &Tree, id: Id) -> Result<Value, RefusedValue> {
     let mut value = from_tree(tree, id)?;
     if let Value::Object(fields) = &mut value {
@@ -26,7 +26,7 @@ pub fn entity(tree: &Tree, id: Id) -> Result<Value, RefusedValue> {
     Ok(value)
 }
 
-/// Reads one value. It has to be one that is neither endless nor too large (`Tree::vaults`).
+/// Reads one value, which must be neither endless nor too large (`Tree::vaults`).
 pub fn from_tree(tree: &Tree, id: Id) -> Result<Value, RefusedValue> {
     let Some((id, kind)) = tree.meaning(id) else { return Err((id, ENDLESS)) };
     let tag = Tag::from_tag(tree.tag(id)).ok_or((id, TAGGED))?;
@@ -63,7 +63,7 @@ fn map(tree: &Tree, id: Id) -> Result<Map<String, Value>, RefusedValue> {
     Ok(fields)
 }
 
-/// The tags of YAML itself; another is nothing that is read.
+/// The tags of YAML itself. No other tag is accepted.
 #[derive(Clone, Copy, PartialEq)]
 enum Tag {
     None,
@@ -108,14 +108,14 @@ fn scalar(text: &str, plain: bool, tag: Tag) -> Result<Value, &'static str> {
     if is_right { Ok(value) } else { Err(TAGGED) }
 }
 
-/// What a plain text is; an error for a whole number that has no place anywhere.
+/// Reads a plain text; an error for a whole number of more than 64 bits.
 fn untagged(text: &str) -> Result<Value, &'static str> {
     Ok(match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => true.into(),
         "false" | "False" | "FALSE" => false.into(),
         _ if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) => text.into(),
-        // Kong's JSON has no place for these.
+        // JSON has no such numbers.
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" | ".nan" | ".NaN"
         | ".NAN" => Value::Null,
         _ => {
@@ -123,7 +123,7 @@ fn untagged(text: &str) -> Result<Value, &'static str> {
                 return number.ok_or(TOO_LARGE);
             }
             match text.strip_prefix('+').unwrap_or(text).parse::<f64>() {
-                // `parse` takes a second sign.
+                // `parse` would accept a second sign.
                 Ok(number)
                     if number.is_finite() && !is_padded(text) && !text.starts_with("+-") && !text.starts_with("++") =>
                 {
@@ -135,7 +135,8 @@ fn untagged(text: &str) -> Result<Value, &'static str> {
     })
 }
 
-/// A whole number; within, `None` for one of more than 64 bits. One of more than 128 is none, but may be a fraction's.
+/// Reads a whole number: `Some(None)` for one of more than 64 bits; `None` for one of more than 128 bits, which may be
+/// read as a float.
 fn whole(text: &str) -> Option<Option<Value>> {
     let negative = text.starts_with('-');
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -154,7 +155,7 @@ fn whole(text: &str) -> Option<Option<Value>> {
     }
 }
 
-/// A number with zeros before it is a text.
+/// Whether a number has leading zeros, so that it is a text.
 fn is_padded(text: &str) -> bool {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())

@@ -1,4 +1,4 @@
-//! YAML by the parser that Kong has, as steps for a tree.
+//! Reads YAML into a tree, with a port of the parser that Kong uses.
 
 use std::cell::Cell;
 use std::io::{BufRead, Read, Result};
@@ -9,8 +9,8 @@ use libyaml_safer::{Error, EventData, Parser, ScalarStyle};
 use super::tree::build::{Builder, ParseEvent};
 use super::tree::{Position, SyntaxFlaw};
 
-/// How many `%TAG` lines a file may have: the parser compares each with all others. And how long one may be, in bytes: each
-/// tag that uses it is made as long.
+/// How many `%TAG` lines a file may have: the parser compares each with all others. And how long one may be, in bytes:
+/// each tag that uses it becomes as long.
 const DIRECTIVES: usize = 64;
 const LONGEST_DIRECTIVE: usize = 128;
 
@@ -21,7 +21,7 @@ const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 const CHUNK: usize = 4096;
 
 pub fn parse(text: &str, builder: &mut Builder) -> std::result::Result<(), SyntaxFlaw> {
-    // The parser panics where it has a defect. A file must not be able to end whoever reads it.
+    // A defect of the parser may panic, and no file may end the process that reads it.
     let lines_read = Cell::new(0);
     catch_unwind(AssertUnwindSafe(|| steps(text, &lines_read, builder))).unwrap_or_else(|_| {
         let line = lines_read.get().max(1);
@@ -49,7 +49,7 @@ fn steps(text: &str, lines_read: &Cell<usize>, builder: &mut Builder) -> std::re
         }
     }
     let mut parser = Parser::new();
-    // It has such a defect where a block of lines ends in the middle of one.
+    // The parser panics where a file ends within a line of a block, so the last line is ended.
     let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     parser.set_input(YamlLines { rest: text.as_bytes(), read: lines_read, in_one: false }.chain(end.as_bytes()));
     let mut documents = 0;
@@ -64,7 +64,8 @@ fn steps(text: &str, lines_read: &Cell<usize>, builder: &mut Builder) -> std::re
             EventData::StreamEnd => return Ok(()),
             EventData::DocumentStart { .. } => {
                 documents += 1;
-                // As in Kong, the first counts, and what is wrong with another one's syntax is wrong with the file.
+                // As in Kong, only the first document counts, but a syntax error in any of them is an error of the
+                // file.
                 if documents > 1 {
                     builder.tree.further = Some(line);
                 }
@@ -85,7 +86,7 @@ fn steps(text: &str, lines_read: &Cell<usize>, builder: &mut Builder) -> std::re
     }
 }
 
-/// The parser's words, which quote nothing of the file.
+/// Converts an error of the parser. Its texts quote nothing of the file.
 fn unreadable(text: &str, error: &Error) -> SyntaxFlaw {
     let why = match error.context() {
         Some(context) => format!("{context}: {}", error.problem()),
@@ -94,13 +95,13 @@ fn unreadable(text: &str, error: &Error) -> SyntaxFlaw {
     let (mut line, mut column) = (0, 0);
     match error.problem_mark() {
         Some(mark) => (line, column) = (mark.line as usize + 1, mark.column as usize + 1),
-        // It is a character that may not stand in YAML.
+        // Without a mark, the error is about a character that YAML forbids.
         None => {
             let forbidden = text.find(is_forbidden).unwrap_or_default();
             line = line.max(breaks(&text[..forbidden]) + 1);
         }
     }
-    // What is missing at the end of a file is not missing in a line after it.
+    // What is missing at the end of a file is reported in its last line, not after it.
     let last = breaks(text) + 1;
     if line > last {
         (line, column) = (last, 0);
@@ -108,7 +109,7 @@ fn unreadable(text: &str, error: &Error) -> SyntaxFlaw {
     SyntaxFlaw { line, column, why, is_syntax: true }
 }
 
-/// How often the parser says that a line ends.
+/// How many line breaks the parser counts.
 fn breaks(text: &str) -> usize {
     text.matches(BREAKS).count() - text.matches("\r\n").count()
 }
@@ -118,7 +119,7 @@ fn is_forbidden(c: char) -> bool {
     !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// A text line by line: what is wrong with a line is found when it is its turn.
+/// Gives the parser a text line by line, so that the line is known in which it panics.
 struct YamlLines<'a> {
     rest: &'a [u8],
     /// How many lines have been begun.

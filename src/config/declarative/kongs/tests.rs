@@ -1,4 +1,4 @@
-//! What Kong takes and refuses, tried with its own schema's code.
+//! What Kong accepts and refuses: the results are those of its own schema's code.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! From a parser's steps to a tree, and where there are too many of them.
+//! Builds a tree from a parser's events, up to the limits of a file.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,11 @@ use super::{DEEPEST, Id, NONE, NodeKind, Position, SyntaxFlaw, Tree, TreeNode, V
 /// How many values a file may hold.
 const MOST: usize = 2_000_000;
 
-/// How much aliases may add to what is written down: this, and so much for each byte of the file.
+/// How many bytes aliases may add: so many, and so many more for each byte of the file.
 const ADDED: u64 = 1024 * 1024;
 const ADDED_PER_BYTE: u64 = 8;
 
-/// One step of a parser through a file.
+/// An event of a parser.
 #[derive(Debug)]
 pub enum ParseEvent<'a> {
     Text {
@@ -25,7 +25,7 @@ pub enum ParseEvent<'a> {
     Alias(String),
 }
 
-/// Makes a tree of a parser's steps.
+/// Makes a tree of a parser's events.
 pub struct Builder {
     pub tree: Tree,
     anchors: HashMap<String, u32>,
@@ -43,7 +43,7 @@ impl Builder {
         self.tree
     }
 
-    /// Takes a step. An error where it is one too many.
+    /// Takes an event. Returns an error where it exceeds a limit, or is an alias without an anchor.
     pub fn take(&mut self, event: ParseEvent<'_>, at: Position) -> Result<(), SyntaxFlaw> {
         self.take_with(event, at, None, None)
     }
@@ -153,7 +153,7 @@ impl Builder {
         id
     }
 
-    /// Ends a value, and tells its parent of it.
+    /// Ends a value, and adds what is known of it to its parent.
     fn end(&mut self, id: u32, line: usize) {
         let node = &mut self.tree.nodes[id as usize];
         node.end = line as u32;
