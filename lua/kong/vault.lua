@@ -1,4 +1,4 @@
---- Secrets by reference: `{vault://env/name}`, `{vault://hcv/path/field}`, `{vault://aws/name/field}`.
+--- Resolves references to secrets: `{vault://env/name}`, `{vault://hcv/path/field}`, `{vault://aws/name/field}`.
 --
 -- On failure, functions return `nil` and a message; an argument of a wrong type raises. See docs/functions.md for phases, and
 -- docs/options.md for options.

@@ -108,7 +108,7 @@ local function begin(work, queue)
   return false
 end
 
--- Has the job take the outcome of a fetch, or hear in `err` why nobody waits for it any longer.
+-- Has the job take the outcome of a fetch. `err`: why nobody waits for it any longer, if so.
 local function finish(work, ticket, err)
   local fetch = work.fetches[ticket]
   if fetch then

@@ -142,10 +142,10 @@ _M.options = module.options
 _M.requirements = module.requirements
 _M.refusal = module.refusal
 
--- Where the generation counter is. It moves when copies of values are outdated.
+-- A pointer to the generation counter. It moves when copies of values are outdated.
 _M.generation = library.kong_vault_generation(handle)
--- Where the address of the epoch counter is, which moves when any process changes vault entities, and its value when this
--- process last read them. `configure` may change the address.
+-- A pointer to the address of the epoch counter, which moves when any process changes vault entities; and one to its value when
+-- this process last read them. `configure` may change the address.
 _M.epoch = library.kong_vault_epoch(handle)
 _M.seen_epoch = library.kong_vault_seen_epoch(handle)
 -- The last answer of the library.
@@ -217,8 +217,8 @@ function _M.renew(reference, since, queues)
   return outcome(status)
 end
 
--- Goes on with a fetch of the node, by the reply to its last order: what became of the claim, the document that was read (nil:
--- none), the claim that is there already, and for how many seconds the vault is not to be probed. Returns the next order.
+-- Continues a fetch of the node with the reply to its last order: what became of the claim, the document that was read (nil:
+-- none), the claim that is there already, and for how many seconds the vault must not be probed. Returns the next order.
 function _M.step(ticket, reply, document, owner, seconds)
   library.kong_vault_step(
     handle,
@@ -234,7 +234,7 @@ function _M.step(ticket, reply, document, owner, seconds)
   return order()
 end
 
--- Returns the first order for publishing a complete fetch, if this worker has to; otherwise nil.
+-- Returns the first order for publishing a complete fetch, if this worker must publish it; otherwise nil.
 function _M.publish(ticket)
   library.kong_vault_publish(handle, ticket, answer)
   return order()

@@ -1,4 +1,5 @@
--- Options as the library takes them: as text, as they stand in kong.conf. And the errors that it gives back.
+-- Converts options to text, as kong.conf has them and the library takes them; and the library's errors to those that Kong
+-- expects.
 
 local _M = {}
 

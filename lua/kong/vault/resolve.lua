@@ -103,7 +103,7 @@ local function catch_up(mode, references)
   end
 end
 
--- Whether a call made now blocks the whole process, and may.
+-- Whether a call made now may block the whole process: in init, and outside nginx.
 function _M.blocks()
   return phase.wait_mode() == INLINE
 end

@@ -1,5 +1,5 @@
--- The node's cache: what one worker fetched, all workers have. The shared dictionary `kong_secrets`, where nginx.conf
--- declares it, holds sealed documents (see src/node) and claims, which say which worker fetches a document.
+-- The node's cache: workers take what one of them fetched. The shared dictionary `kong_secrets`, where nginx.conf declares it,
+-- holds sealed documents (see src/node) and claims, which say which worker fetches a document.
 --
 -- Who fetches a document is decided by a state machine of the library (src/resolver/node_protocol/machine.rs). It gives orders,
 -- each an operation on the dictionary; this file carries them out, and replies.
@@ -216,7 +216,7 @@ function _M.publish(ticket, order)
   end
 end
 
---- Publishes the outcome of a complete fetch, if this worker has to.
+--- Publishes the outcome of a complete fetch, if this worker must.
 function _M.publish_if_owned(ticket)
   _M.publish(ticket, native.publish(ticket))
 end

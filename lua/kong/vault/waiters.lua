@@ -12,7 +12,7 @@ local records = setmetatable({}, { __mode = "v" })
 local semaphores
 
 -- Returns the record of a fetch. Whoever waits must keep a reference to it. `is_new`: the caller has just started the fetch, and
--- has not yielded since, so that what tells of its end is still to come.
+-- has not yielded since, so the event of its completion is still to come.
 function _M.record(ticket, is_new)
   local record = records[ticket]
   if not record then

@@ -72,7 +72,7 @@ local function split(entities)
   return list, others
 end
 
--- The entities of our backends that were taken last, by prefix.
+-- The entities of kong-vault's backends that were taken last, by prefix.
 local current = {}
 
 -- Seconds for which entities stay after a whole configuration was replaced: Kong serves by the old configuration until it has
@@ -197,7 +197,7 @@ function _M.look_again()
   end
 end
 
---- Returns the prefixes of the entities of our backends.
+--- Returns the prefixes of the entities of kong-vault's backends.
 function _M.prefixes()
   local list = {}
   for prefix in pairs(current) do

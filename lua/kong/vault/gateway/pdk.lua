@@ -100,7 +100,7 @@ function _M.settle()
   end
 end
 
--- Kong's own functions, by name, while kong-vault's stand in their place.
+-- Kong's own functions, by name, while kong-vault's replace them.
 local originals
 
 local function is_foreign(reference)
