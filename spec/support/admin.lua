@@ -10,14 +10,14 @@ local wait = require "spec.support.wait"
 
 local _M = {}
 
--- A port of which each worker has a share.
+-- With `reuseport`, the kernel spreads connections over the workers.
 local SPREAD = "listen 127.0.0.1:{{spread}} reuseport;\n"
 
 _M.SERVER = [[
   location ~ ^/vaults(-beta)?(/|$) { content_by_lua_block { require("kong.vault.admin").serve() } }
 ]]
 
---- A folder as the API wants it: its owner's alone. Workers of specs run as whoever runs the specs.
+--- Makes a folder as the API requires it, which only its owner may enter. Workers run as the user who runs the specs.
 function _M.folder()
   local folder = files.folder()
   files.chmod(folder, 448) -- 0700
@@ -38,7 +38,7 @@ function _M.start(folder, options)
   return nginx.start(whole)
 end
 
---- Calls it: status, what the body holds, headers.
+--- Sends a request to the API. Returns the status, the decoded body and the headers.
 function _M.call(server, method, path, more)
   more = more or {}
   more.method = method
@@ -59,7 +59,7 @@ function _M.form(server, method, path, body)
   })
 end
 
---- Counts on the counter of changes that each process looks at; by an odd number, somebody is at work.
+--- Adds to the epoch, which each process compares. An odd epoch means that a writer is at work.
 function _M.tell(folder, more)
   local file = assert(io.open(folder .. "/.changes", "r+b"))
   local first = file:read(1):byte()
@@ -68,8 +68,8 @@ function _M.tell(folder, more)
   file:close()
 end
 
---- A writer that has the lock of a folder and is stopped, as by SIGSTOP or a disk that hangs, after it has said that it is
--- at work. Returns what ends it.
+--- Starts a writer that holds the lock of a folder, makes the epoch odd, and is stopped then, as by SIGSTOP or a disk that hangs.
+-- Returns a function that ends it.
 function _M.stopped_writer(folder)
   local locked = folder .. "/.lock"
   local writer = process.start({ command = { "flock", locked, "sleep", "600" } })
@@ -87,7 +87,7 @@ function _M.stopped_writer(folder)
   end
 end
 
---- What is stored.
+--- Returns the entities that are stored.
 function _M.stored(folder)
   return cjson.decode(assert(files.read(folder .. "/vaults.json"))).vaults
 end

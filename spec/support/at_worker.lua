@@ -1,5 +1,5 @@
--- Requests to one worker of an nginx: each worker has connections of its own, found by asking who answers. The server needs
--- the location `at_worker.LOCATION`, and answers with a Content-Length.
+-- Sends requests to one worker of an nginx. Each worker has connections of its own; a request tells which worker a connection
+-- belongs to. The server needs the location `at_worker.LOCATION`, and answers with a Content-Length.
 
 local socket = require "socket"
 
@@ -47,14 +47,14 @@ function Connection:receive()
   end
 end
 
---- Waits for the answer's body; the connection is used again.
+--- Returns the answer's body, once it is there. The connection is used again.
 function Connection:read()
   local body = self:receive()
   table.insert(idle[self.pid], self)
   return body
 end
 
---- Hangs up.
+--- Closes the connection.
 function Connection:close()
   self.sock:close()
 end
@@ -81,7 +81,7 @@ function _M.begin(server, pid, path)
   return connection
 end
 
---- Asks that worker.
+--- Sends a request to the worker `pid`. Returns the answer's body.
 function _M.ask(server, pid, path)
   return _M.begin(server, pid, path):read()
 end

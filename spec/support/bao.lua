@@ -10,10 +10,10 @@ local wait = require "spec.support.wait"
 local _M = {}
 _M.__index = _M
 
---- The dev server's root token. The text is sought in logs.
+--- The dev server's root token. Specs search logs for it.
 _M.TOKEN = "r00t-T0ken-of-the-specs"
 
---- Where the server's program is; nil where it isn't there.
+--- Returns the path of the server's program; nil where it is not installed.
 function _M.program()
   return files.program("TEST_BAO", ".venv/bin/bao")
 end
@@ -56,7 +56,7 @@ local function try_start(pair)
   return self
 end
 
---- Starts one; with a TLS port for a `{ certificate, key }`. Another process may be quicker to take a port.
+--- Starts a server; with a TLS port for a `{ certificate, key }`. Tries again where another process takes a port first.
 function _M.start(pair)
   local output
   for _ = 1, 5 do
@@ -97,7 +97,7 @@ function _M:mount(path, version, namespace)
   self:write("sys/mounts/" .. path, { type = "kv", options = { version = version } }, namespace)
 end
 
---- Seals it. Returns the key for `unseal`.
+--- Seals the server. Returns the key for `unseal`.
 function _M:seal()
   local key = wait.eventually("OpenBao tells its unseal key", function()
     return files.read(self.process.output):match "Unseal Key: (%S+)"

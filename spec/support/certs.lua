@@ -23,14 +23,14 @@ local function with_key(command, ...)
   openssl(unpack(arguments))
 end
 
---- A certificate authority of our own: `certificate` (its file's path) and `issue`.
+--- Makes a certificate authority: `certificate` (its file's path) and `issue`.
 function _M.authority(name)
   local folder = files.folder()
   local ca = { certificate = folder .. "/ca.pem", key = folder .. "/ca.key" }
   with_key("req", "-x509", "-days", "2", "-subj", "/CN=" .. name, "-keyout", ca.key, "-out", ca.certificate)
 
-  --- A server's certificate for `names`, such as `DNS:localhost,IP:127.0.0.1`: `{ certificate, key }`, paths of files.
-  -- `days`: how long it is good; -1 has expired.
+  --- Makes a server's certificate for `names`, such as `DNS:localhost,IP:127.0.0.1`. Returns `{ certificate, key }`, paths of
+  -- files. `days`: how long it is valid; with -1 it has expired.
   function ca.issue(file, names, days)
     local pair = { certificate = folder .. "/" .. file .. ".pem", key = folder .. "/" .. file .. ".key" }
     local request, extensions = folder .. "/" .. file .. ".csr", folder .. "/" .. file .. ".ext"

@@ -1,4 +1,4 @@
--- What specs of options that change have in common: two vaults, and a server whose fields hold several of their secrets.
+-- Shared by the specs in which options change: two vaults, and a server whose fields hold several of their secrets.
 
 local cjson = require "cjson"
 
@@ -8,10 +8,10 @@ local wait = require "spec.support.wait"
 
 local _M = {}
 
--- How far away the vaults are, in seconds.
+-- Seconds until the vaults answer.
 local AWAY = 0.2
 
--- Each worker's own configuration, as plugins have theirs, with fields of several documents.
+-- Each worker has a configuration like a plugin's, with fields of several documents.
 _M.SERVER = at_worker.LOCATION
   .. [[
   location = /update {
@@ -62,7 +62,7 @@ function _M.route(vaults)
   end
 end
 
---- Waits until every worker has all of them.
+--- Waits until every worker has all values cached.
 function _M.warm(server)
   wait.eventually("all workers have them", function()
     for _, pid in ipairs(server:workers()) do

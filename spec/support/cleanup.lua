@@ -1,5 +1,5 @@
--- What a spec started or made, undone in the opposite order: `teardown(cleanup.run)` in every spec, which busted calls
--- also where a test failed.
+-- Undoes what a spec started or made, in reverse order. Every spec has `teardown(cleanup.run)`, which busted also calls where a
+-- test failed.
 
 local _M = {}
 

@@ -1,4 +1,4 @@
--- Whom a process connects or sends to, with all its threads: what `strace` sees.
+-- Records the addresses that a process connects or sends to, with all its threads, by `strace`.
 
 local files = require "spec.support.files"
 local process = require "spec.support.process"
@@ -7,7 +7,7 @@ local wait = require "spec.support.wait"
 local _M = {}
 _M.__index = _M
 
--- With a sockaddr in them; what goes over a connected socket went by `connect`.
+-- The system calls that have an address. What goes over a connected socket went by `connect` before.
 local CALLS = "connect,sendto,sendmsg,sendmmsg"
 
 function _M.available()
@@ -50,7 +50,7 @@ local function address_of(line)
   return family and line:match "%b{}"
 end
 
---- Ends the watch; returns how often each address was named.
+--- Ends the watch. Returns how often each address was used.
 function _M:stop()
   self.tracer:signal "INT"
   self.tracer:wait()

@@ -10,7 +10,7 @@ local NOTING = [[
   return ngx.worker.pid(), require("kong.vault").get(...)
 ]]
 
---- Asks in some worker. `read` of what it returns gives the worker's pid and what `get` returned.
+--- Asks in some worker. Returns a request whose `read` returns the worker's pid and what `get` returned.
 function _M.ask(server, reference)
   return server:begin(NOTING, reference)
 end
@@ -26,8 +26,8 @@ local function asked(server)
   return pids
 end
 
---- Asks in as many workers as there are; the fake `vault` holds the secret `name` back at a gate of that name. Returns the
--- requests that are under way, and the worker that fetches.
+--- Asks in all workers for the secret `name`, which the fake `vault` holds back at a gate of that name. Returns the requests that
+-- wait, and the worker that fetches.
 function _M.gather(server, vault, name)
   vault:route("/v1/secret/" .. name, { gate = name })
   local reference = "{vault://hcv/" .. name .. "/value}"

@@ -1,9 +1,9 @@
--- A server that answers as no real one can be made to: held back until a spec says so, cut off, endless, malformed. It
--- is an nginx of its own with `fake_server.lua` inside; it counts the requests for each path.
+-- A server that answers as no real one can be made to: held back until a spec says so, cut off, endless, malformed. It is an
+-- nginx that runs `fake_server.lua`, and counts the requests for each path.
 --
 -- Without a route, `/v1/<mount>/<name>` answers like HashiCorp Vault's KV v1, with the document
--- `{"value":"value of <name>","count":"<how many requests there were for this path>"}`; a `dated` one adds `at`, the
--- time at which it answered, so that who is served a value can tell how old it is.
+-- `{"value":"value of <name>","count":"<how many requests there were for this path>"}`. A `dated` server adds `at`, the time of
+-- the answer, which tells how old a value is.
 
 local http = require "spec.support.http"
 local cjson = require "cjson"
@@ -13,7 +13,7 @@ local wait = require "spec.support.wait"
 local _M = {}
 _M.__index = _M
 
---- Starts it. `certificates`: a list of `{ certificate, key }`, each gets a TLS port (`tls_ports`).
+--- Starts the server. `certificates`: a list of `{ certificate, key }`, each gets a TLS port (`tls_ports`).
 function _M.start(certificates, options)
   local dated = options and options.dated and "{ dated = true }" or ""
   local ports, servers = {}, {}
@@ -51,30 +51,30 @@ function _M:_control(command)
   return cjson.decode(answer.body)
 end
 
---- How a path is answered; a path that ends with `*` stands for all that start like it. `answer`: `status`, `headers`,
--- `body`; `gate` (held back until `open`); `raw` (sent as it is in place of an answer); `hang_up` (no answer at all);
--- `megabytes` (of body; `chunked`: without saying how many); `drip` (bytes of body, one every 50 ms); `delay` (seconds
--- before the answer). Without an `answer` it is as if there had been no route.
+--- Sets how a path is answered. A path that ends with `*` means all paths that begin with the rest. `answer`: `status`,
+-- `headers`, `body`; `gate` (held back until `open`); `raw` (sent as it is instead of an answer); `hang_up` (no answer at all);
+-- `megabytes` (of body; `chunked`: without saying how many); `drip` (bytes of body, one every 50 ms); `delay` (seconds before the
+-- answer). Without an `answer`, the path has no route again.
 function _M:route(path, answer)
   self:_control({ route = path, answer = answer })
 end
 
---- Lets all requests through that wait at a gate, and all that come.
+--- Lets the requests through that wait at a gate, and all later ones.
 function _M:open(gate)
   self:_control({ open = gate })
 end
 
---- How many requests there were for a path (or, with `*`, for all that start like it).
+--- Returns how many requests there were for a path, or, with `*` at its end, for all that begin with the rest.
 function _M:count(path)
   return self:_control({ count = path }).count
 end
 
---- The times at which those requests came, in order.
+--- Returns the times at which those requests came, in order.
 function _M:times(path)
   return self:_control({ times = path }).times
 end
 
---- Ends it at once, with all that it knows; `revive` starts it again on the same ports.
+--- Ends the server at once, with its routes and counts; `revive` starts it again on the same ports.
 function _M:kill()
   self.server:kill()
 end
@@ -83,7 +83,7 @@ function _M:revive()
   self.server:launch()
 end
 
---- Waits until as many requests are held back at a gate.
+--- Waits until so many requests are held back at a gate.
 function _M:await(gate, number)
   wait.eventually(("%d requests wait at gate %s of the fake"):format(number, gate), function()
     return self:_control({ held = gate }).held >= number

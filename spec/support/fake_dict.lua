@@ -1,5 +1,5 @@
--- A pretended shared dictionary of nginx, for several pretended workers: with times of expiry, the order of last use, and room
--- for so many bytes of keys and values.
+-- A fake of nginx's shared dictionary, for several fake workers: with times of expiry, the order of last use, and room for so
+-- many bytes of keys and values.
 
 local _M = {}
 
@@ -48,7 +48,7 @@ function Dict:safe_set(key, value, seconds)
   return true
 end
 
--- nginx's own `set` removes others where there is no room; here that is a mistake of the spec.
+-- nginx's own `set` removes other keys where there is no room. Here that is an error, as a spec should not cause it.
 function Dict:set(key, value, seconds)
   return assert(self:safe_set(key, value, seconds))
 end
@@ -107,7 +107,7 @@ function Dict:capacity()
   return self.bytes
 end
 
---- A dictionary by the clock of `clock.time`, with room for so many `bytes`.
+--- Makes a dictionary with the clock `clock.time` and room for so many `bytes`.
 function _M.new(clock, bytes)
   bytes = bytes or 1024 * 1024
   local dict = { clock = clock, bytes = bytes, free = bytes, entries = {}, order = {} }

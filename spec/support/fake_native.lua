@@ -1,6 +1,6 @@
--- A pretended native library for unit specs: it notes what Lua asks of the engine, and answers as the spec says. What it pretends
--- to have, the real library has; its numbers are the real ones. It decides nothing about the node's cache: which order follows
--- on which reply is the library's, and tested there (tests/node_protocol.rs). A spec lists the orders.
+-- A fake of the native library for unit specs: it notes what Lua asks of the engine, and answers as the spec says. Its functions
+-- exist in the real library, and its numbers are the real ones. It decides nothing about the node's cache: the library decides
+-- which order follows which reply, and tests/node_protocol.rs tests that. A spec lists the orders.
 
 -- It sets the environment that other specs expect: the library captures it when it is loaded.
 require "spec.support.fresh"
@@ -9,7 +9,7 @@ local real = require "kong.vault.native"
 
 local _M = {}
 
--- Notes a call: its name and its arguments.
+-- Notes a call with its name and its arguments.
 local function note(calls, name, ...)
   calls[#calls + 1] = { name, ... }
 end
@@ -33,7 +33,7 @@ function _M.new(options)
   native.orders, native.publications = {}, {}
   -- What Lua replied, in order.
   native.replies = {}
-  -- Events that wait, and the notice.
+  -- Events that wait.
   native.events = {}
   -- Values that this worker has cached.
   native.cached = {}
@@ -83,7 +83,7 @@ function _M.new(options)
     return reference
   end
 
-  -- The counters, as the FFI shows them.
+  -- The counters, as the FFI gives them.
   native.generation = { [0] = 1 }
   native.epoch, native.seen_epoch = { [0] = { [0] = 0 } }, { [0] = 0 }
   native.answer = { generation = 1 }
@@ -153,7 +153,7 @@ function _M.new(options)
   return native
 end
 
---- An order of the library for a document or a vault. `fields`: `claim`, `rest`, `seconds`.
+--- Makes an order of the library for a document or a vault. `fields`: `claim`, `rest`, `seconds`.
 function _M.order(kind, name, fields)
   local order = { kind = assert(real[kind], kind), name = name, seconds = 0 }
   for field, value in pairs(fields or {}) do
@@ -162,7 +162,7 @@ function _M.order(kind, name, fields)
   return order
 end
 
---- The calls of a name that Lua made, each as "a b c".
+--- Returns the arguments of each call of `name` that Lua made, as "a b c".
 function _M.calls(native, name)
   local found = {}
   for _, call in ipairs(native.calls) do

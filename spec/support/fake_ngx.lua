@@ -1,5 +1,5 @@
--- A pretended nginx worker for unit specs, so that Lua's logic runs without nginx: a clock that a spec advances, timers, the
--- shared dictionary, semaphores, cosockets to a pretended engine, and the log.
+-- A fake of an nginx worker, so that unit specs run Lua's logic without nginx: a clock that a spec advances, timers, the shared
+-- dictionary, semaphores, cosockets to a fake engine, and the log.
 --
 -- Coroutines that a spec begins with `spawn`, and timers, run when the spec calls `spawn`, `advance` or `run`, and wait
 -- until what they wait for happens.
@@ -109,7 +109,7 @@ local function step(self, thread)
   end
 end
 
---- Runs all coroutines until each waits for what has not happened.
+--- Runs all coroutines, until each waits for something that has not happened.
 function _M:run()
   local was_ready
   repeat
@@ -137,7 +137,7 @@ function _M:spawn(call, ...)
   return thread
 end
 
---- Ends a coroutine where it waits, as nginx does with that of a request whose client is gone.
+--- Ends a coroutine where it waits, as nginx does when the client of a request disconnects.
 function _M:kill(thread)
   for i, other in ipairs(self.threads) do
     if other == thread then
@@ -155,7 +155,7 @@ local function next_due(self)
   return due
 end
 
---- Lets time pass, with all that happens in it.
+--- Advances the clock, and runs what is due.
 function _M:advance(seconds)
   local goal = self.time + seconds
   self:run()
@@ -197,7 +197,7 @@ function _M:connections()
   return open
 end
 
---- Lets events happen, each `{ kind, ticket, text }`, of which the engine notifies each open connection.
+--- Adds events, each `{ kind, ticket, text }`, of which the engine notifies each open connection.
 function _M:notify(...)
   for _, event in ipairs({ ... }) do
     table.insert(self.native.events, event)
@@ -208,7 +208,7 @@ function _M:notify(...)
   self:run()
 end
 
---- What was logged since the last call, as "LEVEL text"; without debug lines unless `level` is DEBUG.
+--- Returns what was logged since the last call, as "LEVEL text"; without debug lines unless `level` is DEBUG.
 function _M:logged()
   local lines = self.lines
   self.lines = {}
@@ -272,7 +272,7 @@ local function ngx_of(self)
   return ngx
 end
 
---- A worker. `options`: `dict`, the shared dictionary `kong_secrets` (`false`: none), `native`, a pretended library.
+--- Makes a worker. `options`: `dict`, the shared dictionary `kong_secrets` (`false`: none), `native`, a fake library.
 function _M.new(options)
   local self = setmetatable({
     time = 1000,
@@ -303,7 +303,7 @@ function _M.new(options)
   return self
 end
 
---- Loads a module of ours into this worker, with all that it requires; `stubs` stand in for some of those.
+--- Loads a module of kong-vault into this worker, with all that it requires. `stubs` replace some of those.
 function _M:load(name, stubs)
   for stub, module in pairs(stubs or {}) do
     self.modules[stub] = module

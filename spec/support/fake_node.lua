@@ -1,4 +1,4 @@
--- A pretended node for unit specs: workers that have one shared dictionary and one clock.
+-- A fake node for unit specs: workers that have one shared dictionary and one clock.
 
 local fake_dict = require "spec.support.fake_dict"
 local fake_native = require "spec.support.fake_native"
@@ -7,8 +7,8 @@ local fake_ngx = require "spec.support.fake_ngx"
 local _M = {}
 _M.__index = _M
 
---- A worker of the node, with `kong.vault.shared_cache` as `cache`. `options`: those of the pretended library, and `dict`
--- (false: none is declared).
+--- Adds a worker to the node, with `kong.vault.shared_cache` as `cache`. `options`: those of the fake library, and `dict` (false:
+-- none is declared).
 function _M:worker(options)
   options = options or {}
   local native = fake_native.new(options)
@@ -33,14 +33,14 @@ function _M.reply(worker, ...)
   return worker.native.replies[1]
 end
 
---- Lets a fetch of a worker be complete, and has it published by these orders.
+--- Marks a fetch of a worker as complete. The worker publishes it by these orders.
 function _M.complete(worker, ticket, ...)
   worker.native.publications[ticket] = { ... }
   worker.native.complete[ticket] = true
   worker.cache.publish_if_owned(ticket)
 end
 
---- A node whose dictionary has room for so many bytes.
+--- Makes a node whose dictionary has room for so many bytes.
 function _M.new(bytes)
   local clock = { time = 1000 }
   return setmetatable({ clock = clock, dict = fake_dict.new(clock, bytes) }, _M)

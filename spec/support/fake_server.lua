@@ -1,4 +1,4 @@
--- The inside of `fake.lua`. One worker, so plain tables are the state.
+-- What `fake.lua` runs inside nginx. There is one worker, so the state is in plain tables.
 
 local cjson = require "cjson"
 local semaphore = require "ngx.semaphore"

@@ -36,7 +36,7 @@ function _M.exists(path)
   return lfs.attributes(path, "mode") ~= nil
 end
 
---- The names in a folder, sorted; none where it isn't there.
+--- Returns the names in a folder, sorted; none where there is no such folder.
 function _M.list(path)
   local names = {}
   if lfs.attributes(path, "mode") == "directory" then
@@ -61,7 +61,7 @@ local function remove(path)
   end
 end
 
---- A new folder that everybody may read; removed by `cleanup`.
+--- Makes a folder that everybody may read. `cleanup` removes it.
 function _M.folder()
   local template = (os.getenv "TMPDIR" or "/tmp") .. "/kong-vault-spec-XXXXXX"
   local buffer = ffi.new("char[?]", #template + 1, template)
@@ -83,7 +83,7 @@ function _M.mkdir(path)
   return path
 end
 
---- A program's path: from the environment, or the project's own virtual environment. `nil` where there is none.
+--- Returns a program's path, from the environment or in the project's virtual environment; nil where it is not installed.
 function _M.program(variable, default)
   local path = os.getenv(variable)
   if not path or path == "" then

@@ -1,5 +1,5 @@
--- For unit specs: `require "spec.support.fresh"()` gives kong.vault as a new Lua VM would see it, not configured yet.
--- The environment is what the native library captures when it is first loaded in this process, so it is set here.
+-- For unit specs: `require "spec.support.fresh"()` returns kong.vault as a new Lua VM would load it, not configured yet. The
+-- native library captures the environment when it is first loaded in this process, so the environment is set here.
 
 local ffi = require "ffi"
 

@@ -1,11 +1,11 @@
--- References as somebody writes them who may edit a plugin, but not a vault, and who wants its credentials sent elsewhere.
--- Each comes with what its error has to say. `EVIL` stands for the port of the attacker's.
+-- References of an attacker who can edit a plugin, but not a vault, and wants its credentials sent elsewhere. Each has a part of
+-- the error that it must get. `EVIL` stands for the port of the attacker's server.
 
 local files = require "spec.support.files"
 
 local EVIL = "127.0.0.2:EVIL"
 
--- What is set to get somewhere; any other option is set to something or other.
+-- Values that would lead to the attacker's server, or past TLS checks. Any other option gets any value.
 local VALUES = {
   host = "127.0.0.2",
   port = "EVIL",
@@ -24,7 +24,7 @@ end
 
 local _M = {}
 
---- One for each option, and each other spelling of it, that the tables of docs/options.md keep from references.
+--- Returns a reference for each option that the tables of docs/options.md keep from references, and for each alias of it.
 function _M.of_tables()
   local list, vault = {}, nil
   local page = files.read "docs/options.md"
@@ -50,7 +50,7 @@ function _M.of_tables()
 end
 
 local OTHER_VAULTS = "could not find vault"
-local NO_SUCH = "there is no secret/" -- it was asked for where the operator said, and isn't there
+local NO_SUCH = "there is no secret/" -- the operator's server was asked, and has no such secret
 local NO_REFERENCE = "reference url"
 
 _M.OPTIONS = {
@@ -182,7 +182,7 @@ _M.AWS = {
   { "{vault://aws/hello/foo#9}", "has no version 9" },
 }
 
---- All of them, with the attacker's port in place of its name.
+--- Returns all of them, with the attacker's port instead of `EVIL`.
 function _M.all(port)
   local all = {}
   for _, list in ipairs({ _M.of_tables(), _M.OPTIONS, _M.NAMES, _M.PATHS, _M.AWS }) do

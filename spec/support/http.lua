@@ -1,4 +1,4 @@
--- The smallest HTTP client with which specs can hold many requests open, and hang up on them.
+-- A small HTTP client, with which specs can hold many requests open, and close them.
 
 local socket = require "socket"
 
@@ -7,7 +7,7 @@ local TIMEOUT = 30
 local _M = {}
 _M.__index = _M
 
---- Sends a request and returns the connection, without waiting for the answer. HTTP/1.0: no chunks to put together.
+--- Sends a request and returns the connection, without waiting for the answer. In HTTP/1.0, answers have no chunks.
 function _M.open(port, path, more)
   more = more or {}
   local connection = assert(socket.tcp())
@@ -44,7 +44,7 @@ function _M:read()
   return { status = tonumber(head:match "^HTTP/%S+ (%d+)"), headers = headers, body = body }
 end
 
---- Hangs up.
+--- Closes the connection.
 function _M:close()
   self.connection:close()
 end
@@ -53,7 +53,7 @@ function _M.request(port, path, more)
   return _M.open(port, path, more):read()
 end
 
---- Text as a part of a URL.
+--- Escapes a text for a URL.
 function _M.escape(text)
   return (text:gsub("[^%w%-_.~]", function(character)
     return ("%%%02X"):format(character:byte())

@@ -4,7 +4,7 @@ local files = require "spec.support.files"
 local process = require "spec.support.process"
 local wait = require "spec.support.wait"
 
--- Run by LuaJIT. Its end ends the mount's connection: whoever hangs gets an error.
+-- Run by LuaJIT. When it ends, the mount has no server any more, and calls that hang return an error.
 local SERVER = [[
 local ffi = require "ffi"
 ffi.cdef "int open(const char *, int); unsigned int sleep(unsigned int);"
@@ -26,12 +26,12 @@ function _M.available()
   return process.is_root and files.exists "/dev/fuse"
 end
 
---- A folder of which nothing can be read or asked, until `stop`.
+--- Mounts the file system. Until `stop`, every call on its folder hangs.
 function _M.start()
   local script = files.write(files.folder() .. "/server.lua", SERVER)
   local folder = files.mkdir(files.folder() .. "/mount")
   local self = setmetatable({ folder = folder }, _M)
-  -- After the server's own end: `cleanup` goes backwards.
+  -- Before the server is started: `cleanup` runs in reverse order, and the server must end first.
   require("spec.support.cleanup").add(function()
     self:unmount()
   end)
@@ -48,7 +48,7 @@ function _M:unmount()
   end
 end
 
---- From now on whoever asks, or hangs, gets an error; then the folder is what it was before, and empty.
+--- Ends the server and unmounts. Calls that hang return an error, and the folder is empty again.
 function _M:stop()
   self.server:stop()
   self:unmount()

@@ -1,10 +1,10 @@
--- An nginx whose `kong` is what Kong would put there (kong_host.lua).
+-- An nginx whose global `kong` is a stub of Kong (kong_host.lua).
 
 local nginx = require "spec.support.nginx"
 
 local _M = {}
 
---- The token by which a spec tells that it was used, and that it is nowhere else.
+--- The vault's token. Specs check that it is used, and that it is nowhere else.
 _M.TOKEN = "t0ken-of-kong"
 
 local HOST = [[
@@ -19,7 +19,7 @@ local HOST = [[
   }, entities)
 ]]
 
---- Starts it. `vault`: where {vault://hcv/…} is; `init`: Lua that runs after `kong` was made.
+--- Starts nginx. `vault`: where {vault://hcv/…} is; `init`: Lua that runs after `kong` was made.
 function _M.start(vault, init, more)
   local options =
     { vars = { vault = vault.port, token = _M.TOKEN }, init = HOST .. init, env = { KONG_VAULTS = "all,of,them" } }

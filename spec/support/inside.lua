@@ -21,7 +21,7 @@ function _M.eval()
   answer(pcall(chunk, pack.decode(ngx.req.get_headers()["X-Arguments"])))
 end
 
---- Answers with the values of the references in `r`, blanks between them; with 502 and why, where one can't be had.
+--- Answers with the values of the references in `r`, blanks between them; with 502 and the error, where one has no value.
 function _M.value()
   local values, vault = {}, require "kong.vault"
   for reference in ngx.var.arg_r:gmatch "[^|]+" do
@@ -39,7 +39,7 @@ function _M.value()
   ngx.print(body)
 end
 
---- Asks for a reference in whichever phase this is, and writes down under a name what came of it.
+--- Asks for a reference in the present phase, and stores the outcome under a name.
 function _M.note(name, reference)
   local value, err = require("kong.vault").get(reference)
   ngx.shared.results:set(name, cjson.encode({ value = value, err = err, phase = ngx.get_phase() }))

@@ -1,9 +1,8 @@
--- What of Kong a strategy and the plugin meet, as Kong Gateway 3.9 has it: for what only a real Kong can show, see docs.
--- Runs inside nginx.
+-- A stub of the parts of Kong Gateway 3.9 that a strategy and the plugin use. Runs inside nginx.
 
 local _M = {}
 
--- Kong's own functions, by which a spec tells who was called. `custom` is a vault whose strategy somebody else brought.
+-- Kong's own functions, which note their calls. `custom` is a vault whose strategy others brought.
 local function pdk(calls)
   local own = {}
   function own.get(reference)
@@ -38,7 +37,7 @@ local function pdk(calls)
   return own
 end
 
--- A row of the database as Kong hands it to whoever doesn't ask for nulls: without them, and with references looked up.
+-- A row of the database as Kong returns it without the option `nulls`: without nulls, and with references resolved.
 local function looked_up(entity)
   local copy, config, refs = {}, {}, {}
   for name, value in pairs(entity) do
@@ -66,7 +65,7 @@ function _M.new(conf, entities)
     finds = nil,
     -- Events for all workers.
     posted = posted,
-    -- Kong's can't be iterated.
+    -- As in Kong, it can't be iterated.
     configuration = setmetatable({
       remove_sensitive = function()
         local copy = {}
@@ -108,7 +107,7 @@ function _M.new(conf, entities)
         return true
       end,
     },
-    -- Not Kong's: has an event come.
+    -- Not Kong's: triggers an event.
     post = function(name, data)
       for _, handler in ipairs(events[name]) do
         handler(data or {})
@@ -117,7 +116,7 @@ function _M.new(conf, entities)
   }
 end
 
--- Notes a reference in `refs`. Returns what Kong puts in the field until it is looked up.
+-- Notes a reference in `refs`. Returns what Kong puts in the field until the reference is resolved.
 local function defer(spec, refs, name, value)
   if spec.referenceable and type(value) == "string" and value:find "^{vault://" then
     refs[name] = value
@@ -126,8 +125,8 @@ local function defer(spec, refs, name, value)
   return value
 end
 
---- A configuration as Kong hands it to a plugin, by the plugin's schema: defaults filled in, references of fields that may
--- hold some in `$refs`.
+--- A configuration as Kong hands it to a plugin, by the plugin's schema: with defaults, and with the references of fields that
+-- may hold some in `$refs`.
 function _M.config(fields, given)
   local config, refs = {}, {}
   for _, field in ipairs(fields) do

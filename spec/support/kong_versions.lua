@@ -68,7 +68,7 @@ local ATTRIBUTES = {
   "type",
 }
 
--- Whether a field's schema has nothing that such a Kong does not know: as a set of names that it knows.
+-- Whether such a Kong knows all that is in a field's schema. `known`: a set of the names that it knows.
 local function is_known(field, known)
   for name in pairs(field) do
     if not known[name] then
@@ -118,7 +118,7 @@ local function schema_code(facts)
   }
 end
 
--- The cache in which Kong keeps certificates: rows for all workers, and what comes of them for one.
+-- The cache in which Kong keeps certificates: `shared` has the rows of all workers, `own` the certificates of one worker.
 local function certificates(kong, facts, rows)
   local shared, own, memory = {}, {}, {}
   local dao = {}
@@ -142,7 +142,7 @@ local function certificates(kong, facts, rows)
       shared[key], own[key] = nil, nil
       kong.forgotten[key] = true
     end,
-    -- Its pages take turns as Kong's database, where a configuration is replaced.
+    -- Only a cache with pages has this function: its pages hold Kong's database, and a new configuration swaps them.
     flip = facts.remembers and function() end or nil,
     safe_set = function(_, key, row)
       shared[key] = require("cjson").encode(row)
@@ -171,7 +171,7 @@ local function certificates(kong, facts, rows)
       end
     end
   end
-  -- In that Kong the database lies in the cache as well.
+  -- In that Kong, the cache holds the database as well.
   if facts.remembers then
     for _, row in ipairs(rows) do
       shared[dao.cache_key(dao, row.id)] = require("cjson").encode(row)
@@ -230,8 +230,8 @@ function _M.make(kong, name, rows)
   certificates(kong, facts, rows.certificates)
 end
 
---- What Kong does with a whole configuration that it was given: tells its own `kong.vault`, where that has a function for
--- it, and looks new references up before others hear of it.
+--- Replaces the whole configuration, as Kong does: calls `flush` of its own `kong.vault`, if it has one, and resolves new
+-- references before it announces the change.
 function _M.replace(kong, rows, hash, look_up)
   rows.hash = hash
   if kong.vault.flush and kong.facts.pdk.flush then

@@ -1,5 +1,5 @@
--- Steady load on an nginx, from a process of its own so that a spec can do other things meanwhile; afterwards it is
--- known of each request when it was sent, how long it took and what was answered.
+-- Puts steady load on an nginx, from another process, so that a spec can do other things meanwhile. The samples tell of each
+-- request when it was sent, how long it took and what was answered.
 
 local cjson = require "cjson"
 
@@ -10,9 +10,9 @@ local wait = require "spec.support.wait"
 local _M = {}
 _M.__index = _M
 
---- Starts it, and returns once the first answers are there. `options`: `paths` (asked for in turn), `connections` (8),
--- `rate` (requests a second, for all connections; none: as fast as they are answered), `close` (a connection for each
--- request: where nginx ends idle ones, nobody is to blame), `seconds` (how long at most).
+--- Starts the load, and returns once the first answers are there. `options`: `paths` (asked for in turn), `connections` (8),
+-- `rate` (requests a second, for all connections; none: as fast as they are answered), `close` (a connection for each request, so
+-- that none fails as nginx closes an idle one), `seconds` (how long at most).
 function _M.start(server, options)
   local folder = files.folder()
   local self = setmetatable({ output = folder .. "/samples", stop_file = folder .. "/stop" }, _M)
@@ -42,7 +42,7 @@ function _M.start(server, options)
   return self
 end
 
---- Ends it, and returns what came of it.
+--- Ends the load, and returns the samples.
 function _M:stop()
   files.write(self.stop_file, "")
   assert(self.process:wait(30) == 0, files.read(self.messages))
@@ -62,7 +62,7 @@ function _M.read(path)
   return samples
 end
 
---- Those of a path (nil: of all), sent between two times.
+--- Returns the samples of a path (nil: of all), sent between two times.
 function Samples:of(path, from, to)
   local some = setmetatable({}, Samples)
   for _, sample in ipairs(self) do
@@ -73,7 +73,7 @@ function Samples:of(path, from, to)
   return some
 end
 
---- Those that were not answered with 200, as a list of texts (each text once, with its number).
+--- Returns the samples that were not answered with 200, as a list of texts (each text once, with its number).
 function Samples:failures()
   local counts, texts = {}, {}
   for _, sample in ipairs(self) do
@@ -89,7 +89,7 @@ function Samples:failures()
   return texts
 end
 
---- The latency that `percent` of them don't exceed, in seconds.
+--- Returns the latency that `percent` of the samples don't exceed, in seconds.
 function Samples:percentile(percent)
   local all = {}
   for i, sample in ipairs(self) do

@@ -1,4 +1,4 @@
--- A process of its own that sends requests for as long as it may and writes down what came of each: see `load.lua`.
+-- The process behind `load.lua`: sends requests, and writes a sample of each.
 
 local cjson = require "cjson"
 local socket = require "socket"

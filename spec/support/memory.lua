@@ -1,4 +1,4 @@
--- What another process has in its memory, by Linux's /proc: for specs that look for secrets where none should be.
+-- Searches the memory of another process, by Linux's /proc, for secrets that should not be there.
 
 local occurrences = require("spec.support.text").occurrences
 
@@ -6,7 +6,8 @@ local PIECE = 1024 * 1024
 
 local _M = {}
 
---- How often `needle` stands in what a process may write to. It has to be a process of our own user, or we root.
+--- Returns how often `needle` stands in the writable memory of a process. The process must be of the same user, or this one of
+-- root.
 function _M.copies(pid, needle)
   local maps = assert(io.open(("/proc/%d/maps"):format(pid)))
   local memory = assert(io.open(("/proc/%d/mem"):format(pid), "rb"))
@@ -17,7 +18,7 @@ function _M.copies(pid, needle)
     if first then
       local from, to = tonumber(first, 16), tonumber(last, 16)
       while from < to do
-        -- Pieces overlap, so that none is missed across their border; what can't be read isn't there any more.
+        -- Pieces overlap, so that no copy is missed at their border. Memory that can't be read is gone by now.
         local size = math.min(PIECE, to - from)
         local text = memory:seek("set", from) and memory:read(size) or ""
         found = found + occurrences(text, needle)

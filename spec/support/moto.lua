@@ -12,7 +12,7 @@ _M.__index = _M
 
 _M.REGION = "eu-central-1"
 
---- Where the server's program is; nil where it isn't there.
+--- Returns the path of the server's program; nil where it is not installed.
 function _M.program()
   return files.program("TEST_MOTO", ".venv/bin/moto_server")
 end
@@ -75,7 +75,7 @@ function _M:iam(action, request)
   return self:_send("iam", { ["Content-Type"] = "application/x-www-form-urlencoded" }, table.concat(parts, "&"))
 end
 
---- A user who may do `action` on everything: access key id and secret access key.
+--- Makes a user who may do `action` on everything. Returns access key id and secret access key.
 function _M:user(name, action)
   local policy = { Version = "2012-10-17", Statement = { { Effect = "Allow", Action = action, Resource = "*" } } }
   self:iam("CreateUser", { UserName = name })
@@ -84,7 +84,7 @@ function _M:user(name, action)
   return key:match "<AccessKeyId>(.-)</AccessKeyId>", key:match "<SecretAccessKey>(.-)</SecretAccessKey>"
 end
 
---- From here on every request has to be signed by a user who may do what it asks.
+--- From now on, every request must be signed by a user who may do what it asks for.
 function _M:guard()
   assert(http.request(self.port, "/moto-api/reset-auth", { body = "0" }).status == 200)
 end

@@ -1,8 +1,8 @@
 -- A real nginx on free loopback ports, in a folder of its own.
 --
--- `start` takes pieces of its configuration and of Lua. In all of them `{{NAME}}` stands for a port (one of `ports`, or
--- `port` itself), for `prefix` (the folder), `root` (the project's) or for one of `vars`. Ports are chosen anew where
--- somebody else was quicker.
+-- `start` takes pieces of its configuration and of Lua. In all of them `{{NAME}}` stands for a port (one of `ports`, or `port`
+-- itself), for `prefix` (the folder), `root` (the project's) or for one of `vars`. Where another process takes a port first, it
+-- tries others.
 
 local cjson = require "cjson"
 
@@ -13,13 +13,13 @@ local process = require "spec.support.process"
 local occurrences = require("spec.support.text").occurrences
 local wait = require "spec.support.wait"
 
--- Debian's. Where they aren't there, Lua has to be built in, as in OpenResty.
+-- Debian's modules. Where they are not installed, Lua must be built in, as in OpenResty.
 local MODULES = {
   "/usr/lib/nginx/modules/ndk_http_module.so",
   "/usr/lib/nginx/modules/ngx_http_lua_module.so",
 }
 
--- Where nginx is: it needs its whole path to start a new binary of itself.
+-- The path of nginx: to start a new binary of itself, nginx needs the whole path.
 local PROGRAM
 for _, folder in ipairs({ "/usr/sbin", "/usr/local/sbin", "/usr/local/openresty/nginx/sbin" }) do
   PROGRAM = PROGRAM or files.exists(folder .. "/nginx") and folder .. "/nginx"
@@ -80,7 +80,7 @@ local function user(name)
   return "user " .. (name or "root") .. ";\n"
 end
 
---- Puts ports and the like in place of their names.
+--- Replaces the names of ports and the like in a text.
 function _M:fill(text)
   local function fill(name)
     return tostring(self.vars[name] or error("nothing is called {{" .. name .. "}}"))
@@ -89,7 +89,7 @@ function _M:fill(text)
   return (text:gsub("{{([%w_]+)}}", fill):gsub("{{([%w_]+)}}", fill))
 end
 
---- Writes the configuration that the next reload takes up; `reload` does both.
+--- Writes the configuration for the next reload; `reload` does both.
 function _M:write(options)
   local single = options.master == false and "master_process off;\n" or ""
   self.vars.main = user(options.user) .. single .. (options.main or "")
@@ -128,7 +128,7 @@ local function try_start(options)
   end
   self.port, self.ready_path = self.vars.port, options.ready or "/_ready"
   self.under = options.under or {}
-  -- For its workers, of whichever user: nothing may be left in these.
+  -- For its workers, of whichever user. Nothing may be left in these folders.
   self.tmp, self.cores = files.mkdir(self.prefix .. "/tmp"), files.mkdir(self.prefix .. "/cores")
   files.chmod(self.tmp, 511) -- 0777
   files.chmod(self.cores, 511)
@@ -144,7 +144,7 @@ local function try_start(options)
   return self
 end
 
---- Starts it again where it was ended, on the same ports.
+--- Starts nginx, also after it has ended: on the same ports.
 function _M:launch()
   local command = { PROGRAM or "nginx", "-p", self.prefix, "-e", self.prefix .. "/error.log", "-c", "nginx.conf" }
   for i, word in ipairs(self.under) do
@@ -164,15 +164,15 @@ function _M:launch()
   end
 end
 
---- The master's pid as it wrote it down.
+--- Returns the pid of the master that nginx has written to its file.
 function _M:written_pid()
   return tonumber((files.read(self.prefix .. "/nginx.pid") or ""):match "%d+")
 end
 
---- Starts nginx. `options`: `env`; `main`, `http`, `server` (configuration); `init`, `init_worker`, `exit_worker`
--- (Lua); `workers`, `user`, `master`, `daemon`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`; `under`, a command
--- that runs nginx, such as Valgrind's (a list; it has to become nginx, not start it). `config` takes the place of
--- all other configuration, with `ready`, a path that it answers, and `files`, what lies beside it.
+--- Starts nginx. `options`: `env`; `main`, `http`, `server` (configuration); `init`, `init_worker`, `exit_worker` (Lua);
+-- `workers`, `user`, `master`, `daemon`, `level`, `ports`, `vars`, `lua_path`, `lua_cpath`; `under`, a command that runs nginx,
+-- such as Valgrind's (a list; it must become nginx, not start it). `config` replaces all other configuration, with `ready`, a
+-- path that it answers, and `files`, by name.
 function _M.start(options)
   for _ = 1, 5 do
     local self = try_start(options)
@@ -188,23 +188,23 @@ function _M.start(options)
   error("nginx finds no free port", 2)
 end
 
---- Whether it answers.
+--- Whether nginx answers.
 function _M:is_ready()
   local ok, answer = pcall(http.request, self.port, self.ready_path)
   return ok and answer ~= nil and answer.status < 500
 end
 
---- All that nginx and its workers logged.
+--- Returns all that nginx and its workers logged.
 function _M:log()
   return (files.read(self.prefix .. "/error.log") or "") .. (files.read(self.prefix .. "/output") or "")
 end
 
---- How often a text stands in its log.
+--- Returns how often a text stands in the log.
 function _M:logged(text)
   return occurrences(self:log(), text)
 end
 
---- Its master, and the pids of its workers; without a master, the one process is both.
+--- Returns the pids of the workers; without a master, the pid of the only process.
 function _M:workers()
   local workers = process.children(self.process.pid)
   return #workers > 0 and workers or { self.process.pid }
@@ -227,7 +227,7 @@ local function gone(pids)
   return true
 end
 
---- Has the master read the configuration again, with other pieces; returns once all the old workers are gone.
+--- Has the master read the configuration again, with other pieces. Returns once all the old workers have ended.
 function _M:reload(options)
   local before = self:workers()
   if options then
@@ -239,7 +239,7 @@ function _M:reload(options)
   end)
 end
 
---- Ends master and workers as a crash of the machine would.
+--- Kills master and workers, as a crash of the machine would.
 function _M:kill()
   local workers = self:workers()
   self:signal "KILL"
@@ -253,8 +253,8 @@ function _M:kill()
   end)
 end
 
---- Upgrades the binary: a new master with workers of its own takes over, the old ones end. Of the environment only what
--- `env` directives name is left then. It has to be a `daemon`: nginx takes one that isn't for an upgrade under way.
+--- Upgrades the binary: a new master with workers of its own replaces the old one. The new master has only those variables that
+-- `env` directives name. nginx must be a `daemon`: without a daemon, it assumes that an upgrade is under way.
 function _M:upgrade()
   local old, before = self.process, self:workers()
   self:signal "USR2"
@@ -269,7 +269,7 @@ function _M:upgrade()
   self.process = process.adopt(pid)
 end
 
---- The path for references whose values make up the answer, with blanks between them; 502 where one can't be had.
+--- Returns the path whose answer is the values of references, with blanks between them; 502 where one has no value.
 function _M.value_path(...)
   local escaped = {}
   for i, reference in ipairs({ ... }) do
@@ -286,7 +286,7 @@ function _M:get(path, more)
   return http.request(self.port, path, more)
 end
 
---- Starts Lua in a request of its own (content phase); `read` of what it returns gives what the Lua returned.
+--- Starts Lua in a request of its own (content phase). Returns a request whose `read` returns what the Lua returned.
 function _M:begin(lua, ...)
   local connection = self:open("/_eval", { body = lua, headers = { ["X-Arguments"] = pack.encode(...) } })
   return {
@@ -311,7 +311,7 @@ function _M:value(reference)
   return self:eval("return require('kong.vault').get(...)", reference)
 end
 
---- The same, not waiting; `read` of what it returns gives value, err.
+--- The same without waiting. Returns a request whose `read` returns value, err.
 function _M:ask(reference)
   return self:begin("return require('kong.vault').get(...)", reference)
 end
@@ -321,7 +321,7 @@ function _M:stats()
   return self:eval "return require('kong.vault').stats()"
 end
 
---- What `inside.note` wrote down under a name: value, err, phase; nothing where it didn't yet.
+--- Returns what `inside.note` has stored under a name: value, err, phase; nothing before it did.
 function _M:noted(name)
   local text = self:eval("return ngx.shared.results:get(...)", name)
   local note = text and cjson.decode(text)
@@ -330,13 +330,13 @@ function _M:noted(name)
   end
 end
 
---- Ends it (`QUIT` ends gracefully) and returns how it ended, or nil after `seconds`.
+--- Ends nginx (`QUIT` ends gracefully) and returns how it ended, or nil after `seconds`.
 function _M:stop(signal, seconds)
   self:signal(signal or "TERM")
   return self.process:wait(seconds)
 end
 
---- What may not be of any nginx, whatever it went through: a crash, a panic, a secret in its log, files left behind.
+--- Returns what no nginx may have, whatever it went through: a crash, a panic, a secret in its log, files left behind.
 function _M:flaws(secrets)
   local log, found = self:log(), {}
   for line in log:gmatch "[^\n]+" do

@@ -1,4 +1,4 @@
--- Lists of any values, nil among them, as JSON.
+-- Encodes lists of any values, including nil, as JSON.
 
 local cjson = require "cjson"
 

@@ -41,7 +41,7 @@ function _M.blocks(text)
     elseif language then
       open = { language = language, mark = mark, line = number, after = found[#found] }
     elseif line:match "%S" then
-      -- What follows text does not show what came before it.
+      -- A `text` block below other text does not show the output of the block above that text.
       found[#found + 1] = { language = "", text = "", line = number }
     end
   end
@@ -53,9 +53,9 @@ local function quoted(text)
   return "'" .. text:gsub("'", [['\'']]) .. "'"
 end
 
---- What `blocks` do, as a script for bash that leaves the output of the block of line N in `folder`/N. `at_hand` has the
--- marks whose need is met here. Returns the script, what each block has to write, by line, how many blocks it runs, and
--- the marks of those that it leaves out.
+--- Makes a script for bash of `blocks`. It leaves the output of the block in line N in `folder`/N. `at_hand` has the marks whose
+-- need is met here. Returns the script, the output that each block must have, by line, how many blocks the script runs, and the
+-- marks of those that it leaves out.
 function _M.script(blocks, folder, at_hand)
   local script, expected, runs, lacking = {}, {}, 0, {}
   local function add(format, ...)
@@ -94,7 +94,7 @@ local function pattern(line)
   return "^" .. line:gsub("%p", "%%%0"):gsub("%%?\226%%?\128%%?\166", ".-") .. "$"
 end
 
---- Whether `output` is what `expected` shows; else the first line that is not there.
+--- Whether `output` is what `expected` shows; otherwise returns the first line that is missing.
 function _M.shows(output, expected)
   local lines = {}
   for line in output:gmatch "([^\n]*)\n?" do
@@ -118,7 +118,7 @@ function _M.shows(output, expected)
   return true
 end
 
---- A page's text.
+--- Returns a page's text.
 function _M.read(name)
   return assert(files.read(files.root .. "/" .. name), name)
 end

@@ -1,5 +1,5 @@
--- A process of its own that bothers a worker's socket for other workers, which is in the abstract namespace.
--- Arguments: the socket's name; what to do; a file. A line in the file says that it has been done.
+-- A process that misuses a worker's socket for other workers, which is in the abstract namespace. Arguments: the socket's name;
+-- what to do; a file. A line in the file says that it has been done.
 --   silent   opens many connections and writes nothing
 --   fill     opens connections until no more are taken
 --   flood    opens and closes connections for as long as it lives
@@ -37,7 +37,7 @@ local function say(text)
   file:close()
 end
 
--- A backlog holds as many connections as `somaxconn` says.
+-- To fill a backlog, this process may need as many descriptors as `somaxconn` says.
 local limit = ffi.new "struct limit"
 C.getrlimit(RLIMIT_NOFILE, limit)
 limit.soft = limit.hard

@@ -1,5 +1,4 @@
--- Processes with an environment of their own. Each is ended by its pid: by `cleanup`, or by the kernel where the specs'
--- own process dies.
+-- Processes with an environment of their own. `cleanup` ends each by its pid; where the specs' own process dies, the kernel does.
 
 local ffi = require "ffi"
 local socket = require "socket"
@@ -26,7 +25,7 @@ local C = ffi.C
 local SIGNALS =
   { HUP = 1, INT = 2, QUIT = 3, KILL = 9, USR1 = 10, USR2 = 12, TERM = 15, CONT = 18, STOP = 19, WINCH = 28 }
 local WNOHANG = 1
--- Grandchildren whose parents are gone become our children: an nginx that was upgraded, workers without a master.
+-- Grandchildren whose parents have ended become children of this process: an nginx that was upgraded, workers without a master.
 local PR_SET_CHILD_SUBREAPER = 36
 C.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -47,14 +46,14 @@ end
 
 --- Starts a program. `spec`: `command` (a list), `env` (the whole environment but for PATH), `output` (a file).
 function _M.start(spec)
-  -- glibc's structures have 80 bytes or so; this is more than any has.
+  -- This is more than any structure of glibc has, which are of about 80 bytes.
   local actions = ffi.new "char[512]"
   C.posix_spawn_file_actions_init(actions)
   C.posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0)
   for fd = 1, 2 do
     C.posix_spawn_file_actions_addopen(actions, fd, spec.output or "/dev/null", O_WRONLY_CREATE_APPEND, 420)
   end
-  -- The specs' own sockets are none of its business: they would be held open, and be counted as its own.
+  -- The process must not inherit the specs' own sockets: it would hold them open, and they would count as its own.
   C.posix_spawn_file_actions_addclosefrom_np(actions, 3)
   -- nginx is in /usr/sbin, which not everybody's PATH has.
   local env = { ("PATH=%s:/usr/sbin"):format(os.getenv "PATH") }
@@ -76,7 +75,7 @@ function _M.start(spec)
   return self
 end
 
---- A process that somebody else started, and whose parent is gone, or will be.
+--- Takes over a process that another one started, whose parent has ended or will end.
 function _M.adopt(pid)
   local self = setmetatable({ pid = pid }, _M)
   cleanup.add(function()
@@ -85,7 +84,7 @@ function _M.adopt(pid)
   return self
 end
 
---- How it ended: its exit status, or -signal. `nil` while it runs.
+--- Returns how it ended: its exit status, or -signal; nil while it runs.
 function _M:ended()
   if not self.status then
     local status = ffi.new "int[1]"
@@ -103,7 +102,7 @@ function _M:signal(name)
   end
 end
 
---- Waits for its end; returns how it ended, or nil after `seconds`.
+--- Waits for its end. Returns how it ended, or nil after `seconds`.
 function _M:wait(seconds)
   wait.poll(function()
     return self:ended()
@@ -119,8 +118,8 @@ function _M:stop()
   end
 end
 
---- Sends a signal to a process that is not a child of ours, such as a worker of nginx. Returns once a process that is to stop has
--- stopped: until then it may still take a connection, and keep it.
+--- Sends a signal to a process that is not a child of this one, such as a worker of nginx. Returns once a process that is to stop
+-- has stopped: until then it may still accept a connection, and keep it.
 function _M.send(pid, name)
   local sent = C.kill(pid, SIGNALS[name]) == 0
   if sent and name == "STOP" then
@@ -132,7 +131,7 @@ function _M.send(pid, name)
   return sent
 end
 
---- Takes note of the ends of children that nobody waits for, such as workers whose master was killed.
+--- Reaps children that nobody waits for, such as workers whose master was killed.
 function _M.reap(pids)
   local status = ffi.new "int[1]"
   for _, pid in ipairs(pids) do
@@ -149,7 +148,7 @@ function _M.run(spec)
   return status, files.read(output)
 end
 
---- A TCP port of 127.0.0.1 that nobody listens on at the moment.
+--- Returns a TCP port of 127.0.0.1 that nobody listens on at the moment.
 function _M.free_port()
   local listener = assert(socket.bind("127.0.0.1", 0))
   local _, port = listener:getsockname()
@@ -157,9 +156,9 @@ function _M.free_port()
   return tonumber(port)
 end
 
--- Below /proc.
+-- What /proc says of a process.
 
---- Its children, which for nginx are the workers, sorted.
+--- Returns its children, which for nginx are the workers, sorted.
 function _M.children(pid)
   local found = {}
   for child in (files.read(("/proc/%d/task/%d/children"):format(pid, pid)) or ""):gmatch "%d+" do
@@ -169,29 +168,29 @@ function _M.children(pid)
   return found
 end
 
---- How many threads a process has; 0 where it is gone.
+--- Returns how many threads a process has; 0 after its end.
 function _M.threads(pid)
   return #files.list(("/proc/%d/task"):format(pid))
 end
 
---- Seconds for which its threads have run, in the kernel's hundredths.
+--- Returns the seconds for which its threads have run, in the kernel's hundredths.
 function _M.cpu(pid)
   local fields = files.read(("/proc/%d/stat"):format(pid)):match "%) (.*)$"
   local user, system = fields:match(("%S+ "):rep(11) .. "(%d+) (%d+)")
   return (user + system) / 100
 end
 
---- Its resident memory, in kB.
+--- Returns its resident memory, in kB.
 function _M.memory(pid)
   return _M.status_of(pid, "VmRSS") or 0
 end
 
---- How many descriptors a process has open.
+--- Returns how many descriptors a process has open.
 function _M.descriptors(pid)
   return #files.list(("/proc/%d/fd"):format(pid))
 end
 
---- A line of /proc/PID/status, such as "VmHWM" (in kB).
+--- Returns a number of /proc/PID/status, such as "VmHWM" (in kB).
 function _M.status_of(pid, field)
   return tonumber((files.read(("/proc/%d/status"):format(pid)) or ""):match(field .. ":%s*(%d+)"))
 end

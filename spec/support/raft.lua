@@ -33,7 +33,7 @@ local JOIN = [[
   }
 ]]
 
--- What a node's health is told by.
+-- The statuses that tell a node's health.
 local LEADS, FOLLOWS, UNINITIALISED = 200, 429, 501
 
 local _M = {}
@@ -55,7 +55,7 @@ function Node:health()
   return ok and answer and answer.status or nil
 end
 
--- Gives it a folder and ports; to `join` the node of a port.
+-- Gives a node a folder and ports. `join`: the port of a node whose cluster it joins.
 function Node:settle(join)
   self.home, self.port, self.cluster = files.folder(), process.free_port(), process.free_port()
   local data = files.mkdir(self.home .. "/data")
@@ -73,7 +73,7 @@ function Node:start()
   })
 end
 
--- Until it leads or follows.
+-- Unseals a node, until it leads or follows.
 local function unseal(node, key)
   wait.eventually("a node is unsealed", function()
     local status = node:health()
@@ -84,7 +84,7 @@ local function unseal(node, key)
   end, 30)
 end
 
--- Somebody else may be quicker to take a port.
+-- Starts the first node. Tries again where another process takes a port first.
 local function start_first(node)
   local said
   for _ = 1, 5 do
@@ -101,7 +101,7 @@ local function start_first(node)
   error("OpenBao does not start: " .. said)
 end
 
---- Starts them; they have one leader, and KV v1 at `secret`.
+--- Starts the servers, with one leader and KV v1 at `secret`.
 function _M.start()
   local self = setmetatable({ nodes = {} }, _M)
   for i = 1, NODES do
@@ -115,7 +115,7 @@ function _M.start()
   self.token = made.root_token
   unseal(first, made.keys_base64[1])
   self:leader()
-  -- By default a node has to be well for ten seconds before it may vote.
+  -- By default, a node must be healthy for ten seconds before it may vote.
   self:write("sys/storage/raft/autopilot/configuration", { server_stabilization_time = "1s" })
   self:write("sys/mounts/secret", { type = "kv", options = { version = "1" } })
   for i = 2, NODES do
@@ -125,7 +125,7 @@ function _M.start()
   for i = 2, NODES do
     unseal(self.nodes[i], made.keys_base64[1])
   end
-  -- All of them are voters, so that any two can do without the third.
+  -- All of them must be voters, so that any two work without the third.
   wait.eventually("all nodes vote", function()
     local members = send(first, "GET", "sys/storage/raft/configuration", nil, self.token)
     return select(2, members.body:gsub('"voter":true', "")) == NODES
@@ -133,7 +133,7 @@ function _M.start()
   return self
 end
 
---- The node that leads, and those that follow.
+--- Returns the node that leads, and those that follow.
 function _M:leader()
   local leader, followers
   wait.eventually("there is a leader", function()
@@ -151,7 +151,7 @@ function _M:leader()
   return leader, followers
 end
 
---- Writes by way of the leader.
+--- Writes through the leader.
 function _M:write(path, body)
   wait.eventually("the cluster takes " .. path, function()
     local ok, answer = pcall(send, (self:leader()), "POST", path, body, self.token)

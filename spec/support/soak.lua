@@ -11,10 +11,10 @@ local socket = require "socket"
 
 local WORKERS, RATE, CONNECTIONS = 2, 300, 12
 
--- For how long after the death of a worker its requests may be found to have failed, seconds.
+-- Seconds after a worker's death in which its requests may fail.
 local AFTERMATH = 0.5
 
--- How long workers have been serving when they are measured.
+-- Seconds for which workers serve before they are measured.
 local SETTLE = 1
 
 local _M = {}
@@ -38,7 +38,7 @@ local function start(vault)
     KONG_VAULT_HCV_TTL = "0.3",
     KONG_VAULT_FETCH_TIMEOUT = "5",
   }
-  -- An upgraded nginx has only what these name.
+  -- An upgraded nginx has only the variables that these name.
   local names = { "env TMPDIR;" }
   for name in pairs(env) do
     names[#names + 1] = "env " .. name .. ";"
@@ -53,7 +53,7 @@ local function start(vault)
   })
 end
 
--- What nginx takes of the machine. Its workers are new ones, so that those of the start and of the end are of one age.
+-- Measures what nginx uses. It reloads first, so that the workers at the start and at the end are equally old.
 local function measure(server)
   server:reload()
   wait.pass(SETTLE)
@@ -71,7 +71,7 @@ local function measure(server)
   return figures
 end
 
--- Kills one worker; returns when.
+-- Kills one worker. Returns the time.
 local function kill(server)
   local victim = server:worker()
   local at = socket.gettime()
@@ -82,7 +82,7 @@ local function kill(server)
   return at
 end
 
--- Spreads what has to be done over the whole: a list of "reload", "kill", "upgrade".
+-- Spreads all steps evenly: a list of "reload", "kill", "upgrade".
 local function plan(options)
   local steps = {}
   for what, number in pairs({ reload = options.reloads, kill = options.kills, upgrade = options.upgrades }) do
@@ -96,7 +96,7 @@ local function plan(options)
   return steps
 end
 
--- Failed requests that are no killed worker's own.
+-- Returns the failed requests that no killed worker explains.
 local function unexcused(samples, kills)
   local bad = {}
   local left = {}
@@ -127,7 +127,7 @@ function _M.run(options)
   local vault = fake.start()
   local server = start(vault)
   local running = load.start(server, { paths = paths(), rate = RATE, connections = CONNECTIONS, close = true })
-  -- The first ones of everything: what these leave is left once.
+  -- One of each before the first measurement: what the first ones leave behind does not grow.
   server:upgrade()
   kill(server)
   local from = socket.gettime() + AFTERMATH
@@ -159,7 +159,7 @@ end
 -- Idle connections of a worker to the vault and of clients to it, which come and go.
 local COMING_AND_GOING = 6
 
---- What is more at the end than at the start by over `percent`, as a list of texts.
+--- Returns what has grown by more than `percent`, as a list of texts.
 function _M.grown(result, percent)
   local list = {}
   for name, before in pairs(result.before) do

@@ -1,8 +1,8 @@
--- What specs ask of texts.
+-- Functions on texts, for specs.
 
 local _M = {}
 
---- How often `part` stands in `text`, to the letter.
+--- Returns how often `part` stands in `text`, taken literally.
 function _M.occurrences(text, part)
   local found, at = 0, 1
   while true do

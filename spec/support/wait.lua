@@ -40,7 +40,7 @@ function _M.bound(seconds)
   return SLOWER * seconds * math.max(1, (socket.gettime() - wall) / SAMPLE)
 end
 
---- The same for seconds of CPU, which are no more where others use the machine as well.
+--- The same for seconds of CPU, which other processes do not prolong.
 function _M.cpu(seconds)
   return SLOWER * seconds
 end
