@@ -23,7 +23,7 @@ pub struct IndirectValues {
 
 impl fmt::Debug for IndirectValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Referred({})", self.known.len())
+        write!(f, "IndirectValues({})", self.known.len())
     }
 }
 

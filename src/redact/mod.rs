@@ -3,7 +3,10 @@
 //!
 //! It uses the declarations of options. It must never show what it does not recognise.
 
-#![expect(clippy::disallowed_methods, reason = "for `doctor` alone, which has no engine")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "`path` asks it: for `doctor`, and for errors made on the threads of `pool`"
+)]
 
 mod near;
 mod pattern;

@@ -166,8 +166,10 @@ local function leave(reference, ticket)
   if left_count >= MOST_LEFT then
     left, left_count = {}, 0
   end
+  if not left[reference] then
+    left_count = left_count + 1
+  end
   left[reference] = ticket
-  left_count = left_count + 1
 end
 
 -- Returns what serves while a fetch is under way, such as another worker's older value; otherwise PENDING.

@@ -103,7 +103,11 @@ pub fn load(reading: Reading<'_>, patience: Duration) -> Result<FileEntities> {
             Err(_) => "(it is no UTF-8 text)".to_owned(),
         },
         Ok(Err(FileFlaw::TooLarge)) => return Err(reading.wrong(&format!("is larger than {LIMIT} bytes"))),
-        Ok(Err(FileFlaw::Missing)) => "(No such file or directory)".to_owned(),
+        Ok(Err(flaw @ (FileFlaw::Missing | FileFlaw::Forbidden | FileFlaw::Other(_)))) => {
+            let why =
+                if flaw == FileFlaw::Missing { "No such file or directory".to_owned() } else { format!("it {flaw}") };
+            return Err(reading.unread(&format!("({why})")));
+        }
         Ok(Err(FileFlaw::NotRegular)) => "(it is a directory, a pipe or the like: give a regular file)".to_owned(),
         Ok(Err(flaw)) => format!("(it {flaw})"),
         Err(refusal) => return Err(reading.out_of_reach(patience, refusal)),
@@ -123,13 +127,18 @@ impl Reading<'_> {
             JobRefusal::Hangs => format!("within {} s: the file system does not answer", patience.as_secs_f64()),
             refusal => format!("({refusal})"),
         };
+        self.unread(&why)
+    }
+
+    /// The error where nobody knows whether there is such a file: its name may be a secret that was given in its place.
+    fn unread(&self, why: &str) -> Error {
         let path = redact::likely_path(Path::new(self.path));
         Error::new(ErrorKind::Config, format!("{} {path}: can't be read {why}", self.key))
     }
 
-    /// What is wrong with the file.
+    /// What is wrong with the file, which was read, or at least is there.
     fn wrong(&self, what: &str) -> Error {
-        let path = redact::own_path(Path::new(self.path));
+        let path = redact::known_path(Path::new(self.path));
         Error::new(ErrorKind::Config, format!("{} {path}: {what}", self.key))
     }
 
