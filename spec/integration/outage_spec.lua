@@ -81,9 +81,17 @@ describe("an outage", function()
     for _, entity in ipairs(entities) do
       entity.config.ttl = TTL
     end
+    local references = {}
+    for _, name in each_vault() do
+      for _, document in ipairs(DOCUMENTS) do
+        references[#references + 1] = ("%q"):format(("{vault://%s/%s/at}"):format(name, document))
+      end
+    end
     server = nginx.start({
       workers = 2,
       http = "lua_shared_dict kong_secrets 5m;",
+      -- Both workers have all documents, whichever accepts the connections: one document with status 429 opens no breaker.
+      init_worker = ('assert(require("kong.vault").warmup({ %s }))'):format(table.concat(references, ", ")),
       env = {
         KONG_VAULT_DECLARATIVE_CONFIG = files.write(files.folder() .. "/kong.yml", cjson.encode({ vaults = entities })),
         KONG_VAULT_BREAKER_INTERVAL = INTERVAL,
@@ -99,7 +107,7 @@ describe("an outage", function()
       end
     end
     -- The paths are asked for in turn: with a number of connections that divides theirs, each connection would have a few
-    -- documents alone, and so might a worker. One document with status 429 opens no breaker.
+    -- documents alone.
     local running = load.start(server, { paths = paths, rate = 400, connections = 9 })
     wait.pass(TTL)
     began = socket.gettime()
