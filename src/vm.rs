@@ -118,7 +118,7 @@ impl Vm {
     }
 
     /// Runs the vaults' last tasks, and waits for them for at most `SHUTDOWN_LIMIT`: the process is about to end, and
-    /// the engine with it. This thread has nothing else to do.
+    /// the engine with it.
     fn take_leave(&self) -> Option<()> {
         let resolver = self.resolver.get()?.as_ref().ok()?;
         let (done, all) = mpsc::channel();

@@ -21,9 +21,9 @@ use crate::resolver::state::Resolver;
 use crate::resolver::upstream::{Instances, Limits};
 use crate::secret::Secret;
 
-/// Runs a future to its end on this thread; the future bounds its own time. Threads that looked names up or read files for it
-/// end with the call. It waits for none that hangs: such a one ends by itself, when the system's resolver or the file
-/// system lets it.
+/// Runs a future to its end on this thread; the future bounds its own time. Threads that looked names up or read files
+/// for it end with the call. It waits for none that hangs: such a one ends by itself, when the system's resolver or the
+/// file system lets it.
 pub fn run<T>(future: impl Future<Output = T>) -> Result<T> {
     let runtime = Builder::new_current_thread()
         .enable_all()

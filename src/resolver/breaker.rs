@@ -5,8 +5,8 @@
 //!
 //! It opens after failures in a row that say something about the vault as a whole. Those of one document alone don't,
 //! where the vault has answered for another: the document is left alone by itself (see `cache::entry`). Nor does a wait
-//! that one document's answer asks for (status 429), until several documents fail in a row; one that the vault asks for as
-//! a whole (status 503, a login) opens it at once.
+//! that one document's answer asks for (status 429), until several documents fail in a row; one that the vault asks for
+//! as a whole (status 503, a login) opens it at once.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ pub struct Breaker {
 #[derive(Debug, Default)]
 struct Failures {
     count: u32,
-    /// The document of the first, and whether others are of another one.
+    /// The document of the first failure, and whether a later one was of another document.
     document: Option<u64>,
     several: bool,
     /// The end of the longest wait that they asked for.
@@ -118,7 +118,7 @@ impl Breaker {
         }
     }
 
-    /// Why nobody may ask now, for somebody who would wait for the answer.
+    /// The error for those who ask while it is open.
     pub fn refusal(&self) -> Option<Error> {
         self.open.as_ref().map(|open| open.refusal(self.interval))
     }
@@ -185,7 +185,8 @@ impl Breaker {
     /// A fetch failed in a way that says something about the vault.
     pub fn failed(&mut self, error: &Error, ended: Ended) -> Change {
         let now = ended.at;
-        // The vault has answered since this fetch began: it hung on a connection of before, or it is one document's.
+        // The vault has answered since this fetch began: the fetch hung on an old connection, or only its document
+        // fails.
         if self.open.is_none() && self.answered_at.is_some_and(|at| at > ended.began) {
             return Change::None;
         }
@@ -194,7 +195,7 @@ impl Breaker {
         self.failures.add(ended.document, until);
         let opens = self.opens(error, ended.document);
         match &mut self.open {
-            // Fetches that began before it opened end late: they move nothing but a wait that the vault asks for.
+            // Fetches that began before it opened end late: they can only lengthen the wait.
             Some(open) if !open.probing => {
                 if until.is_some_and(|until| until > open.until) {
                     open.leave_alone(error, wait, now, self.interval);
@@ -221,7 +222,8 @@ impl Breaker {
 
     fn opens(&self, error: &Error, document: u64) -> bool {
         let others_are_well = self.answered.iter().flatten().any(|known| *known != document);
-        // Who is asked to wait for one document waits for that one.
+        // A failure that asks for a wait for one document, or comes while others are answered, counts only where
+        // several documents fail.
         let of_one_document = error.holds_document().is_some() || others_are_well;
         let asked_to = error.wait().is_some() && error.holds_document().is_none();
         asked_to || self.failures.count >= THRESHOLD && (self.failures.several || !of_one_document)
@@ -243,7 +245,7 @@ impl Open {
         self.until = now + self.wait.unwrap_or(interval);
     }
 
-    /// What those are told who may not ask.
+    /// The error for those who may not ask.
     fn refusal(&self, interval: Duration) -> Error {
         let error = &self.error;
         let text = match (self.wait, error.kind()) {

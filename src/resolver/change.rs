@@ -1,4 +1,4 @@
-//! Vault entities change: what is done, and in which order, see `succession`.
+//! Applies changed vault entities. What becomes of cached documents is described in `succession`.
 
 use std::sync::Arc;
 
@@ -6,9 +6,8 @@ use crate::config::{Fate, PreparedEntities};
 use crate::resolver::state::Resolver;
 
 impl Resolver {
-    /// Puts entities in the place of those that there are. Returns whether anything changed. Takes three locks, of the
-    /// references, of the orphans and of the documents: no reference may be read under the new options before the documents
-    /// have followed.
+    /// Replaces the entities. Returns whether anything changed. Takes three locks, of the references, of the orphans
+    /// and of the documents: no reference may be resolved under the new options before the documents are moved.
     pub(super) fn change(self: &Arc<Self>, next: PreparedEntities) -> bool {
         let changed = self.references().change(|| {
             let changed = self.config().replace_entities(next);
@@ -20,11 +19,11 @@ impl Resolver {
         });
         let Some((changed, moved)) = changed else { return false };
         for key in &moved.asked_at_once {
-            // A failure is kept, and told.
+            // A failed fetch is cached and reported by `keep`.
             let _ = self.fetch_immediate(key);
         }
         for shutdown in self.instances().forget(|vault| changed.get(&*vault.vault) == Some(&Fate::Place)) {
-            // Where there is no engine, nobody has logged in.
+            // Without an engine there was no login that a shutdown would end.
             if let Ok(engine) = self.engine() {
                 engine.spawn(shutdown);
             }

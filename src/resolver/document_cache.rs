@@ -1,5 +1,5 @@
-//! What is known of documents: the cache, shared by the threads of a resolver. It sees to what follows each change of it: that
-//! copies are outdated, and that the refresher wakes up in time.
+//! The cache of one resolver, shared by its threads. Most of its changes also move the generation where copies are
+//! outdated, and wake the refresher where something is due earlier.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::resolver::schedule::Schedule;
 use crate::resolver::singleflight::Outcome;
 use crate::sync::{Rank, Ranked};
 
-/// Between two of the fetches that a change makes necessary: one vault may have thousands of secrets.
+/// The pause between two of the fetches that a change of options makes necessary: one vault may have thousands of
+/// secrets.
 const PAUSE: Duration = Duration::from_millis(1);
 
 type Key = Arc<DocumentKey>;
@@ -28,7 +29,7 @@ pub struct DocumentCache {
     known: Ranked<KnownDocuments>,
     schedule: Arc<Schedule>,
     generation: Generation,
-    /// When the configuration was loaded that this belongs to, where the node's cache may have values from before.
+    /// When the configuration was loaded, where the node's cache may have values from before.
     loaded: Option<Loaded>,
 }
 
@@ -38,7 +39,7 @@ struct KnownDocuments {
     flushed_at: Option<Instant>,
 }
 
-/// What became of a value that was to be kept.
+/// The result of `keep_value`.
 pub struct Kept {
     /// The value, or a newer one that was there already.
     pub document: Arc<Document>,
@@ -51,9 +52,9 @@ pub struct Kept {
     pub crowded: bool,
 }
 
-/// What became of a failure that was to be kept.
+/// The result of `keep_failure`.
 pub struct KeptFailure {
-    /// What is to be served: the old value, if it may stand in.
+    /// What is served: a value that still serves, or the failure.
     pub outcome: Outcome,
     /// Whether the failure was kept: neither is there a newer value, nor have the options changed.
     pub kept: bool,
@@ -61,7 +62,7 @@ pub struct KeptFailure {
     pub was_inherited: bool,
 }
 
-/// What can be read off.
+/// The cache's figures, for metrics.
 pub struct DocumentLevels {
     pub entries: usize,
     pub bytes: usize,
@@ -85,7 +86,7 @@ impl DocumentCache {
         self.known.lock().cache.look(key, Instant::now())
     }
 
-    /// Looks without a mark that anybody wants it.
+    /// Looks a document up without marking it as used.
     pub fn peek(&self, key: &Key) -> CacheLookup {
         self.known.lock().cache.peek(key).map_or(CacheLookup::Nothing, |entry| entry.look(Instant::now()))
     }
@@ -101,13 +102,13 @@ impl DocumentCache {
         matches!(entry.look(Instant::now()), CacheLookup::Fresh(_)).then(|| entry.value().cloned())?
     }
 
-    /// The value that was brought under the options of now, whether it may serve or not.
+    /// The value that was fetched under the current options, whether it may serve or not.
     pub fn own(&self, key: &Key) -> Option<Dated> {
         let known = self.known.lock();
         known.cache.peek(key).filter(|entry| !entry.is_inherited()).and_then(Entry::value).cloned()
     }
 
-    /// Whether a value serves that a failure would leave in use.
+    /// Whether a value serves that would serve on after a failed fetch.
     pub fn serves(&self, key: &Key) -> bool {
         let known = self.known.lock();
         known.cache.peek(key).is_some_and(|entry| {
@@ -116,7 +117,7 @@ impl DocumentCache {
         })
     }
 
-    /// What serves while a document is left alone, as it or its vault asked for; `None` where it may be fetched.
+    /// The outcome for a document that its vault has asked not to be requested now; `None` where it may be fetched.
     pub fn left_alone(&self, key: &Key, now: Instant) -> Option<Outcome> {
         let known = self.known.lock();
         let entry = known.cache.peek(key)?;
@@ -124,8 +125,8 @@ impl DocumentCache {
         Some(entry.look(now).document().ok_or(reason))
     }
 
-    /// Before which time no fetch may have begun whose outcome is kept: a flush is to bring new values, and where nothing
-    /// else renews a value, so is a reload.
+    /// A value is not kept if its fetch began at this time or earlier: a flush has to bring new values, and so has a
+    /// reload for documents without a `ttl`, which nothing else renews.
     pub fn floor(&self, key: &DocumentKey) -> Option<Instant> {
         self.floor_of(key, &self.known.lock())
     }
@@ -145,7 +146,7 @@ impl DocumentCache {
             if self.floor_of(key, &known).is_some_and(|floor| value.at <= floor) {
                 return kept;
             }
-            // Under the lock: where options change, the documents move after that.
+            // Under the lock: a change of options moves the documents afterwards, and this one with them.
             let Some(key) = kept_under(key, config) else { return kept };
             let cache = &mut known.cache;
             let changed = cache.fetched(Arc::clone(&key), value, &key.ttl_policy, now, fastrand::f64());
@@ -165,7 +166,7 @@ impl DocumentCache {
         kept
     }
 
-    /// Notes a failure of a fetch that began and ended then.
+    /// Keeps the failure of a fetch that began at `began` and ended at `at`.
     pub fn keep_failure(&self, key: &Key, error: Error, began: Instant, at: Instant, config: &Config) -> KeptFailure {
         let now = Instant::now();
         let (lost, old, next, was_inherited) = {
@@ -175,7 +176,7 @@ impl DocumentCache {
             };
             let cache = &mut known.cache;
             let before = cache.peek(&key);
-            // It may have been fetched since.
+            // Another fetch may have brought a value since.
             if let Some(entry) = before.filter(|entry| entry.value().is_some_and(|value| value.at > began))
                 && let CacheLookup::Fresh(document) = entry.look(now)
             {
@@ -192,8 +193,8 @@ impl DocumentCache {
         KeptFailure { outcome: old.ok_or(error), kept: true, was_inherited }
     }
 
-    /// Keeps what lay under the name that the document had before a reload, where nothing is known of it. Returns whether
-    /// it serves.
+    /// Keeps a value that the node's cache has under the document's name of before a reload, unless there is an entry
+    /// for the document. Returns whether it serves.
     pub fn inherit_previous(&self, key: &Key, value: Dated, changed_at: Instant) -> bool {
         let now = Instant::now();
         let (evicted, next) = {
@@ -213,34 +214,35 @@ impl DocumentCache {
         true
     }
 
-    /// Gives all documents to their heirs, see `Cache::inherit`. The refresher and the generation are the caller's affair, who
-    /// holds other locks. Returns when the next document is due.
+    /// Moves documents to their heirs, see `Cache::inherit`. The caller, who holds other locks, wakes the refresher and
+    /// moves the generation. Returns when the next document is due.
     pub fn inherit(&self, now: Instant, heir: impl FnMut(&Key) -> Option<Heir<Key>>) -> Option<Instant> {
         let mut known = self.known.lock();
         known.cache.inherit(now, PAUSE, fastrand::f64, heir);
         known.cache.next()
     }
 
-    /// Forgets all values; what was fetched before then, here or by another worker, doesn't come in again. Returns what was
-    /// known.
+    /// Forgets all values. Those fetched before then, here or by another worker, are not kept any more. Returns the
+    /// keys that there were; the caller moves the generation.
     pub fn flush(&self, now: Instant) -> Vec<Key> {
         let mut known = self.known.lock();
         known.flushed_at = Some(now);
         known.cache.clear()
     }
 
-    /// Moves the renewal of a document.
+    /// Sets when a document is renewed.
     pub fn renew_at(&self, key: &Key, at: Instant) {
         self.known.lock().cache.renew_at(key, at);
         self.schedule.expect(Some(at));
     }
 
-    /// Puts a renewal off, as the vault is away. For the refresher, who looks afterwards when the next is due.
+    /// Puts a renewal off, as the vault is away. It doesn't wake the refresher, which calls it and then asks what is
+    /// due next.
     pub fn put_off(&self, key: &Key, reason: Error, until: Instant) {
         self.known.lock().cache.put_off(key, reason, until);
     }
 
-    /// Notes that a fetch has ended: a renewal that left nothing is tried again then.
+    /// Notes that a fetch has ended: a renewal that stored neither a value nor a failure is tried again at `again`.
     pub fn renewal_ended(&self, key: &Key, again: Instant) {
         self.change_renewals(|cache| cache.renewal_ended(key, again));
     }

@@ -1,4 +1,4 @@
-//! The task of one fetch, on the engine: from another worker that is fetching the document, or from the vault.
+//! The engine's task for one fetch: it asks another worker that is fetching the document, or the vault.
 
 use std::future::Future;
 use std::sync::{Arc, Weak};
@@ -16,13 +16,13 @@ use crate::resolver::singleflight::{Completion, JoinOutcome, Joiner, Outcome, Pu
 use crate::resolver::state::Resolver;
 use crate::runtime::notifier::Event;
 
-/// How long a call that has to be started anew waits for the worker's listener. In init_worker there will be none.
+/// How long a requeued call waits for the worker's listener to connect. In init_worker there is none.
 const SUBSCRIBER_PATIENCE: Duration = Duration::from_millis(100);
 
-/// When a renewal is tried again whose call left nothing, at the latest.
+/// The longest pause before a renewal is tried again that stored neither a value nor a failure.
 const RENEWED_AGAIN: Duration = Duration::from_secs(1);
 
-/// The least part of a fetch's time that is left to a call which other workers kept waiting.
+/// A call that waited in vain for another worker keeps at least its time divided by this.
 const LEAST_PART: u32 = 8;
 
 /// Completes a call and wakes its waiters, even where the fetch panics or is dropped.
@@ -32,9 +32,9 @@ struct FetchTask {
     key: Arc<DocumentKey>,
     purpose: Purpose,
     outcome: Option<(Outcome, Option<SealedOutcome>)>,
-    /// What is left of the call's time, where another worker kept it waiting.
+    /// The time that the call has left, where it has waited for another worker.
     left: Option<Duration>,
-    /// Whether the call goes on, or is completed, without this task.
+    /// Whether the call is completed, or goes on without this task: then dropping the task does not complete it.
     ended: bool,
 }
 
@@ -49,9 +49,9 @@ impl Resolver {
         }
     }
 
-    /// The same at once.
+    /// Does the same, but never defers it.
     fn fetch_in_background_now(self: &Arc<Self>, key: &Arc<DocumentKey>, purpose: Purpose) {
-        // Best effort: whoever needs the value will ask, and learn of a failure then. A renewal is tried again.
+        // The error is dropped: a look-up that needs the value gets its own. A renewal is tried again.
         match self.join_or_create(key, purpose, Joiner::BACKGROUND) {
             Ok(JoinOutcome::Created(ticket)) => self.start_by_worker(ticket, key, purpose),
             Ok(JoinOutcome::Joined(_)) => {}
@@ -61,7 +61,7 @@ impl Resolver {
         }
     }
 
-    /// Starts a created call: by the worker, where it listens.
+    /// Has the worker start a created call; where no listener is connected, starts it here.
     fn start_by_worker(self: &Arc<Self>, ticket: u64, key: &Arc<DocumentKey>, purpose: Purpose) {
         let event = match purpose {
             Purpose::Probe(_) => Event::Probe { ticket, vault: key.vault_name() },
@@ -72,7 +72,7 @@ impl Resolver {
         }
     }
 
-    /// Starts what was deferred, as a call of that vault is completed.
+    /// Starts the deferred fetches that a vault has room for, now that one of its calls is completed.
     pub(super) fn start_deferred(self: &Arc<Self>, vault: &InstanceKey) {
         loop {
             let Some((key, purpose)) = self.calls().next_turn(vault) else { return };
@@ -90,13 +90,13 @@ impl Resolver {
         }
         let Some(key) = key else { return };
         match completion.next {
-            // That the vault is away holds for those as well who asked while that was being found out.
+            // The outage is also the answer for those who joined the next call meanwhile.
             Some(next) if away => self.complete(next, outcome, None),
             _ => self.after_completion(&key, completion),
         }
     }
 
-    /// Does what a completion leaves to be done, but wakes nobody.
+    /// Ends the renewal and starts the next call, but wakes no waiter.
     pub(super) fn after_completion(self: &Arc<Self>, key: &Arc<DocumentKey>, completion: Completion) {
         self.renewal_ended(key);
         let Some(next) = completion.next else { return };
@@ -104,15 +104,15 @@ impl Resolver {
         self.start_by_worker(next, key, call.purpose);
     }
 
-    /// A renewal whose call left nothing is tried again.
+    /// Has a renewal that stored neither a value nor a failure tried again.
     fn renewal_ended(&self, key: &Arc<DocumentKey>) {
         let again = Instant::now() + RENEWED_AGAIN.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.documents().renewal_ended(key, again);
     }
 
-    /// Starts the fetch of a created call: by `peer`, another worker that is at it (its claim), or from the vault. With
-    /// `owned`, the outcome has to be taken by `sealed_outcome` after the completion. Returns false where the other's fetch began
-    /// too early to serve: the call has to be started otherwise.
+    /// Starts the fetch of a created call: from another worker, where `peer` is its claim, or from the vault. With
+    /// `owned`, the outcome has to be taken by `sealed_outcome` after the completion. Returns false where the other
+    /// worker's fetch began too early to serve: the call has to be started in another way.
     pub fn start_fetch(self: &Arc<Self>, ticket: u64, peer: Option<String>, owned: bool) -> Result<bool> {
         let engine = self.engine()?;
         let peer = peer.map(Claim::read);
@@ -121,7 +121,7 @@ impl Resolver {
             Some(claim) => self.calls().start_elsewhere(ticket, claim.began()),
         };
         let Some(Some(Unstarted { key, purpose, after })) = unstarted else {
-            // Either it is started already, or it can't be that way.
+            // The call is started already (true), or the other worker's fetch began too early (false).
             return Ok(peer.is_none() || unstarted.is_none());
         };
         let after = after.and_then(|after| Some(Node::of_this_process()?.clock(after))).unwrap_or(0);
@@ -146,7 +146,7 @@ async fn ask(address: String, key: Arc<DocumentKey>, after: u64) -> std::result:
         .ok_or(PeerError::Unknown)
 }
 
-/// Completes a call with what another worker answers late, where nobody was quicker.
+/// Completes a call with another worker's late answer, unless it is completed already.
 async fn await_late_answer(
     asking: impl Future<Output = std::result::Result<SealedOutcome, PeerError>>,
     resolver: Weak<Resolver>,
@@ -154,7 +154,7 @@ async fn await_late_answer(
     key: Arc<DocumentKey>,
 ) {
     let Ok(sealed_outcome) = asking.await else { return };
-    // What the other could not have, this worker may.
+    // A failure is ignored, as this worker's own fetch may succeed.
     let SealedOutcome::Value(value) = sealed_outcome else { return };
     let Some(resolver) = resolver.upgrade() else { return };
     if resolver.calls().is_completed(ticket) {
@@ -183,7 +183,8 @@ impl FetchTask {
             let mut asking = Box::pin(ask(claim.address.clone(), Arc::clone(&self.key), after));
             let mut answer = tokio::time::timeout(whole / 2, &mut asking).await;
             if answer.is_err() && !self.resolver.calls().is_awaited(self.ticket) {
-                // A renewal has time, and a vault that is silent is not to be asked once more.
+                // Nobody waits for this call: it gives the other worker more time, so that a silent vault is not asked
+                // twice.
                 answer = tokio::time::timeout(whole, &mut asking).await;
             }
             match answer {
@@ -194,7 +195,8 @@ impl FetchTask {
                     return;
                 }
                 Ok(Err(_)) => {}
-                // It may be stopped, or its vault may be slow: whichever is first now, it or we.
+                // That worker may hang, or its vault may be slow: from now on its answer and this worker's own fetch
+                // race.
                 Err(_) => {
                     let resolver = Arc::downgrade(&self.resolver);
                     let hearing = await_late_answer(asking, resolver, self.ticket, Arc::clone(&self.key));
@@ -215,7 +217,8 @@ impl FetchTask {
         }
         let (resolver, key, start) = (&self.resolver, &self.key, Instant::now());
         self.debug(|| format!("asking {} {}", key.label(), self.purpose.clause()));
-        // Where an old value serves, its next renewal is the next attempt; one that is held ends with this one.
+        // Where an old value would serve on after a failure, its next renewal is the next attempt. A held value would
+        // not.
         let attempts = if resolver.documents().serves(key) || self.is_probe() { 1 } else { ATTEMPTS };
         resolver.metrics().fetches.inc();
         let done = resolver.instances().fetch(key, attempts, self.left).await;
@@ -224,7 +227,8 @@ impl FetchTask {
             Err(error) => format!("{} failed after {}: {}", key.label(), took(start), error.kind().name()),
         });
         if kept_under(key, resolver.config()).is_none() {
-            // The vault has other options by now: who was late must not bring back its connections and its logins.
+            // The vault's options have changed meanwhile: this fetch must not leave connections and logins with the old
+            // ones.
             for shutdown in resolver.instances().forget(|instance| *instance == key.instance) {
                 tokio::spawn(shutdown);
             }
@@ -233,7 +237,7 @@ impl FetchTask {
         self.outcome = Some((outcome, Some(sealed_outcome)));
     }
 
-    /// Completes the call with a value that came between the look-up that missed it and this start.
+    /// Completes the call with a fresh value that was stored after the look-up that missed it.
     fn finds_fresh(&mut self) -> bool {
         let value = (self.purpose == Purpose::Miss).then(|| self.resolver.documents().fresh(&self.key)).flatten();
         let Some(value) = value else { return false };
@@ -245,7 +249,8 @@ impl FetchTask {
         self.ended
     }
 
-    /// Has the worker start the call once more, past `peer`; false where it does not listen.
+    /// Has the worker start the call again, but not from `peer`; false where it is completed, or no listener is
+    /// connected.
     fn requeue(&mut self, peer: &str) -> bool {
         let event = Event::Start { ticket: self.ticket, dead: Some(peer.to_owned()) };
         self.ended = self.resolver.calls().requeue(self.ticket) && self.resolver.notifier().notify(event);

@@ -1,4 +1,4 @@
-//! The entities of `vault_data_dir`, as they change: by requests of the Admin API here, and by other processes.
+//! Follows the entities of `vault_data_dir`: the Admin API changes them here, and other processes change them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,15 +18,15 @@ use crate::runtime::notifier::Event;
 use crate::store::record::wipe;
 use crate::store::{Record, Snapshot};
 
-/// After what time entities that can't be read are read again.
+/// The pause before entities that could not be read are read again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// For how long after a try nobody has to tell anew of entities that can't be read.
+/// For how long after a failed reading no worker reports it again.
 const TROUBLE_LASTS: Duration = Duration::from_secs(10);
 
 impl Resolver {
-    /// Reads the entities of `vault_data_dir`, if there is one, and follows their changes from then on. Called at load: it
-    /// blocks, for at most `vault_fetch_timeout`. What can't be read then is read by the workers.
+    /// Reads the entities of `vault_data_dir`, if there is one, and follows their changes from then on. Called at load:
+    /// it blocks, for at most `vault_fetch_timeout`. What can't be read then is read by the workers.
     pub fn follow_entities(self: &Arc<Self>, watch: &Arc<EpochWatch>) -> Result<()> {
         let Some(folder) = self.config().data_dir.clone() else { return Ok(()) };
         if self.follow().begin(folder, watch) { self.catch_up_on_the_spot() } else { Ok(()) }
@@ -44,20 +44,21 @@ impl Resolver {
                 Ok(())
             }
             Err(error) => {
-                // The old ones serve on, without a further try at each look-up.
+                // The old entities stay in use. Without this, each look-up would try again.
                 followed.note_seen(before);
                 Err(error)
             }
         }
     }
 
-    /// Reads the entities on this thread's time, at most `vault_fetch_timeout`, where nobody is served yet. What can't be read
-    /// is read again by the next look-up, and later where this process lives on.
+    /// Reads the entities while this thread waits, for at most `vault_fetch_timeout`; for when no requests are served
+    /// yet. After a failure, the next look-up reads them again; where the refresher runs, they are also read after a
+    /// pause.
     pub fn catch_up_on_the_spot(self: &Arc<Self>) -> Result<()> {
         let Some(followed) = self.follow().followed() else { return Ok(()) };
         let patience = self.config().fetch_timeout;
         let job = Arc::clone(followed);
-        // The thread may hang while nginx forks: it only reads.
+        // The thread may still hang when nginx forks, which does no harm: it only reads.
         let read = pool::entities().wait(READING, patience, move || job.read_entities(patience));
         self.show_counter(followed);
         let outcome = match read {
@@ -69,7 +70,7 @@ impl Resolver {
             Err(refusal) => Err(followed.refused(refusal, patience)),
         };
         if outcome.is_err() {
-            // Not what it is: whoever looks has it read.
+            // Not the current epoch: the next look-up has the entities read.
             followed.note_seen(followed.epoch().wrapping_sub(1));
         }
         if self.schedule().runs() {
@@ -92,13 +93,13 @@ impl Resolver {
         });
     }
 
-    /// Has the engine read the entities. The reading that the ticket is of has not begun yet.
+    /// Has the engine read the entities. Returns the ticket of a reading that did not begin before this call.
     pub fn catch_up_soon(self: &Arc<Self>) -> Result<u64> {
         let (resolver, again, engine) = (Arc::clone(self), Arc::clone(self), self.engine()?);
         let read = move || resolver.tell(resolver.catch_up());
         let refused = move |refusal| {
             if let Some(followed) = again.follow().followed() {
-                // The old ones serve on, as after any try that fails.
+                // The old entities stay in use, as after any failed reading.
                 followed.note_seen(followed.epoch());
                 again.tell(Err(followed.refused(refusal, again.config().fetch_timeout)));
             }
@@ -112,7 +113,7 @@ impl Resolver {
                     && resolver.follow().is_reading(ticket)
                     && let Some(followed) = resolver.follow().followed()
                 {
-                    // It goes on, or the ones that wait for it do: nothing is to be tried again.
+                    // The reading may still end, so it is only reported, not tried again.
                     resolver.note_trouble(Some(followed.refused(JobRefusal::Hangs, patience).text().to_owned()));
                 }
             });
@@ -120,7 +121,8 @@ impl Resolver {
         Ok(ticket)
     }
 
-    /// Has the log told of entities that can't be read, or can again, and tries once more where they can't.
+    /// Reports that the entities can't be read, or can be again. After a failure, has them read once more after a
+    /// pause.
     fn tell(self: &Arc<Self>, outcome: Result<()>) {
         let is_bad = outcome.is_err();
         self.note_trouble(outcome.err().map(|error| error.text().to_owned()));
@@ -129,7 +131,7 @@ impl Resolver {
             engine.spawn(async move {
                 tokio::time::sleep(AGAIN).await;
                 if let Some(resolver) = resolver.upgrade() {
-                    // An error means that too much is under way: somebody's look-up will have it tried again.
+                    // An error means that too much is under way: nothing more is tried here.
                     let _ = resolver.catch_up_soon();
                 }
             });
@@ -143,7 +145,8 @@ impl Resolver {
             self.notifier().notify(Event::Health { vault: self.name_of_folder(), up: text.is_none(), text: notice });
         }
         if text.is_some() {
-            // It is told again at each try; where this process is gone, the next trouble is another one.
+            // This is repeated at each failed try. Where this process is gone it lapses, and the next failure is
+            // reported.
             self.notifier().notify(Event::StillBad { vault: self.name_of_folder(), lasts: TROUBLE_LASTS });
         }
     }
@@ -154,7 +157,7 @@ impl Resolver {
         Node::of_this_process().map(|node| node.name(parts)).unwrap_or_default()
     }
 
-    /// Answers requests of the Admin API, in their order and at once. It blocks.
+    /// Answers requests of the Admin API, in their order. It blocks.
     pub fn administer(self: &Arc<Self>, requests: &[Request]) -> Vec<AdminResponse> {
         let store = match self.follow().followed().map(|followed| followed.store()) {
             Some(Ok(store)) => store,
@@ -186,7 +189,7 @@ fn without_store() -> AdminResponse {
     AdminResponse::message(503, "the Admin API has no store: set vault_data_dir to a directory")
 }
 
-/// An entity as the configuration takes it, or what is wrong with it.
+/// Parses an entity's record, or says what is wrong with it.
 fn listed(vault: &Record, place: &str) -> EntityResult {
     let mut whole = Value::Object((**vault).clone());
     let listed = entity::listed(&whole, ALL, place);

@@ -1,4 +1,4 @@
-//! What a resolver's state looks like now, for those who watch it.
+//! A resolver's current figures, and the notice about its cache.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use crate::resolver::metrics::Levels;
 use crate::resolver::state::Resolver;
 
 impl Resolver {
-    /// What the log is to be told of the cache, once.
+    /// The notice that the cache is too small, once.
     pub fn crowded_notice(&self) -> Option<String> {
         let size = self.config().cache_size;
         self.documents().tell_crowded().then(|| {
@@ -16,7 +16,7 @@ impl Resolver {
         })
     }
 
-    /// What can be read off now.
+    /// The current figures.
     pub fn levels(&self, front_hits: u64) -> Levels {
         let now = Instant::now();
         let documents = self.documents().levels();

@@ -1,4 +1,4 @@
-//! Whether copies of values are still good: a counter that whoever keeps copies looks at.
+//! A counter that tells those who keep copies of values whether the copies are still good.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

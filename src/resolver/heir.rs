@@ -1,4 +1,4 @@
-//! Who is asked now for what was asked of a document's vault, whose options may have changed.
+//! Finds what takes the place of a document's key when the options of its vault change.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::error::Kind;
 use crate::resolver::resolved_reference::DocumentKey;
 
-/// Who is asked now for what was asked of `key`; `None` where that is itself.
+/// What takes the place of `key` under the current configuration; `None` where it stays.
 pub fn heir_of(key: &Arc<DocumentKey>, config: &Config) -> Option<Heir<Arc<DocumentKey>>> {
     match key.under(config) {
         Ok(new) if new == **key => None,
@@ -20,7 +20,7 @@ pub fn heir_of(key: &Arc<DocumentKey>, config: &Config) -> Option<Heir<Arc<Docum
     }
 }
 
-/// Under which key an outcome is to be kept that was asked for under this one; `None` where the options are others by now.
+/// The key under which an outcome is kept that was fetched for `key`; `None` where changed options forbid that.
 pub fn kept_under(key: &Arc<DocumentKey>, config: &Config) -> Option<Arc<DocumentKey>> {
     match heir_of(key, config) {
         None => Some(Arc::clone(key)),

@@ -14,8 +14,8 @@ use crate::resolver::state::Resolver;
 /// How long a chain of vaults may be, each of which has the credentials of the next.
 const LONGEST_CHAIN: usize = 4;
 
-/// `Config::load_with`, and what its values stand for that are references. Those are fetched on this thread, which blocks,
-/// within `vault_fetch_timeout`; a value that can't be had is an error of the vault that needs it.
+/// `Config::load_with`, which also has the indirect values fetched: on this thread, which blocks, within
+/// `vault_fetch_timeout`. A value that can't be fetched is an error of the vault that needs it.
 pub fn load(
     conf: &BTreeMap<String, String>,
     written_in: ConfigSource<'_>,
@@ -24,8 +24,8 @@ pub fn load(
     load_with(conf, written_in, environment, IndirectValues::default())
 }
 
-/// `load` for Kong, which has put values in the place of references; `references` are those, with the keys that they stand
-/// at.
+/// `load` for options in which Kong has replaced references by their values; `references` are the keys of those
+/// options, each with its reference.
 pub fn load_by_kong(
     conf: &BTreeMap<String, String>,
     references: &[(String, String)],

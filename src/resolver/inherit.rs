@@ -1,23 +1,24 @@
-//! What a worker that knows nothing yet takes over from before a reload, see `previous`.
+//! Takes values from before a reload out of the node's cache, see `previous`.
 
 use crate::node::{Node, SealedOutcome, hex};
 use crate::resolver::singleflight::{Purpose, Unstarted};
 use crate::resolver::state::Resolver;
 
 impl Resolver {
-    /// By which name the dictionary may have the document of a created call under the options of before; `None` where
-    /// those were no others, or where it was asked before.
+    /// The name under which the dictionary may have the document of a created call from before the options of its vault
+    /// changed; `None` where they did not change, or where this was asked before.
     pub fn previous_name(&self, ticket: u64) -> Option<String> {
         let (node, Unstarted { key, purpose, .. }) = (Node::of_this_process()?, self.calls().unstarted(ticket)?);
         let (name, _) = self.previous().name_of(&key, node).filter(|_| purpose == Purpose::Miss)?;
-        // Whatever lay under the name of now is an outcome already, where it is of use.
+        // The cache has an entry for the document already.
         if self.documents().contains(&key) {
             return None;
         }
         self.previous().try_once(&key).then(|| hex(&name))
     }
 
-    /// Keeps what lay under that name, to serve until the created call is completed. Returns whether it is of use.
+    /// Keeps the value that lay under that name, to serve until the created call is completed. Returns whether it
+    /// serves.
     pub fn inherit_previous(&self, ticket: u64, sealed: &[u8]) -> bool {
         self.inherit(ticket, sealed).unwrap_or_default()
     }

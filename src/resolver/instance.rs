@@ -1,4 +1,4 @@
-//! One vault, as this process reaches it: its connections, its breaker and its share of the engine.
+//! One vault, as this process reaches it: its connections, its breaker and the slots for its requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +15,8 @@ use crate::sync::{Rank, Ranked};
 /// How many requests one worker may have under way to one vault; the rest wait, within their deadlines.
 pub const AT_ONCE: usize = 160;
 
-/// Attempts of a fetch that somebody waits for, and the pauses between them: chosen at random below a bound that doubles
-/// (full jitter).
+/// Attempts of a fetch that somebody waits for, and the pauses between them: chosen at random below a bound that
+/// doubles (full jitter).
 pub const ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
@@ -100,7 +100,7 @@ impl Instance {
         (breaker.refusal().is_some() && breaker.probe(now), breaker.probe_at())
     }
 
-    /// What the last attempt came to, and when that began.
+    /// Fetches a document in at most `most` attempts. Returns the outcome of the last one, and when that began.
     pub async fn attempt(&self, key: &DocumentKey, most: u32, deadline: Instant) -> (Result<Fetched>, Instant) {
         // The semaphore is never closed.
         let _slot = self.slots.acquire().await;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::sync::lock;
 
-/// A VM's beginning, and with it that of its configuration.
+/// When a VM, and with it its configuration, was made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Loaded {
     /// The process that made it, and how many that process had made with it.
@@ -33,12 +33,13 @@ impl Loaded {
         self.by == std::process::id() && self.number > LASTING_VMS
     }
 
-    /// When the configuration was loaded: a request's VM loads it again, but nobody meant to by that.
+    /// When the configuration was loaded. A VM that ends with its request loads it again without a reload: then the
+    /// process's first load counts.
     pub fn at(&self) -> Instant {
         if self.is_throwaway() { self.first_at } else { self.at }
     }
 }
 
-/// With `lua_code_cache off` every request has a VM of its own. A process that makes more than this (http and stream
-/// need one each) does that.
+/// With `lua_code_cache off` every request has a VM of its own: a process that makes more VMs than this (http and
+/// stream need one each) is taken to do that.
 const LASTING_VMS: u32 = 2;

@@ -1,4 +1,4 @@
-//! From a reference to its value: whether the cache has it, and the call that brings it if not.
+//! Looks references up in the cache, and joins or creates the call that fetches a missing document.
 //!
 //! A look-up never blocks and never does input or output: fetches run on the engine, or in `blocking`.
 
@@ -17,7 +17,7 @@ use crate::resolver::state::Resolver;
 use crate::resolver::upstream::Done;
 use crate::secret::Secret;
 
-/// What a look-up came to.
+/// The result of a look-up.
 #[derive(Debug)]
 pub enum Lookup {
     Value(Value),
@@ -29,14 +29,14 @@ pub enum Lookup {
 #[derive(Debug)]
 pub struct Value {
     pub secret: Arc<Secret>,
-    /// Whether the generation counter will tell when it is not to be served any more.
+    /// Whether the generation will move when the value is not to be served any more.
     pub lasting: bool,
     /// How long the vault itself says that it is good for.
     pub lease: Option<Duration>,
 }
 
 impl Resolver {
-    /// What a reference means; known ones are not read anew.
+    /// Resolves a reference; one that is kept is not parsed again.
     pub fn resolve(&self, reference: &[u8]) -> Result<Arc<ResolvedReference>> {
         self.references().resolve(reference, self.config())
     }
@@ -70,7 +70,7 @@ impl Resolver {
         }
     }
 
-    /// `lookup` for somebody who may wait: a value whose time is over is a miss, unless it was just tried in vain.
+    /// `lookup` for a caller that may wait: a stale value is a miss, unless it is not due to be renewed yet.
     pub fn lookup_waiting(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
         let (resolved, found) = match self.resolve_and_look(reference) {
             Ok(found) => found,
@@ -89,8 +89,8 @@ impl Resolver {
         }
     }
 
-    /// What a reference means, and what is known of it. Where the options of its vault change between the two, what is
-    /// known has moved.
+    /// Resolves a reference and looks its document up; both again where the options of its vault have changed in
+    /// between, as that moves the document.
     fn resolve_and_look(&self, reference: &[u8]) -> Result<(Arc<ResolvedReference>, CacheLookup)> {
         let mut resolved = self.resolve(reference)?;
         loop {
@@ -106,7 +106,7 @@ impl Resolver {
         }
     }
 
-    /// The value of before, where the reference's vault has options that can't be used; else why there is none.
+    /// The value from before the options of the reference's vault became unusable; else the error.
     fn orphan(&self, reference: &[u8], error: Error) -> Result<Value> {
         let Some((key, reference)) = self.succession().find_orphan(reference) else { return Err(error) };
         let decodes = key.decodes_for(&reference);
@@ -120,7 +120,7 @@ impl Resolver {
         }
     }
 
-    /// Whether there is a value to serve, also one of before.
+    /// Whether there is a value to serve, also where the options of its vault have become unusable.
     pub fn is_known(&self, reference: &[u8]) -> bool {
         let key = match self.resolve(reference) {
             Ok(resolved) => Some(Arc::clone(&resolved.key)),
@@ -162,17 +162,18 @@ impl Resolver {
         self.calls().join_or_create(key, purpose, self.documents().floor(key), joiner)
     }
 
-    /// What a call brought, for one waiter; `None` where it is still under way. The ticket is used up either way.
+    /// The outcome of a call, for one waiter; `None` where it is still under way. The ticket is used up either way.
     pub fn collect(&self, ticket: u64, reference: &[u8]) -> Result<Option<Value>> {
         let Some(outcome) = self.calls().collect(ticket) else { return Ok(None) };
         let resolved = self.resolve(reference);
-        // Why there is no value is said, whatever has become of the reference meanwhile.
+        // The fetch's error is returned even where the reference can't be resolved any more.
         let document = outcome.map_err(|error| match &resolved {
             Ok(resolved) => resolved.explain(error),
             Err(_) => error,
         })?;
         let resolved = resolved?;
-        // Only what is known now will be known to be over: a newer one may have come since the completion.
+        // The generation moves only for documents in the cache; a newer one may have replaced this one since the
+        // completion.
         let kept = match self.documents().look(&resolved.key) {
             CacheLookup::Fresh(known) | CacheLookup::Stale { document: known, .. } => known.is_same(&document),
             _ => false,
@@ -198,12 +199,13 @@ impl Resolver {
             let _ = self.fetch_immediate(key);
             return;
         }
-        // One that was brought under other options is older than any.
+        // A value fetched under other options counts as missing.
         let purpose = self.documents().own(key).map_or(Purpose::Miss, |value| Purpose::Newer(value.at));
         self.fetch_in_background(key, purpose);
     }
 
-    /// Forgets all values; connections, logins and breakers stay. With `refetch`, what was known is fetched again in the background.
+    /// Forgets all values; connections, logins and breakers stay. With `refetch`, what was known is fetched again in
+    /// the background.
     pub fn flush(self: &Arc<Self>, refetch: bool) {
         let now = Instant::now();
         let known = self.documents().flush(now);

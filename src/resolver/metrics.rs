@@ -1,4 +1,4 @@
-//! What is counted, without a secret in it: for `stats()`, and as Prometheus reads it.
+//! Counters and gauges for `stats()` and for Prometheus. They contain no secrets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use crate::resolver::breaker::BreakerState;
 /// Upper bounds of the fetch latencies' buckets, in seconds.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// How long fetches took. The library's own histogram cannot be read, as `stats()` has to.
+/// How long fetches took. The `Histogram` of prometheus_client can't be read, which `stats()` has to do.
 #[derive(Debug, Clone, Default)]
 pub struct Latency(Arc<Buckets>);
 
@@ -75,7 +75,7 @@ struct VaultLabel {
     vault: String,
 }
 
-/// What is read off at the moment of asking.
+/// The figures that are read when metrics are asked for.
 #[derive(Debug, Default)]
 pub struct Levels {
     pub entries: usize,
@@ -85,9 +85,9 @@ pub struct Levels {
     pub next_event: Option<Duration>,
     /// Each vault that was asked, and its breaker.
     pub breakers: Vec<(String, BreakerState)>,
-    /// Look-ups that Lua's front table answered.
+    /// Look-ups that L1 answered.
     pub front_hits: u64,
-    /// Documents that had to make room for others.
+    /// Documents that were evicted from a full cache.
     pub evictions: u64,
 }
 
@@ -95,7 +95,7 @@ pub struct Levels {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Look-ups that the cache answered with a fresh value. Those that Lua's front table answers never get here.
+    /// Look-ups that the cache answered with a fresh value. Those that L1 answers are not counted here.
     pub hits: Counter,
     /// Look-ups that the cache answered with a value whose time was over.
     pub stale_hits: Counter,
@@ -211,7 +211,7 @@ impl Metrics {
             breaker.set(breaker.get().max(state.severity()));
         }
         let mut text = String::new();
-        // A String takes whatever is written.
+        // Writing to a String does not fail.
         let _ = encode(&mut text, &self.registry);
         text
     }

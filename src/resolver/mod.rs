@@ -1,7 +1,7 @@
-//! From a reference to its value: what it means, what is known of it, who fetches it, when it is renewed.
+//! Finds the value of a reference: what it means, whether the cache has it, who fetches it, when it is renewed.
 //!
 //! It uses the cache, the node's memory, the engine and the vaults. It must never know who asks: nothing of Lua, the C
-//! ABI, the Admin API or the command line.
+//! ABI or the command line.
 
 pub mod blocking;
 pub mod breaker;

@@ -1,4 +1,4 @@
-//! What is kept of an outcome, and what it says of its vault.
+//! Keeps outcomes in the cache, and acts on what they say of the vault.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,8 +28,8 @@ impl Resolver {
         kept
     }
 
-    /// Notes a failure of a fetch that began and ended then. Returns what is to be served: the old value, if it may stand
-    /// in.
+    /// Keeps the failure of a fetch that began at `began` and ended at `at`. Returns what is served: a value that still
+    /// serves, or the failure.
     pub(super) fn keep_failure(&self, key: &Arc<DocumentKey>, error: Error, began: Instant, at: Instant) -> Outcome {
         let kept = self.documents().keep_failure(key, error.clone(), began, at, self.config());
         if kept.was_inherited {
@@ -44,7 +44,7 @@ impl Resolver {
         kept.outcome
     }
 
-    /// Keeps what a fetch brought, tells the log of a vault that went bad or came back, and says what is to be served.
+    /// Keeps the outcome of a fetch, reports a vault that failed or came back, and returns what is served.
     pub(super) fn keep(self: &Arc<Self>, key: &Arc<DocumentKey>, done: Done) -> (Outcome, SealedOutcome) {
         let at = Instant::now();
         self.metrics().fetched(done.took);

@@ -1,4 +1,4 @@
-//! What this worker answers others of its node that ask it for documents.
+//! Answers other workers of the node that ask this one for documents.
 
 use std::sync::{Arc, Weak};
 
@@ -13,12 +13,12 @@ use crate::resolver::state::Resolver;
 use crate::runtime::engine::Engine;
 
 impl Resolver {
-    /// How another worker is told that this one fetches a document from now on.
+    /// The text of a claim that says that this worker fetches a document from now on.
     pub fn claim_text(self: &Arc<Self>) -> Result<String> {
         self.address().map(Claim::text_of)
     }
 
-    /// Where other workers find this one. Starts the engine, so it is not for a process that forks.
+    /// The address at which other workers ask this one. Starts the engine, so it is not for a process that forks.
     pub fn address(self: &Arc<Self>) -> Result<&str> {
         Ok(&self.peer_server(|| self.listen(self.engine()?))?.address)
     }
@@ -34,7 +34,7 @@ impl Resolver {
     }
 }
 
-/// What another worker is told: the outcome of a call that serves its question, once there is one.
+/// Answers another worker with the outcome of a call that serves its question, once there is one.
 async fn answer(resolver: Weak<Resolver>, Question { name, after }: Question) -> Option<Vec<u8>> {
     let node = Node::of_this_process()?;
     let is_it = |key: &Arc<DocumentKey>| *key.name(node) == name;

@@ -1,8 +1,10 @@
-//! What a reload leaves of the configuration before. The new workers know nothing yet, but the shared dictionary still has
-//! what was fetched under the options of before, by names that are made of those. So the process that loads configurations
-//! keeps of each vault by what its options go into such names. These are digests under the node's key, which tell nothing.
+//! What a reload leaves of the previous configuration. The caches of new workers are empty, but the shared dictionary
+//! still has what was fetched under the previous options, by names that are made of them. So the process that loads
+//! configurations keeps those parts of each vault's options that its documents' names are made of, as digests under the
+//! node's key, which do not reveal the options.
 //!
-//! What is taken so is inherited as by a vault entity that changes, see `succession`: stale, until the first outcome.
+//! A value that is taken so is inherited as after a change of a vault entity, see `succession`: it is stale until the
+//! first outcome.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
@@ -13,13 +15,13 @@ use crate::node::{Name, Node};
 use crate::resolver::resolved_reference::{DocumentKey, VaultIdentity};
 use crate::sync::{Rank, Ranked, lock};
 
-/// How many documents of a VM may be taken so: each takes some bytes.
+/// How many documents a VM may look for so: each takes some memory.
 const MOST: usize = 100_000;
 
-/// Where vaults were before, whose options changed, and when that was noticed.
+/// The previous identities of vaults whose options changed, and when that was noticed.
 pub struct Previous {
     places: BTreeMap<String, (VaultIdentity, Instant)>,
-    /// Documents that were looked for, by number: whatever the first outcome is, it is one.
+    /// Documents that were looked for, by number: each is looked for once.
     tried: Ranked<HashSet<u64>>,
 }
 
@@ -39,21 +41,21 @@ impl Previous {
         Self { places, tried: Ranked::new(Rank::Previous, HashSet::new()) }
     }
 
-    /// By which name the node may have a document under the options of before, and when those changed; `None` where they
-    /// were no others.
+    /// The name under which the node's cache may have a document from before the options of its vault changed, and when
+    /// they did; `None` where they did not, or where the name can't be made.
     pub fn name_of(&self, key: &DocumentKey, node: &Node) -> Option<(Name, Instant)> {
         let (place, changed_at) = self.places.get(&*key.instance.vault)?;
         Some((key.name_at(place, node)?, *changed_at))
     }
 
-    /// Whether a document was not looked for before; it is looked for from now on.
+    /// Notes that a document is looked for. Returns false where it was before, or where too many were.
     pub fn try_once(&self, key: &DocumentKey) -> bool {
         let mut tried = self.tried.lock();
         tried.len() < MOST && tried.insert(key.number())
     }
 
-    /// Notes where the vaults of a configuration are that stay, and tells where they were before. Kept are those of the last
-    /// two configurations that differ: http and stream load one each.
+    /// Notes the identities of a configuration's vaults that stay, and returns the previous ones. A load that changes
+    /// nothing keeps those: http and stream load one configuration each.
     pub fn note(config: &Config) -> Self {
         static KNOWN: Mutex<BTreeMap<String, KnownPlaces>> = Mutex::new(BTreeMap::new());
         let Some(node) = Node::of_this_process() else { return Self::default() };

@@ -1,5 +1,5 @@
-//! Vaults that failed, each with a document by which it is probed, and what becomes of values that can't be renewed
-//! meanwhile. It knows neither locks nor threads; time is handed in.
+//! The vaults that failed, each with the document that its probe fetches, and the renewal of values whose vault is
+//! back. It has no locks and no threads; the caller passes the time.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::cache::{Cache, Entry};
 
-/// When values of a vault that is away are looked at again, if nothing brings news of it before.
+/// How long a renewal is put off while its vault is away, unless the vault comes back earlier.
 pub const AWAY: Duration = Duration::from_secs(60);
 
-/// By vault: when it is to be probed, and by which document.
+/// By vault: when it is probed, and with which document.
 pub struct Probes<V, D> {
     wanted: HashMap<V, (Instant, D)>,
 }
@@ -22,12 +22,12 @@ impl<V, D> Default for Probes<V, D> {
 }
 
 impl<V: Hash + Eq + Clone, D: Hash + Eq + Clone> Probes<V, D> {
-    /// Has a vault probed at that time: somebody wants something of it.
+    /// Has a vault probed at that time, with this document.
     pub fn want(&mut self, vault: V, at: Instant, document: D) {
         self.wanted.insert(vault, (at, document));
     }
 
-    /// Takes out a vault that has to be probed now.
+    /// Removes a vault whose probe is due, and returns its document.
     pub fn take(&mut self, now: Instant) -> Option<D> {
         let vault = self.wanted.iter().find(|(_, (at, _))| *at <= now).map(|(vault, _)| vault.clone())?;
         self.wanted.remove(&vault).map(|(_, document)| document)
@@ -37,7 +37,7 @@ impl<V: Hash + Eq + Clone, D: Hash + Eq + Clone> Probes<V, D> {
         self.wanted.values().map(|(at, _)| *at).min()
     }
 
-    /// The vault is not probed any more.
+    /// Drops the probe of a vault.
     pub fn forget(&mut self, vault: &V) {
         self.wanted.remove(vault);
     }
@@ -50,7 +50,7 @@ pub fn renew_all<D: Hash + Eq + Clone>(cache: &mut Cache<D>, is_of: impl Fn(&D) 
     }
 }
 
-/// Has a value renewed that was put off, or failed, by what was known before its vault came back.
+/// Has a value renewed whose renewal was put off, or failed, before its vault came back.
 pub fn renew_one<D: Hash + Eq + Clone>(cache: &mut Cache<D>, document: &D, at: Instant) {
     if cache.peek(document).is_some_and(Entry::is_resurrected) {
         cache.renew_at(document, at);

@@ -1,4 +1,4 @@
-//! What references mean: those that were read are kept as understood.
+//! A cache of resolved references, by their text.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::resolver::resolved_reference::ResolvedReference;
 use crate::sync::{Rank, Ranked};
 
-/// How many references are kept as understood, and up to which length. A document may be read by several fields.
+/// How many references are kept, and how long one that is kept may be. Several references may name one document.
 const PER_DOCUMENT: usize = 4;
 const FEWEST: usize = 1024;
 const LONGEST_KEPT: usize = 1024;
@@ -18,7 +18,7 @@ const LONGEST_KEPT: usize = 1024;
 /// The references of one resolver, by their text.
 pub struct References {
     known: Ranked<LruCache<Box<[u8]>, Arc<ResolvedReference>>>,
-    /// Whether the operator writes the references, who may name credentials of ours.
+    /// Whether the operator wrote the references: then they may name kong-vault's own credentials.
     trusted: bool,
 }
 
@@ -34,9 +34,10 @@ impl References {
         self.trusted = true;
     }
 
-    /// What a reference means; known ones are not read anew.
+    /// Resolves a reference; one that is kept is not parsed again.
     pub fn resolve(&self, reference: &[u8], config: &Config) -> Result<Arc<ResolvedReference>> {
-        // Held all the time: who changes entities clears it afterwards, and no reference from before may come in later.
+        // The lock is held throughout: a change of entities clears the references, and none resolved before it may be
+        // added after it.
         let mut known = self.known.lock();
         if let Some(resolved) = known.get(reference) {
             return Ok(Arc::clone(resolved));
@@ -55,8 +56,9 @@ impl References {
         self.known.lock().clear();
     }
 
-    /// Changes what references mean; `None` from `change` says that nothing is different. No reference is read meanwhile:
-    /// whatever follows the change has to be done in `change` as well, with locks that come after this one.
+    /// Runs `change`, and clears the references unless it returns `None`: nothing has changed. No reference is resolved
+    /// meanwhile: whatever must be done before the next one is belongs into `change` as well, with locks that come
+    /// after this one.
     pub fn change<T>(&self, change: impl FnOnce() -> Option<T>) -> Option<T> {
         let mut known = self.known.lock();
         let changed = change();
@@ -66,7 +68,7 @@ impl References {
         changed
     }
 
-    /// What they weigh, in bytes.
+    /// The size of the references, in bytes.
     pub fn bytes(&self) -> usize {
         let slot = std::mem::size_of::<ResolvedReference>() + 8 * std::mem::size_of::<usize>();
         self.known.lock().iter().map(|(reference, _)| reference.len() + slot).sum()

@@ -14,8 +14,8 @@ use crate::resolver::schedule::Schedule;
 use crate::resolver::singleflight::Purpose;
 use crate::resolver::state::Resolver;
 
-/// In how many parts the time is divided after which an unused value is dropped. After each part, those who keep copies
-/// have to ask once more: so it is seen which values are in use.
+/// The generation moves so many times within `idle_ttl`: those who keep copies then look the values up again, which
+/// shows what is in use.
 const IDLE_PARTS: u32 = 8;
 
 impl Resolver {
@@ -26,7 +26,7 @@ impl Resolver {
         }
         let engine = self.engine()?;
         if self.schedule().begin() {
-            // What was copied before might outlive its time.
+            // No refresher has kept earlier copies up to date.
             self.bump();
             engine.spawn(run(Arc::downgrade(self), Arc::clone(self.schedule())));
         }
@@ -50,7 +50,7 @@ impl Resolver {
         while let Some(key) = self.schedule().probe(now) {
             let Some(vault) = self.instances().known(&key.instance) else { continue };
             let (permitted, next) = vault.take_probe(now);
-            // Not permitted yet, or lost on its way: the next one is seen to either way.
+            // The next probe is planned either way: this one may not be permitted yet, or may be lost.
             self.schedule().want_probe(&key, || next);
             if permitted {
                 self.metrics().probes.inc();
@@ -61,7 +61,8 @@ impl Resolver {
         [self.documents().next(), self.schedule().next_probe()].into_iter().flatten().min()
     }
 
-    /// A value of a vault whose breaker is open waits until that closes; its being in use is a reason to probe.
+    /// Renews a value, or puts that off until the open breaker of its vault closes; a value in use is a reason to
+    /// probe.
     fn renew_or_put_off(self: &Arc<Self>, key: &Arc<DocumentKey>, now: Instant) {
         match self.instances().away(&key.instance) {
             None => {
@@ -95,7 +96,7 @@ async fn run(resolver: Weak<Resolver>, schedule: Arc<Schedule>) {
                 asked_at = now;
                 resolver.bump();
             }
-            // Where nothing will be renewed, nobody has to know what is in use.
+            // Where nothing is due, nobody has to know what is in use.
             next.map(|next| next.min(asked_at + part))
         };
         schedule.sleep_until(next).await;

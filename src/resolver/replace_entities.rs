@@ -15,9 +15,9 @@ use crate::resolver::state::Resolver;
 use crate::secret::Secret;
 
 impl Resolver {
-    /// Puts these in the place of all entities that are not from the declarative file; `place` is where they stand, for
-    /// error texts. What is known of vaults that changed serves on, see `succession`. Does no input or output. Returns
-    /// whether anything changed.
+    /// Replaces all entities that are not from the declarative file; `place` is where they are stored, for error texts.
+    /// The cached values of changed vaults serve on, see `succession`. Does no input or output. Returns whether
+    /// anything changed.
     pub fn replace_entities(self: &Arc<Self>, entities: Vec<EntityResult>, place: &str) -> bool {
         let mut indirect = IndirectValues::default();
         for entity in entities.iter().flatten() {
@@ -37,7 +37,8 @@ impl Resolver {
         self.change(next)
     }
 
-    /// `lookup` for a reference of the operator's, which may name credentials of ours, and a vault that is asked on the spot.
+    /// `lookup` for a reference that the operator wrote, which may name kong-vault's own credentials. Where its vault
+    /// can't be asked on the spot, a value that isn't fresh is a miss.
     fn lookup_trusted(self: &Arc<Self>, reference: &[u8]) -> Result<Lookup> {
         let resolved = Arc::new(ResolvedReference::resolve(reference, self.config())?);
         match self.documents().look(&resolved.key) {
@@ -46,8 +47,8 @@ impl Resolver {
         }
     }
 
-    /// The value of a reference of the operator's, which may name credentials of ours; `None` where its vault can't be asked
-    /// on the spot.
+    /// The value of a reference that the operator wrote, which may name kong-vault's own credentials; `None` where
+    /// there is no fresh one and its vault can't be asked on the spot.
     pub fn operators_value(self: &Arc<Self>, reference: &[u8]) -> Result<Option<Arc<Secret>>> {
         match self.lookup_trusted(reference)? {
             Lookup::Value(value) => Ok(Some(value.secret)),

@@ -35,11 +35,11 @@ pub struct DocumentKey {
     pub descriptor: &'static Descriptor,
     pub settings: Arc<FinalSettings>,
     pub secret_id: SecretId,
-    /// What the reference itself sets, but for the decoding: the key can be made anew under other options of its vault.
+    /// The options that the reference itself sets, except the decoding: `under` makes the key anew from them.
     options: Options,
     pub ttl_policy: TtlPolicy,
     pub instance: InstanceKey,
-    /// Whether the reference that it is from wants a field, so that fields are best read where the document is fetched.
+    /// Whether the reference names a field: then the fetch parses the document's fields.
     pub by_field: bool,
     name: OnceLock<Name>,
     name_text: OnceLock<Arc<Secret>>,
@@ -49,7 +49,7 @@ pub struct DocumentKey {
 /// Options of a reference, by name.
 type Options = Arc<[(Vec<u8>, Option<Vec<u8>>)]>;
 
-/// The option that says how a value is decoded: the document is the same.
+/// The option that says how a value is decoded. It is no part of the document's key.
 fn decoding() -> Option<&'static Opt> {
     COMMON.iter().find(|opt| opt.name == "base64_decode")
 }
@@ -58,7 +58,7 @@ fn is_decoding(name: &[u8]) -> bool {
     std::str::from_utf8(name).is_ok_and(|name| decoding().is_some_and(|opt| opt.is_called(name)))
 }
 
-/// What makes two documents share a vault's connections and credentials.
+/// Documents with equal instance keys share a vault's connections and credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct InstanceKey {
     /// The vault's name in references: an entity's prefix, or the backend's own name.
@@ -67,13 +67,14 @@ pub struct InstanceKey {
 }
 
 impl InstanceKey {
-    /// By which the workers of a node call the vault.
+    /// The vault's key in the node's cache.
     pub fn name(&self, node: &Node) -> Name {
         node.name([&b"vault"[..], self.vault.as_bytes(), &self.settings.to_bytes()])
     }
 }
 
-/// Where a vault is and which client asks it, by digests that tell nothing: what names of its documents are made of.
+/// Digests of the options that say where a vault is and which client asks it. The names of its documents are made of
+/// them; they do not reveal the options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VaultIdentity {
     kind: &'static str,
@@ -98,8 +99,8 @@ impl ResolvedReference {
         Ok(Self { key: Arc::new(key), field: reference.key, base64_decode: settings.boolean("base64_decode") })
     }
 
-    /// What those are told of a failed fetch who asked by this reference: what isn't there may be the secret that they took a
-    /// part of its name from.
+    /// The error of a failed fetch, for those who asked by this reference. Where it names a field and the secret was
+    /// not found, the field may be meant as a part of the secret's name: the advice says so.
     pub fn explain(&self, error: Error) -> Error {
         match (&self.field, error.kind()) {
             (Some(_), Kind::NotFound) => error.with_advice(WHOLE),
@@ -141,7 +142,7 @@ impl DocumentKey {
         Ok((key, settings))
     }
 
-    /// The same document as its vault's options are now.
+    /// The key of the same document under its vault's current options.
     pub fn under(&self, config: &Config) -> Result<Self> {
         let reference = Reference {
             name: self.instance.vault.as_bytes().to_vec(),
@@ -182,17 +183,17 @@ impl DocumentKey {
             && self.options == set_by(reference)
     }
 
-    /// By which a vault's breaker tells documents apart.
+    /// The number by which a vault's breaker tells documents apart.
     pub fn number(&self) -> u64 {
         self.hash
     }
 
-    /// Whether a reference may read it that somebody else than the operator wrote.
+    /// Whether references that the operator did not write may read the document.
     pub fn may_be_read(&self, config: &Config) -> Result<()> {
         config.admits_reading(&self.instance.vault, self.descriptor, &self.settings, &self.secret_id)
     }
 
-    /// How error texts call the vault.
+    /// The vault's name in error texts.
     pub fn label(&self) -> String {
         format!("{} vault ({})", self.descriptor.name, self.instance.vault)
     }
@@ -207,13 +208,13 @@ impl DocumentKey {
         Node::of_this_process().map(|node| node.name([&b"news"[..], self.label().as_bytes()])).unwrap_or_default()
     }
 
-    /// How debug lines call the document: by the beginning of its name on the node.
+    /// The document's name in debug lines: the beginning of its name on the node.
     pub fn shown(&self) -> String {
         let name = Node::of_this_process().map(|node| hex(self.name(node))).unwrap_or_default();
         format!("document {}", name.get(..SHOWN).unwrap_or("without a name"))
     }
 
-    /// What those are told who can't wait for it.
+    /// The error for those who can't wait for the document.
     pub fn would_block(&self) -> Error {
         let text = format!(
             "{} would block in this phase: kong-vault fetches the secret in the background: call again later, or \
@@ -223,13 +224,14 @@ impl DocumentKey {
         Error::new(Kind::WouldBlock, text)
     }
 
-    /// What those are told whose fetch was dropped.
+    /// The error for those whose fetch was dropped.
     pub fn ended_early(&self) -> Error {
         let text = format!("the fetch from {} ended early: report this as a defect", self.label());
         Error::new(Kind::Internal, text)
     }
 
-    /// By which the workers of a node call it. How long it serves is each worker's affair, as each knows its date.
+    /// The document's key in the node's cache. Options that say how long it serves are no part of it: each worker knows
+    /// the document's date, and applies its own.
     pub fn name(&self, node: &Node) -> &Name {
         self.name.get_or_init(|| {
             let digests = digests(&self.instance.settings, node);
@@ -237,8 +239,8 @@ impl DocumentKey {
         })
     }
 
-    /// The name that it has where its vault is at that place, with what its reference itself sets; `None` where that means
-    /// nothing there.
+    /// The document's name under another identity of its vault, with the options that its reference sets; `None` where
+    /// those do not apply there.
     pub fn name_at(&self, place: &VaultIdentity, node: &Node) -> Option<Name> {
         let own = digests(&self.instance.settings, node);
         let mut digests: BTreeMap<_, _> = place.digests.iter().copied().collect();
@@ -248,7 +250,7 @@ impl DocumentKey {
             match own.iter().find(|(name, _)| *name == opt.name) {
                 Some(_) if place.kind != self.descriptor.name => return None,
                 Some((name, digest)) => drop(digests.insert(name, *digest)),
-                // It says how long a value serves.
+                // The option says how long a value serves, which is no part of the name.
                 None => {}
             }
         }
@@ -267,12 +269,12 @@ impl DocumentKey {
         node.name([kind.as_bytes(), vault, resource, &version, &settings])
     }
 
-    /// The same as text, as Lua has it for the shared dictionary's keys.
+    /// The same as text, which Lua uses in the shared dictionary's keys.
     pub fn name_text(&self, node: &Node) -> Arc<Secret> {
         Arc::clone(self.name_text.get_or_init(|| Arc::new(Secret::new(hex(self.name(node))))))
     }
 
-    /// What the key weighs in a cache, in bytes; the settings are shared by all documents of a vault.
+    /// The size of the key in a cache, in bytes, without the settings, which all documents of a vault share.
     pub fn bytes(&self) -> usize {
         std::mem::size_of::<Self>() + self.instance.vault.len() + self.secret_id.resource.len()
     }
@@ -303,12 +305,12 @@ impl Hash for DocumentKey {
     }
 }
 
-/// A time that 0 sets to none, as Kong documents it.
+/// A duration for which 0 means none, as Kong documents it.
 fn bound(settings: &Settings, name: &str) -> Option<Duration> {
     settings.seconds(name).filter(|seconds| !seconds.is_zero())
 }
 
-/// What a reference sets that says which document it is of; sorted, as their order says nothing.
+/// The options of a reference that say which document it names; sorted, as their order has no meaning.
 fn set_by(reference: &Reference) -> Options {
     let mut options: Vec<_> = reference.options.iter().filter(|(name, _)| !is_decoding(name)).cloned().collect();
     options.sort();

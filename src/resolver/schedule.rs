@@ -1,4 +1,4 @@
-//! The time table of a resolver: whether its refresher runs and when it wakes up, and which vaults are to be probed.
+//! The schedule of a resolver: whether its refresher runs and when it wakes up, and which vaults are to be probed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,12 +11,12 @@ use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
 use crate::resolver::wakeup::Wakeup;
 use crate::sync::{Rank, Ranked};
 
-/// The time table of one resolver.
+/// The schedule of one resolver.
 pub struct Schedule {
-    /// The process in which it runs, by pid, or 0; a fork has to start its own. Asking the system for the pid at each look-up
-    /// would be a tenth of its cost.
+    /// The pid of the process in which the refresher runs, or 0; a fork has to start its own. It is kept, as asking the
+    /// system for the pid at each look-up would be slow.
     owner: AtomicU32,
-    /// Whether the worker is about to end: it is not to start again.
+    /// Whether the worker is quitting: the refresher must not start again.
     quitting: AtomicBool,
     wakeup: Wakeup,
     signal: Notify,
@@ -36,7 +36,7 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// Whether it runs, as far as this process was told by `entered` that it may be another one than before.
+    /// Whether the refresher runs in this process; after a fork that is so once `entered` was called.
     pub fn runs(&self) -> bool {
         self.owner.load(Ordering::Relaxed) != 0
     }
@@ -52,7 +52,7 @@ impl Schedule {
         self.owner.swap(pid, Ordering::Relaxed) != pid
     }
 
-    /// The refresher looks for what is due.
+    /// Notes that the refresher scans for what is due.
     pub fn begin_scan(&self) {
         self.wakeup.begin_scan();
     }
@@ -74,14 +74,14 @@ impl Schedule {
         }
     }
 
-    /// Ends it for good: a worker that only finishes its last requests renews nothing ahead, as it can't tell the others.
+    /// Ends the refresher for good: a worker that only finishes its last requests renews nothing ahead of time.
     pub fn quit(&self) {
         self.quitting.store(true, Ordering::Relaxed);
         self.owner.store(0, Ordering::Relaxed);
         self.signal.notify_one();
     }
 
-    /// Tells of something that has to be looked after at `next`.
+    /// Wakes the refresher if it would sleep beyond `next`.
     pub fn expect(&self, next: Option<Instant>) {
         let Some(next) = next else { return };
         if self.wakeup.is_too_late_for(next) {
@@ -89,24 +89,24 @@ impl Schedule {
         }
     }
 
-    /// Has it end if its resolver is gone.
+    /// Wakes the refresher, which ends where its resolver is gone.
     pub fn end(&self) {
         self.signal.notify_one();
     }
 
-    /// Has a vault probed when its breaker allows it: somebody wants something of it.
+    /// Has a vault probed at that time, with this document.
     pub fn want_probe(&self, key: &Arc<DocumentKey>, at: impl Fn() -> Option<Instant>) {
         let Some(at) = at() else { return };
         self.probes.lock().want(key.instance.clone(), at, Arc::clone(key));
         self.expect(Some(at));
     }
 
-    /// The vault is not probed any more.
+    /// Drops the probe of a vault.
     pub fn forget_probe(&self, vault: &InstanceKey) {
         self.probes.lock().forget(vault);
     }
 
-    /// Takes out a vault that has to be probed now.
+    /// Removes a vault whose probe is due, and returns its document.
     pub fn probe(&self, now: Instant) -> Option<Arc<DocumentKey>> {
         self.probes.lock().take(now)
     }

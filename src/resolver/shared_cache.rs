@@ -1,5 +1,5 @@
-//! What a worker has from the others of its node, and hands on to them: sealed outcomes, in the shared dictionary that its
-//! Lua side sees to.
+//! Takes sealed outcomes of the node's other workers, and makes this worker's for them. Lua reads and writes the shared
+//! dictionary in which they lie.
 
 pub(super) mod claim;
 mod driver;
@@ -19,7 +19,8 @@ use crate::runtime::notifier::Event;
 
 impl Resolver {
     /// Tries to complete a created call with what the node's cache has, or with the refusal of its vault's breaker.
-    /// Returns how it was completed, and leaves it to the caller to wake its waiters; if it was not, it has to be started.
+    /// Returns how it was completed, and leaves it to the caller to wake its waiters; if it was not, it has to be
+    /// started.
     pub fn take_shared(self: &Arc<Self>, ticket: u64, sealed: &[u8]) -> Option<CompletedBy> {
         let now = Instant::now();
         let Some(call) = self.calls().unstarted(ticket) else { return Some(CompletedBy::Another) };
@@ -30,8 +31,8 @@ impl Resolver {
         match sealed_outcome {
             Some(SealedOutcome::Value(value)) if call.is_served_by(value.at) => {
                 let kept = self.keep_value(key, value);
-                // It may be old, but it serves if the fetch that follows fails. And somebody may have joined since
-                // who wants a newer one.
+                // A stale value is kept as well: it serves if the fetch that follows fails. And a joiner may want a
+                // newer one by now.
                 if kept.fresh && self.complete_quietly(ticket, key, Ok(kept.document), kept.at) {
                     self.metrics().adopted.inc();
                     self.note_answer_elsewhere(key, kept.at);
@@ -63,8 +64,8 @@ impl Resolver {
         self.complete_quietly(ticket, key, outcome, Instant::now()).then_some(CompletedBy::Breaker)
     }
 
-    /// Completes a created call with what was so at that time, unless a waiter wants what is newer. Returns whether
-    /// it is completed; its waiters are the caller's to wake.
+    /// Completes a created call with an outcome of the time `was_so`, unless a waiter wants a newer one. Returns
+    /// whether it is completed; the caller wakes its waiters.
     fn complete_quietly(
         self: &Arc<Self>,
         ticket: u64,
@@ -78,7 +79,8 @@ impl Resolver {
         is_completed
     }
 
-    /// Completes a call with what another one brought, and wakes its waiters, unless one of them wants what is newer.
+    /// Completes a call with an outcome that its own fetch did not bring, and wakes its waiters, unless one of them
+    /// wants a newer one.
     pub(super) fn complete_if_served(
         self: &Arc<Self>,
         ticket: u64,
@@ -149,7 +151,7 @@ impl Resolver {
         self.sealed_outcome_for(ticket, b"")
     }
 
-    /// The same for a place where `known` lies, sealed: nothing older takes its place.
+    /// The same where `known` lies in the dictionary, sealed: an older outcome doesn't replace it.
     pub fn sealed_outcome_for(&self, ticket: u64, known: &[u8]) -> Option<(Vec<u8>, f64)> {
         let (key, sealed_outcome) = self.calls().sealed_outcome(ticket)?;
         published::seal(Node::of_this_process()?, self.documents(), &key, sealed_outcome?, known)
@@ -161,9 +163,9 @@ impl Resolver {
         Some(self.instances().probe_at(&key.instance)?.saturating_duration_since(Instant::now()))
     }
 
-    /// Ends a created probe, as another worker probes that vault: to be tried again after that time, or, with none, not
-    /// at all, as the vault is back. Returns whether it is completed: where the vault is back, it is left to bring a value to
-    /// those who wait for one, and so is one that somebody joined meanwhile who wants a newer value.
+    /// Ends a created probe, as another worker probes the vault: it is tried again after `again`; `None`: the vault is
+    /// back. Returns whether the call is completed. It is not where the vault is back and somebody waits for a value,
+    /// nor where a joiner wants a newer value: then it has to be started.
     pub fn skip_probe(self: &Arc<Self>, ticket: u64, again: Option<Duration>) -> bool {
         let Some(Unstarted { key, .. }) = self.calls().unstarted(ticket) else { return true };
         let Some(vault) = self.instances().known(&key.instance) else { return false };

@@ -1,6 +1,6 @@
-//! One call per document: whoever wants a document that is being fetched joins the call, if that is young enough for
-//! him: it has to begin after what he asked for happened. For those who want a newer outcome than the fetch under way
-//! will bring, one further call follows it.
+//! One call per document: whoever wants a document that is being fetched joins its call, if its fetch begins late
+//! enough: after the time that the joiner asks for. For joiners who need a newer outcome than the running fetch will
+//! bring, one further call follows it.
 //!
 //! A call is created, started and completed. Between the first two its worker's Lua side asks the node's cache whether
 //! another worker has the document, or is fetching it.
@@ -22,15 +22,15 @@ pub use purpose::{CallWatch, Completion, JoinOutcome, Joiner, Outcome, Purpose, 
 const LIMIT: usize = 4096;
 const LIMIT_PER_VAULT: usize = 1024;
 
-/// How many fetches of one vault may be under way for one more to begin that nobody waits for, and how many of those may
-/// wait: whoever wants what is beyond that will ask for it.
+/// A fetch that nobody waits for is deferred where so many calls of its vault are under way. So many may be deferred:
+/// what is beyond that is dropped, and fetched when it is looked up.
 const BACKGROUND_PER_VAULT: usize = 96;
 const LONGEST_QUEUE: usize = 65536;
 
 /// How long a result waits for a waiter that never comes: a coroutine may be killed while it waits.
 const UNCOLLECTED: Duration = Duration::from_secs(30);
 
-/// How long a created call may wait for whoever has to start it, before somebody else may.
+/// How long a created call may wait to be started, before a joiner may start it.
 const UNSTARTED: Duration = Duration::from_secs(1);
 
 enum Stage {
@@ -39,7 +39,7 @@ enum Stage {
     Created {
         since: Instant,
     },
-    /// What it brings began after `began`. `by_peer`: another worker fetches it.
+    /// Its fetch began at `began` or later. `by_peer`: another worker fetches it.
     Running {
         began: Instant,
         by_peer: bool,
@@ -56,7 +56,7 @@ struct Call<K, G> {
     purpose: Purpose,
     after: Option<Instant>,
     waiters: usize,
-    /// When it was created, and whether it was requeued since.
+    /// When it was created, or its turn came, and whether it was requeued since.
     since: Instant,
     requeued: bool,
     /// Whether somebody has to publish its outcome.
@@ -66,7 +66,7 @@ struct Call<K, G> {
 }
 
 impl<K, G> Call<K, G> {
-    /// Whether its outcome will serve somebody who wants it for that; if so, and it is not started yet, it is bound to.
+    /// Whether its outcome will serve this purpose; if so, the call notes what it has to serve.
     fn takes(&mut self, purpose: Purpose, after: Option<Instant>) -> bool {
         match self.stage {
             Stage::Queued | Stage::Created { .. } => {
@@ -74,7 +74,7 @@ impl<K, G> Call<K, G> {
                 self.after = self.after.max(after);
                 true
             }
-            // It began when it was started, at the earliest.
+            // Its fetch began at `began` at the earliest.
             Stage::Running { began, .. } if after.is_none_or(|after| began >= after) => {
                 self.after = self.after.max(after);
                 true
@@ -125,12 +125,13 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         })
     }
 
-    /// What a call brings, as long as somebody waits for it.
+    /// The key of a call; `None` where the call is unknown.
     pub fn key(&self, ticket: u64) -> Option<K> {
         self.calls.get(&ticket).map(|call| call.key.clone())
     }
 
-    /// Starts a call; `None` where it is started already. With `owned`, its outcome has to be taken with `sealed_outcome`.
+    /// Starts a call; `None` where it is started already. With `owned`, its outcome has to be taken with
+    /// `sealed_outcome`.
     pub fn start_fetch(&mut self, ticket: u64, owned: bool, now: Instant) -> Option<Unstarted<K>> {
         let unstarted = self.unstarted(ticket)?;
         let call = self.calls.get_mut(&ticket)?;
@@ -142,14 +143,15 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         Some(unstarted)
     }
 
-    /// The same by way of another worker, whose fetch began after `began`. `Some(None)` where that is too early: it stays.
+    /// Starts a call that another worker fetches, whose fetch began after `began`. `Some(None)` where that is too
+    /// early: the call stays created.
     pub fn start_elsewhere(&mut self, ticket: u64, began: Option<Instant>) -> Option<Option<Unstarted<K>>> {
         let unstarted = self.unstarted(ticket)?;
         let call = self.calls.get_mut(&ticket)?;
         if call.after.zip(began).is_some_and(|(after, began)| began < after) {
             return Some(None);
         }
-        // Where nobody knows when it began, the other answers only if it serves those who wait.
+        // Where the beginning is not known, the other worker answers only with an outcome that serves those who wait.
         let began = began.or(call.after).unwrap_or(call.since);
         call.stage = Stage::Running { began, by_peer: true };
         Some(Some(unstarted))
@@ -160,8 +162,8 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         self.calls.get(&ticket).is_some_and(|call| call.waiters > 0)
     }
 
-    /// What is left of the time that a call may take in all, where it was requeued: who waits for it does so since
-    /// it was created. `None` where it has its whole time, or nobody waits.
+    /// What is left of the time `whole` for a requeued call: its waiters have waited since it was created. `None` where
+    /// it was not requeued, or nobody waits.
     pub fn left(&self, ticket: u64, whole: Duration, now: Instant) -> Option<Duration> {
         let call = self.calls.get(&ticket).filter(|call| call.requeued && call.waiters > 0)?;
         Some(whole.saturating_sub(now.saturating_duration_since(call.since)))
@@ -193,7 +195,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
             return Completion::default();
         }
         for watcher in call.watchers.drain(..) {
-            // Whoever doesn't listen any more doesn't want it.
+            // An error means that the watcher is gone.
             let _ = watcher.send(sealed_outcome.clone());
         }
         let waiters = call.waiters;
@@ -213,7 +215,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         Completion { waiters, next: self.follow_up(&key, ticket, now) }
     }
 
-    /// Completes a call with what a fetch brought that began then, if that serves all who wait by now.
+    /// Completes a call with the outcome of a fetch that began at `began`, if that serves all who have joined by now.
     pub fn complete_if_served(
         &mut self,
         ticket: u64,
@@ -229,7 +231,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         Some(self.complete(ticket, outcome, sealed_outcome, now))
     }
 
-    /// Has the call that waited for this one's completion take its turn.
+    /// Makes the queued call of the document the one to be started, after the running one is completed.
     fn follow_up(&mut self, key: &K, completed: u64, now: Instant) -> Option<u64> {
         let open = self.open.get_mut(key)?;
         if open.first != completed {
@@ -258,7 +260,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         }
     }
 
-    /// What a call brought, for one waiter; `None` where it is not completed, or is unknown.
+    /// The outcome of a call, for one waiter; `None` where it is not completed, or is unknown.
     pub fn collect(&mut self, ticket: u64, now: Instant) -> Option<Outcome> {
         self.drop_uncollected(now);
         self.leave(ticket, |stage| match stage {
@@ -267,8 +269,8 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         })
     }
 
-    /// What a call brought, for whoever started it as `owned`: once it is completed, to be published, and once only, as
-    /// other waiters collect it for themselves.
+    /// The sealed outcome of a completed call that was started as `owned`, for publishing. It is given once; the other
+    /// waiters collect theirs.
     pub fn sealed_outcome(&mut self, ticket: u64) -> Option<(K, Option<SealedOutcome>)> {
         let is_completed = |call: &&mut Call<K, G>| matches!(call.stage, Stage::Completed { .. });
         let call = self.calls.get_mut(&ticket).filter(|call| call.owned).filter(is_completed)?;
@@ -291,7 +293,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         Some(taken)
     }
 
-    /// Whether a call is not to be waited for any more.
+    /// Whether a call is completed, or unknown.
     pub fn is_completed(&self, ticket: u64) -> bool {
         self.calls.get(&ticket).is_none_or(|call| matches!(call.stage, Stage::Completed { .. }))
     }
@@ -311,8 +313,8 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         }
     }
 
-    /// The newest call of this worker for a document that `wanted` recognises, whether it is completed or not, whose
-    /// outcome's fetch began after that time. One that another worker fetches is for that worker to tell of.
+    /// The newest call of this worker whose key `wanted` accepts, whether it is completed or not, and whose fetch does
+    /// not begin before `after`. Calls that another worker fetches are left out: that worker answers for them.
     pub fn find(&mut self, wanted: impl Fn(&K) -> bool, after: Instant, now: Instant) -> Option<u64> {
         self.drop_uncollected(now);
         let is_it = |call: &Call<K, G>| match &call.stage {

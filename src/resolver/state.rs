@@ -1,5 +1,5 @@
-//! One Lua VM's view of its vaults: its services, each of which owns its data and locks it itself. Whoever has to do with
-//! several of them stands in a file of its own (`lookup`, `outcome`, `refresh`, `change`…).
+//! The resolver's services, each of which owns its data and its locks. What uses several of them has a file of its own
+//! (`lookup`, `outcome`, `refresh`, `change`…).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -26,7 +26,7 @@ use crate::resolver::upstream::{Instances, Limits};
 use crate::runtime::engine::Engine;
 use crate::runtime::notifier::Notifier;
 
-/// One Lua VM's view of its vaults: configuration, cache, calls.
+/// Resolves the references of one Lua VM: its configuration, cache and calls.
 pub struct Resolver {
     config: Config,
     environment: Environment,
@@ -38,12 +38,12 @@ pub struct Resolver {
     generation: Generation,
     schedule: Arc<Schedule>,
     notifier: Arc<Notifier>,
-    /// By which other workers ask this one.
+    /// The server that other workers ask.
     peer_server: OnceCell<PeerServer>,
     metrics: Metrics,
     follow: Follow,
     succession: Succession,
-    /// Where vaults were before the reload that this belongs to.
+    /// The identities of the vaults before the reload that made this resolver.
     previous: Previous,
 }
 
@@ -71,19 +71,19 @@ impl Resolver {
         }
     }
 
-    /// One whose references the operator writes, who may name credentials of ours.
+    /// Lets references name kong-vault's own credentials, as the operator wrote them.
     pub fn trusting(mut self) -> Self {
         self.references.trust();
         self
     }
 
-    /// One whose configuration was loaded then, after a reload perhaps: the node's cache may have values from before.
+    /// Notes when the configuration was loaded: after a reload, the node's cache may have values from before.
     pub(crate) fn loaded(mut self, loaded: Loaded) -> Self {
         self.documents.set_loaded(loaded);
         self
     }
 
-    /// One that knows where vaults were before the reload that it belongs to.
+    /// Notes the identities of the vaults before the reload.
     pub fn after(mut self, previous: Previous) -> Self {
         self.previous = previous;
         self
@@ -110,15 +110,15 @@ impl Resolver {
         self.schedule.entered();
     }
 
-    /// The worker is told to quit: nothing of ours may keep it, or go on ahead of its last requests.
+    /// Ends the background work, as the worker is told to quit: nothing here may keep its process running.
     pub fn quit(&self) {
         self.schedule.quit();
-        // Copies are good for as long as the refresher runs.
+        // Copies are good only while the refresher runs.
         self.bump();
         self.notifier.close();
     }
 
-    /// What is to be done when nobody asks the vaults any more.
+    /// The vaults' last tasks, for when no more fetches follow.
     pub fn shutdowns(&self) -> Vec<Shutdown> {
         self.instances.shutdowns()
     }
@@ -167,7 +167,7 @@ impl Resolver {
         &self.previous
     }
 
-    /// By which other workers ask this one; `open` makes it.
+    /// The server that other workers ask; `open` creates it.
     pub(super) fn peer_server(&self, open: impl FnOnce() -> Result<PeerServer>) -> Result<&PeerServer> {
         self.peer_server.get_or_try_init(open)
     }

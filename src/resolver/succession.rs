@@ -1,9 +1,10 @@
-//! What is known of a vault whose options change: nothing is lost before something new is there.
+//! Keeps cached values in use when the options of their vault change, until there are new ones.
 //!
-//! Options that say how long a secret serves leave documents, connections and logins as they are: documents are dated anew.
-//! Where options say where the vault is or which client asks, the value of before serves on as stale until the first
-//! outcome under the new ones, which is fetched at once; after a failure as after any failed renewal. It is never handed to
-//! other workers, and whatever a fetch under the old options brings later is for those alone who waited for it.
+//! Options that say how long a secret serves leave documents, connections and logins as they are: the documents' times
+//! are computed anew. Where options say where the vault is or which client asks it, the old value serves on as stale
+//! until the first outcome under the new ones, which is fetched at once; after a failure it serves on as after any
+//! failed renewal. It is never given to other workers, and what a fetch under the old options brings later is only for
+//! those who waited for it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,9 +23,9 @@ use crate::sync::{Rank, Ranked};
 
 /// What a resolver remembers of options that changed.
 pub struct Succession {
-    /// Documents whose vault has options by now that can't be used, by the secret's name.
+    /// Documents whose vault has unusable options now, by the secret's name.
     orphans: Ranked<HashMap<String, Vec<Arc<DocumentKey>>>>,
-    /// Vaults of which the log was told that they can't be used as they are now, by name.
+    /// The names of vaults that were reported as unusable with their current options.
     told: Ranked<HashSet<Arc<str>>>,
     notifier: Arc<Notifier>,
 }
@@ -45,9 +46,9 @@ impl Succession {
         Self { orphans: Ranked::new(Rank::Orphans, orphans), told: Ranked::new(Rank::Told, told), notifier }
     }
 
-    /// Moves the documents of changed vaults to those who are asked for them now. Takes two locks, of the orphans and of the
-    /// documents; the caller holds that of the references, so that whoever looks finds a document in its old place or in
-    /// its new one.
+    /// Moves the documents of changed vaults to their new keys. Takes two locks, of the orphans and of the documents;
+    /// the caller holds that of the references, so that a look-up finds a document under its old key or under its new
+    /// one.
     pub fn move_documents(
         &self,
         changed: &BTreeMap<String, Fate>,
@@ -62,7 +63,7 @@ impl Succession {
         let next = documents.inherit(Instant::now(), |key| {
             changed.get(&*key.instance.vault)?;
             let heir = match heir_of(key, config) {
-                // Its options can be used again.
+                // The options of its vault can be used again.
                 None if before.contains(&Arc::as_ptr(key)) => {
                     Heir::Key { key: Arc::clone(key), ttl_policy: key.ttl_policy, same_place: true }
                 }
@@ -81,7 +82,7 @@ impl Succession {
         Moved { next, asked_at_once, flaws }
     }
 
-    /// The document of before that a reference asks for, where its vault has options that can't be used.
+    /// The cached document that a reference asks for, where its vault has options that can't be used.
     pub fn find_orphan(&self, reference: &[u8]) -> Option<(Arc<DocumentKey>, Reference)> {
         let orphans = self.orphans.lock();
         if orphans.is_empty() {
@@ -139,7 +140,7 @@ fn take(list: &mut Vec<Arc<DocumentKey>>, changed: &BTreeMap<String, Fate>) -> V
     list.extract_if(.., |key| changed.contains_key(&*key.instance.vault)).collect()
 }
 
-/// What these lines are told apart by from a vault's health.
+/// The key of these notices in the node's cache, apart from the vault's health.
 fn name_of_change(vault: &str) -> Name {
     let name = |node: &Node| node.name([&b"change"[..], vault.as_bytes()]);
     Node::of_this_process().map(name).unwrap_or_default()

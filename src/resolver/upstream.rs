@@ -23,7 +23,7 @@ use crate::sync::{Rank, Ranked};
 /// far above what anybody configures: whoever asks more vaults than that in turn logs in for each fetch.
 const INSTANCES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
-/// How fetches are bounded, and what they are built from.
+/// The time limits of fetches and probes.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// For one fetch and everything it does.
@@ -32,7 +32,7 @@ pub struct Limits {
     pub breaker_interval: Duration,
 }
 
-/// Vaults by what they were built from. The lock is never held while one is built: that may read files.
+/// The vaults by their keys. The lock is never held while one is built: that may read files.
 pub struct Instances {
     known: Ranked<KnownInstances>,
     environment: Environment,
@@ -43,7 +43,7 @@ pub struct Instances {
 
 struct KnownInstances {
     instances: LruCache<InstanceKey, Arc<Instance>>,
-    /// What those that had no room any more want done last. The next fetch sees to it: it runs where that can be done.
+    /// The last tasks of evicted vaults. The next fetch spawns them, as it runs in a runtime.
     parting: Vec<Shutdown>,
 }
 
@@ -82,7 +82,7 @@ impl Instances {
         }
         let building = async {
             let turn = pool::files().turn(&pool_key(&key.instance)).await?;
-            // Whoever had the turn before has built it, perhaps.
+            // The job that had the turn before may have built it.
             if let Some(instance) = self.known(&key.instance) {
                 return Ok::<_, pool::JobRefusal>(Ok(instance));
             }
@@ -106,7 +106,7 @@ impl Instances {
         let instance = Arc::new(Instance::new(backend, self.limits.breaker_interval));
         let evicted = {
             let mut known = self.known.lock();
-            // Somebody else may have been faster, and has logged in by now.
+            // Another thread may have added one meanwhile, which may have logged in already.
             if let Some(theirs) = known.instances.get(&key.instance) {
                 return Arc::clone(theirs);
             }
@@ -150,7 +150,7 @@ impl Instances {
         self.known.lock().instances.iter().map(|(key, instance)| (key.clone(), Arc::clone(instance))).collect()
     }
 
-    /// Forgets some; fetches under way go on. Returns what is to be done for those.
+    /// Forgets the vaults that `unwanted` accepts; fetches under way go on. Returns their last tasks.
     pub fn forget(&self, unwanted: impl Fn(&InstanceKey) -> bool) -> Vec<Shutdown> {
         let forgotten: Vec<_> = {
             let instances = &mut self.known.lock().instances;
@@ -160,7 +160,7 @@ impl Instances {
         forgotten.iter().filter_map(|instance| instance.backend().shutdown()).collect()
     }
 
-    /// What is to be done when nobody asks these vaults any more, if anything is.
+    /// The last tasks of all vaults, for when no more fetches follow.
     pub fn shutdowns(&self) -> Vec<Shutdown> {
         let mut all = self.take_parting();
         all.extend(self.all().into_iter().filter_map(|(_, instance)| instance.backend().shutdown()));
@@ -172,7 +172,7 @@ impl Instances {
     }
 
     /// One fetch, with the deadline over everything it does. `attempts`: how often it may be tried within that. `left`:
-    /// the time that those have left who wait for it, where that is less.
+    /// the time that its waiters have left, where that is less.
     pub async fn fetch(&self, key: &Arc<DocumentKey>, attempts: u32, left: Option<Duration>) -> Done {
         let start = Instant::now();
         let limit = left.map_or(self.limits.timeout, |left| left.min(self.limits.timeout));
@@ -183,7 +183,7 @@ impl Instances {
                 return Done { fetched, began: start, change: Change::None, notice: None, took };
             }
         };
-        // In init they wait for the end: whatever runs by itself would end with the call.
+        // In init they wait for `shutdowns`: a spawned task would end with the call.
         let parting = if self.lasts { self.take_parting() } else { Vec::new() };
         for shutdown in parting {
             tokio::spawn(shutdown);
@@ -195,7 +195,7 @@ impl Instances {
         let now = Instant::now();
         let document = key.number();
         let change = match &fetched {
-            // The vault had less time than it may take.
+            // The vault had less than the whole time, so the timeout says nothing about it.
             Err(_) if cut_short => Change::None,
             Err(error) if error.is_outage() => instance.failed(error, Ended { document, began: start, at: now }),
             Err(error) if error.kind() == Kind::Config => Change::None,
@@ -210,8 +210,8 @@ fn build(key: &DocumentKey, environment: &Environment, timeout: Duration, lasts:
     (key.descriptor.build)(&Setup { vault, settings, environment, timeout, lasts })
 }
 
-/// Whether the building of a vault may read files: those that its options name, and the system's certificates for TLS. Else
-/// it needs no thread of the pool.
+/// Whether the building of a vault may read files: those that its options name, and the system's certificates for TLS.
+/// Else it needs no thread of the pool.
 fn may_read_files(key: &DocumentKey) -> bool {
     let settings = &key.settings;
     let names_file = |opt: &Opt| {
@@ -222,7 +222,7 @@ fn may_read_files(key: &DocumentKey) -> bool {
     !is_plain || key.descriptor.options.iter().any(names_file)
 }
 
-/// By which the pool knows the building of a vault.
+/// The pool's key for the building of a vault.
 fn pool_key(instance: &InstanceKey) -> Vec<u8> {
     let mut hasher = std::hash::DefaultHasher::new();
     instance.hash(&mut hasher);

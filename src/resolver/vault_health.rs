@@ -1,4 +1,4 @@
-//! What is noticed of a vault that goes bad or comes back: the log and the other workers are told, and its values renewed.
+//! Acts on a vault that fails or comes back: the log and the other workers are told, and its values renewed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,8 +45,8 @@ impl Resolver {
         }
     }
 
-    /// Has the other workers know for how long they need not tell of a vault that went bad: until the second probe from now.
-    /// Where nobody probes it any more, the next outage is another one.
+    /// Tells the other workers for how long they need not report a vault that failed: past the second probe from now.
+    /// Where nobody probes it any more, that time ends, and the next outage is reported.
     fn still_bad(&self, key: &DocumentKey) {
         let Some(probe_at) = self.instances().probe_at(&key.instance) else { return };
         let until_probe = probe_at.saturating_duration_since(Instant::now());
@@ -54,7 +54,7 @@ impl Resolver {
         self.notifier().notify(Event::StillBad { vault: key.vault_name(), lasts });
     }
 
-    /// Tells, once in this VM, that a vault answers: an outage may have ended with the VM that knew of it.
+    /// Reports, once in this VM, that a vault answers: the VM that reported its outage may be gone.
     pub(super) fn note_answer(&self, key: &DocumentKey) {
         let Some(vault) = self.instances().known(&key.instance).filter(|vault| !vault.answered()) else { return };
         let text = format!("{} answers again", key.label());
@@ -77,8 +77,8 @@ impl Resolver {
         self.documents().renew_all_of(vault, soon);
     }
 
-    /// Has a value renewed soon after all whose vault has come back since that time: it was put off, or failed, by what was
-    /// known before. Whoever puts off calls this afterwards: `vault_is_back` looks after the breaker has closed.
+    /// Has a value renewed soon whose renewal was put off, or failed, where its vault has come back since that time.
+    /// Whoever puts a renewal off calls this afterwards, as `vault_is_back` may have run before.
     pub(super) fn renew_if_back(&self, key: &Arc<DocumentKey>, since: Instant) {
         if self.instances().known(&key.instance).is_some_and(|vault| vault.is_back_since(since)) {
             self.documents().renew_one(key, soon());

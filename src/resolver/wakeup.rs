@@ -1,5 +1,5 @@
-//! Whether somebody who stores an entry has to wake the refresher for it. `tests/handover.rs` runs this file with loom's
-//! lock in place of std's.
+//! Whether somebody who stores an entry has to wake the refresher for it. `tests/handover.rs` runs this file with
+//! loom's lock in place of std's.
 
 use std::time::Instant;
 

@@ -52,14 +52,14 @@ fn a_wait_that_the_vault_asks_for_opens_at_once_and_is_kept_and_told() {
     assert_eq!(breaker.failed(&slow(u64::MAX), at(1, t)), Change::StaysOpen);
     assert_eq!(breaker.probe_at(), Some(t + 300 * SECOND));
     assert!(breaker.refusal().unwrap().to_string().contains("for 300 s"));
-    // A wait below the interval changes nothing about it.
+    // A wait below the interval doesn't shorten the interval.
     assert!(breaker.probe(t + 300 * SECOND));
     let t = t + 300 * SECOND;
     assert_eq!(breaker.failed(&slow(0), at(1, t)), Change::StaysOpen);
     assert!(breaker.refusal().unwrap().to_string().ends_with("with a probe every 1 s"));
-    // Put off by another worker's probe: what is said is what is done.
+    // Put off by another worker's probe: the text names the actual wait.
     assert!(breaker.put_off(t, 90 * SECOND).unwrap().to_string().contains("for 90 s"));
-    // A fetch of before it opened, whose answer asks for more.
+    // A fetch that began before it opened, whose answer asks for a longer wait.
     assert_eq!(breaker.failed(&slow(200), at(2, t)), Change::None);
     assert_eq!(breaker.probe_at(), Some(t + 200 * SECOND));
     assert!(breaker.refusal().unwrap().to_string().contains("for 200 s"));
@@ -125,8 +125,8 @@ fn a_probe_that_is_lost_is_followed_by_another() {
 }
 
 proptest! {
-    /// However outcomes follow each other, an open breaker lets at most one probe through an interval, and one
-    /// success closes it.
+    /// In any order of outcomes, an open breaker lets at most one probe through in an interval, and one success closes
+    /// it.
     #[test]
     fn at_most_one_probe_an_interval(steps in proptest::collection::vec((0u64..3000, 0u8..3, 0u64..3), 1..100)) {
         let (mut breaker, start) = (Breaker::new(5 * SECOND), Instant::now());

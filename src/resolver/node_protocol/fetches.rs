@@ -1,4 +1,4 @@
-//! The fetches of a worker that its machines share with its node.
+//! The machines of one worker.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

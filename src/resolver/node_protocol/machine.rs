@@ -1,20 +1,22 @@
-//! The protocol by which the workers of a node share fetches: a state machine for one fetch of one worker. `start`, `step` and
-//! `completed` answer with the next operation on the shared dictionary, which Lua carries out, or with an end.
+//! The protocol by which the workers of a node share fetches: a state machine for one fetch of one worker. `start`,
+//! `step` and `completed` answer with the next operation on the shared dictionary, which Lua carries out, or with an
+//! end.
 //!
-//! It takes no lock, reads no clock and touches no cache: what its worker has to do, it has done by a `Worker`. So
-//! `tests/node_protocol.rs` runs several machines against a model of the dictionary, in many orders and with many faults.
+//! It takes no lock, reads no clock and touches no cache: it acts by a `Worker`. So `tests/node_protocol.rs` runs
+//! several machines against a model of the dictionary, in many orders and with many faults.
 //!
-//! A document lies in the dictionary under its name. Beside it lies a claim while a worker fetches it: that worker's address,
-//! "@" and the time of the claim. Whoever finds a claim asks the worker that made it. A claim whose worker is gone, or
-//! whose fetch began too early, is replaced: of all that try, the first to add the claim's successor fetches, and the others
-//! ask that one.
+//! A document lies in the dictionary under its name. Beside it lies a claim while a worker fetches it: that worker's
+//! address, "@" and the time of the claim. Whoever finds a claim asks the worker that made it. A claim whose worker is
+//! gone, or whose fetch began too early, is replaced: of all that try, the first to add the claim's successor fetches,
+//! and the others ask that one.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use super::operation::{Answer, Claimant, Ending, Operation, Reply, Sharing, Start, Step, Verb};
 
-/// How often a claim is tried that disappears each time before its owner can be read, and how many successors are asked.
+/// How often a claim is tried that disappears each time before its owner can be read, and how many successors are
+/// asked.
 const LOOKS: u32 = 3;
 
 /// How long a worker that found another one's fresh probe waits for its result: a vault that answers does so soon.
@@ -47,8 +49,8 @@ impl CompletedBy {
 
 /// What the machine has its worker do with the fetch.
 pub trait Worker {
-    /// Completes the fetch without its vault, where that can be: with a published outcome, or because the vault may not be
-    /// asked now.
+    /// Completes the fetch without its vault, where that can be: with a published outcome, or because the vault may not
+    /// be asked now.
     fn take(&mut self, sealed: Option<&[u8]>) -> Option<CompletedBy>;
     /// Whether the vault may be asked, so that a claim made now is likely to be used.
     fn may_fetch(&mut self) -> bool;
@@ -60,8 +62,8 @@ pub trait Worker {
     fn fetch(&mut self, owned: bool);
     /// Asks the worker with that claim. Returns false where its fetch began too early to serve.
     fn ask(&mut self, claim: &str) -> bool;
-    /// Ends a fetch that was to probe the vault, which is to be probed after that time, or is back (`None`). Returns false where
-    /// somebody waits for the fetch all the same.
+    /// Ends a fetch that was to probe the vault, which is to be probed after `again`, or is back (`None`). Returns
+    /// false where the fetch has to be made all the same.
     fn skip_probe(&mut self, again: Option<Duration>) -> bool;
     /// How long the vault is left alone; `None` where it may be asked.
     fn away(&mut self) -> Option<Duration>;
@@ -142,12 +144,12 @@ impl Machine {
         &self.note
     }
 
-    /// Whether it will be needed again: an operation or a fetch of this worker is under way.
+    /// Whether it isn't needed any more: neither an operation nor a fetch of this worker is under way.
     pub fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
     }
 
-    /// Begins.
+    /// Starts the fetch.
     pub fn start(&mut self, start: Start, worker: &mut impl Worker) -> Step {
         let claimant = match &self.sharing {
             Sharing::Nothing => {
@@ -207,7 +209,7 @@ impl Machine {
 
     /// Goes on once the fetch is complete: its outcome is published, if this worker made it.
     pub fn completed(&mut self, worker: &mut impl Worker) -> Step {
-        // In any other stage nobody will go on with it.
+        // In any other stage the machine ends here.
         let Stage::Fetching { claimed } = std::mem::replace(&mut self.stage, Stage::Over) else {
             return Step::End(Ending::Settled);
         };
@@ -350,7 +352,7 @@ impl Machine {
         if self.serves { Ending::Serves } else { Ending::Started }
     }
 
-    /// Notes what became of the fetch, behind what was noted before.
+    /// Adds to the note what became of the fetch.
     fn say(&mut self, note: &str) {
         if !self.note.is_empty() {
             self.note.to_mut().push_str("; ");

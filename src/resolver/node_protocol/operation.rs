@@ -1,4 +1,4 @@
-//! What the machine of the node's cache has done with the shared dictionary, and what it hears of it.
+//! The machine's operations on the shared dictionary, and the replies to them.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub enum Start {
     Probe { vault: String, interval: Duration },
 }
 
-/// What is to be done with the dictionary. None of it yields.
+/// An operation on the dictionary. None of them yields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     /// `Read`; where there is nothing, `Claim`.
@@ -44,7 +44,7 @@ pub enum Verb {
     /// Adds the claim, and gets the document, which may have been published just before. Answers with the claim's owner
     /// where another claim is there.
     Claim,
-    /// Replaces this worker's own claim of before.
+    /// Replaces this worker's own earlier claim.
     Reclaim,
     /// Adds the claim as the successor of the claim `rest`; if that was the first one, it is the claim from now on.
     TakeOver,
@@ -68,7 +68,7 @@ pub struct Operation {
     pub seconds: f64,
 }
 
-/// What an operation came to: as to the claim, and the document that was read.
+/// The reply to an operation: the answer about the claim, and the document that was read.
 #[derive(Debug, Clone, Copy)]
 pub struct Reply<'a> {
     pub answer: Answer<'a>,
@@ -85,7 +85,7 @@ pub enum Answer<'a> {
     /// Another claim was there, and is gone.
     Gone,
     NoRoom,
-    /// Another worker probes the vault, and for so long nobody else is to.
+    /// Another worker probes the vault; for so long nobody else may.
     Probed(Duration),
     /// Another worker found the vault back.
     IsUp,

@@ -1,5 +1,5 @@
-//! Several workers of a node, one vault that comes and goes: each worker has the real breaker, cache and probes; what lies in
-//! the shared dictionary is a model. Steps that other threads can come between are taken apart.
+//! Simulates several workers of a node, and one vault that fails and comes back. Each worker has the real breaker,
+//! cache and probes; the shared dictionary is a model. What other threads can come between is split into steps.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const DOCUMENTS: u64 = 3;
 const INTERVAL: Duration = Duration::from_secs(1);
 const SECOND_LOOK: Duration = Duration::from_millis(300);
 const TTL: Duration = Duration::from_secs(2);
-/// Renewals are due 180 ms before the end of a value's time: together, these are far less.
+/// A renewal is due 180 ms before the value's `ttl` ends: far more than a step and a quick fetch together.
 const STEP: Duration = Duration::from_millis(25);
 const QUICK: u64 = 20;
 const TTL_POLICY: TtlPolicy = TtlPolicy {
@@ -39,7 +39,7 @@ struct Node {
 }
 
 impl Node {
-    /// No two things happen at the same time.
+    /// Moves the time on, so that no two events have the same.
     fn tick(&mut self) -> Instant {
         self.now += Duration::from_nanos(1);
         self.now
@@ -59,7 +59,7 @@ struct Ending {
     change: Change,
 }
 
-/// A value that is to be put off, by what was known of the vault at that time.
+/// A value whose renewal is to be put off, with what was known of the vault when that was decided.
 struct Looked {
     document: u64,
     at: Instant,
@@ -99,7 +99,7 @@ impl Worker {
         }
     }
 
-    /// As somebody asks who would wait.
+    /// Looks a document up for a caller that waits.
     fn get(&mut self, node: &Node, document: u64, takes: u64) {
         if !matches!(self.cache.look(&document, node.now), CacheLookup::Nothing) {
             return;
@@ -136,7 +136,7 @@ impl Worker {
         }
     }
 
-    /// The fetches that are over by now, as far as the breaker is told of them.
+    /// Tells the breaker of the fetches that have ended by now.
     fn complete(&mut self, node: &mut Node) {
         node.tick();
         for call in self.calls.extract_if(.., |call| call.completes <= node.now).collect::<Vec<_>>() {
@@ -149,7 +149,7 @@ impl Worker {
         }
     }
 
-    /// What is kept of those, and what follows.
+    /// Keeps the outcomes of those, and acts on what they did to the breaker.
     fn end(&mut self, node: &mut Node) {
         for Ending { call: Call { document, began, .. }, is_well, change } in std::mem::take(&mut self.endings) {
             if is_well {
@@ -164,7 +164,7 @@ impl Worker {
         }
     }
 
-    /// One scan of the refresher. Values to put off are only looked at.
+    /// One scan of the refresher. Renewals to put off are only noted.
     fn rotate(&mut self, node: &mut Node, takes: u64) {
         let at = node.tick();
         while let Some((document, due)) = self.cache.due(node.now, Duration::from_secs(1_000_000)) {

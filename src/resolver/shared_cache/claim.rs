@@ -15,7 +15,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// How another worker is told that this one, which is asked at `address`, fetches a document from now on.
+    /// The text of a claim that the worker which is asked at `address` makes now.
     pub fn text_of(address: &str) -> String {
         let clock = Node::of_this_process().map_or(0, |node| node.clock(Instant::now()));
         format!("{address}@{clock}")

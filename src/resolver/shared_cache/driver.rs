@@ -1,5 +1,5 @@
-//! Runs the machine of the node's cache for the fetches of a resolver: what the machine has its worker do is done here, at once;
-//! what is to be done with the dictionary goes to Lua.
+//! Runs the machines of a resolver's fetches: does what a machine asks of its worker, and passes its operations on the
+//! dictionary to Lua.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Worker for CallWorker<'_> {
     }
 
     fn fetch(&mut self, owned: bool) {
-        // Without an engine nobody can wait either: the look-up has said so.
+        // It fails only without an engine, which the look-up has reported.
         let _ = self.resolver.start_fetch(self.ticket, None, owned);
     }
 
@@ -64,7 +64,7 @@ impl Resolver {
         self.shared_fetches().has_dictionary(has);
     }
 
-    /// Starts a fetch that was created, as the node has it. `dead`: the claim of a worker that does not have the document.
+    /// Starts a created call by way of the node's cache. `dead`: the claim of a worker that does not have the document.
     pub fn start_shared(self: &Arc<Self>, ticket: u64, dead: Option<String>) -> Next {
         self.begin(ticket, dead.map_or(Start::Fetch, Start::Past))
     }

@@ -11,7 +11,7 @@ use crate::resolver::resolved_reference::DocumentKey;
 /// How long a value stays for other workers after its `ttl`: long enough for an outage with a reload in it.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// A failure with the value that serves meanwhile, of this worker or of `known`, the newer one; a value as it is.
+/// Adds to a failure the newer one of this worker's value and `known`'s that still serve; returns a value as it is.
 pub fn with_old(
     documents: &DocumentCache,
     key: &Arc<DocumentKey>,
@@ -19,7 +19,7 @@ pub fn with_old(
     known: Option<&SealedOutcome>,
 ) -> SealedOutcome {
     let SealedOutcome::Failure { error, began, at, .. } = sealed_outcome else { return sealed_outcome };
-    // One that was brought under other options is never handed on.
+    // A value fetched under other options is never given to other workers.
     let own = documents.own(key);
     let serves = |value: &Dated| key.ttl_policy.serves_for(value, at).is_none_or(|left| !left.is_zero());
     let known = known.and_then(SealedOutcome::value).cloned();
@@ -27,8 +27,8 @@ pub fn with_old(
     SealedOutcome::Failure { error, began, at, old }
 }
 
-/// An outcome sealed for a place where `known` lies, sealed, or nothing; and for how many seconds others may keep it (0: for
-/// ever). `None` where it is nothing to keep: nothing older takes the place of what lies there.
+/// Seals an outcome for the node's cache, where `known` lies now, sealed, or nothing. Also returns for how many seconds
+/// others may keep it (0: for ever). `None` where it is not to be stored: `known` is newer, or nobody has use for it.
 pub fn seal(
     node: &Node,
     documents: &DocumentCache,
@@ -44,7 +44,7 @@ pub fn seal(
     let sealed_outcome = with_old(documents, key, sealed_outcome, known.as_ref());
     let keep = match keeps_for(key, &sealed_outcome) {
         Some(keep) if keep.is_zero() => return None,
-        // Whoever uses a value renews it, and each renewal lies here anew.
+        // A value in use is renewed before that, and each renewal is published again.
         Some(keep) => keep.min(key.ttl_policy.ttl.unwrap_or_default() + KEPT).as_secs_f64(),
         None => 0.0,
     };
@@ -55,7 +55,7 @@ pub fn seal(
 fn keeps_for(key: &DocumentKey, sealed_outcome: &SealedOutcome) -> Option<Duration> {
     let serves_for = |value| key.ttl_policy.serves_for(value, Instant::now());
     match sealed_outcome {
-        // What is not remembered leaves the value that lies there as it is.
+        // A failure that is not remembered doesn't replace the value that lies there.
         SealedOutcome::Failure { error, .. } if key.ttl_policy.remembers(error).is_zero() => Some(Duration::ZERO),
         SealedOutcome::Failure { error, old, .. } => {
             let serves = old.as_ref().map_or(Some(Duration::ZERO), serves_for);

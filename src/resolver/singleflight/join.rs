@@ -1,4 +1,4 @@
-//! Who joins which call, and what is deferred until its vault has less to do.
+//! Joins and creates calls, and defers fetches that nobody waits for.
 
 use std::hash::Hash;
 use std::time::Instant;
@@ -11,8 +11,8 @@ use crate::error::{Error, Kind, Result};
 use crate::runtime::ticket::next_ticket;
 
 impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
-    /// Joins a call of the document that serves the purpose, or creates one; nothing that began before
-    /// `floor` serves anybody. Where there are too many calls, no new one is begun but for a joiner who queues.
+    /// Joins a call of the document that serves the purpose, or creates one. An outcome whose fetch began before
+    /// `floor` serves nobody. Where there are too many calls, only a joiner that queues may create one.
     pub fn join_or_create(
         &mut self,
         key: &K,
@@ -94,7 +94,8 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         self.per_vault.get(vault).copied().unwrap_or(0)
     }
 
-    /// Has a fetch that nobody waits for wait for its turn, where its vault has enough to do; false: it may begin.
+    /// Defers a fetch that nobody waits for, where its vault has enough to do, or drops it where too many are deferred.
+    /// Returns false where it may begin.
     pub fn defer(&mut self, key: &K, vault: &G, purpose: Purpose) -> bool {
         if self.of_vault(vault) < BACKGROUND_PER_VAULT || self.open.contains_key(key) {
             return false;
@@ -106,7 +107,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         true
     }
 
-    /// Takes out what waited for its turn, where a vault has room for it by now.
+    /// Takes out the next deferred fetch, where its vault has room for it.
     pub fn next_turn(&mut self, vault: &G) -> Option<(K, Purpose)> {
         if self.of_vault(vault) >= BACKGROUND_PER_VAULT {
             return None;

@@ -1,4 +1,4 @@
-//! What is wanted of a call, and what those see who have to do with one.
+//! The types with which others use calls: purposes, joiners, outcomes.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,22 +9,22 @@ use crate::cache::document::Document;
 use crate::error::Result;
 use crate::node::SealedOutcome;
 
-/// What a call brought.
+/// The outcome of a call.
 pub type Outcome = Result<Arc<Document>>;
 
 /// Why a document is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// It isn't there: any value that is fresh will do.
+    /// There is no value: any fresh one serves.
     Miss,
-    /// It is there, but a newer one than from that time is wanted.
+    /// A value is wanted that is newer than from that time.
     Newer(Instant),
-    /// To learn whether its vault is back; newer as well.
+    /// To learn whether its vault is back; the value has to be newer than from that time as well.
     Probe(Instant),
 }
 
 impl Purpose {
-    /// After which time a value has to be from.
+    /// The time after which a value has to be from.
     pub fn since(self) -> Option<Instant> {
         match self {
             Purpose::Miss => None,
@@ -55,10 +55,9 @@ impl Purpose {
 /// Who joins a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Joiner {
-    /// He has to collect the outcome.
+    /// The joiner has to collect the outcome.
     pub waits: bool,
-    /// He sees to it himself that he has only so many calls under way, and waits for his turn with the others; so he is not
-    /// refused where there are too many.
+    /// The joiner limits the number of its calls itself, so it is not refused where there are too many.
     pub queues: bool,
 }
 
@@ -67,14 +66,14 @@ impl Joiner {
     pub const BACKGROUND: Self = Self { waits: false, queues: false };
 }
 
-/// Whether somebody joined a call, or created one and has to start it.
+/// Whether the caller joined a call, or created one and has to start it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum JoinOutcome {
     Joined(u64),
     Created(u64),
 }
 
-/// What somebody sees who watches a call.
+/// What a watcher of a call gets.
 #[derive(Debug)]
 pub enum CallWatch {
     /// It is completed with that outcome.
@@ -100,13 +99,13 @@ impl<K> Unstarted<K> {
 /// What a completion leaves to be done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Completion {
-    /// How many have to be told.
+    /// How many waiters have to be woken.
     pub waiters: usize,
     /// The call of those who wanted a newer outcome: it has to be started from now on.
     pub next: Option<u64>,
 }
 
-/// Whether an outcome whose fetch began then is young enough.
+/// Whether an outcome whose fetch began at `began` serves those who want one from after `after`.
 pub(super) fn serves(began: Instant, after: Option<Instant>) -> bool {
     after.is_none_or(|after| began > after)
 }

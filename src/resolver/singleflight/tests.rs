@@ -189,7 +189,7 @@ fn another_workers_fetch_serves_by_its_beginning() {
     assert!(matches!(calls.start_elsewhere(ticket, Some(since)), Some(Some(_))));
     assert!(calls.start_elsewhere(ticket, Some(since)).is_none(), "once");
     assert!(calls.find(|_| true, now, now).is_none(), "who wants it asks the one who fetches");
-    // Whoever wants what began after the other's fetch did waits for the next.
+    // Whoever wants a fetch that begins after the other worker's waits for the next call.
     let next = calls.join_or_create(&"a", &0, Purpose::Newer(later(now, 11)), None, WAITER, later(now, 12)).unwrap();
     assert!(next != JoinOutcome::Joined(ticket));
 }
@@ -204,7 +204,7 @@ fn an_outcome_is_told_to_those_whom_it_serves_and_not_for_long() {
         ticket
     };
     let find = |calls: &mut Singleflight<&'static str, u8>, after, at| calls.find(|_| true, later(now, after), at);
-    // Nobody claims the first.
+    // Nobody collects the outcomes.
     let first = fly(&mut calls, 10);
     assert_eq!(find(&mut calls, 9, later(now, 11)), Some(first));
     assert_eq!(find(&mut calls, 10, later(now, 11)), None);
@@ -290,12 +290,12 @@ mod served {
     }
 
     proptest! {
-        /// However joins, starts and completions follow each other: whoever joined gets an outcome, and that
-        /// of a fetch which began after what he asked for. No more than one call of a document is under way.
+        /// In any order of joins, starts and completions, each joiner gets the outcome of a fetch that began after the
+        /// time that it asked for. No more than one call of a document is under way.
         #[test]
         fn nothing_older_than_asked(steps in proptest::collection::vec(step(), 1..80)) {
             let (mut calls, start) = (Singleflight::<u8, u8>::default(), Instant::now());
-            // Who waits: his ticket, and after which time; the beginning of each call's fetch; of each outcome's.
+            // Each waiter's ticket, and the time that it asked for; when the fetch of each ticket began.
             let (mut waiting, mut began) = (Vec::<(u64, Option<u64>)>::new(), HashMap::<u64, u64>::new());
             let mut current: Option<u64> = None;
             let mut now = 20;
@@ -351,7 +351,7 @@ mod served {
                 if let Some((ticket, then, started, completed)) = completed {
                     let mut told = 0;
                     for (_, after) in waiting.extract_if(.., |(waits, _)| *waits == ticket) {
-                        // What is started then begins then or later.
+                        // A fetch begins when it is started, or later.
                         prop_assert!(after.is_none_or(|after| then > after || started && then == after), "{after:?} {then}");
                         prop_assert!(calls.collect(ticket, at).is_some());
                         told += 1;
