@@ -68,7 +68,7 @@ impl Resolver {
         lookups.into_iter().map(resolve).collect()
     }
 
-    #[expect(clippy::mutable_key_type, reason = "an origin's cells are no part of what makes it equal")]
+    #[expect(clippy::mutable_key_type, reason = "an instance's cells are no part of what makes it equal")]
     /// Each fetch has its whole deadline, from when it is its turn at its vault. Those that wait while the vault fails
     /// others are refused.
     fn fetch_all(self: &Arc<Self>, wanted: Vec<Arc<DocumentKey>>) -> Result<HashMap<Arc<DocumentKey>, Outcome>> {
