@@ -231,7 +231,7 @@ fn what_is_dangerous_stays_in_its_room() {
     );
     let_off(
         "disallowed_types",
-        &["src/identity/aws/process.rs", "src/pool/threads.rs", "src/resolver/blocking.rs", "src/runtime/engine.rs"],
+        &["src/identity/program.rs", "src/pool/threads.rs", "src/resolver/blocking.rs", "src/runtime/engine.rs"],
         "a thread, a runtime or a program",
     );
     // Whatever asks the file system or the resolver of names may hang: on the engine's thread nothing does.

@@ -2,4 +2,13 @@
 //!
 //! It uses HTTP and files. It must never know a vault.
 
+pub mod access_token;
 pub mod aws;
+pub mod client;
+pub mod clock;
+pub mod credentials_cache;
+pub mod external;
+pub mod files;
+pub mod json;
+pub mod oauth;
+mod program;

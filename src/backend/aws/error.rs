@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use crate::error::{Error, Kind};
 use crate::http::HttpResponse;
-use crate::identity::aws::{Clock, ServiceError, throttled, unavailable};
+use crate::identity::aws::{ServiceError, throttled, unavailable};
+use crate::identity::clock::Clock;
 
 /// The request that an error is about.
 pub struct AwsErrorContext<'a> {

@@ -16,9 +16,10 @@ use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, Notice,
 use crate::error::{Error, Kind, Result};
 use crate::http::{Client, HttpResponse};
 use crate::identity::aws::{
-    Chain, Clock, Endpoint, Login, Role, SECRETS_MANAGER, SESSION, ServiceError, Wanted, address, send_in_time, set,
-    shown,
+    Chain, Endpoint, Login, Role, SECRETS_MANAGER, SESSION, ServiceError, Wanted, send_in_time, set, shown,
 };
+use crate::identity::client::address;
+use crate::identity::clock::Clock;
 use crate::options::settings::Settings;
 use crate::options::value::Value;
 use error::AwsErrorContext;

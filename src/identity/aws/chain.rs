@@ -6,9 +6,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::cache::CredentialsCache;
-use super::client::AwsClient;
-use super::clock::Clock;
 use super::credentials::{AccessKeys, Login};
 use super::ecs::Container;
 use super::endpoint::{Endpoint, Located, SSO, SSO_OIDC, STS, Variant};
@@ -20,6 +17,9 @@ use super::sso::SsoClient;
 use super::sts::Role;
 use crate::error::{Error, Kind, Result};
 use crate::http::Transport;
+use crate::identity::client::CloudClient;
+use crate::identity::clock::Clock;
+use crate::identity::credentials_cache::{CredentialsCache, LoadStage};
 use crate::sync::lock;
 
 /// The part of a fetch's time that a caller waits for credentials: its error must come before the fetch ends.
@@ -57,7 +57,7 @@ pub struct Chain {
 struct Current {
     profile: Arc<Profile>,
     region: Arc<str>,
-    cache: Arc<CredentialsCache>,
+    cache: Arc<CredentialsCache<Login>>,
 }
 
 /// What one fetch uses: the profile's files are checked once for it.
@@ -67,7 +67,7 @@ pub struct AwsContext {
     pub region_origin: String,
     pub variant: Variant,
     profile: Arc<Profile>,
-    cache: Arc<CredentialsCache>,
+    cache: Arc<CredentialsCache<Login>>,
 }
 
 impl AwsContext {
@@ -117,7 +117,7 @@ impl Chain {
         let endpoint = |service, option| Endpoint::choose(wanted.transport, service, option);
         let home = set(environment, "HOME").map(PathBuf::from);
         let sources = Sources {
-            client: AwsClient::new(wanted.transport, clock)?,
+            client: CloudClient::new(wanted.transport, clock)?,
             environment: environment.clone(),
             given,
             in_environment,
@@ -156,6 +156,19 @@ impl Chain {
     /// The region, from the option, the environment or the profile.
     pub async fn region(&self) -> Result<Arc<str>> {
         Ok(self.region_of(&*self.profile().await?)?.0)
+    }
+
+    /// The region, where anybody says one.
+    pub async fn region_if_any(&self) -> Result<Option<Arc<str>>> {
+        let profile = self.profile().await?;
+        let is_said = self.region.is_some() || profile.setting("region").is_some();
+        is_said.then(|| self.region_of(&profile).map(|(region, _)| region)).transpose()
+    }
+
+    /// New credentials, where any source is set up; for whoever keeps what is made of them.
+    pub async fn login_if_any(&self, stage: &LoadStage, region: &str) -> Result<Option<Login>> {
+        let profile = self.profile().await?;
+        Ok(self.sources.first(stage, &profile, region).await?.ok())
     }
 
     /// Where STS is, and for which region requests to it are signed.
@@ -199,7 +212,7 @@ impl Chain {
         Ok((region.into(), origin.to_owned()))
     }
 
-    fn cache(&self, profile: Arc<Profile>, region: &str) -> Arc<CredentialsCache> {
+    fn cache(&self, profile: Arc<Profile>, region: &str) -> Arc<CredentialsCache<Login>> {
         let mut current = lock(&self.current);
         match &*current {
             Some(known) if Arc::ptr_eq(&known.profile, &profile) && *known.region == *region => {
@@ -214,7 +227,7 @@ impl Chain {
         }
     }
 
-    fn keep(&self, profile: Arc<Profile>, region: Arc<str>) -> CredentialsCache {
+    fn keep(&self, profile: Arc<Profile>, region: Arc<str>) -> CredentialsCache<Login> {
         let sources = Arc::clone(&self.sources);
         let label = self.sources.label.clone();
         CredentialsCache::new(&label, self.patience, self.sources.client.clock.clone(), move |stage| {

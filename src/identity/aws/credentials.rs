@@ -8,6 +8,7 @@ use aws_smithy_runtime_api::client::identity::Identity;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::identity::credentials_cache::Credential;
 
 /// The name of the first source in error texts.
 pub const ENVIRONMENT: &str = "the environment";
@@ -53,9 +54,18 @@ impl Login {
         let credentials = Credentials::new(keys.id.as_str(), keys.key.as_str(), token, keys.expiry, "kong-vault");
         Ok(Self { identity: Identity::from(credentials), origin, expiry: keys.expiry, outlasts: false })
     }
+}
 
-    /// Whether both have the same keys, whatever their origins.
-    pub fn is_same(&self, other: &Self) -> bool {
+impl Credential for Login {
+    fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    fn expiry(&self) -> Option<SystemTime> {
+        self.expiry
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
         let keys = |login: &Self| {
             let keys = login.identity.data::<Credentials>()?.clone();
             Some((keys.access_key_id().to_owned(), keys.session_token().map(str::to_owned), keys))
@@ -66,6 +76,10 @@ impl Login {
             }
             _ => false,
         }
+    }
+
+    fn outlasts(&self) -> bool {
+        self.outlasts
     }
 }
 

@@ -9,13 +9,13 @@ use http::{HeaderValue, Request};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use super::client::{AwsClient, address};
 use super::credentials::{Login, NoCredentials};
-use super::files;
 use super::parse;
 use super::region::set;
 use crate::environment::Environment;
 use crate::error::Kind;
+use crate::identity::client::{CloudClient, address};
+use crate::identity::files;
 
 const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
@@ -73,7 +73,7 @@ impl Container {
         Self::At { url: parsed.into(), variable, token }
     }
 
-    pub async fn login(&self, client: &AwsClient) -> Result<Login, NoCredentials> {
+    pub async fn login(&self, client: &CloudClient) -> Result<Login, NoCredentials> {
         let (url, variable, token) = match self {
             Self::Absent => return Err(NoCredentials::Absent(format!("neither {RELATIVE} nor {FULL} is set"))),
             Self::Broken(reason) => return Err(client.error(Kind::Config, reason).into()),
@@ -125,7 +125,7 @@ impl Container {
 }
 
 impl ContainerToken {
-    async fn header(&self, client: &AwsClient) -> Result<Option<Zeroizing<String>>, NoCredentials> {
+    async fn header(&self, client: &CloudClient) -> Result<Option<Zeroizing<String>>, NoCredentials> {
         match self {
             Self::None => Ok(None),
             Self::Text(token) => Ok(Some(token.clone())),

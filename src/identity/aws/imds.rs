@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method, Request};
 use url::Url;
 
-use super::client::{AwsClient, address};
 use super::credentials::{Login, NoCredentials};
 use super::parse;
 use super::profile::Profile;
@@ -15,6 +14,7 @@ use super::region::{flag, set, truth};
 use crate::environment::Environment;
 use crate::error::{Error, Kind};
 use crate::http::HttpResponse;
+use crate::identity::client::{CloudClient, address};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
 const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
@@ -52,7 +52,7 @@ impl InstanceMetadata {
         }
     }
 
-    pub async fn login(&self, client: &AwsClient, profile: &Profile) -> Result<Login, NoCredentials> {
+    pub async fn login(&self, client: &CloudClient, profile: &Profile) -> Result<Login, NoCredentials> {
         if self.disabled {
             return Err(NoCredentials::Absent("AWS_EC2_METADATA_DISABLED disables EC2's metadata".to_owned()));
         }
@@ -120,7 +120,7 @@ enum SessionReply {
 }
 
 struct ImdsSession<'a> {
-    client: &'a AwsClient,
+    client: &'a CloudClient,
     base: &'a Url,
     token: Option<HeaderValue>,
 }

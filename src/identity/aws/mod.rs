@@ -4,14 +4,11 @@
 //! It is written on this crate's HTTP client. AWS's own providers read the process environment, which nginx wipes, and
 //! that can't be changed from outside their crate.
 
-mod cache;
 mod chain;
 mod client;
-mod clock;
 mod credentials;
 mod ecs;
 mod endpoint;
-mod files;
 mod imds;
 mod parse;
 mod process;
@@ -24,8 +21,7 @@ mod sso;
 mod sts;
 
 pub use chain::{Chain, Wanted};
-pub use client::{address, send_in_time, shown};
-pub use clock::Clock;
+pub use client::{send_in_time, shown};
 pub use credentials::{AccessKeys, Login};
 pub use endpoint::{Endpoint, Located, SECRETS_MANAGER};
 pub use region::{REGION, set};

@@ -3,10 +3,10 @@
 
 use serde_json::Value;
 
-use super::clock::Clock;
 use super::credentials::ENVIRONMENT;
 use crate::error::Kind;
 use crate::http::HttpResponse;
+use crate::identity::clock::Clock;
 
 /// An answer that is not a success.
 pub struct ServiceError {

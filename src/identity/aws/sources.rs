@@ -5,12 +5,10 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use super::cache::LoadStage;
-use super::client::{AwsClient, shown};
+use super::client::shown;
 use super::credentials::{AccessKeys, ENVIRONMENT, Login, NoCredentials};
 use super::ecs::Container;
 use super::endpoint::{Endpoint, Variant};
-use super::files;
 use super::imds::InstanceMetadata;
 use super::process;
 use super::profile::{Base, Named, Profile, Profiles, SourceChain, Unfit, WebIdentity};
@@ -19,6 +17,9 @@ use super::sso::SsoClient;
 use super::sts::{Role, SESSION, StsTarget};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
+use crate::identity::client::CloudClient;
+use crate::identity::credentials_cache::LoadStage;
+use crate::identity::files;
 
 const TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
 
@@ -44,7 +45,7 @@ const GLOBAL_STS: (&str, &str) = ("https://sts.amazonaws.com/", "us-east-1");
 
 pub struct Sources {
     pub label: String,
-    pub client: AwsClient,
+    pub client: CloudClient,
     pub environment: Environment,
     pub given: Option<Login>,
     pub in_environment: std::result::Result<Login, String>,
@@ -68,28 +69,44 @@ impl Sources {
     }
 
     pub async fn load(&self, stage: &LoadStage, profile: &Profile, region: &str) -> Result<Login> {
-        let login = self.first(stage, profile, region).await?;
+        let login = self.first(stage, profile, region).await?.map_err(|absences| {
+            Error::new(
+                Kind::Config,
+                format!(
+                    "{}: no AWS credentials: {}: set one of them up before nginx starts, or give the profile credentials that \
+                     nginx's workers may read",
+                    self.label,
+                    absences.join("; ")
+                ),
+            )
+        })?;
         match &self.role {
             Some(role) => {
-                stage.asks("STS (assume_role_arn)".to_owned());
+                stage.asks("STS (assume_role_arn)");
                 self.assume(&login, role, profile, region).await
             }
             None => Ok(login),
         }
     }
 
-    async fn first(&self, stage: &LoadStage, profile: &Profile, region: &str) -> Result<Login> {
+    /// Those of the first source that is set up, or why each is not.
+    pub async fn first(
+        &self,
+        stage: &LoadStage,
+        profile: &Profile,
+        region: &str,
+    ) -> Result<std::result::Result<Login, Vec<String>>> {
         if let Some(login) = &self.given {
-            return Ok(login.clone());
+            return Ok(Ok(login.clone()));
         }
         let mut absences = match &self.in_environment {
-            Ok(login) => return Ok(login.clone()),
+            Ok(login) => return Ok(Ok(login.clone())),
             Err(absence) => vec![absence.clone()],
         };
         match self.web_identity(profile)? {
             Some((identity, origin)) => {
                 stage.asks(format!("STS ({origin})"));
-                return self.exchange(&identity, &origin, profile, region).await;
+                return self.exchange(&identity, &origin, profile, region).await.map(Ok);
             }
             None if !profile.assumes => {
                 absences.push("AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN are not both set".to_owned());
@@ -98,34 +115,26 @@ impl Sources {
         }
         let name = shown(self.profiles.name());
         match &profile.source_chain {
-            Ok(source_chain) => return self.resolve(source_chain, stage, profile, region).await,
+            Ok(source_chain) => return self.resolve(source_chain, stage, profile, region).await.map(Ok),
             Err(Unfit::Absent(reason)) => absences.push(format!("profile {name}: {reason}")),
             Err(Unfit::Broken(reason)) => {
                 let text = format!("{}: no AWS credentials from profile {name}: {reason}", self.label);
                 return Err(Error::new(Kind::Config, text));
             }
         }
-        stage.asks("the container's agent".to_owned());
+        stage.asks("the container's agent");
         match self.container.login(&self.client).await {
-            Ok(login) => return Ok(login),
+            Ok(login) => return Ok(Ok(login)),
             Err(NoCredentials::Failed(error)) => return Err(error),
             Err(NoCredentials::Absent(absence)) => absences.push(absence),
         }
-        stage.asks("EC2's metadata service".to_owned());
+        stage.asks("EC2's metadata service");
         match self.metadata.login(&self.client, profile).await {
-            Ok(login) => return Ok(login),
+            Ok(login) => return Ok(Ok(login)),
             Err(NoCredentials::Failed(error)) => return Err(error),
             Err(NoCredentials::Absent(absence)) => absences.push(absence),
         }
-        Err(Error::new(
-            Kind::Config,
-            format!(
-                "{}: no AWS credentials: {}: set one of them up before nginx starts, or give the profile credentials that \
-                 nginx's workers may read",
-                self.label,
-                absences.join("; ")
-            ),
-        ))
+        Ok(Err(absences))
     }
 
     /// The credentials of a profile's chain.
@@ -146,22 +155,22 @@ impl Sources {
                 )
             })?,
             Base::Named(Named::Container) => {
-                stage.asks("the container's agent".to_owned());
+                stage.asks("the container's agent");
                 let login = self.container.login(&self.client).await;
                 login.map_err(|missing| self.named_but_missing(origin, "EcsContainer", missing))?
             }
             Base::Named(Named::Metadata) => {
-                stage.asks("EC2's metadata service".to_owned());
+                stage.asks("EC2's metadata service");
                 let login = self.metadata.login(&self.client, profile).await;
                 login.map_err(|missing| self.named_but_missing(origin, "Ec2InstanceMetadata", missing))?
             }
             Base::WebIdentity(identity) => {
-                stage.asks("STS (web_identity_token_file)".to_owned());
+                stage.asks("STS (web_identity_token_file)");
                 let origin = format!("web_identity_token_file of {origin}");
                 self.exchange(identity, &origin, profile, region).await?
             }
             Base::SignOn(sign_on) => {
-                stage.asks("IAM Identity Center".to_owned());
+                stage.asks("IAM Identity Center");
                 self.sso_client.login(&self.client, sign_on, origin, profile, self.variant(profile)).await?
             }
             Base::Process(command) => {

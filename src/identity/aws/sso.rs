@@ -15,10 +15,8 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::client::{AwsClient, address};
 use super::credentials::{AccessKeys, Login};
 use super::endpoint::{Endpoint, Variant};
-use super::files;
 use super::parse::time;
 use super::profile::{Profile, SignOn};
 use super::region::check_region;
@@ -26,6 +24,8 @@ use super::service_error::ServiceError;
 use crate::error::{Error, Kind, Result};
 use crate::file;
 use crate::http::HttpResponse;
+use crate::identity::client::{CloudClient, address};
+use crate::identity::files;
 use crate::redact;
 use crate::secret::WipedText;
 
@@ -105,7 +105,7 @@ impl SsoClient {
 
     pub async fn login(
         &self,
-        client: &AwsClient,
+        client: &CloudClient,
         sign_on: &SignOn,
         origin: &str,
         profile: &Profile,
@@ -146,7 +146,7 @@ impl SsoClient {
     /// A token that is valid now.
     async fn token(
         &self,
-        client: &AwsClient,
+        client: &CloudClient,
         sign_on: &SignOn,
         origin: &str,
         profile: &Profile,
@@ -200,7 +200,7 @@ impl SsoClient {
 
     async fn renew(
         &self,
-        client: &AwsClient,
+        client: &CloudClient,
         sign_on: &SignOn,
         token: &SsoToken,
         origin: &str,
@@ -275,7 +275,7 @@ fn write(path: &std::path::Path, token: &SsoToken) -> std::io::Result<()> {
     written
 }
 
-fn refused(client: &AwsClient, place: &str, origin: &str, answer: &HttpResponse) -> Error {
+fn refused(client: &CloudClient, place: &str, origin: &str, answer: &HttpResponse) -> Error {
     let refusal = ServiceError::from_response(answer);
     let (kind, reason) = match (answer.status, refusal.name.as_deref()) {
         (429, _) | (_, Some("TooManyRequestsException" | "SlowDownException")) => {

@@ -5,13 +5,14 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request};
 use zeroize::Zeroizing;
 
-use super::client::{AwsClient, address, send_in_time};
+use super::client::send_in_time;
 use super::credentials::{AccessKeys, Login};
 use super::parse::time;
 use super::service_error::{ServiceError, element, throttled, unavailable};
 use super::sigv4::{signed, unsigned};
 use crate::error::{Error, Kind, Result};
 use crate::http::HttpResponse;
+use crate::identity::client::{CloudClient, address};
 
 const SERVICE: &str = "sts";
 const VERSION: &str = "2011-06-15";
@@ -52,7 +53,7 @@ fn is_role(name: &str) -> bool {
 
 /// An STS to ask: its address and region, and the client.
 pub struct StsTarget<'a> {
-    pub client: &'a AwsClient,
+    pub client: &'a CloudClient,
     pub url: &'a str,
     pub region: &'a str,
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use ::http::HeaderValue;
 use serde::Deserialize;
 
-use super::json::Text;
 use super::lease::{ENDING, TokenTerms, UNKNOWN};
 use super::method::Method;
 use crate::backend::hcv::answer::{no_vault, outage};
 use crate::backend::hcv::api::sensitive;
 use crate::error::Kind;
 use crate::http::HttpResponse;
+use crate::identity::json::Text;
 
 /// A token that the vault returned.
 pub struct GrantedToken {

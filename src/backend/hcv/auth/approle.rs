@@ -9,11 +9,11 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use super::files;
-use super::json::Text;
 use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
 use super::params::{login_path, secret, text};
 use crate::backend::hcv::api::{ApiRequest, VaultApi, object, sensitive};
 use crate::error::{Error, Kind, Result};
+use crate::identity::json::Text;
 use crate::node::shared_slots::SharedSlots;
 use crate::secret::Secret;
 use crate::sync::lock;

@@ -10,7 +10,8 @@ use super::params::{login_path, role, secret, text};
 use crate::backend::hcv::api::object;
 use crate::error::{Kind, Result};
 use crate::http::Transport;
-use crate::identity::aws::{AccessKeys, Chain, Clock, Role, SESSION, Wanted, caller_identity};
+use crate::identity::aws::{AccessKeys, Chain, Role, SESSION, Wanted, caller_identity};
+use crate::identity::clock::Clock;
 
 /// By this header, the vault knows that the request was made for it and not for another.
 const SERVER: &str = "x-vault-aws-iam-server-id";

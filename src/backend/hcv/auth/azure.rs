@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use url::Url;
 
-use super::external::ExternalClient;
 use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
 use super::params::{login_path, role};
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
+use crate::identity::external::ExternalClient;
 use crate::secret::Secret;
 
 const METADATA: &str = "http://169.254.169.254";

@@ -9,14 +9,14 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::external::{ExternalClient, has};
 use super::files;
 use super::gcp_service_account::{self, ServiceAccount};
-use super::json::Text;
 use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
 use super::params::{login_path, role, text};
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
+use crate::identity::external::{ExternalClient, has};
+use crate::identity::json::Text;
 use crate::redact;
 use crate::secret::Secret;
 

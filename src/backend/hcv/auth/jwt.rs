@@ -12,14 +12,14 @@ use url::Url;
 use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::Zeroizing;
 
-use super::external::ExternalClient;
 use super::files;
-use super::json::Text;
 use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
 use super::params::{login_path, role, secret, text};
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
 use crate::http::HttpResponse;
+use crate::identity::external::ExternalClient;
+use crate::identity::json::Text;
 use crate::secret::Secret;
 
 pub struct Jwt {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use ::http::HeaderValue;
 use zeroize::Zeroizing;
 
-use super::external::ClientFactory;
 use crate::backend::hcv::api::VaultApi;
 use crate::error::Result;
+use crate::identity::external::ClientFactory;
 use crate::options::settings::Settings;
 
 /// A token to send, or none: an agent in front of the vault may add one.

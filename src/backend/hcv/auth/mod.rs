@@ -3,9 +3,7 @@
 //! A method only prepares logins (`Method`). `session` keeps and renews the token that the vault returns.
 
 mod answer;
-mod external;
 mod files;
-mod json;
 mod lease;
 mod method;
 mod params;
@@ -29,7 +27,7 @@ use std::pin::Pin;
 
 use crate::error::Result;
 use crate::http::HttpResponse;
-pub(super) use external::ClientFactory;
+pub(super) use crate::identity::external::ClientFactory;
 pub(super) use method::{AuthContext, AuthToken};
 use session::{Session, Way};
 use token::{FixedToken, TokenFile};

@@ -15,11 +15,11 @@ use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use super::client::shown;
-use super::files::{self, FileState, Unread};
 use super::region::set as set_to;
 use crate::environment::Environment;
 use crate::error::Kind;
 use crate::file::{self, FileFlaw, FileStamp};
+use crate::identity::files::{self, FileState, Unread};
 use crate::redact;
 use ini::Malformed;
 use set::{Amiss, ProfileSet};

@@ -1,5 +1,5 @@
-//! Caches credentials with their expiry. They are renewed ahead of it, while fetches go on using them. One load runs at
-//! a time, which all who wait share.
+//! Caches credentials of any cloud with their expiry. They are renewed ahead of it, while fetches go on using them. One
+//! load runs at a time, which all who wait share.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::clock::Clock;
-use super::credentials::Login;
 use crate::error::{Error, Kind, Result};
 use crate::notice::{debug, took};
 use crate::sync::lock;
@@ -25,69 +24,86 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// The pause after a failed renewal, in seconds.
 const AGAIN: std::ops::Range<f64> = 0.2..30.0;
 
-/// The shortest time between two loads because of refused credentials: a key that AWS always refuses must not multiply
+/// The shortest time between two loads because of refused credentials: a key that is always refused must not multiply
 /// requests.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(5);
 
-/// How long credentials are used beyond their end, where AWS allows it, before their source is asked again.
+/// How long credentials are used beyond their end, where the server allows it, before their source is asked again.
 const PROLONGED: Duration = Duration::from_secs(300);
 
 /// When a load is given up. It may last longer than the fetch that started it, and serve the next one.
 const LONGEST_LOAD: Duration = Duration::from_secs(60);
 
-pub type Loading = Pin<Box<dyn Future<Output = Result<Login>> + Send>>;
+/// What is cached. Clones are cheap.
+pub trait Credential: Clone + Send + Sync + 'static {
+    /// The source, for the log.
+    fn origin(&self) -> &str;
 
-/// Which source a load is asking, for the error of a caller that gives up.
-#[derive(Clone)]
-pub struct LoadStage(watch::Sender<LoadProgress>);
+    /// The end, by the cache's clock; `None`: there is none.
+    fn expiry(&self) -> Option<SystemTime>;
 
-#[derive(Clone)]
-enum LoadProgress {
-    Asks(String),
-    Done(Result<Login>),
-}
+    /// Whether both are the same for the server, whatever their sources.
+    fn is_same(&self, other: &Self) -> bool;
 
-impl LoadStage {
-    pub fn asks(&self, source: String) {
-        self.0.send_replace(LoadProgress::Asks(source));
+    /// Whether the server accepts them for some time after their end.
+    fn outlasts(&self) -> bool {
+        false
     }
 }
 
-type Load = Box<dyn Fn(LoadStage) -> Loading + Send + Sync>;
+pub type Loading<C> = Pin<Box<dyn Future<Output = Result<C>> + Send>>;
 
-pub struct CredentialsCache(Arc<Inner>);
+/// Which source a load is asking, for the error of a caller that gives up.
+pub struct LoadStage(Arc<dyn Fn(String) + Send + Sync>);
 
-struct Inner {
+impl LoadStage {
+    /// Sets the source that is asked now.
+    pub fn asks(&self, source: impl Into<String>) {
+        (self.0)(source.into());
+    }
+}
+
+#[derive(Clone)]
+enum LoadProgress<C> {
+    Asks(String),
+    Done(Result<C>),
+}
+
+type Load<C> = Box<dyn Fn(LoadStage) -> Loading<C> + Send + Sync>;
+
+/// The credentials of one identity. A running load goes on when this is dropped.
+pub struct CredentialsCache<C>(Arc<Inner<C>>);
+
+struct Inner<C> {
     label: String,
     /// How long a caller waits.
     patience: Duration,
     clock: Clock,
-    load: Load,
-    state: Mutex<CacheState>,
+    load: Load<C>,
+    state: Mutex<CacheState<C>>,
 }
 
-#[derive(Default)]
-struct CacheState {
-    held: Option<HeldLogin>,
-    loading: Option<watch::Receiver<LoadProgress>>,
+struct CacheState<C> {
+    held: Option<HeldCredential<C>>,
+    loading: Option<watch::Receiver<LoadProgress<C>>>,
     refused: Option<Instant>,
 }
 
 #[derive(Clone)]
-struct HeldLogin {
-    login: Login,
+struct HeldCredential<C> {
+    credential: C,
     /// When it is no longer used, and when it is renewed.
     until: Option<SystemTime>,
     renew: Option<SystemTime>,
 }
 
-impl HeldLogin {
-    fn new(login: Login, now: SystemTime) -> Self {
-        let Some(expiry) = login.expiry else { return Self { login, until: None, renew: None } };
+impl<C: Credential> HeldCredential<C> {
+    fn new(credential: C, now: SystemTime) -> Self {
+        let Some(expiry) = credential.expiry() else { return Self { credential, until: None, renew: None } };
         let life = expiry.duration_since(now).unwrap_or_default();
         let part = life.mul_f64(between(AHEAD)).min(Duration::from_secs_f64(between(AHEAD_AT_MOST)));
         let margin = MARGIN.min(life / 10);
-        Self { login, until: Some(expiry - margin), renew: Some(expiry - part) }
+        Self { credential, until: Some(expiry - margin), renew: Some(expiry - part) }
     }
 
     fn is_good(&self, now: SystemTime) -> bool {
@@ -106,19 +122,21 @@ impl HeldLogin {
     }
 }
 
-impl CredentialsCache {
+impl<C: Credential> CredentialsCache<C> {
+    /// `label`: the vault's name in errors. `patience`: how long a fetch waits for a load. `load` returns new credentials.
     pub fn new(
         label: &str,
         patience: Duration,
         clock: Clock,
-        load: impl Fn(LoadStage) -> Loading + Send + Sync + 'static,
+        load: impl Fn(LoadStage) -> Loading<C> + Send + Sync + 'static,
     ) -> Self {
         let (label, load) = (label.to_owned(), Box::new(load));
-        Self(Arc::new(Inner { label, patience, clock, load, state: Mutex::default() }))
+        let state = Mutex::new(CacheState { held: None, loading: None, refused: None });
+        Self(Arc::new(Inner { label, patience, clock, load, state }))
     }
 
     /// Credentials that are valid now. A caller shortly before their end starts the renewal, and does not wait for it.
-    pub async fn get(&self) -> Result<Login> {
+    pub async fn get(&self) -> Result<C> {
         let loading = {
             let mut state = self.0.state();
             let now = self.0.clock.now();
@@ -126,19 +144,19 @@ impl CredentialsCache {
                 if held.is_due(now) {
                     self.0.start(&mut state);
                 }
-                return Ok(held.login);
+                return Ok(held.credential);
             }
             self.0.start(&mut state)
         };
         self.wait(loading).await.map_err(Error::of_login)
     }
 
-    /// Other credentials in place of those that AWS refuses, if there are any. Their source is asked ahead of time.
-    pub async fn instead_of(&self, refused: &Login) -> Option<Login> {
+    /// Other credentials in place of those that the server refuses, if there are any. Their source is asked ahead of time.
+    pub async fn instead_of(&self, refused: &C) -> Option<C> {
         let loading = {
             let mut state = self.0.state();
             match (&state.held, &state.loading) {
-                (Some(held), _) if !held.login.is_same(refused) => return Some(held.login.clone()),
+                (Some(held), _) if !held.credential.is_same(refused) => return Some(held.credential.clone()),
                 (_, Some(loading)) => loading.clone(),
                 _ if state.refused.is_some_and(|last| last.elapsed() < BETWEEN_REFUSALS) => return None,
                 _ => {
@@ -148,10 +166,10 @@ impl CredentialsCache {
                 }
             }
         };
-        self.wait(loading).await.ok().filter(|login| !login.is_same(refused))
+        self.wait(loading).await.ok().filter(|credential| !credential.is_same(refused))
     }
 
-    async fn wait(&self, mut loading: watch::Receiver<LoadProgress>) -> Result<Login> {
+    async fn wait(&self, mut loading: watch::Receiver<LoadProgress<C>>) -> Result<C> {
         let ended = async { loading.wait_for(|progress| matches!(progress, LoadProgress::Done(_))).await.is_ok() };
         let is_lost = matches!(tokio::time::timeout(self.0.patience, ended).await, Ok(false));
         match loading.borrow().clone() {
@@ -163,13 +181,13 @@ impl CredentialsCache {
     }
 }
 
-impl Inner {
-    fn state(&self) -> MutexGuard<'_, CacheState> {
+impl<C: Credential> Inner<C> {
+    fn state(&self) -> MutexGuard<'_, CacheState<C>> {
         lock(&self.state)
     }
 
     /// The load under way, or a new one.
-    fn start(self: &Arc<Self>, state: &mut CacheState) -> watch::Receiver<LoadProgress> {
+    fn start(self: &Arc<Self>, state: &mut CacheState<C>) -> watch::Receiver<LoadProgress<C>> {
         // A load whose runtime has ended does not count.
         if let Some(loading) = state.loading.clone().filter(|loading| loading.has_changed().is_ok()) {
             return loading;
@@ -177,7 +195,10 @@ impl Inner {
         let (sender, loading) = watch::channel(LoadProgress::Asks("its sources".to_owned()));
         state.loading = Some(loading.clone());
         let inner = Arc::clone(self);
-        let stage = LoadStage(sender.clone());
+        let told = sender.clone();
+        let stage = LoadStage(Arc::new(move |source| {
+            told.send_replace(LoadProgress::Asks(source));
+        }));
         let loads = (self.load)(stage);
         tokio::spawn(async move {
             let begun = std::time::Instant::now();
@@ -197,24 +218,24 @@ impl Inner {
     }
 
     /// Stores the outcome of a load, and returns what those who wait get.
-    fn keep(&self, outcome: Result<Login>) -> Result<Login> {
+    fn keep(&self, outcome: Result<C>) -> Result<C> {
         let now = self.clock.now();
         let mut state = self.state();
         state.loading = None;
         match outcome {
-            Ok(login) => {
-                state.held = Some(HeldLogin::new(login.clone(), now));
-                Ok(login)
+            Ok(credential) => {
+                state.held = Some(HeldCredential::new(credential.clone(), now));
+                Ok(credential)
             }
             Err(error) => match &mut state.held {
                 Some(held) if held.is_good(now) => {
                     held.put_off(now);
                     Err(error)
                 }
-                Some(held) if held.login.outlasts && is_silence(error.kind()) => {
+                Some(held) if held.credential.outlasts() && is_silence(error.kind()) => {
                     held.until = Some(now + PROLONGED);
                     held.put_off(now);
-                    Ok(held.login.clone())
+                    Ok(held.credential.clone())
                 }
                 _ => Err(error),
             },
@@ -222,15 +243,14 @@ impl Inner {
     }
 
     /// The debug line of a load.
-    fn loaded(&self, outcome: &Result<Login>, begun: std::time::Instant) -> String {
+    fn loaded(&self, outcome: &Result<C>, begun: std::time::Instant) -> String {
         let (label, took) = (&self.label, took(begun));
         match outcome {
-            Ok(Login { origin, expiry: None, .. }) => {
-                format!("{label}: credentials from {origin} after {took}, without an end")
-            }
-            Ok(Login { origin, expiry: Some(expiry), .. }) => {
-                let left = expiry.duration_since(self.clock.now()).unwrap_or_default().as_secs();
-                format!("{label}: credentials from {origin} after {took}, for {left} s")
+            Ok(credential) => {
+                let left =
+                    credential.expiry().map(|expiry| expiry.duration_since(self.clock.now()).unwrap_or_default());
+                let end = left.map_or_else(|| "without an end".to_owned(), |left| format!("for {} s", left.as_secs()));
+                format!("{label}: credentials from {} after {took}, {end}", credential.origin())
             }
             Err(error) => format!("{label}: no credentials after {took}: {}", error.kind().name()),
         }

@@ -1,11 +1,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::identity::aws::credentials::AccessKeys;
+use crate::identity::aws::{AccessKeys, Login};
 
 /// A source whose loads end when the test says so, with the outcome that the test sets.
 struct FakeSource {
-    cache: CredentialsCache,
+    cache: CredentialsCache<Login>,
     clock: Clock,
     loads: Arc<AtomicUsize>,
     outcome: Arc<Mutex<Result<Login>>>,
@@ -33,7 +33,7 @@ impl FakeSource {
             count.fetch_add(1, Ordering::SeqCst);
             let (answer, opens) = (answer.clone(), opens.clone());
             Box::pin(async move {
-                stage.asks("the test".to_owned());
+                stage.asks("the test");
                 opens.acquire().await.unwrap().forget();
                 answer.lock().unwrap().clone()
             })
