@@ -213,7 +213,7 @@ fn what_is_wrong_with_one_vault_leaves_the_others_usable() {
 #[test]
 fn what_others_put_into_the_environment_is_no_mistake() {
     let config = load(
-        &[("vault_gcp_project_id", "p"), ("vault_fs_prefix", "/x")],
+        &[("vault_conjur_account", "p"), ("vault_fs_prefix", "/x")],
         &[
             ("KONG_VAULT_ROTATION_INTERVAL", "60"),
             ("KONG_VAULT_CONJUR_ACCOUNT", "a"),

@@ -12,6 +12,8 @@ use kong_vault::error::Kind;
 use serde_json::{Value, json};
 use support::certs;
 use support::clouds::{self, claims};
+use support::gcp::Google;
+use support::google::EMAIL;
 use support::login::{Signer, now};
 use support::moto::{Moto, element};
 use support::vault::{build_in, fails, fails_with, reads};
@@ -51,7 +53,7 @@ async fn gce_by_the_machines_identity() {
     fails_with(&gce("gateway", &anybody.address.to_string()), Kind::Denied, &["not from Google's metadata server"])
         .await;
     let nobody = gce("gateway", &format!("127.0.0.1:{}", closed_port()));
-    fails_with(&nobody, Kind::Unavailable, &["asking GCE's metadata server at 127.0.0.1:", "connection refused"]).await;
+    fails_with(&nobody, Kind::Unavailable, &["getting credentials at 127.0.0.1:", "connection refused"]).await;
 }
 
 #[tokio::test]
@@ -119,6 +121,34 @@ async fn google_signs_for_a_service_account_that_the_machine_may_stand_for() {
     assert_eq!(reads(&iam(&account), "hello").await, VALUE);
     // The machine's own account may not sign.
     fails_with(&iam(&[]), Kind::Denied, &["roles/iam.serviceAccountTokenCreator", "(status 403)"]).await;
+}
+
+#[tokio::test]
+async fn google_signs_for_who_comes_by_federation() {
+    if !certs::available() {
+        support::skip("there is no openssl command");
+        return;
+    }
+    let google = Google::start().await;
+    google.world().may_stand_for.insert(EMAIL.to_owned(), vec!["principal".to_owned()]);
+    let at =
+        clouds::vault("/v1/auth/gcp/login", |body| is(&claims(body["jwt"].as_str().unwrap_or_default())["sub"], EMAIL))
+            .await;
+    let source = json!({ "file": google.file("token", "eyJ.subject.sig") });
+    let file = google.file("external.json", &google.external(source).to_string());
+    let api = google.url("/");
+    let environment =
+        [("GOOGLE_APPLICATION_CREDENTIALS", file.as_str()), ("CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS", &api)];
+    let iam = |more: &[(&str, &str)]| {
+        let mut options = vec![("gcp_auth_role", "gateway")];
+        options.extend(more);
+        vault(&at, "gcp_iam", &options, &environment)
+    };
+    let signing = iam(&[("gcp_service_account", EMAIL)]);
+    assert_eq!(reads(&signing, "hello").await, VALUE);
+    fails_with(&iam(&[]), Kind::Config, &["no account to sign for", "set `gcp_service_account`"]).await;
+    let other = iam(&[("gcp_service_account", "other@p.iam.gserviceaccount.com")]);
+    fails_with(&other, Kind::Denied, &["roles/iam.serviceAccountTokenCreator", "(status 403)"]).await;
 }
 
 #[tokio::test]

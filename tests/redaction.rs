@@ -21,7 +21,11 @@ use tokio::task::JoinSet;
 
 /// An environment without a person's own files and without a machine's metadata.
 fn environment(variables: &[(&str, &str)]) -> Environment {
-    let all = variables.iter().chain(&[("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nonexistent")]);
+    let all = variables.iter().chain(&[
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("NO_GCE_CHECK", "true"),
+        ("HOME", "/nonexistent"),
+    ]);
     Environment::from_variables(all.map(|(name, value)| (*name, *value)))
 }
 

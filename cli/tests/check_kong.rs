@@ -111,7 +111,7 @@ fn no_more_than_a_thousand_notes_on_what_is_left_to_kong_are_shown() {
 fn strategies_of_others_are_left_to_kong() {
     let conf = "vaults = bundled,aws,hcv,my-own,other\nvault_my_own_url = http://x\nvault_other_a_b = 1\n\
                 vault_mine_url = x\nvault_declarative_config = kong.yml\npg_password = {vault://my-own/a}\n";
-    let yaml = "vaults:\n- {prefix: mine, name: my-own, config: {anything: [{goes: here}]}}\n- {prefix: gg, name: gcp}\n\
+    let yaml = "vaults:\n- {prefix: mine, name: my-own, config: {anything: [{goes: here}]}}\n- {prefix: gg, name: conjur}\n\
                 - {prefix: ee, name: env}\n- {prefix: bad, name: mine}\n\
                 a: ['{vault://mine/a}', '{vault://gg/a/b}', '{vault://my-own/a}',\n '{vault://azure/a}', '{vault://ee/a}', \
                 '{vault://nope/a}']\n";
@@ -133,7 +133,7 @@ fn strategies_of_others_are_left_to_kong() {
             "vault mine",
             "note: is of the strategy my-own, which kong-vault does not provide: left to Kong",
         ),
-        ("kong.yml:3", "vault gg", "note: is of the strategy gcp, which kong-vault does not provide"),
+        ("kong.yml:3", "vault gg", "note: is of the strategy conjur, which kong-vault does not provide"),
         ("kong.yml:5", "vault bad: name", "error: name \"mine\" is not a backend"),
         ("kong.yml:6", "a[0] {vault://mine/a}", left),
         ("kong.yml:6", "a[1] {vault://gg/a/b}", left),

@@ -9,9 +9,9 @@ local nginx = require "spec.support.nginx"
 
 local cjson = require "cjson"
 
-local TOKEN, KEY = "0perators-t0ken", "0perators/secret+key"
+local TOKEN, KEY, BEARER = "0perators-t0ken", "0perators/secret+key", "ya29.0perators"
 
--- A vault, Secrets Manager and an attacker, which write down all that they are sent.
+-- A vault, Secrets Manager, Secret Manager and an attacker, which write down all that they are sent.
 local SERVERS = [[
   lua_need_request_body on;
   init_by_lua_block {
@@ -59,6 +59,33 @@ local SERVERS = [[
     }
   }
   server {
+    listen 127.0.0.1:{{google}};
+    location /computeMetadata/ {
+      content_by_lua_block {
+        record "metadata"
+        ngx.header["Metadata-Flavor"] = "Google"
+        if ngx.var.uri == "/computeMetadata/v1/universe/universe-domain" then
+          return ngx.print "googleapis.com"
+        end
+        ngx.print '{"access_token":"ya29.0perators","expires_in":3599,"token_type":"Bearer"}'
+      }
+    }
+    location / {
+      content_by_lua_block {
+        record "google"
+        local name, version = ngx.var.request_uri:match "^/v1/projects/ours/secrets/([%w_-]+)/versions/(%w+):access$"
+        if name == "hello" and version == "latest" then
+          return ngx.print '{"payload":{"data":"eyJmb28iOiJiYXIifQ=="}}'
+        elseif name == "away" then
+          ngx.header.location = "http://127.0.0.2:{{evil}}/"
+          return ngx.exit(307)
+        end
+        ngx.status = 404
+        ngx.print '{"error":{"code":404,"status":"NOT_FOUND","message":"Secret Version [x] not found."}}'
+      }
+    }
+  }
+  server {
     listen 127.0.0.2:{{evil}};
     location / { content_by_lua_block { record "evil" } }
   }
@@ -66,6 +93,7 @@ local SERVERS = [[
 
 -- What a request may say of itself, in lower case.
 local OF_VAULT = { ["host"] = 1, ["user-agent"] = 1, ["accept"] = 1, ["x-vault-request"] = 1, ["x-vault-token"] = 1 }
+local OF_GOOGLE = { ["host"] = 1, ["user-agent"] = 1, ["accept"] = 1, ["authorization"] = 1 }
 local OF_AWS = {
   ["host"] = 1,
   ["user-agent"] = 1,
@@ -81,10 +109,11 @@ describe("of hostile references,", function()
   local servers
 
   local function start(more)
-    local vault, aws = servers.vars.vault, servers.vars.aws
+    local vault, aws, google = servers.vars.vault, servers.vars.aws, servers.vars.google
     local entities = {
       { prefix = "mine", name = "hcv", config = { port = vault, token = TOKEN } },
       { prefix = "cloud", name = "aws", config = { region = "eu-central-1" } },
+      { prefix = "google", name = "gcp", config = { project_id = "ours" } },
     }
     local env = {
       KONG_VAULT_DECLARATIVE_CONFIG = files.write(files.folder() .. "/kong.yml", cjson.encode({ vaults = entities })),
@@ -95,6 +124,10 @@ describe("of hostile references,", function()
       AWS_ACCESS_KEY_ID = "AKIAOPERATOR",
       AWS_SECRET_ACCESS_KEY = KEY,
       AWS_EC2_METADATA_DISABLED = "true",
+      KONG_VAULT_GCP_PROJECT_ID = "ours",
+      KONG_VAULT_GCP_ENDPOINT_URL = "http://127.0.0.1:" .. google,
+      GCE_METADATA_HOST = "127.0.0.1:" .. google,
+      HOME = "/nonexistent",
     }
     for name, value in pairs(more or {}) do
       env[name] = value
@@ -121,7 +154,7 @@ describe("of hostile references,", function()
   end
 
   setup(function()
-    servers = nginx.start({ ports = { "vault", "aws", "evil" }, http = SERVERS })
+    servers = nginx.start({ ports = { "vault", "aws", "google", "evil" }, http = SERVERS })
   end)
 
   teardown(cleanup.run)
@@ -137,6 +170,7 @@ describe("of hostile references,", function()
     local watch = connects.watch(worker:worker())
     assert.same({ "bar" }, { worker:value "{vault://hcv/hello/foo}" })
     assert.same({ "bar" }, { worker:value "{vault://aws/hello/foo}" })
+    assert.same({ "bar" }, { worker:value "{vault://gcp/hello/foo}" })
     local unclear = {}
     for _, pair in ipairs(all) do
       local reference, expected = pair[1], pair[2]
@@ -148,6 +182,7 @@ describe("of hostile references,", function()
         and #err < 2000
         and not err:find(TOKEN, 1, true)
         and not err:find(KEY, 1, true)
+        and not err:find(BEARER, 1, true)
       if not is_clear then
         unclear[#unclear + 1] = ("%s\n  gives %s, %s\n  not %s"):format(reference:sub(1, 200), value, err, expected)
       end
@@ -157,14 +192,18 @@ describe("of hostile references,", function()
     local own = worker:eval "return require('kong.vault.native').vm:engine_address()"
 
     local found = watch:stop()
-    local vault, aws = "127.0.0.1:" .. servers.vars.vault, "127.0.0.1:" .. servers.vars.aws
-    assert.is_truthy(found[vault] and found[aws], "the watch saw nothing")
+    local named = {}
+    for _, server in ipairs({ "vault", "aws", "google" }) do
+      local address = "127.0.0.1:" .. servers.vars[server]
+      assert.is_truthy(found[address], "the watch saw nothing")
+      named[address] = true
+    end
     for address in pairs(found) do
-      local is_named = address == vault or address == aws or address:gsub('["@]', "") == own
+      local is_named = named[address] or address:gsub('["@]', "") == own
       assert.is_true(is_named, "connected to " .. address)
     end
     assert.same({}, recorded "evil")
-    assert.same({}, worker:flaws({ TOKEN, KEY }))
+    assert.same({}, worker:flaws({ TOKEN, KEY, BEARER }))
   end)
 
   it("what goes to the vault is what the operator would have sent", function()
@@ -202,6 +241,25 @@ describe("of hostile references,", function()
       end
       local asked = cjson.decode(request.body)
       assert.same({ SecretId = asked.SecretId, VersionStage = "AWSCURRENT" }, asked)
+    end
+  end)
+
+  it("what goes to Google is what the operator would have sent", function()
+    local requests = recorded "google"
+    assert.is_true(#requests > 2)
+    for _, request in ipairs(requests) do
+      assert.same("GET", request.method)
+      assert.matches("^/v1/projects/ours/secrets/[%w_-]+/versions/%w+:access$", request.target)
+      assert.same("127.0.0.1:" .. servers.vars.google, request.headers.host)
+      assert.same("Bearer " .. BEARER, request.headers.authorization)
+      for name in pairs(request.headers) do
+        assert.is_truthy(OF_GOOGLE[name], name)
+      end
+      assert.is_nil(request.body)
+    end
+    for _, request in ipairs(recorded "metadata") do
+      assert.same("Google", request.headers["metadata-flavor"])
+      assert.is_nil(request.headers.authorization)
     end
   end)
 

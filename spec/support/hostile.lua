@@ -182,10 +182,38 @@ _M.AWS = {
   { "{vault://aws/hello/foo#9}", "has no version 9" },
 }
 
+_M.GCP = {
+  { "{vault://gcp/hello/foo?location=evil.example}", "of option location of the gcp vault" },
+  { "{vault://gcp/hello/foo?location=" .. EVIL .. "/}", "of option location of the gcp vault" },
+  { "{vault://gcp/hello/foo?location=x@" .. EVIL .. "}", "of option location of the gcp vault" },
+  { "{vault://google/hello/foo?location=" .. EVIL .. "%23}", "of option location of the gcp vault" },
+  { "{vault://google/hello/foo?location=x%0d%0aHost:%20evil}", "of option location of the gcp vault" },
+  { "{vault://google/hello/foo?location=x%00}", "of option location of the gcp vault" },
+  { "{vault://google/hello/foo?project_id=p/secrets/other/versions/1:access%3F}", "of option project_id" },
+  { "{vault://google/hello/foo?project_id=..%2F..}", "of option project_id" },
+  { "{vault://google/hello/foo?project_id=//" .. EVIL .. "/}", "of option project_id" },
+  { "{vault://google/hello/foo?version=1:access%3Fx=}", "of option version" },
+  { "{vault://google/hello/foo?version=..%2F..}", "of option version" },
+  { "{vault://google/hello/foo?token_uri=http://" .. EVIL .. "}", "unknown option token_uri" },
+  { "{vault://google/hello/foo?universe_domain=evil.example}", "unknown option universe_domain" },
+  { "{vault://gcp/hello:access?x=/foo}", "unknown option x" },
+  { "{vault://gcp/hello:access/foo}", "only have letters, digits" },
+  { "{vault://gcp/projects%2Ftheirs%2Fsecrets%2Fhello/foo}", "cannot have a slash" },
+  { "{vault://gcp/..%2F..%2Fv1%2Fprojects/foo}", "cannot have a slash" },
+  { "{vault://gcp/../foo}", "only have letters, digits" },
+  { "{vault://gcp/hello%3Fx=1/foo}", "only have letters, digits" },
+  { "{vault://gcp/hello%0d%0aAuthorization:%20x/foo}", "only have letters, digits" },
+  { "{vault://gcp/hello%00/foo}", "only have letters, digits" },
+  { "{vault://gcp/" .. ("b"):rep(4000) .. "/foo}", "1 to 255 characters" },
+  { "{vault://gcp/away/foo}", "redirects elsewhere" },
+  { "{vault://gcp/hello/foo#0}", "versions count from 1" },
+  { "{vault://gcp/hello/foo#9}", "has no version 9" },
+}
+
 --- Returns all of them, with the attacker's port instead of `EVIL`.
 function _M.all(port)
   local all = {}
-  for _, list in ipairs({ _M.of_tables(), _M.OPTIONS, _M.NAMES, _M.PATHS, _M.AWS }) do
+  for _, list in ipairs({ _M.of_tables(), _M.OPTIONS, _M.NAMES, _M.PATHS, _M.AWS, _M.GCP }) do
     for _, pair in ipairs(list) do
       all[#all + 1] = { (pair[1]:gsub("EVIL", port)), (pair[2]:gsub("EVIL", port)) }
     end

@@ -5,6 +5,7 @@
 
 pub mod aws;
 pub mod env;
+pub mod gcp;
 pub mod hcv;
 pub mod registry;
 pub mod transport;

@@ -3,11 +3,16 @@
 use super::Descriptor;
 
 /// All backends.
-pub const ALL: &[&Descriptor] = &[&super::env::DESCRIPTOR, &super::hcv::DESCRIPTOR, &super::aws::DESCRIPTOR];
+pub const ALL: &[&Descriptor] =
+    &[&super::env::DESCRIPTOR, &super::hcv::DESCRIPTOR, &super::aws::DESCRIPTOR, &super::gcp::DESCRIPTOR];
 
 /// Environment variables that hold credentials for vaults, other than those of options.
-pub const CREDENTIALS: &[&[&str]] =
-    &[crate::http::CREDENTIALS, crate::identity::aws::CREDENTIALS, super::hcv::CREDENTIALS];
+pub const CREDENTIALS: &[&[&str]] = &[
+    crate::http::CREDENTIALS,
+    crate::identity::aws::CREDENTIALS,
+    crate::identity::gcp::CREDENTIALS,
+    super::hcv::CREDENTIALS,
+];
 
 /// The backend of that name.
 pub fn find(name: &str) -> Option<&'static Descriptor> {

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod credentials_cache;
 pub mod external;
 pub mod files;
+pub mod gcp;
 pub mod json;
 pub mod oauth;
 mod program;

@@ -33,8 +33,8 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     build,
 };
 
-/// Variables that hold credentials: those of the vaults' own tools, of Azure's managed identities, and Google's key.
-pub const CREDENTIALS: &[&str] = &["VAULT_TOKEN", "BAO_TOKEN", "IDENTITY_HEADER", "GCP_SERVICE_ACCOUNT"];
+/// Variables that hold credentials: those of the vaults' own tools, and of Azure's managed identities.
+pub const CREDENTIALS: &[&str] = &["VAULT_TOKEN", "BAO_TOKEN", "IDENTITY_HEADER"];
 
 struct Hcv {
     api: Arc<VaultApi>,

@@ -5,7 +5,7 @@ use super::aws_ec2::Ec2;
 use super::aws_iam::CallerIdentity;
 use super::azure::ManagedIdentity;
 use super::cert::Cert;
-use super::gcp::{Gce, Iam};
+use super::gcp_login::{Gce, Iam};
 use super::jwt::Jwt;
 use super::kubernetes::Kubernetes;
 use super::method::{AuthContext, Method};

@@ -2,69 +2,45 @@
 //! signs, with its key or through the IAM Credentials API.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use ::http::Method as Verb;
 use serde::Deserialize;
 use url::Url;
-use zeroize::Zeroizing;
 
 use super::files;
-use super::gcp_service_account::{self, ServiceAccount};
 use super::method::{AuthContext, LoginRequest, Method, PreparingLogin};
 use super::params::{login_path, role, text};
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
-use crate::identity::external::{ExternalClient, has};
-use crate::identity::json::Text;
+use crate::identity::external::ExternalClient;
+use crate::identity::gcp::{GoogleIdentity, GoogleLogin, IdentityOptions, ServiceAccount};
 use crate::redact;
 use crate::secret::Secret;
 
-/// The address of `metadata.google.internal`, so that no name server can redirect it.
-const METADATA: &str = "http://169.254.169.254";
-const METADATA_HOST: &str = "GCE_METADATA_HOST";
-const CREDENTIALS_API: &str = "https://iamcredentials.googleapis.com";
 const CREDENTIALS_API_PLACE: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS";
 
 /// The variable from which Kong takes a key's JSON, and the one in which Google's own clients find its file.
 const KEY: &str = "GCP_SERVICE_ACCOUNT";
 const KEY_FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 
-/// Google's metadata server.
-struct GoogleMetadata {
-    external: ExternalClient,
-    base: Url,
-}
-
-impl GoogleMetadata {
-    fn new(context: &AuthContext<'_>) -> Result<Self> {
-        let base = context.clients.place(METADATA_HOST, METADATA)?;
-        Ok(Self { external: context.clients.local("GCE's metadata server")?, base })
-    }
-
-    /// One value of a service account.
-    async fn get(&self, account: &str, what: &str, query: &[(&str, &str)]) -> Result<Secret> {
-        let mut url = self.base.clone();
-        url.set_path("/computeMetadata/v1/instance/service-accounts/");
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().push(account).push(what);
-        }
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let answer = self.external.get(&url, &[("metadata-flavor", "Google")]).await?;
-        if !has(&answer.headers, "metadata-flavor", "Google") {
-            let text = "the answer is not from Google's metadata server: check that this machine runs on Google Cloud";
-            return Err(self.external.error(&url, Kind::Denied, text));
-        }
-        self.external.text(&url, &answer, "it has no such service account: attach one to the machine")
-    }
+/// The credentials that Google's own clients would find.
+fn identity(context: &AuthContext<'_>) -> Result<Arc<GoogleIdentity>> {
+    GoogleIdentity::of(IdentityOptions {
+        transport: &context.clients.usual,
+        account: None,
+        delegates: &[],
+        quota_project: None,
+        exchanges: false,
+        is_shared: context.lasts,
+    })
 }
 
 pub struct Gce {
     path: String,
     role: String,
-    metadata: GoogleMetadata,
+    identity: Arc<GoogleIdentity>,
 }
 
 impl Gce {
@@ -72,7 +48,7 @@ impl Gce {
         Ok(Self {
             path: login_path(context, "gcp_login_path")?,
             role: role(context, "gcp_auth_role"),
-            metadata: GoogleMetadata::new(context)?,
+            identity: identity(context)?,
         })
     }
 }
@@ -90,8 +66,7 @@ impl Method for Gce {
     fn login_request(&self) -> PreparingLogin<'_> {
         Box::pin(async {
             let audience = format!("http://vault/{}", self.role);
-            let query = [("audience", audience.as_str()), ("format", "full")];
-            let jwt = self.metadata.get("default", "identity", &query).await?;
+            let jwt = self.identity.identity_token(&audience).await?;
             let fields = [("role", self.role.as_str()), ("jwt", jwt.as_str().unwrap_or_default())];
             Ok(LoginRequest { path: self.path.clone(), body: object(&fields) })
         })
@@ -106,9 +81,10 @@ pub struct Iam {
     /// The account's address, if it is set. If not, it is the key's account, or the machine's own.
     account: Option<String>,
     key: Option<KeySource>,
-    metadata: GoogleMetadata,
+    identity: Arc<GoogleIdentity>,
     api: ExternalClient,
-    api_place: Url,
+    /// The address of the API, if it is not Google's own.
+    api_place: Option<Url>,
 }
 
 enum KeySource {
@@ -136,9 +112,12 @@ impl Iam {
             seconds: context.settings.integer("gcp_jwt_exp").and_then(|seconds| seconds.try_into().ok()).unwrap_or(900),
             account,
             key,
-            metadata: GoogleMetadata::new(context)?,
+            identity: identity(context)?,
             api: context.clients.remote("Google's IAM Credentials API", None)?,
-            api_place: context.clients.place(CREDENTIALS_API_PLACE, CREDENTIALS_API)?,
+            api_place: match context.clients.variable(CREDENTIALS_API_PLACE) {
+                Some(_) => Some(context.clients.place(CREDENTIALS_API_PLACE, "")?),
+                None => None,
+            },
         })
     }
 
@@ -154,6 +133,11 @@ impl Iam {
                 (json, redact::known_path(path))
             }
         };
+        // With other credentials, Google signs.
+        let is_options = matches!(self.key, Some(KeySource::File(_, "gcp_service_account")));
+        if !is_options && ServiceAccount::is_another(json.as_bytes()) {
+            return Ok(None);
+        }
         let account = ServiceAccount::parse(json.as_bytes()).map_err(|reason| refuse(format!("{origin} {reason}")))?;
         match &self.account {
             Some(wanted) if *wanted != account.email => {
@@ -171,47 +155,53 @@ impl Iam {
 
     async fn jwt(&self) -> Result<Secret> {
         if let Some(key) = self.key().await? {
-            let signed = gcp_service_account::sign(&key, &self.claims(&key.email));
+            let signed = key.sign(&self.claims(&key.email));
             return signed.map_err(|reason| Error::new(Kind::Config, format!("{}: {reason}", self.label)));
         }
-        let own;
+        let login = self.identity.login().await?;
         let account = match &self.account {
-            Some(account) => account,
+            Some(account) => Secret::new(account.as_bytes()),
+            None if login.is_of_machine => self.identity.email().await?,
             None => {
-                own = self.metadata.get("default", "email", &[]).await?;
-                own.as_str().unwrap_or_default()
+                let text = format!(
+                    "{}: no account to sign for, as the credentials are no key: set `gcp_service_account` to its address",
+                    self.label
+                );
+                return Err(Error::new(Kind::Config, text));
             }
         };
-        self.signed_by_google(account).await
+        self.signed_by_google(&login, account.as_str().unwrap_or_default()).await
     }
 
-    async fn signed_by_google(&self, account: &str) -> Result<Secret> {
-        let token = self.metadata.get("default", "token", &[]).await?;
-        let token: Option<AccessToken<'_>> = serde_json::from_slice(token.as_bytes()).ok();
-        let mut url = self.api_place.clone();
+    async fn signed_by_google(&self, login: &GoogleLogin, account: &str) -> Result<Secret> {
+        let refuse = |reason: &str| Error::new(Kind::Config, format!("{}: {reason}", self.label));
+        let mut url = match &self.api_place {
+            Some(url) => url.clone(),
+            None => Url::parse(&format!("https://iamcredentials.{}", login.universe))
+                .map_err(|_| refuse("no valid URL of Google's IAM Credentials API"))?,
+        };
         url.set_path("/v1/projects/-/serviceAccounts/");
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().push(&format!("{account}:signJwt"));
         }
-        let Some(token) = token else {
-            let place = &self.metadata.base;
-            return Err(self.metadata.external.error(place, Kind::Invalid, "the answer holds no access token"));
-        };
-        let bearer = Zeroizing::new(format!("Bearer {}", &*token.access_token));
-        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
         let body = object(&[("payload", &self.claims(account))]);
-        let answer = self.api.send(Verb::POST, &url, &headers, &body).await?;
-        let refused = "the machine's service account may not sign for `gcp_service_account`: give it the role \
+        let ask = async |login: &GoogleLogin| {
+            let bearer = login.token.header.to_str().map_err(|_| refuse("Google's token cannot be sent"))?;
+            let headers = [("authorization", bearer), ("content-type", "application/json")];
+            self.api.send(Verb::POST, &url, &headers, &body).await
+        };
+        let mut answer = ask(login).await?;
+        // A token may end, or be revoked, before its time.
+        if answer.status == 401
+            && let Some(other) = self.identity.instead_of(login, &answer).await
+        {
+            answer = ask(&other).await?;
+        }
+        let refused = "the account of Google's credentials may not sign for `gcp_service_account`: give it the role \
                        roles/iam.serviceAccountTokenCreator on that account, or a key";
         let signed: Signed = self.api.json(&url, &answer, refused)?;
         Ok(Secret::new(signed.signed_jwt))
     }
-}
-
-#[derive(Deserialize)]
-struct AccessToken<'a> {
-    #[serde(borrow)]
-    access_token: Text<'a>,
 }
 
 #[derive(Deserialize)]
