@@ -240,10 +240,12 @@ fn what_is_dangerous_stays_in_its_room() {
         &[
             // What runs on threads of a pool.
             "src/file.rs",
+            "src/backend/fs/beneath.rs",
             "src/http/dns.rs",
             "src/http/pem.rs",
             "src/http/trust_store.rs",
             "src/identity/aws/sso.rs",
+            "src/node/watch/inotify.rs",
             "src/store/",
             // What runs before there is an engine, while it starts, or without one.
             "cli/src/check/mod.rs",

@@ -323,7 +323,7 @@ fn keys_of_a_file_are_named_by_it() {
 fn a_required_option_is_missed_when_it_is_needed() {
     const OPTIONS: &[Opt] = &[Opt::new("place", Type::Text, "").required().overridable()];
     static BACKEND: Descriptor =
-        Descriptor { name: "odd", title: "", options: OPTIONS, requirements: &[], immediate: true, build };
+        Descriptor { name: "odd", options: OPTIONS, build, ..kong_vault::backend::env::DESCRIPTOR };
     fn build(_: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         unreachable!()
     }

@@ -16,6 +16,7 @@ use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind};
 use kong_vault::reference::{self, Reference};
 use kong_vault::resolver::blocking;
+use kong_vault::resolver::resolved_reference::secret_name;
 use kong_vault::secret::Secret;
 
 /// The width of a line's first two columns.
@@ -44,7 +45,7 @@ pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>) -> Outcome
     };
     // The last part names a field, so the reference may name another secret than was meant.
     let is_unread = findings.last().is_some_and(|last| last.step == "read" && last.verdict == Verdict::Bad);
-    if is_unread && asked.key.is_some() {
+    if is_unread && asked.key.is_some() && !vault.backend.files {
         findings.push(Finding { step: "reference", verdict: Verdict::Doubtful, text: WHOLE.to_owned() });
     }
     report(&format!("{} vault ({})", vault.backend.name, vault.name), &findings)
@@ -67,7 +68,8 @@ fn title(asked: &Reference) -> String {
 
 fn diagnose(config: &Config, vault: &Vault, asked: &Reference) -> Result<Findings, Error> {
     let settings = config.settings(vault, asked)?;
-    let name = std::str::from_utf8(&asked.resource);
+    let name = secret_name(vault.backend, asked);
+    let name = std::str::from_utf8(&name);
     let name = name.map_err(|_| Error::new(Kind::Reference, "the secret's name must be in utf-8"))?;
     let secret_id = (!name.is_empty()).then(|| SecretId { resource: name.to_owned(), version: asked.version });
     let backend: Arc<dyn Backend> = (vault.backend.build)(&Setup {

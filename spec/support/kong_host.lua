@@ -58,7 +58,7 @@ end
 --- The global `kong`. `conf`: keys of kong.conf; `entities`: what its database holds, which a spec may change.
 function _M.new(conf, entities)
   local calls, events, posted = {}, {}, {}
-  conf.loaded_vaults = conf.loaded_vaults or { env = true, hcv = true, aws = true, custom = true }
+  conf.loaded_vaults = conf.loaded_vaults or { env = true, hcv = true, aws = true, fs = true, custom = true }
   return {
     calls = calls,
     -- Not Kong's: what its own look-ups find, by reference; nil: nothing.

@@ -31,6 +31,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     options: OPTIONS,
     requirements: &[],
     immediate: true,
+    files: false,
     build,
 };
 
@@ -104,7 +105,7 @@ impl Env {
             return Err(Error::new(Kind::NotFound, text));
         };
         match self.environment.secret(name.as_bytes()) {
-            Some(value) => Ok(Fetched { document: value.clone(), lease: None }),
+            Some(value) => Ok(Fetched { document: value.clone(), lease: None, group: None }),
             None => Err(Error::new(
                 Kind::NotFound,
                 format!("env vault ({}) has no environment variable {shown}: {ADVICE}", self.vault),

@@ -5,6 +5,7 @@
 
 pub mod aws;
 pub mod env;
+pub mod fs;
 pub mod gcp;
 pub mod hcv;
 pub mod registry;
@@ -15,6 +16,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::cache::document::GroupVersion;
 use crate::diagnosis::Findings;
 use crate::environment::Environment;
 use crate::error::Result;
@@ -38,11 +42,30 @@ pub struct Fetched {
     pub document: Secret,
     /// The vault's lease: how long the value is good for, where the vault says so.
     pub lease: Option<Duration>,
+    /// The group of documents that are replaced together, if it belongs to one.
+    pub group: Option<GroupVersion>,
+}
+
+/// A document, and others of its group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedGroup {
+    pub first: Fetched,
+    /// Each with its place in the list of names.
+    pub others: Vec<(usize, Fetched)>,
+    /// Without such a list: the other documents of the group with their names, if they are few.
+    pub siblings: Vec<(String, Fetched)>,
 }
 
 /// A fetch under way. It runs on the engine's thread (or, in init, on the caller's) inside the caller's deadline:
 /// dropping it abandons it.
 pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Fetched>> + Send + 'a>>;
+
+/// A fetch of several documents under way.
+pub type FetchingGroup<'a> = Pin<Box<dyn Future<Output = Result<FetchedGroup>> + Send + 'a>>;
+
+/// The changes that a vault reports. A name stands for the document of that name and for all below it (`name/…`), the
+/// empty name for all documents.
+pub type Changes = UnboundedReceiver<String>;
 
 /// A diagnosis under way.
 pub type Diagnosing<'a> = Pin<Box<dyn Future<Output = Findings> + Send + 'a>>;
@@ -53,6 +76,19 @@ pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// One configured vault: connections, credentials and logins live in it and are shared by all its fetches.
 pub trait Backend: Send + Sync {
     fn fetch<'a>(&'a self, secret_id: &'a SecretId) -> Fetching<'a>;
+
+    /// Fetches a document, and those of `others` that belong to its group, all from one version. If `others` is empty, it
+    /// brings the rest of the group along, if that is small.
+    fn fetch_group<'a>(&'a self, secret_id: &'a SecretId, _others: &'a [SecretId]) -> FetchingGroup<'a> {
+        Box::pin(async move {
+            Ok(FetchedGroup { first: self.fetch(secret_id).await?, others: Vec::new(), siblings: Vec::new() })
+        })
+    }
+
+    /// The changes that the vault reports, for the first caller. Called on the engine.
+    fn changes(&self) -> Option<Changes> {
+        None
+    }
 
     /// Tries each step of a fetch, and reports which fails; with `secret_id`, up to that document.
     fn diagnose<'a>(&'a self, _secret_id: Option<&'a SecretId>) -> Diagnosing<'a> {
@@ -101,6 +137,10 @@ pub struct Requirement {
     pub any: &'static [&'static str],
 }
 
+/// The end of a name that asks for a directory with all its files, as a JSON object. Kong's own functions pick fields from
+/// it, as they know no directories. Other references have such a name only by escapes.
+pub const LISTING: &str = "//";
+
 /// What describes a backend to the rest of the library.
 pub struct Descriptor {
     pub name: &'static str,
@@ -111,6 +151,9 @@ pub struct Descriptor {
     pub requirements: &'static [Requirement],
     /// Whether a fetch needs no network and no file, so that any phase may do it on nginx's thread.
     pub immediate: bool,
+    /// Whether its secrets are files of this machine. Then the backend gets the whole path of a reference, as only it can
+    /// tell a field from a file, and each worker reads for itself.
+    pub files: bool,
     pub build: fn(&Setup<'_>) -> Result<Arc<dyn Backend>>,
 }
 

@@ -3,8 +3,13 @@
 use super::Descriptor;
 
 /// All backends.
-pub const ALL: &[&Descriptor] =
-    &[&super::env::DESCRIPTOR, &super::hcv::DESCRIPTOR, &super::aws::DESCRIPTOR, &super::gcp::DESCRIPTOR];
+pub const ALL: &[&Descriptor] = &[
+    &super::env::DESCRIPTOR,
+    &super::hcv::DESCRIPTOR,
+    &super::aws::DESCRIPTOR,
+    &super::gcp::DESCRIPTOR,
+    &super::fs::DESCRIPTOR,
+];
 
 /// Environment variables that hold credentials for vaults, other than those of options.
 pub const CREDENTIALS: &[&[&str]] = &[

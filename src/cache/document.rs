@@ -24,12 +24,23 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Advice for errors where the last part of a secret's name was taken for a field.
 pub const WHOLE: &str = "the last part of the reference names a field: for the whole secret, end it with a slash";
 
+/// A document's group, and its version. Documents of one group are replaced together, as they can need each other, such as
+/// a user's name and its password in two files of one volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupVersion {
+    pub group: u64,
+    pub version: u64,
+    /// Whether the vault can bring documents of the group along that nobody has named.
+    pub has_siblings: bool,
+}
+
 /// The document that one fetch brought. All fields picked from it are of one version.
 #[derive(Debug)]
 pub struct Document {
     whole: Arc<Secret>,
     /// How long the vault itself says that it is good for.
     lease: Option<Duration>,
+    group: Option<GroupVersion>,
     fields: OnceLock<std::result::Result<Fields, JsonFlaw>>,
 }
 
@@ -40,7 +51,16 @@ impl Document {
 
     /// A document with its vault's lease, if there is one.
     pub fn leased(whole: Secret, lease: Option<Duration>) -> Self {
-        Self { whole: Arc::new(whole), lease, fields: OnceLock::new() }
+        Self { whole: Arc::new(whole), lease, group: None, fields: OnceLock::new() }
+    }
+
+    /// The same of a group.
+    pub fn of_group(self, group: Option<GroupVersion>) -> Self {
+        Self { group, ..self }
+    }
+
+    pub fn group(&self) -> Option<GroupVersion> {
+        self.group
     }
 
     pub fn lease(&self) -> Option<Duration> {

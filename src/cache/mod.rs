@@ -74,6 +74,11 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         self.entries.peek(key)
     }
 
+    /// All entries, without marking.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &Entry)> {
+        self.entries.iter()
+    }
+
     /// The value, whether it may serve or not.
     pub fn value(&self, key: &K) -> Option<&Dated> {
         self.peek(key).and_then(Entry::value)

@@ -50,7 +50,7 @@ pub use source::ConfigSource;
 pub use vault::Vault;
 
 /// Keys of Kong's own that begin as those of kong-vault do. In a configuration that Kong shares, they are no mistake.
-const KONGS_OWN: [&str; 4] = ["vault_azure_", "vault_conjur_", "vault_fs_", "vault_rotation_interval"];
+const KONGS_OWN: [&str; 3] = ["vault_azure_", "vault_conjur_", "vault_rotation_interval"];
 
 /// Kong's own key for its declarative file. In a kong.conf, it adds the vault entities of that file.
 pub const KONGS_FILE: &str = "declarative_config";

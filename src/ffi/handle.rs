@@ -151,6 +151,10 @@ impl Handle {
         answer.more = more;
         match event {
             Event::Outdated => status::OUTDATED,
+            Event::Replaced => {
+                resolver.keep_batches();
+                status::OUTDATED
+            }
             Event::Completed { ticket } => {
                 answer.ticket = ticket;
                 self.order(resolver.publish_shared(ticket), answer);

@@ -9,6 +9,7 @@
 
 pub mod peers;
 pub mod shared_slots;
+pub mod watch;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};

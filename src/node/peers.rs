@@ -239,12 +239,12 @@ async fn ask_once(peer: &str, question: Question) -> Result<Vec<u8>, PeerError> 
 }
 
 /// The user that this process runs as, as its sockets show it to others.
-fn own_user() -> Option<u32> {
+pub(super) fn own_user() -> Option<u32> {
     let (stream, _) = UnixStream::pair().ok()?;
     stream.peer_cred().ok().map(|own| own.uid())
 }
 
-fn is_of(stream: &UnixStream, user: Option<u32>) -> bool {
+pub(super) fn is_of(stream: &UnixStream, user: Option<u32>) -> bool {
     stream.peer_cred().is_ok_and(|peer| Some(peer.uid()) == user)
 }
 

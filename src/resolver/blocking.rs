@@ -94,7 +94,8 @@ impl Resolver {
                         }
                         None => {
                             resolver.metrics().fetches.inc();
-                            resolver.keep(&key, instances.fetch(&key, ATTEMPTS, None).await).0
+                            let done = instances.fetch(&key, ATTEMPTS, None).await;
+                            resolver.keep(&key, resolver.with_group(&instances, &key, done).await).0
                         }
                     };
                     (key, outcome)

@@ -1,6 +1,9 @@
 //! The cache of one resolver, shared by its threads. Most of its changes also move the generation where copies are
 //! outdated, and wake the refresher where something is due earlier.
 
+mod groups;
+
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +27,9 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 type Key = Arc<DocumentKey>;
 
+/// Documents with their keys, to be put into the cache at once.
+pub type Batch = Vec<(Key, Dated)>;
+
 /// The documents of one resolver.
 pub struct DocumentCache {
     known: Ranked<KnownDocuments>,
@@ -35,6 +41,8 @@ pub struct DocumentCache {
 
 struct KnownDocuments {
     cache: Cache<Key>,
+    /// Documents that wait to be cached, oldest first.
+    batches: VecDeque<Batch>,
     /// When all values were flushed last.
     flushed_at: Option<Instant>,
 }
@@ -73,7 +81,8 @@ pub struct DocumentLevels {
 impl DocumentCache {
     pub fn new(size: usize, schedule: Arc<Schedule>, generation: Generation) -> Self {
         let size = NonZeroUsize::new(size).unwrap_or(NonZeroUsize::MIN);
-        let known = KnownDocuments { cache: Cache::new(size, |key: &Key| key.bytes()), flushed_at: None };
+        let cache = Cache::new(size, |key: &Key| key.bytes());
+        let known = KnownDocuments { cache, batches: VecDeque::new(), flushed_at: None };
         Self { known: Ranked::new(Rank::Documents, known), schedule, generation, loaded: None }
     }
 
@@ -138,32 +147,42 @@ impl DocumentCache {
 
     /// Keeps a value, unless a newer one is there.
     pub fn keep_value(&self, key: &Key, value: Dated, config: &Config) -> Kept {
+        let (kept, changed, next) = {
+            let mut known = self.known.lock();
+            let (kept, changed) = self.keep_in(&mut known, key, value, config);
+            (kept, changed, known.cache.next())
+        };
+        self.tell_of_change(changed, next);
+        kept
+    }
+
+    /// `keep_value` under the lock. Also returns whether copies are out of date now.
+    fn keep_in(&self, known: &mut KnownDocuments, key: &Key, value: Dated, config: &Config) -> (Kept, bool) {
         let now = Instant::now();
         let document = Arc::clone(&value.document);
         let mut kept = Kept { document, at: value.at, fresh: false, considered: false, crowded: false };
-        let (changed, next) = {
-            let mut known = self.known.lock();
-            if self.floor_of(key, &known).is_some_and(|floor| value.at <= floor) {
-                return kept;
+        if self.floor_of(key, known).is_some_and(|floor| value.at <= floor) {
+            return (kept, false);
+        }
+        // Under the lock: a change of options moves the documents afterwards, and this one with them.
+        let Some(key) = kept_under(key, config) else { return (kept, false) };
+        let cache = &mut known.cache;
+        let changed = cache.fetched(Arc::clone(&key), value, &key.ttl_policy, now, fastrand::f64());
+        if let Some(entry) = cache.peek(&key) {
+            kept.fresh = matches!(entry.look(now), CacheLookup::Fresh(_));
+            if let Some(value) = entry.value() {
+                (kept.document, kept.at) = (Arc::clone(&value.document), value.at);
             }
-            // Under the lock: a change of options moves the documents afterwards, and this one with them.
-            let Some(key) = kept_under(key, config) else { return kept };
-            let cache = &mut known.cache;
-            let changed = cache.fetched(Arc::clone(&key), value, &key.ttl_policy, now, fastrand::f64());
-            if let Some(entry) = cache.peek(&key) {
-                kept.fresh = matches!(entry.look(now), CacheLookup::Fresh(_));
-                if let Some(value) = entry.value() {
-                    (kept.document, kept.at) = (Arc::clone(&value.document), value.at);
-                }
-            }
-            (kept.considered, kept.crowded) = (true, cache.is_crowded());
-            (changed, cache.next())
-        };
+        }
+        (kept.considered, kept.crowded) = (true, cache.is_crowded());
+        (kept, changed)
+    }
+
+    fn tell_of_change(&self, changed: bool, next: Option<Instant>) {
         if changed {
             self.generation.bump();
         }
         self.schedule.expect(next);
-        kept
     }
 
     /// Keeps the failure of a fetch that began at `began` and ended at `at`.

@@ -226,6 +226,8 @@ impl FetchTask {
             Ok(_) => format!("{} answered after {}", key.label(), took(start)),
             Err(error) => format!("{} failed after {}: {}", key.label(), took(start), error.kind().name()),
         });
+        resolver.listen_to_vault(key);
+        let done = resolver.with_group(resolver.instances(), key, done).await;
         if kept_under(key, resolver.config()).is_none() {
             // The vault's options have changed meanwhile: this fetch must not leave connections and logins with the old
             // ones.

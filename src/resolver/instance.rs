@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use crate::backend::{Backend, Fetched};
+use crate::backend::{Backend, Changes, Fetched};
 use crate::error::{Error, Result};
 use crate::resolver::breaker::{Breaker, BreakerState, Change, Ended};
 use crate::resolver::resolved_reference::DocumentKey;
@@ -27,6 +27,8 @@ pub struct Instance {
     slots: Semaphore,
     /// Whether it has answered.
     answered: AtomicBool,
+    /// Whether somebody handles the changes that it reports.
+    listened_to: AtomicBool,
 }
 
 /// Why a vault may not be asked now, and when it is probed.
@@ -38,7 +40,8 @@ pub struct Away {
 impl Instance {
     pub fn new(backend: Arc<dyn Backend>, breaker_interval: Duration) -> Self {
         let breaker = Ranked::new(Rank::Breaker, Breaker::new(breaker_interval));
-        Self { backend, breaker, slots: Semaphore::new(AT_ONCE), answered: AtomicBool::new(false) }
+        let (answered, listened_to) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { backend, breaker, slots: Semaphore::new(AT_ONCE), answered, listened_to }
     }
 
     /// Whether it has answered, as far as `has_answered` was told.
@@ -50,7 +53,12 @@ impl Instance {
         self.answered.store(true, Ordering::Relaxed);
     }
 
-    /// The backend itself, for a vault that needs neither network nor file.
+    /// The changes that the vault reports, for the first caller.
+    pub fn take_changes(&self) -> Option<Changes> {
+        if self.listened_to.swap(true, Ordering::Relaxed) { None } else { self.backend.changes() }
+    }
+
+    /// The backend itself: for a vault that needs neither network nor file, and for what is fetched beside.
     pub fn backend(&self) -> &dyn Backend {
         &*self.backend
     }

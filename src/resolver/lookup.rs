@@ -112,7 +112,7 @@ impl Resolver {
         let decodes = key.decodes_for(&reference);
         match self.documents().look(&key) {
             CacheLookup::Fresh(document) | CacheLookup::Stale { document, .. } => {
-                let secret = document.pick(reference.key.as_deref(), decodes)?;
+                let secret = document.pick(key.field_of(&reference), decodes)?;
                 self.metrics().stale_hits.inc();
                 Ok(Value { secret, lasting: self.schedule().runs(), lease: document.lease() })
             }
@@ -147,7 +147,8 @@ impl Resolver {
             Poll::Ready(fetched) => fetched,
             Poll::Pending => Err(key.ended_early()),
         };
-        self.keep(key, Done { fetched, began: start, change: Change::None, notice: None, took: start.elapsed() }).0
+        let (others, took) = (Vec::new(), start.elapsed());
+        self.keep(key, Done { fetched, others, began: start, change: Change::None, notice: None, took }).0
     }
 
     /// Joins the call that brings a document, or creates one. Who creates it must start it, by `take_shared` and
@@ -172,12 +173,14 @@ impl Resolver {
             Err(_) => error,
         })?;
         let resolved = resolved?;
-        // The generation moves only for documents in the cache; a newer one may have replaced this one since the
-        // completion.
-        let kept = match self.documents().look(&resolved.key) {
-            CacheLookup::Fresh(known) | CacheLookup::Stale { document: known, .. } => known.is_same(&document),
-            _ => false,
-        };
+        if document.group().is_some() {
+            self.keep_batches();
+        }
+        // Only what is known now will be known to be over: a newer one may have come since the completion.
+        let known = self.documents().look(&resolved.key).document();
+        // The next look-up finds cached documents of the group: this one must be of their version.
+        let document = known.clone().filter(|known| known.group().is_some()).unwrap_or(document);
+        let kept = known.is_some_and(|known| known.is_same(&document));
         pick(&resolved, &document, kept && self.schedule().runs()).map(Some)
     }
 

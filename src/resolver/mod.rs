@@ -12,6 +12,7 @@ pub mod fetch_task;
 mod follow;
 pub mod gauges;
 pub mod generation;
+mod group;
 mod heir;
 pub mod indirect;
 mod inherit;
@@ -34,6 +35,7 @@ pub mod singleflight;
 mod state;
 pub mod succession;
 pub mod upstream;
+mod vault_changes;
 mod vault_health;
 mod wakeup;
 

@@ -19,13 +19,18 @@ impl Resolver {
     /// Keeps a value, unless a newer one is there.
     pub(super) fn keep_value(&self, key: &Arc<DocumentKey>, value: Dated) -> Kept {
         let kept = self.documents().keep_value(key, value, self.config());
+        self.note_kept(key, &kept);
+        kept
+    }
+
+    /// Does what follows the keeping of a value.
+    pub(super) fn note_kept(&self, key: &DocumentKey, kept: &Kept) {
         if kept.considered {
             self.succession().tell_of_success(key);
         }
         if kept.crowded {
             self.notifier().notify(Event::CacheCrowded);
         }
-        kept
     }
 
     /// Keeps the failure of a fetch that began at `began` and ended at `at`. Returns what is served: a value that still
@@ -49,14 +54,19 @@ impl Resolver {
         let at = Instant::now();
         self.metrics().fetched(done.took);
         let kept = match done.fetched {
-            Ok(Fetched { document, lease }) => {
-                let document = Arc::new(Document::leased(document, lease));
+            Ok(fetched) => {
+                let value = dated(fetched, done.began);
                 if key.by_field {
-                    document.read_fields();
+                    value.document.read_fields();
                 }
-                let value = Dated { document, at: done.began };
-                let kept = self.keep_value(key, value.clone());
-                (Ok(kept.document), SealedOutcome::Value(value))
+                let served = if value.document.group().is_some() {
+                    let others = done.others.into_iter().map(|(key, fetched)| (key, dated(fetched, done.began)));
+                    self.keep_together(key, value.clone(), others.collect());
+                    Arc::clone(&value.document)
+                } else {
+                    self.keep_value(key, value.clone()).document
+                };
+                (Ok(served), SealedOutcome::Value(value))
             }
             Err(error) => {
                 self.metrics().failed(key.descriptor.name, error.kind());
@@ -74,4 +84,10 @@ impl Resolver {
         }
         kept
     }
+}
+
+/// What a fetch brought, with the time at which it began.
+fn dated(fetched: Fetched, began: Instant) -> Dated {
+    let Fetched { document, lease, group } = fetched;
+    Dated { document: Arc::new(Document::leased(document, lease).of_group(group)), at: began }
 }

@@ -29,6 +29,10 @@ impl Resolver {
             // No refresher has kept earlier copies up to date.
             self.bump();
             engine.spawn(run(Arc::downgrade(self), Arc::clone(self.schedule())));
+            // Files that were read before the fork are watched once one of them is fetched in this process.
+            for key in self.documents().of_files() {
+                self.fetch_in_background(&key, Purpose::Newer(Instant::now()));
+            }
         }
         Ok(())
     }

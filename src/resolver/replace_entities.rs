@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::backend::Descriptor;
+use crate::backend::{Descriptor, LISTING};
 use crate::cache::CacheLookup;
 use crate::config::entity::Entity;
 use crate::config::{EntityResult, IndirectValues};
@@ -66,7 +66,9 @@ impl Resolver {
         trusted: bool,
     ) -> Result<Vec<u8>> {
         let vault = self.config().vault_of_strategy(backend, options, trusted)?;
-        let resource = percent_encoding::percent_encode(resource, percent_encoding::NON_ALPHANUMERIC);
+        let listing = if backend.files { LISTING } else { "" };
+        let resource = [resource, listing.as_bytes()].concat();
+        let resource = percent_encoding::percent_encode(&resource, percent_encoding::NON_ALPHANUMERIC);
         let version = version.map_or(String::new(), |version| format!("#{version}"));
         // The slash at the end says that no field is wanted: Kong picks it.
         Ok(format!("{{vault://{vault}/{resource}/{version}}}").into_bytes())

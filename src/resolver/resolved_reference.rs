@@ -1,6 +1,7 @@
 //! What a reference means under a configuration: which document of which vault, and which part of it.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use crate::backend::{Descriptor, SecretId};
 use crate::cache::TtlPolicy;
 use crate::cache::document::WHOLE;
-use crate::config::{Config, options_of};
+use crate::config::{Config, Vault, options_of};
 use crate::error::{Error, Kind, Result};
 use crate::node::{Name, Node, hex};
 use crate::options::settings::{Digests, FinalSettings, Settings, SettingsKey, hash_once};
@@ -95,8 +96,11 @@ impl ResolvedReference {
     /// What `reference` means.
     pub fn resolve(reference: &[u8], config: &Config) -> Result<Self> {
         let reference = reference::parse(reference)?;
-        let (key, settings) = DocumentKey::new(&reference, config)?;
-        Ok(Self { key: Arc::new(key), field: reference.key, base64_decode: settings.boolean("base64_decode") })
+        let vault = config.vault(&reference.name)?;
+        let name = secret_name(vault.backend, &reference);
+        let (key, settings) = DocumentKey::new(&vault, &name, &reference, config)?;
+        let field = field(vault.backend, &reference).map(<[u8]>::to_vec);
+        Ok(Self { key: Arc::new(key), field, base64_decode: settings.boolean("base64_decode") })
     }
 
     /// The error of a failed fetch, for those who asked by this reference. Where it names a field and the secret was
@@ -110,10 +114,9 @@ impl ResolvedReference {
 }
 
 impl DocumentKey {
-    fn new(reference: &Reference, config: &Config) -> Result<(Self, Arc<FinalSettings>)> {
-        let vault = config.vault(&reference.name)?;
-        let settings = config.settings(&vault, reference)?;
-        let resource = String::from_utf8(reference.resource.clone()).map_err(|_| {
+    fn new(vault: &Vault, name: &[u8], reference: &Reference, config: &Config) -> Result<(Self, Arc<FinalSettings>)> {
+        let settings = config.settings(vault, reference)?;
+        let resource = String::from_utf8(name.to_vec()).map_err(|_| {
             let text = format!(
                 "{} vault ({}) accepts names only in utf-8: correct the reference",
                 vault.backend.name, vault.name
@@ -133,7 +136,7 @@ impl DocumentKey {
             },
             instance: InstanceKey { vault: vault.name.as_str().into(), settings: settings.instance_key.clone() },
             settings: Arc::clone(&settings),
-            by_field: reference.key.is_some(),
+            by_field: field(vault.backend, reference).is_some(),
             name: OnceLock::new(),
             name_text: OnceLock::new(),
             hash: 0,
@@ -144,14 +147,24 @@ impl DocumentKey {
 
     /// The key of the same document under its vault's current options.
     pub fn under(&self, config: &Config) -> Result<Self> {
+        self.named(&self.secret_id.resource, config)
+    }
+
+    /// Another document of its vault, under the same options.
+    pub fn sibling(&self, name: &str, config: &Config) -> Result<Self> {
+        self.named(name, config)
+    }
+
+    fn named(&self, name: &str, config: &Config) -> Result<Self> {
         let reference = Reference {
             name: self.instance.vault.as_bytes().to_vec(),
-            resource: self.secret_id.resource.clone().into_bytes(),
+            resource: Vec::new(),
             key: self.by_field.then(Vec::new),
             options: self.options.to_vec(),
             version: self.secret_id.version,
         };
-        Self::new(&reference, config).map(|(key, _)| key)
+        let vault = config.vault(&reference.name)?;
+        Self::new(&vault, name.as_bytes(), &reference, config).map(|(key, _)| key)
     }
 
     /// Whether both ask the same place, as the same client, for the same document: then they differ only in how long it
@@ -178,9 +191,21 @@ impl DocumentKey {
     /// Whether `reference` asks for this document, whatever the options of its vault are.
     pub fn is_asked_by(&self, reference: &Reference) -> bool {
         *self.instance.vault.as_bytes() == *reference.name
-            && self.secret_id.resource.as_bytes() == reference.resource
+            && self.secret_id.resource.as_bytes() == &*secret_name(self.descriptor, reference)
             && self.secret_id.version == reference.version
             && self.options == set_by(reference)
+    }
+
+    /// The field that `reference`, which asks for this document, picks from it.
+    pub fn field_of<'a>(&self, reference: &'a Reference) -> Option<&'a [u8]> {
+        field(self.descriptor, reference)
+    }
+
+    /// Whether it has one of these names, or lies below one. Every document lies below the empty name.
+    pub fn is_below(&self, names: &BTreeSet<String>) -> bool {
+        let name = &*self.secret_id.resource;
+        let mut above = name.match_indices('/').map(|(at, _)| &name[..at]);
+        names.contains("") || names.contains(name) || above.any(|name| names.contains(name))
     }
 
     /// The number by which a vault's breaker tells documents apart.
@@ -303,6 +328,21 @@ impl Hash for DocumentKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
     }
+}
+
+/// The name that a reference asks its backend for. For files it is the whole path, as only the backend can tell which part
+/// is a field. A slash at the end says that none is.
+pub fn secret_name<'a>(backend: &Descriptor, reference: &'a Reference) -> Cow<'a, [u8]> {
+    let resource = &reference.resource[..];
+    match &reference.key {
+        Some(key) if backend.files => Cow::Owned([resource, b"/", key].concat()),
+        None if backend.files && resource.contains(&b'/') => Cow::Owned([resource, b"/"].concat()),
+        _ => Cow::Borrowed(resource),
+    }
+}
+
+fn field<'a>(backend: &Descriptor, reference: &'a Reference) -> Option<&'a [u8]> {
+    reference.key.as_deref().filter(|_| !backend.files)
 }
 
 /// A duration for which 0 means none, as Kong documents it.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::backend::registry::ALL;
 use crate::cache::Heir;
 use crate::config::{Config, Fate};
 use crate::error::{Error, Kind};
@@ -17,7 +18,7 @@ use crate::node::{Name, Node};
 use crate::reference::{self, Reference};
 use crate::resolver::document_cache::DocumentCache;
 use crate::resolver::heir::heir_of;
-use crate::resolver::resolved_reference::DocumentKey;
+use crate::resolver::resolved_reference::{DocumentKey, secret_name};
 use crate::runtime::notifier::{Event, Notifier};
 use crate::sync::{Rank, Ranked};
 
@@ -89,9 +90,13 @@ impl Succession {
             return None;
         }
         let reference = reference::parse(reference).ok()?;
-        let resource = std::str::from_utf8(&reference.resource).ok()?;
-        let key = orphans.get(resource)?.iter().find(|key| key.is_asked_by(&reference))?;
-        Some((Arc::clone(key), reference))
+        // What the name is depends on the backend, which is not known any more.
+        let key = ALL.iter().find_map(|backend| {
+            let name = secret_name(backend, &reference);
+            let named = orphans.get(std::str::from_utf8(&name).ok()?)?;
+            named.iter().find(|key| key.is_asked_by(&reference)).cloned()
+        })?;
+        Some((key, reference))
     }
 
     /// Tells the log of vaults that are gone, if it was told of them before, and of those whose options can't be used.

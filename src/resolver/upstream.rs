@@ -50,6 +50,8 @@ struct KnownInstances {
 /// What became of a fetch.
 pub struct Done {
     pub fetched: Result<Fetched>,
+    /// Documents that must be replaced together with it.
+    pub others: Vec<(Arc<DocumentKey>, Fetched)>,
     /// When the attempt began that brought it: what the vault answered was so then or later.
     pub began: Instant,
     /// What that did to the vault's breaker.
@@ -180,7 +182,7 @@ impl Instances {
             Ok(instance) => instance,
             Err(error) => {
                 let (fetched, took) = (Err(error), start.elapsed());
-                return Done { fetched, began: start, change: Change::None, notice: None, took };
+                return Done { fetched, others: Vec::new(), began: start, change: Change::None, notice: None, took };
             }
         };
         // In init they wait for `shutdowns`: a spawned task would end with the call.
@@ -201,7 +203,7 @@ impl Instances {
             Err(error) if error.kind() == Kind::Config => Change::None,
             _ => instance.succeeded(document, now),
         };
-        Done { fetched, began, change, notice: instance.backend().notice(), took: now - start }
+        Done { fetched, others: Vec::new(), began, change, notice: instance.backend().notice(), took: now - start }
     }
 }
 

@@ -29,6 +29,7 @@ const PUPPET: Descriptor = Descriptor {
     options: OPTIONS,
     requirements: &[],
     immediate: false,
+    files: false,
     build,
 };
 pub static BACKENDS: &[&Descriptor] = &[&PUPPET];
@@ -66,7 +67,7 @@ impl Backend for Puppet {
             }
             let answer = self.0.answer.lock().unwrap().clone();
             let document = answer.unwrap_or_else(|| Ok(format!(r#"{{"value":"{}"}}"#, secret_id.resource)))?;
-            Ok(Fetched { document: Secret::new(document), lease: *self.0.lease.lock().unwrap() })
+            Ok(Fetched { document: Secret::new(document), lease: *self.0.lease.lock().unwrap(), group: None })
         })
     }
 

@@ -30,6 +30,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     options: options::OPTIONS,
     requirements: options::REQUIREMENTS,
     immediate: false,
+    files: false,
     build,
 };
 
@@ -138,7 +139,7 @@ impl Aws {
             return Err(error::from_response(&asked, &answer).with_retry_after(answer.retry_after()));
         }
         match answer::document(answer.body.as_bytes()) {
-            Ok(document) => Ok(Fetched { document, lease: None }),
+            Ok(document) => Ok(Fetched { document, lease: None, group: None }),
             Err(reason) => Err(asked.error(Kind::Invalid, reason)),
         }
     }

@@ -30,6 +30,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     options: options::OPTIONS,
     requirements: options::REQUIREMENTS,
     immediate: false,
+    files: false,
     build,
 };
 
@@ -112,7 +113,7 @@ impl Gcp {
             return Err(error::of(&asked, &answer));
         }
         match answer::document(answer.body.as_bytes()) {
-            Ok(document) => Ok(Fetched { document, lease: None }),
+            Ok(document) => Ok(Fetched { document, lease: None, group: None }),
             Err(reason) => Err(asked.error(Kind::Invalid, reason)),
         }
     }

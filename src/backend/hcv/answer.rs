@@ -92,7 +92,7 @@ fn unversioned(envelope: &ReadEnvelope<'_>) -> Result<Fetched, ReadFailure> {
     let lease =
         envelope.lease_duration.filter(|seconds| meant && *seconds > 0).and_then(|seconds| seconds.try_into().ok());
     let lease = lease.map(Duration::from_secs);
-    Ok(Fetched { document: Secret::new(data), lease })
+    Ok(Fetched { document: Secret::new(data), lease, group: None })
 }
 
 fn versioned(envelope: &ReadEnvelope<'_>, asked: &ReadContext<'_>) -> Result<Fetched, ReadFailure> {
@@ -106,7 +106,7 @@ fn versioned(envelope: &ReadEnvelope<'_>, asked: &ReadContext<'_>) -> Result<Fet
             format!("the answer lacks `data.data`: check that {} is a kv v2 mount, or set `kv` to v1", asked.mount),
         ));
     };
-    Ok(Fetched { document: Secret::new(document), lease: None })
+    Ok(Fetched { document: Secret::new(document), lease: None, group: None })
 }
 
 fn object(value: &RawValue) -> Option<&str> {

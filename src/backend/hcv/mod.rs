@@ -30,6 +30,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     options: options::OPTIONS,
     requirements: options::REQUIREMENTS,
     immediate: false,
+    files: false,
     build,
 };
 

@@ -81,6 +81,8 @@ impl Resolver {
             return self.next(ticket, &machine, Step::End(Ending::Settled));
         };
         let (name, sharing) = match Node::of_this_process() {
+            // Each worker reads files for itself: that is quicker, and another's value may be of another version.
+            Some(node) if call.key.descriptor.files => (hex(call.key.name(node)), Sharing::Nothing),
             Some(node) => (hex(call.key.name(node)), self.sharing()),
             None => (String::new(), Sharing::Nothing),
         };

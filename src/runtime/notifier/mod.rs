@@ -48,6 +48,8 @@ pub enum Event {
     Probe { ticket: u64, vault: Name },
     /// The generation has moved: drop the copies of values now, not only at the next look-up.
     Outdated,
+    /// Documents wait to be cached, which the worker does between two requests.
+    Replaced,
     /// A vault failed or recovered; `text` is for nginx's log.
     Health { vault: Name, up: bool, text: String },
     /// A vault that failed has not recovered: for so long, no worker reports it again.

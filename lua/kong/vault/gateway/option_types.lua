@@ -118,6 +118,16 @@ return {
     use_dualstack = "boolean",
     use_fips = "boolean",
   },
+  fs = {
+    base64_decode = "boolean",
+    decode_base64 = "boolean",
+    max_ttl = "number",
+    min_ttl = "number",
+    neg_ttl = "number",
+    prefix = "string",
+    resurrect_ttl = "number",
+    ttl = "number",
+  },
   gcp = {
     base64_decode = "boolean",
     ca_bundle = "string",

@@ -77,7 +77,7 @@ local function field(backend, opt)
       if not value:find "%S" and opt.guards and not opt.sensitive then
         return nil, "is empty, which is not the same as not set here"
       end
-      if value == "" and (opt.sensitive or not opt.default) then
+      if value == "" and not opt.required and (opt.sensitive or not opt.default) then
         return true
       end
       local refusal = native.refusal(backend, opt.name, value)
