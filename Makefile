@@ -10,7 +10,7 @@ BINDIR = $(PREFIX)/bin
 INSTALL = install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vaults build install test bench fuzz lint clean
+.PHONY: help demo demo-vaults build install test bench proofs fuzz lint clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -47,6 +47,10 @@ bench: ## measure against peers; writes bench.json
 	@scripts/setup rust runtime vaults bench
 	@scripts/build
 	@scripts/bench $(ARGS)
+
+proofs: ## the tests' stand-ins for clouds, proven by the vendors' own clients
+	@scripts/setup rust
+	@scripts/proofs
 
 SECONDS = 60
 

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode;
 
 use crate::backend::registry::ALL;
 use crate::error::{Error, Kind, Result};
-use crate::options::{COMMON, OWN, Opt};
+use crate::options::{COMMON, OWN, Opt, in_keys};
 use crate::redact;
 
 /// How much of a reference an error quotes, in characters.
@@ -244,8 +244,9 @@ fn may_take_secret(name: &str) -> bool {
 
 /// Whether this is the name of any backend's option, or close to one, also as kong.conf or an entity writes it.
 fn names_option(name: &str) -> bool {
-    let of_backend =
-        |key: &str| ALL.iter().find_map(|it| key.strip_prefix(it.name)?.strip_prefix('_').map(str::to_owned));
+    let of_backend = |key: &str| {
+        ALL.iter().find_map(|it| key.strip_prefix(&*in_keys(it.name))?.strip_prefix('_').map(str::to_owned))
+    };
     let in_conf = || name.strip_prefix("vault_").and_then(of_backend);
     let whole = name.strip_prefix("config.").map(str::to_owned).or_else(in_conf);
     redact::is_option(whole.as_deref().unwrap_or(name), options_of_all()) || redact::is_option(name, OWN)

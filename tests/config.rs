@@ -266,7 +266,7 @@ fn strict_compatibility_lets_a_reference_set_everything() {
     says(&refused(&config, "{vault://hcv/a/b?hots=1}"), &["unknown option hots"]);
     says(&refused(&config, "{vault://hcv/a/b?nope=1}"), &["unknown option nope"]);
     // It may be the end of a token that has an `&` in it.
-    says(&refused(&config, "{vault://hcv/a/b?token=p&nope}"), &["unknown option (a value of 4 characters)"]);
+    says(&refused(&config, "{vault://hcv/a/b?token=p&zulu}"), &["unknown option (a value of 4 characters)"]);
 }
 
 #[test]
@@ -369,13 +369,13 @@ fn a_strategys_options_lead_nowhere_that_no_vault_does() {
 fn an_empty_value_of_what_guards_is_a_mistake_wherever_it_stands() {
     let guarding = ALL.iter().flat_map(|backend| backend.options.iter().map(move |opt| (backend.name, opt)));
     let guarding: Vec<_> = guarding.filter(|(_, opt)| opt.guards).collect();
-    let names: Vec<_> = guarding.iter().map(|(backend, opt)| format!("{backend}.{}", opt.name)).collect();
-    assert_eq!(names, ["hcv.ca_cert", "hcv.oauth2_ca_cert", "hcv.aws_iam_server_id", "aws.ca_cert"]);
+    let others: Vec<_> = guarding.iter().map(|(_, opt)| opt.name).filter(|name| *name != "ca_cert").collect();
+    assert_eq!((others, guarding.len()), (vec!["oauth2_ca_cert", "aws_iam_server_id"], 2 + ALL.len() - 1));
     for (backend, opt) in guarding {
         let more = if backend == "aws" { [("vault_aws_region", "eu-west-1")] } else { [("vault_hcv_kv", "v1")] };
         for name in std::iter::once(opt.name).chain(opt.aliases.iter().copied()) {
             for blank in ["", " ", "\t\n"] {
-                let (key, reference) = (format!("vault_{backend}_{name}"), format!("{{vault://{backend}/a/b}}"));
+                let (key, reference) = (Opt { name, ..*opt }.key(backend), format!("{{vault://{backend}/a/b}}"));
                 let variable = format!("KONG_{}", key.to_uppercase());
                 let conf = [more[0], (&key, blank)];
                 for (conf, environment) in [(&conf[..], &[][..]), (&more[..], &[(variable.as_str(), blank)][..])] {

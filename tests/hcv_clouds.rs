@@ -183,7 +183,7 @@ async fn azure_by_the_machines_managed_identity() {
     let of_app = [("IDENTITY_ENDPOINT", app.as_str()), ("IDENTITY_HEADER", "app-s3cret")];
     assert_eq!(reads(&azure(&[("azure_client_id", "id-1")], &of_app), "hello").await, VALUE);
     let wrong = [("IDENTITY_ENDPOINT", app.as_str()), ("IDENTITY_HEADER", "other")];
-    fails_with(&azure(&[], &wrong), Kind::Denied, &["asking Azure's metadata service at", "(status 401)"]).await;
+    fails_with(&azure(&[], &wrong), Kind::Denied, &["asking App Service's managed identity at", "(status 401)"]).await;
     fails_with(&azure(&[("azure_client_id", "unknown")], &machine), Kind::Denied, &["`azure_client_id`"]).await;
     let elsewhere = azure(&[("azure_resource", "https://other.test/")], &machine);
     fails_with(&elsewhere, Kind::Denied, &["login by azure at auth/azure/login was refused", "`azure_resource`"]).await;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use kong_vault::backend::registry::ALL;
+use kong_vault::config::options_of;
 use kong_vault::options::value::Value;
-use kong_vault::options::{COMMON, OWN, Opt, Type, variable};
+use kong_vault::options::{COMMON, OWN, Opt, Type, in_keys, variable};
 use proptest::prelude::*;
 
 fn every() -> impl Iterator<Item = (&'static str, &'static Opt)> {
@@ -28,14 +29,14 @@ fn every_declaration_holds_together() {
         if let Some(default) = opt.default {
             assert!(opt.parse(default).is_some() && !opt.required && !opt.sensitive, "{name}");
         }
-        assert!(!(opt.sensitive && opt.overridable), "{name}");
+        assert!(!(opt.sensitive && opt.overridable) && !(opt.operators && opt.overridable), "{name}");
     }
 }
 
 #[test]
 fn no_two_options_of_a_vault_share_a_spelling() {
     for backend in ALL {
-        let opts: Vec<_> = backend.options.iter().chain(COMMON).collect();
+        let opts: Vec<_> = options_of(backend).collect();
         for (index, opt) in opts.iter().enumerate() {
             for other in &opts[index + 1..] {
                 for name in opt.aliases.iter().chain([&opt.name]) {
@@ -43,9 +44,12 @@ fn no_two_options_of_a_vault_share_a_spelling() {
                 }
             }
         }
-        // Else `vault_<backend>_…` could mean two vaults.
-        assert!(!ALL.iter().any(|other| other.name.starts_with(&format!("{}_", backend.name))));
-        assert!(!OWN.iter().any(|opt| opt.name.starts_with(&format!("vault_{}_", backend.name))));
+        // Else `vault_<backend>_…` could mean two vaults' options.
+        for other in ALL {
+            let rest = in_keys(other.name).strip_prefix(&format!("{}_", in_keys(backend.name))).map(str::to_owned);
+            assert!(!rest.is_some_and(|rest| opts.iter().any(|opt| opt.name.starts_with(&rest))), "{}", other.name);
+        }
+        assert!(!OWN.iter().any(|opt| opt.name.starts_with(&format!("vault_{}_", in_keys(backend.name)))));
     }
 }
 

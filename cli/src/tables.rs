@@ -58,7 +58,7 @@ pub fn policy() -> String {
         let _ = writeln!(out, "| {vault} | `{}` | yes | {entity} | {reference} | {credential} |", opt.name);
     };
     for backend in ALL {
-        backend.options.iter().for_each(|opt| row(&format!("`{}`", backend.name), opt, true));
+        backend.options.iter().for_each(|opt| row(&format!("`{}`", backend.name), opt, !opt.operators));
     }
     COMMON.iter().for_each(|opt| row("every", opt, true));
     OWN.iter().for_each(|opt| row("kong-vault itself", opt, false));

@@ -113,7 +113,7 @@ fn strategies_of_others_are_left_to_kong() {
                 vault_mine_url = x\nvault_declarative_config = kong.yml\npg_password = {vault://my-own/a}\n";
     let yaml = "vaults:\n- {prefix: mine, name: my-own, config: {anything: [{goes: here}]}}\n- {prefix: gg, name: conjur}\n\
                 - {prefix: ee, name: env}\n- {prefix: bad, name: mine}\n\
-                a: ['{vault://mine/a}', '{vault://gg/a/b}', '{vault://my-own/a}',\n '{vault://azure/a}', '{vault://ee/a}', \
+                a: ['{vault://mine/a}', '{vault://gg/a/b}', '{vault://my-own/a}',\n '{vault://conjur/a}', '{vault://ee/a}', \
                 '{vault://nope/a}']\n";
     let files = Files::of(&[("kong.conf", conf), ("kong.yml", yaml)]);
     let left = "note: kong-vault does not provide this vault: left to Kong";
@@ -138,7 +138,7 @@ fn strategies_of_others_are_left_to_kong() {
         ("kong.yml:6", "a[0] {vault://mine/a}", left),
         ("kong.yml:6", "a[1] {vault://gg/a/b}", left),
         ("kong.yml:6", "a[2] {vault://my-own/a}", left),
-        ("kong.yml:7", "a[3] {vault://azure/a}", left),
+        ("kong.yml:7", "a[3] {vault://conjur/a}", left),
         ("kong.yml:7", "a[5] {vault://nope/a}", "error: could not find vault (nope)"),
     ]);
     // The environment's say is the same.

@@ -86,6 +86,28 @@ local SERVERS = [[
     }
   }
   server {
+    listen 127.0.0.1:{{azure}};
+    location / {
+      content_by_lua_block {
+        record "azure"
+        local evil = "https://127.0.0.2:{{evil}}"
+        if ngx.var.request_method == "POST" then
+          return ngx.print '{"access_token":"0perators.azure.token","expires_in":3599,"token_type":"Bearer"}'
+        elseif ngx.var.uri == "/secrets/hello" then
+          return ngx.print '{"value":"{\\"foo\\":\\"bar\\"}"}'
+        elseif ngx.var.uri == "/secrets/away" then
+          ngx.header.location = evil .. "/secrets/away"
+          return ngx.exit(307)
+        elseif ngx.var.uri == "/secrets/away/versions" and not ngx.var.arg_page then
+          return ngx.print('{"value":[],"nextLink":"' .. evil .. '/secrets/away/versions?page=2"}')
+        end
+        ngx.header["www-authenticate"] = ('Bearer authorization="%s/t", resource="%s"'):format(evil, evil)
+        ngx.status = 404
+        ngx.print '{"error":{"code":"SecretNotFound","message":"x"}}'
+      }
+    }
+  }
+  server {
     listen 127.0.0.2:{{evil}};
     location / { content_by_lua_block { record "evil" } }
   }
@@ -110,10 +132,13 @@ describe("of hostile references,", function()
 
   local function start(more)
     local vault, aws, google = servers.vars.vault, servers.vars.aws, servers.vars.google
+    local azure, evil = "http://127.0.0.1:" .. servers.vars.azure, "https://127.0.0.2:" .. servers.vars.evil
     local entities = {
       { prefix = "mine", name = "hcv", config = { port = vault, token = TOKEN } },
       { prefix = "cloud", name = "aws", config = { region = "eu-central-1" } },
       { prefix = "google", name = "gcp", config = { project_id = "ours" } },
+      { prefix = "sly", name = "azure", config = { vault_uri = evil } },
+      { prefix = "slier", name = "azure", config = { vault_uri = evil, verify_challenge_resource = false } },
     }
     local env = {
       KONG_VAULT_DECLARATIVE_CONFIG = files.write(files.folder() .. "/kong.yml", cjson.encode({ vaults = entities })),
@@ -128,6 +153,12 @@ describe("of hostile references,", function()
       KONG_VAULT_GCP_ENDPOINT_URL = "http://127.0.0.1:" .. google,
       GCE_METADATA_HOST = "127.0.0.1:" .. google,
       HOME = "/nonexistent",
+      KONG_VAULT_AZURE_VAULT_URI = azure,
+      KONG_VAULT_AZURE_RESOURCE = "https://127.0.0.1",
+      AZURE_AUTHORITY_HOST = azure,
+      AZURE_TENANT_ID = "t",
+      AZURE_CLIENT_ID = "c",
+      AZURE_CLIENT_SECRET = KEY,
     }
     for name, value in pairs(more or {}) do
       env[name] = value
@@ -154,7 +185,7 @@ describe("of hostile references,", function()
   end
 
   setup(function()
-    servers = nginx.start({ ports = { "vault", "aws", "google", "evil" }, http = SERVERS })
+    servers = nginx.start({ ports = { "vault", "aws", "google", "azure", "evil" }, http = SERVERS })
   end)
 
   teardown(cleanup.run)
@@ -171,6 +202,7 @@ describe("of hostile references,", function()
     assert.same({ "bar" }, { worker:value "{vault://hcv/hello/foo}" })
     assert.same({ "bar" }, { worker:value "{vault://aws/hello/foo}" })
     assert.same({ "bar" }, { worker:value "{vault://gcp/hello/foo}" })
+    assert.same({ "bar" }, { worker:value "{vault://azure/hello/foo}" })
     local unclear = {}
     for _, pair in ipairs(all) do
       local reference, expected = pair[1], pair[2]
@@ -193,7 +225,7 @@ describe("of hostile references,", function()
 
     local found = watch:stop()
     local named = {}
-    for _, server in ipairs({ "vault", "aws", "google" }) do
+    for _, server in ipairs({ "vault", "aws", "google", "azure" }) do
       local address = "127.0.0.1:" .. servers.vars[server]
       assert.is_truthy(found[address], "the watch saw nothing")
       named[address] = true
@@ -260,6 +292,26 @@ describe("of hostile references,", function()
     for _, request in ipairs(recorded "metadata") do
       assert.same("Google", request.headers["metadata-flavor"])
       assert.is_nil(request.headers.authorization)
+    end
+  end)
+
+  it("what goes to Azure is what the operator would have sent", function()
+    local requests = recorded "azure"
+    assert.is_true(#requests > 3)
+    for _, request in ipairs(requests) do
+      assert.same("127.0.0.1:" .. servers.vars.azure, request.headers.host)
+      if request.method == "POST" then
+        assert.same("/t/oauth2/v2.0/token", request.target)
+        assert.matches(
+          "^grant_type=client_credentials&client_id=c&scope=https%%3A%%2F%%2F127%.0%.0%.1%%2F%.default&",
+          request.body
+        )
+        assert.is_nil(request.headers.authorization)
+      else
+        assert.matches("^/secrets/[%w-]+", request.target)
+        assert.same("Bearer 0perators.azure.token", request.headers.authorization)
+        assert.is_nil(request.body)
+      end
     end
   end)
 

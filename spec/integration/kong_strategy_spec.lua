@@ -183,6 +183,12 @@ describe("in Kong,", function()
       { fields["hcv.redirect_hosts"].spec.type, fields["hcv.redirect_hosts"].spec.elements.type }
     )
     assert.equal("number", fields["aws.ttl"].spec.type)
+    -- A backend may have another default than all, as Kong's has.
+    assert.same({ "number", 3600 }, { fields["azure-certs.ttl"].spec.type, fields["azure-certs.ttl"].spec.default })
+    assert.is_nil(fields["azure.ttl"].spec.default)
+    assert.same({ "secrets" }, fields["azure.type"].spec.one_of)
+    -- Kong writes defaults into entities, and no entity may set what the operator alone can.
+    assert.is_nil(fields["azure.verify_challenge_resource"].spec.default)
     for name, field in pairs(fields) do
       assert.is_string(field.spec.description, name)
     end
@@ -205,7 +211,7 @@ describe("in Kong,", function()
   end)
 
   it("the files of strategies and plugin are where Kong looks", function()
-    for _, backend in ipairs({ "aws", "fs", "gcp", "hcv" }) do
+    for _, backend in ipairs({ "aws", "azure", "azure-certs", "fs", "gcp", "hcv" }) do
       assert.is_true(files.exists(("lua/kong/vaults/%s/init.lua"):format(backend)))
       assert.is_true(files.exists(("lua/kong/vaults/%s/schema.lua"):format(backend)))
     end

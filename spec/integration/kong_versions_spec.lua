@@ -45,7 +45,7 @@ describe("in Kong", function()
   -- What Kong loads, in its order.
   local LOAD = [[
     schemas = {}
-    for _, backend in ipairs({ "hcv", "aws", "gcp", "fs" }) do
+    for _, backend in ipairs({ "hcv", "aws", "gcp", "azure", "azure-certs", "fs" }) do
       local strategy = require("kong.vaults." .. backend .. ".init")
       strategy.init()
       schemas[backend] = require("kong.vaults." .. backend .. ".schema")
@@ -112,6 +112,7 @@ describe("in Kong", function()
           "gcp.ca_bundle ca_cert",
           "gcp.decode_base64 base64_decode",
           "fs.decode_base64 base64_decode",
+          "azure.client_certificate_path client_certificate",
         }) do
           local backend, alias, option = spelling:match "(%w+)%.(%S+) (%S+)"
           local found = server:eval(
@@ -293,7 +294,7 @@ describe("in Kong", function()
         assert.equal("of a custom vault", (bare:eval "return kong.vault.get '{vault://custom/x}'"))
         bare:eval [[
           local check = require("kong.db.schema.metaschema").MetaSubSchema
-          for _, backend in ipairs({ "hcv", "aws", "gcp", "fs" }) do
+          for _, backend in ipairs({ "hcv", "aws", "gcp", "azure", "azure-certs", "fs" }) do
             assert(check:validate(schemas[backend]))
           end
           local fields = {}

@@ -14,6 +14,9 @@ local VALUES = {
   sts_endpoint_url = "http://" .. EVIL,
   oauth2_token_endpoint = "http://" .. EVIL .. "/token",
   redirect_hosts = EVIL,
+  vault_uri = "https://" .. EVIL,
+  resource = "https://127.0.0.2",
+  verify_challenge_resource = "false",
   ssl_verify = "false",
   tls_skip_verify = "true",
 }
@@ -30,7 +33,7 @@ function _M.of_tables()
   local page = files.read "docs/options.md"
   local tables = page:match "<!%-%- options:begin %-%->(.*)<!%-%- options:end %-%->"
   for line in tables:gmatch "[^\n]+" do
-    vault = line:match "^### `(%w+)`" or (not line:find "^###" and vault or nil)
+    vault = line:match "^### `([%w-]+)`" or (not line:find "^###" and vault or nil)
     local name = line:match "^| `([%w_]+)` |"
     local may = line:match "| (%w+) | `KONG_VAULT"
     if vault and name and may == "no" then
@@ -41,7 +44,11 @@ function _M.of_tables()
       for _, spelling in ipairs(spellings) do
         list[#list + 1] = {
           ("{vault://%s/hello/foo?%s=%s}"):format(vault, spelling, VALUES[name] or "other"),
-          ("option %s of the %s vault %%(%s%%) is not allowed in a reference"):format(plain(name), vault, vault),
+          ("option %s of the %s vault %%(%s%%) is not allowed in a reference"):format(
+            plain(name),
+            plain(vault),
+            plain(vault)
+          ),
         }
       end
     end
@@ -210,10 +217,37 @@ _M.GCP = {
   { "{vault://gcp/hello/foo#9}", "has no version 9" },
 }
 
+_M.AZURE = {
+  { "{vault://azure/hello/foo?vault_uri=https://" .. EVIL .. "}", "option vault_uri of the azure vault" },
+  { "{vault://azure/hello/foo?vault%5furi=https://" .. EVIL .. "}", "option vault_uri of the azure vault" },
+  { "{vault://azure/hello/foo?authority_host=https://" .. EVIL .. "}", "unknown option authority_host" },
+  { "{vault://azure/hello/foo?AZURE_AUTHORITY_HOST=" .. EVIL .. "}", "unknown option" },
+  { "{vault://azure/hello/foo?credentials_prefix=KONG}", "option credentials_prefix of the azure vault" },
+  { "{vault://azure/hello/foo?client_certificate=/etc/passwd}", "option client_certificate of the azure vault" },
+  { "{vault://azure/hello/foo?ttl=1&tenant_id=theirs}", "option tenant_id of the azure vault" },
+  { "{vault://azure-certs/hello/key?vault_uri=https://" .. EVIL .. "}", "option vault_uri of the azure%-certs vault" },
+  { "{vault://sly/hello/foo}", "tokens for 127.0.0.1 are not sent to 127.0.0.2" },
+  { "{vault://slier/hello/foo}", "verify_challenge_resource.*is the operator's alone" },
+  { "{vault://azure/..%2Fkeys%2Fhello/foo}", "no secret's name" },
+  { "{vault://azure/hello%2F..%2F..%2Fkeys/foo}", "no secret's name" },
+  { "{vault://azure/hello%2F" .. ("0"):rep(32) .. "%2Fx/foo}", "no secret's name" },
+  { "{vault://azure/%2F%2F" .. EVIL .. "%2Fhello/foo}", "no secret's name" },
+  { "{vault://azure/@" .. EVIL .. "/foo}", "no secret's name" },
+  { "{vault://azure/hello%3Fapi-version=1/foo}", "no secret's name" },
+  { "{vault://azure/hello%23x/foo}", "no secret's name" },
+  { "{vault://azure/hello%0d%0aAuthorization:%20x/foo}", "no secret's name" },
+  { "{vault://azure/hello%00/foo}", "no secret's name" },
+  { "{vault://azure/ｈello/foo}", "no secret's name" },
+  { "{vault://azure/" .. ("a"):rep(128) .. "/foo}", "no secret's name" },
+  { "{vault://azure/hello/foo#9}", "no such version" },
+  { "{vault://azure/away/foo}", "redirects elsewhere" },
+  { "{vault://azure/away/foo#2}", "SecretNotFound" },
+}
+
 --- Returns all of them, with the attacker's port instead of `EVIL`.
 function _M.all(port)
   local all = {}
-  for _, list in ipairs({ _M.of_tables(), _M.OPTIONS, _M.NAMES, _M.PATHS, _M.AWS, _M.GCP }) do
+  for _, list in ipairs({ _M.of_tables(), _M.OPTIONS, _M.NAMES, _M.PATHS, _M.AWS, _M.GCP, _M.AZURE }) do
     for _, pair in ipairs(list) do
       all[#all + 1] = { (pair[1]:gsub("EVIL", port)), (pair[2]:gsub("EVIL", port)) }
     end

@@ -4,6 +4,7 @@
 //! other.
 
 pub mod aws;
+pub mod azure;
 pub mod env;
 pub mod fs;
 pub mod gcp;

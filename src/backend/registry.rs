@@ -8,6 +8,8 @@ pub const ALL: &[&Descriptor] = &[
     &super::hcv::DESCRIPTOR,
     &super::aws::DESCRIPTOR,
     &super::gcp::DESCRIPTOR,
+    &super::azure::DESCRIPTOR,
+    &super::azure::CERTIFICATES,
     &super::fs::DESCRIPTOR,
 ];
 
@@ -16,6 +18,7 @@ pub const CREDENTIALS: &[&[&str]] = &[
     crate::http::CREDENTIALS,
     crate::identity::aws::CREDENTIALS,
     crate::identity::gcp::CREDENTIALS,
+    crate::identity::azure::CREDENTIALS,
     super::hcv::CREDENTIALS,
 ];
 

@@ -7,12 +7,13 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::assignment::{find, options_of};
+use super::assignment::{begun, find, options_of};
 use super::error;
 use super::others::LATER;
 use super::requirements::{self, MissingOption};
-use crate::backend::Descriptor;
+use crate::backend::{Descriptor, registry::ALL};
 use crate::error::{Error, Kind, quote};
+use crate::options::Opt;
 use crate::redact;
 use crate::reference::{is_of_environment, is_reference};
 
@@ -140,24 +141,32 @@ impl Broken {
 
     /// An entity with the prefix of another one.
     pub fn twin(entity: Entity, error: impl FnOnce(Option<&str>) -> Error) -> Self {
-        let references =
-            entity.config.values().map(|value| value.trim()).filter(|value| is_reference(value.as_bytes()));
-        let references = references.map(str::to_owned).collect();
+        let written = entity.config.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
+        let references = references(&Value::Object(written.collect()));
         let variables_begin = entity.config.get("prefix").cloned();
         Self { error: error(Some(&entity.prefix)), references, variables_begin, prefix: Some(entity.prefix) }
     }
 }
 
-/// All texts in a value that are references, at any depth, whatever white space is around them.
+/// All texts in a value that are references, at any depth, whatever white space is around them; and what stands for one, in
+/// whichever backend.
 fn references(written: &Value) -> Vec<String> {
     let (mut found, mut rest) = (Vec::new(), vec![written]);
+    let options = ALL.iter().flat_map(|backend| options_of(backend));
+    let beginning: Vec<&Opt> = options.filter(|opt| !opt.begins.is_empty()).collect();
     while let Some(value) = rest.pop() {
         match value {
             Value::String(text) => {
                 found.extend(Some(text.trim()).filter(|text| is_reference(text.as_bytes())).map(str::to_owned))
             }
             Value::Array(items) => rest.extend(items),
-            Value::Object(fields) => rest.extend(fields.values()),
+            Value::Object(fields) => {
+                rest.extend(fields.values());
+                for opt in &beginning {
+                    let value = fields.get(opt.name).and_then(Value::as_str);
+                    found.extend(value.into_iter().flat_map(|value| begun(opt, value)));
+                }
+            }
             _ => {}
         }
     }
@@ -185,7 +194,9 @@ pub fn option_flaws(entity: &Entity, most: usize) -> Vec<EntityFlaw> {
             continue;
         };
         let left_out = value.is_empty() && opt.default.is_none() && !opt.guards;
-        if seen.contains(&opt.name) {
+        if opt.operators {
+            flaws.push(EntityFlaw::new(path, error::OPERATORS));
+        } else if seen.contains(&opt.name) {
             flaws.push(EntityFlaw::new(path, format!("is another name of {}, which is set too: keep one", opt.name)));
         } else if is_reference(value.as_bytes()) {
             if !opt.sensitive || !is_of_environment(value) {

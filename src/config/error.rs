@@ -6,7 +6,7 @@ use super::source::ConfigSource;
 use super::vault::Vault;
 use crate::backend::{Descriptor, When};
 use crate::error::{Error, Kind, quote};
-use crate::options::{OWN, Opt, variable};
+use crate::options::{OWN, Opt, in_keys, variable};
 use crate::redact;
 use crate::reference;
 
@@ -35,7 +35,15 @@ fn option_of(opt: &Opt, backend: &str) -> String {
 
 fn set_by(backend: &str, entry: &Assignment<'_>) -> String {
     let option = quote(entry.option.as_bytes(), SHOWN);
-    entry.source.name(&if backend.is_empty() { option } else { format!("vault_{backend}_{option}") })
+    entry.source.name(&if backend.is_empty() { option } else { format!("vault_{}_{option}", in_keys(backend)) })
+}
+
+/// What an entity may not set, as the rest of a sentence that begins with the option.
+pub const OPERATORS: &str =
+    "is the operator's alone, for all vaults of the backend: set it in kong.conf or the environment";
+
+pub fn operators(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
+    config(format!("{}, set by {}, {OPERATORS}", option_of(opt, backend), set_by(backend, entry)))
 }
 
 pub fn value(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
@@ -123,7 +131,7 @@ pub fn unknown_option(backend: &Descriptor, entry: &Assignment<'_>, follows_secr
 }
 
 pub fn unknown_key(entry: &Assignment<'_>, backends: &[&'static Descriptor]) -> Error {
-    let vaults: Vec<_> = backends.iter().map(|backend| format!("vault_{}_…", backend.name)).collect();
+    let vaults: Vec<_> = backends.iter().map(|backend| format!("vault_{}_…", in_keys(backend.name))).collect();
     let of_backends = backends.iter().flat_map(|backend| options_of(backend).map(|opt| opt.key(backend.name)));
     let known: Vec<_> = OWN.iter().map(|opt| opt.name.to_owned()).chain(of_backends).collect();
     let known: Vec<_> = known.iter().map(String::as_str).collect();
@@ -132,7 +140,7 @@ pub fn unknown_key(entry: &Assignment<'_>, backends: &[&'static Descriptor]) -> 
         quote(entry.option.as_bytes(), SHOWN),
         set_by("", entry),
         did_you_mean(entry.option, &known),
-        vaults.join(", ")
+        vaults.join(" or ")
     ))
 }
 
@@ -181,7 +189,7 @@ pub fn unmet(backend: &Descriptor, vault: &str, unmet: &Unmet) -> Error {
             (format!("one of the options {}", names.join(", ")), names.first().copied().unwrap_or_default())
         }
     };
-    let key = format!("vault_{}_{example}", backend.name);
+    let key = format!("vault_{}_{example}", in_keys(backend.name));
     config(format!(
         "{why} of the {} vault ({vault}) needs {missing}, which is missing: set configure key {key}, environment \
          variable {}, or config.{example} of a vault entity",

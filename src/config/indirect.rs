@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Mutex;
 
-use super::assignment::find;
+use super::assignment::{begun, find};
 use super::entity::EntityResult;
 use crate::error::{Error, Kind, Result};
 use crate::options::Opt;
@@ -48,6 +48,7 @@ impl IndirectValues {
         if opt.is_none_or(Opt::may_hold_secret) {
             self.note_credential(value.trim());
         }
+        opt.into_iter().flat_map(|opt| begun(opt, value)).for_each(|reference| self.note_credential(&reference));
     }
 
     /// The same for all options of an entity. In a broken one, any reference may stand for a credential.

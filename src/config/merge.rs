@@ -51,6 +51,9 @@ pub fn put(
     entry: &Assignment<'_>,
     indirect: &IndirectValues,
 ) -> Result<()> {
+    if opt.operators && matches!(entry.source, ConfigSource::Entity { .. }) {
+        return Err(error::operators(opt, backend, entry));
+    }
     let invalid = || error::value(opt, backend, entry);
     let value = entry.value.as_deref().ok_or_else(invalid)?;
     if opt.guards && value.trim().is_empty() {

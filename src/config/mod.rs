@@ -29,7 +29,7 @@ use crate::backend::{Descriptor, env, registry::ALL};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::options::settings::{FinalSettings, Settings};
-use crate::options::{OWN, Opt};
+use crate::options::{OWN, Opt, in_keys};
 use crate::reference::{Reference, is_reference};
 use crate::secret::Secret;
 use assignment::Assignment;
@@ -50,7 +50,7 @@ pub use source::ConfigSource;
 pub use vault::Vault;
 
 /// Keys of Kong's own that begin as those of kong-vault do. In a configuration that Kong shares, they are no mistake.
-const KONGS_OWN: [&str; 3] = ["vault_azure_", "vault_conjur_", "vault_rotation_interval"];
+const KONGS_OWN: [&str; 2] = ["vault_conjur_", "vault_rotation_interval"];
 
 /// Kong's own key for its declarative file. In a kong.conf, it adds the vault entities of that file.
 pub const KONGS_FILE: &str = "declarative_config";
@@ -202,7 +202,7 @@ impl Config {
             self.credentials.note_entity(&entity);
         }
         for entity in file.entities.iter().filter(|entity| !known.contains(&entity.prefix)) {
-            let settings = registry::of_entity(entity, path, indirect);
+            let settings = self.vaults.of_entity(entity, path, indirect);
             let added = self.vaults.add(&entity.prefix, entity.backend, settings);
             self.note(added);
         }
@@ -314,7 +314,7 @@ impl Config {
             let follows_secret = || seen.iter().any(|opt| opt.may_hold_secret());
             let opt = assignment::find(backend, &name)
                 .ok_or_else(|| error::unknown_option(backend, &entry, follows_secret()))?;
-            if !opt.overridable && !self.strict_compatibility {
+            if opt.operators || (!opt.overridable && !self.strict_compatibility) {
                 return Err(error::not_overridable(vault, opt));
             }
             if seen.iter().any(|earlier| earlier.name == opt.name) {
@@ -340,7 +340,11 @@ pub fn note_assignment(key: &str, value: &str, backends: &[&'static Descriptor],
 /// Splits `vault_<backend>_<option>`.
 fn of_backend<'a>(key: &'a str, backends: &[&'static Descriptor]) -> Option<(&'static str, &'a str)> {
     let rest = key.strip_prefix("vault_")?;
-    backends.iter().find_map(|backend| Some((backend.name, rest.strip_prefix(backend.name)?.strip_prefix('_')?)))
+    let options = backends.iter().filter_map(|backend| {
+        Some((backend.name, rest.strip_prefix(in_keys(backend.name).as_str())?.strip_prefix('_')?))
+    });
+    // A backend's name may begin with another's.
+    options.min_by_key(|(_, option)| option.len())
 }
 
 /// Kubernetes gives every container variables about every service of its namespace; one may be called `kong-vault`.

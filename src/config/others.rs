@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 /// Backends that Kong documents and that are not here yet: no vault entity may take their names.
-pub(super) const LATER: [&str; 2] = ["azure", "conjur"];
+pub(super) const LATER: [&str; 1] = ["conjur"];
 
 /// The strategies that Kong documents, and those that option `vaults` names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

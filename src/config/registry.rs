@@ -47,6 +47,8 @@ pub enum Fate {
 #[derive(Debug)]
 pub struct Vaults {
     enabled: Vec<&'static str>,
+    /// What the operator alone sets, by backend: it holds for entities as well.
+    operators: HashMap<&'static str, Vec<(&'static str, Option<Value>)>>,
     fixed: ByName,
     live: Ranked<ByName>,
     strategies: Ranked<LruCache<String, Arc<Vault>>>,
@@ -56,12 +58,17 @@ impl Vaults {
     pub fn new(enabled: Vec<&'static str>) -> Self {
         let strategies = Ranked::new(Rank::Configuration, LruCache::new(STRATEGIES));
         let live = Ranked::new(Rank::Configuration, ByName::new());
-        Self { enabled, fixed: HashMap::new(), live, strategies }
+        Self { enabled, operators: HashMap::new(), fixed: HashMap::new(), live, strategies }
     }
 
     /// Adds a vault that does not change. A disabled one is not added, but an error in its options is reported.
     pub fn add(&mut self, name: &str, backend: &'static Descriptor, settings: Result<Settings>) -> Result<()> {
         let vault = vault(name, backend, settings);
+        if let Some(settings) = vault.settings.as_ref().ok().filter(|_| name == backend.name) {
+            let own = backend.options.iter().filter(|opt| opt.operators);
+            let own = own.map(|opt| (opt.name, settings.get(opt.name).cloned()));
+            self.operators.insert(backend.name, own.collect());
+        }
         let flaw = vault.settings.as_ref().map(|_| ()).map_err(Clone::clone);
         if self.enabled.contains(&backend.name) {
             self.fixed.insert(name.to_owned(), Ok(Arc::new(vault)));
@@ -112,7 +119,7 @@ impl Vaults {
             match listed {
                 Ok(entity) if !self.enabled.contains(&entity.backend.name) => {}
                 Ok(entity) => {
-                    let settings = of_entity(&entity, place, indirect);
+                    let settings = self.of_entity(&entity, place, indirect);
                     let vault = Arc::new(vault(&entity.prefix, entity.backend, settings));
                     next.insert(entity.prefix, Ok(vault));
                 }
@@ -142,6 +149,23 @@ impl Vaults {
         changed
     }
 
+    /// The settings of an entity; `place` is where it stands, for error texts.
+    pub fn of_entity(&self, entity: &Entity, place: &str, indirect: &IndirectValues) -> Result<Settings> {
+        let source = ConfigSource::Entity { prefix: &entity.prefix, file: place };
+        let mut settings = settings_of(entity.backend, &entity.config, source, indirect)?;
+        self.set_operators(entity.backend, &mut settings);
+        Ok(settings)
+    }
+
+    fn set_operators(&self, backend: &Descriptor, settings: &mut Settings) {
+        for (name, value) in self.operators.get(backend.name).into_iter().flatten() {
+            match value {
+                Some(value) => settings.set(name, value.clone()),
+                None => settings.unset(name),
+            }
+        }
+    }
+
     fn has_one_at(&self, backend: &'static Descriptor, settings: &Settings) -> bool {
         let is_it = |vault: &Result<Arc<Vault>>| {
             let vault = vault.as_ref().ok().filter(|vault| vault.backend.name == backend.name);
@@ -161,8 +185,11 @@ impl Vaults {
         trusted: bool,
     ) -> Result<String> {
         let mut settings = settings_of(backend, options, ConfigSource::Kong, &IndirectValues::default())?;
-        if !trusted && !self.has_one_at(backend, &settings) {
-            return Err(error::not_named(backend));
+        if !trusted {
+            self.set_operators(backend, &mut settings);
+            if !self.has_one_at(backend, &settings) {
+                return Err(error::not_named(backend));
+            }
         }
         settings.set("ttl", Value::Seconds(AT_ONCE));
         for name in ["neg_ttl", "resurrect_ttl"] {
@@ -194,11 +221,6 @@ impl Vaults {
 fn is_same_place(backend: &'static Descriptor, one: &Settings, other: &Settings) -> bool {
     let fixed = options_of(backend).filter(|opt| !opt.overridable && (!opt.sensitive || opt.leads));
     fixed.map(|opt| opt.name).all(|name| one.get(name) == other.get(name))
-}
-
-/// The settings of an entity. `place`: where it stands, for error texts.
-pub fn of_entity(entity: &Entity, place: &str, indirect: &IndirectValues) -> Result<Settings> {
-    settings_of(entity.backend, &entity.config, ConfigSource::Entity { prefix: &entity.prefix, file: place }, indirect)
 }
 
 fn settings_of(

@@ -298,6 +298,9 @@ fn of_certificate(error: &CertificateError) -> &'static str {
             "the server's certificate is for another name: set `host` to a name in its subjectAltName, or \
              `tls_server_name` to the certificate's name"
         }
+        Certificate::ApplicationVerificationFailure => {
+            "the server's certificate is not the one with the thumbprint that is set: correct the thumbprint"
+        }
         Certificate::Revoked => "the server's certificate has been revoked: replace it",
         Certificate::InvalidPurpose | Certificate::InvalidPurposeContext { .. } => {
             "the server's certificate is not for servers: add serverAuth to its extendedKeyUsage"

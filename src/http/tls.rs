@@ -15,7 +15,7 @@ use super::pem::Pem;
 use super::pem::{PemSource, broken};
 use super::transport::Transport;
 use super::trust_store::{self, Locations};
-use super::verifier::{Anyone, Pinned};
+use super::verifier::{Anyone, Pinned, Thumbprint};
 use crate::error::{Error, Kind, Result};
 use crate::file::FileStamp;
 use crate::file::{self, FileFlaw};
@@ -31,6 +31,8 @@ const NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
 enum Trust {
     Bundle(PemSource),
     System(Locations),
+    /// One certificate, by its SHA-1.
+    Thumbprint([u8; 20]),
     Anyone,
 }
 
@@ -105,6 +107,7 @@ impl Tls {
 
     fn with(transport: &Transport<'_>, identity: Option<Identity>, protocols: &'static [&'static [u8]]) -> Self {
         let trust = match transport.ca_cert.filter(|text| !text.is_empty()) {
+            _ if transport.thumbprint.is_some() => Trust::Thumbprint(transport.thumbprint.unwrap_or_default()),
             _ if !transport.verify => Trust::Anyone,
             Some(value) => Trust::Bundle(PemSource::new(Pem { option: "ca_cert", value })),
             None => Trust::System(Locations::from(transport.environment)),
@@ -130,6 +133,7 @@ impl Tls {
         match self.trust {
             Trust::Bundle(_) => "a certificate that `ca_cert` vouches for",
             Trust::System(_) => "a certificate that the system's roots vouch for",
+            Trust::Thumbprint(_) => "the certificate with the thumbprint that is set",
             Trust::Anyone => "a certificate that is not checked (set `ssl_verify = on`)",
         }
     }
@@ -250,6 +254,7 @@ impl Tls {
             Trust::Bundle(source) => {
                 Arc::new(Pinned::verifier(&source.certificates("CA")?).ok_or_else(|| broken(&source.origin("CA")))?)
             }
+            Trust::Thumbprint(thumbprint) => Arc::new(Thumbprint { thumbprint: *thumbprint, provider: provider() }),
             Trust::Anyone => Arc::new(Anyone(provider())),
         };
         let builder = builder(self.versions)?.dangerous().with_custom_certificate_verifier(verifier.clone());

@@ -36,6 +36,8 @@ pub struct Transport<'a> {
     pub verify: bool,
     /// The name in the server's certificate, where it isn't the host.
     pub server_name: Option<&'a str>,
+    /// The SHA-1 of the one certificate that the server may have, in place of all other trust.
+    pub thumbprint: Option<[u8; 20]>,
     /// The client certificate, for servers that ask for one.
     pub client_cert: Option<Pem<'a>>,
     /// Its key. `None`: the certificate's file or text has it.
@@ -62,6 +64,7 @@ impl<'a> Transport<'a> {
             ca_cert: None,
             verify: true,
             server_name: None,
+            thumbprint: None,
             client_cert: None,
             client_key: None,
             tls_1_3: false,

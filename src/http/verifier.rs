@@ -1,8 +1,9 @@
-//! Verifies that a server is the vault: by webpki, with two exceptions that users can ask for.
+//! Verifies that a server is the vault: by webpki, with exceptions that users can ask for.
 
 use std::fmt;
 use std::sync::Arc;
 
+use ring::digest;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -108,6 +109,55 @@ impl CertificatePolicy for Pinned {
 /// Whether the CA flag is the only problem of a certificate. webpki checks validity before this flag.
 fn is_only_a_ca(error: &TlsError) -> bool {
     matches!(error, TlsError::InvalidCertificate(CertificateError::Other(other)) if other.to_string().contains("CaUsedAsEndEntity"))
+}
+
+/// Trust in one certificate, whoever issued it and however long ago: its key has to be the server's.
+#[derive(Debug)]
+pub(super) struct Thumbprint {
+    pub thumbprint: [u8; 20],
+    pub provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Thumbprint {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Verified {
+        let found = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, end_entity);
+        if found.as_ref() == self.thumbprint {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let known = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let known = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// `ssl_verify = off`: any server is accepted.

@@ -34,8 +34,18 @@ impl<'a> ClientFactory<'a> {
 
     /// A client for a service of the machine, never through a proxy.
     pub fn local(&self, who: &str) -> Result<ExternalClient> {
-        let timeout = self.usual.timeout.min(LOCAL);
+        self.local_within(who, LOCAL)
+    }
+
+    /// The same, with another limit for one question.
+    pub fn local_within(&self, who: &str, limit: Duration) -> Result<ExternalClient> {
+        let timeout = self.usual.timeout.min(limit);
         Self::open(who, Transport { proxy: Some("off"), timeout, ..self.usual.clone() })
+    }
+
+    /// A service of the machine that shows the certificate with that thumbprint (SHA-1), whoever issued it.
+    pub fn pinned(&self, who: &str, thumbprint: [u8; 20]) -> Result<ExternalClient> {
+        Self::open(who, Transport { proxy: Some("off"), thumbprint: Some(thumbprint), ..self.usual.clone() })
     }
 
     fn open(who: &str, transport: Transport<'_>) -> Result<ExternalClient> {

@@ -4,6 +4,7 @@
 
 pub mod access_token;
 pub mod aws;
+pub mod azure;
 pub mod client;
 pub mod clock;
 pub mod credentials_cache;
@@ -13,3 +14,4 @@ pub mod gcp;
 pub mod json;
 pub mod oauth;
 mod program;
+pub mod x509;

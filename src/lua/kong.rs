@@ -107,6 +107,7 @@ fn option(lua: &Lua, opt: &Opt) -> mlua::Result<Table> {
     table.set("may_hold_secret", opt.may_hold_secret())?;
     table.set("overridable", opt.overridable)?;
     table.set("guards", opt.guards)?;
+    table.set("operators", opt.operators)?;
     if !opt.one_of.is_empty() {
         table.set("one_of", opt.one_of.to_vec())?;
     }

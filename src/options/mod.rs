@@ -90,6 +90,11 @@ pub struct Opt {
     pub guards: bool,
     /// Whether a reference's query may set it: never an option that decides on the server or the credentials.
     pub overridable: bool,
+    /// Whether it is set by kong.conf, `configure` and the environment alone, and then holds for all vaults of the backend: for
+    /// what would let whoever writes entities send credentials where they don't belong.
+    pub operators: bool,
+    /// The ends of the names of variables that begin with its value and hold credentials.
+    pub begins: &'static [&'static str],
     /// Other spellings that Kong's documentation uses.
     pub aliases: &'static [&'static str],
     /// Whether Kong's own schema of the backend has a text where this is a list.
@@ -111,6 +116,8 @@ impl Opt {
             leads: false,
             guards: false,
             overridable: false,
+            operators: false,
+            begins: &[],
             aliases: &[],
             text_in_kong: false,
             help,
@@ -164,6 +171,16 @@ impl Opt {
 
     pub const fn overridable(mut self) -> Self {
         self.overridable = true;
+        self
+    }
+
+    pub const fn operators(mut self) -> Self {
+        self.operators = true;
+        self
+    }
+
+    pub const fn begins(mut self, ends: &'static [&'static str]) -> Self {
+        self.begins = ends;
         self
     }
 
@@ -241,13 +258,18 @@ impl Opt {
 
     /// Its name in kong.conf.
     pub fn key(&self, backend: &str) -> String {
-        format!("vault_{backend}_{}", self.name)
+        format!("vault_{}_{}", in_keys(backend), self.name)
     }
 
     /// The environment variable that sets it.
     pub fn variable(&self, backend: &str) -> String {
         variable(&self.key(backend))
     }
+}
+
+/// A backend's name as it stands in keys of kong.conf.
+pub fn in_keys(backend: &str) -> String {
+    backend.replace('-', "_")
 }
 
 /// The environment variable of a key of kong.conf.

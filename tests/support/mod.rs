@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod amazon;
+pub mod azure;
 pub mod bao;
 pub mod certs;
 pub mod clouds;

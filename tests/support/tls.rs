@@ -1,6 +1,6 @@
 //! A TLS server that tells what it was asked: the name in the handshake, the `Host` header and whose certificate it saw.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
-use super::answer;
 use super::certs::{Ca, Pair};
+use super::{answer, is_whole};
 
 /// Which TLS, and whose certificates are asked for.
 #[derive(Default)]
@@ -43,6 +43,43 @@ pub fn start_on(listener: TcpListener, pair: &Pair, terms: &Terms<'_>) -> u16 {
         }
     });
     port
+}
+
+/// Answers each request, head and body, with what `answer` makes of it.
+pub fn answering(pair: &Pair, answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> u16 {
+    let (config, answer) = (Arc::new(config(pair, &Terms::default())), Arc::new(answer));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let port = listener.local_addr().expect("its address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (config, answer) = (config.clone(), answer.clone());
+            std::thread::spawn(move || {
+                let connection = ServerConnection::new(config).expect("a connection");
+                let _ = answer_all(StreamOwned::new(connection, stream), &*answer);
+            });
+        }
+    });
+    port
+}
+
+fn answer_all(
+    mut stream: StreamOwned<ServerConnection, std::net::TcpStream>,
+    answer: &dyn Fn(&str) -> Vec<u8>,
+) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    loop {
+        let mut piece = [0; 4096];
+        let length = stream.read(&mut piece)?;
+        if length == 0 {
+            return Ok(());
+        }
+        request.extend_from_slice(&piece[..length]);
+        if is_whole(&request) {
+            stream.write_all(&answer(&String::from_utf8_lossy(&request)))?;
+            stream.flush()?;
+            request.clear();
+        }
+    }
 }
 
 /// A server's configuration.

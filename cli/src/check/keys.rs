@@ -10,8 +10,8 @@ use kong_vault::backend::registry::ALL;
 use kong_vault::config::{Config, ConfigSource, IndirectValues, KONGS_FILE, Others, is_kongs_own, options_of};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Result};
-use kong_vault::options::OWN;
 use kong_vault::options::value::Value;
+use kong_vault::options::{OWN, in_keys};
 use kong_vault::redact;
 use kong_vault::reference::is_reference;
 use kong_vault::resolver::indirect;
@@ -243,8 +243,8 @@ impl Keys {
         let Ok(config) = self.settings.plain() else { return };
         for incomplete in config.incomplete() {
             let sets = |setting: &Setting, name: &str| {
-                let option =
-                    setting.key.strip_prefix("vault_").and_then(|key| key.strip_prefix(incomplete.backend.name));
+                let backend = in_keys(incomplete.backend.name);
+                let option = setting.key.strip_prefix("vault_").and_then(|key| key.strip_prefix(backend.as_str()));
                 let option = option.and_then(|option| option.strip_prefix('_'));
                 options_of(incomplete.backend).any(|opt| opt.name == name && option.is_some_and(|it| opt.is_called(it)))
             };

@@ -3,12 +3,12 @@
 use super::setting::Setting;
 use kong_vault::backend::registry::ALL;
 use kong_vault::config::options_of;
-use kong_vault::options::{OWN, Opt, Type};
+use kong_vault::options::{OWN, Opt, Type, in_keys};
 
 /// The option that a key sets.
 pub fn option(key: &str) -> Option<&'static Opt> {
     let of_backends = ALL.iter().find_map(|backend| {
-        let option = key.strip_prefix("vault_")?.strip_prefix(backend.name)?.strip_prefix('_')?;
+        let option = key.strip_prefix("vault_")?.strip_prefix(in_keys(backend.name).as_str())?.strip_prefix('_')?;
         options_of(backend).find(|opt| opt.is_called(option))
     });
     OWN.iter().find(|opt| opt.is_called(key)).or(of_backends)

@@ -34,8 +34,8 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     build,
 };
 
-/// Variables that hold credentials: those of the vaults' own tools, and of Azure's managed identities.
-pub const CREDENTIALS: &[&str] = &["VAULT_TOKEN", "BAO_TOKEN", "IDENTITY_HEADER"];
+/// Variables that hold credentials: those of the vaults' own tools.
+pub const CREDENTIALS: &[&str] = &["VAULT_TOKEN", "BAO_TOKEN"];
 
 struct Hcv {
     api: Arc<VaultApi>,

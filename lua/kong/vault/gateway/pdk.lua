@@ -17,15 +17,21 @@ local ngx = ngx
 
 local _M = {}
 
+-- Returns what a vault's options begin with in kong.conf.
+local function prefix_of(name)
+  return "vault_" .. name:gsub("-", "_") .. "_"
+end
+
 -- Returns the names of all options in kong.conf, for a Kong whose configuration cannot be iterated. There, a misspelt name goes
 -- unnoticed.
 local function known_keys()
   local keys = {}
   for _, backend in ipairs(native.backends) do
+    local prefix = prefix_of(backend)
     for _, opt in ipairs(native.options(backend)) do
-      keys["vault_" .. backend .. "_" .. opt.name] = true
+      keys[prefix .. opt.name] = true
       for _, alias in ipairs(opt.aliases) do
-        keys["vault_" .. backend .. "_" .. alias] = true
+        keys[prefix .. alias] = true
       end
     end
   end
@@ -38,13 +44,13 @@ local function options_of(configuration)
   local loaded = configuration.loaded_vaults or {}
   local enabled, others = {}, {}
   for name in pairs(loaded) do
-    others["vault_" .. name:gsub("-", "_") .. "_"] = true
+    others[prefix_of(name)] = true
   end
   for _, backend in ipairs(native.backends) do
     if loaded[backend] then
       enabled[#enabled + 1] = backend
     end
-    others["vault_" .. backend .. "_"] = nil
+    others[prefix_of(backend)] = nil
   end
   local function is_others(key)
     for prefix in pairs(others) do

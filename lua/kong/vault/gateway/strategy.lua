@@ -40,7 +40,8 @@ local TYPES = { text = "string", boolean = "boolean", integer = "integer", secon
 local UNSET = { resurrect_ttl = true }
 
 local function default(opt)
-  if UNSET[opt.name] then
+  -- Kong writes defaults into vault entities, and none may set what only the operator can.
+  if UNSET[opt.name] or opt.operators then
     return nil
   elseif opt.type == "boolean" then
     return opt.default and opt.default == "true"
@@ -224,7 +225,7 @@ local function complete(backend, config)
   if has_configuration() then
     return config
   end
-  local completed = {}
+  local completed, prefix = {}, "KONG_VAULT_" .. backend:gsub("-", "_") .. "_"
   for name, value in pairs(config) do
     completed[name] = value
   end
@@ -232,7 +233,7 @@ local function complete(backend, config)
     local is_set, found = false, nil
     for _, name in ipairs({ opt.name, unpack(opt.aliases) }) do
       is_set = is_set or completed[name] ~= nil
-      found = found or os.getenv(("KONG_VAULT_%s_%s"):format(backend, name):upper())
+      found = found or os.getenv((prefix .. name):upper())
     end
     if not is_set then
       completed[opt.name] = found

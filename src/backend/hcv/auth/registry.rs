@@ -3,8 +3,8 @@
 use super::approle::AppRole;
 use super::aws_ec2::Ec2;
 use super::aws_iam::CallerIdentity;
-use super::azure::ManagedIdentity;
 use super::cert::Cert;
+use super::entra::Entra;
 use super::gcp_login::{Gce, Iam};
 use super::jwt::Jwt;
 use super::kubernetes::Kubernetes;
@@ -23,7 +23,7 @@ pub fn choose(context: &AuthContext<'_>) -> Result<Option<Box<dyn Method>>> {
         "aws_ec2" => Box::new(Ec2::new(context)?),
         "gcp_gce" => Box::new(Gce::new(context)?),
         "gcp_iam" => Box::new(Iam::new(context)?),
-        "azure" => Box::new(ManagedIdentity::new(context)?),
+        "azure" => Box::new(Entra::new(context)?),
         "userpass" => Box::new(Password::userpass(context)?),
         "ldap" => Box::new(Password::ldap(context)?),
         _ => return Ok(None),

@@ -142,10 +142,10 @@ pub const OPTIONS: &[Opt] = &[
         .default("900"),
     text("azure_auth_role", "role to log in with, for `azure`"),
     mount("azure_login_path", "/v1/auth/azure/login", "login path of the Azure method"),
-    text("azure_resource", "resource of the managed identity's token, as in the method's configuration")
+    text("azure_resource", "resource that the token is for, as in the method's configuration")
         .default("https://management.azure.com/")
         .holds(Holds::Url),
-    text("azure_client_id", "client id of the managed identity, if the machine has several"),
+    text("azure_client_id", "client id of the managed identity, if the machine has several, or of the application; not set: `AZURE_CLIENT_ID`"),
     mount("userpass_auth_path", "userpass", "mount path of the userpass method"),
     text("userpass_username", "user name, for `userpass`"),
     secret("userpass_password", "password, for `userpass`"),
