@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use kong_vault::backend::registry::ALL;
-use kong_vault::config::{Config, ConfigSource, entity};
+use kong_vault::config::{Config, ConfigSource, Verification, entity};
 use kong_vault::environment::Environment;
 use kong_vault::resolver::{Lookup, Resolver, indirect};
 use serde_json::json;
@@ -69,7 +69,7 @@ fn what_is_the_operators_alone_holds_for_entities_and_is_set_by_none() {
         let config = file.load(&[]).unwrap();
         says(&refused(&config, "{vault://mine/a/b}"), &[option, "vault entity mine", "is the operator's alone"]);
         let written = json!({"prefix": "mine", "name": "azure", "config": {option: value}});
-        let flaws = entity::check(&written, ALL).unwrap_err();
+        let flaws = entity::check(&written, ALL, Verification::Optional).unwrap_err();
         assert!(flaws[0].path == format!("config.{option}") && flaws[0].what.contains("operator's alone"), "{flaws:?}");
     }
     // Nor by a reference, where these may set everything else.

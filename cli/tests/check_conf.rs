@@ -116,3 +116,35 @@ fn what_an_option_needs_may_stand_anywhere() {
         "error: auth_method = userpass of the hcv vault (hcv) needs option userpass_password",
     )]);
 }
+
+#[test]
+fn certificates_are_verified_where_the_operator_says_so() {
+    let entities = r#"{"_format_version": "3.0", "vaults": [
+        {"name": "hcv", "prefix": "mine", "config": {"tls_verify": false}},
+        {"name": "gcp", "prefix": "fine", "config": {"ssl_verify": true}}]}"#;
+    let files = Files::of(&[
+        ("on.conf", "vault_hcv_ssl_verify = off\nvault_tls_certificate_verify = on\nvault_aws_tls_verify = on\n"),
+        ("off.conf", "vault_hcv_tls_skip_verify = on\ndeclarative_config = kong.json\n"),
+        ("kongs.conf", "tls_certificate_verify = on\nvaults_lazy_load_secrets = on\n"),
+        ("kong.json", entities),
+    ]);
+    let (on, why) =
+        (("KONG_TLS_CERTIFICATE_VERIFY", "on"), "error: must be true, because tls_certificate_verify is on");
+    files.check(&["on.conf"], &[]).finds(&[("on.conf:1", "vault_hcv_ssl_verify", why)]);
+    // Whichever of the two stands where.
+    files
+        .check(&["on.conf"], &[("KONG_VAULT_AWS_SSL_VERIFY", "off")])
+        .finds(&[("on.conf:1", "vault_hcv_ssl_verify", why), ("environment", "KONG_VAULT_AWS_SSL_VERIFY", why)]);
+    files.check(&["on.conf"], &[("KONG_TLS_CERTIFICATE_VERIFY", "off")]).finds(&[]);
+    files.check(&["off.conf"], &[]).finds(&[]);
+    files.check(&["off.conf"], &[on]).finds(&[
+        ("off.conf:1", "vault_hcv_tls_skip_verify", "error: must be false, because tls_certificate_verify is on"),
+        ("kong.json:2", "vault mine: config.tls_verify", why),
+    ]);
+    files.check(&["kong.json"], &[on]).finds(&[("kong.json:2", "vault mine: config.tls_verify", why)]);
+    // Most Kongs drop these.
+    files.check(&["kongs.conf"], &[]).finds(&[
+        ("kongs.conf:1", "tls_certificate_verify", "warning: is dropped by Kong before 3.13"),
+        ("kongs.conf:2", "vaults_lazy_load_secrets", "warning: is dropped by Kong before 3.11"),
+    ]);
+}

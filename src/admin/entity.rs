@@ -11,7 +11,7 @@ use super::mask;
 use crate::backend::Descriptor;
 use crate::config::accepted;
 use crate::config::entity::{self, EntityFlaw, FIELDS, FLAWS};
-use crate::config::options_of;
+use crate::config::{Verification, options_of};
 use crate::error::quote;
 use crate::options::{Opt, Type};
 use crate::store::Record;
@@ -28,6 +28,7 @@ pub struct Draft<'a> {
     /// Whether fields that were not sent keep their stored values, as for PATCH.
     pub keep: bool,
     pub backends: &'a [&'static Descriptor],
+    pub verification: Verification,
 }
 
 impl Draft<'_> {
@@ -221,7 +222,7 @@ impl Draft<'_> {
     /// Checks the entity as the configuration does that will load it.
     fn look_at_all(&self, made: &Record, flaws: &mut Vec<EntityFlaw>) {
         let mut whole = Value::Object((**made).clone());
-        let found = entity::check(&whole, self.backends).err().unwrap_or_default();
+        let found = entity::check(&whole, self.backends, self.verification).err().unwrap_or_default();
         wipe(&mut whole);
         for found in found {
             if !flaws.iter().any(|known| known.path == found.path) {

@@ -19,6 +19,7 @@ use percent_encoding::percent_decode;
 use zeroize::Zeroizing;
 
 use crate::backend::Descriptor;
+use crate::config::Verification;
 use crate::error::Kind;
 pub use crate::redact::MASK;
 use crate::store::{Edit, Record, Store};
@@ -60,6 +61,8 @@ pub struct AdminApi<'a> {
     pub backends: &'a [&'static Descriptor],
     /// Whether a prefix belongs to the declarative file, which this API doesn't change.
     pub is_fixed: &'a dyn Fn(&str) -> bool,
+    /// Whether an entity may leave certificates unverified.
+    pub verification: Verification,
 }
 
 impl AdminApi<'_> {

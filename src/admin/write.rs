@@ -90,7 +90,7 @@ impl AdminApi<'_> {
         keep: bool,
         prefix: Option<&str>,
     ) -> WriteResult<Record> {
-        Draft { sent, stored, keep, backends: self.backends }
+        Draft { sent, stored, keep, backends: self.backends, verification: self.verification }
             .finish(prefix)
             .map_err(|flaws| AdminResponse::violation(&flaws))
     }

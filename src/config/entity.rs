@@ -11,6 +11,7 @@ use super::assignment::{begun, find, options_of};
 use super::error;
 use super::others::LATER;
 use super::requirements::{self, MissingOption};
+use super::verification::Verification;
 use crate::backend::{Descriptor, registry::ALL};
 use crate::error::{Error, Kind, quote};
 use crate::options::Opt;
@@ -174,14 +175,18 @@ fn references(written: &Value) -> Vec<String> {
 }
 
 /// `parse` and `option_flaws` in one.
-pub fn check(written: &Value, backends: &[&'static Descriptor]) -> Result<Entity, Vec<EntityFlaw>> {
+pub fn check(
+    written: &Value,
+    backends: &[&'static Descriptor],
+    verification: Verification,
+) -> Result<Entity, Vec<EntityFlaw>> {
     let entity = parse(written, backends, FLAWS)?;
-    let flaws = option_flaws(&entity, FLAWS);
+    let flaws = option_flaws(&entity, FLAWS, verification);
     if flaws.is_empty() { Ok(entity) } else { Err(flaws) }
 }
 
 /// Returns what is wrong with an entity's options: invalid ones, and those that are missing; at most `most` flaws.
-pub fn option_flaws(entity: &Entity, most: usize) -> Vec<EntityFlaw> {
+pub fn option_flaws(entity: &Entity, most: usize, verification: Verification) -> Vec<EntityFlaw> {
     let (backend, mut flaws, mut seen) = (entity.backend, Vec::new(), Vec::new());
     for (name, value) in &entity.config {
         if flaws.len() >= most {
@@ -209,6 +214,8 @@ pub fn option_flaws(entity: &Entity, most: usize) -> Vec<EntityFlaw> {
             ));
         } else if !left_out && opt.parse(value).is_none() {
             flaws.push(EntityFlaw::new(path, format!("must be {}", opt.accepts())));
+        } else if verification.forbids_text(opt, value) {
+            flaws.push(EntityFlaw::new(path, error::unverified_in_words(opt)));
         }
         seen.push(opt.name);
     }
@@ -327,7 +334,7 @@ mod tests {
     use crate::backend::registry::ALL;
 
     fn flaws(entity: &Value) -> Vec<(String, String)> {
-        let flaws = check(entity, ALL).err().unwrap_or_default();
+        let flaws = check(entity, ALL, Verification::Optional).err().unwrap_or_default();
         flaws.into_iter().map(|flaw| (flaw.path, flaw.what)).collect()
     }
 
@@ -375,7 +382,7 @@ mod tests {
     fn no_flaw_shows_a_value_of_an_option() {
         let entity = json!({"prefix": "mine", "name": "hcv", "config": {
             "token": "a hunter2", "host": "hunter2 hunter2", "port": "hunter2", "ssl_verify": {"a": "hunter2"}}});
-        assert!(!format!("{:?}", check(&entity, ALL)).contains("hunter2"));
+        assert!(!format!("{:?}", check(&entity, ALL, Verification::Optional)).contains("hunter2"));
         let entity = json!({"prefix": "mine", "name": "hcv", "config": {"token": "a hunter2", "port": "hunter2"}});
         assert!(!format!("{:?}", flaws(&entity)).contains("hunter2"));
         let read = parse(&entity, ALL, FLAWS).unwrap();

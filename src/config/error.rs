@@ -46,6 +46,18 @@ pub fn operators(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
     config(format!("{}, set by {}, {OPERATORS}", option_of(opt, backend), set_by(backend, entry)))
 }
 
+/// For an option that would leave a server's certificate unverified.
+pub fn unverified(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
+    let (option, source) = (option_of(opt, backend), set_by(backend, entry));
+    config(format!("value of {option}, set by {source}, {}", unverified_in_words(opt)))
+}
+
+/// The same without its subject, the option.
+pub fn unverified_in_words(opt: &Opt) -> String {
+    let wanted = if opt.unverified == Some(true) { "false" } else { "true" };
+    format!("must be {wanted}, because tls_certificate_verify is on: to trust the server's own CA, set ca_cert")
+}
+
 pub fn value(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
     let shown = match entry.value.as_deref() {
         None => " (no UTF-8)".to_owned(),

@@ -4,6 +4,7 @@ use super::assignment::{Assignment, find, options_of};
 use super::error;
 use super::indirect::IndirectValues;
 use super::source::ConfigSource;
+use super::verification::Verification;
 use crate::backend::Descriptor;
 use crate::error::Result;
 use crate::options::settings::Settings;
@@ -26,6 +27,7 @@ pub fn settings(
     backend: &'static Descriptor,
     written: &[Assignment<'_>],
     indirect: &IndirectValues,
+    verification: Verification,
 ) -> Result<Settings> {
     let mut settings = defaults(options_of(backend));
     let mut set: Vec<(&'static str, &Assignment<'_>)> = Vec::new();
@@ -38,6 +40,9 @@ pub fn settings(
         }
         set.push((opt.name, entry));
         put(&mut settings, opt, backend.name, entry, indirect)?;
+        if verification.forbids(opt, settings.get(opt.name)) {
+            return Err(error::unverified(opt, backend.name, entry));
+        }
     }
     Ok(settings)
 }

@@ -13,12 +13,14 @@ pub mod entity;
 mod error;
 mod incomplete;
 mod indirect;
+mod keys;
 mod merge;
 mod others;
 mod registry;
 mod requirements;
 mod source;
 mod vault;
+mod verification;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +31,8 @@ use crate::backend::{Descriptor, env, registry::ALL};
 use crate::environment::Environment;
 use crate::error::{Error, Kind, Result};
 use crate::options::settings::{FinalSettings, Settings};
-use crate::options::{OWN, Opt, in_keys};
+use crate::options::value::Value;
+use crate::options::{OWN, Opt};
 use crate::reference::{Reference, is_reference};
 use crate::secret::Secret;
 use assignment::Assignment;
@@ -39,26 +42,18 @@ pub use declarative::LIMIT as LARGEST_FILE;
 use declarative::Reading;
 use entity::Broken;
 pub use entity::EntityResult;
-pub use error::{accepted, did_you_mean};
+pub use error::{accepted, did_you_mean, unverified_in_words};
 pub use incomplete::Incomplete;
 pub use indirect::IndirectValues;
+pub use keys::{KONGS_FILE, dropped, is_kongs_own, is_own};
+use keys::{LAZY, is_service_link, of_backend};
 use others::LATER;
 pub use others::Others;
 use registry::Vaults;
 pub use registry::{Fate, PreparedEntities};
 pub use source::ConfigSource;
 pub use vault::Vault;
-
-/// Keys of Kong's own that begin as those of kong-vault do. In a configuration that Kong shares, they are no mistake.
-const KONGS_OWN: [&str; 2] = ["vault_conjur_", "vault_rotation_interval"];
-
-/// Kong's own key for its declarative file. In a kong.conf, it adds the vault entities of that file.
-pub const KONGS_FILE: &str = "declarative_config";
-
-/// Whether a key is one of `KONGS_OWN`.
-pub fn is_kongs_own(key: &str) -> bool {
-    KONGS_OWN.iter().any(|known| key.starts_with(known))
-}
+pub use verification::{OPTION as VERIFICATION, Verification};
 
 /// kong-vault's own options and all vaults.
 #[derive(Debug)]
@@ -73,6 +68,9 @@ pub struct Config {
     /// refused.
     pub admin_token: Result<Option<Secret>>,
     strict_compatibility: bool,
+    /// Whether Kong's plugins get their secrets with their first request.
+    pub lazy: bool,
+    verification: Verification,
     credentials: CredentialVariables,
     vaults: Vaults,
     others: Others,
@@ -101,7 +99,7 @@ impl Config {
             .map(|(key, value)| (key.clone(), Some(value.as_str()), written_in))
             .chain(environment.iter().filter_map(|(name, value)| {
                 let key = name.strip_prefix("KONG_")?.to_ascii_lowercase();
-                let ours = key == "vaults" || key.starts_with("vault_");
+                let ours = is_own(&key) || key.starts_with("vault_");
                 (ours && !is_service_link(&key)).then_some((key, value.as_str(), ConfigSource::Environment(name)))
             }))
             .collect();
@@ -110,15 +108,16 @@ impl Config {
         for (key, value, _) in &keys {
             note_assignment(key, value.unwrap_or_default(), backends, indirect);
         }
-        let is_read = |source: &ConfigSource<'_>| {
-            !matches!((written_in, source), (ConfigSource::Kong, ConfigSource::Environment(_)))
+        // Kong reads the environment itself, but for options that it may not have.
+        let is_read = |(key, _, source): &&(String, Option<&str>, ConfigSource<'_>)| {
+            !matches!((written_in, source), (ConfigSource::Kong, ConfigSource::Environment(_))) || keys::is_newer(key)
         };
         let mut own = merge::defaults(OWN);
         let (mut flaw, mut tokens_flaw) = (None, None);
         let mut of_backends: BTreeMap<&str, Vec<Assignment<'_>>> = BTreeMap::new();
         let (mut vaults_set_by, mut kongs_file) = (None, None);
         let mut unknown: Vec<Assignment<'_>> = Vec::new();
-        for (key, value, source) in keys.iter().filter(|(.., source)| is_read(source)) {
+        for (key, value, source) in keys.iter().filter(is_read) {
             let entry = |option| Assignment { option, value: value.map(Cow::Borrowed), source: *source };
             if let Some(opt) = OWN.iter().find(|opt| opt.is_called(key)) {
                 match merge::put(&mut own, opt, "", &entry(key), indirect) {
@@ -130,6 +129,9 @@ impl Config {
                     }
                     // The caller resolves the reference, and loads the configuration again.
                     Err(error) if value.is_some_and(|value| is_reference(value.as_bytes())) => {
+                        if opt.name == VERIFICATION {
+                            own.set(opt.name, Value::Boolean(true));
+                        }
                         flaw.get_or_insert(error);
                     }
                     put => put?,
@@ -150,6 +152,7 @@ impl Config {
         if let Some(entry) = unknown.iter().find(|entry| !others.have_key(entry.option)) {
             flaw.get_or_insert_with(|| error::unknown_key(entry, backends));
         }
+        let verification = Verification::new(own.boolean(VERIFICATION));
         let mut config = Config {
             cache_size: own.integer("vault_cache_size").and_then(|size| size.try_into().ok()).unwrap_or(1),
             fetch_timeout: own.seconds("vault_fetch_timeout").unwrap_or_default(),
@@ -158,8 +161,10 @@ impl Config {
             data_dir: own.text("vault_data_dir").map(str::to_owned),
             admin_token: tokens_flaw.map_or_else(|| Ok(own.secret("vault_admin_token").cloned()), Err),
             strict_compatibility: own.boolean("vault_strict_compatibility"),
+            lazy: own.boolean(LAZY),
+            verification,
             credentials: CredentialVariables::new(own.list("vault_allow_env_credentials")),
-            vaults: Vaults::new(enabled),
+            vaults: Vaults::new(enabled, verification),
             others,
             flaw,
             incomplete: Vec::new(),
@@ -167,7 +172,7 @@ impl Config {
         config.credentials.note_prefixes(of_backends.get(env::DESCRIPTOR.name).into_iter().flatten());
         for backend in backends {
             let written = of_backends.get(backend.name).map_or(&[][..], Vec::as_slice);
-            let settings = merge::settings(backend, written, indirect);
+            let settings = merge::settings(backend, written, indirect, verification);
             let incomplete = settings.as_ref().map_or_else(|_| Vec::new(), |it| Incomplete::find_all(backend, it));
             let added = config.vaults.add(backend.name, backend, settings);
             if incomplete.is_empty() {
@@ -237,6 +242,11 @@ impl Config {
     /// The options of backends that are missing although others need them.
     pub fn incomplete(&self) -> &[Incomplete] {
         &self.incomplete
+    }
+
+    /// Whether vaults may leave certificates unverified.
+    pub fn verification(&self) -> Verification {
+        self.verification
     }
 
     /// The strategies that Kong has, and kong-vault does not provide.
@@ -322,6 +332,9 @@ impl Config {
             }
             seen.push(opt);
             merge::put(&mut settings, opt, backend.name, &entry, &IndirectValues::default())?;
+            if self.verification.forbids(opt, settings.get(opt.name)) {
+                return Err(error::unverified(opt, backend.name, &entry));
+            }
         }
         Ok(settings)
     }
@@ -335,27 +348,6 @@ pub fn note_assignment(key: &str, value: &str, backends: &[&'static Descriptor],
         assignment::find(backends.iter().find(|backend| backend.name == name)?, option)
     };
     indirect.note_assignment(own.or_else(of_backend), value);
-}
-
-/// Splits `vault_<backend>_<option>`.
-fn of_backend<'a>(key: &'a str, backends: &[&'static Descriptor]) -> Option<(&'static str, &'a str)> {
-    let rest = key.strip_prefix("vault_")?;
-    let options = backends.iter().filter_map(|backend| {
-        Some((backend.name, rest.strip_prefix(in_keys(backend.name).as_str())?.strip_prefix('_')?))
-    });
-    // A backend's name may begin with another's.
-    options.min_by_key(|(_, option)| option.len())
-}
-
-/// Kubernetes gives every container variables about every service of its namespace; one may be called `kong-vault`.
-fn is_service_link(key: &str) -> bool {
-    let Some(rest) = key.strip_prefix("vault_") else { return false };
-    let numbered = || rest.strip_prefix("port_").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    rest == "service_host"
-        || rest == "service_port"
-        || rest.starts_with("service_port_")
-        || rest == "port"
-        || numbered()
 }
 
 /// Returns the names of the enabled backends, and the strategies of others. In a configuration that Kong reads as well,

@@ -15,6 +15,7 @@ use super::indirect::IndirectValues;
 use super::merge;
 use super::source::ConfigSource;
 use super::vault::Vault;
+use super::verification::Verification;
 use super::{error, requirements};
 use crate::backend::Descriptor;
 use crate::error::{Error, Kind, Result};
@@ -47,6 +48,7 @@ pub enum Fate {
 #[derive(Debug)]
 pub struct Vaults {
     enabled: Vec<&'static str>,
+    verification: Verification,
     /// What the operator alone sets, by backend: it holds for entities as well.
     operators: HashMap<&'static str, Vec<(&'static str, Option<Value>)>>,
     fixed: ByName,
@@ -55,10 +57,10 @@ pub struct Vaults {
 }
 
 impl Vaults {
-    pub fn new(enabled: Vec<&'static str>) -> Self {
+    pub fn new(enabled: Vec<&'static str>, verification: Verification) -> Self {
         let strategies = Ranked::new(Rank::Configuration, LruCache::new(STRATEGIES));
         let live = Ranked::new(Rank::Configuration, ByName::new());
-        Self { enabled, operators: HashMap::new(), fixed: HashMap::new(), live, strategies }
+        Self { enabled, verification, operators: HashMap::new(), fixed: HashMap::new(), live, strategies }
     }
 
     /// Adds a vault that does not change. A disabled one is not added, but an error in its options is reported.
@@ -152,7 +154,7 @@ impl Vaults {
     /// The settings of an entity; `place` is where it stands, for error texts.
     pub fn of_entity(&self, entity: &Entity, place: &str, indirect: &IndirectValues) -> Result<Settings> {
         let source = ConfigSource::Entity { prefix: &entity.prefix, file: place };
-        let mut settings = settings_of(entity.backend, &entity.config, source, indirect)?;
+        let mut settings = settings_of(entity.backend, &entity.config, source, indirect, self.verification)?;
         self.set_operators(entity.backend, &mut settings);
         Ok(settings)
     }
@@ -184,7 +186,8 @@ impl Vaults {
         options: &BTreeMap<String, String>,
         trusted: bool,
     ) -> Result<String> {
-        let mut settings = settings_of(backend, options, ConfigSource::Kong, &IndirectValues::default())?;
+        let indirect = IndirectValues::default();
+        let mut settings = settings_of(backend, options, ConfigSource::Kong, &indirect, self.verification)?;
         if !trusted {
             self.set_operators(backend, &mut settings);
             if !self.has_one_at(backend, &settings) {
@@ -228,11 +231,12 @@ fn settings_of(
     options: &BTreeMap<String, String>,
     source: ConfigSource<'_>,
     indirect: &IndirectValues,
+    verification: Verification,
 ) -> Result<Settings> {
     let written = options.iter();
     let written: Vec<_> =
         written.map(|(option, value)| Assignment { option, value: Some(Cow::Borrowed(value)), source }).collect();
-    merge::settings(backend, &written, indirect)
+    merge::settings(backend, &written, indirect, verification)
 }
 
 fn vault(name: &str, backend: &'static Descriptor, settings: Result<Settings>) -> Vault {

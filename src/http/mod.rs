@@ -27,4 +27,5 @@ pub use pem::Pem;
 pub use transport::{BODY_LIMIT, HttpResponse, Transport};
 
 /// Variables that may hold credentials: a proxy's URL may have a password in it.
-pub const CREDENTIALS: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+pub const CREDENTIALS: &[&str] =
+    &["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY_AUTHORIZATION", "HTTPS_PROXY_AUTHORIZATION"];

@@ -49,7 +49,13 @@ impl Proxies {
                 let choice = Some(parse("`proxy`", text));
                 (choice.clone(), choice)
             }
-            None => (of_environment(environment, http_variables(environment)), of_environment(environment, HTTPS)),
+            None => {
+                let http = of_environment(environment, http_variables(environment));
+                let (in_http, in_https) = ("HTTP_PROXY_AUTHORIZATION", "HTTPS_PROXY_AUTHORIZATION");
+                let in_http = if is_cgi(environment) { None } else { first(environment, &[in_http]) };
+                let https = of_environment(environment, HTTPS);
+                (authorized(http, in_http), authorized(https, first(environment, &[in_https])))
+            }
         };
         let listed = match transport.no_proxy {
             [] => first(environment, &["NO_PROXY", "no_proxy"]).map_or(String::new(), |(_, list)| list.to_owned()),
@@ -131,10 +137,29 @@ fn with_port(entry: &str) -> Option<(Cow<'_, str>, u16)> {
 
 const HTTPS: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
-/// In a CGI program, `HTTP_PROXY` is what a client sent as the header `Proxy`.
+/// In a CGI program, variables that begin with `HTTP_` are headers that a client sent.
+fn is_cgi(environment: &Environment) -> bool {
+    environment.text("REQUEST_METHOD").is_some()
+}
+
 fn http_variables(environment: &Environment) -> &'static [&'static str] {
     let all = &["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
-    if environment.text("REQUEST_METHOD").is_some() { &all[1..] } else { all }
+    if is_cgi(environment) { &all[1..] } else { all }
+}
+
+/// Adds the variable by which Kong's client of AWS has the whole header `Proxy-Authorization`. A user in the proxy's URL
+/// comes before it.
+fn authorized(choice: Choice, variable: Option<(&'static str, &str)>) -> Choice {
+    let (Some(Ok(proxy)), Some((name, text))) = (&choice, variable) else { return choice };
+    if proxy.authorization.is_some() {
+        return choice;
+    }
+    let Ok(mut header) = HeaderValue::from_str(text) else {
+        return Some(Err(format!("{name} is no value of a header: give it as `Basic …`, in one line")));
+    };
+    header.set_sensitive(true);
+    let (uri, address) = (proxy.uri.clone(), proxy.address.clone());
+    Some(Ok(Arc::new(Proxy { uri, authorization: Some(header), address })))
 }
 
 fn of_environment(environment: &Environment, names: &[&'static str]) -> Choice {

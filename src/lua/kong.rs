@@ -9,7 +9,7 @@ use crate::backend::{
     Descriptor, When,
     registry::{ALL, find},
 };
-use crate::config::{entity, options_of};
+use crate::config::{entity, options_of, unverified_in_words};
 use crate::error::{Error, Kind, Result};
 use crate::options::{LONGEST, Opt, Type};
 
@@ -48,6 +48,18 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
             Err(error) => (Nil, error.for_users()).into_lua_multi(lua),
         }
     });
+    // Why the configuration forbids a value that an option accepts; nothing where it does not.
+    methods.add_method("refusal", |lua, this, (backend, name, text): (String, String, String)| {
+        let opt = find(&backend).and_then(|backend| options_of(backend).find(|opt| opt.is_called(&name)));
+        let verification = this.0.resolver().map(|resolver| resolver.config().verification());
+        match (opt, verification) {
+            (Some(opt), Ok(verification)) if verification.forbids_text(opt, &text) => {
+                unverified_in_words(opt).into_lua_multi(lua)
+            }
+            _ => Nil.into_lua_multi(lua),
+        }
+    });
+    methods.add_method("is_lazy", |_, this, ()| Ok(this.0.resolver().is_ok_and(|resolver| resolver.config().lazy)));
     methods.add_method("names_no_vault", |_, this, reference: LuaString| {
         let resolved = this.0.resolver().and_then(|resolver| resolver.resolve(&reference.as_bytes()));
         Ok(resolved.is_err_and(|error| error.kind() == Kind::UnknownVault))
@@ -108,6 +120,7 @@ fn option(lua: &Lua, opt: &Opt) -> mlua::Result<Table> {
     table.set("overridable", opt.overridable)?;
     table.set("guards", opt.guards)?;
     table.set("operators", opt.operators)?;
+    table.set("unverified", opt.unverified)?;
     if !opt.one_of.is_empty() {
         table.set("one_of", opt.one_of.to_vec())?;
     }

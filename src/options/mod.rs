@@ -99,6 +99,8 @@ pub struct Opt {
     pub aliases: &'static [&'static str],
     /// Whether Kong's own schema of the backend has a text where this is a list.
     pub text_in_kong: bool,
+    /// The value with which a server's certificate is not verified, which `tls_certificate_verify` forbids.
+    pub unverified: Option<bool>,
     pub help: &'static str,
 }
 
@@ -120,6 +122,7 @@ impl Opt {
             begins: &[],
             aliases: &[],
             text_in_kong: false,
+            unverified: None,
             help,
         }
     }
@@ -191,6 +194,11 @@ impl Opt {
 
     pub const fn text_in_kong(mut self) -> Self {
         self.text_in_kong = true;
+        self
+    }
+
+    pub const fn unverified(mut self, value: bool) -> Self {
+        self.unverified = Some(value);
         self
     }
 
@@ -360,4 +368,18 @@ pub const OWN: &[Opt] = &[
         "let references set every option, as in Kong: they can then send a vault's token to any host",
     )
     .default("false"),
+    Opt::new(
+        "tls_certificate_verify",
+        Type::Boolean,
+        "refuse every vault that does not verify certificates (`ssl_verify = off`)",
+    )
+    .default("false")
+    .aliases(&["vault_tls_certificate_verify"]),
+    Opt::new(
+        "vaults_lazy_load_secrets",
+        Type::Boolean,
+        "in Kong, fetch the secrets of a plugin's fields at the first request that needs them, not at the start",
+    )
+    .default("false")
+    .aliases(&["vault_secrets_lazy_load"]),
 ];

@@ -165,7 +165,8 @@ impl Resolver {
             None => return requests.iter().map(|_| without_store()).collect(),
         };
         let is_fixed = |prefix: &str| self.config().is_fixed(prefix);
-        let answers = AdminApi { store, backends: ALL, is_fixed: &is_fixed }.serve(requests);
+        let verification = self.config().verification();
+        let answers = AdminApi { store, backends: ALL, is_fixed: &is_fixed, verification }.serve(requests);
         if answers.iter().any(|answer| answer.changed) {
             self.tell(self.catch_up());
         }

@@ -2,12 +2,14 @@
 
 use kong_vault::admin::{AdminApi, AdminResponse, Body, Request};
 use kong_vault::backend::registry::ALL;
+use kong_vault::config::Verification;
 use kong_vault::store::Store;
 use serde_json::Value;
 
 pub struct Bed {
     folder: tempfile::TempDir,
     store: Store,
+    pub verification: Verification,
 }
 
 /// Method, path with query, content type, body.
@@ -17,7 +19,7 @@ impl Bed {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().to_str().unwrap()).unwrap();
-        Self { folder, store }
+        Self { folder, store, verification: Verification::Optional }
     }
 
     pub fn send_all(&self, requests: &[Sent<'_>]) -> Vec<Called> {
@@ -28,7 +30,8 @@ impl Bed {
             body: Body::Bytes(body.to_vec().into()),
         });
         let requests: Vec<_> = requests.collect();
-        let api = AdminApi { store: &self.store, backends: ALL, is_fixed: &|prefix| prefix == "fixed" };
+        let (store, verification) = (&self.store, self.verification);
+        let api = AdminApi { store, backends: ALL, is_fixed: &|prefix| prefix == "fixed", verification };
         api.serve(&requests).into_iter().map(Called::from).collect()
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::finding::{Entities, FoundReference};
 use super::table::{Mistakes, Place, Row};
-use kong_vault::config::Others;
 use kong_vault::config::declarative::{Id, Tree};
+use kong_vault::config::{Others, Verification};
 
 /// The findings of a file before its references are checked.
 #[derive(Debug, Default)]
@@ -23,6 +23,7 @@ pub struct Checking<'a> {
     pub name: &'a str,
     /// Strategies that kong-vault does not provide.
     pub others: &'a Others,
+    pub verification: Verification,
     pub checked: Checked,
     /// Texts that are reported already, so that `references` skips them.
     pub told: HashSet<Id>,

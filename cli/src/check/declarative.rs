@@ -6,15 +6,16 @@ use super::context::{Checked, Checking};
 use super::entities;
 use super::finding::{FoundReference, look_alike};
 use super::table::{Mistakes, Place};
-use kong_vault::config::Others;
 use kong_vault::config::declarative::{Id, NodeKind, SyntaxFlaw, Tree, kongs};
+use kong_vault::config::{Others, Verification};
 use kong_vault::error::quote;
 use kong_vault::reference::is_reference;
 
-pub fn check(name: &str, text: &str, others: &Others) -> Checked {
+pub fn check(name: &str, text: &str, others: &Others, verification: Verification) -> Checked {
     let tree = Tree::parse(name, text);
     let (checked, told) = (Checked { whole: tree.flaw.is_none(), ..Checked::default() }, HashSet::new());
-    let mut checking = Checking { tree: &tree, name, others, checked, told, mistakes: Mistakes::default() };
+    let mut checking =
+        Checking { tree: &tree, name, others, verification, checked, told, mistakes: Mistakes::default() };
     match tree.vaults() {
         Ok(Some(list)) => checking.vaults(list),
         Ok(None) if tree.flaw.is_none() && tree.root.is_none_or(|root| tree.kind(root) != NodeKind::Map) => {

@@ -8,6 +8,7 @@ use super::context::Checking;
 use super::finding::KnownEntity;
 use super::references::noted;
 use kong_vault::backend::registry::{ALL, find};
+use kong_vault::config::Verification;
 use kong_vault::config::declarative::{self, Id, Tree, kongs, of_others};
 use kong_vault::config::entity::{self, EntityFlaw, FLAWS};
 use kong_vault::error::quote;
@@ -48,9 +49,9 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
     };
     let most = if checking.mistakes.is_full() { 1 } else { FLAWS };
     let (mut flaws, mut good) = match entity::parse(&value, ALL, most) {
-        Ok(entity) => (entity::option_flaws(&entity, most), Some(entity)),
+        Ok(entity) => (entity::option_flaws(&entity, most, checking.verification), Some(entity)),
         Err(mut flaws) => {
-            let more = option_flaws(&value, &flaws, most);
+            let more = option_flaws(&value, &flaws, most, checking.verification);
             flaws.extend(more);
             (flaws, None)
         }
@@ -127,7 +128,7 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
 }
 
 /// What is wrong with the options of an entity whose fields are wrong as well.
-fn option_flaws(written: &Value, flaws: &[EntityFlaw], most: usize) -> Vec<EntityFlaw> {
+fn option_flaws(written: &Value, flaws: &[EntityFlaw], most: usize, verification: Verification) -> Vec<EntityFlaw> {
     let Some(name) = written.get("name").and_then(Value::as_str).filter(|name| find(name).is_some()) else {
         return Vec::new();
     };
@@ -137,7 +138,7 @@ fn option_flaws(written: &Value, flaws: &[EntityFlaw], most: usize) -> Vec<Entit
         !flaws.iter().any(|flaw| flaw.path == path)
     });
     let rest = json!({"prefix": "rest", "name": name, "config": config});
-    let flaws = entity::parse(&rest, ALL, 1).map(|entity| entity::option_flaws(&entity, most));
+    let flaws = entity::parse(&rest, ALL, 1).map(|entity| entity::option_flaws(&entity, most, verification));
     flaws.unwrap_or_default()
 }
 

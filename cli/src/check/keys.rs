@@ -7,7 +7,10 @@ use super::table::{Mistakes, Notes, Place, Row};
 use crate::conf_file::surprise::{option, surprises};
 use crate::conf_file::{self, Line};
 use kong_vault::backend::registry::ALL;
-use kong_vault::config::{Config, ConfigSource, IndirectValues, KONGS_FILE, Others, is_kongs_own, options_of};
+use kong_vault::config::{
+    Config, ConfigSource, IndirectValues, KONGS_FILE, Others, VERIFICATION, Verification, dropped, is_kongs_own,
+    options_of, unverified_in_words,
+};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Result};
 use kong_vault::options::value::Value;
@@ -32,6 +35,8 @@ pub struct Settings {
     referring: Vec<String>,
     /// The strategies that they name and kong-vault does not provide.
     pub others: Others,
+    /// Whether they let a vault leave certificates unverified.
+    pub verification: Verification,
     /// The declarative files that they name: kong-vault's, and Kong's own.
     pub declared: BTreeMap<&'static str, (Place, String)>,
 }
@@ -84,10 +89,12 @@ pub fn judge(file: Option<(&str, &str)>, environment: &Environment, timeout: Opt
         keys.settings.file = name.to_owned();
         settings = of_file(name, text, &mut keys.mistakes);
     }
+    let of_variables = of_environment(environment);
+    keys.settings.verification = verification(settings.iter().chain(&of_variables));
     let of_conf = keys.take(Origin::File(file.map_or("", |(name, _)| name)), &settings, true);
     let conf = of_conf.iter().map(|it| (it.key.clone(), it.value.as_str().unwrap_or_default().to_owned()));
     keys.settings.conf = conf.collect();
-    let settings = of_environment(environment);
+    let settings = of_variables;
     let right = keys.take(Origin::Environment, &settings, false);
     let good: HashSet<_> = right.iter().map(|good| good.name.as_str()).collect();
     let wrong = settings.iter().filter(|it| conf_file::is_ours(&it.key) && !good.contains(it.name.as_str()));
@@ -207,8 +214,15 @@ impl Keys {
                 together.push(setting);
                 continue;
             }
+            let verification = self.settings.verification;
             let flaws = match alone {
-                Ok(()) if !is_known => Vec::new(),
+                Ok(()) if option(&setting.key).is_some_and(|opt| verification.forbids_text(opt, text)) => {
+                    let why = option(&setting.key).map(unverified_in_words).unwrap_or_default();
+                    self.mistakes.push(setting.place.wrong(&setting.name, why));
+                    continue;
+                }
+                // What `tls_certificate_verify` forbids is reported where that is set.
+                Ok(()) if !is_known || is_verification(&setting.key) => Vec::new(),
                 Ok(()) => load(origin, &[&together[..], &[setting]].concat()).0.err().into_iter().collect(),
                 Err(error) if setting.key == "vaults" => names(origin, setting).unwrap_or_else(|| vec![error]),
                 Err(error) => vec![error],
@@ -220,8 +234,9 @@ impl Keys {
                 continue;
             }
             right.push(setting);
-            together.extend(Some(setting).filter(|_| is_known));
-            match look_alike(text) {
+            together.extend(Some(setting).filter(|_| is_known && !is_verification(&setting.key)));
+            let dropped = Some(&setting.key).filter(|_| matches!(origin, Origin::File(_))).and_then(|key| dropped(key));
+            match look_alike(text).or(dropped) {
                 Some(why) => self.mistakes.push(setting.place.odd(&setting.name, why)),
                 None if is_others => {
                     let why = "is an option of a strategy that kong-vault does not provide: left to Kong";
@@ -279,6 +294,18 @@ impl Keys {
             self.mistakes.push(setting.place.odd(&setting.name, why));
         }
     }
+}
+
+fn is_verification(key: &str) -> bool {
+    option(key).is_some_and(|opt| opt.name == VERIFICATION)
+}
+
+/// What `tls_certificate_verify` says. Of `settings`, the last one counts.
+fn verification<'a>(settings: impl Iterator<Item = &'a Setting>) -> Verification {
+    let set = settings.filter(|setting| is_verification(&setting.key)).last();
+    // A reference may have either value: only its vault knows.
+    let value = set.and_then(|setting| option(&setting.key)?.parse(setting.value.as_str()?.trim()));
+    Verification::new(value == Some(Value::Boolean(true)))
 }
 
 /// Loads only these settings. Returns what is wrong with them, and whether a reference among them is accepted there.

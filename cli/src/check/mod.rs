@@ -23,8 +23,8 @@ use crate::outcome::Outcome;
 use crate::session::{self, shown};
 use context::Checked;
 use finding::Entities;
-use keys::{DECLARED, Keys};
-use kong_vault::config::{LARGEST_FILE, Others};
+use keys::{DECLARED, Keys, Settings};
+use kong_vault::config::LARGEST_FILE;
 use kong_vault::environment::Environment;
 use kong_vault::secret::Secret;
 use table::{Place, Row};
@@ -86,7 +86,7 @@ fn check(inputs: &[Input], conf: Option<&Input>, resolve: bool, timeout: Option<
     let keys: Vec<Keys> = std::iter::once(judge(conf)).chain(confs.map(|input| judge(Some(input)))).collect();
     let mut files: Vec<Declarative> = Vec::new();
     for input in inputs.iter().filter(|input| !input.is_conf) {
-        files.push(input.declarative(0, &keys[0].settings.others));
+        files.push(input.declarative(0, &keys[0].settings));
     }
     // For each of the keys, the files that they name; `None` for a file that can't be read.
     let mut declared: Vec<Vec<Option<usize>>> = Vec::new();
@@ -105,7 +105,7 @@ fn check(inputs: &[Input], conf: Option<&Input>, resolve: bool, timeout: Option<
                 files.iter().position(|file| file.identity == input.identity).unwrap_or_else(|| {
                     order.push(input.name.clone());
                     rows.extend(input.row());
-                    files.push(input.declarative(index, &keys.settings.others));
+                    files.push(input.declarative(index, &keys.settings));
                     files.len() - 1
                 })
             }));
@@ -178,11 +178,11 @@ impl Input {
         self.flaw.as_ref().map(|(line, why)| Place::new(&self.name, *line).wrong("file", why))
     }
 
-    fn declarative(&self, keys: usize, others: &Others) -> Declarative {
+    fn declarative(&self, keys: usize, settings: &Settings) -> Declarative {
         let mut checked = Checked::default();
         // A file that was cut off is not parsed: the parser would only report that it ends too early.
         if self.flaw.is_none() {
-            checked = declarative::check(&self.name, &self.text, others);
+            checked = declarative::check(&self.name, &self.text, &settings.others, settings.verification);
         }
         Declarative { identity: self.identity.clone(), keys, checked }
     }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use kong_vault::config::KONGS_FILE;
+use kong_vault::config::{KONGS_FILE, is_own};
 use setting::Setting;
 use surprise::surprises;
 
@@ -110,7 +110,7 @@ fn parse(bytes: &[u8]) -> Result<Conf, String> {
 }
 
 pub fn is_ours(key: &str) -> bool {
-    key == "vaults" || key.starts_with("vault_")
+    is_own(key) || key.starts_with("vault_")
 }
 
 /// Whether a value was UTF-8: U+FFFD has replaced any other bytes.

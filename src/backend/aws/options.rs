@@ -67,7 +67,10 @@ pub const OPTIONS: &[Opt] = &[
         "ask EC2's metadata service without a session (IMDSv1) if it offers none; not set: only if \
          `AWS_EC2_METADATA_V1_DISABLED` is `false`",
     ),
-    Opt::new("ssl_verify", Type::Boolean, "verify the server's certificate").default("true").aliases(&["tls_verify"]),
+    Opt::new("ssl_verify", Type::Boolean, "verify the server's certificate")
+        .default("true")
+        .unverified(false)
+        .aliases(&["tls_verify"]),
     Opt::new(
         "ca_cert",
         Type::Text,

@@ -105,6 +105,7 @@ const ENFORCE_VALIDITY: Opt = Opt::new(
 const SSL_VERIFY: Opt =
     Opt::new("ssl_verify", Type::Boolean, "verify the certificates of the key vault and of Entra ID")
         .default("true")
+        .unverified(false)
         .aliases(&["tls_verify"]);
 
 const CA_CERT: Opt = Opt::new(

@@ -74,7 +74,10 @@ pub const OPTIONS: &[Opt] = &[
          kong-vault also does so once Google refuses that",
     )
     .default("false"),
-    Opt::new("ssl_verify", Type::Boolean, "verify the server's certificate").default("true").aliases(&["tls_verify"]),
+    Opt::new("ssl_verify", Type::Boolean, "verify the server's certificate")
+        .default("true")
+        .unverified(false)
+        .aliases(&["tls_verify"]),
     Opt::new("ca_cert", Type::Text, "CA bundle instead of the system's: a file's path, or PEM text")
         .holds(Holds::Pem)
         .guards()

@@ -140,6 +140,36 @@ fn a_password_is_sent_and_never_shown() {
     }
 }
 
+#[test]
+fn kongs_variables_have_the_header_for_a_proxy_of_the_environment() {
+    let (http, https) = (("HTTP_PROXY", "plain:1"), ("https_proxy", "secure:2"));
+    let headers = [("HTTP_PROXY_AUTHORIZATION", "Basic aHVudGVyMg=="), ("HTTPS_PROXY_AUTHORIZATION", "Bearer hunter2")];
+    let header = |proxies: &Proxies, url: &str| {
+        let proxy = proxies.for_destination(&url.parse().unwrap()).map(|proxy| proxy.cloned());
+        let authorization = proxy.map(|proxy| proxy.and_then(|proxy| proxy.authorization.clone()));
+        authorization.map_err(str::to_owned).map(|header| {
+            assert!(header.as_ref().is_none_or(HeaderValue::is_sensitive));
+            header.map(|header| header.to_str().unwrap().to_owned())
+        })
+    };
+    let both = proxies(|_| {}, &[http, https, headers[0], headers[1]]);
+    assert_eq!(header(&both, "http://vault"), Ok(Some("Basic aHVudGVyMg==".to_owned())));
+    assert_eq!(header(&both, "https://vault"), Ok(Some("Bearer hunter2".to_owned())));
+    // One for each protocol; and neither an option's proxy nor a user in the URL takes it.
+    let one = proxies(|_| {}, &[http, https, headers[1]]);
+    assert_eq!(header(&one, "http://vault"), Ok(None));
+    let option = proxies(|transport| transport.proxy = Some("other:3"), &[http, https, headers[0], headers[1]]);
+    assert_eq!((header(&option, "http://vault"), header(&option, "https://vault")), (Ok(None), Ok(None)));
+    let named = proxies(|_| {}, &[("HTTPS_PROXY", "http://u:p@secure:2"), headers[1]]);
+    assert_eq!(header(&named, "https://vault"), Ok(Some("Basic dTpw".to_owned())));
+    // In a CGI program, the first of them is what a client sent.
+    let cgi = proxies(|_| {}, &[("http_proxy", "plain:1"), headers[0], ("REQUEST_METHOD", "GET")]);
+    assert_eq!(header(&cgi, "http://vault"), Ok(None));
+    let bad = proxies(|_| {}, &[https, ("HTTPS_PROXY_AUTHORIZATION", "Basic hunter2\r\nx: y")]);
+    let reason = way(&bad, "https://vault");
+    assert!(reason.starts_with("HTTPS_PROXY_AUTHORIZATION ") && !reason.contains("hunter2"), "{reason}");
+}
+
 /// A list, and hosts that are connected to directly (`true`) or through a proxy with it.
 type Table = &'static [(&'static str, &'static [(&'static str, bool)])];
 

@@ -6,6 +6,7 @@ local capabilities = require "kong.vault.gateway.capabilities"
 local certificates = require "kong.vault.gateway.certificates"
 local entities = require "kong.vault.gateway.entities"
 local hand_over = require "kong.vault.gateway.hand_over"
+local lazy = require "kong.vault.gateway.lazy"
 local shdict_keys = require "kong.vault.gateway.shdict_keys"
 local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
@@ -16,6 +17,9 @@ local resolve = require "kong.vault.resolve"
 local ngx = ngx
 
 local _M = {}
+
+-- Options of kong-vault that do not begin with `vault_`. Not every Kong knows them.
+local OTHERS = { "tls_certificate_verify", "vaults_lazy_load_secrets" }
 
 -- Returns what a vault's options begin with in kong.conf.
 local function prefix_of(name)
@@ -65,6 +69,9 @@ local function options_of(configuration)
     if type(key) == "string" and key:sub(1, 6) == "vault_" and not is_others(key) then
       found[key] = option_text.as_text(configuration[key])
     end
+  end
+  for _, key in ipairs(OTHERS) do
+    found[key] = option_text.as_text(configuration[key])
   end
   found.vaults = #enabled > 0 and table.concat(enabled, ",") or "off"
   return found
@@ -184,7 +191,8 @@ local function warmup(input)
     entities.take(input.vaults)
   end
   local own = own_functions()
-  local foreign, ours = split(refs.find(input))
+  local is_lazy = type(input) == "table" and ngx.get_phase() == "init" and native.vm:is_lazy()
+  local foreign, ours = split(is_lazy and lazy.put_off(input, is_foreign) or refs.find(input))
   if own.warmup then
     own.warmup(foreign)
   end
@@ -264,6 +272,9 @@ function _M.install(kong)
   l1.forget_updated()
   vault.install(kong)
   pdk.warmup, pdk.try, pdk.flush, pdk.init_worker = warmup, try, flush, init_worker
+  if native.vm:is_lazy() then
+    pdk.get, pdk.update = lazy.get, lazy.update
+  end
   resolve.set_fallback(fallback)
   shdict_keys.hide(function(reference)
     return not is_foreign(reference)
@@ -300,6 +311,7 @@ function _M.uninstall(kong)
     return
   end
   -- Kong resolves the credentials of a vault entity that it reads. Its own function can show any variable, kong-vault's cannot.
+  local replaced = kong.vault.get
   kong.vault.get = own.get
   local done, err = pcall(function()
     forget_entities(kong)
@@ -309,7 +321,7 @@ function _M.uninstall(kong)
   end)
   local pdk = kong.vault
   if not done then
-    pdk.get = vault.get
+    pdk.get = replaced
     error(err, 0)
   end
   for name in pairs(pdk) do

@@ -51,6 +51,16 @@ local function default(opt)
   return opt.default
 end
 
+-- Hands Kong's configuration to the library. Kong's command line uses strategies before there is a `kong`.
+local function settle()
+  local settled, err = pcall(function()
+    require("kong.vault.gateway.pdk").settle()
+  end)
+  if not settled then
+    ngx.log(ngx.ERR, "kong.vault: ", err)
+  end
+end
+
 local function field(backend, opt)
   local spec = {
     type = TYPES[opt.type],
@@ -82,6 +92,17 @@ local function field(backend, opt)
         return true
       end
       local refusal = native.refusal(backend, opt.name, value)
+      if refusal then
+        return nil, refusal
+      end
+      return true
+    end
+  end
+  -- `tls_certificate_verify` is known once Kong has read its configuration.
+  if opt.unverified ~= nil then
+    spec.custom_validator = function(value)
+      settle()
+      local refusal = native.vm:refusal(backend, opt.name, tostring(value))
       if refusal then
         return nil, refusal
       end
@@ -185,16 +206,6 @@ function _M.schema(backend)
   local config = { type = "record", fields = fields, entity_checks = checks(backend, spelt) }
   config.shorthand_fields = #shorthands > 0 and shorthands or nil
   return { name = backend, fields = { { config = config } } }
-end
-
--- Hands Kong's configuration to the library. Kong's command line uses strategies before there is a `kong`.
-local function settle()
-  local settled, err = pcall(function()
-    require("kong.vault.gateway.pdk").settle()
-  end)
-  if not settled then
-    ngx.log(ngx.ERR, "kong.vault: ", err)
-  end
 end
 
 -- Whether Kong has read kong.conf. Until then, all look-ups are for the operator's own references, in kong.conf.

@@ -1,7 +1,7 @@
 //! The options of each auth method, with Kong's names and defaults.
 
 use crate::backend::{Requirement, When};
-use crate::identity::aws::{REGION, SESSION};
+use crate::identity::aws::REGION;
 use crate::options::{Holds, Opt, Type};
 
 const METHODS: &[&str] = &[
@@ -116,7 +116,7 @@ pub const OPTIONS: &[Opt] = &[
         "a role's ARN, such as arn:aws:iam::123456789012:role/gateway",
     ),
     text("aws_role_session_name", "session name in `aws_assume_role_arn`, which AWS's logs show")
-        .default(SESSION)
+        .default("kong")
         .pattern(r"[[:word:]+=,.@-]{2,64}", "2 to 64 letters, digits and +=,.@-_"),
     text("aws_sts_endpoint_url", "address of STS, for the login and for `aws_assume_role_arn`; not set: `AWS_ENDPOINT_URL_STS`, then the region's own")
         .pattern(

@@ -48,9 +48,13 @@ const OWN: &[Opt] = &[
     Opt::new("kv", Type::Text, "version of the key/value engine").default("v1").one_of(&["v1", "v2"]),
     Opt::new("namespace", Type::Text, "namespace of the mount")
         .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces"),
-    Opt::new("ssl_verify", Type::Boolean, "verify the vault's certificate").default("true").aliases(&["tls_verify"]),
+    Opt::new("ssl_verify", Type::Boolean, "verify the vault's certificate")
+        .default("true")
+        .unverified(false)
+        .aliases(&["tls_verify"]),
     Opt::new("tls_skip_verify", Type::Boolean, "the opposite of `ssl_verify`, as Vault's own clients call it")
         .default("false")
+        .unverified(true)
         .aliases(&["skip_verify"]),
     Opt::new("ca_cert", Type::Text, "CA bundle instead of the system's: a file's path, or PEM text")
         .holds(Holds::Pem)
