@@ -43,6 +43,8 @@ pub enum Rank {
     Instances,
     /// Whether one vault may be asked (`resolver/instance.rs`).
     Breaker,
+    /// Documents that wait to be fetched together (`resolver/batches.rs`).
+    Gathering,
     /// What the log was told of changed options (`resolver/succession.rs`), and of entities that can't be read
     /// (`entities/followed.rs`).
     Told,

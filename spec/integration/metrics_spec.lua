@@ -158,6 +158,7 @@ describe("metrics", function()
     for name, key in pairs({
       kong_vault_misses_total = "misses",
       kong_vault_fetches_total = "fetches",
+      kong_vault_batches_total = "batches",
       kong_vault_refused_total = "refused",
       kong_vault_negative_hits_total = "negative_hits",
       kong_vault_refreshes_total = "refreshes",

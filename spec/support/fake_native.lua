@@ -139,6 +139,17 @@ function _M.new(options)
     return native.cached[reference]
   end
 
+  -- Vaults that bring many secrets with one request.
+  native.batching = {}
+
+  function vm.fetches_in_batches(_, reference)
+    return native.batching[reference:match "^{vault://([^/]*)"] or false
+  end
+
+  function vm.end_list()
+    note(native.calls, "end_list")
+  end
+
   function vm.cache_size()
     return options.cache_size or 100
   end

@@ -4,7 +4,7 @@ local fake_native = require "spec.support.fake_native"
 local fake_ngx = require "spec.support.fake_ngx"
 
 -- How many fetches of one vault are under way at most.
-local WINDOW = 128
+local WINDOW, BATCH_WINDOW = 128, 512
 
 describe("bulk look-ups", function()
   local native, worker, bulk, next_ticket, tickets
@@ -140,6 +140,28 @@ describe("bulk look-ups", function()
     end
     assert.is_true(state.is_over)
     assert.equal(WINDOW + 2, told.ended[("{vault://hcv/%d}"):format(WINDOW + 2)])
+  end)
+
+  it("have more under way of a vault that brings many with one request, as long as it does", function()
+    local job = job_of()
+    native.batching.aws = true
+    run(references_of("aws", BATCH_WINDOW + 2), job)
+    assert.equal(BATCH_WINDOW, started())
+    native.batching.aws = false
+    complete(1)
+    assert.equal(BATCH_WINDOW, started())
+    for ticket = 2, BATCH_WINDOW - WINDOW + 1 do
+      complete(ticket)
+    end
+    assert.equal(BATCH_WINDOW + 1, started())
+  end)
+
+  it("tell the engine when no more look-ups follow at once", function()
+    local job = job_of()
+    run(references_of("hcv", WINDOW + 1), job)
+    assert.same({ WINDOW, 1 }, { started(), #fake_native.calls(native, "end_list") })
+    complete(1)
+    assert.same({ WINDOW + 1, 2 }, { started(), #fake_native.calls(native, "end_list") })
   end)
 
   it("don't hold up one vault for another", function()

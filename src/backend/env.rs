@@ -32,6 +32,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     requirements: &[],
     immediate: true,
     files: false,
+    batch: 1,
     build,
 };
 

@@ -64,6 +64,10 @@ pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Fetched>> + Send + 'a
 /// A fetch of several documents under way.
 pub type FetchingGroup<'a> = Pin<Box<dyn Future<Output = Result<FetchedGroup>> + Send + 'a>>;
 
+/// A fetch of several documents with one request under way, one outcome for each, in order. `None`: the document has to be
+/// fetched singly.
+pub type FetchingBatch<'a> = Pin<Box<dyn Future<Output = Vec<Option<Result<Fetched>>>> + Send + 'a>>;
+
 /// The changes that a vault reports. A name stands for the document of that name and for all below it (`name/…`), the
 /// empty name for all documents.
 pub type Changes = UnboundedReceiver<String>;
@@ -84,6 +88,18 @@ pub trait Backend: Send + Sync {
         Box::pin(async move {
             Ok(FetchedGroup { first: self.fetch(secret_id).await?, others: Vec::new(), siblings: Vec::new() })
         })
+    }
+
+    /// Whether `fetch_batch` may be asked for a document now. False for those that only `fetch` can bring, and for all
+    /// as long as the vault is known to refuse batches.
+    fn takes_in_batch(&self, _secret_id: &SecretId) -> bool {
+        false
+    }
+
+    /// Fetches several documents, all of which it takes in a batch and no more than `Descriptor::batch`. Errors of
+    /// single documents are those that `fetch` gives; where the request as a whole fails, there are no outcomes.
+    fn fetch_batch<'a>(&'a self, _secret_ids: &'a [SecretId]) -> FetchingBatch<'a> {
+        Box::pin(std::future::ready(Vec::new()))
     }
 
     /// The changes that the vault reports, for the first caller. Called on the engine.
@@ -155,6 +171,8 @@ pub struct Descriptor {
     /// Whether its secrets are files of this machine. Then the backend gets the whole path of a reference, as only it can
     /// tell a field from a file, and each worker reads for itself.
     pub files: bool,
+    /// How many documents one request can ask for; 1 where each takes a request of its own.
+    pub batch: usize,
     pub build: fn(&Setup<'_>) -> Result<Arc<dyn Backend>>,
 }
 

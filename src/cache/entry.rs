@@ -110,6 +110,8 @@ pub struct Entry {
     serves_until: Option<Instant>,
     /// When a new value is asked for in the background; `None`: never.
     renew_at: Option<Instant>,
+    /// From when on the value may be renewed along with others; `None`: never.
+    renew_from: Option<Instant>,
     /// Whether a renewal is under way.
     renewing: bool,
     failure: Option<Error>,
@@ -131,11 +133,12 @@ impl Entry {
         let fresh_until = ttl.and_then(|ttl| value.at.checked_add(ttl));
         let lead = RENEWAL.0 + (RENEWAL.1 - RENEWAL.0) * chance.clamp(0.0, 1.0);
         // A value that is never fresh is fetched whenever it is asked for, never ahead.
-        let ahead = ttl.filter(|ttl| !ttl.is_zero()).map(|ttl| ttl.mul_f64(lead));
+        let after = |part| ttl.filter(|ttl| !ttl.is_zero()).and_then(|ttl| value.at.checked_add(ttl.mul_f64(part)));
         Self {
             fresh_until,
             serves_until: fresh_until.and_then(|fresh| fresh.checked_add(ttl_policy.resurrect_ttl)),
-            renew_at: ahead.and_then(|ahead| value.at.checked_add(ahead)),
+            renew_at: after(lead),
+            renew_from: after(RENEWAL.0),
             renewing: false,
             value: Some(value),
             failure: None,
@@ -181,6 +184,7 @@ impl Entry {
                     fresh_until: None,
                     serves_until: at.checked_add(memory),
                     renew_at: None,
+                    renew_from: None,
                     renewing: false,
                     failure: Some(error.held()),
                     left_alone_until,
@@ -245,6 +249,20 @@ impl Entry {
         self.renew_at = now.checked_add(RENEWAL_PATIENCE);
         self.renewing = true;
         Some(Due::Renew)
+    }
+
+    /// Whether the value may be renewed along with others, though its own time has not come. From then on, its renewal
+    /// counts as under way.
+    pub fn renew_along(&mut self, now: Instant, idle: Duration) -> bool {
+        let is_early = self.renew_from.is_some_and(|from| now >= from) && self.renew_at.is_some_and(|at| now < at);
+        let is_plain =
+            !self.renewing && self.failure.is_none() && self.inherited.is_none() && self.held_until.is_none();
+        let renews = is_early && is_plain && now.saturating_duration_since(self.used_at) < idle;
+        if renews {
+            self.renew_at = now.checked_add(RENEWAL_PATIENCE);
+            self.renewing = true;
+        }
+        renews
     }
 
     /// Sets the time of the next renewal; the document may be requested again.

@@ -176,6 +176,20 @@ impl<K: Hash + Eq + Clone> Cache<K> {
         None
     }
 
+    /// Renews those of the entries along with another, at most `most`, whose time is near, see `Entry::renew_along`.
+    /// Returns their keys.
+    pub fn renew_along(&mut self, now: Instant, idle: Duration, most: usize, of: impl Fn(&K) -> bool) -> Vec<K> {
+        let near = self.entries.iter_mut().filter(|(key, _)| of(key));
+        let near = near.filter_map(|(key, entry)| entry.renew_along(now, idle).then(|| (key.clone(), entry.next())));
+        let near: Vec<_> = near.take(most).collect();
+        for (key, next) in &near {
+            if let Some(next) = next {
+                self.expiry_queue.add(*next, key.clone());
+            }
+        }
+        near.into_iter().map(|(key, _)| key).collect()
+    }
+
     /// Sets the time of an entry's next renewal.
     pub fn renew_at(&mut self, key: &K, at: Instant) {
         self.move_renewal(key, |entry| entry.renew_at(at));

@@ -71,6 +71,15 @@ impl UserData for Native {
             let timeout = this.0.resolver().map(|resolver| resolver.config().fetch_timeout.as_secs_f64());
             or_error(lua, timeout)
         });
+        methods.add_method("end_list", |_, this, ()| {
+            if let Ok(resolver) = this.0.resolver() {
+                resolver.end_list();
+            }
+            Ok(())
+        });
+        methods.add_method("fetches_in_batches", |_, this, reference: LuaString| {
+            Ok(this.0.resolver().is_ok_and(|resolver| resolver.fetches_in_batches(&reference.as_bytes())))
+        });
         methods.add_method("cache_size", |lua, this, ()| {
             or_error(lua, this.0.resolver().map(|resolver| resolver.config().cache_size))
         });
@@ -190,6 +199,7 @@ fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table>
         ("refreshes", &metrics.refreshes),
         ("probes", &metrics.probes),
         ("fetches", &metrics.fetches),
+        ("batches", &metrics.batches),
         ("resurrected", &metrics.resurrected),
     ] {
         stats.set(name, counter.get())?;

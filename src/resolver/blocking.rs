@@ -13,13 +13,18 @@ use tokio::task::JoinSet;
 
 use crate::error::{Error, Kind, Result};
 use crate::pool;
-use crate::resolver::instance::{AT_ONCE, ATTEMPTS};
+use crate::resolver::batches::BatchContext;
+use crate::resolver::instance::{AT_ONCE, ATTEMPTS, Attempts, Limits};
 use crate::resolver::lookup::{Lookup, pick};
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
 use crate::resolver::singleflight::{CallWatch, Outcome};
 use crate::resolver::state::Resolver;
-use crate::resolver::upstream::{Instances, Limits};
+use crate::resolver::upstream::Instances;
 use crate::secret::Secret;
+
+/// How many fetches of a vault are under way at once that brings many documents with one request. Where it refuses to,
+/// each still has a third of its time when its turn comes.
+const BATCHED: usize = 512;
 
 /// Runs a future to its end on this thread; the future bounds its own time. Threads that looked names up or read files
 /// for it end with the call. It waits for none that hangs: such a one ends by itself, when the system's resolver or the
@@ -77,12 +82,15 @@ impl Resolver {
             // Connections belong to the runtime that made them, and this one ends with the call.
             let config = resolver.config();
             let limits = Limits { timeout: config.fetch_timeout, breaker_interval: config.breaker_interval };
-            let instances = Arc::new(Instances::new(resolver.environment().clone(), limits, false));
+            let batches = BatchContext::new(resolver.metrics().batches.clone());
+            let instances = Arc::new(Instances::new(resolver.environment().clone(), limits, false, batches));
+            let how = Attempts { most: ATTEMPTS, gathers: wanted.len() > 1 };
             let mut turns: HashMap<InstanceKey, Arc<Semaphore>> = HashMap::new();
             let mut fetches = JoinSet::new();
             for key in wanted {
                 let (resolver, instances) = (Arc::clone(&resolver), Arc::clone(&instances));
-                let turns = turns.entry(key.instance.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)));
+                let window = if key.descriptor.batch > 1 { BATCHED } else { AT_ONCE };
+                let turns = turns.entry(key.instance.clone()).or_insert_with(|| Arc::new(Semaphore::new(window)));
                 let turns = Arc::clone(turns);
                 fetches.spawn(async move {
                     // The semaphore is never closed.
@@ -94,7 +102,7 @@ impl Resolver {
                         }
                         None => {
                             resolver.metrics().fetches.inc();
-                            let done = instances.fetch(&key, ATTEMPTS, None).await;
+                            let done = instances.fetch(&key, how, None).await;
                             resolver.keep(&key, resolver.with_group(&instances, &key, done).await).0
                         }
                     };

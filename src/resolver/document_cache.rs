@@ -290,6 +290,11 @@ impl DocumentCache {
         self.known.lock().cache.due(now, idle)
     }
 
+    /// The documents of a vault that are to be renewed along with one that is due, see `Cache::renew_along`.
+    pub fn renew_along(&self, vault: &InstanceKey, now: Instant, idle: Duration, most: usize) -> Vec<Key> {
+        self.known.lock().cache.renew_along(now, idle, most, |key| key.instance == *vault)
+    }
+
     /// When the next document is due.
     pub fn next(&self) -> Option<Instant> {
         self.known.lock().cache.next()

@@ -9,7 +9,7 @@ use crate::node::peers::{self, PeerError, Question};
 use crate::node::{Node, SealedOutcome};
 use crate::notice::{debug, took};
 use crate::resolver::heir::kept_under;
-use crate::resolver::instance::ATTEMPTS;
+use crate::resolver::instance::{ATTEMPTS, Attempts};
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
 use crate::resolver::shared_cache::claim::Claim;
 use crate::resolver::singleflight::{Completion, JoinOutcome, Joiner, Outcome, Purpose, Unstarted};
@@ -32,6 +32,8 @@ struct FetchTask {
     key: Arc<DocumentKey>,
     purpose: Purpose,
     outcome: Option<(Outcome, Option<SealedOutcome>)>,
+    /// See `Attempts::gathers`.
+    gathers: bool,
     /// The time that the call has left, where it has waited for another worker.
     left: Option<Duration>,
     /// Whether the call is completed, or goes on without this task: then dropping the task does not complete it.
@@ -120,7 +122,7 @@ impl Resolver {
             None => Some(self.calls().start_fetch(ticket, owned)),
             Some(claim) => self.calls().start_elsewhere(ticket, claim.began()),
         };
-        let Some(Some(Unstarted { key, purpose, after })) = unstarted else {
+        let Some(Some(Unstarted { key, purpose, after, gathers })) = unstarted else {
             // The call is started already (true), or the other worker's fetch began too early (false).
             return Ok(peer.is_none() || unstarted.is_none());
         };
@@ -130,7 +132,7 @@ impl Resolver {
         let left = self.calls().left(ticket, whole);
         let left = left.map(|left| left.max(whole / LEAST_PART));
         let resolver = Arc::clone(self);
-        let task = FetchTask { resolver, ticket, key, purpose, outcome: None, left, ended: false };
+        let task = FetchTask { resolver, ticket, key, purpose, outcome: None, gathers, left, ended: false };
         engine.spawn(task.run(peer));
         Ok(true)
     }
@@ -219,9 +221,10 @@ impl FetchTask {
         self.debug(|| format!("asking {} {}", key.label(), self.purpose.clause()));
         // Where an old value would serve on after a failure, its next renewal is the next attempt. A held value would
         // not.
-        let attempts = if resolver.documents().serves(key) || self.is_probe() { 1 } else { ATTEMPTS };
+        let most = if resolver.documents().serves(key) || self.is_probe() { 1 } else { ATTEMPTS };
+        let how = Attempts { most, gathers: self.gathers && !self.is_probe() };
         resolver.metrics().fetches.inc();
-        let done = resolver.instances().fetch(key, attempts, self.left).await;
+        let done = resolver.instances().fetch(key, how, self.left).await;
         self.debug(|| match &done.fetched {
             Ok(_) => format!("{} answered after {}", key.label(), took(start)),
             Err(error) => format!("{} failed after {}: {}", key.label(), took(start), error.kind().name()),

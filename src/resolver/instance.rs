@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, Changes, Fetched};
 use crate::error::{Error, Result};
+use crate::resolver::batches::{BatchContext, Batches};
 use crate::resolver::breaker::{Breaker, BreakerState, Change, Ended};
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::sync::{Rank, Ranked};
@@ -25,10 +26,30 @@ pub struct Instance {
     backend: Arc<dyn Backend>,
     breaker: Ranked<Breaker>,
     slots: Semaphore,
+    /// `None` where each document takes a request of its own.
+    batches: Option<Arc<Batches>>,
     /// Whether it has answered.
     answered: AtomicBool,
     /// Whether somebody handles the changes that it reports.
     listened_to: AtomicBool,
+}
+
+/// The time limits of fetches and probes.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// For one fetch and everything it does.
+    pub timeout: Duration,
+    /// Between the probes of a vault that failed.
+    pub breaker_interval: Duration,
+}
+
+/// How a document is fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempts {
+    /// How often it is tried at the most.
+    pub most: u32,
+    /// Whether the first attempt may wait a moment for other documents, to be made with one request for all.
+    pub gathers: bool,
 }
 
 /// Why a vault may not be asked now, and when it is probed.
@@ -38,10 +59,19 @@ pub struct Away {
 }
 
 impl Instance {
-    pub fn new(backend: Arc<dyn Backend>, breaker_interval: Duration) -> Self {
-        let breaker = Ranked::new(Rank::Breaker, Breaker::new(breaker_interval));
+    /// `batch`: how many documents the backend fetches with one request.
+    pub fn new(backend: Arc<dyn Backend>, batch: usize, limits: &Limits, context: BatchContext) -> Self {
+        let breaker = Ranked::new(Rank::Breaker, Breaker::new(limits.breaker_interval));
+        let batches = Batches::new(&backend, batch, limits.timeout, context);
         let (answered, listened_to) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { backend, breaker, slots: Semaphore::new(AT_ONCE), answered, listened_to }
+        Self { backend, breaker, slots: Semaphore::new(AT_ONCE), batches, answered, listened_to }
+    }
+
+    /// Looks again whether documents that wait for others are to be fetched.
+    pub fn look_at_batches(&self) {
+        if let Some(batches) = &self.batches {
+            batches.look_again();
+        }
     }
 
     /// Whether it has answered, as far as `has_answered` was told.
@@ -108,16 +138,34 @@ impl Instance {
         (breaker.refusal().is_some() && breaker.probe(now), breaker.probe_at())
     }
 
-    /// Fetches a document in at most `most` attempts. Returns the outcome of the last one, and when that began.
-    pub async fn attempt(&self, key: &DocumentKey, most: u32, deadline: Instant) -> (Result<Fetched>, Instant) {
-        // The semaphore is never closed.
-        let _slot = self.slots.acquire().await;
+    /// Fetches a document. Returns the outcome of the last attempt, and when that began.
+    pub async fn attempt(
+        &self,
+        key: &Arc<DocumentKey>,
+        how: Attempts,
+        deadline: Instant,
+    ) -> (Result<Fetched>, Instant) {
+        let mut by_batch = match &self.batches {
+            Some(batches) if how.gathers => batches.fetch(key).await,
+            _ => None,
+        };
+        let mut slot = None;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let began = Instant::now();
-            let error = match self.backend.fetch(&key.secret_id).await {
-                Err(error) if error.is_retryable() && attempts < most => error,
+            let (fetched, began) = match by_batch.take() {
+                Some(outcome) => outcome,
+                None => {
+                    if slot.is_none() {
+                        // The semaphore is never closed.
+                        slot = self.slots.acquire().await.ok();
+                    }
+                    let began = Instant::now();
+                    (self.backend.fetch(&key.secret_id).await, began)
+                }
+            };
+            let error = match fetched {
+                Err(error) if error.is_retryable() && attempts < how.most => error,
                 fetched => return (fetched, began),
             };
             let pause = match error.retry_after() {

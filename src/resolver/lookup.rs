@@ -151,6 +151,16 @@ impl Resolver {
         self.keep(key, Done { fetched, others, began: start, change: Change::None, notice: None, took }).0
     }
 
+    /// Notes that a caller that looks up a list has come to its end, or waits.
+    pub fn end_list(&self) {
+        self.instances().end_list();
+    }
+
+    /// Whether the vault of a reference brings many documents with one request, as far as is known.
+    pub fn fetches_in_batches(&self, reference: &[u8]) -> bool {
+        self.resolve(reference).is_ok_and(|resolved| self.instances().fetches_in_batches(&resolved.key))
+    }
+
     /// Joins the call that brings a document, or creates one. Who creates it must start it, by `take_shared` and
     /// `start_fetch`; who waits has to collect its outcome.
     pub fn join_or_create(
@@ -160,6 +170,9 @@ impl Resolver {
         joiner: Joiner,
     ) -> Result<JoinOutcome> {
         self.start()?;
+        if joiner.queues {
+            self.instances().begin_list();
+        }
         self.calls().join_or_create(key, purpose, self.documents().floor(key), joiner)
     }
 

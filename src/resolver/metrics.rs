@@ -113,8 +113,10 @@ pub struct Metrics {
     pub probes: Counter,
     /// Fetches that failed but left an old value to serve.
     pub resurrected: Counter,
-    /// Fetches begun, from vaults.
+    /// Fetches begun, from vaults. Each document counts, also where one request brings many.
     pub fetches: Counter,
+    /// Requests that asked a vault for many documents.
+    pub batches: Counter,
     pub latency: Latency,
     failures: Family<Failure, Counter>,
     front_hits: Counter,
@@ -139,6 +141,7 @@ impl Default for Metrics {
             probes: Counter::default(),
             resurrected: Counter::default(),
             fetches: Counter::default(),
+            batches: Counter::default(),
             latency: Latency::default(),
             failures: Family::default(),
             front_hits: Counter::default(),
@@ -167,6 +170,7 @@ impl Metrics {
         registry.register("probes", "Fetches to learn whether a vault is back", self.probes.clone());
         registry.register("resurrected", "Failed fetches that left an old value serving", self.resurrected.clone());
         registry.register("fetches", "Fetches from vaults", self.fetches.clone());
+        registry.register("batches", "Requests that fetched many secrets at once", self.batches.clone());
         registry.register("failures", "Failed fetches by reason", self.failures.clone());
         registry.register("fetch_duration_seconds", "How long fetches took", self.latency.clone());
         registry.register("evictions", "Documents that left a full cache for others", self.evictions.clone());

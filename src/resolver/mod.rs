@@ -3,6 +3,7 @@
 //! It uses the cache, the node's memory, the engine and the vaults. It must never know who asks: nothing of Lua, the C
 //! ABI or the command line.
 
+mod batches;
 pub mod blocking;
 pub mod breaker;
 pub mod calls;
@@ -10,6 +11,7 @@ mod change;
 pub mod document_cache;
 pub mod fetch_task;
 mod follow;
+mod gathering;
 pub mod gauges;
 pub mod generation;
 mod group;

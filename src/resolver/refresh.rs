@@ -2,7 +2,7 @@
 //! dropped, vaults that failed are probed. One task of the engine for each resolver.
 
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::cache::Due;
 use crate::error::Result;
@@ -17,6 +17,9 @@ use crate::resolver::state::Resolver;
 /// The generation moves so many times within `idle_ttl`: those who keep copies then look the values up again, which
 /// shows what is in use.
 const IDLE_PARTS: u32 = 8;
+
+/// How many values are renewed along with one that is due, at most.
+const ALONG: usize = 512;
 
 impl Resolver {
     /// Starts the engine and the refresher in this process, if they don't run.
@@ -45,7 +48,10 @@ impl Resolver {
             match self.documents().due(now, idle) {
                 None => break,
                 Some((_, Due::Drop)) => dropped = true,
-                Some((key, Due::Renew)) => self.renew_or_put_off(&key, now),
+                Some((key, Due::Renew)) => {
+                    self.renew_or_put_off(&key, now);
+                    self.renew_along(&key, now, idle);
+                }
             }
         }
         if dropped {
@@ -63,6 +69,15 @@ impl Resolver {
             }
         }
         [self.documents().next(), self.schedule().next_probe()].into_iter().flatten().min()
+    }
+
+    /// Renews the values of a vault that are due soon along with one that is due, if it brings many with one request.
+    fn renew_along(self: &Arc<Self>, key: &Arc<DocumentKey>, now: Instant, idle: Duration) {
+        if self.instances().fetches_in_batches(key) && self.instances().away(&key.instance).is_none() {
+            for key in self.documents().renew_along(&key.instance, now, idle, ALONG) {
+                self.renew_or_put_off(&key, now);
+            }
+        }
     }
 
     /// Renews a value, or puts that off until the open breaker of its vault closes; a value in use is a reason to

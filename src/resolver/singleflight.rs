@@ -61,6 +61,8 @@ struct Call<K, G> {
     requeued: bool,
     /// Whether somebody has to publish its outcome.
     owned: bool,
+    /// Whether it is one of many, or nobody waits for it: its fetch may wait a moment for others.
+    gathers: bool,
     stage: Stage,
     watchers: Vec<oneshot::Sender<Option<SealedOutcome>>>,
 }
@@ -122,6 +124,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
             key: call.key.clone(),
             purpose: call.purpose,
             after: call.after,
+            gathers: call.gathers,
         })
     }
 

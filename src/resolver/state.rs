@@ -12,9 +12,11 @@ use crate::entities::followed::Follow;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::node::peers::PeerServer;
+use crate::resolver::batches::BatchContext;
 use crate::resolver::calls::Calls;
 use crate::resolver::document_cache::DocumentCache;
 use crate::resolver::generation::Generation;
+use crate::resolver::instance::Limits;
 use crate::resolver::loaded::Loaded;
 use crate::resolver::metrics::Metrics;
 use crate::resolver::node_protocol::fetches::SharedFetches;
@@ -22,7 +24,7 @@ use crate::resolver::previous::Previous;
 use crate::resolver::references::References;
 use crate::resolver::schedule::Schedule;
 use crate::resolver::succession::Succession;
-use crate::resolver::upstream::{Instances, Limits};
+use crate::resolver::upstream::Instances;
 use crate::runtime::engine::Engine;
 use crate::runtime::notifier::Notifier;
 
@@ -52,16 +54,18 @@ impl Resolver {
         let limits = Limits { timeout: config.fetch_timeout, breaker_interval: config.breaker_interval };
         let (notifier, schedule) = (Notifier::new(), Arc::<Schedule>::default());
         let generation = Generation::new(generation, Arc::clone(&notifier));
+        let metrics = Metrics::default();
+        let batches = BatchContext::new(metrics.batches.clone());
         Self {
             references: References::new(config.cache_size),
             documents: DocumentCache::new(config.cache_size, Arc::clone(&schedule), generation.clone()),
             calls: Calls::default(),
             shared_fetches: SharedFetches::default(),
-            instances: Instances::new(environment.clone(), limits, true),
+            instances: Instances::new(environment.clone(), limits, true, batches),
             generation,
             schedule,
             peer_server: OnceCell::new(),
-            metrics: Metrics::default(),
+            metrics,
             follow: Follow::default(),
             succession: Succession::new(Arc::clone(&notifier)),
             previous: Previous::default(),

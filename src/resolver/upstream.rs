@@ -14,23 +14,15 @@ use crate::file;
 use crate::notice::Notice;
 use crate::options::{Holds, Opt};
 use crate::pool;
+use crate::resolver::batches::BatchContext;
 use crate::resolver::breaker::{BreakerState, Change, Ended};
-use crate::resolver::instance::{Away, Instance};
+use crate::resolver::instance::{Attempts, Away, Instance, Limits};
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
 use crate::sync::{Rank, Ranked};
 
 /// How many vaults' connections are kept. References can make new ones (by `region`), so there has to be a bound. It is
 /// far above what anybody configures: whoever asks more vaults than that in turn logs in for each fetch.
 const INSTANCES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-
-/// The time limits of fetches and probes.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// For one fetch and everything it does.
-    pub timeout: Duration,
-    /// Between the probes of a vault that failed.
-    pub breaker_interval: Duration,
-}
 
 /// The vaults by their keys. The lock is never held while one is built: that may read files.
 pub struct Instances {
@@ -39,6 +31,7 @@ pub struct Instances {
     limits: Limits,
     /// See `Setup::lasts`.
     lasts: bool,
+    batches: BatchContext,
 }
 
 struct KnownInstances {
@@ -61,9 +54,9 @@ pub struct Done {
 }
 
 impl Instances {
-    pub fn new(environment: Environment, limits: Limits, lasts: bool) -> Self {
+    pub fn new(environment: Environment, limits: Limits, lasts: bool, batches: BatchContext) -> Self {
         let known = KnownInstances { instances: LruCache::new(INSTANCES), parting: Vec::new() };
-        Self { known: Ranked::new(Rank::Instances, known), environment, limits, lasts }
+        Self { known: Ranked::new(Rank::Instances, known), environment, limits, lasts, batches }
     }
 
     pub fn get(&self, key: &DocumentKey) -> Result<Arc<Instance>> {
@@ -105,7 +98,8 @@ impl Instances {
     }
 
     fn add(&self, key: &DocumentKey, backend: Arc<dyn Backend>) -> Arc<Instance> {
-        let instance = Arc::new(Instance::new(backend, self.limits.breaker_interval));
+        let (batch, context) = (key.descriptor.batch, self.batches.clone());
+        let instance = Arc::new(Instance::new(backend, batch, &self.limits, context));
         let evicted = {
             let mut known = self.known.lock();
             // Another thread may have added one meanwhile, which may have logged in already.
@@ -173,9 +167,29 @@ impl Instances {
         std::mem::take(&mut self.known.lock().parting)
     }
 
-    /// One fetch, with the deadline over everything it does. `attempts`: how often it may be tried within that. `left`:
-    /// the time that its waiters have left, where that is less.
-    pub async fn fetch(&self, key: &Arc<DocumentKey>, attempts: u32, left: Option<Duration>) -> Done {
+    /// Notes that a list of look-ups has begun: whatever is gathered waits for its end.
+    pub fn begin_list(&self) {
+        self.batches.begin_list();
+    }
+
+    /// Notes that no more look-ups follow at once.
+    pub fn end_list(&self) {
+        if self.batches.end_list() {
+            for (_, instance) in self.all() {
+                instance.look_at_batches();
+            }
+        }
+    }
+
+    /// Whether the vault of a document brings many with one request, as far as is known.
+    pub fn fetches_in_batches(&self, key: &DocumentKey) -> bool {
+        let takes = |instance: Arc<Instance>| instance.backend().takes_in_batch(&key.secret_id);
+        key.descriptor.batch > 1 && self.known(&key.instance).is_none_or(takes)
+    }
+
+    /// One fetch, with the deadline over everything it does. `left`: the time that its waiters have left, where that is
+    /// less than the whole.
+    pub async fn fetch(&self, key: &Arc<DocumentKey>, how: Attempts, left: Option<Duration>) -> Done {
         let start = Instant::now();
         let limit = left.map_or(self.limits.timeout, |left| left.min(self.limits.timeout));
         let instance = match self.get_soon(key, limit).await {
@@ -190,7 +204,7 @@ impl Instances {
         for shutdown in parting {
             tokio::spawn(shutdown);
         }
-        let attempting = instance.attempt(key, attempts, start + limit);
+        let attempting = instance.attempt(key, how, start + limit);
         let fetched = tokio::time::timeout(limit.saturating_sub(start.elapsed()), attempting).await;
         let cut_short = fetched.is_err() && limit < self.limits.timeout;
         let (fetched, began) = fetched.unwrap_or_else(|_| (Err(too_late(key, limit)), start));

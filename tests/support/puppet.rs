@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use kong_vault::backend::{Backend, Descriptor, Fetched, Fetching, SecretId, Setup, Shutdown};
+use kong_vault::backend::{Backend, Descriptor, Fetched, Fetching, FetchingBatch, SecretId, Setup, Shutdown};
 use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
@@ -30,9 +30,15 @@ const PUPPET: Descriptor = Descriptor {
     requirements: &[],
     immediate: false,
     files: false,
+    batch: 1,
     build,
 };
-pub static BACKENDS: &[&Descriptor] = &[&PUPPET];
+/// The same with batches, as the stage says.
+const PUPPETS: Descriptor = Descriptor { name: "puppets", batch: 20, ..PUPPET };
+pub static BACKENDS: &[&Descriptor] = &[&PUPPET, &PUPPETS];
+
+/// What a batch brings of these secrets.
+pub type AnswerBatch = fn(&[String]) -> Vec<Option<Result<String>>>;
 
 /// What a vault does, and how often it was asked for what.
 #[derive(Default)]
@@ -42,6 +48,10 @@ pub struct Stage {
     pub holds: Mutex<bool>,
     pub released: tokio::sync::Notify,
     pub asked: Mutex<HashMap<String, usize>>,
+    /// The secrets of each batch.
+    pub batches: Mutex<Vec<Vec<String>>>,
+    /// `None`: batches are refused.
+    pub answers_batches: Mutex<Option<AnswerBatch>>,
     pub shutdowns: AtomicU64,
 }
 
@@ -71,6 +81,20 @@ impl Backend for Puppet {
         })
     }
 
+    fn takes_in_batch(&self, secret_id: &SecretId) -> bool {
+        secret_id.version.is_none() && self.0.answers_batches.lock().unwrap().is_some()
+    }
+
+    fn fetch_batch<'a>(&'a self, secret_ids: &'a [SecretId]) -> FetchingBatch<'a> {
+        Box::pin(async move {
+            let names: Vec<_> = secret_ids.iter().map(|secret_id| secret_id.resource.clone()).collect();
+            self.0.batches.lock().unwrap().push(names.clone());
+            let answer = self.0.answers_batches.lock().unwrap().expect("batches are answered");
+            let fetched = |document: String| Fetched { document: Secret::new(document), lease: None, group: None };
+            answer(&names).into_iter().map(|outcome| Some(outcome?.map(fetched))).collect()
+        })
+    }
+
     fn shutdown(&self) -> Option<Shutdown> {
         let stage = Arc::clone(&self.0);
         Some(Box::pin(async move {
@@ -92,7 +116,8 @@ impl Worker {
         let name = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
         let stage = Arc::<Stage>::default();
         STAGES.lock().unwrap().insert(name.clone(), Arc::clone(&stage));
-        let mut conf: BTreeMap<String, String> = BTreeMap::from([("vault_puppet_stage".to_owned(), name)]);
+        let mut conf: BTreeMap<String, String> =
+            BTreeMap::from([("vault_puppet_stage".to_owned(), name.clone()), ("vault_puppets_stage".to_owned(), name)]);
         conf.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let config = Config::load_with(
             &conf,
@@ -123,11 +148,24 @@ impl Worker {
 
     /// As a request would get it: joins or starts a call, waits for it, takes what it brought.
     pub fn get(&self, reference: &str) -> Result<String> {
+        self.begin(reference, Joiner::WAITER).and_then(|begun| self.end(reference, begun))
+    }
+
+    /// As a caller gets them that looks up a list.
+    pub fn get_all(&self, references: &[String]) -> Vec<Result<String>> {
+        let joiner = Joiner { waits: true, queues: true };
+        let begun: Vec<_> = references.iter().map(|reference| self.begin(reference, joiner)).collect();
+        self.resolver.end_list();
+        references.iter().zip(begun).map(|(reference, begun)| self.end(reference, begun?)).collect()
+    }
+
+    /// A value, or the ticket of the call that brings it.
+    fn begin(&self, reference: &str, joiner: Joiner) -> Result<std::result::Result<String, u64>> {
         let resolved = match self.resolver.lookup(reference.as_bytes())? {
-            Lookup::Value(value) => return Ok(value.secret.as_str().unwrap().to_owned()),
+            Lookup::Value(value) => return Ok(Ok(value.secret.as_str().unwrap().to_owned())),
             Lookup::Miss(resolved) => resolved,
         };
-        let ticket = match self.resolver.join_or_create(&resolved.key, Purpose::Miss, Joiner::WAITER)? {
+        Ok(Err(match self.resolver.join_or_create(&resolved.key, Purpose::Miss, joiner)? {
             JoinOutcome::Joined(ticket) => ticket,
             JoinOutcome::Created(ticket) => {
                 if self.resolver.take_shared(ticket, b"").is_none() {
@@ -135,6 +173,13 @@ impl Worker {
                 }
                 ticket
             }
+        }))
+    }
+
+    fn end(&self, reference: &str, begun: std::result::Result<String, u64>) -> Result<String> {
+        let ticket = match begun {
+            Ok(value) => return Ok(value),
+            Err(ticket) => ticket,
         };
         self.resolver.wait(ticket);
         let value = self.resolver.collect(ticket, reference.as_bytes())?.expect("a completed call");

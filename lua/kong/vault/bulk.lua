@@ -14,6 +14,9 @@ local CREATED, PENDING, NOTHING = native.CREATED, native.PENDING, native.NOTHING
 -- src/resolver/upstream.rs), which are left to requests.
 local WINDOW = 128
 
+-- The same for a vault that brings many secrets with one request.
+local BATCH_WINDOW = 512
+
 local _M = {}
 
 -- The fetches that bulk callers have under way: a set of tickets for each vault, and its size.
@@ -44,17 +47,23 @@ local function release(vault, ticket)
   end
 end
 
--- Whether one more fetch of a vault may begin. With `looks`, complete fetches are released first: the caller that began them
--- may have been killed.
-local function has_room(vault, looks)
-  if (sizes[vault] or 0) >= WINDOW and looks then
+-- Whether there is room for one more fetch of a queue's vault beside so many.
+local function fits(queue, size)
+  return size < WINDOW or size < BATCH_WINDOW and native.vm:fetches_in_batches(queue[queue.next])
+end
+
+-- Whether one more fetch of a queue's vault may begin. With `looks`, complete fetches are released first: the caller that began
+-- them may have been killed.
+local function has_room(queue, looks)
+  local vault = queue.vault
+  if looks and not fits(queue, sizes[vault] or 0) then
     for ticket in pairs(busy[vault]) do
       if native.is_complete(ticket) then
         release(vault, ticket)
       end
     end
   end
-  return (sizes[vault] or 0) < WINDOW
+  return fits(queue, sizes[vault] or 0)
 end
 
 -- Returns the references as one queue for each vault, in their order.
@@ -77,7 +86,7 @@ end
 local function begin(work, queue)
   local job = work.job
   while queue.next <= #queue do
-    if not has_room(queue.vault, queue.under_way == 0) then
+    if not has_room(queue, queue.under_way == 0) then
       return true
     end
     local reference = queue[queue.next]
@@ -189,6 +198,8 @@ function _M.run(references, job)
         waiting = queue
       end
     end
+    -- The engine gathers what is looked up until then.
+    native.vm:end_list()
     if work.under_way > 0 then
       err = proceed(work)
     elseif waiting then

@@ -352,6 +352,7 @@ local function all(references, look_up, renews)
       job.answered(reference, status, value)
     end
   end
+  native.vm:end_list()
   return failed, reason
 end
 

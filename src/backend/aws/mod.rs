@@ -31,6 +31,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     requirements: options::REQUIREMENTS,
     immediate: false,
     files: false,
+    batch: 1,
     build,
 };
 

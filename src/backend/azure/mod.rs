@@ -44,6 +44,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     requirements: &[],
     immediate: false,
     files: false,
+    batch: 1,
     build: |setup| build(setup, Reads::Secrets),
 };
 
@@ -54,6 +55,7 @@ pub const CERTIFICATES: Descriptor = Descriptor {
     requirements: &[],
     immediate: false,
     files: false,
+    batch: 1,
     build: |setup| build(setup, Reads::Certificates),
 };
 

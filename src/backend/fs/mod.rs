@@ -42,6 +42,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     requirements: &[],
     immediate: false,
     files: true,
+    batch: 1,
     build,
 };
 

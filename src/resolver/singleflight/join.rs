@@ -81,6 +81,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
             since: now,
             requeued: false,
             owned: false,
+            gathers: joiner.queues || !joiner.waits,
             stage: if open.is_some() { Stage::Queued } else { Stage::Created { since: now } },
             watchers: Vec::new(),
         };

@@ -57,7 +57,8 @@ impl Purpose {
 pub struct Joiner {
     /// The joiner has to collect the outcome.
     pub waits: bool,
-    /// The joiner limits the number of its calls itself, so it is not refused where there are too many.
+    /// The joiner limits the number of its calls itself, so it is not refused where there are too many. It is in
+    /// the middle of a list.
     pub queues: bool,
 }
 
@@ -88,6 +89,8 @@ pub struct Unstarted<K> {
     pub purpose: Purpose,
     /// An outcome serves where its fetch began after this time.
     pub after: Option<Instant>,
+    /// Whether its fetch may wait a moment for others of its vault.
+    pub gathers: bool,
 }
 
 impl<K> Unstarted<K> {
