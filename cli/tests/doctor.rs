@@ -261,10 +261,16 @@ async fn secrets_manager_is_gone_to_step_by_step() {
     let url = format!("http://127.0.0.1:{}", server.port);
     let told = doctor("aws", &of_aws(&url)).await;
     assert_eq!(told.status, 0, "{}", told.text);
-    assert_eq!(told.steps(), ["region", "resolve", "connect", "TLS", "credentials", "login", "read"], "{}", told.text);
+    assert_eq!(
+        told.steps(),
+        ["region", "resolve", "connect", "TLS", "credentials", "login", "read", "batch"],
+        "{}",
+        told.text
+    );
     told.says("ok", "region", &format!("us-east-1, so that {url}/ is asked"));
     told.says("ok", "credentials", "from the environment");
     told.says("ok", "login", "AWS takes the signature");
+    told.says("ok", "batch", "one request may read many secrets");
     let told = doctor("aws/nowhere/field", &of_aws(&url)).await;
     assert_eq!(told.status, 1, "{}", told.text);
     told.says("WRONG", "read", "nowhere");
@@ -277,6 +283,26 @@ async fn secrets_manager_is_gone_to_step_by_step() {
     let told = doctor("aws", &of_aws(&url)).await;
     assert_eq!(told.status, 1, "{}", told.text);
     told.says("WRONG", "login", "the access key or session token from the environment is not known");
+}
+
+#[tokio::test]
+async fn a_missing_right_to_read_many_secrets_at_once_is_told_and_fails_nothing() {
+    for (name, part) in [
+        ("AccessDeniedException", "allow secretsmanager:BatchGetSecretValue on *"),
+        ("UnknownOperationException", "BatchGetSecretValue is refused (status 400, UnknownOperationException)"),
+    ] {
+        let aws = Fake::lasting("127.0.0.1:0", move |request| {
+            if request.contains("secretsmanager.BatchGetSecretValue") {
+                return answer("400 Bad Request", "", &format!(r#"{{"__type":"{name}","Message":"hunter2"}}"#));
+            }
+            answer("200 OK", "", r#"{"Name":"db","SecretString":"hunter2"}"#)
+        });
+        let url = format!("http://127.0.0.1:{}", aws.await.unwrap().port());
+        let told = doctor("aws/db", &of_aws(&url)).await;
+        assert_eq!(told.status, 0, "{}", told.text);
+        told.says("ok", "read", "the secret has 7 bytes");
+        told.says("look at", "batch", part);
+    }
 }
 
 #[tokio::test]

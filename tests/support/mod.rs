@@ -20,6 +20,7 @@ pub mod marked;
 pub mod moto;
 pub mod proxy;
 pub mod resolve;
+pub mod secrets_manager;
 pub mod tls;
 pub mod vault;
 

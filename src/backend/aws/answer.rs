@@ -21,9 +21,14 @@ pub fn document(body: &[u8]) -> Result<Secret, &'static str> {
     let value: SecretValue = serde_json::from_slice(body).map_err(
         |_| "the answer is not the JSON of a GetSecretValue: check that endpoint_url is that of Secrets Manager",
     )?;
-    match value {
-        SecretValue { text: Some(WipedText(mut text)), .. } => Ok(Secret::new(std::mem::take(&mut *text))),
-        SecretValue { binary: Some(WipedText(encoded)), .. } => STANDARD
+    secret(value.text, value.binary)
+}
+
+/// The secret of an answer's `SecretString` or `SecretBinary`, or what is wrong with them.
+pub fn secret(text: Option<WipedText>, binary: Option<WipedText>) -> Result<Secret, &'static str> {
+    match (text, binary) {
+        (Some(WipedText(mut text)), _) => Ok(Secret::new(std::mem::take(&mut *text))),
+        (_, Some(WipedText(encoded))) => STANDARD
             .decode(encoded.as_bytes())
             .map(Secret::new)
             .map_err(|_| "the answer's SecretBinary is no base64: check that endpoint_url is that of Secrets Manager"),

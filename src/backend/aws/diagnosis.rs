@@ -1,5 +1,6 @@
 //! Finds out why Secrets Manager returns no secret, by trying each step of a fetch.
 
+use super::batch::BatchRight;
 use super::{Aws, CURRENT, SecretQuery, error};
 use crate::backend::SecretId;
 use crate::diagnosis::Findings;
@@ -58,7 +59,10 @@ impl Aws {
             return None;
         }
         match (secret_id, error) {
-            (_, Some(error)) if !matches!(error.kind(), Kind::NotFound | Kind::Denied) => findings.bad("login", error),
+            (_, Some(error)) if !matches!(error.kind(), Kind::NotFound | Kind::Denied) => {
+                findings.bad("login", error);
+                return None;
+            }
             (None, Some(error)) => {
                 findings.good("login", "AWS takes the signature");
                 if error.kind() == Kind::Denied {
@@ -75,6 +79,19 @@ impl Aws {
                 findings.good("read", format!("the secret has {} bytes", fetched.document.len()));
             }
             (None, None) => findings.good("login", "AWS takes the signature"),
+        }
+        // What it says of the secret has been said.
+        match self.may_batch(&context, &question.url, secret).await.ok()? {
+            BatchRight::Given => findings.good("batch", "one request may read many secrets (BatchGetSecretValue)"),
+            BatchRight::Missing => {
+                let text = "each secret takes a request of its own: allow secretsmanager:BatchGetSecretValue on * beside \
+                            secretsmanager:GetSecretValue, and one request reads up to 20";
+                findings.doubtful("batch", text);
+            }
+            BatchRight::Unknown(mark) => {
+                let text = format!("each secret takes a request of its own: BatchGetSecretValue is refused{mark}");
+                findings.doubtful("batch", text);
+            }
         }
         Some(())
     }

@@ -35,9 +35,13 @@ pub fn from_response(asked: &AwsErrorContext<'_>, answer: &HttpResponse) -> Erro
         let reason = format!("redirects elsewhere (status {status}), which is never followed: correct endpoint_url");
         return asked.error(Kind::Invalid, reason);
     }
-    let refusal = ServiceError::from_response(answer);
-    let known = of_type(asked, &refusal).or_else(|| refusal.reason(asked.login, asked.region, asked.clock));
-    let (kind, reason) = known.unwrap_or_else(|| of_status(asked, &refusal));
+    from_refusal(asked, &ServiceError::from_response(answer))
+}
+
+/// The error for a refusal, of a request or of one secret of many.
+pub fn from_refusal(asked: &AwsErrorContext<'_>, refusal: &ServiceError) -> Error {
+    let known = of_type(asked, refusal).or_else(|| refusal.reason(asked.login, asked.region, asked.clock));
+    let (kind, reason) = known.unwrap_or_else(|| of_status(asked, refusal));
     asked.error(kind, reason + &refusal.mark())
 }
 

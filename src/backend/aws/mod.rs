@@ -1,27 +1,34 @@
-//! The `aws` backend: AWS Secrets Manager, with one signed request for each document.
+//! The `aws` backend: AWS Secrets Manager, with one signed request for each document, or one for many (`batch.rs`).
 //!
 //! It uses `aws-sigv4` and not AWS's own client of the service, which would bring a second HTTP stack, retries and a
-//! runtime of its own into every nginx worker, for a single POST.
+//! runtime of its own into every nginx worker, for two kinds of POST.
 
 mod answer;
+mod batch;
+mod batch_answer;
+mod batch_memory;
 mod diagnosis;
 mod error;
 mod options;
 mod request;
 
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::Request;
 
 use crate::backend::transport;
-use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, Notice, SecretId, Setup};
+use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, FetchingBatch, Notice, SecretId, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Client, HttpResponse};
 use crate::identity::aws::{
-    Chain, Endpoint, Login, Role, SECRETS_MANAGER, SESSION, ServiceError, Wanted, send_in_time, set, shown,
+    AwsContext, Chain, Endpoint, Login, Role, SECRETS_MANAGER, SESSION, ServiceError, Wanted, send_in_time, set, shown,
 };
 use crate::identity::client::address;
 use crate::identity::clock::Clock;
 use crate::options::settings::Settings;
 use crate::options::value::Value;
+use batch_memory::BatchMemory;
 use error::AwsErrorContext;
 
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -31,7 +38,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     requirements: options::REQUIREMENTS,
     immediate: false,
     files: false,
-    batch: 1,
+    batch: batch_memory::LIMIT,
     build,
 };
 
@@ -47,8 +54,11 @@ struct SecretQuery<'a> {
     stage: &'static str,
 }
 
-/// AWS's own limit for a name or an ARN.
-const NAME_LIMIT: usize = 2048;
+impl SecretQuery<'_> {
+    fn signed(&self, login: &Login, now: SystemTime) -> Result<Request<Vec<u8>>> {
+        request::get_secret_value(&self.url, self.region, &login.identity, self.secret, self.stage, now)
+    }
+}
 
 struct Aws {
     label: String,
@@ -56,6 +66,7 @@ struct Aws {
     chain: Chain,
     clock: Clock,
     client: Client,
+    batches: BatchMemory,
 }
 
 fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
@@ -81,6 +92,7 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         endpoint: Endpoint::choose(&transport, &SECRETS_MANAGER, option("endpoint_url"))?,
         chain: Chain::new(wanted, clock.clone())?,
         client: Client::new(&transport)?,
+        batches: BatchMemory::default(),
         clock,
         label,
     }))
@@ -108,6 +120,14 @@ impl Backend for Aws {
         Box::pin(self.fetch_secret(secret_id))
     }
 
+    fn takes_in_batch(&self, secret_id: &SecretId) -> bool {
+        batch_memory::takes(secret_id) && self.batches.may_ask()
+    }
+
+    fn fetch_batch<'a>(&'a self, secret_ids: &'a [SecretId]) -> FetchingBatch<'a> {
+        Box::pin(self.fetch_secrets(secret_ids))
+    }
+
     fn diagnose<'a>(&'a self, secret_id: Option<&'a SecretId>) -> Diagnosing<'a> {
         Box::pin(self.walk(secret_id))
     }
@@ -125,16 +145,7 @@ impl Aws {
         let region = &*context.region;
         let question =
             SecretQuery { url: context.locate(&self.endpoint)?.url, region, secret: &secret_id.resource, stage };
-        let mut login = context.login().await?;
-        let mut answer = self.ask(&question, &login).await?;
-        // Credentials may expire or be replaced early.
-        if answer.status >= 400
-            && ServiceError::from_response(&answer).is_of_credentials()
-            && let Some(other) = context.instead_of(&login).await
-        {
-            login = other;
-            answer = self.ask(&question, &login).await?;
-        }
+        let (answer, login) = self.ask_as_known(&context, |login, now| question.signed(login, now)).await?;
         let asked = self.asked(&question, &login);
         if answer.status != 200 {
             return Err(error::from_response(&asked, &answer).with_retry_after(answer.retry_after()));
@@ -143,6 +154,25 @@ impl Aws {
             Ok(document) => Ok(Fetched { document, lease: None, group: None }),
             Err(reason) => Err(asked.error(Kind::Invalid, reason)),
         }
+    }
+
+    /// Sends a request with the credentials that are known, and with others where AWS takes those no longer.
+    async fn ask_as_known(
+        &self,
+        context: &AwsContext,
+        sign: impl Fn(&Login, SystemTime) -> Result<Request<Vec<u8>>>,
+    ) -> Result<(HttpResponse, Login)> {
+        let login = context.login().await?;
+        let answer = send_in_time(&self.client, &self.clock, |now| sign(&login, now)).await?;
+        // Credentials may expire or be replaced early.
+        if answer.status >= 400
+            && ServiceError::from_response(&answer).is_of_credentials()
+            && let Some(other) = context.instead_of(&login).await
+        {
+            let answer = send_in_time(&self.client, &self.clock, |now| sign(&other, now)).await?;
+            return Ok((answer, other));
+        }
+        Ok((answer, login))
     }
 
     fn asked<'a>(&'a self, question: &SecretQuery<'a>, login: &'a Login) -> AwsErrorContext<'a> {
@@ -158,9 +188,7 @@ impl Aws {
     }
 
     async fn ask(&self, question: &SecretQuery<'_>, login: &Login) -> Result<HttpResponse> {
-        let SecretQuery { url, region, secret, stage } = question;
-        let sign = |now| request::get_secret_value(url, region, &login.identity, secret, stage, now);
-        send_in_time(&self.client, &self.clock, sign).await
+        send_in_time(&self.client, &self.clock, |now| question.signed(login, now)).await
     }
 
     fn stage(&self, version: Option<u32>) -> Result<&'static str> {
@@ -177,7 +205,7 @@ impl Aws {
     fn check_name(&self, name: &str) -> Result<()> {
         let wrong = if name.is_empty() {
             "is empty"
-        } else if name.len() > NAME_LIMIT {
+        } else if name.len() > request::NAME_LIMIT {
             "is longer than 2048 bytes"
         } else if name.chars().any(char::is_control) {
             "holds a control character"

@@ -1,4 +1,4 @@
-//! The only request: a signed `GetSecretValue`.
+//! The signed requests: `GetSecretValue` for one secret, `BatchGetSecretValue` for many.
 
 use std::time::SystemTime;
 
@@ -8,6 +8,9 @@ use http::{HeaderValue, Method, Request};
 
 use crate::error::Result;
 use crate::identity::aws::{signed, unsigned};
+
+/// AWS's own limit for a name or an ARN.
+pub const NAME_LIMIT: usize = 2048;
 
 const SERVICE: &str = "secretsmanager";
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
@@ -21,13 +24,40 @@ pub fn get_secret_value(
     stage: &str,
     now: SystemTime,
 ) -> Result<Request<Vec<u8>>> {
-    let body = serde_json::json!({ "SecretId": secret_id, "VersionStage": stage }).to_string().into_bytes();
-    let mut request = Request::new(body);
+    let body = serde_json::json!({ "SecretId": secret_id, "VersionStage": stage });
+    post(url, region, identity, "secretsmanager.GetSecretValue", &body, now)
+}
+
+/// A request to `url` for the current versions of several secrets; `token` names a further page of the answer.
+pub fn batch_get_secret_value(
+    url: &str,
+    region: &str,
+    identity: &Identity,
+    secret_ids: &[&str],
+    token: Option<&str>,
+    now: SystemTime,
+) -> Result<Request<Vec<u8>>> {
+    let mut body = serde_json::json!({ "SecretIdList": secret_ids });
+    if let Some(token) = token {
+        body["NextToken"] = token.into();
+    }
+    post(url, region, identity, "secretsmanager.BatchGetSecretValue", &body, now)
+}
+
+fn post(
+    url: &str,
+    region: &str,
+    identity: &Identity,
+    target: &'static str,
+    body: &serde_json::Value,
+    now: SystemTime,
+) -> Result<Request<Vec<u8>>> {
+    let mut request = Request::new(body.to_string().into_bytes());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = url.parse().map_err(|_| unsigned("its address"))?;
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
-    headers.insert(TARGET, HeaderValue::from_static("secretsmanager.GetSecretValue"));
+    headers.insert(TARGET, HeaderValue::from_static(target));
     signed(request, SERVICE, region, identity, now)
 }
 

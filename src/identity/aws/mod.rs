@@ -20,7 +20,7 @@ mod sources;
 mod sso;
 mod sts;
 
-pub use chain::{Chain, Wanted};
+pub use chain::{AwsContext, Chain, Wanted};
 pub use client::{send_in_time, shown};
 pub use credentials::{AccessKeys, Login};
 pub use endpoint::{Endpoint, Located, SECRETS_MANAGER};

@@ -28,6 +28,18 @@ impl ServiceError {
         Self { status: answer.status, name: name.map(str::to_owned), message: message.to_owned() }
     }
 
+    /// A refusal of one item in an answer that is a success.
+    pub fn of_entry(code: &str, message: &str) -> Self {
+        let name = plain(code).map(str::to_owned);
+        let status = if name.as_deref().is_some_and(|name| name.starts_with("Internal")) { 500 } else { 400 };
+        Self { status, name, message: message.to_owned() }
+    }
+
+    /// Whether a right is missing.
+    pub fn is_denial(&self) -> bool {
+        matches!(self.name.as_deref(), Some("AccessDeniedException" | "AccessDenied" | "NotAuthorized"))
+    }
+
     pub fn says(&self, part: &str) -> bool {
         self.message.contains(part)
     }
