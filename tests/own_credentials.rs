@@ -17,7 +17,7 @@ use support::config::{resolver, says, settings};
 const NOBODYS: &[(&str, &str)] = &[
     ("KONG_VAULT_HCV_TOKEN", "hvs.hunter2"),
     ("KONG_VAULT_ADMIN_TOKEN", "hunter2"),
-    ("KONG_VAULT_GCP_KEY", "hunter2"),
+    ("KONG_VAULT_CONJUR_API_KEY", "hunter2"),
     ("AWS_ACCESS_KEY_ID", "AKhunter2"),
     ("AWS_SECRET_ACCESS_KEY", "hunter2"),
     ("AWS_SECRET_ACCESS_KEY_PREVIOUS", "hunter2"),
@@ -61,7 +61,7 @@ fn references_read_no_credential_of_ours_in_whatever_spelling() {
         "{vault://env/admin-token?prefix=KONG_VAULT_}",
         "{vault://env/-admin-token?prefix=kong-vault}",
         "{vault://env/g-vault-admin-token?prefix=kon}",
-        "{vault://env/kong-vault-gcp-key}",
+        "{vault://env/kong-vault-conjur-api-key}",
         "{vault://env/kong-vault-no-such-option}",
         "{vault://env/aws-access-key-id}",
         "{vault://env/aws-secret-access-key}",

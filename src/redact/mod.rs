@@ -48,8 +48,12 @@ pub fn value(opt: &Opt, text: &str, limit: usize) -> Option<String> {
     visible(opt, text, HIDDEN).map(|text| line(text.as_bytes(), limit))
 }
 
-/// The same for a value that the option does not accept: it may have been meant for any other option.
+/// The same for a value that the option does not accept: it may have been meant for any other option. A secret may look
+/// like a path that leads nowhere.
 pub fn mistake(opt: &Opt, text: &str, limit: usize) -> Option<String> {
+    if opt.holds == Holds::File {
+        return None;
+    }
     let shown = visible(opt, text, HIDDEN)?;
     let is_plain = text.chars().count() <= LONGEST_MISTAKE && !text.contains('@') && !pattern::is_random(text);
     (is_plain && shown == text).then(|| line(shown.as_bytes(), limit))

@@ -221,7 +221,7 @@ mod tests {
             });
             let outcomes: Vec<_> = (0..3).map(|_| read(&dir, "log").map(drop)).collect();
             stop.store(true, Ordering::Relaxed);
-            assert!(outcomes.iter().any(|outcome| *outcome == Err(FileTrouble::Changes)), "{outcomes:?}");
+            assert!(outcomes.contains(&Err(FileTrouble::Changes)), "{outcomes:?}");
         });
         std::fs::write(&path, "first").unwrap();
         let mut slow = File::create(&path).unwrap();

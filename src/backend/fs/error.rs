@@ -18,11 +18,14 @@ pub struct FsErrorContext {
     pub label: String,
     /// Its directory, as errors may show it.
     pub prefix: String,
+    /// The same where nothing is there: it may be a secret that was given instead of a path.
+    hidden: String,
 }
 
 impl FsErrorContext {
     pub fn new(vault: &str, prefix: &Path) -> Self {
-        Self { label: format!("fs vault ({vault})"), prefix: redact::likely_path(prefix) }
+        let hidden = format!("({})", redact::length(&prefix.to_string_lossy()));
+        Self { label: format!("fs vault ({vault})"), prefix: redact::likely_path(prefix), hidden }
     }
 
     /// Why a name has no value.
@@ -40,7 +43,7 @@ impl FsErrorContext {
     }
 
     fn of_file(&self, name: &str, trouble: FileTrouble) -> Error {
-        let (Self { label, prefix }, file) = (self, shown(name));
+        let (Self { label, prefix, .. }, file) = (self, shown(name));
         match trouble {
             FileTrouble::Missing => {
                 let text = format!("{label} has no file {file} in {prefix}: create it, or correct the reference");
@@ -88,12 +91,13 @@ impl FsErrorContext {
     }
 
     fn error(&self, kind: Kind, name: &str, what: &str) -> Error {
-        let (Self { label, prefix }, file) = (self, shown(name));
+        let (Self { label, prefix, .. }, file) = (self, shown(name));
         Error::new(kind, format!("{label}: {file} in {prefix} {what}"))
     }
 
     /// Why the vault's directory can't be opened.
     pub fn of_prefix(&self, trouble: FileTrouble) -> Error {
+        let shown = if matches!(trouble, FileTrouble::Missing) { &self.hidden } else { &self.prefix };
         let (what, kind) = match trouble {
             FileTrouble::Missing => ("does not exist: create it, or correct prefix".to_owned(), Kind::Config),
             FileTrouble::BelowFile => ("is no directory: correct prefix".to_owned(), Kind::Config),
@@ -106,12 +110,12 @@ impl FsErrorContext {
             FileTrouble::Other(errno) => (format!("cannot be opened: {}", means(errno)), Kind::Unavailable),
             other => (format!("cannot be opened ({other:?})"), Kind::Config),
         };
-        Error::new(kind, format!("{}: directory {} {what}", self.label, self.prefix))
+        Error::new(kind, format!("{}: directory {shown} {what}", self.label))
     }
 
     /// Why no thread answered.
     pub fn of_thread(&self, flaw: FileFlaw) -> Error {
-        let Self { label, prefix } = self;
+        let Self { label, prefix, .. } = self;
         Error::new(Kind::Timeout, format!("{label}: directory {prefix} {flaw}"))
     }
 
