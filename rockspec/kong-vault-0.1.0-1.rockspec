@@ -10,8 +10,8 @@ source = {
 description = {
   summary = "Secret references ({vault://…}) for OpenResty/nginx and Kong Gateway",
   detailed = [[
-kong.vault.get("{vault://…}") reads a secret from the environment, files, HashiCorp Vault, AWS or Google Secret Manager, or
-Azure Key Vault. Needs Rust to build, and ngx_lua (OpenResty, nginx, Kong) or plain LuaJIT to run.]],
+kong.vault.get("{vault://…}") reads a secret from the environment, files, HashiCorp Vault, AWS or Google Secret Manager,
+Azure Key Vault or Conjur. Needs Rust to build, and ngx_lua (OpenResty, nginx, Kong) or plain LuaJIT to run.]],
   license = "Apache-2.0",
 }
 

@@ -213,10 +213,9 @@ fn what_is_wrong_with_one_vault_leaves_the_others_usable() {
 #[test]
 fn what_others_put_into_the_environment_is_no_mistake() {
     let config = load(
-        &[("vault_conjur_account", "p"), ("vault_fs_prefix", "/x")],
+        &[("vault_rotation_interval", "60")],
         &[
             ("KONG_VAULT_ROTATION_INTERVAL", "60"),
-            ("KONG_VAULT_CONJUR_ACCOUNT", "a"),
             ("KONG_DATABASE", "off"),
             ("KONG_VAULTED", "1"),
             ("KONG_VAULT_SERVICE_HOST", "10.0.0.1"),

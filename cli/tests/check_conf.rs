@@ -20,7 +20,7 @@ pg_password = {vault://env/pg}
 admin_ssl_cert_key = {vault://aws/k},{vault://env/}
 ssl_cert = {vault:/env/hunter2}
 vault_hcv_token = {vault://nope/x}
-vault_conjur_account = x
+vault_rotation_interval = 60
 "##;
 
 #[test]

@@ -111,9 +111,9 @@ fn no_more_than_a_thousand_notes_on_what_is_left_to_kong_are_shown() {
 fn strategies_of_others_are_left_to_kong() {
     let conf = "vaults = bundled,aws,hcv,my-own,other\nvault_my_own_url = http://x\nvault_other_a_b = 1\n\
                 vault_mine_url = x\nvault_declarative_config = kong.yml\npg_password = {vault://my-own/a}\n";
-    let yaml = "vaults:\n- {prefix: mine, name: my-own, config: {anything: [{goes: here}]}}\n- {prefix: gg, name: conjur}\n\
+    let yaml = "vaults:\n- {prefix: mine, name: my-own, config: {anything: [{goes: here}]}}\n- {prefix: gg, name: other}\n\
                 - {prefix: ee, name: env}\n- {prefix: bad, name: mine}\n\
-                a: ['{vault://mine/a}', '{vault://gg/a/b}', '{vault://my-own/a}',\n '{vault://conjur/a}', '{vault://ee/a}', \
+                a: ['{vault://mine/a}', '{vault://gg/a/b}', '{vault://my-own/a}',\n '{vault://other/a}', '{vault://ee/a}', \
                 '{vault://nope/a}']\n";
     let files = Files::of(&[("kong.conf", conf), ("kong.yml", yaml)]);
     let left = "note: kong-vault does not provide this vault: left to Kong";
@@ -133,12 +133,12 @@ fn strategies_of_others_are_left_to_kong() {
             "vault mine",
             "note: is of the strategy my-own, which kong-vault does not provide: left to Kong",
         ),
-        ("kong.yml:3", "vault gg", "note: is of the strategy conjur, which kong-vault does not provide"),
+        ("kong.yml:3", "vault gg", "note: is of the strategy other, which kong-vault does not provide"),
         ("kong.yml:5", "vault bad: name", "error: name \"mine\" is not a backend"),
         ("kong.yml:6", "a[0] {vault://mine/a}", left),
         ("kong.yml:6", "a[1] {vault://gg/a/b}", left),
         ("kong.yml:6", "a[2] {vault://my-own/a}", left),
-        ("kong.yml:7", "a[3] {vault://conjur/a}", left),
+        ("kong.yml:7", "a[3] {vault://other/a}", left),
         ("kong.yml:7", "a[5] {vault://nope/a}", "error: could not find vault (nope)"),
     ]);
     // The environment's say is the same.

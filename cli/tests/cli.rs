@@ -302,18 +302,19 @@ fn with_conf(conf: &str, files: &[(&str, &str)]) -> (tempfile::TempDir, String) 
 #[test]
 fn entities_of_kongs_own_declarative_file_are_found() {
     let kongs = "_format_version: '3.0'\nvaults:\n- {prefix: team, name: env, config: {prefix: T_}}\n- {prefix: both, name: env}\n\
-                 - {prefix: theirs, name: conjur}\nservices: [{name: a, url: http://a}]\n";
+                 - {prefix: theirs, name: custom}\nservices: [{name: a, url: http://a}]\n";
     let ours = "vaults:\n- {prefix: both, name: env, config: {prefix: OURS_}}\n- {prefix: bad, name: nope}\n";
     let files = [("kong.yml", kongs), ("ours.yml", ours)];
     let environment = [("T_A", "1"), ("A", "2"), ("OURS_A", "3")];
-    let (_folder, conf) = with_conf("database = off\ndeclarative_config = {dir}/kong.yml\n", &files);
+    let (_folder, conf) =
+        with_conf("database = off\nvaults = bundled,custom\ndeclarative_config = {dir}/kong.yml\n", &files);
     let asked = |conf: &str, reference: &str| run(&["get", reference, "--conf", conf], &environment);
     prints(&asked(&conf, "team/a"), b"1\n");
     prints(&asked(&conf, "both/a"), b"2\n");
     fails(
         &asked(&conf, "theirs/a"),
         1,
-        "could not find vault (theirs): kong-vault does not provide its strategy conjur",
+        "could not find vault (theirs): kong-vault does not provide its strategy custom",
     );
     let doctor = run(&["doctor", "team", "--conf", &conf], &environment);
     assert_eq!(doctor.status, Some(0), "{doctor:?}");

@@ -108,6 +108,25 @@ local SERVERS = [[
     }
   }
   server {
+    listen 127.0.0.1:{{conjur}};
+    location / {
+      content_by_lua_block {
+        record "conjur"
+        local uri = ngx.var.request_uri
+        if ngx.var.request_method == "POST" then
+          return ngx.print '{"protected":"e30=","payload":"e30=","signature":"0perators"}'
+        elseif uri == "/secrets/ours/variable/hello" then
+          return ngx.print '{"foo":"bar"}'
+        elseif uri == "/secrets/ours/variable/away" then
+          ngx.header.location = "http://127.0.0.2:{{evil}}/"
+          return ngx.exit(307)
+        end
+        ngx.status = 404
+        ngx.print '{"error":{"code":"not_found","message":"CONJ00076E Variable x is empty or not found."}}'
+      }
+    }
+  }
+  server {
     listen 127.0.0.2:{{evil}};
     location / { content_by_lua_block { record "evil" } }
   }
@@ -133,12 +152,23 @@ describe("of hostile references,", function()
   local function start(more)
     local vault, aws, google = servers.vars.vault, servers.vars.aws, servers.vars.google
     local azure, evil = "http://127.0.0.1:" .. servers.vars.azure, "https://127.0.0.2:" .. servers.vars.evil
+    local conjur = "http://127.0.0.1:" .. servers.vars.conjur
+    local function sly_conjur(prefix, options)
+      local config = { endpoint_url = evil, account = "ours", login = "host/gateway", service_id = "prod" }
+      for name, value in pairs(options) do
+        config[name] = value
+      end
+      return { prefix = prefix, name = "conjur", config = config }
+    end
     local entities = {
       { prefix = "mine", name = "hcv", config = { port = vault, token = TOKEN } },
       { prefix = "cloud", name = "aws", config = { region = "eu-central-1" } },
       { prefix = "google", name = "gcp", config = { project_id = "ours" } },
       { prefix = "sly", name = "azure", config = { vault_uri = evil } },
       { prefix = "slier", name = "azure", config = { vault_uri = evil, verify_challenge_resource = false } },
+      sly_conjur("sly-conjur", {}),
+      sly_conjur("slier-conjur", { auth_method = "azure" }),
+      sly_conjur("slyest-conjur", { auth_method = "azure", azure_endpoints = { evil } }),
     }
     local env = {
       KONG_VAULT_DECLARATIVE_CONFIG = files.write(files.folder() .. "/kong.yml", cjson.encode({ vaults = entities })),
@@ -159,6 +189,10 @@ describe("of hostile references,", function()
       AZURE_TENANT_ID = "t",
       AZURE_CLIENT_ID = "c",
       AZURE_CLIENT_SECRET = KEY,
+      CONJUR_APPLIANCE_URL = conjur,
+      CONJUR_ACCOUNT = "ours",
+      CONJUR_AUTHN_LOGIN = "host/gateway",
+      CONJUR_AUTHN_API_KEY = KEY,
     }
     for name, value in pairs(more or {}) do
       env[name] = value
@@ -185,7 +219,7 @@ describe("of hostile references,", function()
   end
 
   setup(function()
-    servers = nginx.start({ ports = { "vault", "aws", "google", "azure", "evil" }, http = SERVERS })
+    servers = nginx.start({ ports = { "vault", "aws", "google", "azure", "conjur", "evil" }, http = SERVERS })
   end)
 
   teardown(cleanup.run)
@@ -203,6 +237,7 @@ describe("of hostile references,", function()
     assert.same({ "bar" }, { worker:value "{vault://aws/hello/foo}" })
     assert.same({ "bar" }, { worker:value "{vault://gcp/hello/foo}" })
     assert.same({ "bar" }, { worker:value "{vault://azure/hello/foo}" })
+    assert.same({ "bar" }, { worker:value "{vault://conjur/hello/foo}" })
     local unclear = {}
     for _, pair in ipairs(all) do
       local reference, expected = pair[1], pair[2]
@@ -225,7 +260,7 @@ describe("of hostile references,", function()
 
     local found = watch:stop()
     local named = {}
-    for _, server in ipairs({ "vault", "aws", "google", "azure" }) do
+    for _, server in ipairs({ "vault", "aws", "google", "azure", "conjur" }) do
       local address = "127.0.0.1:" .. servers.vars[server]
       assert.is_truthy(found[address], "the watch saw nothing")
       named[address] = true
@@ -310,6 +345,24 @@ describe("of hostile references,", function()
       else
         assert.matches("^/secrets/[%w-]+", request.target)
         assert.same("Bearer 0perators.azure.token", request.headers.authorization)
+        assert.is_nil(request.body)
+      end
+    end
+  end)
+
+  it("what goes to Conjur is what the operator would have sent", function()
+    local token = require("mime").b64 '{"protected":"e30=","payload":"e30=","signature":"0perators"}'
+    local requests = recorded "conjur"
+    assert.is_true(#requests > 3)
+    for _, request in ipairs(requests) do
+      assert.same("127.0.0.1:" .. servers.vars.conjur, request.headers.host)
+      if request.method == "POST" then
+        assert.same("/authn/ours/host%2Fgateway/authenticate", request.target)
+        assert.same(KEY, request.body)
+        assert.is_nil(request.headers.authorization)
+      else
+        assert.matches("^/secrets/ours/variable/[^/?#]+$", (request.target:gsub("%?version=%d+$", "")))
+        assert.same(('Token token="%s"'):format(token), request.headers.authorization)
         assert.is_nil(request.body)
       end
     end

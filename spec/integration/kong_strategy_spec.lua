@@ -211,7 +211,7 @@ describe("in Kong,", function()
   end)
 
   it("the files of strategies and plugin are where Kong looks", function()
-    for _, backend in ipairs({ "aws", "azure", "azure-certs", "fs", "gcp", "hcv" }) do
+    for _, backend in ipairs({ "aws", "azure", "azure-certs", "conjur", "fs", "gcp", "hcv" }) do
       assert.is_true(files.exists(("lua/kong/vaults/%s/init.lua"):format(backend)))
       assert.is_true(files.exists(("lua/kong/vaults/%s/schema.lua"):format(backend)))
     end

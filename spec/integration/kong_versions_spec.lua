@@ -45,7 +45,7 @@ describe("in Kong", function()
   -- What Kong loads, in its order.
   local LOAD = [[
     schemas = {}
-    for _, backend in ipairs({ "hcv", "aws", "gcp", "azure", "azure-certs", "fs" }) do
+    for _, backend in ipairs({ "hcv", "aws", "gcp", "azure", "azure-certs", "conjur", "fs" }) do
       local strategy = require("kong.vaults." .. backend .. ".init")
       strategy.init()
       schemas[backend] = require("kong.vaults." .. backend .. ".schema")
@@ -113,6 +113,7 @@ describe("in Kong", function()
           "gcp.decode_base64 base64_decode",
           "fs.decode_base64 base64_decode",
           "azure.client_certificate_path client_certificate",
+          "conjur.tls_verify ssl_verify",
         }) do
           local backend, alias, option = spelling:match "(%w+)%.(%S+) (%S+)"
           local found = server:eval(
@@ -294,7 +295,7 @@ describe("in Kong", function()
         assert.equal("of a custom vault", (bare:eval "return kong.vault.get '{vault://custom/x}'"))
         bare:eval [[
           local check = require("kong.db.schema.metaschema").MetaSubSchema
-          for _, backend in ipairs({ "hcv", "aws", "gcp", "azure", "azure-certs", "fs" }) do
+          for _, backend in ipairs({ "hcv", "aws", "gcp", "azure", "azure-certs", "conjur", "fs" }) do
             assert(check:validate(schemas[backend]))
           end
           local fields = {}

@@ -244,10 +244,39 @@ _M.AZURE = {
   { "{vault://azure/away/foo#2}", "SecretNotFound" },
 }
 
+_M.CONJUR = {
+  { "{vault://conjur/hello/foo?endpoint%5furl=http://" .. EVIL .. "}", "option endpoint_url of the conjur vault" },
+  { "{vault://conjur/hello/foo?appliance_url=http://" .. EVIL .. "}", "unknown option appliance_url" },
+  { "{vault://conjur/hello/foo?CONJUR_APPLIANCE_URL=" .. EVIL .. "}", "unknown option" },
+  { "{vault://conjur/hello/foo?jwt_file=/etc/passwd}", "option jwt_file of the conjur vault" },
+  { "{vault://conjur/hello/foo?ttl=1&azure_endpoints=http://" .. EVIL .. "}", "option azure_endpoints" },
+  { "{vault://sly-conjur/hello/foo}", "CONJUR_AUTHN_API_KEY is only used for the Conjur of CONJUR_APPLIANCE_URL" },
+  { "{vault://slier-conjur/hello/foo}", "a token of Azure is not sent to an address" },
+  { "{vault://slyest-conjur/hello/foo}", "azure_endpoints.*is the operator's alone" },
+  { "{vault://conjur/..%2F..%2F..%2Fauthn%2Fours/foo}", "cannot have the parts" },
+  { "{vault://conjur/hello%2F..%2Fother/foo}", "cannot have the parts" },
+  { "{vault://conjur/hello%5C..%5Cother/foo}", "cannot have the parts" },
+  { "{vault://conjur/../foo}", "cannot have the parts" },
+  { "{vault://conjur/hello%0d%0aAuthorization:%20x/foo}", "cannot have control characters" },
+  { "{vault://conjur/hello%00/foo}", "cannot have control characters" },
+  { "{vault://conjur/hello%c2%85/foo}", "cannot have control characters" },
+  { "{vault://conjur/" .. ("b"):rep(4000) .. "/foo}", "1 to 2048 bytes" },
+  { "{vault://conjur/%2F%2F" .. EVIL .. "%2Fhello/foo}", "no value of the variable" },
+  { "{vault://conjur/@" .. EVIL .. "/foo}", "no value of the variable" },
+  { "{vault://conjur/hello%3Fversion=1/foo}", "no value of the variable" },
+  { "{vault://conjur/hello%23x/foo}", "no value of the variable" },
+  { "{vault://conjur/hello%252F..%252Fother/foo}", "no value of the variable" },
+  { "{vault://conjur/theirs:variable:hello,x/foo}", "no value of the variable" },
+  { "{vault://conjur/ｈello/foo}", "no value of the variable" },
+  { "{vault://conjur/away/foo}", "redirects elsewhere" },
+  { "{vault://conjur/hello/foo#0}", "versions count from 1" },
+  { "{vault://conjur/hello/foo#9}", "no version 9" },
+}
+
 --- Returns all of them, with the attacker's port instead of `EVIL`.
 function _M.all(port)
   local all = {}
-  for _, list in ipairs({ _M.of_tables(), _M.OPTIONS, _M.NAMES, _M.PATHS, _M.AWS, _M.GCP, _M.AZURE }) do
+  for _, list in ipairs({ _M.of_tables(), _M.OPTIONS, _M.NAMES, _M.PATHS, _M.AWS, _M.GCP, _M.AZURE, _M.CONJUR }) do
     for _, pair in ipairs(list) do
       all[#all + 1] = { (pair[1]:gsub("EVIL", port)), (pair[2]:gsub("EVIL", port)) }
     end

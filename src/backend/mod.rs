@@ -5,6 +5,7 @@
 
 pub mod aws;
 pub mod azure;
+pub mod conjur;
 pub mod env;
 pub mod fs;
 pub mod gcp;

@@ -10,6 +10,7 @@ pub const ALL: &[&Descriptor] = &[
     &super::gcp::DESCRIPTOR,
     &super::azure::DESCRIPTOR,
     &super::azure::CERTIFICATES,
+    &super::conjur::DESCRIPTOR,
     &super::fs::DESCRIPTOR,
 ];
 
@@ -20,6 +21,7 @@ pub const CREDENTIALS: &[&[&str]] = &[
     crate::identity::gcp::CREDENTIALS,
     crate::identity::azure::CREDENTIALS,
     super::hcv::CREDENTIALS,
+    super::conjur::CREDENTIALS,
 ];
 
 /// The backend of that name.

@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 
 use super::assignment::{begun, find, options_of};
 use super::error;
-use super::others::LATER;
 use super::requirements::{self, MissingOption};
 use super::verification::Verification;
 use crate::backend::{Descriptor, registry::ALL};
@@ -269,7 +268,7 @@ fn prefix(fields: &Map<String, Value>, backends: &[&'static Descriptor]) -> Resu
     if !ALLOWED.as_ref().is_some_and(|allowed| allowed.is_match(prefix)) {
         return Err(wrong(format!("prefix \"{shown}\" is not like {PREFIX}")));
     }
-    if error::names(backends).contains(&prefix) || LATER.contains(&prefix) {
+    if error::names(backends).contains(&prefix) {
         return Err(wrong(format!("prefix {shown} is the name of a backend: choose another")));
     }
     Ok(prefix.to_owned())

@@ -5,7 +5,7 @@ use crate::backend::Descriptor;
 use crate::options::{OWN, in_keys};
 
 /// Keys of Kong's own that begin as those of kong-vault do. In a configuration that Kong shares, they are no mistake.
-const KONGS_OWN: [&str; 2] = ["vault_conjur_", "vault_rotation_interval"];
+const KONGS_OWN: [&str; 1] = ["vault_rotation_interval"];
 
 /// The option by which Kong's plugins get their secrets with their first request.
 pub const LAZY: &str = "vaults_lazy_load_secrets";

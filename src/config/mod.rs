@@ -47,7 +47,6 @@ pub use incomplete::Incomplete;
 pub use indirect::IndirectValues;
 pub use keys::{KONGS_FILE, dropped, is_kongs_own, is_own};
 use keys::{LAZY, is_service_link, of_backend};
-use others::LATER;
 pub use others::Others;
 use registry::Vaults;
 pub use registry::{Fate, PreparedEntities};
@@ -367,7 +366,6 @@ fn enabled(
             ("bundled", _) => enabled = error::names(backends),
             (_, Some(backend)) if enabled.contains(&backend.name) => {}
             (_, Some(backend)) => enabled.push(backend.name),
-            (name, None) if LATER.contains(&name) => others.add(name),
             (name, None) if is_kongs_too && name != "off" && did_you_mean(name, &known).is_empty() => {
                 unknown.get_or_insert_with(|| wrong(name));
                 others.add(name);

@@ -2,10 +2,7 @@
 
 use std::collections::HashSet;
 
-/// Backends that Kong documents and that are not here yet: no vault entity may take their names.
-pub(super) const LATER: [&str; 1] = ["conjur"];
-
-/// The strategies that Kong documents, and those that option `vaults` names.
+/// The strategies that option `vaults` names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Others {
     /// In the order of `vaults`, each once.
@@ -17,7 +14,7 @@ pub struct Others {
 
 impl Others {
     pub fn has(&self, strategy: &str) -> bool {
-        LATER.contains(&strategy) || self.has.contains(strategy)
+        self.has.contains(strategy)
     }
 
     /// The strategies that option `vaults` names.
