@@ -2,7 +2,7 @@
 //! breaks, tabs and any other byte but NUL, numbers are all that C's `strtod` takes, a NUL ends the text, and 1000
 //! levels may be nested. `tests/json.rs` has the table.
 
-use std::collections::HashMap;
+use std::ffi::CStr;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,8 +20,34 @@ pub enum Field {
     Other(&'static str),
 }
 
-/// The top level of an object. Of a name that occurs twice, the last counts.
-pub type Fields = HashMap<Vec<u8>, Field>;
+/// The top level of an object, in the order of the names: most secrets have few fields, and of each document that a worker
+/// takes from the node's cache one of them is asked for.
+#[derive(Debug)]
+pub struct Fields(Vec<(Vec<u8>, Field)>);
+
+impl Fields {
+    /// Of a name that occurs twice, the last counts.
+    fn new(mut fields: Vec<(Vec<u8>, Field)>) -> Self {
+        fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+        fields.dedup_by(|later, earlier| {
+            let is_same = later.0 == earlier.0;
+            if is_same {
+                std::mem::swap(later, earlier);
+            }
+            is_same
+        });
+        Self(fields)
+    }
+
+    pub fn get(&self, name: &[u8]) -> Option<&Field> {
+        let found = self.0.binary_search_by(|(known, _)| known.as_slice().cmp(name)).ok()?;
+        Some(&self.0[found].1)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Field)> {
+        self.0.iter().map(|(name, field)| (name.as_slice(), field))
+    }
+}
 
 /// Why a text is no JSON object. Of the text, it shows only the place of the error and the kind of character there.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,8 +75,8 @@ impl fmt::Display for JsonFlaw {
 
 /// Reads the fields of an object, and skips nested values.
 pub fn fields(text: &[u8]) -> Result<Fields, JsonFlaw> {
-    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
-    let mut reader = JsonReader { text: &text[..end], at: 0 };
+    let until_nul = CStr::from_bytes_until_nul(text).map_or(text, CStr::to_bytes);
+    let mut reader = JsonReader { text: until_nul, at: 0 };
     reader.object().map_err(|fault| match fault {
         Fault::NoObject => JsonFlaw::NoObject,
         Fault::At(at, what) => {
@@ -86,10 +112,11 @@ impl JsonReader<'_> {
             });
         }
         self.at += 1;
-        let mut fields = Fields::new();
+        let mut fields = Vec::new();
         if self.next() != Some(b'}') {
             loop {
-                let mut name = Vec::new();
+                self.next();
+                let mut name = Vec::with_capacity(self.length_of_text());
                 self.name(&mut name)?;
                 let field = match self.next() {
                     Some(b'"') => {
@@ -99,7 +126,7 @@ impl JsonReader<'_> {
                     }
                     _ => Field::Other(self.pass_over()?),
                 };
-                fields.insert(name, field);
+                fields.push((name, field));
                 if !self.goes_on(true)? {
                     break;
                 }
@@ -108,7 +135,7 @@ impl JsonReader<'_> {
             self.at += 1;
         }
         match self.next() {
-            None => Ok(fields),
+            None => Ok(Fields::new(fields)),
             Some(_) => Err(self.unexpected("the end")),
         }
     }
@@ -212,14 +239,21 @@ impl JsonReader<'_> {
 
     /// The number of bytes up to the closing quote: with this capacity, a secret is never moved while it is read.
     fn length_of_text(&self) -> usize {
-        let mut escaped = true;
-        let text = &self.text[self.at..];
-        let end = text.iter().position(|byte| {
-            let is_end = *byte == b'"' && !escaped;
-            escaped = *byte == b'\\' && !escaped;
-            is_end
-        });
-        end.unwrap_or(text.len())
+        let mut at = self.at + 1;
+        loop {
+            at += self.plain(at).len();
+            match self.text.get(at) {
+                Some(b'\\') => at += 2,
+                _ => return at.min(self.text.len()).saturating_sub(self.at),
+            }
+        }
+    }
+
+    /// The bytes from there on that stand for themselves in a text.
+    fn plain(&self, at: usize) -> &[u8] {
+        let rest = self.text.get(at..).unwrap_or_default();
+        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+        &rest[..end.unwrap_or(rest.len())]
     }
 
     /// What stands in double quotes, decoded.
@@ -227,6 +261,9 @@ impl JsonReader<'_> {
         let start = self.at;
         self.at += 1;
         loop {
+            let plain = self.plain(self.at);
+            into.extend(plain.iter().copied());
+            self.at += plain.len();
             match self.text.get(self.at..) {
                 Some([b'"', ..]) => {
                     self.at += 1;
@@ -245,10 +282,6 @@ impl JsonReader<'_> {
                     };
                     into.extend([meant]);
                     self.at += 2;
-                }
-                Some([byte, rest @ ..]) if *byte != b'\\' || !rest.is_empty() => {
-                    into.extend([*byte]);
-                    self.at += 1;
                 }
                 _ => return Err(Fault::At(start, "a text that begins here has no closing quote".to_owned())),
             }
