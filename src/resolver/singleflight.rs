@@ -12,6 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+use lru::DefaultHasher;
 use tokio::sync::oneshot;
 
 use crate::node::SealedOutcome;
@@ -87,6 +88,9 @@ impl<K, G> Call<K, G> {
     }
 }
 
+/// A call is looked up a dozen times until it is collected, so this has the quick hasher of the caches.
+type Map<K, V> = HashMap<K, V, DefaultHasher>;
+
 /// The calls of a document that are not completed.
 #[derive(Clone, Copy)]
 struct Open {
@@ -97,21 +101,21 @@ struct Open {
 /// All calls of one resolver: those that are not completed, and those whose outcome is not collected yet. `G` tells
 /// vaults apart.
 pub struct Singleflight<K, G> {
-    open: HashMap<K, Open>,
-    per_vault: HashMap<G, usize>,
-    calls: HashMap<u64, Call<K, G>>,
+    open: Map<K, Open>,
+    per_vault: Map<G, usize>,
+    calls: Map<u64, Call<K, G>>,
     completed: VecDeque<(Instant, u64)>,
-    deferred: HashMap<G, VecDeque<(K, Purpose)>>,
+    deferred: Map<G, VecDeque<(K, Purpose)>>,
 }
 
 impl<K, G> Default for Singleflight<K, G> {
     fn default() -> Self {
         Self {
-            open: HashMap::new(),
-            per_vault: HashMap::new(),
-            calls: HashMap::new(),
+            open: Map::default(),
+            per_vault: Map::default(),
+            calls: Map::default(),
             completed: VecDeque::new(),
-            deferred: HashMap::new(),
+            deferred: Map::default(),
         }
     }
 }
