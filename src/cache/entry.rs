@@ -272,6 +272,10 @@ impl Entry {
         self.left_alone_until = None;
     }
 
+    pub fn is_renewing(&self) -> bool {
+        self.renewing
+    }
+
     /// Notes that no renewal is under way any more. Where the last one left nothing, neither a value nor a failure, the
     /// next is at `again`.
     pub fn renewal_ended(&mut self, again: Instant) {

@@ -207,8 +207,10 @@ impl<K: Hash + Eq + Clone> Cache<K> {
 
     fn move_renewal(&mut self, key: &K, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.entries.peek_mut(key) {
+            let before = entry.next();
             change(entry);
-            if let Some(next) = entry.next() {
+            // Where it hasn't moved, the queue has it already.
+            if let Some(next) = entry.next().filter(|next| before != Some(*next)) {
                 self.expiry_queue.add(next, key.clone());
             }
         }

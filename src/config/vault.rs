@@ -16,6 +16,11 @@ pub struct Vault {
 }
 
 impl Vault {
+    /// Whether these are its options: not equal ones, but those themselves.
+    pub fn has(&self, settings: &Arc<FinalSettings>) -> bool {
+        self.settings.as_ref().is_ok_and(|own| Arc::ptr_eq(own, settings))
+    }
+
     pub(super) fn is_same(&self, other: &Vault) -> bool {
         let same = match (&self.settings, &other.settings) {
             (Ok(one), Ok(other)) => {

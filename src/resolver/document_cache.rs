@@ -262,8 +262,17 @@ impl DocumentCache {
     }
 
     /// Notes that a fetch has ended: a renewal that stored neither a value nor a failure is tried again at `again`.
-    pub fn renewal_ended(&self, key: &Key, again: Instant) {
-        self.change_renewals(|cache| cache.renewal_ended(key, again));
+    pub fn renewal_ended(&self, key: &Key, again: impl FnOnce() -> Instant) {
+        let next = {
+            let mut known = self.known.lock();
+            // Most fetches are no renewals.
+            if !known.cache.peek(key).is_some_and(Entry::is_renewing) {
+                return;
+            }
+            known.cache.renewal_ended(key, again());
+            known.cache.next()
+        };
+        self.schedule.expect(next);
     }
 
     /// Has all values of a vault renewed that could not be while it was away.

@@ -108,8 +108,7 @@ impl Resolver {
 
     /// Has a renewal that stored neither a value nor a failure tried again.
     fn renewal_ended(&self, key: &Arc<DocumentKey>) {
-        let again = Instant::now() + RENEWED_AGAIN.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.documents().renewal_ended(key, again);
+        self.documents().renewal_ended(key, || Instant::now() + RENEWED_AGAIN.mul_f64(0.5 + fastrand::f64() / 2.0));
     }
 
     /// Starts the fetch of a created call: from another worker, where `peer` is its claim, or from the vault. With

@@ -9,6 +9,10 @@ use crate::resolver::resolved_reference::DocumentKey;
 
 /// What takes the place of `key` under the current configuration; `None` where it stays.
 pub fn heir_of(key: &Arc<DocumentKey>, config: &Config) -> Option<Heir<Arc<DocumentKey>>> {
+    // For each outcome that is kept this is asked, and to make a key anew takes long.
+    if key.is_current(config) {
+        return None;
+    }
     match key.under(config) {
         Ok(new) if new == **key => None,
         Ok(new) => {

@@ -30,7 +30,7 @@ impl Loaded {
     }
 
     pub fn is_throwaway(&self) -> bool {
-        self.by == std::process::id() && self.number > LASTING_VMS
+        self.number > LASTING_VMS && self.by == std::process::id()
     }
 
     /// When the configuration was loaded. A VM that ends with its request loads it again without a reload: then the

@@ -145,6 +145,12 @@ impl DocumentKey {
         Ok((key, settings))
     }
 
+    /// Whether its vault has the very options that this key was made of: then it is the key under the current ones, too.
+    pub fn is_current(&self, config: &Config) -> bool {
+        self.options.is_empty()
+            && config.vault(self.instance.vault.as_bytes()).is_ok_and(|vault| vault.has(&self.settings))
+    }
+
     /// The key of the same document under its vault's current options.
     pub fn under(&self, config: &Config) -> Result<Self> {
         self.named(&self.secret_id.resource, config)

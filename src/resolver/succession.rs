@@ -130,7 +130,11 @@ impl Succession {
     /// Tells the log of the first success after such a failure.
     pub fn tell_of_success(&self, key: &DocumentKey) {
         let vault = &key.instance.vault;
-        if self.told.lock().remove(vault) {
+        let was_told = {
+            let mut told = self.told.lock();
+            !told.is_empty() && told.remove(vault)
+        };
+        if was_told {
             self.tell(vault, true, format!("{} answers with its changed options", key.label()));
         }
     }
