@@ -246,7 +246,7 @@ fn one_worker_has_a_document_from_another_that_is_fetching_it() {
     first.holds(true);
     let (mine, theirs) = (join_or_create(&first), join_or_create(&second));
     first.resolver.start_fetch(mine, None, true).unwrap();
-    let address = first.resolver.address().unwrap().to_owned();
+    let address = first.resolver.address().unwrap().to_string();
     second.resolver.start_fetch(theirs, Some(address), false).unwrap();
     first.until("the fetch", |first| first.asked("a") == 1);
     first.holds(false);

@@ -1,5 +1,6 @@
 //! What the exports work on, and how outcomes become answers.
 
+use std::io::Write;
 use std::os::raw::c_char;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use super::status;
 use crate::error::{Error, Kind, Result};
 use crate::node::{Node, hex};
 use crate::resolver::node_protocol::fetches::{Next, Progress};
-use crate::resolver::node_protocol::operation::{Operation, Reply};
+use crate::resolver::node_protocol::operation::{Claim, Operation, Reply};
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::singleflight::{JoinOutcome, Joiner, Purpose};
 use crate::resolver::{Lookup, Resolver, Value};
@@ -35,7 +36,12 @@ pub fn longest_value() -> usize {
 pub struct Handle {
     pub vm: Vm,
     last: Mutex<Option<Arc<Secret>>>,
+    /// The data of the last order.
+    order: Mutex<Vec<u8>>,
 }
+
+/// How much room for orders is kept, in bytes: one may have a whole outcome in it.
+const ORDER_KEPT: usize = 4096;
 
 /// The answer to a call. `data` stays valid until the next call with the same handle or answer, or `release`.
 #[repr(C)]
@@ -59,7 +65,7 @@ pub struct Answer {
 
 impl Handle {
     pub fn new(vm: Vm) -> Self {
-        Self { vm, last: Mutex::new(None) }
+        Self { vm, last: Mutex::new(None), order: Mutex::default() }
     }
 
     pub(super) fn lookup(&self, reference: &[u8], joiner: Joiner, answer: &mut Answer) -> i32 {
@@ -208,10 +214,8 @@ impl Handle {
         match next {
             None => {}
             Some(Next::Do(Operation { verb, name, claim, rest, seconds })) => {
-                answer.order = status::order(verb);
-                (answer.claim_size, answer.seconds) = (claim.len(), seconds);
-                let data = [name.as_bytes(), claim.as_bytes(), &rest].concat();
-                self.show(answer, Arc::new(Secret::new(data)));
+                (answer.order, answer.seconds) = (status::order(verb), seconds);
+                self.describe(answer, &name, claim.as_ref(), &rest);
             }
             Some(Next::Nothing { progress, name, note }) => {
                 answer.order = match progress {
@@ -219,10 +223,24 @@ impl Handle {
                     Progress::Serves => status::SERVES,
                     Progress::Complete => status::COMPLETE,
                 };
-                answer.claim_size = 0;
-                self.show(answer, Arc::new(Secret::new(name + &note)));
+                self.describe(answer, &name, None, note.as_bytes());
             }
         }
+    }
+
+    /// Writes the data of an order. Nothing of it is secret: an outcome in it is sealed.
+    fn describe(&self, answer: &mut Answer, name: &str, claim: Option<&Claim>, rest: &[u8]) {
+        let mut data = lock(&self.order);
+        data.clear();
+        data.shrink_to(ORDER_KEPT);
+        data.extend_from_slice(name.as_bytes());
+        if let Some(claim) = claim {
+            // To write to memory can't fail.
+            let _ = write!(data, "{claim}");
+        }
+        answer.claim_size = data.len() - name.len();
+        data.extend_from_slice(rest);
+        (answer.data, answer.size) = (data.as_ptr().cast(), data.len());
     }
 
     fn failed(&self, error: Error, answer: &mut Answer) -> i32 {

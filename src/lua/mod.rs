@@ -95,7 +95,7 @@ impl UserData for Native {
             Ok(())
         });
         methods.add_method("address", |lua, this, ()| {
-            or_error(lua, this.0.resolver().and_then(|resolver| resolver.address().map(str::to_owned)))
+            or_error(lua, this.0.resolver().and_then(|resolver| resolver.address().map(|address| address.to_string())))
         });
         methods.add_method("clock", |_, _, ()| {
             let clock = Node::of_this_process().map(|node| Duration::from_nanos(node.clock(Instant::now())));

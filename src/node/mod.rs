@@ -216,7 +216,10 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 /// A name as a key of the shared dictionary.
 pub fn hex(name: &Name) -> String {
-    name.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    let mut text = String::with_capacity(2 * name.len());
+    let digits = name.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    text.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
+    text
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ impl Peers {
 /// The socket by which other workers ask this one, for as long as its resolver lives.
 #[derive(Debug)]
 pub struct PeerServer {
-    pub address: String,
+    pub address: Arc<str>,
     pub serving: AbortHandle,
 }
 

@@ -6,20 +6,14 @@ use crate::error::{Error, Kind, Result};
 use crate::node::Node;
 use crate::node::peers::{PeerServer, Peers, Question};
 use crate::resolver::resolved_reference::DocumentKey;
-use crate::resolver::shared_cache::claim::Claim;
 use crate::resolver::shared_cache::published::with_old;
 use crate::resolver::singleflight::CallWatch;
 use crate::resolver::state::Resolver;
 use crate::runtime::engine::Engine;
 
 impl Resolver {
-    /// The text of a claim that says that this worker fetches a document from now on.
-    pub fn claim_text(self: &Arc<Self>) -> Result<String> {
-        self.address().map(Claim::text_of)
-    }
-
     /// The address at which other workers ask this one. Starts the engine, so it is not for a process that forks.
-    pub fn address(self: &Arc<Self>) -> Result<&str> {
+    pub fn address(self: &Arc<Self>) -> Result<&Arc<str>> {
         Ok(&self.peer_server(|| self.listen(self.engine()?))?.address)
     }
 
@@ -28,7 +22,7 @@ impl Resolver {
         let peers = opened.map_err(|err| {
             Error::new(Kind::Internal, format!("kong-vault can't open a socket for its other workers ({err})"))
         })?;
-        let (address, resolver) = (peers.name().to_owned(), Arc::downgrade(self));
+        let (address, resolver) = (peers.name().into(), Arc::downgrade(self));
         let serving = engine.spawn(peers.serve(move |question| answer(resolver.clone(), question)));
         Ok(PeerServer { address, serving })
     }

@@ -16,7 +16,6 @@ use crate::options::settings::{Digests, FinalSettings, Settings, SettingsKey, ha
 use crate::options::value::Value;
 use crate::options::{COMMON, Opt};
 use crate::reference::{self, Reference};
-use crate::secret::Secret;
 
 /// How many characters of a document's name a debug line shows, as in `debug_log.lua`.
 const SHOWN: usize = 12;
@@ -43,7 +42,7 @@ pub struct DocumentKey {
     /// Whether the reference names a field: then the fetch parses the document's fields.
     pub by_field: bool,
     name: OnceLock<Name>,
-    name_text: OnceLock<Arc<Secret>>,
+    name_text: OnceLock<Arc<str>>,
     hash: u64,
 }
 
@@ -301,8 +300,8 @@ impl DocumentKey {
     }
 
     /// The same as text, which Lua uses in the shared dictionary's keys.
-    pub fn name_text(&self, node: &Node) -> Arc<Secret> {
-        Arc::clone(self.name_text.get_or_init(|| Arc::new(Secret::new(hex(self.name(node))))))
+    pub fn name_text(&self, node: &Node) -> &Arc<str> {
+        self.name_text.get_or_init(|| hex(self.name(node)).into())
     }
 
     /// The size of the key in a cache, in bytes, without the settings, which all documents of a vault share.

@@ -66,6 +66,7 @@ pub fn claim(name: &str) -> String {
 pub fn carry_out(dict: &impl Dict, operation: &Operation) -> Outcome {
     let Operation { verb, name, claim: mine, rest, seconds } = operation;
     let rest = String::from_utf8(rest.clone()).expect("text");
+    let mine = &mine.as_ref().map_or_else(String::new, ToString::to_string);
     let key = claim(name);
     let added = |key: &str| match dict.add(key, mine, *seconds) {
         Ok(()) => OutcomeAnswer::Claimed,
@@ -282,15 +283,14 @@ impl ModelWorker {
             }
         } else if let Some((ticket, start)) = self.starts.pop_front() {
             if self.calls[&ticket].state == State::Unstarted {
-                let claim = format!("{}@{now}", self.address);
-                let claimant =
-                    Claimant { address: self.address.clone(), claim, lifetime: Duration::from_secs(LIFETIME) };
+                let (address, lifetime) = (self.address.as_str().into(), Duration::from_secs(LIFETIME));
+                let claimant = Claimant { address, clock: now, lifetime };
                 let sharing = match (self.has_dictionary, self.shares) {
                     (false, _) => Sharing::Nothing,
                     (true, false) => Sharing::Reads,
                     (true, true) => Sharing::Claims(claimant),
                 };
-                self.machines.insert(ticket, Machine::new(self.calls[&ticket].name.clone(), sharing));
+                self.machines.insert(ticket, Machine::new(self.calls[&ticket].name.as_str().into(), sharing));
                 let step = self.with(ticket, now, |machine, worker| machine.start(start, worker));
                 self.note(ticket, step);
             }

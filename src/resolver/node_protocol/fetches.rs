@@ -1,15 +1,20 @@
 //! The machines of one worker.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use lru::DefaultHasher;
 
 use super::machine::Machine;
 use super::operation::Operation;
 use crate::sync::{Rank, Ranked};
 
-/// The machines of the fetches that this worker makes for the node, by ticket.
+/// The machines of the fetches that this worker makes for the node, by ticket: numbers of its own, for which the quick
+/// hasher of the caches will do.
 pub struct SharedFetches {
-    machines: Ranked<HashMap<u64, Machine>>,
+    machines: Ranked<HashMap<u64, Machine, DefaultHasher>>,
     has_dictionary: AtomicBool,
 }
 
@@ -20,8 +25,8 @@ pub enum Next {
     /// Nothing. The note is for a debug line about the document `name`.
     Nothing {
         progress: Progress,
-        name: String,
-        note: String,
+        name: Arc<str>,
+        note: Cow<'static, str>,
     },
 }
 
@@ -35,7 +40,7 @@ pub enum Progress {
 
 impl Default for SharedFetches {
     fn default() -> Self {
-        Self { machines: Ranked::new(Rank::SharedFetches, HashMap::new()), has_dictionary: AtomicBool::new(false) }
+        Self { machines: Ranked::new(Rank::SharedFetches, HashMap::default()), has_dictionary: AtomicBool::new(false) }
     }
 }
 

@@ -11,9 +11,10 @@
 //! and the others ask that one.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::operation::{Answer, Claimant, Ending, Operation, Reply, Sharing, Start, Step, Verb};
+use super::operation::{Answer, Claim, Claimant, Ending, Operation, Reply, Sharing, Start, Step, Verb};
 
 /// How often a claim is tried that disappears each time before its owner can be read, and how many successors are
 /// asked.
@@ -119,7 +120,7 @@ enum Stage {
 
 #[derive(Debug)]
 pub struct Machine {
-    name: String,
+    name: Arc<str>,
     sharing: Sharing,
     /// The vault that this fetch probes, and how long it is left alone between two probes.
     probed: Option<(String, Duration)>,
@@ -130,17 +131,17 @@ pub struct Machine {
 
 impl Machine {
     /// For a fetch of the document `name` that has to be started.
-    pub fn new(name: String, sharing: Sharing) -> Self {
+    pub fn new(name: Arc<str>, sharing: Sharing) -> Self {
         Self { name, sharing, probed: None, serves: false, note: Cow::Borrowed(""), stage: Stage::Over }
     }
 
     /// The document's name.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
     /// What became of the fetch, for a debug line.
-    pub fn note(&self) -> &str {
+    pub fn note(&self) -> &Cow<'static, str> {
         &self.note
     }
 
@@ -163,7 +164,8 @@ impl Machine {
         };
         match (start, claimant) {
             (Start::Probe { vault, interval }, Some(Claimant { address, .. })) => {
-                let (name, claim, seconds) = (vault.clone(), address.clone(), interval.as_secs_f64());
+                let (name, seconds) = (vault.as_str().into(), interval.as_secs_f64());
+                let claim = Some(Claim::Probe { address: Arc::clone(address) });
                 self.stage = Stage::Probing { vault, interval };
                 Step::Do(Operation { verb: Verb::Probe, name, claim, rest: Vec::new(), seconds })
             }
@@ -217,9 +219,8 @@ impl Machine {
             // A vault that asked for a longer pause is left alone by all workers.
             if let Some(away) = worker.away().filter(|away| *away > interval) {
                 self.stage = Stage::Pausing { claimed };
-                let (verb, claim) = (Verb::Pause, String::new());
-                let seconds = away.as_secs_f64();
-                return Step::Do(Operation { verb, name: vault, claim, rest: Vec::new(), seconds });
+                let (name, seconds) = (vault.into(), away.as_secs_f64());
+                return Step::Do(Operation { verb: Verb::Pause, name, claim: None, rest: Vec::new(), seconds });
             }
         }
         self.compare(claimed)
@@ -258,8 +259,8 @@ impl Machine {
         match worker.previous_name() {
             Some(previous) => {
                 self.stage = Stage::Inheriting { dead, found };
-                let (verb, claim) = (Verb::Read, String::new());
-                Step::Do(Operation { verb, name: previous, claim, rest: Vec::new(), seconds: 0.0 })
+                let name = previous.into();
+                Step::Do(Operation { verb: Verb::Read, name, claim: None, rest: Vec::new(), seconds: 0.0 })
             }
             None => self.decide(dead, found, 1, worker),
         }
@@ -295,10 +296,10 @@ impl Machine {
     /// Asks the worker with that claim, or replaces it.
     fn ask(&mut self, owner: String, looks: u32, worker: &mut impl Worker) -> Step {
         if worker.ask(&owner) {
-            self.say(&format!("waiting for worker {owner}"));
+            self.say(format!("waiting for worker {owner}"));
             return Step::End(self.under_way());
         }
-        self.say(&format!("began too early in worker {owner}"));
+        self.say(format!("began too early in worker {owner}"));
         if looks > LOOKS { self.fetch(false, worker) } else { self.take_over(owner, looks) }
     }
 
@@ -334,7 +335,7 @@ impl Machine {
         };
         operation.seconds = seconds;
         if !claimed {
-            operation.claim.clear();
+            operation.claim = None;
         }
         Step::Do(operation)
     }
@@ -353,19 +354,25 @@ impl Machine {
     }
 
     /// Adds to the note what became of the fetch.
-    fn say(&mut self, note: &str) {
-        if !self.note.is_empty() {
+    fn say(&mut self, note: impl Into<Cow<'static, str>>) {
+        let note = note.into();
+        if self.note.is_empty() {
+            self.note = note;
+        } else {
             self.note.to_mut().push_str("; ");
+            self.note.to_mut().push_str(&note);
         }
-        self.note.to_mut().push_str(note);
     }
 
     fn operation(&self, verb: Verb, rest: Vec<u8>) -> Step {
         let (claim, seconds) = match &self.sharing {
-            Sharing::Claims(claimant) => (claimant.claim.clone(), claimant.lifetime.as_secs_f64()),
+            Sharing::Claims(Claimant { address, clock, lifetime }) => {
+                let claim = Claim::Document { address: Arc::clone(address), clock: *clock };
+                (Some(claim), lifetime.as_secs_f64())
+            }
             _ => Default::default(),
         };
-        Step::Do(Operation { verb, name: self.name.clone(), claim, rest, seconds })
+        Step::Do(Operation { verb, name: Arc::clone(&self.name), claim, rest, seconds })
     }
 
     fn found(&self, answer: Answer<'_>) -> Found {
@@ -381,6 +388,6 @@ impl Machine {
     /// Whether a claim is this worker's.
     fn is_own(&self, claim: &str) -> bool {
         let Sharing::Claims(Claimant { address, .. }) = &self.sharing else { return false };
-        claim.strip_prefix(address.as_str()).is_some_and(|rest| rest.starts_with('@'))
+        claim.strip_prefix(&**address).is_some_and(|rest| rest.starts_with('@'))
     }
 }

@@ -1,5 +1,7 @@
 //! The machine's operations on the shared dictionary, and the replies to them.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a worker shares with the others of its node.
@@ -16,11 +18,29 @@ pub enum Sharing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimant {
     /// Where it is asked.
-    pub address: String,
-    /// Its claim, should it fetch: its address, "@", and the time of now.
-    pub claim: String,
+    pub address: Arc<str>,
+    /// The time of now, by the node's clock: that of its claim, should it fetch.
+    pub clock: u64,
     /// How long a claim lasts.
     pub lifetime: Duration,
+}
+
+/// What a worker adds to the dictionary of itself. Its text is made where it is needed; `shared_cache::claim` reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// On a document: the worker's address, "@", and the time of the claim.
+    Document { address: Arc<str>, clock: u64 },
+    /// On probing a vault: its address.
+    Probe { address: Arc<str> },
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Document { address, clock } => write!(f, "{address}@{clock}"),
+            Self::Probe { address } => f.write_str(address),
+        }
+    }
 }
 
 /// Why a fetch has to be started.
@@ -62,8 +82,8 @@ pub enum Verb {
 pub struct Operation {
     pub verb: Verb,
     /// The name of a document, or of a vault.
-    pub name: String,
-    pub claim: String,
+    pub name: Arc<str>,
+    pub claim: Option<Claim>,
     pub rest: Vec<u8>,
     pub seconds: f64,
 }

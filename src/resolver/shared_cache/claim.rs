@@ -15,12 +15,6 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The text of a claim that the worker which is asked at `address` makes now.
-    pub fn text_of(address: &str) -> String {
-        let clock = Node::of_this_process().map_or(0, |node| node.clock(Instant::now()));
-        format!("{address}@{clock}")
-    }
-
     pub fn read(text: String) -> Self {
         let known = text.split_once('@').and_then(|(address, clock)| Some((address.to_owned(), clock.parse().ok()?)));
         let (address, clock) = known.unwrap_or_else(|| (text.clone(), 0));

@@ -2,7 +2,7 @@
 //! dictionary to Lua.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::node::{Name, Node, hex};
 use crate::resolver::node_protocol::fetches::{Next, Progress};
@@ -77,27 +77,27 @@ impl Resolver {
     fn begin(self: &Arc<Self>, ticket: u64, start: Start) -> Next {
         let Some(call) = self.calls().unstarted(ticket) else {
             // Somebody else has started it meanwhile: its machine, if there is one, goes on.
-            let machine = Machine::new(String::new(), Sharing::Nothing);
+            let machine = Machine::new(Arc::default(), Sharing::Nothing);
             return self.next(ticket, &machine, Step::End(Ending::Settled));
         };
         let (name, sharing) = match Node::of_this_process() {
             // Each worker reads files for itself: that is quicker, and another's value may be of another version.
-            Some(node) if call.key.descriptor.files => (hex(call.key.name(node)), Sharing::Nothing),
-            Some(node) => (hex(call.key.name(node)), self.sharing()),
-            None => (String::new(), Sharing::Nothing),
+            Some(node) if call.key.descriptor.files => (Arc::clone(call.key.name_text(node)), Sharing::Nothing),
+            Some(node) => (Arc::clone(call.key.name_text(node)), self.sharing(node)),
+            None => (Arc::default(), Sharing::Nothing),
         };
         let mut machine = Machine::new(name, sharing);
         let step = machine.start(start, &mut CallWorker { resolver: self, ticket });
         self.put_back(ticket, machine, step)
     }
 
-    fn sharing(self: &Arc<Self>) -> Sharing {
+    fn sharing(self: &Arc<Self>, node: &Node) -> Sharing {
         if !self.shared_fetches().is_shared() {
             return Sharing::Nothing;
         }
-        let claimed = self.claim_text().and_then(|claim| Ok((self.address()?.to_owned(), claim)));
-        let lifetime = self.config().fetch_timeout + CLAIM_GRACE;
-        claimed.map_or(Sharing::Reads, |(address, claim)| Sharing::Claims(Claimant { address, claim, lifetime }))
+        let Ok(address) = self.address() else { return Sharing::Reads };
+        let (address, clock) = (Arc::clone(address), node.clock(Instant::now()));
+        Sharing::Claims(Claimant { address, clock, lifetime: self.config().fetch_timeout + CLAIM_GRACE })
     }
 
     /// Goes on with a fetch, by the reply to its last operation on the dictionary.
@@ -137,6 +137,6 @@ impl Resolver {
             Step::End(Ending::Settled) if self.is_completed(ticket) => Progress::Complete,
             Step::End(_) => Progress::UnderWay,
         };
-        Next::Nothing { progress, name: machine.name().to_owned(), note: machine.note().to_owned() }
+        Next::Nothing { progress, name: Arc::clone(machine.name()), note: machine.note().clone() }
     }
 }
