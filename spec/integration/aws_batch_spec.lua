@@ -110,24 +110,25 @@ describe("many secrets of AWS", function()
     ends_well(server)
   end)
 
-  it("are there where each of two workers waits for them in init_worker, read once", function()
+  it("are there where each of eight workers waits for them in init_worker, read once", function()
     aws:set({ delay = 0.02 })
     local server = start({
-      workers = 2,
+      workers = 8,
       vars = { count = MANY },
       init_worker = REFERENCES:gsub("%.%.%.\n", '"worker-", {{count}}\n') .. [[
         local ok, err = require("kong.vault").warmup(references)
         ngx.shared.results:set("warm-" .. ngx.worker.id(), tostring(ok) .. " " .. tostring(err))
       ]],
     })
-    for worker = 0, 1 do
+    for worker = 0, 7 do
       wait.eventually("each worker is warm", function()
         return server:eval("return ngx.shared.results:get(...)", "warm-" .. worker)
       end, 60)
       assert.equal("true nil", server:eval("return ngx.shared.results:get(...)", "warm-" .. worker))
     end
     local counts = aws:counts()
-    assert.equal(MANY, counts.read)
+    -- Whoever waits for another worker too long reads for itself.
+    assert.is_true(counts.read <= MANY * 1.1, counts.read .. " secrets")
     assert.is_true(counts.single + counts.batch <= MANY / 5, counts.single .. " and " .. counts.batch .. " requests")
     ends_well(server)
   end)

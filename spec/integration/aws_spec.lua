@@ -18,7 +18,7 @@ describe("aws in nginx", function()
     return pending "TEST_MOTO does not name a moto_server program, and there is no .venv/bin/moto_server"
   end
 
-  local aws, id, key, arn, powerless
+  local aws, id, key, arn, powerless, batcher
   local servers = {}
 
   -- nginx with an environment of its own: credentials are captured at load.
@@ -51,6 +51,7 @@ describe("aws in nginx", function()
     aws:secrets("DeleteSecret", { SecretId = "going" })
     id, key = aws:user("reader", "secretsmanager:GetSecretValue")
     powerless = { aws:user("powerless", "s3:ListBucket") }
+    batcher = { aws:user("batcher", { "secretsmanager:BatchGetSecretValue", "secretsmanager:GetSecretValue" }) }
     aws:guard()
     server = start({ AWS_ACCESS_KEY_ID = id, AWS_SECRET_ACCESS_KEY = key })
   end)
@@ -100,6 +101,36 @@ describe("aws in nginx", function()
       local value, err = server:value(reference)
       assert.is_nil(value)
       assert.matches(reason, err, 1, true)
+    end)
+  end
+
+  for _, may_batch in ipairs({ true, false }) do
+    it(may_batch and "reads many with one request" or "reads many singly without the right to batches", function()
+      local user = may_batch and batcher or { id, key }
+      local many = start({ AWS_ACCESS_KEY_ID = user[1], AWS_SECRET_ACCESS_KEY = user[2] })
+      local err, values, batches, fetches = many:eval(
+        [[
+          local vault, values = require "kong.vault", {}
+          local references = {...}
+          local _, err = vault.warmup(references)
+          for i, reference in ipairs(references) do
+            values[i] = vault.get(reference) or "none"
+          end
+          return err, table.concat(values, ", "), vault.stats().batches, vault.stats().fetches
+        ]],
+        "{vault://aws/plain}",
+        "{vault://aws/team/db/user}",
+        ("{vault://aws/%s/user}"):format(arn),
+        "{vault://aws/binary}",
+        "{vault://aws/rotated/word}",
+        "{vault://aws/rotated/word#2}",
+        "{vault://aws/going}",
+        "{vault://aws/nothing}"
+      )
+      assert.matches("2 of 8 references have no value", err, 1, true)
+      assert.equal("in plain text, kong, kong, \0\255 bytes, of new, of old, none, none", values)
+      -- Without the right, the first one is refused. What has no value was asked for twice.
+      assert.same({ 1, 10 }, { batches, fetches })
     end)
   end
 

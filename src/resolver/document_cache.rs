@@ -117,6 +117,15 @@ impl DocumentCache {
         known.cache.peek(key).filter(|entry| !entry.is_inherited()).and_then(Entry::value).cloned()
     }
 
+    /// The fresh value of a document that `wanted` recognises, if it was fetched under the current options after that
+    /// time.
+    pub fn find_own(&self, wanted: impl Fn(&Key) -> bool, after: Instant) -> Option<Dated> {
+        let (known, now) = (self.known.lock(), Instant::now());
+        let is_fresh = |entry: &Entry| !entry.is_inherited() && matches!(entry.look(now), CacheLookup::Fresh(_));
+        let found = known.cache.iter().filter(|(key, entry)| wanted(key) && is_fresh(entry));
+        found.filter_map(|(_, entry)| entry.value()).find(|value| value.at > after).cloned()
+    }
+
     /// Whether a value serves that would serve on after a failed fetch.
     pub fn serves(&self, key: &Key) -> bool {
         let known = self.known.lock();

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Kind, Result};
-use crate::node::Node;
 use crate::node::peers::{PeerServer, Peers, Question};
+use crate::node::{Node, SealedOutcome};
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::shared_cache::published::with_old;
 use crate::resolver::singleflight::CallWatch;
@@ -28,11 +28,16 @@ impl Resolver {
     }
 }
 
-/// Answers another worker with the outcome of a call that serves its question, once there is one.
+/// Answers another worker with the outcome of a call that serves its question, once there is one. The call may be over
+/// and collected by the time that the question arrives: then with the value that it brought.
 async fn answer(resolver: Weak<Resolver>, Question { name, after }: Question) -> Option<Vec<u8>> {
     let node = Node::of_this_process()?;
     let is_it = |key: &Arc<DocumentKey>| *key.name(node) == name;
-    let (key, watch) = resolver.upgrade()?.calls().find_and_watch(is_it, node.instant(after)?)?;
+    let found = resolver.upgrade()?.calls().find_and_watch(is_it, node.instant(after)?);
+    let Some((key, watch)) = found else {
+        let value = resolver.upgrade()?.documents().find_own(is_it, node.instant(after)?)?;
+        return node.seal(&name, &SealedOutcome::Value(value));
+    };
     let sealed_outcome = match watch {
         CallWatch::Completed(sealed_outcome) => sealed_outcome,
         CallWatch::Running(completion) => completion.await.ok()?,
