@@ -10,7 +10,7 @@ BINDIR = $(PREFIX)/bin
 INSTALL = install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vaults build install test bench proofs fuzz lint clean
+.PHONY: help demo demo-vaults build install test bench proofs release-check fuzz lint clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -48,9 +48,11 @@ bench: ## measure against peers; writes bench.json
 	@scripts/build
 	@scripts/bench $(ARGS)
 
-proofs: ## the tests' stand-ins for clouds, proven by the vendors' own clients
+proofs: ## the tests' stand-ins for vendors' servers, proven by the vendors' own clients
 	@scripts/setup rust
 	@scripts/proofs
+
+release-check: lint test proofs ## what must pass before a release
 
 SECONDS = 60
 

@@ -48,12 +48,21 @@ pub fn escaped(json: &Value) -> String {
 pub async fn gce() -> Fake {
     Fake::start(|request| {
         let asked = Asked::of(request);
-        let flavor = "Metadata-Flavor: Google\r\n";
+        let flavor = "Metadata-Flavor: Google\r\nContent-Type: application/text\r\n";
+        let of_json = "Metadata-Flavor: Google\r\nContent-Type: application/json\r\n";
         if asked.header("metadata-flavor") != Some("Google") || asked.header("x-forwarded-for").is_some() {
             return answer("403 Forbidden", flavor, "s3cret");
         }
-        let of_account = "/computeMetadata/v1/instance/service-accounts/default/";
-        match (asked.method, asked.path.strip_prefix(of_account)) {
+        let email = "machine@p.iam.gserviceaccount.com";
+        let account = asked.path.strip_prefix("/computeMetadata/v1/instance/service-accounts/");
+        let of_account = account.and_then(|path| path.split_once('/'));
+        let of_account = of_account.filter(|(name, _)| *name == "default" || *name == email).map(|(_, rest)| rest);
+        match (asked.method, of_account) {
+            ("GET", Some("")) if asked.has("recursive", "true") => {
+                let account = json!({"aliases": ["default"], "email": email,
+                    "scopes": ["https://www.googleapis.com/auth/cloud-platform"]});
+                answer("200 OK", of_json, &account.to_string())
+            }
             ("GET", Some("identity")) => {
                 let Some((_, audience)) = asked.query.iter().find(|(name, _)| name == "audience") else {
                     return answer("400 Bad Request", flavor, "non-empty audience parameter required");
@@ -61,10 +70,10 @@ pub async fn gce() -> Fake {
                 let full = asked.has("format", "full");
                 answer("200 OK", flavor, &unsigned(&json!({"aud": audience, "exp": now() + 3600, "full": full})))
             }
-            ("GET", Some("email")) => answer("200 OK", flavor, "machine@p.iam.gserviceaccount.com"),
+            ("GET", Some("email")) => answer("200 OK", flavor, email),
             ("GET", Some("token")) => {
                 let token = json!({"access_token": "ya29.s3cret", "expires_in": 3599, "token_type": "Bearer"});
-                answer("200 OK", flavor, &escaped(&token))
+                answer("200 OK", of_json, &escaped(&token))
             }
             _ => answer("404 Not Found", flavor, "s3cret"),
         }
@@ -79,7 +88,9 @@ pub async fn iam_credentials() -> Fake {
         if asked.header("authorization") != Some("Bearer ya29.s3cret") {
             return answer("401 Unauthorized", "", r#"{"error":{"code":401,"message":"s3cret"}}"#);
         }
-        if (asked.method, asked.path.as_str())
+        // Its own clients encode the `@`.
+        let path = asked.path.replace("%40", "@");
+        if (asked.method, path.as_str())
             != ("POST", "/v1/projects/-/serviceAccounts/gateway@p.iam.gserviceaccount.com:signJwt")
         {
             return answer("403 Forbidden", "", r#"{"error":{"code":403,"status":"PERMISSION_DENIED"}}"#);
@@ -102,7 +113,7 @@ pub async fn azure() -> Fake {
             "/metadata/identity/oauth2/token" if !asked.has("api-version", "2018-02-01") => {
                 answer("400 Bad Request", "", "{}")
             }
-            "/metadata/identity/oauth2/token" => identity(&asked),
+            "/metadata/identity/oauth2/token" => identity(&asked, "expires_in", 3599),
             "/metadata/instance" if asked.query.iter().any(|(name, _)| name == "api-version") => {
                 let compute = json!({"name": "vm7", "resourceGroupName": "group", "subscriptionId": "sub-1",
                     "vmScaleSetName": ""});
@@ -121,12 +132,13 @@ pub async fn app_service() -> Fake {
         if asked.header("x-identity-header") != Some("app-s3cret") || !asked.has("api-version", "2019-08-01") {
             return answer("401 Unauthorized", "", "{}");
         }
-        identity(&asked)
+        // It says only when the token ends.
+        identity(&asked, "expires_on", now() + 3599)
     })
     .await
 }
 
-fn identity(asked: &Asked<'_>) -> Vec<u8> {
+fn identity(asked: &Asked<'_>, life: &str, seconds: u64) -> Vec<u8> {
     let resource = asked.query.iter().find(|(name, _)| name == "resource").map(|(_, value)| value.as_str());
     match resource {
         None => answer("400 Bad Request", "", r#"{"error":"invalid_request"}"#),
@@ -135,7 +147,9 @@ fn identity(asked: &Asked<'_>) -> Vec<u8> {
         }
         Some(resource) => {
             let token = unsigned(&json!({"aud": resource, "exp": now() + 3600}));
-            answer("200 OK", "", &escaped(&json!({"access_token": token, "expires_in": "3599", "resource": resource})))
+            let life = (life, seconds.to_string());
+            let given = json!({"access_token": token, life.0: life.1, "resource": resource, "token_type": "Bearer"});
+            answer("200 OK", "", &escaped(&given))
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod heavy;
 pub mod login;
 pub mod marked;
 pub mod moto;
+pub mod proof;
 pub mod proxy;
 pub mod resolve;
 pub mod secrets_manager;
