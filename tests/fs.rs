@@ -144,7 +144,7 @@ fn what_is_wrong_with_the_directory_is_told() {
     // The superuser may read everything.
     let is_root = std::fs::metadata("/proc/self").map(|it| std::os::unix::fs::MetadataExt::uid(&it) == 0).unwrap();
     worker.write("closed", "x");
-    std::fs::set_permissions(worker.prefix.join("closed"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(worker.prefix.join("closed"), std::fs::Permissions::from_mode(0o000)).unwrap();
     if !is_root {
         assert!(worker.error("closed").contains("is not readable by this process's user"));
     }
