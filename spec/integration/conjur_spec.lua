@@ -22,6 +22,8 @@ local SERVERS = [[
         local conjur, uri = ngx.shared.conjur, ngx.var.request_uri
         if uri == "/seen" then
           return ngx.print(conjur:get "logins" or 0, " ", conjur:get "refusals" or 0, " ", conjur:get "reads" or 0)
+        elseif uri == "/requests" then
+          return ngx.print(conjur:get "batches" or 0, " ", conjur:get "singles" or 0)
         elseif ngx.var.request_method == "POST" then
           local body = ngx.req.get_body_data()
           local is_known = uri == "/authn/ours/host%2Fapps%2Fgateway/authenticate" and body == "of-the-app"
@@ -42,6 +44,27 @@ local SERVERS = [[
           conjur:incr("refusals", 1, 0)
           ngx.status = 401
           return ngx.print "Unauthorized: Invalid token"
+        end
+        local ids = uri:match "^/secrets%?variable_ids=(.+)$"
+        if ids then
+          -- All or nothing, in base64 for whoever wants that.
+          assert(ngx.req.get_headers()["accept-encoding"] == "base64")
+          conjur:incr("batches", 1, 0)
+          local values = {}
+          for id in ids:gmatch "[^,]+" do
+            local name = ngx.unescape_uri(id):match "^ours:variable:(many/%d+)$"
+            if not name then
+              return ngx.exit(403)
+            end
+            values["ours:variable:" .. name] = ngx.encode_base64("value of " .. name) .. "\n"
+          end
+          ngx.header["content-encoding"] = "base64"
+          return ngx.print(require("cjson").encode(values))
+        end
+        local many = uri:match "^/secrets/ours/variable/(many%%2F%d+)$"
+        if many then
+          conjur:incr("singles", 1, 0)
+          return ngx.print("value of ", ngx.unescape_uri(many))
         end
         if uri ~= "/secrets/ours/variable/BotApp%2Fdb" then
           ngx.status = 404
@@ -96,6 +119,27 @@ describe("conjur in nginx,", function()
     assert.is_true(tonumber(logins) >= 2 and tonumber(logins) <= due, ("%s logins, %d are due"):format(logins, due))
     assert.equal(0, worker:stop("QUIT", 10))
     assert.same({}, worker:flaws({ "of-the-app", "s3cret-" }))
+  end)
+
+  it("many variables are warmed up with few requests", function()
+    local worker = with_key({ http = "lua_shared_dict kong_secrets 5m;" })
+    local right = worker:eval [[
+      local vault, references, right = require "kong.vault", {}, 0
+      for i = 1, 100 do
+        references[i] = "{vault://conjur/many%2F" .. i .. "}"
+      end
+      -- One that may not be read has its whole request refused.
+      references[101] = "{vault://conjur/BotApp%2Fdb/password}"
+      assert(vault.warmup(references))
+      for i = 1, 100 do
+        right = right + (vault.get(references[i]) == "value of many/" .. i and 1 or 0)
+      end
+      return right + (vault.get(references[101]) == "from Conjur" and 1 or 0)
+    ]]
+    assert.equal(101, right)
+    local batches, singles = http.request(servers.vars.conjur, "/requests").body:match "^(%d+) (%d+)$"
+    assert.is_true(tonumber(batches) <= 12 and tonumber(singles) <= 3, batches .. " batches, " .. singles .. " singles")
+    assert.same({}, worker:flaws({ "value of many", "of-the-app", "s3cret-" }))
   end)
 
   it("a projected token logs in, and one that comes later does", function()

@@ -44,8 +44,9 @@ pub struct World {
     pub asked: Vec<String>,
     /// What the clock of AWS is ahead of this one's.
     pub ahead: Duration,
-    /// What the next answers to reads are, and to logins, in place of the usual ones.
+    /// What the next answers to reads, batches and logins are, in place of the usual ones.
     pub next: Vec<Vec<u8>>,
+    pub next_batch: Vec<Vec<u8>>,
     pub next_login: Vec<Vec<u8>>,
     /// Whether tokens say their end, which those of old servers do not.
     pub tells_end: bool,
@@ -72,6 +73,7 @@ impl World {
             asked: Vec::new(),
             ahead: Duration::ZERO,
             next: Vec::new(),
+            next_batch: Vec::new(),
             next_login: Vec::new(),
             tells_end: true,
             base: "",
@@ -229,6 +231,9 @@ impl World {
     }
 
     fn batch(&mut self, asked: &Asked<'_>) -> Vec<u8> {
+        if let Some(next) = self.next_batch.pop() {
+            return next;
+        }
         if let Some(refused) = self.refuses(asked) {
             return refused;
         }

@@ -42,6 +42,22 @@ impl ConjurAddress {
         }
     }
 
+    /// The address of many variables' values.
+    pub fn variables(&self, names: &[&str]) -> String {
+        let ids: Vec<String> = names.iter().map(|name| encoded(&self.id(name))).collect();
+        format!("{}/secrets?variable_ids={}", self.base, ids.join(","))
+    }
+
+    /// A variable's whole id.
+    pub fn id(&self, name: &str) -> String {
+        format!("{}:variable:{name}", self.account)
+    }
+
+    /// The length of a variable's id in an address.
+    pub fn id_length(&self, name: &str) -> usize {
+        utf8_percent_encode(&self.id(name), ESCAPED).map(str::len).sum()
+    }
+
     /// The address of a login. The parts that an authenticator does not have are left out.
     pub fn authenticate(&self, authenticator: &str, service: Option<&str>, login: Option<&str>) -> String {
         let parts = [Some(authenticator), service, Some(&self.account), login, Some("authenticate")];
@@ -97,6 +113,11 @@ mod tests {
         ] {
             assert_eq!(conjur.variable(name, version), url);
         }
+        assert_eq!(
+            conjur.variables(&["BotApp/db", "a b"]),
+            "https://conjur.example/api/secrets?variable_ids=my%20org%3Avariable%3ABotApp%2Fdb,my%20org%3Avariable%3Aa%20b"
+        );
+        assert_eq!(conjur.id_length("a b"), "my%20org%3Avariable%3Aa%20b".len());
         let conjur = address("http://127.0.0.1:8080");
         assert_eq!(
             conjur.authenticate("authn", None, Some("host/BotApp/my app+1")),

@@ -32,7 +32,7 @@ impl Conjur {
         }
         let Some(secret_id) = secret_id else {
             let nobodys = SecretId { resource: NOBODYS.to_owned(), version: None };
-            let answer = findings.or_bad("read", self.ask(&nobodys).await)?;
+            let answer = findings.or_bad("read", self.ask(&self.address.variable(NOBODYS, None), None).await)?;
             match answer.status {
                 // Conjur hides variables that the role may not see.
                 200 | 403 | 404 => {

@@ -49,8 +49,14 @@ fn says(answer: &HttpResponse, part: &str) -> bool {
     body.is_some_and(|body| body.error.message.to_ascii_lowercase().contains(part))
 }
 
+/// Whether an error names a variable by its whole id.
+pub fn names_variable(answer: &HttpResponse, id: &str) -> bool {
+    let body = serde_json::from_slice::<ErrorBody>(answer.body.as_bytes()).ok();
+    body.is_some_and(|body| body.error.message.contains(&format!(" {id} ")))
+}
+
 /// Whether an answer is an error of Conjur's, and not one of another server.
-fn is_of_conjur(answer: &HttpResponse) -> bool {
+pub fn is_of_conjur(answer: &HttpResponse) -> bool {
     serde_json::from_slice::<ErrorBody>(answer.body.as_bytes()).is_ok()
 }
 

@@ -1,10 +1,12 @@
-//! The `conjur` backend: CyberArk Conjur, with one request for each variable.
+//! The `conjur` backend: CyberArk Conjur, with one request for each variable, or one for many (`batch.rs`).
 //!
 //! It is written on this crate's HTTP client: a login and a read are one request each, and CyberArk's own library for Rust does
 //! not exist.
 
 mod address;
 mod aws_proof;
+mod batch;
+mod batch_memory;
 mod diagnosis;
 mod error;
 mod login;
@@ -16,15 +18,16 @@ mod written;
 use std::sync::Arc;
 
 use ::http::header::AUTHORIZATION;
-use ::http::{Method, Request};
+use ::http::{HeaderName, HeaderValue, Method, Request};
 
 use crate::backend::transport;
-use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, Notice, SecretId, Setup};
+use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, FetchingBatch, Notice, SecretId, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Client, HttpResponse, Transport};
 use crate::identity::access_token::AccessToken;
 use crate::identity::clock::Clock;
 use address::{ConjurAddress, name_flaw};
+use batch_memory::BatchMemory;
 use error::ReadContext;
 use login::{Authenticator, Session};
 use proof::Credentials;
@@ -38,7 +41,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     requirements: &[],
     immediate: false,
     files: false,
-    batch: 1,
+    batch: batch_memory::LIMIT,
     build,
 };
 
@@ -49,6 +52,7 @@ struct Conjur {
     address: ConjurAddress,
     session: Session,
     client: Arc<Client>,
+    batches: BatchMemory,
 }
 
 fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
@@ -79,12 +83,20 @@ fn build(setup: &Setup<'_>) -> Result<Arc<dyn Backend>> {
         timeout: setup.timeout,
         clock,
     });
-    Ok(Arc::new(Conjur { label, place, address, session, client }))
+    Ok(Arc::new(Conjur { label, place, address, session, client, batches: BatchMemory::default() }))
 }
 
 impl Backend for Conjur {
     fn fetch<'a>(&'a self, secret_id: &'a SecretId) -> Fetching<'a> {
         Box::pin(self.read(secret_id))
+    }
+
+    fn takes_in_batch(&self, secret_id: &SecretId) -> bool {
+        self.batches.takes(secret_id, self.address.id_length(&secret_id.resource))
+    }
+
+    fn fetch_batch<'a>(&'a self, secret_ids: &'a [SecretId]) -> FetchingBatch<'a> {
+        Box::pin(self.fetch_variables(secret_ids))
     }
 
     fn diagnose<'a>(&'a self, secret_id: Option<&'a SecretId>) -> Diagnosing<'a> {
@@ -99,33 +111,41 @@ impl Backend for Conjur {
 impl Conjur {
     async fn read(&self, secret_id: &SecretId) -> Result<Fetched> {
         self.check(secret_id)?;
-        let answer = self.ask(secret_id).await?;
+        let answer = self.ask(&self.address.variable(&secret_id.resource, secret_id.version), None).await?;
         if answer.status != 200 {
+            if matches!(answer.status, 403 | 404) {
+                self.batches.refuse(&secret_id.resource);
+            }
             return Err(self.context(secret_id).refusal(&answer));
         }
         Ok(Fetched { document: answer.body, lease: None, group: None })
     }
 
     /// Asks with a token, and once more with another one: a token may be refused before its expiry.
-    async fn ask(&self, secret_id: &SecretId) -> Result<HttpResponse> {
-        let url = self.address.variable(&secret_id.resource, secret_id.version);
+    async fn ask(&self, url: &str, header: Option<&(HeaderName, HeaderValue)>) -> Result<HttpResponse> {
         let token = self.session.token().await?;
-        let answer = self.send(&url, &token).await?;
+        let answer = self.send(url, header, &token).await?;
         if answer.status == 401
             && let Some(other) = self.session.instead_of(&token).await
         {
-            return self.send(&url, &other).await;
+            return self.send(url, header, &other).await;
         }
         Ok(answer)
     }
 
-    async fn send(&self, url: &str, token: &AccessToken) -> Result<HttpResponse> {
+    async fn send(
+        &self,
+        url: &str,
+        header: Option<&(HeaderName, HeaderValue)>,
+        token: &AccessToken,
+    ) -> Result<HttpResponse> {
         let mut request = Request::new(Vec::new());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = url.parse().map_err(|_| {
             Error::new(Kind::Config, format!("{} at {}: no valid URL: correct endpoint_url", self.label, self.place))
         })?;
         request.headers_mut().insert(AUTHORIZATION, token.header.clone());
+        request.headers_mut().extend(header.cloned());
         self.client.send(request).await
     }
 
