@@ -74,7 +74,7 @@ async fn one_signed_request_brings_all_in_the_order_in_which_they_were_asked_for
 async fn all_pages_are_read() {
     const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
     let server = SecretsManager::start(&NAMES.map(|name| (name, Held::Text(name)))).await;
-    server.page(3);
+    server.page(Some(3));
     let outcomes = batch(&at(&server), &NAMES).await;
     assert_eq!(outcomes.iter().map(text).collect::<Vec<_>>(), NAMES);
     let tokens: Vec<_> = server.requests().into_iter().map(|(_, body)| body["NextToken"].clone()).collect();

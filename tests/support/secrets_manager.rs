@@ -60,9 +60,9 @@ impl SecretsManager {
         self.state.lock().unwrap().batches = Some(other);
     }
 
-    /// Has an answer hold so many secrets at most.
-    pub fn page(&self, size: usize) {
-        self.state.lock().unwrap().page = Some(size);
+    /// Has an answer hold so many secrets at most; `None`: all.
+    pub fn page(&self, size: Option<usize>) {
+        self.state.lock().unwrap().page = size;
     }
 
     /// The requests since the last call, each with its operation.
