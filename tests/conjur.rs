@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kong_vault::backend::Backend;
 use kong_vault::error::Kind;
-use support::certs;
+use support::certs::{self, Ca, VALID};
 use support::conjur::{Conjur, build, fails, fetch, harmless, reads, try_build};
 use support::cyberark::{ACCOUNT, KEY, LOGIN, refusal};
 use support::resolve::Process;
@@ -220,10 +220,13 @@ async fn a_path_before_all_others_and_cyberarks_variables() {
     // The same address in an option.
     let same = format!("{}/api", conjur.url());
     assert_eq!(reads(&build(&[("endpoint_url", &same)], &variables), "plain").await, "plain");
-    // Another address gets none of them.
-    let error = try_build(&[("endpoint_url", "http://127.0.0.1:1"), ("account", ACCOUNT)], &variables).err().unwrap();
-    harmless(&error, "no host or user that logs in: set login");
-    harmless(&error, "CONJUR_AUTHN_LOGIN is only used for the Conjur of CONJUR_APPLIANCE_URL");
+    // Another address gets none of them, also where no variable has one.
+    for variables in [&variables[..], &variables[1..]] {
+        let other = [("endpoint_url", "http://127.0.0.1:1"), ("account", ACCOUNT)];
+        let error = try_build(&other, variables).err().expect("no login");
+        harmless(&error, "no host or user that logs in: set login");
+        harmless(&error, "CONJUR_AUTHN_LOGIN is only used for the Conjur of CONJUR_APPLIANCE_URL");
+    }
     for (options, environment, part) in [
         (vec![], vec![], "no address of Conjur: set endpoint_url"),
         (vec![], vec![("CONJUR_APPLIANCE_URL", "hunter2")], "CONJUR_APPLIANCE_URL is no URL"),
@@ -244,6 +247,34 @@ async fn a_path_before_all_others_and_cyberarks_variables() {
         harmless(&error, part);
         assert_eq!(error.kind(), Kind::Config);
     }
+}
+
+#[tokio::test]
+async fn tls_with_a_private_ca() {
+    let Some(conjur) = conjur().await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let (ours, theirs) = (Ca::new(directory.path(), "ours"), Ca::new(directory.path(), "theirs"));
+    let port = conjur.secure(&ours.issue("server", "DNS:localhost,DNS:conjur.internal", VALID));
+    let (url, other) = (format!("https://localhost:{port}"), format!("https://127.0.0.1:{port}"));
+    let with = |url: &str, options: &[(&str, &str)], variables: &[(&str, &str)]| {
+        let mut all = vec![("endpoint_url", url), ("account", ACCOUNT), ("login", LOGIN), ("api_key", KEY)];
+        all.extend(options);
+        build(&all, &[variables, &[("CONJUR_APPLIANCE_URL", url)]].concat())
+    };
+    let (path, pem) = (ours.pair.path(), ours.pair.pem());
+    for vault in [
+        with(&url, &[("ca_cert", path)], &[]),
+        with(&url, &[("ca_cert", &pem)], &[("CONJUR_CERT_FILE", theirs.pair.path())]),
+        with(&url, &[], &[("CONJUR_CERT_FILE", path)]),
+        with(&url, &[], &[("CONJUR_SSL_CERTIFICATE", &pem)]),
+        with(&url, &[("ssl_verify", "false")], &[]),
+        with(&other, &[("ca_cert", path), ("tls_server_name", "conjur.internal")], &[]),
+    ] {
+        assert_eq!(reads(&vault, "plain").await, "plain");
+    }
+    fails(&with(&url, &[], &[]), "plain", Kind::Tls, "from a CA that is not trusted").await;
+    fails(&with(&url, &[], &[("CONJUR_CERT_FILE", theirs.pair.path())]), "plain", Kind::Tls, "not trusted").await;
+    fails(&with(&other, &[("ca_cert", path)], &[]), "plain", Kind::Tls, "").await;
 }
 
 #[tokio::test]

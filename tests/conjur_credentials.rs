@@ -77,6 +77,8 @@ async fn a_jwt_with_its_host_in_the_url_and_from_each_place() {
             ("JWT_TOKEN_PATH", &path),
         ],
     ] {
+        let url = conjur.url();
+        let environment: Vec<_> = environment.into_iter().chain([("CONJUR_APPLIANCE_URL", url.as_str())]).collect();
         assert_eq!(reads(&conjur.vault(&method, &environment), "plain").await, "plain", "{environment:?}");
     }
     assert_eq!(conjur.given("authn-jwt"), 4);
@@ -242,7 +244,9 @@ async fn a_sidecars_token_is_read_again_when_it_is_refused_or_ends() {
     // In base64, as `conjur authenticate` can write it.
     conjur.file("access-token", &format!("{}\n", STANDARD.encode(token)));
     assert_eq!(reads(&vault, "plain").await, "plain");
-    let by_variable = conjur.vault(&options[..1], &[("CONJUR_AUTHN_TOKEN_FILE", &path)]);
+    let url = conjur.url();
+    let variables = [("CONJUR_AUTHN_TOKEN_FILE", path.as_str()), ("CONJUR_APPLIANCE_URL", &url)];
+    let by_variable = conjur.vault(&options[..1], &variables);
     assert_eq!(reads(&by_variable, "plain").await, "plain");
     assert_eq!(conjur.world().asked.iter().filter(|line| line.starts_with("POST")).count(), 0);
     for (text, part) in [("hunter2", "is not a token of Conjur: check `token_file`"), ("", "is not a token of Conjur")]

@@ -8,10 +8,11 @@ use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
 use kong_vault::options::settings::Settings;
 
-use super::Fake;
+use super::certs::Pair;
 use super::clouds::Asked;
 use super::cyberark::{ACCOUNT, KEY, LOGIN, World};
 use super::login::Signer;
+use super::{Fake, tls};
 
 pub struct Conjur {
     pub fake: Fake,
@@ -24,19 +25,18 @@ impl Conjur {
     pub async fn start() -> Conjur {
         let signer = signer();
         let world = Arc::new(Mutex::new(World::new()));
-        let (seen, key) = (world.clone(), signer.clone());
-        let answers = move |request: &str| {
-            let mut world = lock(&seen);
-            let asked = Asked::of(request);
-            world.asked.push(format!("{} {}", asked.method, asked.path));
-            world.answer(&asked, &key)
-        };
+        let answers = answers(&world, &signer);
         let fake = Fake::lasting("127.0.0.1:0", answers).await.expect("a loopback port");
         Conjur { fake, world, signer, directory: tempfile::tempdir().expect("a folder") }
     }
 
     pub fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
+    }
+
+    /// The same over TLS. Returns the port.
+    pub fn secure(&self, pair: &Pair) -> u16 {
+        tls::answering(pair, answers(&self.world, &self.signer))
     }
 
     pub fn url(&self) -> String {
@@ -69,6 +69,16 @@ impl Conjur {
     /// A vault that logs in with an API key.
     pub fn usual(&self) -> Arc<dyn Backend> {
         self.vault(&[("login", LOGIN), ("api_key", KEY)], &[])
+    }
+}
+
+fn answers(world: &Arc<Mutex<World>>, signer: &Arc<Signer>) -> impl Fn(&str) -> Vec<u8> + Send + Sync + use<> {
+    let (world, signer) = (Arc::clone(world), Arc::clone(signer));
+    move |request: &str| {
+        let mut world = lock(&world);
+        let asked = Asked::of(request);
+        world.asked.push(format!("{} {}", asked.method, asked.path));
+        world.answer(&asked, &signer)
     }
 }
 

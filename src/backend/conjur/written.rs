@@ -1,5 +1,5 @@
-//! What options and CyberArk's variables say. The variables apply together: with another address than theirs, none of them
-//! does, so that nobody who writes a vault entity has the operator's credentials sent to a server of their choice.
+//! What options and CyberArk's variables say. The variables apply together: where `CONJUR_APPLIANCE_URL` is not the address,
+//! none of them does, so that nobody who writes a vault entity has the operator's credentials sent to a server of their choice.
 
 use url::Url;
 
@@ -30,14 +30,13 @@ impl<'a> WrittenOptions<'a> {
         let (settings, environment) = (setup.settings, setup.environment);
         let variable = variable(environment, ADDRESS);
         let option = settings.text("endpoint_url").filter(|text| !text.is_empty());
-        let parsed = |text| server(text).ok_or(());
         let (url, has_variables) = match (option, variable) {
             (Some(option), variable) => {
-                let url = parsed(option).map_err(|()| invalid(label, "endpoint_url"))?;
+                let url = server(option).ok_or_else(|| invalid(label, "endpoint_url"))?;
                 let is_same = variable.and_then(server).is_some_and(|theirs| theirs == url);
-                (url, is_same || variable.is_none())
+                (url, is_same)
             }
-            (None, Some(variable)) => (parsed(variable).map_err(|()| invalid(label, ADDRESS))?, true),
+            (None, Some(variable)) => (server(variable).ok_or_else(|| invalid(label, ADDRESS))?, true),
             (None, None) => {
                 let text = format!(
                     "{label}: no address of Conjur: set endpoint_url (vault_conjur_endpoint_url or \
@@ -81,16 +80,19 @@ impl<'a> WrittenOptions<'a> {
         );
         if let Some(variable) = variables.first() {
             text += &format!(", or {variable} before nginx starts");
-            if variables.iter().any(|name| variable_is_ignored(self, name)) {
-                text += &format!(" ({variable} is only used for the Conjur of {ADDRESS}, and endpoint_url is another)");
+            if variables.iter().any(|name| self.ignores(name)) {
+                text += &format!(
+                    " ({variable} is only used for the Conjur of {ADDRESS}, which is not that of endpoint_url)"
+                );
             }
         }
         Error::new(Kind::Config, text)
     }
-}
 
-fn variable_is_ignored(written: &WrittenOptions<'_>, name: &str) -> bool {
-    !written.has_variables && variable(written.environment, name).is_some()
+    /// Whether a variable is set, but for another Conjur.
+    fn ignores(&self, name: &str) -> bool {
+        !self.has_variables && variable(self.environment, name).is_some()
+    }
 }
 
 fn variable<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
