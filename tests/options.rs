@@ -137,3 +137,134 @@ proptest! {
         prop_assert_eq!(Opt::new("x", Type::List, "").parse(&text), Some(Value::List(items)));
     }
 }
+
+/// Kong's name, its type and its default; `None` where Kong has none, and where it does not publish its own.
+type OfKong = (&'static str, &'static str, Option<&'static str>);
+
+const TEXT: &str = "text";
+
+/// The options of every vault in Kong 3.15, of its reference of kong.conf and of the vaults' pages.
+const KONGS: &[(&str, &[OfKong])] = &[
+    ("env", &[("prefix", TEXT, None)]),
+    (
+        "aws",
+        &[
+            ("region", TEXT, None),
+            ("endpoint_url", TEXT, None),
+            ("assume_role_arn", TEXT, None),
+            ("role_session_name", TEXT, Some("KongVault")),
+            ("sts_endpoint_url", TEXT, None),
+        ],
+    ),
+    (
+        "hcv",
+        &[
+            ("protocol", TEXT, Some("http")),
+            ("host", TEXT, Some("127.0.0.1")),
+            ("port", "integer", Some("8200")),
+            ("mount", TEXT, Some("secret")),
+            ("kv", TEXT, Some("v1")),
+            ("namespace", TEXT, None),
+            ("ssl_verify", "boolean", Some("true")),
+            ("token", TEXT, None),
+            ("auth_method", TEXT, Some("token")),
+            ("kube_role", TEXT, None),
+            ("kube_auth_path", TEXT, Some("kubernetes")),
+            ("kube_api_token_file", TEXT, Some("/run/secrets/kubernetes.io/serviceaccount/token")),
+            ("approle_auth_path", TEXT, Some("approle")),
+            ("approle_role_id", TEXT, None),
+            ("approle_secret_id", TEXT, None),
+            ("approle_secret_id_file", TEXT, None),
+            ("approle_response_wrapping", "boolean", Some("false")),
+            ("cert_auth_cert", TEXT, None),
+            ("cert_auth_cert_key", TEXT, None),
+            ("cert_auth_role_name", TEXT, None),
+            ("jwt_role", TEXT, None),
+            ("oauth2_role_name", TEXT, None),
+            ("oauth2_token_endpoint", TEXT, None),
+            ("oauth2_client_id", TEXT, None),
+            ("oauth2_client_secret", TEXT, None),
+            ("oauth2_audiences", TEXT, None),
+            ("gcp_auth_role", TEXT, None),
+            ("gcp_login_path", TEXT, Some("/v1/auth/gcp/login")),
+            ("gcp_service_account", TEXT, None),
+            // Kong requires it, for `gcp_iam`.
+            ("gcp_jwt_exp", "integer", Some("900")),
+            ("azure_auth_role", TEXT, None),
+            ("azure_login_path", TEXT, Some("/v1/auth/azure/login")),
+            ("aws_auth_role", TEXT, None),
+            ("aws_login_path", TEXT, Some("/v1/auth/aws/login")),
+            ("aws_auth_region", TEXT, None),
+            ("aws_auth_nonce", TEXT, None),
+            ("aws_access_key_id", TEXT, None),
+            ("aws_secret_access_key", TEXT, None),
+            ("aws_sts_endpoint_url", TEXT, None),
+            ("aws_assume_role_arn", TEXT, None),
+            ("aws_role_session_name", TEXT, Some("kong")),
+        ],
+    ),
+    ("gcp", &[("project_id", TEXT, None)]),
+    (
+        "azure",
+        &[
+            ("vault_uri", TEXT, None),
+            ("client_id", TEXT, None),
+            ("tenant_id", TEXT, None),
+            ("location", TEXT, None),
+            ("type", TEXT, Some("secrets")),
+            ("credentials_prefix", TEXT, Some("AZURE")),
+        ],
+    ),
+    (
+        "azure-certs",
+        &[
+            ("vault_uri", TEXT, None),
+            ("client_id", TEXT, None),
+            ("tenant_id", TEXT, None),
+            ("credentials_prefix", TEXT, Some("AZURE")),
+            ("ttl", "seconds", Some("3600")),
+        ],
+    ),
+    (
+        "conjur",
+        &[
+            ("endpoint_url", TEXT, None),
+            ("auth_method", TEXT, Some("api_key")),
+            ("account", TEXT, None),
+            ("login", TEXT, None),
+            ("api_key", TEXT, None),
+        ],
+    ),
+    ("fs", &[("prefix", TEXT, None)]),
+];
+
+#[test]
+fn every_option_of_kongs_vaults_is_there_with_its_type_and_default() {
+    assert_eq!(ALL.len(), KONGS.len(), "every vault is in the table");
+    for (backend, own) in KONGS {
+        let backend = ALL.iter().find(|it| it.name == *backend).expect(backend);
+        for (name, kind, default) in *own {
+            let opt = options_of(backend).find(|opt| opt.is_called(name)).unwrap_or_else(|| panic!("{name}"));
+            let known = (opt.type_in_kong(), opt.default.filter(|text| !text.is_empty()));
+            assert_eq!(known, (*kind, *default), "{name} of {}", backend.name);
+        }
+        for name in ["ttl", "neg_ttl", "resurrect_ttl", "base64_decode", "decode_base64"] {
+            assert!(options_of(backend).any(|opt| opt.is_called(name)), "{name} of {}", backend.name);
+        }
+    }
+    for name in ["vaults", "tls_certificate_verify", "vaults_lazy_load_secrets"] {
+        assert!(OWN.iter().any(|opt| opt.name == name), "{name}");
+    }
+}
+
+#[test]
+fn what_is_secret_in_kong_is_secret_here() {
+    let of_hcv = ["token", "approle_role_id", "approle_secret_id", "cert_auth_cert_key", "oauth2_client_secret"];
+    let of_aws = ["aws_access_key_id", "aws_secret_access_key", "aws_auth_nonce"];
+    for (backend, names) in [("hcv", &of_hcv[..]), ("hcv", &of_aws[..]), ("conjur", &["api_key"][..])] {
+        let backend = ALL.iter().find(|it| it.name == backend).expect(backend);
+        for name in names {
+            assert!(options_of(backend).any(|opt| opt.name == *name && opt.sensitive), "{name}");
+        }
+    }
+}
