@@ -1,3 +1,5 @@
+mod along;
+
 use proptest::prelude::*;
 
 use super::*;
