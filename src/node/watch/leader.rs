@@ -22,7 +22,9 @@ const MOST: usize = 1024;
 /// connects again.
 const UNREAD: usize = 1024;
 
-/// How often the leader polls a directory that the kernel does not watch, as it is missing or on a network file system.
+/// How often the leader polls a directory that the kernel does not watch, as it is missing or on a network file system. It
+/// also polls roots: no watch of a directory reports that a link above it leads to another one, or that a file system was
+/// mounted there.
 const LOOKED_AT: Duration = Duration::from_millis(500);
 
 /// The first pause after a directory was removed: often another one takes its place.
@@ -198,13 +200,17 @@ impl Leader {
         if let Some(ended) = before.and_then(|before| before.watch).filter(|watch| look.watch != Some(*watch)) {
             self.forget_watch(ended);
         }
-        if look.watch.is_none() {
+        if is_polled(&directory, look) {
             self.expect_look(LOOKED_AT);
         }
         // Before a new watch, changes may have been missed.
-        let is_same = before.is_some_and(|before| before.state == look.state && look.watch.is_none());
-        if !is_same {
+        let is_same = |before: Look| before.watch == look.watch && (look.watch.is_some() || before.state == look.state);
+        if !before.is_some_and(is_same) {
             self.tell(&directory);
+        }
+        if before.is_some_and(|before| before.watch.is_some() && before.watch != look.watch) {
+            // The path leads to another directory, and so do the paths below it.
+            self.look_again(|it| it.is_within(&directory) && *it != directory);
         }
     }
 
@@ -337,12 +343,16 @@ impl Leader {
         }
         if self.look_at.is_some_and(|at| at <= now) {
             self.look_at = None;
-            let is_unwatched = |look: &Option<Look>| look.is_some_and(|look| look.watch.is_none());
-            let unwatched: Vec<_> =
-                self.directories.iter().filter(|(_, look)| is_unwatched(look)).map(|(it, _)| it.clone()).collect();
-            for directory in unwatched {
+            let due =
+                |(it, look): (&Directory, &Option<Look>)| look.filter(|look| is_polled(it, *look)).map(|_| it.clone());
+            let due: Vec<_> = self.directories.iter().filter_map(due).collect();
+            for directory in due {
                 self.look(directory);
             }
         }
     }
+}
+
+fn is_polled(directory: &Directory, look: Look) -> bool {
+    look.watch.is_none() || directory.path.is_empty()
 }

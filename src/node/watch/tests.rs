@@ -118,6 +118,34 @@ async fn a_link_that_is_set_to_another_directory_is_followed() {
 }
 
 #[tokio::test]
+async fn a_root_behind_a_link_is_followed_to_another_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    for release in ["one", "two", "three"] {
+        std::fs::create_dir_all(folder.path().join(release).join("root/volume")).unwrap();
+    }
+    let link = |target: &str, name: &str| {
+        symlink(target, folder.path().join("next")).unwrap();
+        std::fs::rename(folder.path().join("next"), folder.path().join(name)).unwrap();
+    };
+    // The root is a link itself, or there is one above it.
+    for (current, target, root) in [("itself", "/root", "itself"), ("above", "", "above/root")] {
+        link(&format!("one{target}"), current);
+        let (watch, mut changes) = Watch::with(Watcher::start(name()), &folder.path().join(root));
+        watch.add("");
+        watch.add("volume");
+        until(&mut changes, "volume").await;
+        for release in ["two", "three"] {
+            drain(&mut changes);
+            link(&format!("{release}{target}"), current);
+            until(&mut changes, "").await;
+            until(&mut changes, "volume").await;
+            std::fs::write(folder.path().join(release).join("root/volume/key"), "x").unwrap();
+            until(&mut changes, "volume/key").await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn where_the_leader_ends_another_takes_over_and_nothing_is_missed() {
     let folder = tempfile::tempdir().unwrap();
     let (name, root) = (name(), folder.path().to_owned());
