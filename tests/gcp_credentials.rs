@@ -93,10 +93,11 @@ async fn a_key_that_is_none_and_one_that_google_does_not_know() {
     fails(&elsewhere, "good", Kind::Config, "is for another universe than GOOGLE_CLOUD_UNIVERSE_DOMAIN").await;
     // Another's key: the signature is refused, and so is the exchange.
     let stranger = with_file(&google, &change("client_email", "other@p.iam.gserviceaccount.com".into()), &[]);
-    fails(&stranger, "good", Kind::Denied, "the token from the key of other@p.iam.gserviceaccount.com").await;
-    let text =
-        fails(&stranger, "good", Kind::Denied, "the token endpoint does not take the key of other@").await.to_string();
-    assert!(text.ends_with("(status 400, invalid_grant)"), "{text}");
+    for _ in 0..2 {
+        let part = "the token endpoint does not take the key of other@";
+        let text = fails(&stranger, "good", Kind::Denied, part).await.to_string();
+        assert!(text.ends_with("(status 400, invalid_grant)"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -152,13 +152,14 @@ impl<C: Credential> CredentialsCache<C> {
     }
 
     /// Other credentials in place of those that the server refuses, if there are any. Their source is asked ahead of time.
-    pub async fn instead_of(&self, refused: &C) -> Option<C> {
+    /// Its error is why there are none, which says more than that the server refuses the old ones.
+    pub async fn instead_of(&self, refused: &C) -> Result<Option<C>> {
         let loading = {
             let mut state = self.0.state();
             match (&state.held, &state.loading) {
-                (Some(held), _) if !held.credential.is_same(refused) => return Some(held.credential.clone()),
+                (Some(held), _) if !held.credential.is_same(refused) => return Ok(Some(held.credential.clone())),
                 (_, Some(loading)) => loading.clone(),
-                _ if state.refused.is_some_and(|last| last.elapsed() < BETWEEN_REFUSALS) => return None,
+                _ if state.refused.is_some_and(|last| last.elapsed() < BETWEEN_REFUSALS) => return Ok(None),
                 _ => {
                     state.refused = Some(Instant::now());
                     state.held = None;
@@ -166,7 +167,8 @@ impl<C: Credential> CredentialsCache<C> {
                 }
             }
         };
-        self.wait(loading).await.ok().filter(|credential| !credential.is_same(refused))
+        let credential = self.wait(loading).await.map_err(Error::of_login)?;
+        Ok(Some(credential).filter(|credential| !credential.is_same(refused)))
     }
 
     async fn wait(&self, mut loading: watch::Receiver<LoadProgress<C>>) -> Result<C> {

@@ -167,7 +167,7 @@ impl Aws {
         // Credentials may expire or be replaced early.
         if answer.status >= 400
             && ServiceError::from_response(&answer).is_of_credentials()
-            && let Some(other) = context.instead_of(&login).await
+            && let Some(other) = context.instead_of(&login).await?
         {
             let answer = send_in_time(&self.client, &self.clock, |now| sign(&other, now)).await?;
             return Ok((answer, other));

@@ -33,6 +33,8 @@ struct Refusal {
     inner: Option<String>,
     /// Key Vault's own number for what is wrong with a token, such as `AKV10022`.
     number: Option<String>,
+    /// Whether it says that the token has expired.
+    has_expired: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -61,8 +63,9 @@ impl Refusal {
         let number = error.message.as_deref().and_then(|text| {
             text.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| is_number(word)).map(str::to_owned)
         });
+        let has_expired = error.message.as_deref().is_some_and(|text| text.contains("TokenExpired"));
         let inner = plain(error.innererror.and_then(|inner| inner.code));
-        Self { status: answer.status, code: plain(error.code), inner, number }
+        Self { status: answer.status, code: plain(error.code), inner, number, has_expired }
     }
 
     fn says(&self, name: &str) -> bool {
@@ -133,10 +136,10 @@ fn reason(asked: &Asked<'_>, refusal: &Refusal) -> (Kind, String) {
             ),
         ),
         404 if refusal.says("SecretNotFound") => {
-            (Kind::NotFound, format!("there is no {}: check its name; if it was deleted, recover it", bare(what)))
+            (Kind::NotFound, format!("there is no {}: check the reference; if it was deleted, recover it", bare(what)))
         }
         400 if refusal.code.is_some() => {
-            (Kind::Invalid, format!("{what}, or `api_version`, is not accepted: check the version of {}", bare(what)))
+            (Kind::Invalid, format!("{what}, or `api_version`, is not accepted: check both"))
         }
         429 => (Kind::Throttled, "too many requests: raise `ttl`".to_owned()),
         408 | 500.. => (Kind::Unavailable, "failed: try again".to_owned()),
@@ -157,6 +160,9 @@ fn of_token(origin: &str, refusal: &Refusal) -> String {
         Some("AKV10032") => format!(
             "the token from {origin} is of another tenant than the key vault: set `tenant_id` to the key vault's own \
              (`kong-vault doctor` shows it)"
+        ),
+        _ if refusal.has_expired => format!(
+            "the token from {origin} has expired before its time: check this machine's clock and the source of the token"
         ),
         _ => format!("the token from {origin} is not taken: check `tenant_id`, `client_id` and `resource`"),
     }
@@ -189,7 +195,7 @@ mod tests {
         for (status, code, inner, message, kind, part) in [
             (400, "BadParameter", "", "", Kind::Invalid, "`api_version`, is not accepted"),
             (401, "Unauthorized", "", "AKV10000: Request is missing a token.", Kind::Denied, "is not taken"),
-            (401, "Unauthorized", "", "[TokenExpired]", Kind::Denied, "is not taken"),
+            (401, "Unauthorized", "", "[TokenExpired]", Kind::Denied, "has expired"),
             (
                 401,
                 "Unauthorized",

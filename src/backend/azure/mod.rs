@@ -158,10 +158,7 @@ impl KeyVault {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
         let lease = validity::lease(&found.attributes, now);
         // Another version may be out of its time where this one isn't.
-        let what = match version {
-            None => self.what(name),
-            Some(version) => format!("{} in its version {version}", self.what(name)),
-        };
+        let what = self.what_version(name, version);
         self.check_validity(&what, validity::at(&found.attributes, now))?;
         let document = match self.reads {
             Reads::Secrets => Secret::new(found.value.as_bytes()),
@@ -182,7 +179,7 @@ impl KeyVault {
             url.query_pairs_mut().append_pair("outContentType", "application/x-pem-file");
         }
         let (token, answer) = self.ask(&url).await?;
-        let asked = self.asked(name, &token, "get");
+        let asked = Asked { what: self.what_version(name, version), ..self.asked(name, &token, "get") };
         if answer.status != 200 {
             return Err(error::of(&asked, &answer));
         }
@@ -219,7 +216,7 @@ impl KeyVault {
         let mut token = self.identity.token().await?;
         let mut answer = self.send(url, Some(&token)).await?;
         if answer.status == 401
-            && let Some(other) = self.identity.instead_of(&token).await
+            && let Some(other) = self.identity.instead_of(&token).await?
         {
             answer = self.send(url, Some(&other)).await?;
             token = other;
@@ -257,6 +254,13 @@ impl KeyVault {
     fn what(&self, name: &str) -> String {
         let kind = if self.reads == Reads::Secrets { "secret" } else { "certificate" };
         format!("the {kind} {}", redact::quote(name.as_bytes(), 128))
+    }
+
+    fn what_version(&self, name: &str, version: Option<&str>) -> String {
+        match version {
+            None => self.what(name),
+            Some(version) => format!("{} in its version {version}", self.what(name)),
+        }
     }
 
     fn told_place(&self) -> String {

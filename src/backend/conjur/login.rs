@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// Another token in place of one that Conjur refuses.
-    pub async fn instead_of(&self, refused: &AccessToken) -> Option<AccessToken> {
+    pub async fn instead_of(&self, refused: &AccessToken) -> Result<Option<AccessToken>> {
         self.cache.instead_of(refused).await
     }
 }

@@ -126,7 +126,7 @@ impl Conjur {
         let token = self.session.token().await?;
         let answer = self.send(url, header, &token).await?;
         if answer.status == 401
-            && let Some(other) = self.session.instead_of(&token).await
+            && let Some(other) = self.session.instead_of(&token).await?
         {
             return self.send(url, header, &other).await;
         }

@@ -104,7 +104,7 @@ impl Gcp {
         let mut answer = self.ask(&question, &login).await?;
         // A token may be revoked before its expiry.
         if answer.status == 401
-            && let Some(other) = self.identity.instead_of(&login, &answer).await
+            && let Some(other) = self.identity.instead_of(&login, &answer).await?
         {
             login = other;
             answer = self.ask(&question, &login).await?;

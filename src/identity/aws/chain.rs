@@ -92,7 +92,7 @@ impl AwsContext {
     }
 
     /// Other credentials, where AWS says that these have expired or are not known (any more).
-    pub async fn instead_of(&self, refused: &Login) -> Option<Login> {
+    pub async fn instead_of(&self, refused: &Login) -> Result<Option<Login>> {
         self.cache.instead_of(refused).await
     }
 }

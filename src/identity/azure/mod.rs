@@ -72,7 +72,7 @@ impl Identity {
     }
 
     /// Another one, where the vault says that this one has ended or is not taken.
-    pub async fn instead_of(&self, refused: &AccessToken) -> Option<AccessToken> {
+    pub async fn instead_of(&self, refused: &AccessToken) -> Result<Option<AccessToken>> {
         self.cache.instead_of(refused).await
     }
 

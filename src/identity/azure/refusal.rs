@@ -57,7 +57,7 @@ impl Refusal {
 pub fn reason(refused: &Refusal, status: u16, proved: &Proved<'_>) -> (Kind, String) {
     let mark = refused.mark(status);
     match status {
-        429 => return (Kind::Throttled, format!("too many logins{mark}")),
+        429 => return (Kind::Throttled, format!("too many logins: have fewer machines log in at once, or wait{mark}")),
         500.. => return (Kind::Unavailable, format!("it failed: try again{mark}")),
         300..=399 => {
             return (

@@ -142,14 +142,14 @@ async fn what_outlasts_its_end_is_used_on_while_its_source_is_down() {
 async fn refused_ones_are_replaced_once_for_all_and_not_again_and_again() {
     let source = FakeSource::new(login("A", None));
     let refused = source.cache.get().await.unwrap();
-    assert!(source.cache.instead_of(&refused).await.is_none(), "the source still gives the same");
+    assert!(source.cache.instead_of(&refused).await.unwrap().is_none(), "the source still gives the same");
     assert_eq!(source.loads(), 2);
-    assert!(source.cache.instead_of(&refused).await.is_none());
+    assert!(source.cache.instead_of(&refused).await.unwrap().is_none());
     assert_eq!(source.loads(), 2, "not so soon");
     source.cache.0.state().refused = None;
     source.now_gives(Ok(login("B", None)));
     for _ in 0..3 {
-        assert!(source.cache.instead_of(&refused).await.unwrap().is_same(&login("B", None)));
+        assert!(source.cache.instead_of(&refused).await.unwrap().unwrap().is_same(&login("B", None)));
     }
     assert_eq!(source.loads(), 3, "later ones take what the first brought");
 }

@@ -102,7 +102,7 @@ impl GoogleIdentity {
     }
 
     /// Another token in place of one that Google refuses: signed by Google's clock, or exchanged, or new.
-    pub async fn instead_of(&self, refused: &GoogleLogin, answer: &HttpResponse) -> Option<GoogleLogin> {
+    pub async fn instead_of(&self, refused: &GoogleLogin, answer: &HttpResponse) -> Result<Option<GoogleLogin>> {
         if self.sources.client.clock.learn(&answer.headers) {
             *lock(&self.corrected) = Some(Instant::now());
         }

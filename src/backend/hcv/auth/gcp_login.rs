@@ -193,7 +193,7 @@ impl Iam {
         let mut answer = ask(login).await?;
         // A token may end, or be revoked, before its time.
         if answer.status == 401
-            && let Some(other) = self.identity.instead_of(login, &answer).await
+            && let Some(other) = self.identity.instead_of(login, &answer).await?
         {
             answer = ask(&other).await?;
         }
