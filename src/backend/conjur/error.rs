@@ -130,7 +130,11 @@ impl LoginContext<'_> {
     fn remedy(&self) -> String {
         let clock = &self.clock;
         match self.authenticator {
-            "authn" => "check `login`, `api_key` and `account`, and the host's `restricted_to`".to_owned(),
+            "authn" => {
+                let is_host = self.login.is_some_and(|login| login.starts_with("host/"));
+                let hint = if is_host { "" } else { " (a host's begins with host/)" };
+                format!("check `login`{hint}, `api_key` and `account`, and the host's `restricted_to`")
+            }
             "authn-iam" => format!(
                 "check that `login` ends with the number of the AWS account and the role's name, that the credentials are a \
                  role's, `service_id` and `account`, and this machine's clock{clock}"
@@ -235,8 +239,10 @@ mod tests {
             assert!(text.contains(part) && error.kind() == kind && error.is_of_login(), "{status}: {text}");
             assert!(!text.contains("hunter2") && text.ends_with(&format!("(status {status})")), "{text}");
         }
+        let user = LoginContext { login: Some("app"), ..context("authn", None) };
+        assert!(user.refusal(&answer(401, "")).to_string().contains("`login` (a host's begins with host/), `api_key`"));
         for (authenticator, part) in [
-            ("authn", "`api_key`"),
+            ("authn", "check `login`, `api_key`"),
             ("authn-iam", "number of the AWS account"),
             ("authn-gcp", "authn-gcp/…"),
             ("authn-azure", "provider-uri"),

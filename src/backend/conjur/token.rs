@@ -12,6 +12,9 @@ use crate::identity::json::Text;
 /// The life of a token that does not say it, as that of old servers.
 const USUAL_LIFE: Duration = Duration::from_secs(480);
 
+/// The longest accepted life: Conjur's own limit is five hours.
+const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
+
 /// A token and when it was issued and ends, by Conjur's clock, as far as it says so.
 pub struct ConjurToken {
     /// As it is sent.
@@ -60,7 +63,7 @@ impl ConjurToken {
     /// How long a token lives from the beginning on. The clocks need not agree.
     pub fn life(&self) -> Duration {
         let life = self.issued.zip(self.ends).map(|(issued, ends)| ends.duration_since(issued).unwrap_or_default());
-        life.unwrap_or(USUAL_LIFE)
+        life.unwrap_or(USUAL_LIFE).min(LONGEST_LIFE)
     }
 
     /// The end of a token that was issued at an unknown time.
@@ -96,6 +99,7 @@ mod tests {
         for (claims, life, end) in [
             (r#"{"sub":"x","iat":1000,"exp":1005}"#, 5, at(1005)),
             (r#"{"iat":1000,"exp":990}"#, 0, at(990)),
+            (r#"{"iat":1000,"exp":1000000000}"#, 86_400, at(1_000_000_000)),
             (r#"{"iat":1000}"#, 480, at(1480)),
             (r#"{"sub":"x"}"#, 480, None),
             (r#"{"iat":-1,"exp":1e300}"#, 480, None),
