@@ -31,6 +31,8 @@ const MODEL: Descriptor = Descriptor {
     options: OPTIONS,
     requirements: &[],
     immediate: false,
+    files: false,
+    batch: 1,
     build,
 };
 static BACKENDS: &[&Descriptor] = &[&MODEL];
