@@ -6,23 +6,15 @@ use std::sync::Arc;
 
 use kong_vault::backend::Backend;
 use kong_vault::error::Kind;
-use support::certs::{self, Ca, VALID};
+use support::certs::{Ca, VALID};
 use support::conjur::{Conjur, build, fails, fetch, harmless, reads, try_build};
 use support::cyberark::{ACCOUNT, KEY, LOGIN, refusal};
 use support::resolve::Process;
 use support::{Fake, answer, closed_port};
 
-async fn conjur() -> Option<Conjur> {
-    if certs::available() {
-        return Some(Conjur::start().await);
-    }
-    support::skip("there is no openssl command");
-    None
-}
-
 #[tokio::test]
 async fn values_versions_and_names() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let vault = conjur.usual();
     assert_eq!(reads(&vault, "BotApp/secretVar").await, r#"{"user":"two"}"#);
     assert_eq!(reads(&vault, "BotApp/secretVar#1").await, "one");
@@ -37,7 +29,7 @@ async fn values_versions_and_names() {
 
 #[tokio::test]
 async fn references_as_kong_documents_them() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let process = Process::new(
         &[
             ("KONG_VAULT_CONJUR_ENDPOINT_URL", &conjur.url()),
@@ -68,7 +60,7 @@ async fn references_as_kong_documents_them() {
 
 #[tokio::test]
 async fn what_is_missing_denied_or_wrong_is_told_apart() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let vault = conjur.usual();
     for (reference, kind, part) in [
         ("none", Kind::NotFound, "no value of the variable none: check the name"),
@@ -95,7 +87,7 @@ async fn what_is_missing_denied_or_wrong_is_told_apart() {
 
 #[tokio::test]
 async fn refused_logins_are_told_apart() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let with = |options: &[(&str, &str)]| {
         let mut all = vec![("login", LOGIN), ("api_key", KEY)];
         all.extend(options);
@@ -124,7 +116,7 @@ async fn refused_logins_are_told_apart() {
 
 #[tokio::test]
 async fn who_redirects_or_does_not_answer_is_told() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let other = Fake::start(|_| answer("200 OK", "", "hunter2")).await;
     let location = format!("location: http://{}/\r\n", other.address);
     let vault = conjur.usual();
@@ -207,7 +199,7 @@ async fn names_that_could_lead_elsewhere_are_refused_before_anything_is_sent() {
 
 #[tokio::test]
 async fn a_path_before_all_others_and_cyberarks_variables() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     conjur.world().base = "/api";
     let url = format!("{}/api/", conjur.url());
     let variables = [
@@ -251,7 +243,7 @@ async fn a_path_before_all_others_and_cyberarks_variables() {
 
 #[tokio::test]
 async fn tls_with_a_private_ca() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let directory = tempfile::tempdir().unwrap();
     let (ours, theirs) = (Ca::new(directory.path(), "ours"), Ca::new(directory.path(), "theirs"));
     let port = conjur.secure(&ours.issue("server", "DNS:localhost,DNS:conjur.internal", VALID));
@@ -279,7 +271,7 @@ async fn tls_with_a_private_ca() {
 
 #[tokio::test]
 async fn doctor_checks_each_step() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let findings = |vault: Arc<dyn Backend>, name: Option<&'static str>| async move {
         let id = name.map(|name| kong_vault::backend::SecretId { resource: name.to_owned(), version: None });
         let found = vault.diagnose(id.as_ref()).await.0;

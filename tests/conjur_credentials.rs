@@ -11,15 +11,7 @@ use kong_vault::backend::Backend;
 use kong_vault::error::Kind;
 use support::conjur::{Conjur, build, fails, harmless, reads, try_build};
 use support::cyberark::{ACCOUNT, AWS_ID, AWS_KEY, AWS_SESSION, INSTANCE, MACHINE, POD, ROLE, broken, pod_token};
-use support::{Fake, certs, clouds};
-
-async fn conjur() -> Option<Conjur> {
-    if certs::available() {
-        return Some(Conjur::start().await);
-    }
-    support::skip("there is no openssl command");
-    None
-}
+use support::{Fake, clouds};
 
 /// The variables of a role's session.
 fn session<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
@@ -40,7 +32,7 @@ fn iam(conjur: &Conjur, options: &[(&str, &str)], environment: &[(&str, &str)]) 
 
 #[tokio::test]
 async fn a_projected_token_is_read_for_each_login() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let path = conjur.file("token", "hunter2");
     let options = [("auth_method", "jwt"), ("service_id", "k8s"), ("jwt_file", path.as_str())];
     let vault = conjur.vault(&options, &[]);
@@ -59,7 +51,7 @@ async fn a_projected_token_is_read_for_each_login() {
 
 #[tokio::test]
 async fn a_jwt_with_its_host_in_the_url_and_from_each_place() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let jwt = pod_token(&conjur.signer, "conjur", 600);
     let path = conjur.file("token", &jwt);
     let named = [("auth_method", "jwt"), ("service_id", "named"), ("login", POD), ("jwt", &jwt)];
@@ -86,7 +78,7 @@ async fn a_jwt_with_its_host_in_the_url_and_from_each_place() {
 
 #[tokio::test]
 async fn jwts_that_are_refused_are_told_apart() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let good = pod_token(&conjur.signer, "conjur", 600);
     let old = pod_token(&conjur.signer, "conjur", -60);
     let other = pod_token(&conjur.signer, "https://kubernetes.default.svc", 600);
@@ -132,7 +124,7 @@ async fn jwts_that_are_refused_are_told_apart() {
 
 #[tokio::test]
 async fn an_aws_role_is_proved_by_a_signature_of_just_the_headers_that_conjur_takes() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     for (options, environment) in [
         (vec![], session(&[])),
         (vec![], session(&[("AWS_REGION", "eu-central-1")])),
@@ -166,7 +158,7 @@ async fn an_aws_role_is_proved_by_a_signature_of_just_the_headers_that_conjur_ta
 
 #[tokio::test]
 async fn a_wrong_clock_is_corrected_before_a_signature_is_given_up() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     conjur.world().ahead = Duration::from_secs(7200);
     assert_eq!(reads(&iam(&conjur, &[], &session(&[])), "plain").await, "plain");
     assert_eq!(conjur.given("authn-iam"), 1);
@@ -174,7 +166,7 @@ async fn a_wrong_clock_is_corrected_before_a_signature_is_given_up() {
 
 #[tokio::test]
 async fn a_google_instance_is_proved_by_its_identity_token() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let metadata = clouds::gce().await.address.to_string();
     let environment = [("GCE_METADATA_HOST", metadata.as_str())];
     let vault = |login| conjur.vault(&[("auth_method", "gcp"), ("login", login)], &environment);
@@ -190,7 +182,7 @@ async fn a_google_instance_is_proved_by_its_identity_token() {
 
 #[tokio::test]
 async fn an_azure_machine_is_proved_by_its_identitys_token() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let metadata = format!("http://{}", clouds::azure().await.address);
     let environment = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", metadata.as_str())];
     let vault = |more: &[(&str, &str)]| {
@@ -233,7 +225,7 @@ fn id(name: &str) -> kong_vault::backend::SecretId {
 
 #[tokio::test]
 async fn a_sidecars_token_is_read_again_when_it_is_refused_or_ends() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let token = conjur.world().give("sidecar", POD);
     let path = conjur.file("access-token", &token);
     let options = [("auth_method", "token_file"), ("token_file", path.as_str())];

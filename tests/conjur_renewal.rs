@@ -7,22 +7,13 @@ use std::time::{Duration, Instant};
 
 use kong_vault::backend::Backend;
 use kong_vault::error::Kind;
-use support::certs;
 use support::conjur::{Conjur, fails, fetch, reads};
 use support::cyberark::{POD, pod_token};
 use tokio::task::JoinSet;
 
-async fn conjur() -> Option<Conjur> {
-    if certs::available() {
-        return Some(Conjur::start().await);
-    }
-    support::skip("there is no openssl command");
-    None
-}
-
 #[tokio::test]
 async fn tokens_that_end_under_load_fail_no_fetch() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     conjur.world().life = Duration::from_secs(3);
     let path = conjur.file("token", &pod_token(&conjur.signer, "conjur", 600));
     let jwt = [("auth_method", "jwt"), ("service_id", "k8s"), ("jwt_file", path.as_str())];
@@ -50,7 +41,7 @@ async fn load(conjur: &Conjur, vault: Arc<dyn Backend>, by: &str) {
 
 #[tokio::test]
 async fn who_comes_first_logs_in_for_all_and_so_does_who_is_refused_first() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let vault = conjur.usual();
     for logins in [1, 2] {
         let mut all = JoinSet::new();
@@ -74,7 +65,7 @@ async fn who_comes_first_logs_in_for_all_and_so_does_who_is_refused_first() {
 
 #[tokio::test]
 async fn tokens_of_old_servers_live_for_eight_minutes() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     conjur.world().tells_end = false;
     let vault = conjur.usual();
     for _ in 0..3 {

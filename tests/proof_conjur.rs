@@ -10,7 +10,7 @@ use support::proof;
 #[ignore = "needs CyberArk's client: make proofs"]
 async fn cyberarks_own_client_accepts_and_is_refused() {
     let Some(python) = proof::python() else { return };
-    let conjur = Conjur::start().await;
+    let Some(conjur) = Conjur::start().await else { return };
     let told =
         [("URL", conjur.url()), ("ACCOUNT", ACCOUNT.to_owned()), ("LOGIN", LOGIN.to_owned()), ("KEY", KEY.to_owned())];
     proof::run(&python, "conjur", told).await;

@@ -4,9 +4,9 @@ mod support;
 
 use std::process::Command;
 
+use support::clouds;
 use support::conjur::Conjur;
 use support::cyberark::{ACCOUNT, AWS_ID, AWS_KEY, AWS_SESSION, INSTANCE, KEY, LOGIN, MACHINE, POD, ROLE, pod_token};
-use support::{certs, clouds};
 
 struct Told {
     status: i32,
@@ -22,17 +22,9 @@ async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Told {
     Told { status: output.status.code().expect("a status"), text }
 }
 
-async fn conjur() -> Option<Conjur> {
-    if certs::available() {
-        return Some(Conjur::start().await);
-    }
-    support::skip("there is no openssl command");
-    None
-}
-
 #[tokio::test]
 async fn every_way_to_log_in_gets_a_value_and_is_told_by_doctor() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let url = conjur.url();
     let jwt = conjur.file("jwt", &pod_token(&conjur.signer, "conjur", 600));
     let token = conjur.world().give("sidecar", POD);
@@ -101,7 +93,7 @@ async fn every_way_to_log_in_gets_a_value_and_is_told_by_doctor() {
 
 #[tokio::test]
 async fn what_is_wrong_ends_doctor_with_what_to_do() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let url = conjur.url();
     let with = |more: &[(&'static str, &'static str)]| {
         let mut variables: Vec<(&str, String)> = vec![
@@ -134,7 +126,7 @@ async fn what_is_wrong_ends_doctor_with_what_to_do() {
 
 #[tokio::test]
 async fn entities_and_references_are_checked() {
-    let Some(conjur) = conjur().await else { return };
+    let Some(conjur) = Conjur::start().await else { return };
     let (url, environment) = (conjur.url(), [("CONJUR_KEY", KEY)]);
     let file = conjur.file(
         "kong.yml",

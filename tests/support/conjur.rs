@@ -8,7 +8,7 @@ use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind, Result};
 use kong_vault::options::settings::Settings;
 
-use super::certs::Pair;
+use super::certs::{self, Pair};
 use super::clouds::Asked;
 use super::cyberark::{ACCOUNT, KEY, LOGIN, World};
 use super::login::Signer;
@@ -22,12 +22,17 @@ pub struct Conjur {
 }
 
 impl Conjur {
-    pub async fn start() -> Conjur {
+    /// `None` where it cannot have a key to sign JWTs with.
+    pub async fn start() -> Option<Conjur> {
+        if !certs::available() {
+            super::skip("there is no openssl command");
+            return None;
+        }
         let signer = signer();
         let world = Arc::new(Mutex::new(World::new()));
         let answers = answers(&world, &signer);
         let fake = Fake::lasting("127.0.0.1:0", answers).await.expect("a loopback port");
-        Conjur { fake, world, signer, directory: tempfile::tempdir().expect("a folder") }
+        Some(Conjur { fake, world, signer, directory: tempfile::tempdir().expect("a folder") })
     }
 
     pub fn world(&self) -> MutexGuard<'_, World> {
