@@ -22,7 +22,8 @@ async fn a_secret_is_read_by_name_and_by_version() {
     // By listing: three versions on two pages, in no order; and the page's own address is not followed.
     assert_eq!(reads(&vault, "db#2").await, two);
     let missing = format!("db/{}", version('0'));
-    fails(&vault, &missing, Kind::NotFound, &["there is no secret db", "(status 404, SecretNotFound)"]).await;
+    let part = format!("there is no secret db in its version {}", version('0'));
+    fails(&vault, &missing, Kind::NotFound, &[&part, "(status 404, SecretNotFound)"]).await;
     fails(&vault, "db#3", Kind::Reference, &["use #1 for the current one, #2 for the one before"]).await;
     fails(&vault, "plain#2", Kind::NotFound, &["has no version before the current one"]).await;
     let same = vec![stored('a', "x", 7), stored('b', "y", 7), stored('c', "z", 5)];

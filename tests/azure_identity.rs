@@ -56,7 +56,9 @@ async fn an_application_with_its_secret() {
     let nobody = format!("https://localhost:{}", closed_port());
     let away = azure.vault(&[("AZURE_AUTHORITY_HOST", &nobody)]);
     assert!(fails(&away, "plain", Kind::Unavailable, &["asking Entra ID at localhost"]).await.is_outage());
-    for (status, kind, part) in [(429, Kind::Throttled, "too many logins"), (503, Kind::Unavailable, "it failed")] {
+    for (status, kind, part) in
+        [(429, Kind::Throttled, "too many logins: have fewer"), (503, Kind::Unavailable, "it failed")]
+    {
         azure.state().login_refusal = Some((status, 50_196));
         let error = fails(&azure.vault(&[]), "plain", kind, &[part, "AADSTS50196"]).await;
         assert_eq!(error.retry_after().is_some(), status == 429);
