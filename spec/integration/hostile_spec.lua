@@ -166,6 +166,8 @@ describe("of hostile references,", function()
       { prefix = "google", name = "gcp", config = { project_id = "ours" } },
       { prefix = "sly", name = "azure", config = { vault_uri = evil } },
       { prefix = "slier", name = "azure", config = { vault_uri = evil, verify_challenge_resource = false } },
+      { prefix = "lure", name = "gcp", config = { project_id = "ours", endpoint_url = evil } },
+      { prefix = "veil", name = "azure", config = { vault_uri = azure, proxy = evil, ssl_verify = false } },
       sly_conjur("sly-conjur", {}),
       sly_conjur("slier-conjur", { auth_method = "azure" }),
       sly_conjur("slyest-conjur", { auth_method = "azure", azure_endpoints = { evil } }),

@@ -46,6 +46,15 @@ pub fn operators(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
     config(format!("{}, set by {}, {OPERATORS}", option_of(opt, backend), set_by(backend, entry)))
 }
 
+/// For an option that says where the operator's credentials go.
+pub fn confined(opt: &Opt, backend: &str, source: &ConfigSource<'_>, means: &str) -> Error {
+    config(format!(
+        "value of {}, set by {}, must be {means}: set another one in kong.conf or the environment",
+        option_of(opt, backend),
+        source.name(opt.name)
+    ))
+}
+
 /// For an option that would leave a server's certificate unverified.
 pub fn unverified(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));

@@ -156,7 +156,22 @@ impl Vaults {
         let source = ConfigSource::Entity { prefix: &entity.prefix, file: place };
         let mut settings = settings_of(entity.backend, &entity.config, source, indirect, self.verification)?;
         self.set_operators(entity.backend, &mut settings);
+        self.confine(entity.backend, source, &settings)?;
         Ok(settings)
+    }
+
+    /// Refuses an entity that would have the operator's credentials sent where the operator sends none.
+    fn confine(&self, backend: &Descriptor, source: ConfigSource<'_>, settings: &Settings) -> Result<()> {
+        let own = self.fixed.get(backend.name).and_then(|vault| vault.as_ref().ok());
+        let own = own.and_then(|vault| vault.settings.as_ref().ok());
+        for opt in backend.options {
+            let (Some(rule), Some(value)) = (opt.confined, settings.text(opt.name)) else { continue };
+            let operators = own.and_then(|own| own.text(opt.name));
+            if operators != Some(value) && !(rule.allows)(value, operators.is_some()) {
+                return Err(error::confined(opt, backend.name, &source, rule.means));
+            }
+        }
+        Ok(())
     }
 
     fn set_operators(&self, backend: &Descriptor, settings: &mut Settings) {

@@ -2,6 +2,7 @@
 //!
 //! It uses only values. It must never know a backend: the tables belong to the backends.
 
+mod confined;
 pub mod settings;
 pub mod value;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
+use crate::options::confined::Confined;
 use crate::options::value::Value;
 use crate::secret::Secret;
 use crate::sync::lock;
@@ -93,6 +95,8 @@ pub struct Opt {
     /// Whether it is set by kong.conf, `configure` and the environment alone, and then holds for all vaults of the backend: for
     /// what would let whoever writes entities send credentials where they don't belong.
     pub operators: bool,
+    /// Which values a vault entity may set beside the operator's own: for what says where the operator's credentials go.
+    pub confined: Option<Confined>,
     /// The ends of the names of variables that begin with its value and hold credentials.
     pub begins: &'static [&'static str],
     /// Other spellings that Kong's documentation uses.
@@ -119,6 +123,7 @@ impl Opt {
             guards: false,
             overridable: false,
             operators: false,
+            confined: None,
             begins: &[],
             aliases: &[],
             text_in_kong: false,
@@ -179,6 +184,11 @@ impl Opt {
 
     pub const fn operators(mut self) -> Self {
         self.operators = true;
+        self
+    }
+
+    pub const fn confined(mut self, means: &'static str, allows: fn(&str, bool) -> bool) -> Self {
+        self.confined = Some(Confined { allows, means });
         self
     }
 

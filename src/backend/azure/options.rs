@@ -144,8 +144,8 @@ pub const OF_SECRETS: &[Opt] = &[
     SSL_VERIFY,
     CA_CERT,
     TLS_MIN_VERSION,
-    PROXY,
-    NO_PROXY,
+    PROXY.operators(),
+    NO_PROXY.operators(),
 ];
 
 pub const OF_CERTIFICATES: &[Opt] = &[
@@ -174,6 +174,6 @@ pub const OF_CERTIFICATES: &[Opt] = &[
     SSL_VERIFY,
     CA_CERT,
     TLS_MIN_VERSION,
-    PROXY,
-    NO_PROXY,
+    PROXY.operators(),
+    NO_PROXY.operators(),
 ];

@@ -109,6 +109,6 @@ pub const OPTIONS: &[Opt] = &[
     CLIENT_CERT,
     CLIENT_KEY,
     TLS_MIN_VERSION,
-    PROXY,
-    NO_PROXY,
+    PROXY.operators(),
+    NO_PROXY.operators(),
 ];

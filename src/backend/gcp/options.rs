@@ -1,5 +1,7 @@
 //! The options of the `gcp` backend.
 
+use url::{Host, Url};
+
 use crate::backend::{Requirement, When};
 use crate::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
 use crate::identity::gcp::{EMAIL, PROJECT};
@@ -13,6 +15,20 @@ pub const LOCATION: &str = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?";
 
 /// The pattern of a version, which becomes a part of a path.
 pub const VERSION: &str = r"[1-9][0-9]{0,17}|[a-zA-Z][a-zA-Z0-9_-]{0,62}";
+
+/// Whether an entity may have the operator's token sent to an address: to Google's own; and to this machine's, unless the
+/// operator says where Secret Manager is.
+fn is_entitys(url: &str, is_set: bool) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let is_googles = |name: &str| name.strip_suffix(".googleapis.com").is_some_and(|own| !own.is_empty());
+    match url.host() {
+        Some(Host::Domain("localhost")) => !is_set,
+        Some(Host::Domain(name)) => url.scheme() == "https" && is_googles(name),
+        Some(Host::Ipv4(address)) => !is_set && address.is_loopback(),
+        Some(Host::Ipv6(address)) => !is_set && address.is_loopback(),
+        None => false,
+    }
+}
 
 pub const REQUIREMENTS: &[Requirement] =
     &[Requirement { when: When::Set("impersonate_delegates"), all: &["impersonate_service_account"], any: &[] }];
@@ -48,7 +64,8 @@ pub const OPTIONS: &[Opt] = &[
          `CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER`, then Google's own, by `location`",
     )
     .holds(Holds::Url)
-    .pattern(URL, "a URL such as https://host or http://host:port, without user, query and fragment"),
+    .pattern(URL, "a URL such as https://host or http://host:port, without user, query and fragment")
+    .confined("https and below googleapis.com, or the operator's own endpoint_url", is_entitys),
     Opt::new(
         "impersonate_service_account",
         Type::Text,
@@ -85,6 +102,6 @@ pub const OPTIONS: &[Opt] = &[
     CLIENT_CERT,
     CLIENT_KEY,
     TLS_MIN_VERSION,
-    PROXY,
-    NO_PROXY,
+    PROXY.operators(),
+    NO_PROXY.operators(),
 ];
