@@ -140,7 +140,10 @@ async fn only_what_may_pass_is_tried_again() {
         ("404 Not Found", Kind::Invalid, 1),
     ] {
         let server = Fake::start(move |request| match request.starts_with("POST /authn/") {
-            true => answer("200 OK", "", r#"{"protected":"x","payload":"x","signature":"hunter2"}"#),
+            // The login's connection is closed and not to be used for what follows at once.
+            true => {
+                answer("200 OK", "connection: close\r\n", r#"{"protected":"x","payload":"x","signature":"hunter2"}"#)
+            }
             false => answer(status, "", "hunter2"),
         })
         .await;

@@ -185,7 +185,7 @@ fn what_differs_from_kongs_parser_on_purpose() {
 fn what_errors_quote_is_bounded_on_one_line_and_no_credential() {
     assert_eq!(refused("{vault://env/\na#x\r}"), "reference url has invalid version [{vault://env/\\na#x\\r}]");
     assert_eq!(
-        refused("{vault://hcv/a?Token=hunter2&ttl=1&api%6Bey=hunter2#x}"),
+        refused("{vault://hcv/a?Token=hunter2&ttl=1&pri%6Bey=hunter2#x}"),
         "reference url has invalid version [{vault://hcv/a?Token=***&ttl=1&***]"
     );
     assert!(refused(&"x".repeat(65536)).len() < 400);
