@@ -290,7 +290,7 @@ impl Config {
         options: &BTreeMap<String, String>,
         trusted: bool,
     ) -> Result<String> {
-        self.vaults.of_strategy(backend, options, trusted || self.strict_compatibility)
+        self.vaults.of_strategy(backend, options, trusted, self.strict_compatibility)
     }
 
     /// The effective options of a reference.

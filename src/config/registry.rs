@@ -154,6 +154,13 @@ impl Vaults {
     /// The settings of an entity; `place` is where it stands, for error texts.
     pub fn of_entity(&self, entity: &Entity, place: &str, indirect: &IndirectValues) -> Result<Settings> {
         let source = ConfigSource::Entity { prefix: &entity.prefix, file: place };
+        // Without the operator's proxy, say, credentials would go another way.
+        if let Some(Ok(own)) = self.fixed.get(entity.backend.name)
+            && let Err(flaw) = &own.settings
+            && entity.backend.options.iter().any(|opt| opt.operators)
+        {
+            return Err(flaw.clone());
+        }
         let mut settings = settings_of(entity.backend, &entity.config, source, indirect, self.verification)?;
         self.set_operators(entity.backend, &mut settings);
         self.confine(entity.backend, source, &settings)?;
@@ -194,18 +201,20 @@ impl Vaults {
 
     /// Returns the name by which references reach a backend with just these options, which Kong handed to a strategy.
     /// Kong keeps values and renews them itself: each of its calls is to fetch. Kong adds a reference's options to
-    /// these, so unless `trusted`, those that no reference may set must be as in a known vault.
+    /// these, so unless `trusted`, those that no reference may set must be as in a known vault. `strict`: references may
+    /// set all but what is the operator's alone.
     pub fn of_strategy(
         &self,
         backend: &'static Descriptor,
         options: &BTreeMap<String, String>,
         trusted: bool,
+        strict: bool,
     ) -> Result<String> {
         let indirect = IndirectValues::default();
         let mut settings = settings_of(backend, options, ConfigSource::Kong, &indirect, self.verification)?;
         if !trusted {
             self.set_operators(backend, &mut settings);
-            if !self.has_one_at(backend, &settings) {
+            if !strict && !self.has_one_at(backend, &settings) {
                 return Err(error::not_named(backend));
             }
         }

@@ -106,6 +106,11 @@ impl Calls {
         Some((calls.key(ticket)?, calls.watch(ticket)))
     }
 
+    /// The documents that are being fetched, of those that are `wanted`.
+    pub fn open_keys(&self, wanted: impl Fn(&Key) -> bool) -> Vec<Key> {
+        self.0.lock().open_keys(wanted)
+    }
+
     pub fn under_way(&self) -> usize {
         self.0.lock().under_way()
     }

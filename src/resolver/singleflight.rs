@@ -336,6 +336,11 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         found.map(|(ticket, _)| *ticket).max()
     }
 
+    /// The documents that are being fetched, of those that are `wanted`.
+    pub fn open_keys(&self, wanted: impl Fn(&K) -> bool) -> Vec<K> {
+        self.open.keys().filter(|key| wanted(key)).cloned().collect()
+    }
+
     /// How many documents are being fetched.
     pub fn under_way(&self) -> usize {
         self.open.len()

@@ -35,7 +35,14 @@ async fn listen(resolver: Weak<Resolver>, vault: InstanceKey, mut changes: Chang
             return;
         }
         let now = Instant::now();
-        for key in resolver.documents().keys_below(&vault, &names) {
+        let mut keys = resolver.documents().keys_below(&vault, &names);
+        // A first fetch may have read what was there before the change.
+        for key in resolver.calls().open_keys(|key| key.instance == vault && key.is_below(&names)) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        for key in keys {
             resolver.metrics().refreshes.inc();
             resolver.fetch_in_background(&key, Purpose::Newer(now));
         }

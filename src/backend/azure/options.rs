@@ -36,7 +36,7 @@ const CREDENTIALS_PREFIX: Opt = Opt::new(
      `_FEDERATED_TOKEN_FILE` in the names of variables",
 )
 .default("AZURE")
-.begins(&["_CLIENT_SECRET", "_CLIENT_CERTIFICATE_PASSWORD"])
+.begins(&["_CLIENT_SECRET", "_CLIENT_CERTIFICATE_PASSWORD", "_CLIENT_CERTIFICATE_PATH"])
 .pattern(r"[A-Za-z_][0-9A-Za-z_]{0,127}", "the beginning of a variable's name, such as AZURE");
 
 const AUTH_METHOD: Opt = Opt::new(

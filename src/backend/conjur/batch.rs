@@ -100,14 +100,14 @@ impl Conjur {
                 Some(values) => PartOutcome::Values(values),
                 None => PartOutcome::Singly(FAILED, "the answer is not one to a batch"),
             },
-            401 => PartOutcome::Failed,
+            401 | 429 => PartOutcome::Failed,
             _ if answer.retry_after().is_some() => PartOutcome::Failed,
             404 | 406 if is_of_conjur(answer) => {
                 let named = part.iter().find(|name| names_variable(answer, &self.address.id(name)));
                 PartOutcome::Refused(named.copied())
             }
             403 => PartOutcome::Refused(None),
-            429 | 500.. => PartOutcome::Singly(FAILED, "a batch failed"),
+            500.. => PartOutcome::Singly(FAILED, "a batch failed"),
             _ => PartOutcome::Singly(REFUSED, "the server has no batches"),
         }
     }

@@ -227,7 +227,11 @@ fn azure(written: &WrittenOptions<'_>, outer: &Transport<'_>, clock: &Clock) -> 
     let wanted = Wanted {
         transport: outer,
         cloud: &CLOUDS[0],
-        method: "auto",
+        // Conjur takes tokens of managed identities alone, not those of an application whose secret is set for other vaults.
+        method: match outer.environment.text("AZURE_FEDERATED_TOKEN_FILE") {
+            Some(file) if !file.trim().is_empty() => "workload_identity",
+            _ => "managed_identity",
+        },
         prefix: "AZURE",
         tenant: None,
         client: written.text("azure_client_id", &["CONJUR_AUTHN_AZURE_CLIENT_ID"]),

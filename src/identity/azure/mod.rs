@@ -26,6 +26,8 @@ pub use source::{METHODS, Source, Wanted};
 pub const CREDENTIALS: &[&str] = &[
     "AZURE_CLIENT_SECRET",
     "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    // It may hold the PEM text itself.
+    "AZURE_CLIENT_CERTIFICATE_PATH",
     "AZURE_PASSWORD",
     "AZURE_HTTP_PROXY",
     "AZURE_HTTPS_PROXY",
@@ -59,7 +61,8 @@ impl Identity {
             Box::pin(async move {
                 let asked = clock.now();
                 let granted = source.token(&resource, &|who| stage.asks(who)).await?;
-                AccessToken::bearer(&granted.token, source.origin(), asked, granted.life)
+                // Entra may have corrected the clock meanwhile.
+                AccessToken::bearer(&granted.token, source.origin(), asked.min(clock.now()), granted.life)
                     .map_err(|reason| source.error(Kind::Invalid, reason))
             })
         });

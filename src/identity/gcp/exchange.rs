@@ -220,12 +220,16 @@ pub async fn for_account(
     let given: Given<'_> = serde_json::from_slice(answer.body.as_bytes())
         .map_err(|_| invalid("the answer is not the JSON of generateAccessToken"))?;
     let token = given.token.ok_or_else(|| invalid("the answer holds no access token"))?;
+    // Google's clock may be another than this machine's. It grants no more than was asked for.
+    let most = Duration::from_secs(target.seconds);
     let life = match given.ends.as_deref().map(time) {
-        Some(Some(ends)) => Some(ends.duration_since(asked).unwrap_or_default()),
+        Some(Some(ends)) => {
+            ends.duration_since(asked).ok().filter(|left| !left.is_zero()).map_or(most, |left| left.min(most))
+        }
         Some(None) => return Err(invalid("the answer's expireTime is no time")),
-        None => Some(Duration::from_secs(target.seconds)),
+        None => most,
     };
-    AccessToken::bearer(&token, origin, asked, life).map_err(invalid)
+    AccessToken::bearer(&token, origin, asked, Some(life)).map_err(invalid)
 }
 
 /// A delegate's resource name, which the API expects.

@@ -33,6 +33,9 @@ const SOON: Duration = Duration::from_millis(20);
 /// How long a new file has to be written before it is reported.
 const BEING_WRITTEN: Duration = Duration::from_millis(50);
 
+/// What is known of a directory that is not there.
+const NOTHING: Look = Look { watch: None, state: None };
+
 /// Kubernetes' link to a volume's files: all of them change with it.
 const DATA: &str = "..data";
 
@@ -47,7 +50,18 @@ pub fn open(name: &str) -> io::Result<UnixListener> {
 enum Message {
     Wants(u64, Directory),
     Gone(u64),
-    Looked(Directory, Look),
+    Looked(Directory, u64, Look),
+}
+
+/// A watched directory.
+#[derive(Default)]
+struct Watched {
+    /// The last known state; `None`: not known yet.
+    look: Option<Look>,
+    /// The number of the last look. What an earlier one found may be of a directory that was replaced since.
+    number: u64,
+    /// Whether that look is under way.
+    is_looked_at: bool,
 }
 
 struct Connection {
@@ -57,8 +71,9 @@ struct Connection {
 
 struct Leader {
     inotify: Option<Inotify>,
-    /// The last known state of each; `None`: not known yet.
-    directories: BTreeMap<Directory, Option<Look>>,
+    directories: BTreeMap<Directory, Watched>,
+    /// How many looks there were.
+    looks: u64,
     connections: HashMap<u64, Connection>,
     messages: Sender<Message>,
     /// New files, by the time at which they are reported.
@@ -72,6 +87,7 @@ pub async fn lead(listener: UnixListener) {
     let mut leader = Leader {
         inotify: Inotify::open().ok(),
         directories: BTreeMap::new(),
+        looks: 0,
         connections: HashMap::new(),
         messages,
         later: BTreeMap::new(),
@@ -156,8 +172,8 @@ impl Leader {
                 connection.wants.insert(directory.clone());
                 match self.directories.get(&directory) {
                     // It is watched already: a read from now on sees every earlier change.
-                    Some(Some(_)) => self.tell_one(number, &directory),
-                    Some(None) => {}
+                    Some(Watched { look: Some(_), .. }) => self.tell_one(number, &directory),
+                    Some(_) => {}
                     None if self.directories.len() >= MOST => self.tell_one(number, &directory),
                     None => self.look(directory),
                 }
@@ -171,13 +187,16 @@ impl Leader {
                     self.forget(&directory);
                 }
             }
-            Message::Looked(directory, look) => self.looked(directory, look),
+            Message::Looked(directory, number, look) => self.looked(directory, number, look),
         }
     }
 
     /// Watches a directory and reads its state, on a thread; `looked` handles the result.
     fn look(&mut self, directory: Directory) {
-        self.directories.entry(directory.clone()).or_default();
+        self.looks += 1;
+        let number = self.looks;
+        let known = self.directories.entry(directory.clone()).or_default();
+        (known.number, known.is_looked_at) = (number, true);
         if self.inotify.is_none() {
             self.inotify = Inotify::open().ok();
         }
@@ -185,18 +204,26 @@ impl Leader {
         let messages = self.messages.clone();
         tokio::spawn(async move {
             let path = directory.full();
-            let key = [b"watch ", path.as_os_str().as_encoded_bytes()].concat();
+            // One thread for a root: its file system may hang.
+            let key = [b"watch ", directory.root.as_bytes()].concat();
             let job = move || look(inotify.as_ref(), &path);
-            let look = file::on_a_thread(&key, file::PATIENCE, job).await.unwrap_or(Look { watch: None, state: None });
+            let look = file::on_a_thread(&key, file::PATIENCE, job).await.unwrap_or(NOTHING);
             // An error means that the leader has ended.
-            let _ = messages.send(Message::Looked(directory, look)).await;
+            let _ = messages.send(Message::Looked(directory, number, look)).await;
         });
     }
 
-    fn looked(&mut self, directory: Directory, look: Look) {
-        // It may not be wanted any more.
-        let Some(known) = self.directories.get_mut(&directory) else { return };
-        let before = known.replace(look);
+    fn looked(&mut self, directory: Directory, number: u64, look: Look) {
+        let Some(known) = self.directories.get_mut(&directory) else {
+            // It is not wanted any more.
+            look.watch.into_iter().for_each(|watch| self.forget_watch(watch));
+            return;
+        };
+        if known.number != number {
+            return;
+        }
+        known.is_looked_at = false;
+        let before = known.look.replace(look);
         if let Some(ended) = before.and_then(|before| before.watch).filter(|watch| look.watch != Some(*watch)) {
             self.forget_watch(ended);
         }
@@ -272,7 +299,7 @@ impl Leader {
                             self.directories.keys().filter(|it| it.is_within(&directory)).cloned().collect();
                         for gone in gone {
                             self.forget(&gone);
-                            self.directories.insert(gone, Some(Look { watch: None, state: None }));
+                            self.missing(gone);
                         }
                         changed.insert(directory);
                         self.expect_look(SOON);
@@ -291,8 +318,8 @@ impl Leader {
 
     /// The directories of a watch: several paths can lead to one directory.
     fn of(&self, watch: i32) -> Vec<Directory> {
-        let is_it = |look: &Option<Look>| look.is_some_and(|look| look.watch == Some(watch));
-        self.directories.iter().filter(|(_, look)| is_it(look)).map(|(directory, _)| directory.clone()).collect()
+        let is_it = |known: &Watched| known.look.is_some_and(|look| look.watch == Some(watch));
+        self.directories.iter().filter(|(_, known)| is_it(known)).map(|(directory, _)| directory.clone()).collect()
     }
 
     /// Watches directories anew that may have been replaced.
@@ -305,9 +332,15 @@ impl Leader {
     }
 
     fn forget(&mut self, directory: &Directory) {
-        if let Some(Some(Look { watch: Some(watch), .. })) = self.directories.remove(directory) {
+        if let Some(Watched { look: Some(Look { watch: Some(watch), .. }), .. }) = self.directories.remove(directory) {
             self.forget_watch(watch);
         }
+    }
+
+    /// Takes a directory for one that is not there, whatever a look that is under way will find.
+    fn missing(&mut self, directory: Directory) {
+        self.looks += 1;
+        self.directories.insert(directory, Watched { look: Some(NOTHING), number: self.looks, is_looked_at: false });
     }
 
     /// Ends a watch that no path uses any more.
@@ -324,7 +357,7 @@ impl Leader {
         self.inotify = None;
         let all: Vec<_> = self.directories.keys().cloned().collect();
         for directory in all {
-            self.directories.insert(directory.clone(), Some(Look { watch: None, state: None }));
+            self.missing(directory.clone());
             self.tell(&directory);
         }
         self.expect_look(LOOKED_AT);
@@ -343,8 +376,11 @@ impl Leader {
         }
         if self.look_at.is_some_and(|at| at <= now) {
             self.look_at = None;
-            let due =
-                |(it, look): (&Directory, &Option<Look>)| look.filter(|look| is_polled(it, *look)).map(|_| it.clone());
+            let due = |(it, known): (&Directory, &Watched)| {
+                // Where a look is under way, its result asks for the next one.
+                let look = known.look.filter(|look| !known.is_looked_at && is_polled(it, *look));
+                look.map(|_| it.clone())
+            };
             let due: Vec<_> = self.directories.iter().filter_map(due).collect();
             for directory in due {
                 self.look(directory);

@@ -79,8 +79,12 @@ impl Watch {
     /// Watches a directory below the root; `""` is the root. It is reported once as soon as it is watched.
     pub fn add(&self, path: &str) {
         let directory = Directory { root: self.root.clone(), path: path.to_owned() };
-        if lock(&self.watcher.wishes).directories.insert(directory) {
+        let mut wishes = lock(&self.watcher.wishes);
+        if wishes.directories.insert(directory) {
             self.watcher.added.notify_one();
+        } else if let Some((_, listener)) = wishes.listeners.get(&self.number) {
+            // It was reported to others. An error means that the listener has ended.
+            let _ = listener.send(path.to_owned());
         }
     }
 }

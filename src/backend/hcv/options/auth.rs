@@ -4,6 +4,9 @@ use crate::backend::{Requirement, When};
 use crate::identity::aws::REGION;
 use crate::options::{Holds, Opt, Type};
 
+/// What a token of Azure is for, unless another resource is set.
+const MANAGEMENT: &str = "https://management.azure.com/";
+
 const METHODS: &[&str] = &[
     "token",
     "kubernetes",
@@ -143,8 +146,11 @@ pub const OPTIONS: &[Opt] = &[
     text("azure_auth_role", "role to log in with, for `azure`"),
     mount("azure_login_path", "/v1/auth/azure/login", "login path of the Azure method"),
     text("azure_resource", "resource that the token is for, as in the method's configuration")
-        .default("https://management.azure.com/")
-        .holds(Holds::Url),
+        .default(MANAGEMENT)
+        .holds(Holds::Url)
+        .confined("https://management.azure.com/ or an api://…", |resource, _| {
+            resource.trim_end_matches('/') == MANAGEMENT.trim_end_matches('/') || resource.starts_with("api://")
+        }),
     text("azure_client_id", "client id of the managed identity, if the machine has several, or of the application; not set: `AZURE_CLIENT_ID`"),
     mount("userpass_auth_path", "userpass", "mount path of the userpass method"),
     text("userpass_username", "user name, for `userpass`"),
