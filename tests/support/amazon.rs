@@ -9,8 +9,8 @@ use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Result};
 use kong_vault::options::settings::Settings;
 
+use super::Fake;
 use super::moto::{Moto, element};
-use super::{Fake, answer};
 
 /// A session's credentials.
 #[derive(Clone, Debug)]
@@ -99,6 +99,11 @@ pub fn header<'a>(request: &'a str, name: &str) -> Option<&'a str> {
 /// `GET /path`.
 pub fn line(request: &str) -> &str {
     request.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1")
+}
+
+/// An answer that announces that the connection is closed, as a client may otherwise use it for its next request.
+fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
+    super::answer(status, &format!("{headers}connection: close\r\n"), body)
 }
 
 /// EC2's metadata service. With `v1` it knows no sessions, as an old one.
