@@ -95,14 +95,15 @@ local function refresh(references, values, since)
   renew(known, since)
 end
 
-local function is_same(references, values)
-  local current = snapshot(references)
-  for i = 1, #references do
-    if current[i] ~= values[i] then
-      return false
+-- Returns the references whose values are others than in the snapshot.
+local function changed(references, values)
+  local list = {}
+  for i, reference in ipairs(references) do
+    if resolve.cached(reference) ~= values[i] then
+      list[#list + 1] = reference
     end
   end
-  return true
+  return list
 end
 
 -- Returns the results of the second call. If it succeeded, the renewals helped, and their pauses end.
@@ -116,14 +117,14 @@ local function note(references, ...)
 end
 
 -- Brings a table up to date and calls the callback with it. If that fails, renews the table's references, unless another call
--- has just done so, and calls the callback a second and last time.
+-- has done so since, and calls the callback a second and last time.
 function _M.try(callback, options)
   local references = refs.declared(options)
   if #references == 0 then
     return callback(options)
   end
   -- Before the snapshot: a fetch that begins from now on brings what was valid when this call was made, or what is newer. And
-  -- the snapshot before the update: a value that arrives between them counts as new, and is not renewed at once.
+  -- the snapshot before the update: a value that arrives between them counts as another one.
   local since = resolve.clock()
   local values = snapshot(references)
   update(options)
@@ -131,7 +132,11 @@ function _M.try(callback, options)
   if result then
     return result, err
   end
-  if is_same(references, values) then
+  local arrived = changed(references, values)
+  if #arrived > 0 then
+    -- Their fetches may have begun before `since`, and they may be old already. Values of later fetches are not renewed.
+    resolve.renew(arrived, since)
+  else
     refresh(references, values, since)
   end
   update(options)
