@@ -60,7 +60,7 @@ fuzz: ## feed what is read with what nobody would write, each target for SECONDS
 	@scripts/setup rust fuzz
 	@scripts/fuzz $(SECONDS)
 
-lint: ## rustfmt, clippy, cargo-deny, luacheck, stylua, shellcheck
+lint: ## rustfmt, clippy, cargo-deny, luacheck, stylua, shellcheck, actionlint, YAML
 	@scripts/setup rust lint
 	@scripts/lint
 

@@ -8,6 +8,7 @@ set -euo pipefail
 {
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
   venv=$root/.venv
+  lint_venv=$root/.venv-lint
   tools=$root/.work/tools
   target=${CARGO_TARGET_DIR:-$root/target}
   luajit_path="$root/lua/?.lua;$root/?.lua;;"
