@@ -34,9 +34,3 @@ die() {
 has() {
   command -v "$1" >/dev/null
 }
-
-# build_module PROFILE: the Lua module's native library, as libkong_vault.so in the profile's folder below $target. It is the one
-# build that makes a shared library, so nothing else leaves a file of that name.
-build_module() {
-  cargo rustc --locked --profile "$1" --target-dir "$target" --package kong-vault --lib --features lua --crate-type cdylib
-}

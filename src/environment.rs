@@ -14,6 +14,15 @@ use crate::secret::Secret;
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     variables: Arc<HashMap<Vec<u8>, Secret>>,
+    reader: Reader,
+}
+
+/// Whose environment it is: each is set in another way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reader {
+    #[default]
+    Command,
+    Nginx,
 }
 
 /// Whether both are the same copy: what is in them is not compared.
@@ -29,25 +38,30 @@ impl Environment {
         static CAPTURED: OnceLock<Environment> = OnceLock::new();
         CAPTURED.get_or_init(|| {
             use std::os::unix::ffi::OsStringExt;
-            Environment {
-                variables: Arc::new(
-                    std::env::vars_os().map(|(name, value)| (name.into_vec(), Secret::new(value.into_vec()))).collect(),
-                ),
-            }
+            Self::from_variables(std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())))
         })
     }
 
-    /// For tests.
+    /// The same, as nginx's.
+    pub fn in_nginx(self) -> Self {
+        Self { reader: Reader::Nginx, ..self }
+    }
+
+    pub fn reader(&self) -> Reader {
+        self.reader
+    }
+
+    /// A command's, of these variables.
     pub fn from_variables<N: Into<Vec<u8>>, V: Into<Vec<u8>>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), Secret::new(value)));
-        Self { variables: Arc::new(variables.collect()) }
+        Self { variables: Arc::new(variables.collect()), reader: Reader::default() }
     }
 
     /// The same without some variables.
     pub fn without(&self, names: &[&str]) -> Self {
         let left =
             self.variables.iter().filter(|(name, _)| !names.iter().any(|gone| gone.as_bytes() == name.as_slice()));
-        Self { variables: Arc::new(left.map(|(name, value)| (name.clone(), value.clone())).collect()) }
+        Self { variables: Arc::new(left.map(|(name, value)| (name.clone(), value.clone())).collect()), ..self.clone() }
     }
 
     /// The bytes of a variable.

@@ -23,7 +23,7 @@ mod notice;
 pub mod options;
 pub mod redact;
 pub mod secret;
-mod sync;
+pub mod sync;
 
 // Work that blocks, files, HTTP, and AWS credentials.
 pub mod diagnosis;
@@ -48,8 +48,3 @@ mod entities;
 pub mod resolver;
 pub mod runtime;
 pub mod vm;
-
-// The way in from Lua.
-pub mod ffi;
-#[cfg(feature = "lua")]
-mod lua;

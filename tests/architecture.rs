@@ -41,8 +41,8 @@ const FLAT: usize = 10;
 /// Above this, a file has more than one job.
 const LONGEST: usize = 400;
 
-/// A source file: where it is below the project's root, and its code without comments and tests. The command line's own
-/// crate is read as a room of the library, `cli`.
+/// A source file: where it is below the project's root, and its code without comments and tests. The command line's crate
+/// is read as a room of the library, `cli`; the rooms of the Lua module's crate as if they were the library's.
 struct File {
     path: String,
     code: String,
@@ -51,10 +51,11 @@ struct File {
 impl File {
     /// Where it is, or where it would be if its crate were a room.
     fn place(&self) -> String {
-        self.path.replace("cli/src/lib.rs", "cli/src/mod.rs").replace("cli/src/", "src/cli/")
+        let path = self.path.replace("cli/src/lib.rs", "cli/src/mod.rs").replace("cli/src/", "src/cli/");
+        path.trim_start_matches("native/").to_owned()
     }
 
-    /// The module of `src/lib.rs` that it belongs to; `None` for `lib.rs`.
+    /// The module of a `lib.rs` that it belongs to; `None` for `lib.rs`.
     fn room(&self) -> Option<String> {
         let place = self.place();
         let room = place.strip_prefix("src/")?.split('/').next()?.trim_end_matches(".rs");
@@ -107,10 +108,10 @@ fn sources() -> Vec<File> {
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
         code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
     };
-    let paths = ["src", "cli/src"].map(|folder| below(folder, &[".rs"])).concat();
+    let paths = ["src", "cli/src", "native/src"].map(|folder| below(folder, &[".rs"])).concat();
     let as_room = |path: &str, code: String| match path.starts_with("cli/") {
         true => code.replace("crate::", "crate::cli::").replace("kong_vault::", "crate::"),
-        false => code,
+        false => code.replace("kong_vault::", "crate::"),
     };
     let read = |path: String| File { code: as_room(&path, code(&path)), path };
     paths.into_iter().filter(|path| !is_test(path)).map(read).collect()
@@ -129,21 +130,21 @@ fn floor(room: &str) -> Option<usize> {
 
 #[test]
 fn every_room_has_a_floor_and_every_floor_its_rooms() {
-    let contents = text("src/lib.rs");
+    let contents = text("src/lib.rs") + &text("native/src/lib.rs");
     let modules = regex(r"(?m)^(?:pub )?mod ([a-z_]+);");
     let modules = modules.captures_iter(&contents).map(|found| found[1].to_owned()).chain(["cli".to_owned()]);
     let modules: Vec<_> = modules.collect();
     for module in &modules {
-        assert!(floor(module).is_some(), "src/lib.rs has the module {module}: give it a floor in FLOORS");
+        assert!(floor(module).is_some(), "a lib.rs has the module {module}: give it a floor in FLOORS");
     }
     for (_, rooms) in FLOORS {
         for room in *rooms {
-            assert!(modules.iter().any(|module| module == room), "FLOORS has {room}, which src/lib.rs lacks");
+            assert!(modules.iter().any(|module| module == room), "FLOORS has {room}, which no lib.rs has");
         }
     }
     for file in sources() {
         let Some(room) = file.room() else { continue };
-        assert!(floor(&room).is_some(), "{} belongs to no module of src/lib.rs", file.path);
+        assert!(floor(&room).is_some(), "{} belongs to no module of a lib.rs", file.path);
     }
 }
 
@@ -229,7 +230,7 @@ fn let_off(lint: &str, places: &[&str], what: &str) {
 fn what_is_dangerous_stays_in_its_room() {
     let_off(
         "unsafe_code",
-        &["src/ffi/mod.rs", "src/lua/memory.rs", "src/pool/signals.rs", "src/store/epoch.rs"],
+        &["native/src/ffi/mod.rs", "native/src/lua/memory.rs", "src/pool/signals.rs", "src/store/epoch.rs"],
         "unsafe code",
     );
     let_off(
@@ -268,12 +269,12 @@ fn what_is_dangerous_stays_in_its_room() {
     );
     // The module of mlua hands the handle's address over to the FFI, and never looks behind it.
     only_in(
-        &["src/ffi/", "src/pool/signals.rs", "src/lua/mod.rs", "src/lua/memory.rs"],
+        &["native/src/ffi/", "src/pool/signals.rs", "native/src/lua/mod.rs", "native/src/lua/memory.rs"],
         r"\*(const|mut) [A-Za-z]",
         "a raw pointer",
     );
-    only_in(&["src/ffi/", "src/lua/memory.rs"], r#"extern "C""#, "the C ABI");
-    only_in(&["src/lua/"], r"\bmlua\b", "mlua");
+    only_in(&["native/src/ffi/", "native/src/lua/memory.rs"], r#"extern "C""#, "the C ABI");
+    only_in(&["native/src/lua/"], r"\bmlua\b", "mlua");
 }
 
 #[test]
@@ -349,7 +350,7 @@ fn only_native_lua_requires_the_ffi() {
 
 #[test]
 fn no_file_is_longer_than_its_one_job() {
-    for folder in ["src", "cli", "lua", "tests", "spec", "benches", "fuzz/src", "fuzz/targets", "examples"] {
+    for folder in ["src", "cli", "native", "lua", "tests", "spec", "benches", "fuzz/src", "fuzz/targets", "examples"] {
         for path in below(folder, &[".rs", ".lua", ".py"]) {
             let lines = text(&path).lines().count();
             assert!(lines <= LONGEST, "{path} has {lines} lines, more than {LONGEST}: it has more than one job");

@@ -1,8 +1,5 @@
 //! What is fed in costs work and memory that its size bounds, whatever stands in it.
 
-// It measures by an allocator of its own: the Lua module's build has no room for one.
-#![cfg(not(feature = "lua"))]
-
 mod support;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 //! The exit status is 0 for success, 1 where there is no value or where `check` or `doctor` finds something wrong, and
 //! 2 for misuse: a command line that is wrong, a file that can't be read, or a `--conf` file that is no kong.conf.
 //!
-//! It uses all of the library but `ffi` and `lua`. Apart from the command itself, only fuzz targets and tests use it.
+//! Apart from the command itself, only fuzz targets and tests use it.
 
 // These are allowed in tests, but not in the command.
 #![cfg_attr(

@@ -22,13 +22,13 @@ local function modules()
   return found
 end
 
--- The paths below src/ that comments name, each with the file that names it.
+-- The paths below src/, also another crate's, that comments name, each with the file that names it.
 local function named_paths()
   local found = {}
   local files = assert(io.popen("find " .. ROOT .. "kong -name '*.lua'"))
   for path in files:lines() do
     local file = assert(io.open(path))
-    for named in file:read("*a"):gmatch "%f[%w]src/[%w_/.]*[%w_/]" do
+    for named in file:read("*a"):gmatch "%f[%w][%w/]*src/[%w_/.]*[%w_/]" do
       found[#found + 1] = { file = path, named = named }
     end
     file:close()

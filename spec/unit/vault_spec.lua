@@ -31,7 +31,7 @@ describe("get from the environment", function()
   end
 
   for reference, reason in pairs({
-    ["{vault://env/unit-missing}"] = "env vault %(env%) has no environment variable UNIT_MISSING",
+    ["{vault://env/unit-missing}"] = "env vault %(env%) has no environment variable UNIT_MISSING: set it before nginx starts",
     ["{vault://env/unit-secret#3}"] = "has no version 3",
     ["{vault://env/unit-json/nope}"] = "subfield nope not found in JSON secret",
     ["{vault://env/unit-json/port}"] = "unexpected number value in JSON secret for subfield port",

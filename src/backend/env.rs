@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::{Backend, Descriptor, Diagnosing, Fetched, Fetching, SecretId, Setup};
 use crate::diagnosis::Findings;
-use crate::environment::Environment;
+use crate::environment::{Environment, Reader};
 use crate::error::{Error, Kind, Result};
 use crate::options::{Opt, Type};
 use crate::redact;
@@ -17,13 +17,6 @@ const LONGEST: usize = 256;
 
 const OPTIONS: &[Opt] =
     &[Opt::new("prefix", Type::Text, "prefix of each variable's name, such as `SECRET_`").default("").overridable()];
-
-/// What to do about a missing variable. The command line needs other advice than nginx.
-const ADVICE: &str = if cfg!(feature = "lua") {
-    "set it before nginx starts and load kong.vault in init_by_lua"
-} else {
-    "export it before you run this command"
-};
 
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "env",
@@ -107,10 +100,14 @@ impl Env {
         };
         match self.environment.secret(name.as_bytes()) {
             Some(value) => Ok(Fetched { document: value.clone(), lease: None, group: None }),
-            None => Err(Error::new(
-                Kind::NotFound,
-                format!("env vault ({}) has no environment variable {shown}: {ADVICE}", self.vault),
-            )),
+            None => {
+                let advice = match self.environment.reader() {
+                    Reader::Command => "export it before you run this command",
+                    Reader::Nginx => "set it before nginx starts and load kong.vault in init_by_lua",
+                };
+                let text = format!("env vault ({}) has no environment variable {shown}: {advice}", self.vault);
+                Err(Error::new(Kind::NotFound, text))
+            }
         }
     }
 }

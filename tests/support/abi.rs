@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{regex, sources, text};
 
-/// The exports and shared types of `src/ffi`, as C writes them; by name.
+/// The exports and shared types of `native/src/ffi`, as C writes them; by name.
 fn exports() -> BTreeMap<String, String> {
     let function = regex(r#"pub (?:unsafe )?extern "C" fn ([a-z_]+)\(([^)]*)\)(?: -> ([^{]+?))?\s*\{"#);
     let code: String =
-        sources().into_iter().filter(|file| file.is_in(&["src/ffi/"])).map(|file| file.code + "\n").collect();
+        sources().into_iter().filter(|file| file.is_in(&["native/src/ffi/"])).map(|file| file.code + "\n").collect();
     let parameter = |written: &str| {
         let (name, kind) = written.split_once(':').expect("a name and a type");
         match kind.trim().strip_prefix("[u8; ").and_then(|rest| rest.strip_suffix(']')) {
@@ -53,7 +53,7 @@ fn c_type(rust: &str) -> String {
             (Some(rest), _) if rest.starts_with('*') => format!("{}const *", c_type(rest)),
             (Some(rest), _) => format!("const {} *", pointed(rest)),
             (_, Some(rest)) => format!("{} *", pointed(rest)),
-            _ => panic!("src/ffi has the type {rust}, which this test can't write in C"),
+            _ => panic!("native/src/ffi has the type {rust}, which this test can't write in C"),
         },
     }
 }
@@ -80,12 +80,12 @@ fn declarations() -> BTreeMap<String, String> {
 fn native_lua_declares_what_the_library_exports() {
     let exports = exports();
     assert!(exports.len() > 3 && exports.keys().all(|name| name.starts_with("kong_vault_")), "{exports:?}");
-    assert_eq!(exports, declarations(), "left: src/ffi, right: native.lua");
+    assert_eq!(exports, declarations(), "left: native/src/ffi, right: native.lua");
 }
 
 #[test]
 fn versions_and_status_numbers_are_the_same_on_both_sides() {
-    let (rust, lua) = (text("src/ffi/status.rs"), text("lua/kong/vault/native.lua"));
+    let (rust, lua) = (text("native/src/ffi/status.rs"), text("lua/kong/vault/native.lua"));
     let number = |pattern: &str, text: &str| regex(pattern).captures(text).expect(pattern)[1].to_owned();
     assert_eq!(number(r"ABI_VERSION: u32 = (\d+);", &rust), number(r"local ABI_VERSION = (\d+)", &lua));
     let numbers = |pattern: &str, text: &str| -> BTreeMap<String, i32> {
@@ -108,7 +108,7 @@ fn every_export_catches_its_panics() {
     // These return what is there: they call nothing that could panic.
     let plain = ["kong_vault_abi_version", "kong_vault_generation", "kong_vault_epoch", "kong_vault_seen_epoch"];
     let export = regex(r#"(?s)extern "C" fn ([a-z_]+)\([^)]*\)[^{]*\{\s*(\S+)"#);
-    for file in sources().into_iter().filter(|file| file.is_in(&["src/ffi/"])) {
+    for file in sources().into_iter().filter(|file| file.is_in(&["native/src/ffi/"])) {
         for found in export.captures_iter(&file.code) {
             let is_guarded = found[2].starts_with("guard(");
             assert!(is_guarded || plain.contains(&&found[1]), "{}: {} is not inside `guard`", file.path, &found[1]);

@@ -5,7 +5,7 @@ local ffi = require "ffi"
 local ffi_fill, ffi_string = ffi.fill, ffi.string
 local tonumber = tonumber
 
--- This and the declarations must be those of src/ffi.
+-- This and the declarations must be those of native/src/ffi.
 local ABI_VERSION = 5
 
 local DECLARATIONS = [[

@@ -2,9 +2,9 @@
 
 use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Nil};
 
-use crate::error::Result;
 use crate::ffi::{Handle, hand_over};
-use crate::secret::Secret;
+use kong_vault::error::Result;
+use kong_vault::secret::Secret;
 
 /// One Lua VM's handle; boxed, so that the pointer given to the FFI stays where it is.
 pub(super) struct Native(pub(super) Box<Handle>);

@@ -16,8 +16,8 @@ pub use handle::{Answer, Handle, hand_over, longest_value};
 
 use guard::guard;
 
-use crate::resolver::node_protocol::operation::Reply;
-use crate::resolver::singleflight::Joiner;
+use kong_vault::resolver::node_protocol::operation::Reply;
+use kong_vault::resolver::singleflight::Joiner;
 
 /// The version of this ABI.
 #[unsafe(no_mangle)]

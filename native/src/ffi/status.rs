@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::resolver::node_protocol::operation::{Answer, Verb};
+use kong_vault::resolver::node_protocol::operation::{Answer, Verb};
 
 /// The version of everything in this folder. `native.lua` refuses any other.
 pub const ABI_VERSION: u32 = 5;

@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::status;
-use crate::error::{Error, Kind, Result};
-use crate::node::{Node, hex};
-use crate::resolver::node_protocol::fetches::{Next, Progress};
-use crate::resolver::node_protocol::operation::{Claim, Operation, Reply};
-use crate::resolver::resolved_reference::DocumentKey;
-use crate::resolver::singleflight::{JoinOutcome, Joiner, Purpose};
-use crate::resolver::{Lookup, Resolver, Value};
-use crate::runtime::notifier::Event;
-use crate::secret::Secret;
-use crate::sync::lock;
-use crate::vm::Vm;
+use kong_vault::error::{Error, Kind, Result};
+use kong_vault::node::{Node, hex};
+use kong_vault::resolver::node_protocol::fetches::{Next, Progress};
+use kong_vault::resolver::node_protocol::operation::{Claim, Operation, Reply};
+use kong_vault::resolver::resolved_reference::DocumentKey;
+use kong_vault::resolver::singleflight::{JoinOutcome, Joiner, Purpose};
+use kong_vault::resolver::{Lookup, Resolver, Value};
+use kong_vault::runtime::notifier::Event;
+use kong_vault::secret::Secret;
+use kong_vault::sync::lock;
+use kong_vault::vm::Vm;
 
 /// The length of the longest value that this process has handed to Lua.
 static LONGEST_VALUE: AtomicUsize = AtomicUsize::new(0);
@@ -259,7 +259,7 @@ impl Handle {
         lock(&self.last).take();
     }
 
-    /// For the cold calls of `src/lua`.
+    /// For the cold calls of `lua/`.
     pub fn resolver(&self) -> Result<&Arc<Resolver>> {
         self.vm.resolver()
     }

@@ -7,29 +7,22 @@ mod kong;
 mod memory;
 mod native;
 
-use std::alloc::System;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mlua::{IntoLuaMulti, LightUserData, Lua, LuaString, MultiValue, Nil, Table, UserData, UserDataMethods, Value};
-use zeroizing_alloc::ZeroAlloc;
 
-use crate::backend;
-use crate::config::ConfigSource;
-use crate::environment::Environment;
 use crate::ffi::Handle;
-use crate::node::Node;
-use crate::node::shared_slots::SharedSlots;
-use crate::reference;
-use crate::resolver::{Lookup, Resolver};
-use crate::runtime::engine::Engine;
-use crate::vm::Vm;
+use kong_vault::backend;
+use kong_vault::config::ConfigSource;
+use kong_vault::environment::Environment;
+use kong_vault::node::Node;
+use kong_vault::node::shared_slots::SharedSlots;
+use kong_vault::reference;
+use kong_vault::resolver::{Lookup, Resolver};
+use kong_vault::runtime::engine::Engine;
+use kong_vault::vm::Vm;
 use native::{Native, copied, or_error};
-
-/// Wipes all memory that the library frees, including what HTTP, TLS and JSON libraries copied: a worker lives for
-/// weeks, and a core dump or a read past a buffer shows what was freed. `make bench` shows the cost.
-#[global_allocator]
-static WIPED_WHEN_FREED: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// `luaopen_kong_vault_native`: the library as Lua's `package.loadlib` finds it.
 #[mlua::lua_module(name = "kong_vault_native")]
@@ -44,7 +37,9 @@ fn open(lua: &Lua) -> mlua::Result<Table> {
     module.set("version", env!("CARGO_PKG_VERSION"))?;
     module.set(
         "open",
-        lua.create_function(|_, ()| Ok(Native(Box::new(Handle::new(Vm::new(Environment::captured().clone()))))))?,
+        lua.create_function(|_, ()| {
+            Ok(Native(Box::new(Handle::new(Vm::new(Environment::captured().clone().in_nginx())))))
+        })?,
     )?;
     module.set("parse_reference", lua.create_function(|lua, text: LuaString| parse_reference(lua, &text))?)?;
     module.set(

@@ -4,7 +4,5 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     // Lua unloads a library with the VM that loaded it: at a worker's end, and with `lua_code_cache off` after each request.
     // The engine's thread runs in it until the process ends.
-    if std::env::var_os("CARGO_FEATURE_LUA").is_some() {
-        println!("cargo:rustc-link-arg=-Wl,-z,nodelete");
-    }
+    println!("cargo:rustc-link-arg=-Wl,-z,nodelete");
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::native::{Native, or_error};
-use crate::admin::{Access, Body, LIMIT, Request, Requester};
-use crate::error::{Error, Kind};
+use kong_vault::admin::{Access, Body, LIMIT, Request, Requester};
+use kong_vault::error::{Error, Kind};
 
 /// Adds functions to the module.
 pub fn functions(lua: &Lua, module: &Table) -> mlua::Result<()> {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, UserDataMethods};
 
 use super::native::{Native, copied, or_error};
-use crate::backend::{
+use kong_vault::backend::{
     Descriptor, When,
     registry::{ALL, find},
 };
-use crate::config::{entity, options_of, unverified_in_words};
-use crate::error::{Error, Kind, Result};
-use crate::options::{LONGEST, Opt, Type};
+use kong_vault::config::{entity, options_of, unverified_in_words};
+use kong_vault::error::{Error, Kind, Result};
+use kong_vault::options::{LONGEST, Opt, Type};
 
 /// Adds functions to the module.
 pub fn functions(lua: &Lua, module: &Table) -> mlua::Result<()> {
