@@ -110,6 +110,15 @@ local function called(calls, ...)
   return found
 end
 
+-- The inputs of an action that a job used.
+local function used(run, name)
+  for _, it in ipairs(run.used) do
+    if it.action:match "^[^@]+" == name then
+      return it.with
+    end
+  end
+end
+
 describe("a release", function()
   teardown(cleanup.run)
 
@@ -157,6 +166,12 @@ describe("a release", function()
 
     -- The draft is public once all images are there, whose digests it names.
     assert.equal(3, #jobs.images)
+    for _, run in ipairs(jobs.images) do
+      local push = used(run, "docker/build-push-action")
+      assert.truthy(files.exists(push.file), push.file)
+      assert.equal("VERSION=7.1.0", push["build-args"])
+      assert.equal(used(run, "actions/attest-build-provenance")["subject-name"] .. ":7.1.0", push.tags)
+    end
     local image = ("ghcr.io/kong-vault/kong:7.1.0@sha256:%s\n"):format(("d"):rep(64))
     assert.truthy(jobs.publish[1].log:find(image, 1, true), jobs.publish[1].log)
     local last = calls:match "([^\n]*%-%-draft=false[^\n]*\n.*)"

@@ -1,9 +1,10 @@
 """Plays GitHub's workflows and composite actions on this machine: what their `run:` steps do is done by the shell that GitHub would
 take, in the same environment. Of the actions of others it knows checkout, and how artifacts are handed on; the rest is noted.
 
-runner.py FILE CONTEXT RESULT, the last two JSON. CONTEXT: `workspace` and `temp` (directories), `project` (what a checkout brings),
-`env` (of the shells: nothing else is in it but PATH), and the contexts `github`, `inputs`, `vars`, `secrets`. RESULT: `jobs`, by
-name a list of `result`, `outputs`, `log`, `used`; of a composite action there is one job, `action`.
+runner.py FILE CONTEXT RESULT, the last two JSON. CONTEXT: `workspace` and `temp` (directories), `project` (what a checkout brings;
+an action's own files), `repository` (where an action is called), `env` (of the shells: nothing else is in it but PATH), and the
+contexts `github`, `inputs`, `vars`, `secrets`. RESULT: `jobs`, by name a list of `result`, `outputs`, `log`, `used`, `workspace`;
+of a composite action there is one job, `action`.
 """
 
 import itertools
@@ -157,6 +158,7 @@ class Job:
     def result(self, outputs):
         return {
             "result": "failure" if self.contexts["failed"] else "success", "log": self.log, "used": self.used,
+            "workspace": str(self.workspace),
             "outputs": {name: fill(value, self.contexts) for name, value in outputs.items()},
         }
 
@@ -213,6 +215,7 @@ def main():
             sys.exit(f"no such inputs: {unknown}")
         contexts["inputs"] = {name: it.get("default") for name, it in action["inputs"].items()} | contexts["inputs"]
         run = Job(context, contexts, "action")
+        shutil.copytree(context["repository"], run.workspace, dirs_exist_ok=True)
         run.play(action["runs"]["steps"], {})
         jobs["action"] = [run.result({name: it["value"] for name, it in action["outputs"].items()})]
     else:
