@@ -10,6 +10,10 @@ local option_text = require "kong.vault.option_text"
 local try = require "kong.vault.try"
 local update = require "kong.vault.update"
 local refs = require "kong.vault.refs"
+if ngx then
+  -- So that no worker reads it first, as resolve.lua explains.
+  require "kong.vault.admin"
+end
 
 local error, type = error, type
 local is_reference, resolve_one, update_all = refs.is_reference, resolve.one, update.all

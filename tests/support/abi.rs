@@ -88,6 +88,8 @@ fn versions_and_status_numbers_are_the_same_on_both_sides() {
     let (rust, lua) = (text("native/src/ffi/status.rs"), text("lua/kong/vault/native.lua"));
     let number = |pattern: &str, text: &str| regex(pattern).captures(text).expect(pattern)[1].to_owned();
     assert_eq!(number(r"ABI_VERSION: u32 = (\d+);", &rust), number(r"local ABI_VERSION = (\d+)", &lua));
+    let release = &regex(r#"local RELEASE = "kong-vault ([^"]+)""#).captures(&lua).expect("the release")[1];
+    assert_eq!(release, env!("CARGO_PKG_VERSION"), "Cargo.toml has another version than native.lua");
     let numbers = |pattern: &str, text: &str| -> BTreeMap<String, i32> {
         let found = regex(pattern);
         found.captures_iter(text).map(|found| (found[1].to_owned(), found[2].parse().expect("a number"))).collect()
@@ -106,7 +108,13 @@ fn versions_and_status_numbers_are_the_same_on_both_sides() {
 #[test]
 fn every_export_catches_its_panics() {
     // These return what is there: they call nothing that could panic.
-    let plain = ["kong_vault_abi_version", "kong_vault_generation", "kong_vault_epoch", "kong_vault_seen_epoch"];
+    let plain = [
+        "kong_vault_abi_version",
+        "kong_vault_version",
+        "kong_vault_generation",
+        "kong_vault_epoch",
+        "kong_vault_seen_epoch",
+    ];
     let export = regex(r#"(?s)extern "C" fn ([a-z_]+)\([^)]*\)[^{]*\{\s*(\S+)"#);
     for file in sources().into_iter().filter(|file| file.is_in(&["native/src/ffi/"])) {
         for found in export.captures_iter(&file.code) {

@@ -5,8 +5,9 @@ local ffi = require "ffi"
 local ffi_fill, ffi_string = ffi.fill, ffi.string
 local tonumber = tonumber
 
--- This and the declarations must be those of native/src/ffi.
+-- These and the declarations must be those of native/src/ffi.
 local ABI_VERSION = 5
+local RELEASE = "kong-vault 0.1.0"
 
 local DECLARATIONS = [[
 typedef struct kong_vault_handle kong_vault_handle;
@@ -23,6 +24,7 @@ typedef struct {
   char value[8192];
 } kong_vault_answer;
 uint32_t kong_vault_abi_version(void);
+const char *kong_vault_version(void);
 const uint32_t *kong_vault_generation(const kong_vault_handle *handle);
 const uint32_t *const *kong_vault_epoch(const kong_vault_handle *handle);
 const uint32_t *kong_vault_seen_epoch(const kong_vault_handle *handle);
@@ -39,6 +41,8 @@ bool kong_vault_completed(const kong_vault_handle *handle, uint64_t ticket);
 int32_t kong_vault_event(const kong_vault_handle *handle, kong_vault_answer *answer);
 void kong_vault_release(const kong_vault_handle *handle);
 ]]
+
+local REALPATH = "char *realpath(const char *path, char *resolved);"
 
 local _M = {
   VALUE = 0,
@@ -79,6 +83,65 @@ local _M = {
   IS_UP = 70,
 }
 
+-- Returns a function of the library, or nil where it has none of that name.
+local function exported(library, name)
+  local known, found = pcall(function()
+    return library[name]
+  end)
+  return known and found or nil
+end
+
+local function address_of(library)
+  local found = exported(library, "kong_vault_abi_version")
+  return found and tonumber(ffi.cast("uintptr_t", found))
+end
+
+-- Returns the path of the file that is mapped at an address; one that was deleted or replaced since ends with " (deleted)".
+local function mapped_file(address)
+  local maps = io.open "/proc/self/maps"
+  if not maps then
+    return nil
+  end
+  for line in maps:lines() do
+    local from, to, path = line:match "^(%x+)%-(%x+) %S+ %S+ %S+ %S+%s+(.*)$"
+    if from and address >= tonumber(from, 16) and address < tonumber(to, 16) then
+      maps:close()
+      return path
+    end
+  end
+  maps:close()
+end
+
+local function real_path(path)
+  local buffer = ffi.new("char[?]", 4097)
+  return ffi.C.realpath(path, buffer) ~= nil and ffi_string(buffer) or nil
+end
+
+-- Opens the library at `path`. Returns it and by which name it was opened, or nil and why it can't be.
+--
+-- After a reload, nginx's master still has the library that it loaded before. For the same name glibc returns that one, also
+-- where another file has taken its place meanwhile. By a name that it does not know (`kong/vault/./native.so`) it opens the
+-- file, and compares that with those it has.
+local function open_library(path)
+  local folder, file = path:match "^(.*/)([^/]*)$"
+  local real, last = real_path(path), nil
+  local name = path
+  while true do
+    local opened, library = pcall(ffi.load, name)
+    if not opened then
+      return nil, library
+    end
+    local address = address_of(library)
+    local mapped = address and mapped_file(address)
+    -- The same file under two names: the paths differ for a reason that has nothing to do with an upgrade.
+    if not mapped or mapped == real or address == last then
+      return library, name
+    end
+    last, folder = address, folder .. "./"
+    name = folder .. file
+  end
+end
+
 local function load()
   local path, tried = package.searchpath("kong.vault.native", package.cpath)
   if not path then
@@ -92,27 +155,23 @@ local function load()
     local why = "the native library of kong.vault is not on lua_package_cpath (LUA_CPATH), which has "
     return nil, why .. table.concat(places, ", ")
   end
-  local opened, library = pcall(ffi.load, path)
-  if not opened then
-    return nil, "cannot load the native library of kong.vault: " .. library
-  end
   -- Where a process loads this module again, as busted does, the types are declared already.
   if not pcall(ffi.typeof, "kong_vault_answer") then
     ffi.cdef(DECLARATIONS)
+    ffi.cdef(REALPATH)
   end
-  local known, version = pcall(function()
-    return library.kong_vault_abi_version()
-  end)
-  if not known or version ~= ABI_VERSION then
-    return nil,
-      string.format(
-        "kong.vault's Lua files need a native library of ABI version %d, but %s has %s: install both from one release",
-        ABI_VERSION,
-        path,
-        known and tostring(tonumber(version)) or "none"
-      )
+  local library, name = open_library(path)
+  if not library then
+    return nil, "cannot load the native library of kong.vault: " .. name
   end
-  local open, err = package.loadlib(path, "luaopen_kong_vault_native")
+  local version, release = exported(library, "kong_vault_abi_version"), exported(library, "kong_vault_version")
+  version, release = version and version(), release and ffi_string(release()) or "an unknown release"
+  if version ~= ABI_VERSION or release ~= RELEASE then
+    local what = "kong.vault's Lua files are of %s (ABI version %d), but the native library %s is of %s (ABI version %s): "
+      .. "install both from one release, then reload or restart nginx"
+    return nil, what:format(RELEASE, ABI_VERSION, path, release, version and tonumber(version) or "none")
+  end
+  local open, err = package.loadlib(name, "luaopen_kong_vault_native")
   if not open then
     return nil, "cannot load the native library of kong.vault: " .. err
   end
@@ -129,7 +188,7 @@ local vm = module.open()
 local handle = ffi.cast("const kong_vault_handle *", vm:pointer())
 local answer = ffi.new "kong_vault_answer[1]"
 
-_M.version = module.version
+_M.version = RELEASE:match "%S+$"
 _M.vm = vm
 _M.parse_reference = module.parse_reference
 _M.name_reference = module.name_reference

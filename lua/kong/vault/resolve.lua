@@ -26,20 +26,23 @@ function _M.set_fallback(functions)
   fallback = functions
 end
 
--- Loaded when first needed: plain LuaJIT has no event loop.
+-- Plain LuaJIT has no event loop. nginx's workers must not be the first to read these files: by then, an upgrade may have
+-- replaced them, and workers have the older library until the next reload.
 local bulk, listener, shared_cache, wait, NO_YIELD
+if ngx then
+  bulk = require "kong.vault.bulk"
+  listener = require "kong.vault.listener"
+  shared_cache = require "kong.vault.shared_cache"
+  local waiting = require "kong.vault.wait"
+  wait, NO_YIELD = waiting.wait, waiting.NO_YIELD
+end
 local timeout, renewal_timeout
 local process
 
 -- Sets up what belongs to one process: nginx's master forks workers that inherit this VM.
 local function enter(pid)
   process = pid
-  bulk = require "kong.vault.bulk"
-  listener = require "kong.vault.listener"
-  shared_cache = require "kong.vault.shared_cache"
   native.vm:enter(shared_cache.has_dictionary())
-  local waiting = require "kong.vault.wait"
-  wait, NO_YIELD = waiting.wait, waiting.NO_YIELD
   timeout = (native.vm:fetch_timeout() or 0) + GRACE
   -- A renewal may have to wait for a fetch that began too early, and then for its own.
   renewal_timeout = 2 * timeout

@@ -25,6 +25,15 @@ pub extern "C" fn kong_vault_abi_version() -> u32 {
     status::ABI_VERSION
 }
 
+/// Which release this is, as a text that ends with a zero byte. `native.lua` refuses any other. The Lua files of all
+/// releases call this one and the one above, so neither ever changes.
+#[unsafe(no_mangle)]
+pub extern "C" fn kong_vault_version() -> *const c_char {
+    RELEASE.as_ptr().cast()
+}
+
+const RELEASE: &str = concat!("kong-vault ", env!("CARGO_PKG_VERSION"), "\0");
+
 /// The generation, which moves when copies of values in Lua are outdated. It has 32 bits, as LuaJIT's interpreter would
 /// allocate an object each time that it reads a 64-bit number.
 ///

@@ -34,7 +34,6 @@ fn open(lua: &Lua) -> mlua::Result<Table> {
     SharedSlots::of_this_process();
     memory::wipe_when_freed(lua)?;
     let module = lua.create_table()?;
-    module.set("version", env!("CARGO_PKG_VERSION"))?;
     module.set(
         "open",
         lua.create_function(|_, ()| {

@@ -1,0 +1,257 @@
+-- One release after another in a running nginx: no request fails, and a mixture of two is refused.
+
+local change = require "spec.support.change"
+local cleanup = require "spec.support.cleanup"
+local files = require "spec.support.files"
+local load = require "spec.support.load"
+local nginx = require "spec.support.nginx"
+local process = require "spec.support.process"
+local release = require "spec.support.release"
+local wait = require "spec.support.wait"
+
+local NEW, OLD = release.VERSION, release.OTHER
+local TOKEN = "t0ken-of-both"
+
+local VERSION = [[
+  location = /version {
+    content_by_lua_block {
+      local version = require("kong.vault")._VERSION
+      ngx.header.content_length = #version
+      ngx.print(version)
+    }
+  }
+]]
+
+describe("an upgrade of a running nginx", function()
+  local vault, prefix, server
+
+  setup(function()
+    vault = change.vaults()
+  end)
+
+  before_each(function()
+    change.route({ vault })
+    prefix = files.folder()
+  end)
+
+  teardown(cleanup.run)
+
+  local function options(more)
+    local lua_path, lua_cpath = release.paths(prefix)
+    local all = {
+      vars = { token = TOKEN, vault = vault.port },
+      workers = 2,
+      lua_path = lua_path,
+      lua_cpath = lua_cpath,
+      http = "lua_shared_dict kong_secrets 1m;",
+      server = change.SERVER:gsub("vault://mine/", "vault://hcv/") .. VERSION,
+      init = [[
+        assert(require("kong.vault").configure({
+          vault_hcv_token = "{{token}}", vault_hcv_port = {{vault}}, vault_hcv_protocol = "http", vault_hcv_kv = "v1",
+        }))
+      ]],
+      -- As the docs tell: a new worker has all values before it serves.
+      init_worker = change.CONFIG:gsub("vault://mine/", "vault://hcv/") .. [[
+        local vault, config = require "kong.vault", require("spec.support.inside").config
+        vault.init_worker()
+        assert(vault.warmup({ "{vault://hcv/one/value}", config }))
+        vault.update(config)
+      ]],
+    }
+    for name, value in pairs(more or {}) do
+      all[name] = value
+    end
+    return all
+  end
+
+  local function start(more)
+    server = nginx.start(options(more))
+
+    change.warm(server)
+  end
+
+  local function serves(version)
+    wait.eventually("every worker is of " .. version, function()
+      for _ = 1, 10 do
+        if server:get("/version").body ~= version then
+          return false
+        end
+      end
+      return true
+    end)
+  end
+
+  -- Does something while requests come on new connections.
+  local function under_load(action)
+    local requests =
+      load.start(server, { paths = { "/update", "/get", "/version" }, connections = 4, rate = 200, close = true })
+    action()
+    wait.pass(0.3)
+    assert.same({}, requests:stop():failures())
+    assert.same({}, server:flaws({ TOKEN }))
+  end
+
+  local function reload_to(version)
+    server:reload()
+    serves(version)
+    assert.equal("one of " .. vault.port, server:get("/update").body)
+  end
+
+  it("takes effect with a reload, there and back", function()
+    release.install_other(prefix)
+    start()
+    serves(OLD)
+    under_load(function()
+      release.install(prefix)
+      serves(OLD)
+      reload_to(NEW)
+      release.install_other(prefix)
+      serves(NEW)
+      reload_to(OLD)
+      release.install(prefix)
+      reload_to(NEW)
+    end)
+  end)
+
+  -- Loads the module in plain LuaJIT. Returns the exit status and what was written.
+  local function load_module()
+    local lua_path, lua_cpath = release.paths(prefix)
+    return process.run({
+      command = { "luajit", "-e", [[io.write(require("kong.vault")._VERSION)]] },
+      env = { LUA_PATH = lua_path, LUA_CPATH = lua_cpath },
+      seconds = 30,
+    })
+  end
+
+  -- Returns the lines of a text that tell of a mixture.
+  local function complaints(text)
+    local found = {}
+    for line in text:gmatch "[^\n]+" do
+      found[#found + 1] = line:find("install both from one release", 1, true) and line or nil
+    end
+    return found
+  end
+
+  local MIXTURES = {
+    ["another library"] = {
+      make = release.rename_library,
+      says = ("Lua files are of kong-vault %s (ABI version %%d+), but the native library "):format(NEW)
+        .. ("%%S+/lib/lua/5.1/kong/vault/native.so is of kong-vault %s (ABI version %%d+): "):format(OLD),
+    },
+    ["other Lua files"] = {
+      make = release.renumber_lua,
+      says = ("Lua files are of kong-vault %s (ABI version 1%%d+), but "):format(NEW),
+    },
+  }
+
+  for what, mixture in pairs(MIXTURES) do
+    it("is refused in one line where it is a mixture, and the old workers serve on: " .. what, function()
+      release.install_other(prefix)
+      start()
+      local workers = server:workers()
+      under_load(function()
+        release.install(prefix)
+        mixture.make(prefix)
+        local status, output = load_module()
+        assert.equal(1, status, output)
+        local says = mixture.says:gsub("[().-]", "%%%0"):gsub("%%%%", "%%")
+        assert.equal(1, #complaints(output), output)
+        assert.truthy(complaints(output)[1]:find(says), output)
+        server:signal "HUP"
+        wait.eventually("the reload is refused", function()
+          return #complaints(server:log()) == 1
+        end)
+        -- A worker that has to be replaced meanwhile is like the others.
+        serves(OLD)
+        assert.same(workers, server:workers())
+      end)
+      -- What mends it is what the line says.
+      under_load(function()
+        release.install(prefix)
+        reload_to(NEW)
+      end)
+    end)
+  end
+
+  it("reads no file in a worker that is started before the reload", function()
+    release.install_other(prefix)
+    start({
+      server = options().server .. [[
+      location /vaults { content_by_lua_block { require("kong.vault.admin").serve() } }
+    ]],
+    })
+    local workers = server:workers()
+    assert(os.rename(prefix .. "/share", prefix .. "/moved"))
+    assert(os.rename(prefix .. "/lib", prefix .. "/moved-lib"))
+    for _, pid in ipairs(workers) do
+      process.send(pid, "KILL")
+    end
+    wait.eventually("there are other workers", function()
+      local now = server:workers()
+      return #now == #workers and now[1] ~= workers[1] and now[2] ~= workers[2] and server:is_ready()
+    end)
+    change.warm(server)
+    serves(OLD)
+    assert.equal("one of " .. vault.port, (server:value "{vault://hcv/one/value}"))
+    assert.is_true(server:eval [[
+      local vault = require "kong.vault"
+      assert(vault.warmup({ "{vault://hcv/two/value?ttl=7}" }))
+      assert(vault.try(function() return true end, {}))
+      vault.flush()
+      return vault.metrics() ~= nil and vault.stats() ~= nil
+    ]])
+    assert.equal(403, server:get("/vaults", { headers = { Origin = "http://elsewhere" } }).status)
+    assert.same({}, server:flaws({ TOKEN }))
+  end)
+
+  it("takes effect with a new binary of nginx, and is taken back before the old one ends", function()
+    release.install_other(prefix)
+    start({ daemon = true })
+    local old = server.process
+    -- Starts a new master with the files that are there, and ends the old master's workers.
+    local function hand_over()
+      local workers = server:workers()
+      server:signal "USR2"
+      local pid = wait.eventually("there is a new master", function()
+        local written = server:written_pid()
+        return written and written ~= old.pid and #process.children(written) == 2 and written
+      end)
+      server:signal "WINCH"
+      wait.eventually("the old workers end", function()
+        for _, worker in ipairs(workers) do
+          if process.alive(worker) then
+            return false
+          end
+        end
+        return true
+      end)
+      server.process = process.adopt(pid)
+    end
+    under_load(function()
+      release.install(prefix)
+      hand_over()
+      serves(NEW)
+      -- Back: the old master still has what it loaded, so its workers need no files.
+      old:signal "HUP"
+      wait.eventually("the old master has workers beside the new one", function()
+        return #process.children(old.pid) == 3
+      end)
+      local new = server.process
+      new:signal "QUIT"
+      wait.eventually("the new master ends", function()
+        return not process.alive(new.pid)
+      end)
+      -- The old master has reaped it.
+      new.status = 0
+      server.process = old
+      serves(OLD)
+      -- And once more, to the end.
+      hand_over()
+      old:signal "QUIT"
+      wait.eventually("the old master ends", function()
+        return old:ended()
+      end)
+      serves(NEW)
+    end)
+  end)
+end)
