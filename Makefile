@@ -31,13 +31,14 @@ build: ## the release artefacts, into build/; needs Rust and a C compiler
 
 LUA := $(patsubst lua/%,%,$(shell find lua/kong -name '*.lua'))
 
+# Each file takes its place by a rename: a running nginx keeps the one that it has mapped, and nobody reads half a file.
 install: ## copy module, library and command below PREFIX (/usr/local) or DESTDIR
 	@scripts/build
-	@umask 022 && \
+	@umask 022 && place() { $(INSTALL) -m "$$1" "$$2" "$$3.new" && mv -f "$$3.new" "$$3"; } && \
 	$(INSTALL) -d $(addprefix '$(DESTDIR)$(LUADIR)'/,$(sort $(dir $(LUA)))) '$(DESTDIR)$(LIBDIR)/kong/vault' '$(DESTDIR)$(BINDIR)' && \
-	for file in $(LUA); do $(INSTALL) -m 644 "lua/$$file" '$(DESTDIR)$(LUADIR)'/"$$file" || exit; done && \
-	$(INSTALL) -m 755 build/lib/kong/vault/native.so '$(DESTDIR)$(LIBDIR)/kong/vault/native.so' && \
-	$(INSTALL) -m 755 build/bin/kong-vault '$(DESTDIR)$(BINDIR)/kong-vault'
+	for file in $(LUA); do place 644 "lua/$$file" '$(DESTDIR)$(LUADIR)'/"$$file" || exit; done && \
+	place 755 build/lib/kong/vault/native.so '$(DESTDIR)$(LIBDIR)/kong/vault/native.so' && \
+	place 755 build/bin/kong-vault '$(DESTDIR)$(BINDIR)/kong-vault'
 
 test: ## all tests: Rust, Lua, and a real nginx with real vaults
 	@scripts/setup rust runtime specs vaults

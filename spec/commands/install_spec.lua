@@ -83,6 +83,23 @@ describe("make install", function()
     assert.same(wanted "opt/a b/", tree(stage))
   end)
 
+  it("leaves the files of an earlier release to the processes that use them", function()
+    local prefix = files.folder()
+    run("make", "install", "PREFIX=" .. prefix)
+    local open = {}
+    for _, path in ipairs(tree(prefix)) do
+      files.write(prefix .. "/" .. path, "earlier")
+      open[path] = assert(io.open(prefix .. "/" .. path))
+    end
+    run("make", "install", "PREFIX=" .. prefix)
+    for path, file in pairs(open) do
+      assert.equal("earlier", file:read "*a", path)
+      file:close()
+    end
+    assert.same(wanted "", tree(prefix))
+    assert.equal("per aspera", read_from(prefix))
+  end)
+
   it("builds nothing that is built", function()
     -- Without Rust.
     run("env", "PATH=/usr/bin:/bin", "make", "install", "PREFIX=" .. files.folder())
