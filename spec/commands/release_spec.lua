@@ -27,8 +27,11 @@ case "$*" in
 "api repos/"*"/git/ref/tags/"*) [ -n "${MOVED_BEFORE:-}" ] ;;
 esac]=],
   cosign = [[echo signed >"$4"]],
-  luarocks = [=[cat ~/.luarocks/upload_config.lua; [ -e "$2" ] && [ -e "$3" ]]=],
+  luarocks = [=[[ "$1" != lint ] || exec /usr/bin/luarocks "$@"
+cat ~/.luarocks/upload_config.lua "$3"]=],
   sudo = "",
+  docker = "",
+  curl = [=[[[ $* = *:8000/* ]] && echo "this request has x-api-key: $API_KEY" || echo s3cret]=],
   git = "",
   rustup = "",
 }
@@ -47,9 +50,10 @@ local function project(version, changelog)
   local cargo = files.read(folder .. "/Cargo.toml"):gsub('\nversion = "[^"]*"', ('\nversion = "%s"'):format(version), 1)
   files.write(folder .. "/Cargo.toml", cargo)
   for _, name in ipairs(files.list(folder .. "/rockspec")) do
+    local rockspec = files.read(folder .. "/rockspec/" .. name):gsub('\nversion = "[^-]*', '\nversion = "' .. version)
     os.remove(folder .. "/rockspec/" .. name)
+    files.write(("%s/rockspec/kong-vault-%s-1.rockspec"):format(folder, version), rockspec)
   end
-  files.write(("%s/rockspec/kong-vault-%s-1.rockspec"):format(folder, version), ('version = "%s-1"\n'):format(version))
   local written = ("# Changelog\n\n## %s (2031-02-03)\n\n- New.\n\n## 7.0.0\n\n- Old.\n"):format(version)
   files.write(folder .. "/CHANGELOG.md", changelog or written)
   return folder
@@ -137,7 +141,8 @@ describe("a release", function()
     assert.same({
       version = "success",
       build = "success",
-      try = "success",
+      distributions = "success",
+      containers = "success",
       draft = "success",
       images = "success",
       publish = "success",
@@ -192,7 +197,10 @@ describe("a release", function()
 
   played("started by hand publishes nothing", function()
     local jobs, calls = release({ event = "workflow_dispatch", tag = "main", changelog = "## Unreleased\n\n- New.\n" })
-    assert.same({ version = "success", build = "success", try = "success" }, results(jobs))
+    assert.same(
+      { version = "success", build = "success", distributions = "success", containers = "success" },
+      results(jobs)
+    )
     assert.same({}, called(calls, "gh "))
     assert.same({}, called(calls, "cosign "))
   end)
@@ -229,8 +237,9 @@ describe("a release", function()
     assert.equal(1, #called(calls, "gh api --method PATCH", "git/refs/tags/v7.1", "force=true"))
     assert.same({}, called(calls, "--method POST"))
     assert.equal("success", results(jobs).rock, jobs.rock and jobs.rock[1].log)
-    local upload = "luarocks upload rockspec/kong-vault-7.1.0-1.rockspec dist/kong-vault-7.1.0-1.src.rock"
-    assert.equal(1, #called(calls, upload))
+    assert.equal(1, #called(calls, "luarocks upload --skip-pack kong-vault-7.1.0-1.rockspec"))
+    local source = 'url = "git+https://github.com/kong-vault/kong-vault.git",\n  tag = "v7.1.0",\n'
+    assert.truthy(jobs.rock[1].log:find(source, 1, true), jobs.rock[1].log)
     assert.truthy(jobs.rock[1].log:find('key = "the-key-of-luarocks"', 1, true))
     assert.same({}, called(calls, "the-key-of-luarocks"))
   end)
