@@ -74,6 +74,7 @@ local function release(given)
   end
   local root = project(version, given.changelog)
   local jobs = runner.play(root .. "/.github/workflows/release.yml", {
+    repository = root,
     project = root,
     env = env,
     github = {

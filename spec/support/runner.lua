@@ -1,4 +1,4 @@
--- Plays GitHub's workflows and actions: runner.py says how.
+-- Plays GitHub's workflows: runner.py says how.
 
 local cjson = require "cjson"
 
@@ -14,7 +14,7 @@ function _M.lacking()
   return not files.exists(PYTHON) and "Python with PyYAML (.venv)" or nil
 end
 
---- Plays a workflow, or an action's `action.yml`. `context`: runner.py's; `workspace` and `temp` are made. Returns the jobs.
+--- Plays a workflow. `context`: runner.py's; `workspace` and `temp` are made. Returns the jobs.
 function _M.play(path, context)
   local folder = files.folder()
   context.temp, context.workspace = files.mkdir(folder .. "/temp"), files.mkdir(folder .. "/workspace")

@@ -1,10 +1,10 @@
-"""Plays GitHub's workflows and composite actions on this machine: what their `run:` steps do is done by the shell that GitHub would
-take, in the same environment. Of the actions of others it knows checkout, and how artifacts are handed on; the rest is noted.
+"""Plays GitHub's workflows and the project's action on this machine: what their `run:` steps do is done by the shell that GitHub
+would take, in the same environment. Of the actions of others it knows checkout, and how artifacts are handed on; the rest is noted.
 
-runner.py FILE CONTEXT RESULT, the last two JSON. CONTEXT: `workspace` and `temp` (directories), `project` (what a checkout brings;
-an action's own files), `repository` (where an action is called), `env` (of the shells: nothing else is in it but PATH), and the
-contexts `github`, `inputs`, `vars`, `secrets`. RESULT: `jobs`, by name a list of `result`, `outputs`, `log`, `used`, `workspace`;
-of a composite action there is one job, `action`.
+runner.py WORKFLOW CONTEXT RESULT, the last two JSON. CONTEXT: `workspace` and `temp` (directories), `repository` (what a checkout
+brings), `project` (the action's own files), `inputs` (of the action, instead of those that the workflow gives it), `env` (of the
+shells: nothing else is in it but PATH), and the contexts `github`, `vars`, `secrets`. RESULT: `jobs`, by name a list of `result`,
+`outputs`, `log`, `used`, `workspace`.
 """
 
 import itertools
@@ -17,6 +17,9 @@ import subprocess
 import sys
 
 import yaml
+
+
+OURS = "kong-vault/kong-vault"
 
 
 class Loader(yaml.SafeLoader):
@@ -127,8 +130,10 @@ class Job:
         name, inputs = step["uses"].split("@")[0], step.get("with", {})
         self.used.append({"action": step["uses"], "with": inputs})
         artifacts = pathlib.Path(self.context["temp"]) / "artifacts"
+        if name == OURS:
+            return self.composite(inputs | self.context.get("inputs", {}))
         if name == "actions/checkout":
-            shutil.copytree(self.context["project"], self.workspace / inputs.get("path", "."), dirs_exist_ok=True)
+            shutil.copytree(self.context["repository"], self.workspace / inputs.get("path", "."), dirs_exist_ok=True)
         elif name == "actions/upload-artifact":
             shutil.copytree(self.workspace / inputs["path"], artifacts / inputs["name"])
         elif name == "actions/download-artifact":
@@ -141,6 +146,21 @@ class Job:
         elif name == "docker/build-push-action":
             return True, {"digest": "sha256:" + "d" * 64}
         return True, {}
+
+    def composite(self, inputs):
+        """The project's own action, whose files are not the repository's that it is called in."""
+        action = yaml.load((pathlib.Path(self.context["project"]) / "action.yml").read_text(), Loader)
+        unknown = set(inputs) - set(action["inputs"])
+        if unknown:
+            self.log += f"no such inputs: {unknown}\n"
+            return False, {}
+        own = self.contexts
+        inputs = {name: it.get("default") for name, it in action["inputs"].items()} | inputs
+        self.contexts = own | {"steps": {}, "inputs": inputs}
+        self.play(action["runs"]["steps"], {})
+        outputs = {name: fill(it["value"], self.contexts) for name, it in action["outputs"].items()}
+        ok, self.contexts = not self.contexts["failed"], own
+        return ok, outputs
 
     def play(self, steps, env):
         for step in steps:
@@ -191,7 +211,7 @@ def play_workflow(context, path, contexts, jobs):
         if not holds(job.get("if"), here):
             done[name] = {"result": "skipped", "outputs": {}}
         elif "uses" in job:
-            below = play_workflow(context, os.path.join(context["project"], job["uses"]), contexts, jobs)
+            below = play_workflow(context, os.path.join(context["repository"], job["uses"]), contexts, jobs)
             done[name] = summary(list(below.values()))
         else:
             jobs[name] = []
@@ -205,21 +225,10 @@ def play_workflow(context, path, contexts, jobs):
 
 def main():
     context = json.loads(pathlib.Path(sys.argv[2]).read_text())
-    contexts = {name: context.get(name, {}) for name in ("github", "inputs", "vars", "secrets")}
+    contexts = {name: context.get(name, {}) for name in ("github", "vars", "secrets")}
     path = pathlib.Path(sys.argv[1])
     jobs = {}
-    if path.name == "action.yml":
-        action = yaml.load(path.read_text(), Loader)
-        unknown = set(contexts["inputs"]) - set(action["inputs"])
-        if unknown:
-            sys.exit(f"no such inputs: {unknown}")
-        contexts["inputs"] = {name: it.get("default") for name, it in action["inputs"].items()} | contexts["inputs"]
-        run = Job(context, contexts, "action")
-        shutil.copytree(context["repository"], run.workspace, dirs_exist_ok=True)
-        run.play(action["runs"]["steps"], {})
-        jobs["action"] = [run.result({name: it["value"] for name, it in action["outputs"].items()})]
-    else:
-        play_workflow(context, path, contexts, jobs)
+    play_workflow(context, path, contexts, jobs)
     pathlib.Path(sys.argv[3]).write_text(json.dumps({"jobs": jobs}))
 
 
