@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::colour::{self, Painted};
 use crate::outcome::Outcome;
 use crate::session;
 use kong_vault::backend::{Backend, SecretId, Setup};
@@ -93,14 +94,16 @@ fn wrong(error: &Error) -> Finding {
 }
 
 fn report(title: &str, findings: &[Finding]) -> Outcome {
-    let mut text = format!("{title}\n\n");
+    let (mut text, wanted) = (format!("{title}\n\n"), colour::of_stdout());
     for finding in findings {
-        let verdict = match finding.verdict {
-            Verdict::Good => "ok",
-            Verdict::Doubtful => "look at",
-            Verdict::Bad => "WRONG",
+        let (verdict, style) = match finding.verdict {
+            Verdict::Good => ("ok", colour::GOOD),
+            Verdict::Doubtful => ("look at", colour::WARNING),
+            Verdict::Bad => ("WRONG", colour::ERROR),
         };
-        let _ = writeln!(text, "{verdict:VERDICT$} {:STEP$} {}", finding.step, finding.text);
+        let padded = format!("{verdict:VERDICT$}");
+        let verdict = Painted::new(&padded, style, wanted);
+        let _ = writeln!(text, "{verdict} {:STEP$} {}", finding.step, finding.text);
     }
     let bad = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count();
     match bad {

@@ -21,6 +21,7 @@
 )]
 
 pub mod check;
+mod colour;
 mod conf_file;
 mod doctor;
 mod get;
@@ -35,6 +36,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use check::Asked;
+use check::format::Format;
+use colour::{Painted, When};
 use kong_vault::redact;
 use kong_vault::secret::Secret;
 use outcome::Outcome;
@@ -43,11 +47,15 @@ use outcome::Outcome;
 #[command(
     name = "kong-vault",
     version,
-    about = "Resolves references such as {vault://env/name}, as kong.vault.get does in nginx and Kong"
+    about = "Resolves references such as {vault://env/name}, as kong.vault.get does in nginx and Kong",
+    override_usage = "kong-vault <COMMAND> [OPTIONS]"
 )]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = When::Auto)]
+    color: When,
 }
 
 #[derive(Subcommand)]
@@ -70,6 +78,7 @@ enum Command {
     /// A file is a kong.conf, or a declarative file in Kong's format (YAML or JSON) with vault entities and references.
     /// The environment (KONG_VAULT_…) is checked with it. `check` never prints a value.
     Check {
+        /// Files to check; `-` is standard input
         #[arg(required = true)]
         file: Vec<PathBuf>,
         /// The kong.conf to use with declarative files
@@ -81,6 +90,9 @@ enum Command {
         /// Fetch timeout in seconds [default: vault_fetch_timeout]
         #[arg(long, value_name = "S")]
         timeout: Option<String>,
+        /// What to write to standard output
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
     },
     /// Check each step to a vault, report what fails and suggest a fix
     ///
@@ -121,12 +133,13 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
     };
+    arguments.color.decide();
     let outcome = match arguments.command {
         Command::Get { reference, timeout, conf } => {
             get::run(reference.as_deref(), timeout.as_deref(), conf.as_deref())
         }
-        Command::Check { file, conf, resolve, timeout } => {
-            check::run(&file, conf.as_deref(), resolve, timeout.as_deref())
+        Command::Check { file, conf, resolve, timeout, format } => {
+            check::run(&Asked { files: &file, conf: conf.as_deref(), resolve, timeout: timeout.as_deref(), format })
         }
         Command::Doctor { vault, timeout, conf } => doctor::run(&vault, timeout.as_deref(), conf.as_deref()),
         Command::Vaults { markdown: true, .. } => Outcome::Done(Secret::new(tables::markdown())),
@@ -150,6 +163,7 @@ fn print(bytes: &[u8]) -> std::io::Result<()> {
 
 /// Prints an error as Kong's own commands do.
 fn fail(status: u8, why: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "Error: {why}");
+    let label = Painted::new("Error:", colour::ERROR, colour::of_stderr());
+    let _ = writeln!(std::io::stderr(), "{label} {why}");
     ExitCode::from(status)
 }

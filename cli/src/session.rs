@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use crate::colour::{self, Painted};
 use crate::conf_file;
 use crate::outcome::Outcome;
 use kong_vault::config::{ConfigSource, KONGS_FILE};
@@ -104,5 +105,6 @@ pub fn explain(reference: &[u8], error: Error) -> Error {
 
 /// Prints a warning. As in a worker, an error elsewhere in the configuration does not disable the vault in use.
 pub fn warn(flaw: impl Display) {
-    let _ = writeln!(std::io::stderr(), "Warning: {flaw}");
+    let label = Painted::new("Warning:", colour::WARNING, colour::of_stderr());
+    let _ = writeln!(std::io::stderr(), "{label} {flaw}");
 }

@@ -29,3 +29,11 @@ fn the_page_of_options_holds_the_tables() {
 fn the_policy_says_which_option_may_be_set_from_where() {
     holds("docs/options-policy.md", "--policy");
 }
+
+#[test]
+fn the_page_of_check_holds_the_rules() {
+    let Ok(text) = std::fs::read_to_string(format!("{}/../docs/check.md", env!("CARGO_MANIFEST_DIR"))) else { return };
+    let table = kong_vault_cli::check::rule::markdown();
+    let between = text.split_once("<!-- rules:begin -->").and_then(|(_, rest)| rest.split_once("<!-- rules:end -->"));
+    assert_eq!(between.expect("markers").0.trim(), table.trim(), "docs/check.md has to hold this table:\n{table}");
+}

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::finding::{Entities, FoundReference};
-use super::table::{Mistakes, Place, Row};
+use super::rule::Rule;
+use super::table::{Column, Mistakes, Place, Row};
 use kong_vault::config::declarative::{Id, Tree};
 use kong_vault::config::{Others, Verification};
 
@@ -31,22 +32,22 @@ pub struct Checking<'a> {
 }
 
 impl Checking<'_> {
+    /// The line is that of the key, and so is the column, unless the value stands in the same line.
     pub fn place(&self, id: Id) -> Place {
-        Place::new(self.name, self.tree.line(id))
+        let line = self.tree.line(id);
+        let own = self.tree.place(id);
+        let at = if own.line == line { own } else { self.tree.place(self.tree.key(id).unwrap_or(id)) };
+        let column = match at.column {
+            // As far as the tree counts.
+            column if column >= u16::MAX.into() => Column::Unknown,
+            column if self.tree.merges => Column::Characters(column),
+            column => Column::Bytes(column),
+        };
+        Place::new(self.name, line).at(column)
     }
 
-    pub fn wrong(&mut self, id: Id, what: impl Into<String>, why: impl Into<String>) {
-        let row = self.place(id).wrong(what, why);
-        self.mistakes.push(row);
-    }
-
-    pub fn note(&mut self, id: Id, what: impl Into<String>, why: impl Into<String>) {
-        let row = self.place(id).note(what, why);
-        self.mistakes.push(row);
-    }
-
-    pub fn odd(&mut self, id: Id, what: impl Into<String>, why: impl Into<String>) {
-        let row = self.place(id).odd(what, why);
+    pub fn found(&mut self, rule: Rule, id: Id, what: impl Into<String>, why: impl Into<String>) {
+        let row = self.place(id).found(rule, what, why);
         self.mistakes.push(row);
     }
 }

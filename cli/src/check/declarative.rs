@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::context::{Checked, Checking};
 use super::entities;
 use super::finding::{FoundReference, look_alike};
+use super::rule::Rule;
 use super::table::{Mistakes, Place};
 use kong_vault::config::declarative::{Id, NodeKind, SyntaxFlaw, Tree, kongs};
 use kong_vault::config::{Others, Verification};
@@ -19,36 +20,37 @@ pub fn check(name: &str, text: &str, others: &Others, verification: Verification
     match tree.vaults() {
         Ok(Some(list)) => checking.vaults(list),
         Ok(None) if tree.flaw.is_none() && tree.root.is_none_or(|root| tree.kind(root) != NodeKind::Map) => {
-            checking.checked.rows.push(Place::new(name, 1).odd("file", "the file is empty"));
+            checking.checked.rows.push(Place::new(name, 1).found(Rule::EmptyFile, "file", "the file is empty"));
         }
         Ok(None) => {}
         // The syntax error cuts this value off: only that error is reported.
         Err((id, _)) if tree.flaw.is_some() && !tree.is_whole(id) => {}
         Err((id, why)) => {
             let is_list = tree.key(id).is_some();
-            checking.wrong(id, if is_list { "vaults" } else { "file" }, why);
+            checking.found(Rule::InvalidVaults, id, if is_list { "vaults" } else { "file" }, why);
         }
     }
     if let Some(id) = kongs::version(&tree).filter(|_| tree.flaw.is_none()) {
         let why = "is not a version that Kong 3.9 accepts: write \"3.0\", \"2.1\" or \"1.1\", in quotes";
-        checking.odd(id, "_format_version", why);
+        checking.found(Rule::FormatVersion, id, "_format_version", why);
     }
     checking.duplicates();
     checking.references();
     let Checking { mut checked, mistakes, .. } = checking;
     checked.rows.extend(mistakes.finish());
     if let Some(flaw) = &tree.flaw {
-        checked.rows.push(Place::new(name, flaw.line).wrong("syntax", unreadable(flaw)));
+        let rule = if flaw.is_syntax { Rule::Syntax } else { Rule::FileTooLarge };
+        checked.rows.push(Place::new(name, flaw.line).found(rule, "syntax", unreadable(flaw)));
     } else if let Some(flaw) = &tree.no_json {
         let why = format!(
             "is YAML, not JSON, but Kong expects JSON in a file with this name ({}): rename the file",
             flaw.why
         );
-        checked.rows.push(Place::new(name, flaw.line).odd("syntax", why));
+        checked.rows.push(Place::new(name, flaw.line).found(Rule::NoJson, "syntax", why));
     }
     if let Some(line) = tree.further.filter(|_| tree.flaw.is_none()) {
         let why = "a second YAML document begins here: only the first one is used, as in Kong";
-        checked.rows.push(Place::new(name, line).odd("file", why));
+        checked.rows.push(Place::new(name, line).found(Rule::SecondDocument, "file", why));
     }
     checked
 }
@@ -82,7 +84,7 @@ impl Checking<'_> {
                     path => format!("{path}.{shown}"),
                 };
                 let why = format!("this key is set twice: this line is used, line {first} is not");
-                self.odd(key, what, why);
+                self.found(Rule::DuplicateKey, key, what, why);
             }
         }
     }
@@ -102,14 +104,14 @@ impl Checking<'_> {
                         let found = FoundReference { place, what, reference: text.to_owned(), of_operator };
                         self.checked.references.push(found);
                     } else if let Some(why) = look_alike(text).filter(|_| !tree.is_key(id)) {
-                        self.odd(id, tree.path(id), why);
+                        self.found(Rule::LookAlike, id, tree.path(id), why);
                     }
                 }
                 NodeKind::Map => {
                     let bare = |key: Id| tree.text(key).is_some_and(|key| key.starts_with("vault:/"));
                     if tree.pairs(id).any(|(key, _)| bare(key)) {
                         let why = "a reference must be in quotes: without them, YAML reads its braces as a mapping";
-                        self.wrong(id, tree.path(id), why);
+                        self.found(Rule::UnquotedReference, id, tree.path(id), why);
                     }
                 }
                 NodeKind::List | NodeKind::Alias => {}

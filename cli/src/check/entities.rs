@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 use super::context::Checking;
 use super::finding::KnownEntity;
 use super::references::noted;
+use super::rule::Rule;
+use kong_vault::backend::Descriptor;
 use kong_vault::backend::registry::{ALL, find};
-use kong_vault::config::Verification;
 use kong_vault::config::declarative::{self, Id, Tree, kongs, of_others};
 use kong_vault::config::entity::{self, EntityFlaw, FLAWS};
+use kong_vault::config::{Verification, options_of, unverified_in_words};
 use kong_vault::error::quote;
 use kong_vault::redact::word;
 use kong_vault::reference::{is_reference, parse};
@@ -38,14 +40,14 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
     if let Some((prefix, strategy)) = of_others(tree, item, checking.others) {
         let why =
             format!("is of the strategy {}, which kong-vault does not provide: left to Kong", word(&strategy, 64));
-        let row = checking.place(item).note(label, why);
+        let row = checking.place(item).found(Rule::LeftToKong, label, why);
         checking.checked.rows.push(row);
         checking.checked.entities.entry(prefix).or_insert(KnownEntity::Others(strategy));
         return;
     }
     let value = match declarative::entity(tree, item) {
         Ok(value) => value,
-        Err((id, why)) => return checking.wrong(id, label, why),
+        Err((id, why)) => return checking.found(Rule::InvalidEntity, id, label, why),
     };
     let most = if checking.mistakes.is_full() { 1 } else { FLAWS };
     let (mut flaws, mut good) = match entity::parse(&value, ALL, most) {
@@ -62,11 +64,13 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
     let of_kong = kongs::flaws(tree, entity, backend, most).into_iter();
     let new: Vec<_> = of_kong.filter(|flaw| !flaws.iter().any(|known| known.path == flaw.path)).collect();
     flaws.extend(new);
+    let of_rule = |flaw: EntityFlaw| (rule(&flaw, place(tree, entity, &flaw.path).is_some(), backend), flaw);
+    let mut flaws: Vec<(Rule, EntityFlaw)> = flaws.into_iter().map(of_rule).collect();
     let (line, mut is_repeated) = (tree.line(item), false);
-    if !flaws.iter().any(|flaw| flaw.path == "prefix" || flaw.path.is_empty()) {
+    if !flaws.iter().any(|(_, flaw)| flaw.path == "prefix" || flaw.path.is_empty()) {
         if let Some(first) = lines.prefixes.get(prefix) {
             let what = format!("this prefix is set twice: the entity in line {first} has it too");
-            flaws.insert(0, EntityFlaw { path: "prefix".to_owned(), what });
+            flaws.insert(0, (Rule::DuplicatePrefix, EntityFlaw { path: "prefix".to_owned(), what }));
             is_repeated = true;
         } else {
             lines.prefixes.insert(prefix.to_owned(), line);
@@ -74,18 +78,18 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
     }
     if checking.others.named().any(|name| name == prefix) {
         let what = format!("prefix {prefix} is the name of a strategy: choose another");
-        flaws.push(EntityFlaw { path: "prefix".to_owned(), what });
+        flaws.push((Rule::InvalidPrefix, EntityFlaw { path: "prefix".to_owned(), what }));
     }
     if let Some(id) = value.get("id").and_then(Value::as_str).filter(|_| !is_repeated) {
         match lines.ids.get(id) {
             Some(first) => {
                 let what = format!("this id is set twice, which Kong refuses: the entity in line {first} has it too");
-                flaws.push(EntityFlaw { path: "id".to_owned(), what });
+                flaws.push((Rule::DuplicateId, EntityFlaw { path: "id".to_owned(), what }));
             }
             None => drop(lines.ids.insert(id.to_owned(), line)),
         }
     }
-    for flaw in &flaws {
+    for (rule, flaw) in &flaws {
         let (at, what) = (
             place(tree, entity, &flaw.path),
             match flaw.path.as_str() {
@@ -95,9 +99,9 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
         );
         let written = at.and_then(|(_, value)| tree.meant(value));
         let reference = written.and_then(|value| tree.text(value)).filter(|text| is_reference(text.as_bytes()));
-        let why = match reference.map(|text| parse(text.as_bytes())) {
-            Some(Err(error)) => error.to_string(),
-            _ => flaw.what.clone(),
+        let (rule, why) = match reference.map(|text| parse(text.as_bytes())) {
+            Some(Err(error)) => (Rule::MalformedReference, error.to_string()),
+            _ => (*rule, flaw.what.clone()),
         };
         let note = text_of(flaw).and_then(noted);
         checking.told.extend(written.filter(|_| reference.is_some()));
@@ -109,8 +113,8 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
             None => nearest(tree, entity, &flaw.path).unwrap_or(item),
         };
         match note {
-            Some(note) => checking.note(id, what, note),
-            None => checking.wrong(id, what, why),
+            Some(note) => checking.found(Rule::RedactedReference, id, what, note),
+            None => checking.found(rule, id, what, why),
         }
     }
     // An entity that only Kong refuses still counts for references: they resolve without Kong.
@@ -124,6 +128,25 @@ pub fn check(checking: &mut Checking<'_>, index: usize, item: Id, lines: &mut Li
     let known = checking.checked.entities.entry(prefix.to_owned()).or_insert(KnownEntity::Wrong);
     if let (KnownEntity::Wrong, Some(good)) = (&*known, good) {
         *known = KnownEntity::Right(good);
+    }
+}
+
+/// The rule that a flaw breaks. `is_written`: whether its field is there.
+fn rule(flaw: &EntityFlaw, is_written: bool, backend: Option<&'static Descriptor>) -> Rule {
+    let option = match flaw.path.as_str() {
+        "prefix" => return Rule::InvalidPrefix,
+        "name" => return Rule::InvalidBackend,
+        path => match path.strip_prefix("config.") {
+            Some(option) => option,
+            None => return Rule::InvalidEntity,
+        },
+    };
+    let opt = backend.map(|backend| options_of(backend).find(|opt| opt.is_called(option)));
+    match opt {
+        _ if !is_written => Rule::MissingOption,
+        Some(None) => Rule::UnknownOption,
+        Some(Some(opt)) if flaw.what == unverified_in_words(opt) => Rule::UnverifiedCertificates,
+        _ => Rule::InvalidOption,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::finding::{FoundReference, look_alike};
+use super::rule::Rule;
 use super::table::{Mistakes, Notes, Place, Row};
 use crate::conf_file::surprise::{option, surprises};
 use crate::conf_file::{self, Line};
@@ -122,11 +123,11 @@ fn of_file(name: &str, text: &str, mistakes: &mut Mistakes) -> Vec<Setting> {
             Line::Skipped { number, key, why } => {
                 is_conf = Some(is_conf == Some(true) || key.is_some());
                 let what = key.unwrap_or_else(|| "line".to_owned());
-                mistakes.push(Place::new(name, number).odd(what, why));
+                mistakes.push(Place::new(name, number).found(Rule::ConfLine, what, why));
                 continue;
             }
             Line::Fatal { number, why } => {
-                mistakes.push(Place::new(name, number).wrong("line", why));
+                mistakes.push(Place::new(name, number).found(Rule::ConfSection, "line", why));
                 continue;
             }
         };
@@ -136,10 +137,10 @@ fn of_file(name: &str, text: &str, mistakes: &mut Mistakes) -> Vec<Setting> {
         // reference off.
         if conf_file::is_ours(&line.key) || line.swallows || (line.is_cut && line.value.contains("{vault:")) {
             if !conf_file::is_text(&line.value) {
-                mistakes.push(place.wrong(&line.key, "is no UTF-8 text"));
+                mistakes.push(place.found(Rule::InvalidUtf8, &line.key, "is no UTF-8 text"));
                 continue;
             }
-            surprises(&line).for_each(|why| mistakes.push(place.odd(&line.key, why)));
+            surprises(&line).for_each(|why| mistakes.push(place.found(Rule::ConfValue, &line.key, why)));
         }
         let setting = Setting { place, key: line.key.clone(), name: line.key.clone(), value: Secret::new(line.value) };
         match known.get(&line.key) {
@@ -150,13 +151,13 @@ fn of_file(name: &str, text: &str, mistakes: &mut Mistakes) -> Vec<Setting> {
             Some(index) => {
                 let why =
                     format!("this key is set twice: this line is used, line {} is not", settings[*index].place.line);
-                mistakes.push(setting.place.odd(&setting.name, why));
+                mistakes.push(setting.place.found(Rule::DuplicateKey, &setting.name, why));
                 settings[*index] = setting;
             }
         }
     }
     if is_conf == Some(false) {
-        mistakes.push(Place::new(name, 1).wrong("file", conf_file::NO_CONF));
+        mistakes.push(Place::new(name, 1).found(Rule::NoKongConf, "file", conf_file::NO_CONF));
     }
     settings
 }
@@ -164,7 +165,7 @@ fn of_file(name: &str, text: &str, mistakes: &mut Mistakes) -> Vec<Setting> {
 fn of_environment(environment: &Environment) -> Vec<Setting> {
     let variables = environment.iter().filter_map(|(name, value)| {
         let key = name.strip_prefix("KONG_")?.to_ascii_lowercase();
-        Some(Setting { place: Place::new("environment", 0), key, name: name.to_owned(), value: value.clone() })
+        Some(Setting { place: Place::ENVIRONMENT, key, name: name.to_owned(), value: value.clone() })
     });
     variables.collect()
 }
@@ -199,7 +200,7 @@ impl Keys {
             }
             let is_known = option(&setting.key).is_some();
             if !is_known && self.mistakes.is_full() {
-                self.mistakes.push(setting.place.wrong(&setting.name, "unknown option"));
+                self.mistakes.push(setting.place.found(Rule::UnknownOption, &setting.name, "unknown option"));
                 continue;
             }
             let is_others = !is_known && self.settings.others.have_key(&setting.key);
@@ -218,7 +219,7 @@ impl Keys {
             let flaws = match alone {
                 Ok(()) if option(&setting.key).is_some_and(|opt| verification.forbids_text(opt, text)) => {
                     let why = option(&setting.key).map(unverified_in_words).unwrap_or_default();
-                    self.mistakes.push(setting.place.wrong(&setting.name, why));
+                    self.mistakes.push(setting.place.found(Rule::UnverifiedCertificates, &setting.name, why));
                     continue;
                 }
                 // What `tls_certificate_verify` forbids is reported where that is set.
@@ -230,17 +231,20 @@ impl Keys {
             if !flaws.is_empty() {
                 let accepted = option(&setting.key).filter(|opt| opt.parse(text).is_none());
                 let why = |flaw: &Error| accepted.map_or(flaw.to_string(), |opt| format!("must be {}", opt.accepts()));
-                flaws.iter().for_each(|flaw| self.mistakes.push(setting.place.wrong(&setting.name, why(flaw))));
+                let rule = if is_known { Rule::InvalidOption } else { Rule::UnknownOption };
+                let row = |flaw| setting.place.found(rule, &setting.name, why(flaw));
+                flaws.iter().for_each(|flaw| self.mistakes.push(row(flaw)));
                 continue;
             }
             right.push(setting);
             together.extend(Some(setting).filter(|_| is_known && !is_verification(&setting.key)));
             let dropped = Some(&setting.key).filter(|_| matches!(origin, Origin::File(_))).and_then(|key| dropped(key));
-            match look_alike(text).or(dropped) {
-                Some(why) => self.mistakes.push(setting.place.odd(&setting.name, why)),
+            let odd = look_alike(text).map(|why| (Rule::LookAlike, why));
+            match odd.or(dropped.map(|why| (Rule::DroppedOption, why))) {
+                Some((rule, why)) => self.mistakes.push(setting.place.found(rule, &setting.name, why)),
                 None if is_others => {
                     let why = "is an option of a strategy that kong-vault does not provide: left to Kong";
-                    self.notes.push(setting.place.note(&setting.name, why));
+                    self.notes.push(setting.place.found(Rule::LeftToKong, &setting.name, why));
                 }
                 None if setting.key == "vaults" && self.settings.others.named().next().is_some() => {
                     self.note_others(origin, setting);
@@ -269,7 +273,8 @@ impl Keys {
             }
             if let Some(setting) = settings.iter().rev().find(|it| sets(it, incomplete.cause())) {
                 self.rows.retain(|row| row.place != setting.place || row.what != setting.name);
-                self.mistakes.push(setting.place.wrong(&setting.name, incomplete.error.to_string()));
+                let why = incomplete.error.to_string();
+                self.mistakes.push(setting.place.found(Rule::MissingOption, &setting.name, why));
             }
         }
     }
@@ -279,7 +284,7 @@ impl Keys {
         for name in config.others().named() {
             let why =
                 format!("{} is a strategy that kong-vault does not provide: left to Kong", redact::word(name, 64));
-            self.notes.push(vaults.place.note(&vaults.name, why));
+            self.notes.push(vaults.place.found(Rule::LeftToKong, &vaults.name, why));
         }
     }
 
@@ -291,7 +296,7 @@ impl Keys {
         } else if is_reference(text.as_bytes()) {
             self.references.push(setting.found(text));
         } else if let Some(why) = look_alike(text) {
-            self.mistakes.push(setting.place.odd(&setting.name, why));
+            self.mistakes.push(setting.place.found(Rule::LookAlike, &setting.name, why));
         }
     }
 }

@@ -6,12 +6,13 @@ use std::sync::atomic::AtomicU32;
 
 use super::finding::{Entities, FoundReference, KnownEntity};
 use super::keys::Settings;
-use super::table::{Mistakes, Row, Verdict};
+use super::rule::{Rule, Severity};
+use super::table::{Mistakes, Row};
 use kong_vault::backend::registry::ALL;
 use kong_vault::config::declarative::kongs_business;
 use kong_vault::config::entity::Broken;
 use kong_vault::config::{EntityResult, IndirectValues, did_you_mean};
-use kong_vault::error::{Error, Kind, Result, quote};
+use kong_vault::error::{Error, Kind, quote};
 use kong_vault::reference::{self, is_reference, parse};
 use kong_vault::resolver::Resolver;
 use kong_vault::resolver::resolved_reference::ResolvedReference;
@@ -21,6 +22,9 @@ const COMPARED: usize = 200;
 
 /// How the texts begin that sanitized dumps have instead of values.
 const REDACTED: &str = "{vault://redacted";
+
+/// For each reference, the rule that it breaks and why.
+type Verdicts<'a> = HashMap<&'a str, Result<(), (Rule, Error)>>;
 
 /// Returns why a reference gets a note instead of an error.
 pub fn noted(reference: &str) -> Option<&'static str> {
@@ -39,14 +43,18 @@ pub fn judge(
     let config = match settings.plain() {
         Ok(config) => config,
         // The keys are valid, alone and together: an error here would be a bug.
-        Err(error) => return found.iter().map(|it| it.place.wrong(what(it), error.to_string())).collect(),
+        Err(error) => {
+            let row = |it: &FoundReference| it.place.found(Rule::InvalidOption, what(it), error.to_string());
+            return found.iter().map(row).collect();
+        }
     };
     config.replace_entities(config.read_entities(listed(entities, false), "the file", &IndirectValues::default()));
-    let mut verdicts: HashMap<&str, Result<()>> = HashMap::new();
+    let mut verdicts: Verdicts<'_> = HashMap::new();
     for it in found {
-        verdicts
-            .entry(&it.reference)
-            .or_insert_with(|| ResolvedReference::resolve(it.reference.as_bytes(), &config).map(drop));
+        verdicts.entry(&it.reference).or_insert_with(|| {
+            let resolved = ResolvedReference::resolve(it.reference.as_bytes(), &config);
+            resolved.map(drop).map_err(|error| (broken_rule(&it.reference, &error, entities), error))
+        });
     }
     if resolve {
         fetch(&mut verdicts, settings, entities);
@@ -58,34 +66,54 @@ pub fn judge(
     };
     let row = |it: &FoundReference, say_more: bool| match &verdicts[it.reference.as_str()] {
         Ok(()) => match unreadable(it) {
-            Some(error) => it.place.wrong(what(it), error.to_string()),
+            Some(error) => it.place.found(Rule::ProtectedVariable, what(it), error.to_string()),
             None => it.place.good(what(it)),
         },
-        Err(error) if error.kind() == Kind::UnknownVault => {
+        Err((Rule::UnknownVault, error)) => {
             let name = parse(it.reference.as_bytes()).map(|parsed| parsed.name).unwrap_or_default();
             let name = String::from_utf8_lossy(&name);
             if matches!(entities.get(&*name), Some(KnownEntity::Others(_))) || config.others().has(&name) {
-                return it.place.note(what(it), "kong-vault does not provide this vault: left to Kong");
+                let why = "kong-vault does not provide this vault: left to Kong";
+                return it.place.found(Rule::LeftToKong, what(it), why);
             }
             let more = say_more.then(|| unknown(&name, entities)).flatten();
             match more {
-                None if !whole => it.place.odd(what(it), "not checked: its vault may be in a part that cannot be read"),
-                more => it.place.wrong(what(it), format!("{error}{}", more.unwrap_or_default())),
+                None if !whole => {
+                    let why = "not checked: its vault may be in a part that cannot be read";
+                    it.place.found(Rule::UncheckedReference, what(it), why)
+                }
+                more => {
+                    let why = format!("{error}{}", more.unwrap_or_default());
+                    it.place.found(Rule::UnknownVault, what(it), why)
+                }
             }
         }
-        Err(error) => match noted(&it.reference) {
-            Some(why) => it.place.note(what(it), why),
-            None => it.place.wrong(what(it), error.to_string()),
+        Err((rule, error)) => match noted(&it.reference) {
+            Some(why) => it.place.found(Rule::RedactedReference, what(it), why),
+            None => it.place.found(*rule, what(it), error.to_string()),
         },
     };
     for it in found {
         match row(it, !mistakes.is_full()) {
-            row if matches!(row.verdict, Verdict::Good | Verdict::Noted(_)) => rows.push(row),
+            row if row.severity().is_none_or(|severity| severity == Severity::Note) => rows.push(row),
             row => mistakes.push(row),
         }
     }
     rows.extend(mistakes.finish());
     rows
+}
+
+/// The rule that a reference breaks by which there is no vault, or none that can be used.
+fn broken_rule(reference: &str, error: &Error, entities: &Entities) -> Rule {
+    match error.kind() {
+        Kind::UnknownVault => Rule::UnknownVault,
+        Kind::Reference => Rule::MalformedReference,
+        _ => {
+            let name = parse(reference.as_bytes()).map(|parsed| parsed.name).unwrap_or_default();
+            let is_broken = matches!(entities.get(&*String::from_utf8_lossy(&name)), Some(KnownEntity::Wrong));
+            if is_broken { Rule::BrokenVault } else { Rule::ReferenceOption }
+        }
+    }
 }
 
 fn what(it: &FoundReference) -> String {
@@ -126,7 +154,7 @@ fn listed(entities: &Entities, credentials: bool) -> Vec<EntityResult> {
 }
 
 /// Fetches each valid reference once, all of them concurrently.
-fn fetch(verdicts: &mut HashMap<&str, Result<()>>, settings: &Settings, entities: &Entities) {
+fn fetch(verdicts: &mut Verdicts<'_>, settings: &Settings, entities: &Entities) {
     let mut wanted: Vec<_> = verdicts.iter().filter(|(_, verdict)| verdict.is_ok()).map(|(it, _)| *it).collect();
     if wanted.is_empty() {
         return;
@@ -134,7 +162,10 @@ fn fetch(verdicts: &mut HashMap<&str, Result<()>>, settings: &Settings, entities
     wanted.sort_unstable();
     let config = match settings.resolved() {
         Ok(config) => config,
-        Err(error) => return wanted.into_iter().for_each(|it| drop(verdicts.insert(it, Err(error.clone())))),
+        Err(error) => {
+            let unresolved = |it| drop(verdicts.insert(it, Err((Rule::Unresolved, error.clone()))));
+            return wanted.into_iter().for_each(unresolved);
+        }
     };
     let resolver = Resolver::new(config, settings.environment().clone(), Arc::new(AtomicU32::new(0)));
     // `judge` checks which references may read credentials.
@@ -142,6 +173,6 @@ fn fetch(verdicts: &mut HashMap<&str, Result<()>>, settings: &Settings, entities
     resolver.replace_entities(listed(entities, true), "the file");
     let references: Vec<_> = wanted.iter().map(|it| it.as_bytes().to_vec()).collect();
     for (it, answer) in wanted.into_iter().zip(resolver.fetch_blocking(&references)) {
-        verdicts.insert(it, answer.map(drop));
+        verdicts.insert(it, answer.map(drop).map_err(|error| (Rule::Unresolved, error)));
     }
 }

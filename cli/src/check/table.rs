@@ -1,29 +1,39 @@
-//! The table of results, with one row for each thing that was checked.
+//! The results, with one row for each thing that was checked.
 
-use std::fmt::Write;
+use super::rule::{Rule, Severity};
+use kong_vault::redact::quote;
 
-use kong_vault::redact::{line, quote};
+/// The longest name of a file that is shown, in characters.
+const LONGEST: usize = 1024;
 
 /// Where something stands.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// A path as the user wrote it, or `environment`.
-    pub source: String,
+    /// The path of a file as the user wrote it; `None` for the environment.
+    pub file: Option<String>,
     /// From 1 on; 0 where there are no lines.
     pub line: usize,
+    pub column: Column,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Where something begins in its line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Column {
+    #[default]
+    Unknown,
+    /// From 1 on. JSON's reader counts bytes, YAML's characters.
+    Bytes(usize),
+    Characters(usize),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Good,
-    /// Nothing is known to be wrong with it, but kong-vault can't judge all of it.
-    Noted(String),
-    /// It is accepted, but probably not intended.
-    Odd(String),
-    Wrong(String),
+    /// What it breaks, and why.
+    Found(Rule, String),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct Row {
     pub place: Place,
     /// The key, field or reference. Never a value.
@@ -38,7 +48,8 @@ const MOST: usize = 1000;
 #[derive(Debug, Default)]
 struct Few {
     rows: Vec<Row>,
-    more: Option<(String, usize)>,
+    /// The place of the first one that is only counted, and their number.
+    more: Option<(Place, usize)>,
 }
 
 /// Rows about mistakes.
@@ -54,14 +65,14 @@ impl Few {
         if self.rows.len() < MOST {
             self.rows.push(row);
         } else {
-            self.more.get_or_insert((row.place.source, 0)).1 += 1;
+            self.more.get_or_insert((row.place, 0)).1 += 1;
         }
     }
 
     /// Returns the rows. If more were counted, `last` makes a last row of the file and their number.
     fn finish(mut self, last: impl Fn(Place, usize) -> Row) -> Vec<Row> {
-        if let Some((source, more)) = self.more {
-            self.rows.push(last(Place::new(&source, 0), more));
+        if let Some((place, more)) = self.more {
+            self.rows.push(last(Place { line: 0, column: Column::Unknown, ..place }, more));
         }
         self.rows
     }
@@ -80,7 +91,7 @@ impl Mistakes {
     pub fn finish(self) -> Vec<Row> {
         self.0.finish(|file, more| {
             let what = format!("at least {more} more mistakes are not shown: fix these first");
-            file.wrong("file", what)
+            file.found(Rule::MoreErrors, "file", what)
         })
     }
 }
@@ -91,70 +102,52 @@ impl Notes {
     }
 
     pub fn finish(self) -> Vec<Row> {
-        self.0.finish(|file, more| file.note("file", format!("there are {more} notes more, which are not shown")))
+        let why = |more| format!("there are {more} notes more, which are not shown");
+        self.0.finish(|file, more| file.found(Rule::MoreNotes, "file", why(more)))
     }
 }
 
 impl Place {
-    pub fn new(source: &str, line: usize) -> Self {
-        Self { source: source.to_owned(), line }
+    pub const ENVIRONMENT: Self = Self { file: None, line: 0, column: Column::Unknown };
+
+    pub fn new(file: &str, line: usize) -> Self {
+        Self { file: Some(file.to_owned()), line, column: Column::Unknown }
+    }
+
+    pub fn at(self, column: Column) -> Self {
+        Self { column, ..self }
     }
 
     pub fn good(&self, what: impl Into<String>) -> Row {
         Row { place: self.clone(), what: what.into(), verdict: Verdict::Good }
     }
 
-    pub fn note(&self, what: impl Into<String>, why: impl Into<String>) -> Row {
-        Row { place: self.clone(), what: what.into(), verdict: Verdict::Noted(why.into()) }
+    pub fn found(&self, rule: Rule, what: impl Into<String>, why: impl Into<String>) -> Row {
+        Row { place: self.clone(), what: what.into(), verdict: Verdict::Found(rule, why.into()) }
+    }
+}
+
+impl Row {
+    pub fn severity(&self) -> Option<Severity> {
+        match &self.verdict {
+            Verdict::Good => None,
+            Verdict::Found(rule, _) => Some(rule.severity()),
+        }
     }
 
-    pub fn odd(&self, what: impl Into<String>, why: impl Into<String>) -> Row {
-        Row { place: self.clone(), what: what.into(), verdict: Verdict::Odd(why.into()) }
-    }
-
-    pub fn wrong(&self, what: impl Into<String>, why: impl Into<String>) -> Row {
-        Row { place: self.clone(), what: what.into(), verdict: Verdict::Wrong(why.into()) }
+    /// What tells rows apart for people: two in one line that say the same are one.
+    pub fn shown(&self) -> (Option<String>, usize, String, Option<(Severity, String)>) {
+        let found = match &self.verdict {
+            Verdict::Good => None,
+            Verdict::Found(rule, why) => Some((rule.severity(), why.clone())),
+        };
+        (self.place.file.clone(), self.place.line, self.what.clone(), found)
     }
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&quote(self.source.as_bytes(), LONGEST))?;
+        f.write_str(&quote(self.file.as_deref().unwrap_or("environment").as_bytes(), LONGEST))?;
         if self.line > 0 { write!(f, ":{}", self.line) } else { Ok(()) }
     }
-}
-
-/// The longest cell that is printed, in characters.
-const LONGEST: usize = 1024;
-
-/// Up to which width columns are aligned: one long cell must not push all others off the screen.
-const ALIGNED: usize = 56;
-
-/// The table as text, and how many rows are wrong.
-pub fn render(rows: &[Row]) -> (String, usize) {
-    let cells: Vec<_> = rows
-        .iter()
-        .map(|row| {
-            let verdict = match &row.verdict {
-                Verdict::Good => "ok".to_owned(),
-                Verdict::Noted(why) => format!("note: {}", line(why.as_bytes(), LONGEST)),
-                Verdict::Odd(why) => format!("warning: {}", line(why.as_bytes(), LONGEST)),
-                Verdict::Wrong(why) => format!("error: {}", line(why.as_bytes(), LONGEST)),
-            };
-            (row.place.to_string(), quote(row.what.as_bytes(), LONGEST), verdict)
-        })
-        .collect();
-    let width = |cell: fn(&(String, String, String)) -> &String| {
-        let widths = cells.iter().map(|row| cell(row).chars().count());
-        widths.filter(|width| *width <= ALIGNED).max().unwrap_or(0)
-    };
-    let (places, whats) = (width(|row| &row.0), width(|row| &row.1));
-    let mut out = String::new();
-    for (place, what, verdict) in &cells {
-        let _ = writeln!(out, "{place:places$}  {what:whats$}  {verdict}");
-    }
-    let wrong = rows.iter().filter(|row| matches!(row.verdict, Verdict::Wrong(_))).count();
-    let odd = rows.iter().filter(|row| matches!(row.verdict, Verdict::Odd(_))).count();
-    let _ = writeln!(out, "{} checked, {wrong} wrong, {odd} with a warning", rows.len());
-    (out, wrong)
 }

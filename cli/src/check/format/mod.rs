@@ -1,0 +1,123 @@
+//! What `check` writes: a table for people, or findings for machines.
+
+mod github;
+mod json;
+mod region;
+mod sarif;
+mod text;
+
+use std::path::{Component, Path, PathBuf};
+
+use clap::ValueEnum;
+
+use super::rule::{Rule, Severity};
+use super::table::{Row, Verdict};
+use kong_vault::environment::Environment;
+use kong_vault::redact::{line, quote};
+use region::{Lines, Region};
+pub use text::render as text;
+
+/// The name by which standard input is read, and told of.
+pub const STDIN: &str = "-";
+
+/// The longest text of a finding, in characters.
+const LONGEST: usize = 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table for people
+    Text,
+    /// One JSON object: docs/check.md describes it
+    Json,
+    /// Workflow commands of GitHub Actions, which become annotations
+    Github,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+}
+
+/// What was checked: rows, and the texts of the files by name, the ones of the command line first.
+pub struct Results {
+    pub rows: Vec<Row>,
+    pub texts: Vec<(String, String)>,
+}
+
+/// A row that is not good. All texts are on one line, and may be shown.
+struct Finding<'a> {
+    rule: Rule,
+    /// As the user wrote it; `None` for the environment.
+    file: Option<&'a str>,
+    /// 0 where there are no lines.
+    line: usize,
+    region: Option<Region>,
+    what: String,
+    why: String,
+}
+
+impl Results {
+    pub fn render(&self, format: Format, colour: bool) -> String {
+        match format {
+            Format::Text => text(&self.rows, colour),
+            Format::Json => json::render(&self.findings(), self.rows.len()),
+            Format::Github => github::render(&self.findings(), &summary(&self.rows)),
+            Format::Sarif => {
+                let first = self.texts.first().map_or(STDIN, |(name, _)| name);
+                sarif::render(&self.findings(), first)
+            }
+        }
+    }
+
+    pub fn wrong(&self) -> usize {
+        count(self.rows.iter().filter_map(Row::severity), Severity::Error)
+    }
+
+    fn findings(&self) -> Vec<Finding<'_>> {
+        let lines = Lines::of(self.texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+        self.rows.iter().filter_map(|row| Finding::of(row, &lines)).collect()
+    }
+}
+
+impl<'a> Finding<'a> {
+    fn of(row: &'a Row, lines: &Lines<'_>) -> Option<Self> {
+        let Row { place, what, verdict: Verdict::Found(rule, why) } = row else { return None };
+        Some(Finding {
+            rule: *rule,
+            file: place.file.as_deref(),
+            line: place.line,
+            region: lines.region(place),
+            what: quote(what.as_bytes(), LONGEST),
+            why: line(why.as_bytes(), LONGEST),
+        })
+    }
+}
+
+fn count(severities: impl Iterator<Item = Severity>, wanted: Severity) -> usize {
+    severities.filter(|severity| *severity == wanted).count()
+}
+
+/// The last line of what people read.
+fn summary(rows: &[Row]) -> String {
+    let of = |severity| count(rows.iter().filter_map(Row::severity), severity);
+    format!("{} checked, {} wrong, {} with a warning", rows.len(), of(Severity::Error), of(Severity::Warning))
+}
+
+/// A file's path as a repository's tools know it: below the workspace of the pipeline, or below this directory, without
+/// either. `None` where it is elsewhere.
+fn relative(file: &str) -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let workspace = Environment::captured().text("GITHUB_WORKSPACE").map(PathBuf::from);
+    let base = workspace.filter(|base| here.starts_with(base)).unwrap_or_else(|| here.clone());
+    Some(plain(&here.join(file)).strip_prefix(base).ok()?.to_owned())
+}
+
+/// A path without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
+}

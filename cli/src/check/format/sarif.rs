@@ -1,0 +1,85 @@
+//! SARIF 2.1.0, which code scanning services read.
+
+use std::path::Path;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use serde_json::{Value, json};
+
+use super::{Finding, STDIN, plain, relative};
+use crate::check::rule::Rule;
+
+const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
+const HOME: &str = "https://github.com/kong-vault/kong-vault";
+
+/// The characters that a URI's path holds as they are.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `first`: the file to which findings about the environment are attached, as services want one for each finding.
+pub fn render(findings: &[Finding<'_>], first: &str) -> String {
+    let report = json!({
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": {
+                "name": "kong-vault",
+                "version": env!("CARGO_PKG_VERSION"),
+                "semanticVersion": env!("CARGO_PKG_VERSION"),
+                "informationUri": HOME,
+                "rules": Rule::ALL.iter().map(|it| rule(*it)).collect::<Vec<_>>(),
+            } },
+            "invocations": [{ "executionSuccessful": true }],
+            "columnKind": "unicodeCodePoints",
+            "results": findings.iter().map(|it| result(it, first)).collect::<Vec<_>>(),
+        }],
+    });
+    format!("{report:#}\n")
+}
+
+fn rule(rule: Rule) -> Value {
+    json!({
+        "id": rule.id(),
+        "shortDescription": { "text": rule.summary() },
+        "help": { "text": rule.fix() },
+        "helpUri": format!("{HOME}/blob/main/docs/check.md#rules"),
+        "defaultConfiguration": { "level": rule.severity().name() },
+    })
+}
+
+fn result(it: &Finding<'_>, first: &str) -> Value {
+    let mut place = json!({ "artifactLocation": artifact(it.file.unwrap_or(first)) });
+    if it.line > 0 {
+        place["region"] = match it.region {
+            Some(region) => json!({
+                "startLine": it.line, "startColumn": region.column, "endLine": it.line, "endColumn": region.end,
+            }),
+            None => json!({ "startLine": it.line }),
+        };
+    }
+    json!({
+        "ruleId": it.rule.id(),
+        "ruleIndex": Rule::ALL.iter().position(|rule| *rule == it.rule),
+        "level": it.rule.severity().name(),
+        "message": { "text": format!("{}: {}", it.what, it.why) },
+        "locations": [{ "physicalLocation": place, "logicalLocations": [{ "fullyQualifiedName": it.what }] }],
+        // Without the line, which changes with whatever is written above it.
+        "partialFingerprints": { "kongVault/v1": format!("{} {}", it.rule.id(), it.what) },
+    })
+}
+
+/// Where a file is: relative to the root of the sources, if it is below it.
+fn artifact(file: &str) -> Value {
+    if file == STDIN {
+        return json!({ "uri": "stdin" });
+    }
+    match relative(file) {
+        Some(path) => json!({ "uri": encoded(&path), "uriBaseId": "%SRCROOT%" }),
+        None => {
+            let here = std::env::current_dir().unwrap_or_default();
+            json!({ "uri": format!("file://{}", encoded(&plain(&here.join(file)))) })
+        }
+    }
+}
+
+fn encoded(path: &Path) -> String {
+    percent_encode(path.as_os_str().as_encoded_bytes(), PATH).to_string()
+}
