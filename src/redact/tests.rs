@@ -191,18 +191,14 @@ fn a_token_is_none_to_be_seen_behind_whatever_prefix() {
     // However many beginnings there are, each is looked at within bounds: eight times the text must not take 64 times
     // as long.
     for part in ["aeyJ", "hvs.", "s.a", "xs.", "eyJ-"] {
-        // The quickest of several, as others use the machine as well.
         let took = |times: usize| {
             let text = part.repeat(times);
-            let once = || {
-                let began = std::time::Instant::now();
-                quote(text.as_bytes(), 256);
-                began.elapsed()
-            };
-            (0..7).map(|_| once()).min().unwrap_or_default()
+            let began = std::time::Instant::now();
+            quote(text.as_bytes(), 256);
+            began.elapsed()
         };
-        let (short, long) = (took(4_000), took(32_000));
-        assert!(long < short * 24 + std::time::Duration::from_millis(50), "{part}: {short:?}, then {long:?}");
+        // Others use the machine as well, so one of many tries will do: where it takes 64 times as long, none does.
+        assert!((0..50).any(|_| took(32_000) < took(4_000) * 24), "{part}");
     }
 }
 

@@ -96,13 +96,13 @@ impl FileState {
     }
 
     /// Whether it was written so recently that the writer may still be at work.
-    fn is_recent(&self) -> bool {
+    fn is_recent(&self, now: SystemTime) -> bool {
         let (Ok(seconds), Ok(nanoseconds)) = (u64::try_from(self.modified.0), u32::try_from(self.modified.1)) else {
             return false;
         };
         let modified = UNIX_EPOCH + Duration::new(seconds, nanoseconds.min(999_999_999));
         // A time in the future says nothing about a writer.
-        SystemTime::now().duration_since(modified).is_ok_and(|age| age < PAUSE)
+        now.duration_since(modified).is_ok_and(|age| age < PAUSE)
     }
 }
 
@@ -121,15 +121,25 @@ pub fn read_settled(dir: &Dir, path: &str) -> Result<Content, FileTrouble> {
 
 /// Reads a file below `dir` that may be being written.
 pub fn read(dir: &Dir, path: &str) -> Result<Content, FileTrouble> {
+    read_until(dir, path, |state| !state.is_recent(SystemTime::now()), || std::thread::sleep(PAUSE))
+}
+
+/// `read`, with how a file is known to be settled, and what happens between two attempts.
+fn read_until(
+    dir: &Dir,
+    path: &str,
+    is_settled: impl Fn(&FileState) -> bool,
+    mut pause: impl FnMut(),
+) -> Result<Content, FileTrouble> {
     let mut before = None;
     for _ in 0..ATTEMPTS {
         let (content, is_whole) = read_once(dir.file(path)?)?;
         // A file that was written just now is read again: the writer may still be at work.
-        if is_whole && (!content.state.is_recent() || before == Some(content.state)) {
+        if is_whole && (is_settled(&content.state) || before == Some(content.state)) {
             return Ok(content);
         }
         before = is_whole.then_some(content.state);
-        std::thread::sleep(PAUSE);
+        pause();
     }
     Err(FileTrouble::Changes)
 }
@@ -165,7 +175,6 @@ fn read_once(file: File) -> Result<(Content, bool), FileTrouble> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
 
@@ -205,33 +214,41 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_recent_for_a_pause_after_it_was_written() {
+        let (folder, dir) = folder();
+        std::fs::write(folder.path().join("file"), "a").unwrap();
+        let written = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let file = File::options().write(true).open(folder.path().join("file")).unwrap();
+        file.set_modified(written).unwrap();
+        let state = read(&dir, "file").unwrap().state;
+        for (age, is_recent) in [(Duration::ZERO, true), (PAUSE / 2, true), (PAUSE, false), (PAUSE * 100, false)] {
+            assert_eq!(state.is_recent(written + age), is_recent, "{age:?}");
+        }
+        assert!(!state.is_recent(written - PAUSE), "a time in the future");
+    }
+
+    #[test]
     fn a_file_that_goes_on_growing_is_none_and_one_that_is_written_at_once_is_whole() {
         let (folder, dir) = folder();
         let path = folder.path().join("log");
-        let (stop, mut file) = (AtomicBool::new(false), File::create(&path).unwrap());
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for _ in 0..10_000 {
-                    file.write_all(b"x").unwrap();
-                    std::thread::sleep(Duration::from_micros(100));
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                }
-            });
-            let outcomes: Vec<_> = (0..3).map(|_| read(&dir, "log").map(drop)).collect();
-            stop.store(true, Ordering::Relaxed);
-            assert!(outcomes.contains(&Err(FileTrouble::Changes)), "{outcomes:?}");
-        });
-        std::fs::write(&path, "first").unwrap();
+        let mut file = File::create(&path).unwrap();
+        file.write_all(b"x").unwrap();
+        let outcome = read_until(&dir, "log", |_| false, || file.write_all(b"x").unwrap());
+        assert_eq!(outcome.map(drop), Err(FileTrouble::Changes));
+
         let mut slow = File::create(&path).unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                slow.write_all(b"sec").unwrap();
-                std::thread::sleep(Duration::from_millis(2));
-                slow.write_all(b"ond").unwrap();
-            });
-            assert_eq!(read(&dir, "log").unwrap().secret.as_str(), Some("second"));
-        });
+        slow.write_all(b"sec").unwrap();
+        let mut rest = Some(b"ond");
+        let outcome = read_until(
+            &dir,
+            "log",
+            |_| false,
+            || {
+                if let Some(rest) = rest.take() {
+                    slow.write_all(rest).unwrap();
+                }
+            },
+        );
+        assert_eq!(outcome.unwrap().secret.as_str(), Some("second"));
     }
 }
