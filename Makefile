@@ -10,7 +10,7 @@ BINDIR = $(PREFIX)/bin
 INSTALL = install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vaults build install test bench proofs release-check fuzz lint clean
+.PHONY: help demo demo-vaults build install dist test bench proofs release-check fuzz lint clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -40,6 +40,10 @@ install: ## copy module, library and command below PREFIX (/usr/local) or DESTDI
 	place 755 build/lib/kong/vault/native.so '$(DESTDIR)$(LIBDIR)/kong/vault/native.so' && \
 	place 755 build/bin/kong-vault '$(DESTDIR)$(BINDIR)/kong-vault'
 
+dist: ## a release's files, into dist/: archives, packages, rocks, SBOM, checksums
+	@scripts/setup rust dist
+	@scripts/dist $(ARGS)
+
 test: ## all tests: Rust, Lua, and a real nginx with real vaults
 	@scripts/setup rust runtime specs vaults
 	@scripts/test
@@ -66,4 +70,4 @@ lint: ## rustfmt, clippy, cargo-deny, luacheck, stylua, shellcheck, actionlint, 
 	@scripts/lint
 
 clean: ## remove what was built; installed tools stay
-	rm -rf build target fuzz/target bench.json
+	rm -rf build dist target fuzz/target bench.json

@@ -9,6 +9,8 @@ set -euo pipefail
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
   venv=$root/.venv
   lint_venv=$root/.venv-lint
+  # Of releases: zig, and what checks an SBOM.
+  dist_venv=$root/.venv-dist
   tools=$root/.work/tools
   target=${CARGO_TARGET_DIR:-$root/target}
   luajit_path="$root/lua/?.lua;$root/?.lua;;"
@@ -33,4 +35,9 @@ die() {
 
 has() {
   command -v "$1" >/dev/null
+}
+
+# The one place that has it.
+project_version() {
+  sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1
 }
