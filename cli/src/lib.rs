@@ -113,7 +113,7 @@ enum Command {
         /// Print the tables of docs/options.md
         #[arg(long)]
         markdown: bool,
-        /// Print who may set which option: the table of docs/options-policy.md
+        /// Print only who can set which option, as one table
         #[arg(long, conflicts_with = "markdown")]
         policy: bool,
     },

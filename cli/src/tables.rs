@@ -35,18 +35,18 @@ pub fn markdown() -> String {
     let mut out = String::new();
     for backend in ALL {
         let _ = writeln!(out, "### `{}`: {}\n", backend.name, backend.title);
-        table(&mut out, backend.options, |opt| opt.variable(backend.name));
+        table(&mut out, backend.options, |opt| opt.variable(backend.name), |opt| !opt.operators);
     }
     out.push_str("### Options of every vault\n\n");
-    table(&mut out, COMMON, |opt| opt.variable("<VAULT>"));
+    table(&mut out, COMMON, |opt| opt.variable("<VAULT>"), |_| true);
     out.push_str("### Options of kong-vault itself\n\n");
-    table(&mut out, OWN, |opt| variable(opt.name));
+    table(&mut out, OWN, |opt| variable(opt.name), |_| false);
     out.truncate(out.trim_end().len());
     out.push('\n');
     out
 }
 
-/// Which option may be set from where.
+/// Which option may be set from where, as one table without the rest.
 pub fn policy() -> String {
     let mut out = String::from(
         "| vault | option | kong.conf, `configure`, environment | vault entity | reference | a credential |\n\
@@ -65,9 +65,12 @@ pub fn policy() -> String {
     out
 }
 
-fn table(out: &mut String, options: &[Opt], variable: impl Fn(&Opt) -> String) {
-    out.push_str("| option | type | default | accepted | in a reference | environment variable | meaning |\n");
-    out.push_str("|---|---|---|---|---|---|---|\n");
+fn table(out: &mut String, options: &[Opt], variable: impl Fn(&Opt) -> String, in_an_entity: impl Fn(&Opt) -> bool) {
+    out.push_str(
+        "| option | type | default | accepted | in a vault entity | in a reference | environment variable | meaning |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    let yes = |holds: bool| if holds { "yes" } else { "no" }.to_owned();
     for opt in options {
         let kind = if opt.sensitive { format!("{}, secret", opt.kind.name()) } else { opt.kind.name().to_owned() };
         let default = match (opt.default, opt.required) {
@@ -81,7 +84,8 @@ fn table(out: &mut String, options: &[Opt], variable: impl Fn(&Opt) -> String) {
             kind,
             default,
             opt.accepts(),
-            if opt.overridable { "yes" } else { "no" }.to_owned(),
+            yes(in_an_entity(opt)),
+            yes(opt.overridable),
             format!("`{}`", variable(opt)),
             help(opt),
         ];

@@ -25,9 +25,29 @@ fn the_page_of_options_holds_the_tables() {
     holds("docs/options.md", "--markdown");
 }
 
+/// The table of `--policy` says the same of each option as the tables of the page.
 #[test]
-fn the_policy_says_which_option_may_be_set_from_where() {
-    holds("docs/options-policy.md", "--policy");
+fn the_policy_says_what_the_page_says() {
+    let run = |flag| {
+        let output = Command::new(env!("CARGO_BIN_EXE_kong-vault")).args(["vaults", flag]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let cells = |line: &str| -> Vec<String> {
+        line.split(" | ").map(|cell| cell.trim_matches(['|', ' ']).to_owned()).collect()
+    };
+    let page = run("--markdown");
+    let tables = page.lines().filter(|line| line.starts_with("| `"));
+    let policy = run("--policy");
+    let rows: Vec<&str> = policy.lines().skip(2).collect();
+    assert_eq!(tables.clone().count(), rows.len());
+    for (line, row) in tables.zip(rows) {
+        let (option, row) = (cells(line), cells(row));
+        let credential = if option[1].ends_with(", secret") { "yes" } else { "no" };
+        assert_eq!(
+            [&option[0], "yes", &option[4], &option[5], credential],
+            *row[1..].iter().map(String::as_str).collect::<Vec<_>>()
+        );
+    }
 }
 
 #[test]
