@@ -10,7 +10,7 @@ BINDIR = $(PREFIX)/bin
 INSTALL = install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vaults build install dist test bench proofs release-check fuzz lint clean
+.PHONY: help demo demo-vaults build install dist test bench proofs release-check fuzz docs lint clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -65,8 +65,12 @@ fuzz: ## feed what is read with what nobody would write, each target for SECONDS
 	@scripts/setup rust fuzz
 	@scripts/fuzz $(SECONDS)
 
-lint: ## rustfmt, clippy, cargo-deny, luacheck, stylua, shellcheck, actionlint, YAML
-	@scripts/setup rust lint
+docs: ## the documentation as a site, into build/book
+	@scripts/setup docs
+	@scripts/docs
+
+lint: ## rustfmt, clippy, cargo-deny, luacheck, stylua, shellcheck, actionlint, YAML, mdbook
+	@scripts/setup rust lint docs
 	@scripts/lint
 
 clean: ## remove what was built; installed tools stay

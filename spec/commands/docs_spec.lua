@@ -8,13 +8,7 @@ local moto = require "spec.support.moto"
 local page = require "spec.support.page"
 local process = require "spec.support.process"
 
-local PAGES = { "README.md" }
-for _, name in ipairs(files.list(files.root .. "/docs")) do
-  if name:match "%.md$" then
-    PAGES[#PAGES + 1] = "docs/" .. name
-  end
-end
-table.sort(PAGES)
+local PAGES = page.all()
 
 -- Namespaces of its own, which end with all that runs in them.
 local NAMESPACES = { "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc" }
@@ -109,41 +103,6 @@ describe("the page", function()
       end)
     end
   end
-
-  it("links to pages and headings that are there", function()
-    local function anchors(text)
-      local found = {}
-      for heading in ("\n" .. text):gmatch "\n#+ ([^\n]+)" do
-        local anchor = heading:lower():gsub("[^%w%s_-]", ""):gsub("%s", "-")
-        found[anchor] = true
-      end
-      return found
-    end
-    local checked = 0
-    for _, name in ipairs({ "SECURITY.md", "ARCHITECTURE.md", unpack(PAGES) }) do
-      local text = page.read(name)
-      for target, anchor in text:gmatch "%]%(([^)%s#]*)#?([^)%s]*)%)" do
-        if not target:find("://", 1, true) then
-          local at = target == "" and name or (name:match "^.*/" or "") .. target
-          local there = files.exists(files.root .. "/" .. at)
-          assert(there, ("%s links to %s"):format(name, at))
-          assert(anchor == "" or anchors(page.read(at))[anchor], ("%s links to %s#%s"):format(name, at, anchor))
-          checked = checked + 1
-        end
-      end
-    end
-    assert.is_true(checked > 50)
-  end)
-
-  it("says what each of its blocks needs that is not run", function()
-    for _, name in ipairs(PAGES) do
-      for _, block in ipairs(page.blocks(page.read(name))) do
-        if block.language == "sh" and block.mark ~= "" and block.mark ~= "fails" then
-          assert(page.NEEDS[block.mark], ("%s:%d: unknown mark %s"):format(name, block.line, block.mark))
-        end
-      end
-    end
-  end)
 end)
 
 describe("what a page shows", function()

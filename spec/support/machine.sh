@@ -3,7 +3,7 @@
 #
 # machine.sh FOLDER PROJECT: FOLDER holds `page` (the script to run), `vault.pem`, `vault.key` and `ca.pem`.
 #
-# It has: an OpenBao at https://vault.internal:8200 with the engine KV v2 at `secret`, and its command logged in as root; an
+# It has: kong-vault, installed from the project; an OpenBao at https://vault.internal:8200 with the engine KV v2 at `secret`, and its command logged in as root; an
 # AWS-API server instead of AWS, and the command `aws`; nginx with Lua; sudo. Its working directory is the project's. `kong` is
 # the command that TEST_KONG names, if any. If TEST_POSTGRES names the directory of Postgres's programs, a Postgres listens on
 # this machine, and `psql` is logged in to it as its superuser.
@@ -78,4 +78,5 @@ until bao kv get -mount=secret none 2>&1 | grep -q 'No value' && curl -sf -o /de
 done
 
 cd "$project"
+make -s install >/mnt/install.log 2>&1
 bash -e "$folder/page"

@@ -359,4 +359,13 @@ function _M:flaws(secrets)
   return found
 end
 
+--- What nginx says is wrong with a configuration; nil where nothing is.
+function _M.flaw(text)
+  local folder = files.folder()
+  files.write(folder .. "/nginx.conf", ("%s\npid %s/pid;\n%s"):format(modules(), folder, text))
+  local command = { PROGRAM or "nginx", "-t", "-q", "-p", folder, "-e", folder .. "/error.log", "-c", "nginx.conf" }
+  local status, output = process.run({ command = command, env = {} })
+  return status ~= 0 and output or nil
+end
+
 return _M

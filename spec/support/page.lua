@@ -15,14 +15,18 @@ local KEPT = { conf = true, hcl = true, ini = true, json = true, lua = true, ngi
 
 --- The marks of blocks that need something, each with what that is. A block is run only where it is at hand.
 _M.NEEDS = {
+  agent = "a Vault Agent's file of configuration around it",
   aws = "credentials of AWS itself",
   cloud = "a machine of a cloud",
+  docker = "a container engine",
   idp = "an identity provider",
   kong = "a Kong Gateway",
   kubernetes = "a cluster",
   ldap = "a directory",
+  package = "a release's package",
   postgres = "a Kong Gateway and Postgres",
   source = "to build the project from nothing",
+  systemd = "a machine that systemd runs",
 }
 
 --- The fenced blocks of a page: `{ language, mark, line, text }`.
@@ -121,6 +125,18 @@ end
 --- Returns a page's text.
 function _M.read(name)
   return assert(files.read(files.root .. "/" .. name), name)
+end
+
+--- The names of all pages, sorted.
+function _M.all()
+  local pages = { "README.md" }
+  for _, name in ipairs(files.list(files.root .. "/docs")) do
+    if name:match "%.md$" then
+      pages[#pages + 1] = "docs/" .. name
+    end
+  end
+  table.sort(pages)
+  return pages
 end
 
 return _M
