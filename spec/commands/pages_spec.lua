@@ -61,7 +61,7 @@ local function sources()
     command = {
       "sh",
       "-c",
-      [[cat $(find "$1/src" "$1/cli/src" "$1/lua" -name '*.rs' -o -name '*.lua')]],
+      [[cat $(find "$1/src" "$1/cli/src" "$1/native/src" "$1/lua" -name '*.rs' -o -name '*.lua')]],
       "sh",
       files.root,
     },
