@@ -138,6 +138,12 @@ describe("an upgrade of a running nginx", function()
       says = ("Lua files are of kong-vault %s (ABI version %%d+), but the native library "):format(NEW)
         .. ("%%S+/lib/lua/5.1/kong/vault/native.so is of kong-vault %s (ABI version %%d+): "):format(OLD),
     },
+    -- Kong goes on without kong-vault where there is no library; with a wrong one, its fields would lose their secrets.
+    ["another library, in Kong"] = {
+      make = release.rename_library,
+      says = ("Lua files are of kong-vault %s (ABI version %%d+), but the native library "):format(NEW),
+      init = [[ require("kong.vault.gateway.strategy").library() ]],
+    },
     ["other Lua files"] = {
       make = release.renumber_lua,
       says = ("Lua files are of kong-vault %s (ABI version 1%%d+), but "):format(NEW),
@@ -147,7 +153,7 @@ describe("an upgrade of a running nginx", function()
   for what, mixture in pairs(MIXTURES) do
     it("is refused in one line where it is a mixture, and the old workers serve on: " .. what, function()
       release.install_other(prefix)
-      start()
+      start({ init = (mixture.init or "") .. options().init })
       local workers = server:workers()
       under_load(function()
         release.install(prefix)

@@ -13,14 +13,21 @@ local _M = {}
 -- The error of look-ups without the library. The log says why.
 local UNLOADABLE = "cannot load the native library of kong.vault: see the log when Kong started"
 
+-- How the error about files of two releases ends.
+local MIXTURE = "install both from one release"
+
 -- The library, or why it is not loaded. Kong asks for each strategy and schema, but Lua says only once why a module fails.
-local native, unloadable
+local native, unloadable, mixed
 
 local function load()
   if not native and not unloadable then
     local loaded, module = pcall(require, "kong.vault.native")
     if loaded then
       native = module
+    elseif mixed or tostring(module):find(MIXTURE, 1, true) then
+      -- Kong must not go on without secrets: a reload that fails leaves the old workers in service.
+      mixed = mixed or module
+      error(mixed, 0)
     else
       unloadable = UNLOADABLE
       ngx.log(ngx.ERR, "kong.vault is disabled: ", tostring(module))
