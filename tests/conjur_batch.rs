@@ -90,6 +90,44 @@ async fn what_refuses_a_batch_is_found_and_fetched_singly_from_then_on() {
 }
 
 #[tokio::test]
+async fn what_was_refused_beside_another_is_not_taken_for_the_one_that_refuses() {
+    let Some(conjur) = conjur().await else { return };
+    for names in [["plain", "denied"], ["denied", "plain"]] {
+        let vault = conjur.usual();
+        let outcomes = batch(&vault, &names).await;
+        for (name, outcome) in names.iter().zip(&outcomes) {
+            assert_eq!(value(outcome), (*name == "plain").then_some(&b"plain"[..]), "{names:?}");
+            assert_eq!(takes(&vault, name), *name == "plain", "{names:?}");
+        }
+    }
+    for names in [&["denied", "empty"], &["plain", "plain"]] {
+        let vault = conjur.usual();
+        assert!(batch(&vault, names).await.iter().all(Option::is_none));
+        for name in names {
+            assert_eq!(takes(&vault, name), *name == "plain", "{names:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_batch_brought_before_it_failed_is_kept() {
+    let Some(conjur) = conjur().await else { return };
+    let half = r#"{"acct:variable:v00":"one","acct:variable:v01":"two"}"#;
+    // The last one comes first.
+    conjur.world().next_batch = vec![
+        answer("503 Later", "retry-after: 7\r\n", "hunter2"),
+        answer("200 OK", "", half),
+        answer("403 Forbidden", "", ""),
+    ];
+    let outcomes = batch(&conjur.usual(), &MANY[..4]).await;
+    assert_eq!((value(&outcomes[0]), value(&outcomes[1])), (Some(&b"one"[..]), Some(&b"two"[..])));
+    for outcome in &outcomes[2..] {
+        let error = outcome.as_ref().expect("an outcome").as_ref().expect_err("no value");
+        assert_eq!(error.retry_after().map(|wait| wait.as_secs()), Some(7));
+    }
+}
+
+#[tokio::test]
 async fn many_that_refuse_do_not_multiply_requests() {
     let Some(conjur) = conjur().await else { return };
     let missing: Vec<String> = (0..40).map(|at| format!("none-{at}")).collect();

@@ -19,7 +19,7 @@ use crate::identity::external::has;
 use crate::notice::debug;
 use crate::secret::{Secret, WipedText};
 
-/// How many requests a batch makes at most.
+/// How many requests a batch makes at most: enough to find the one of 40 variables that refuses it, where nobody names it.
 const REQUESTS: usize = 12;
 
 /// Values that are not text need another encoding, which Conjur has under this name.
@@ -30,7 +30,7 @@ enum PartOutcome<'a> {
     Values(Vec<(&'a str, Secret)>),
     /// This variable, or any, refuses the request.
     Refused(Option<&'a str>),
-    /// The error is of all variables.
+    /// The error is of all variables that have no value yet.
     Failed,
     /// Single requests say what is wrong.
     Singly(std::time::Duration, &'static str),
@@ -50,31 +50,38 @@ impl Conjur {
             }
         }
         let mut values: HashMap<&str, Secret> = HashMap::new();
-        let mut parts = VecDeque::from([names]);
+        let mut failure = None;
+        if names.len() == 1 {
+            return Vec::new();
+        }
+        // Beside a part: the other one of two that were refused together.
+        let mut parts = VecDeque::from([(names, None)]);
         for _ in 0..REQUESTS {
-            let Some(part) = parts.pop_front() else { break };
-            if let [name] = part.as_slice() {
-                self.batches.refuse(name);
-                continue;
-            }
+            let Some((part, other)) = parts.pop_front() else { break };
             let mut asking = Asking { memory: &self.batches, has_ended: false };
             let answer = self.ask(&self.address.variables(&part), Some(&ENCODING)).await;
             asking.has_ended = true;
             // Single fetches find out whether the server can be reached.
             let Ok(answer) = answer else { break };
             match self.outcome(&part, &answer) {
-                PartOutcome::Values(found) => values.extend(found),
-                PartOutcome::Refused(Some(name)) => {
-                    self.batches.refuse(name);
-                    parts.push_back(part.into_iter().filter(|other| *other != name).collect());
+                PartOutcome::Values(found) => {
+                    values.extend(found);
+                    other.into_iter().for_each(|other| self.batches.refuse(other));
                 }
-                PartOutcome::Refused(None) => {
-                    let (one, other) = part.split_at(part.len() / 2);
-                    parts.extend([one.to_vec(), other.to_vec()]);
-                }
+                PartOutcome::Refused(named) => match (named, part.as_slice()) {
+                    (Some(name), _) | (None, &[name]) => {
+                        self.batches.refuse(name);
+                        parts.push_back((part.into_iter().chain(other).filter(|rest| *rest != name).collect(), None));
+                    }
+                    (None, &[one, other]) => parts.push_back((vec![one], Some(other))),
+                    _ => {
+                        let (one, other) = part.split_at(part.len() / 2);
+                        parts.extend([(one.to_vec(), None), (other.to_vec(), None)]);
+                    }
+                },
                 PartOutcome::Failed => {
-                    let outcome = |id: &SecretId| Some(Err(self.context(id).refusal(&answer)));
-                    return secret_ids.iter().map(outcome).collect();
+                    failure = Some(answer);
+                    break;
                 }
                 PartOutcome::Singly(pause, reason) => {
                     self.batches.pause(pause);
@@ -85,11 +92,11 @@ impl Conjur {
                     break;
                 }
             }
-            parts.retain(|part| !part.is_empty());
+            parts.retain(|(part, _)| !part.is_empty());
         }
-        let fetched = |id: &SecretId| {
-            let document = values.get(id.resource.as_str())?.clone();
-            Some(Ok(Fetched { document, lease: None, group: None }))
+        let fetched = |id: &SecretId| match values.get(id.resource.as_str()) {
+            Some(value) => Some(Ok(Fetched { document: value.clone(), lease: None, group: None })),
+            None => failure.as_ref().map(|answer| Err(self.context(id).refusal(answer))),
         };
         secret_ids.iter().map(fetched).collect()
     }
