@@ -49,13 +49,16 @@ fn an_entity_leads_the_operators_token_to_google_alone_or_where_the_operator_sen
 }
 
 #[test]
-fn an_entity_may_name_this_machine_where_the_operator_names_no_address() {
-    for near in ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080"] {
-        assert_eq!(endpoint(&entity(json!({"endpoint_url": near})), &[]), Ok(Some(near.to_owned())));
+fn an_entity_names_this_machine_only_where_the_operator_does() {
+    let nears = ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080", "https://localhost"];
+    for near in nears {
+        let file = entity(json!({"endpoint_url": near}));
+        assert_eq!(endpoint(&file, &[("KONG_VAULT_GCP_ENDPOINT_URL", near)]), Ok(Some(near.to_owned())));
     }
-    for far in [CUSTOM, "http://169.254.169.254", "http://10.0.0.1", "https://localhost.evil.example"] {
-        let text = endpoint(&entity(json!({"endpoint_url": far})), &[]).unwrap_err();
-        says(&text, &["option endpoint_url of the gcp vault", "below googleapis.com"]);
+    let fars = [CUSTOM, "http://169.254.169.254", "http://10.0.0.1", "https://localhost.evil.example"];
+    for refused in nears.into_iter().chain(fars) {
+        let text = endpoint(&entity(json!({"endpoint_url": refused})), &[]).unwrap_err();
+        says(&text, &["option endpoint_url of the gcp vault", "below googleapis.com", "kong.conf"]);
     }
 }
 

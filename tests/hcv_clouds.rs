@@ -121,6 +121,14 @@ async fn google_signs_for_a_service_account_that_the_machine_may_stand_for() {
     assert_eq!(reads(&iam(&account), "hello").await, VALUE);
     // The machine's own account may not sign.
     fails_with(&iam(&[]), Kind::Denied, &["roles/iam.serviceAccountTokenCreator", "(status 403)"]).await;
+    // No token goes over the network without TLS.
+    let port = at.port().to_string();
+    let options = [("port", port.as_str()), ("auth_method", "gcp_iam"), ("gcp_auth_role", "gateway"), account[0]];
+    for evil in ["http://iamcredentials.googleapis.com/", "http://10.0.0.1/", "ftp://127.0.0.1/", "iamcredentials"] {
+        let environment = Environment::from_variables([("CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS", evil)]);
+        let text = build_in(&environment, &options).map(drop).expect_err(evil).to_string();
+        assert!(text.contains("CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS") && text.contains("https"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -174,7 +174,7 @@ impl Vaults {
         for opt in backend.options {
             let (Some(rule), Some(value)) = (opt.confined, settings.text(opt.name)) else { continue };
             let operators = own.and_then(|own| own.text(opt.name));
-            if operators != Some(value) && !(rule.allows)(value, operators.is_some()) {
+            if operators != Some(value) && !(rule.allows)(value) {
                 return Err(error::confined(opt, backend.name, &source, rule.means));
             }
         }

@@ -3,8 +3,7 @@
 /// Values of an option that a vault entity may set.
 #[derive(Debug, Clone, Copy)]
 pub struct Confined {
-    /// Asked with the value, and with whether the operator sets one.
-    pub allows: fn(&str, bool) -> bool,
+    pub allows: fn(&str) -> bool,
     /// The rule in words, to end a sentence with "must be".
     pub means: &'static str,
 }

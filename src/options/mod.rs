@@ -187,7 +187,7 @@ impl Opt {
         self
     }
 
-    pub const fn confined(mut self, means: &'static str, allows: fn(&str, bool) -> bool) -> Self {
+    pub const fn confined(mut self, means: &'static str, allows: fn(&str) -> bool) -> Self {
         self.confined = Some(Confined { allows, means });
         self
     }

@@ -1,6 +1,6 @@
 //! The options of the `gcp` backend.
 
-use url::{Host, Url};
+use url::Url;
 
 use crate::backend::{Requirement, When};
 use crate::http::options::{CLIENT_CERT, CLIENT_KEY, NO_PROXY, PROXY, TLS_MIN_VERSION};
@@ -16,18 +16,11 @@ pub const LOCATION: &str = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?";
 /// The pattern of a version, which becomes a part of a path.
 pub const VERSION: &str = r"[1-9][0-9]{0,17}|[a-zA-Z][a-zA-Z0-9_-]{0,62}";
 
-/// Whether an entity may have the operator's token sent to an address: to Google's own; and to this machine's, unless the
-/// operator says where Secret Manager is.
-fn is_entitys(url: &str, is_set: bool) -> bool {
+/// Whether an entity may have the operator's token sent to an address: to Google's own. On this machine, anybody may listen.
+fn is_googles(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
-    let is_googles = |name: &str| name.strip_suffix(".googleapis.com").is_some_and(|own| !own.is_empty());
-    match url.host() {
-        Some(Host::Domain("localhost")) => !is_set,
-        Some(Host::Domain(name)) => url.scheme() == "https" && is_googles(name),
-        Some(Host::Ipv4(address)) => !is_set && address.is_loopback(),
-        Some(Host::Ipv6(address)) => !is_set && address.is_loopback(),
-        None => false,
-    }
+    let own = url.domain().and_then(|name| name.strip_suffix(".googleapis.com"));
+    url.scheme() == "https" && own.is_some_and(|own| !own.is_empty())
 }
 
 pub const REQUIREMENTS: &[Requirement] =
@@ -65,7 +58,7 @@ pub const OPTIONS: &[Opt] = &[
     )
     .holds(Holds::Url)
     .pattern(URL, "a URL such as https://host or http://host:port, without user, query and fragment")
-    .confined("https and below googleapis.com, or the operator's own endpoint_url", is_entitys),
+    .confined("https and below googleapis.com, or the operator's own endpoint_url", is_googles),
     Opt::new(
         "impersonate_service_account",
         Type::Text,

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use url::Url;
+
 use super::destination;
 use super::login::GoogleLogin;
 use super::metadata;
@@ -156,13 +158,17 @@ impl GoogleIdentity {
 
 /// The account to impersonate, and the API's address if the environment sets it.
 fn account(wanted: &IdentityOptions<'_>, email: &str) -> Result<AccountToImpersonate> {
-    let transport = wanted.transport;
-    let base = sources::set(transport.environment, IAM_CREDENTIALS);
-    let base = base
-        .map(|base| destination::of_tokens(IAM_CREDENTIALS, base))
-        .transpose()
-        .map_err(|reason| Error::new(Kind::Config, format!("{}: the environment {reason}", transport.label)))?;
+    let base = iam_credentials_api(wanted.transport)?;
     Ok(AccountToImpersonate { email: email.to_owned(), delegates: wanted.delegates.to_vec(), base })
+}
+
+/// The address of the IAM Credentials API if the environment sets one. Tokens go there, so it must have TLS.
+pub fn iam_credentials_api(transport: &Transport<'_>) -> Result<Option<Url>> {
+    let address = sources::set(transport.environment, IAM_CREDENTIALS);
+    address
+        .map(|address| destination::of_tokens(IAM_CREDENTIALS, address))
+        .transpose()
+        .map_err(|reason| Error::new(Kind::Config, format!("{}: the environment {reason}", transport.label)))
 }
 
 /// All that an identity is built from: equal ones are shared.

@@ -13,7 +13,7 @@ mod subject;
 mod written;
 
 pub use destination::EMAIL;
-pub use identity::{GoogleIdentity, IdentityOptions};
+pub use identity::{GoogleIdentity, IdentityOptions, iam_credentials_api};
 pub use login::GoogleLogin;
 pub use service_account::ServiceAccount;
 pub use sources::set;

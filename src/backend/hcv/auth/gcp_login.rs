@@ -15,11 +15,9 @@ use super::params::{login_path, role, text};
 use crate::backend::hcv::api::object;
 use crate::error::{Error, Kind, Result};
 use crate::identity::external::ExternalClient;
-use crate::identity::gcp::{GoogleIdentity, GoogleLogin, IdentityOptions, ServiceAccount};
+use crate::identity::gcp::{GoogleIdentity, GoogleLogin, IdentityOptions, ServiceAccount, iam_credentials_api};
 use crate::redact;
 use crate::secret::Secret;
-
-const CREDENTIALS_API_PLACE: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS";
 
 /// The variable from which Kong takes a key's JSON, and the one in which Google's own clients find its file.
 const KEY: &str = "GCP_SERVICE_ACCOUNT";
@@ -114,10 +112,7 @@ impl Iam {
             key,
             identity: identity(context)?,
             api: context.clients.remote("Google's IAM Credentials API", None)?,
-            api_place: match context.clients.variable(CREDENTIALS_API_PLACE) {
-                Some(_) => Some(context.clients.place(CREDENTIALS_API_PLACE, "")?),
-                None => None,
-            },
+            api_place: iam_credentials_api(&context.clients.usual)?,
         })
     }
 

@@ -148,7 +148,7 @@ pub const OPTIONS: &[Opt] = &[
     text("azure_resource", "resource that the token is for, as in the method's configuration")
         .default(MANAGEMENT)
         .holds(Holds::Url)
-        .confined("https://management.azure.com/ or an api://…", |resource, _| {
+        .confined("https://management.azure.com/ or an api://…", |resource| {
             resource.trim_end_matches('/') == MANAGEMENT.trim_end_matches('/') || resource.starts_with("api://")
         }),
     text("azure_client_id", "client id of the managed identity, if the machine has several, or of the application; not set: `AZURE_CLIENT_ID`"),
