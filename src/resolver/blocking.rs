@@ -103,7 +103,7 @@ impl Resolver {
                         None => {
                             resolver.metrics().fetches.inc();
                             let done = instances.fetch(&key, how, None).await;
-                            resolver.keep(&key, resolver.with_group(&instances, &key, done).await).0
+                            resolver.keep(&key, resolver.with_group(&key, done).await).0
                         }
                     };
                     (key, outcome)

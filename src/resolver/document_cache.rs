@@ -43,6 +43,8 @@ struct KnownDocuments {
     cache: Cache<Key>,
     /// Documents that wait to be cached, oldest first.
     batches: VecDeque<Batch>,
+    /// How many were cached.
+    batches_kept: u64,
     /// When all values were flushed last.
     flushed_at: Option<Instant>,
 }
@@ -82,7 +84,7 @@ impl DocumentCache {
     pub fn new(size: usize, schedule: Arc<Schedule>, generation: Generation) -> Self {
         let size = NonZeroUsize::new(size).unwrap_or(NonZeroUsize::MIN);
         let cache = Cache::new(size, |key: &Key| key.bytes());
-        let known = KnownDocuments { cache, batches: VecDeque::new(), flushed_at: None };
+        let known = KnownDocuments { cache, batches: VecDeque::new(), batches_kept: 0, flushed_at: None };
         Self { known: Ranked::new(Rank::Documents, known), schedule, generation, loaded: None }
     }
 

@@ -229,7 +229,7 @@ impl FetchTask {
             Err(error) => format!("{} failed after {}: {}", key.label(), took(start), error.kind().name()),
         });
         resolver.listen_to_vault(key);
-        let done = resolver.with_group(resolver.instances(), key, done).await;
+        let done = resolver.with_group(key, done).await;
         if kept_under(key, resolver.config()).is_none() {
             // The vault's options have changed meanwhile: this fetch must not leave connections and logins with the old
             // ones.

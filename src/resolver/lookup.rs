@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use crate::cache::CacheLookup;
 use crate::cache::document::Document;
 use crate::error::{Error, Result};
-use crate::resolver::breaker::Change;
 use crate::resolver::resolved_reference::{DocumentKey, ResolvedReference};
 use crate::resolver::singleflight::{JoinOutcome, Joiner, Outcome, Purpose};
 use crate::resolver::state::Resolver;
@@ -147,8 +146,7 @@ impl Resolver {
             Poll::Ready(fetched) => fetched,
             Poll::Pending => Err(key.ended_early()),
         };
-        let (others, took) = (Vec::new(), start.elapsed());
-        self.keep(key, Done { fetched, others, began: start, change: Change::None, notice: None, took }).0
+        self.keep(key, Done::of(fetched, Vec::new(), start, start.elapsed())).0
     }
 
     /// Notes that a caller that looks up a list has come to its end, or waits.

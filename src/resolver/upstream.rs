@@ -43,6 +43,8 @@ struct KnownInstances {
 /// What became of a fetch.
 pub struct Done {
     pub fetched: Result<Fetched>,
+    /// The vault that was asked. It may be forgotten meanwhile, as its options changed.
+    pub asked: Option<Arc<Instance>>,
     /// Documents that must be replaced together with it.
     pub others: Vec<(Arc<DocumentKey>, Fetched)>,
     /// When the attempt began that brought it: what the vault answered was so then or later.
@@ -51,6 +53,18 @@ pub struct Done {
     pub change: Change,
     pub notice: Option<Notice>,
     pub took: Duration,
+}
+
+impl Done {
+    /// What no vault's breaker needs to know of.
+    pub fn of(
+        fetched: Result<Fetched>,
+        others: Vec<(Arc<DocumentKey>, Fetched)>,
+        began: Instant,
+        took: Duration,
+    ) -> Self {
+        Self { fetched, asked: None, others, began, change: Change::None, notice: None, took }
+    }
 }
 
 impl Instances {
@@ -196,7 +210,7 @@ impl Instances {
             Ok(instance) => instance,
             Err(error) => {
                 let (fetched, took) = (Err(error), start.elapsed());
-                return Done { fetched, others: Vec::new(), began: start, change: Change::None, notice: None, took };
+                return Done::of(fetched, Vec::new(), start, took);
             }
         };
         // In init they wait for `shutdowns`: a spawned task would end with the call.
@@ -217,7 +231,8 @@ impl Instances {
             Err(error) if error.kind() == Kind::Config => Change::None,
             _ => instance.succeeded(document, now),
         };
-        Done { fetched, others: Vec::new(), began, change, notice: instance.backend().notice(), took: now - start }
+        let notice = instance.backend().notice();
+        Done { asked: Some(instance), change, notice, ..Done::of(fetched, Vec::new(), began, now - start) }
     }
 }
 

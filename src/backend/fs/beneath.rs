@@ -18,6 +18,9 @@ const ATTEMPTS: u32 = 64;
 /// The most links in a path, as in Linux.
 const LINKS: u32 = 40;
 
+/// How often a part is opened again that was a link first and then none.
+const REPLACED: u32 = 3;
+
 /// The longest path in Linux, in bytes.
 const LONGEST: usize = 4096;
 
@@ -91,7 +94,7 @@ fn walk(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd> {
     let mut way: Vec<OwnedFd> = Vec::new();
     let mut left = Vec::new();
     add_parts(&mut left, path.as_bytes())?;
-    let mut links = 0;
+    let (mut links, mut replaced) = (0, 0);
     loop {
         let here = way.last().map_or(root, AsFd::as_fd);
         let Some(part) = left.pop() else { return openat(here, ".", flags | OFlags::NOFOLLOW, Mode::empty()) };
@@ -117,6 +120,12 @@ fn walk(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd> {
         };
         let target = match readlinkat(here, &*part, Vec::new()) {
             Ok(target) => target.into_bytes(),
+            // No link: the refusal was right, unless a link was replaced in between.
+            Err(Errno::INVAL) if replaced < REPLACED => {
+                replaced += 1;
+                left.push(part);
+                continue;
+            }
             Err(Errno::INVAL) => return Err(refusal),
             Err(other) => return Err(other),
         };

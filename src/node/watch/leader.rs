@@ -48,7 +48,7 @@ pub fn open(name: &str) -> io::Result<UnixListener> {
 
 /// What the leader's tasks report to it.
 enum Message {
-    Wants(u64, Directory),
+    Wish(u64, Directory, bool),
     Gone(u64),
     Looked(Directory, u64, Look),
 }
@@ -137,8 +137,8 @@ async fn serve(number: u64, stream: UnixStream, mut told: Receiver<Directory>, m
     let (mut reading, mut writing) = stream.into_split();
     let wants = messages.clone();
     let hear = async {
-        while let Ok(directory) = wire::read(&mut reading).await {
-            if wants.send(Message::Wants(number, directory)).await.is_err() {
+        while let Ok((directory, is_wanted)) = wire::read_wish(&mut reading).await {
+            if wants.send(Message::Wish(number, directory, is_wanted)).await.is_err() {
                 return;
             }
         }
@@ -167,7 +167,7 @@ impl Leader {
 
     fn hear(&mut self, message: Message) {
         match message {
-            Message::Wants(number, directory) => {
+            Message::Wish(number, directory, true) => {
                 let Some(connection) = self.connections.get_mut(&number) else { return };
                 connection.wants.insert(directory.clone());
                 match self.directories.get(&directory) {
@@ -178,17 +178,25 @@ impl Leader {
                     None => self.look(directory),
                 }
             }
+            Message::Wish(number, directory, false) => {
+                let connection = self.connections.get_mut(&number);
+                if connection.is_some_and(|it| it.wants.remove(&directory)) {
+                    self.forget_unwanted();
+                }
+            }
             Message::Gone(number) => {
                 self.connections.remove(&number);
-                let connections = &self.connections;
-                let unwanted = |directory: &Directory| !connections.values().any(|it| it.wants.contains(directory));
-                let unwanted: Vec<_> = self.directories.keys().filter(|it| unwanted(it)).cloned().collect();
-                for directory in unwanted {
-                    self.forget(&directory);
-                }
+                self.forget_unwanted();
             }
             Message::Looked(directory, number, look) => self.looked(directory, number, look),
         }
+    }
+
+    fn forget_unwanted(&mut self) {
+        let connections = &self.connections;
+        let unwanted = |directory: &Directory| !connections.values().any(|it| it.wants.contains(directory));
+        let unwanted: Vec<_> = self.directories.keys().filter(|it| unwanted(it)).cloned().collect();
+        unwanted.iter().for_each(|directory| self.forget(directory));
     }
 
     /// Watches a directory and reads its state, on a thread; `looked` handles the result.
@@ -278,11 +286,8 @@ impl Leader {
                             // Kubernetes prepares an update.
                         } else {
                             self.look_again(|it| it.is_within(&child));
-                            if *is_new {
-                                created.insert(child)
-                            } else {
-                                changed.insert(child)
-                            };
+                            let told = if *is_new { &mut created } else { &mut changed };
+                            told.insert(child);
                         }
                     }
                 }

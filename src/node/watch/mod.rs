@@ -13,7 +13,8 @@ mod inotify;
 mod leader;
 mod wire;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
@@ -49,14 +50,15 @@ struct Watcher {
     /// The leader's name.
     name: String,
     wishes: Mutex<Wishes>,
-    added: Notify,
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Wishes {
     next: u64,
     listeners: HashMap<u64, (String, UnboundedSender<String>)>,
-    directories: BTreeSet<Directory>,
+    /// Each with a number of its own: one that is wanted anew is reported anew.
+    directories: BTreeMap<Directory, u64>,
 }
 
 impl Watch {
@@ -80,8 +82,11 @@ impl Watch {
     pub fn add(&self, path: &str) {
         let directory = Directory { root: self.root.clone(), path: path.to_owned() };
         let mut wishes = lock(&self.watcher.wishes);
-        if wishes.directories.insert(directory) {
-            self.watcher.added.notify_one();
+        wishes.next += 1;
+        let number = wishes.next;
+        if let Entry::Vacant(new) = wishes.directories.entry(directory) {
+            new.insert(number);
+            self.watcher.changed.notify_one();
         } else if let Some((_, listener)) = wishes.listeners.get(&self.number) {
             // It was reported to others. An error means that the listener has ended.
             let _ = listener.send(path.to_owned());
@@ -94,7 +99,8 @@ impl Drop for Watch {
         let mut wishes = lock(&self.watcher.wishes);
         wishes.listeners.remove(&self.number);
         if !wishes.listeners.values().any(|(root, _)| *root == self.root) {
-            wishes.directories.retain(|directory| directory.root != self.root);
+            wishes.directories.retain(|directory, _| directory.root != self.root);
+            self.watcher.changed.notify_one();
         }
     }
 }
@@ -119,7 +125,8 @@ impl Watcher {
 
     fn start(name: String) -> &'static Self {
         // Leaked on purpose: one per process, needed until its end.
-        let watcher: &'static Self = Box::leak(Box::new(Self { name, wishes: Mutex::default(), added: Notify::new() }));
+        let watcher: &'static Self =
+            Box::leak(Box::new(Self { name, wishes: Mutex::default(), changed: Notify::new() }));
         tokio::spawn(watcher.run());
         watcher
     }
@@ -147,16 +154,18 @@ impl Watcher {
     async fn follow(&self, stream: UnixStream) -> io::Result<()> {
         let (reading, mut writing) = stream.into_split();
         let naming = async {
-            let mut named = BTreeSet::new();
+            let mut named = BTreeMap::new();
             loop {
-                let added = self.added.notified();
-                let new: Vec<_> = lock(&self.wishes).directories.difference(&named).cloned().collect();
-                for directory in new {
-                    wire::write(&mut writing, &directory).await?;
-                    named.insert(directory);
+                let changed = self.changed.notified();
+                let wanted = lock(&self.wishes).directories.clone();
+                for (unwanted, _) in named.iter().filter(|(it, number)| wanted.get(*it) != Some(*number)) {
+                    wire::write_wish(&mut writing, unwanted, false).await?;
                 }
-                named.retain(|directory| lock(&self.wishes).directories.contains(directory));
-                added.await;
+                for (new, _) in wanted.iter().filter(|(it, number)| named.get(*it) != Some(*number)) {
+                    wire::write_wish(&mut writing, new, true).await?;
+                }
+                named = wanted;
+                changed.await;
             }
         };
         tokio::select! {

@@ -175,6 +175,47 @@ async fn where_the_leader_ends_another_takes_over_and_nothing_is_missed() {
     until(&mut changes, "file").await;
 }
 
+/// Whether an inotify instance of this process watches a directory.
+fn is_watched(inode: u64) -> bool {
+    let infos = std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten();
+    let mut texts = infos.filter_map(|info| std::fs::read_to_string(info.path()).ok());
+    texts.any(|text| text.contains(&format!(" ino:{inode:x} ")))
+}
+
+#[tokio::test]
+async fn what_nobody_wants_any_more_is_forgotten_and_what_is_wanted_anew_is_reported() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let inode = std::fs::metadata(folder.path()).unwrap().ino();
+    let name = name();
+    let (one, other) = (Watcher::start(name.clone()), Watcher::start(name));
+    let (mine, mut changes) = Watch::with(one, folder.path());
+    let (theirs, mut of_others) = Watch::with(other, folder.path());
+    mine.add("");
+    theirs.add("");
+    until(&mut changes, "").await;
+    until(&mut of_others, "").await;
+    drop(mine);
+    // Another worker wants it still.
+    std::fs::write(folder.path().join("file"), "one").unwrap();
+    until(&mut of_others, "file").await;
+    assert!(is_watched(inode));
+    drop(theirs);
+    let start = Instant::now();
+    while is_watched(inode) {
+        assert!(start.elapsed() < PATIENCE, "it is watched for nobody");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..3 {
+        // Also where the leader has not heard yet that it was dropped.
+        let (again, mut changes) = Watch::with(one, folder.path());
+        again.add("");
+        until(&mut changes, "").await;
+        std::fs::write(folder.path().join("file"), "two").unwrap();
+        until(&mut changes, "file").await;
+    }
+}
+
 #[tokio::test]
 async fn nobody_is_told_of_what_he_does_not_listen_to() {
     let (mine, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

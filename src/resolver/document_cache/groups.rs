@@ -13,16 +13,22 @@ use crate::config::Config;
 use crate::resolver::resolved_reference::InstanceKey;
 
 impl DocumentCache {
-    /// Leaves documents that `keep_batch` is to cache.
-    pub fn leave(&self, batch: Batch) {
-        self.known.lock().batches.push_back(batch);
+    /// Leaves documents that `keep_batch` is to cache. Returns the batch's number.
+    pub fn leave(&self, batch: Batch) -> u64 {
+        let mut known = self.known.lock();
+        known.batches.push_back(batch);
+        known.batches_kept + known.batches.len() as u64
     }
 
-    /// Caches the oldest batch at once; `None` if there is none.
-    pub fn keep_batch(&self, config: &Config) -> Option<Vec<(Key, Kept)>> {
+    /// Caches the oldest batch at once; `None` if there is none, or none up to that number.
+    pub fn keep_batch(&self, last: u64, config: &Config) -> Option<Vec<(Key, Kept)>> {
         let (batch, outcomes, changed, next) = {
             let mut known = self.known.lock();
+            if known.batches_kept >= last {
+                return None;
+            }
             let batch = known.batches.pop_front()?;
+            known.batches_kept += 1;
             let mut changed = false;
             let mut outcomes = Vec::with_capacity(batch.len());
             for (key, value) in &batch {
