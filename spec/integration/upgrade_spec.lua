@@ -97,6 +97,31 @@ describe("an upgrade of a running nginx", function()
     assert.equal("one of " .. vault.port, server:get("/update").body)
   end
 
+  -- How many documents lie in the shared dictionary.
+  local function shared()
+    return server:eval [[
+      local number = 0
+      for _, key in ipairs(ngx.shared.kong_secrets:get_keys(0)) do
+        number = number + (#key == #"kong-vault:" + 32 and key:find "^kong%-vault:%x+$" and 1 or 0)
+      end
+      return number
+    ]]
+  end
+
+  it("shares nothing with workers of another release, and all with those of the same", function()
+    release.install_other(prefix)
+    start()
+    local documents = shared()
+    assert.is_true(documents > 0)
+    server:reload()
+    assert.equal(documents, shared())
+    release.install(prefix)
+    reload_to(NEW)
+    -- The same documents under other names: a library has a key of its own.
+    assert.equal(2 * documents, shared())
+    assert.same({}, server:flaws({ TOKEN }))
+  end)
+
   it("takes effect with a reload, there and back", function()
     release.install_other(prefix)
     start()
