@@ -106,7 +106,7 @@ describe("the action", function()
       ["kong conf"] = "vault_env_prefix = A_\n",
     })
     assert.equal("failure", found.result)
-    says(found, "::error file=kong/deep/er/b.yaml,line=6,")
+    says(found, "\n::error file=kong/deep/er/b.yaml,line=6,")
     says(found, "did you mean mine?")
     assert.is_nil(found.log:find("c.yml", 1, true))
     assert.same({ "1", "0", "out/vaults.sarif" }, { found.outputs.errors, found.outputs.warnings, found.outputs.sarif })
