@@ -78,5 +78,5 @@ until bao kv get -mount=secret none 2>&1 | grep -q 'No value' && curl -sf -o /de
 done
 
 cd "$project"
-make -s install >/mnt/install.log 2>&1
+make -s install >/mnt/install.log
 bash -e "$folder/page"
