@@ -17,6 +17,10 @@ for _, name in ipairs({
   "CONTRIBUTING.md",
   "benches/README.md",
   "packaging/README.md",
+  "packaging/compose/README.md",
+  "packaging/docker/README.md",
+  "packaging/helm/README.md",
+  "packaging/kubernetes/README.md",
 }) do
   if files.exists(files.root .. "/" .. name) then
     OTHERS[#OTHERS + 1] = name
