@@ -1,6 +1,6 @@
 """AWS's own client asks the tests' metadata services, container's agent and IAM Identity Center.
 
-tests/proof_aws.rs starts them and says where they are.
+tests/proofs/aws.rs starts them and says where they are.
 """
 
 import os

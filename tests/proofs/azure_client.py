@@ -1,6 +1,6 @@
 """Microsoft's own clients read from the tests' Azure: what they accept and refuse, kong-vault has to.
 
-tests/proof_azure.rs starts the servers and says where they are.
+tests/proofs/azure.rs starts the servers and says where they are.
 """
 
 import os

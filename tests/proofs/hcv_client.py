@@ -1,6 +1,6 @@
 """What HashiCorp Vault's logins by clouds meet in the tests, asked by the clouds' own clients and by hvac.
 
-tests/proof_hcv.rs starts the servers and says where they are.
+tests/proofs/hcv.rs starts the servers and says where they are.
 """
 
 import os

@@ -1,6 +1,6 @@
 """AWS's own client asks the tests' Secrets Manager: for single secrets, and for batches with their errors and pages.
 
-tests/proof_secrets_manager.rs starts it and says where it is.
+tests/proofs/secrets_manager.rs starts it and says where it is.
 """
 
 import os

@@ -1,14 +1,12 @@
 //! The tests' Azure, proven by Microsoft's own clients. `make proofs` installs these.
 
-mod support;
-
+use crate::support::azure::entra::{AUDIENCE, ISSUER, SUBJECT};
+use crate::support::azure::key_vault::{Stored, stored};
+use crate::support::azure::managed::HEADER;
+use crate::support::azure::{APP, Azure, MACHINE, SECRET, TENANT};
+use crate::support::login::{Signer, now};
+use crate::support::proof;
 use serde_json::json;
-use support::azure::entra::{AUDIENCE, ISSUER, SUBJECT};
-use support::azure::key_vault::{Stored, stored};
-use support::azure::managed::HEADER;
-use support::azure::{APP, Azure, MACHINE, SECRET, TENANT};
-use support::login::{Signer, now};
-use support::proof;
 
 #[tokio::test]
 #[ignore = "needs Microsoft's clients: make proofs"]

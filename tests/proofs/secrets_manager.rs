@@ -1,9 +1,7 @@
 //! The tests' Secrets Manager, proven by AWS's own client. `make proofs` installs it.
 
-mod support;
-
-use support::proof;
-use support::secrets_manager::{Held, SecretsManager};
+use crate::support::proof;
+use crate::support::secrets_manager::{Held, SecretsManager};
 
 #[tokio::test]
 #[ignore = "needs AWS's client: make proofs"]

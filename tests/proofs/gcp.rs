@@ -1,10 +1,8 @@
 //! The tests' Google, proven by Google's own clients. `make proofs` installs these.
 
-mod support;
-
-use support::gcp::Google;
-use support::google::{EMAIL, POOL};
-use support::proof;
+use crate::support::gcp::Google;
+use crate::support::google::{EMAIL, POOL};
+use crate::support::proof;
 
 #[tokio::test]
 #[ignore = "needs Google's clients: make proofs"]

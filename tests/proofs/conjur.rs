@@ -1,10 +1,8 @@
 //! The tests' Conjur, proven by CyberArk's own client. `make proofs` installs it.
 
-mod support;
-
-use support::conjur::Conjur;
-use support::cyberark::{ACCOUNT, KEY, LOGIN};
-use support::proof;
+use crate::support::conjur::Conjur;
+use crate::support::cyberark::{ACCOUNT, KEY, LOGIN};
+use crate::support::proof;
 
 #[tokio::test]
 #[ignore = "needs CyberArk's client: make proofs"]
@@ -15,5 +13,5 @@ async fn cyberarks_own_client_accepts_and_is_refused() {
         [("URL", conjur.url()), ("ACCOUNT", ACCOUNT.to_owned()), ("LOGIN", LOGIN.to_owned()), ("KEY", KEY.to_owned())];
     proof::run(&python, "conjur", told).await;
     // The client and the vault read the same.
-    assert_eq!(support::conjur::reads(&conjur.usual(), "BotApp/secretVar").await, r#"{"user":"two"}"#);
+    assert_eq!(crate::support::conjur::reads(&conjur.usual(), "BotApp/secretVar").await, r#"{"user":"two"}"#);
 }

@@ -1,11 +1,9 @@
 //! The tests' parts of AWS, proven by AWS's own client. `make proofs` installs it. Secrets Manager itself is moto's.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 
-use support::amazon::{Session, agent, center, metadata};
-use support::{Fake, proof};
+use crate::support::amazon::{Session, agent, center, metadata};
+use crate::support::{Fake, proof};
 
 const TOKEN: &str = "hunter2-of-a-container";
 

@@ -1,11 +1,9 @@
 //! What HashiCorp Vault's logins by clouds meet in the tests: the clouds' own services, proven by their vendors' clients, and
 //! vaults that take the logins, proven by Vault's client for Python. `make proofs` installs these. All else is a real OpenBao.
 
-mod support;
-
+use crate::support::clouds::{app_service, azure, decoded, ec2, gce, iam_credentials, vault};
+use crate::support::{Fake, proof};
 use serde_json::Value;
-use support::clouds::{app_service, azure, decoded, ec2, gce, iam_credentials, vault};
-use support::{Fake, proof};
 
 fn has(body: &Value, pairs: &[(&str, &str)]) -> Result<(), String> {
     match pairs.iter().find(|(name, value)| body[*name] != **value) {
