@@ -58,6 +58,12 @@ def load(path):
         return [it for it in yaml.safe_load_all(text) if it]
 
 
+def doctor(kong, reference):
+    """The way to the vault is whole, as the command sees it in the container. By Helm, its files are below /opt/kong-vault."""
+    told = kong.execute(["sh", "-c", f"PATH=$PATH:/opt/kong-vault/bin kong-vault doctor {reference}"])
+    assert told.returncode == 0, told.stdout
+
+
 def try_compose(images, _, scratch):
     path = f"{PACKAGING}/compose/compose.yaml"
     (document,) = load(path)
@@ -66,6 +72,7 @@ def try_compose(images, _, scratch):
         project.up()
         kong, bao = project.containers["kong"], project.containers["openbao"]
         print(get("http://127.0.0.1:8000/")[1], end="")
+        doctor(kong, "hcv/demo/api-key")
         wait_for("http://127.0.0.1:8000/", "this request has x-api-key: s3cret", kong)
         wait_for("http://127.0.0.1:8000/", "the last log entry had x-api-key: s3cret", kong)
         bao.env["BAO_TOKEN"] = project.services["openbao"]["environment"]["BAO_DEV_ROOT_TOKEN_ID"]
@@ -177,6 +184,7 @@ def try_pod(images, path, scratch):
             name = "hcv" if uses_vault else "fs"
             told = kong.execute(["kong", "vault", "get", f"{name}/demo/api-key"])
             assert told.stdout.strip().endswith("s3cret"), told.stdout
+            doctor(kong, f"{name}/demo/api-key")
         finally:
             pod.stop()
     finally:
