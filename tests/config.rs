@@ -365,6 +365,23 @@ fn a_strategys_options_lead_nowhere_that_no_vault_does() {
 }
 
 #[test]
+fn an_empty_value_that_is_not_accepted_says_how_to_do_without() {
+    for (key, option) in [
+        ("tls_certificate_verify", "tls_certificate_verify"),
+        ("vaults_lazy_load_secrets", "vaults_lazy_load_secrets"),
+        ("vault_cache_size", "vault_cache_size"),
+        ("vault_hcv_ssl_verify", "ssl_verify"),
+    ] {
+        let variable = format!("KONG_{}", key.to_uppercase());
+        let by_variable: (Pairs, Pairs) = (&[], &[(&variable, "")]);
+        for ((conf, environment), source) in [(by_variable, &*variable), ((&[(key, " ")], &[]), key)] {
+            let parts = [option, source, "is empty, which is not the same as not set", "or remove the setting"];
+            says(&flaw(conf, environment), &parts);
+        }
+    }
+}
+
+#[test]
 fn an_empty_value_of_what_guards_is_a_mistake_wherever_it_stands() {
     let guarding = ALL.iter().flat_map(|backend| backend.options.iter().map(move |opt| (backend.name, opt)));
     let guarding: Vec<_> = guarding.filter(|(_, opt)| opt.guards).collect();

@@ -68,6 +68,10 @@ pub fn unverified_in_words(opt: &Opt) -> String {
 }
 
 pub fn value(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
+    let is_empty = entry.value.as_deref().is_some_and(|text| text.trim().is_empty());
+    if is_empty && !matches!(entry.source, ConfigSource::Reference) {
+        return blank(opt, backend, entry);
+    }
     let shown = match entry.value.as_deref() {
         None => " (no UTF-8)".to_owned(),
         Some(text) => redact::mistake(opt, text, SHOWN).map_or(String::new(), |text| format!(" \"{text}\"")),
@@ -76,8 +80,8 @@ pub fn value(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
     config(format!("value{shown} of {option}, set by {source}, is not accepted: it must be {}", opt.accepts()))
 }
 
-/// For an empty value of an option that restricts access or trust. A template with a variable that is not set makes
-/// one.
+/// For an empty value of an option that restricts access or trust, or does not accept one. A template with a variable
+/// that is not set makes one.
 pub fn blank(opt: &Opt, backend: &str, entry: &Assignment<'_>) -> Error {
     let (option, source) = (option_of(opt, backend), set_by(backend, entry));
     config(format!(
