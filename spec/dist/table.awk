@@ -1,0 +1,50 @@
+# The results of scripts/test-dist as a table: a row for each release that ran.
+
+BEGIN {
+  FS = "\t"
+  columns = split("distribution glibc nginx ngx_lua LuaJIT lua-resty-core ssl_client_hello luarocks tarball deb rock", column, " ")
+  "date -u +%Y-%m-%d" | getline today
+}
+
+!($2 in known) {
+  known[$2] = 1
+  order[++releases] = $2
+}
+
+$1 == "fact" {
+  cell[$2, $3] = $4
+}
+
+$1 == "result" && $4 == "FAILED" {
+  failed[$2, $3] = 1
+}
+
+$1 == "result" {
+  tried[$2, $3] = 1
+}
+
+$1 == "result" && $3 == "chroot" && $4 == "skipped" {
+  cell[$2, "distribution"] = $2 " (could not be had)"
+}
+
+END {
+  print "Run on " today ":"
+  print ""
+  printf "| release |"
+  for (i = 2; i <= columns; i++)
+    printf " %s |", column[i]
+  printf "\n|"
+  for (i = 1; i <= columns; i++)
+    printf "---|"
+  printf "\n"
+  for (r = 1; r <= releases; r++) {
+    printf "|"
+    for (i = 1; i <= columns; i++) {
+      text = cell[order[r], column[i]]
+      if ((order[r], column[i]) in tried)
+        text = (order[r], column[i]) in failed ? "FAILED" : "ok"
+      printf " %s |", text == "" ? "none" : text
+    }
+    printf "\n"
+  }
+}
