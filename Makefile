@@ -10,7 +10,7 @@ BINDIR = $(PREFIX)/bin
 INSTALL = install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vaults build install dist test-images test bench proofs release-check fuzz docs lint clean
+.PHONY: help demo demo-vaults build install dist test-dist test-images test bench proofs release-check fuzz docs lint clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -43,6 +43,10 @@ install: ## copy module, library and command below PREFIX (/usr/local) or DESTDI
 dist: ## a release's files, into dist/: archives, packages, rocks, SBOM, checksums
 	@scripts/setup rust dist
 	@scripts/dist $(ARGS)
+
+test-dist: ## install them in chroots of distributions, read secrets over HTTP, remove them
+	@scripts/setup vaults chroots
+	@scripts/test-dist $(ARGS)
 
 test-images: ## build the images of packaging/docker from dist/, and run in them what packaging/ describes; as root
 	@scripts/setup vaults images

@@ -1,4 +1,4 @@
-rockspec_format = "3.0"
+rockspec_format = "1.1"
 package = "kong-vault"
 version = "0.1.0-1"
 

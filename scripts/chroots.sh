@@ -9,7 +9,7 @@ ubuntu=http://archive.ubuntu.com/ubuntu
 
 all_releases=(bullseye bookworm trixie sid focal jammy noble resolute)
 
-# describe_release RELEASE: sets $distribution, $packages (what its base has beside the least that apt needs) and $sources (of
+# describe_release RELEASE: sets $distribution, $packages (what its base has beside the least) and $sources (of
 # apt).
 describe_release() {
   packages=ca-certificates,luarocks,nginx-light,libnginx-mod-http-lua
@@ -28,7 +28,8 @@ describe_release() {
   esac
   case $distribution in
   Debian*) sources=("deb $debian $1 main") ;;
-  Ubuntu*) sources=("deb $ubuntu $1 main universe" "deb $ubuntu $1-updates main universe") ;;
+  # There, apt is no part of the least.
+  Ubuntu*) packages=apt,$packages sources=("deb $ubuntu $1 main universe" "deb $ubuntu $1-updates main universe") ;;
   esac
 }
 

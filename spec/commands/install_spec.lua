@@ -134,7 +134,7 @@ describe("make", function()
 
   it("lists the commands", function()
     local output = run "make"
-    for _, name in ipairs({ "demo", "demo-vaults", "test", "bench", "lint", "build", "install", "dist" }) do
+    for _, name in ipairs({ "demo", "demo-vaults", "test", "bench", "lint", "build", "install", "dist", "test-dist" }) do
       assert.truthy(("\n" .. output):find("\n" .. name .. "  ", 1, true), name)
     end
   end)

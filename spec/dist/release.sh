@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../../scripts/common.sh"
 . scripts/chroots.sh
 . scripts/serve.sh
-# What is mounted below the folder goes with the namespace, and then the caller removes the folder.
+# What is mounted below the folder goes with the namespace; then the caller removes the folder.
 trap - EXIT
 
 release=$1 results=$2
@@ -36,7 +36,7 @@ expect() {
     result ok "$artefact" "$check"
   else
     result FAILED "$artefact" "$check" "$(tail -n 1 <<<"$output")"
-    printf '%s\n' "$output" >&2
+    printf "%s\n" "$output" | tail -n 20 >&2
     return 1
   fi
 }
@@ -50,6 +50,8 @@ folder=/srv
 open_chroot() {
   local device
   mkdir "$chroot"
+  # In memory: it is quick, and is gone with the namespace.
+  mount -t tmpfs -o size=2g,mode=755 tmpfs "$chroot"
   zstd --quiet --decompress --stdout "$bases/$release.tar.zst" | tar --extract --numeric-owner --directory "$chroot" --exclude './dev/*'
   mount -t proc proc "$chroot/proc"
   mount -t tmpfs tmpfs "$chroot/dev"
@@ -194,13 +196,12 @@ noted() {
   ask /seen | sed -n "s/^$1\t//p"
 }
 
-# All phases that this nginx has. In ssl_client_hello a request waits only where nginx itself can.
+# All phases but those of TLS.
 phases() {
   local phase wanted got end=$((SECONDS + 20))
   equal "the answer" "done" ask /phases || return
   ask /balanced >/dev/null
-  over_tls "$tls_port"
-  for phase in init init_worker timer rewrite access content header_filter body_filter log balancer ssl_certificate; do
+  for phase in init init_worker timer rewrite access content header_filter body_filter log balancer; do
     wanted="of $phase"
     case $phase in
     header_filter | body_filter | log | balancer) wanted="of init" ;;
@@ -219,20 +220,35 @@ over_tls() {
   curl --silent --insecure --max-time 20 "https://127.0.0.1:$1/" >/dev/null
 }
 
-# Says what this nginx can do in ssl_client_hello: nothing, as it has no such phase; wait for a secret; or take a cached one.
-client_hello() {
-  [ -n "$hello" ] || {
-    echo "none"
-    return
-  }
-  over_tls "$hello_port" && [ "$(noted ssl_client_hello)" = "of ssl_client_hello" ] && echo "waits" && return
-  equal "the secret" "of ssl_client_hello" secret "{vault://hcv/dist/ssl_client_hello/value}" || return
+# tls_phase NAME PORT: says what this nginx can do in that phase of TLS: wait for a secret, or only take a cached one. Where it cannot
+# wait, it closes the connection.
+tls_phase() {
+  local i
+  over_tls "$2" && [ "$(noted "$1")" = "of $1" ] && echo "waits" && return
+  equal "the secret" "of $1" secret "{vault://hcv/dist/$1/value}" || return
   # Each worker has a cache of its own.
-  for _ in {1..20}; do
-    over_tls "$hello_port" && [ "$(noted ssl_client_hello)" = "of ssl_client_hello" ] && echo "cached values" && return
+  for ((i = 0; i < 20; i++)); do
+    over_tls "$2" && [ "$(noted "$1")" = "of $1" ] && echo "cached values" && return
   done
-  echo "no value: $(noted ssl_client_hello)"
+  echo "no value: $(noted "$1")"
   return 1
+}
+
+# tls_phases KIND: notes it for each phase.
+tls_phases() {
+  local phase port_of_phase can
+  for phase in ssl_certificate ssl_client_hello; do
+    port_of_phase=$tls_port
+    [ $phase = ssl_certificate ] || port_of_phase=$hello_port
+    if [ $phase = ssl_client_hello ] && [ -z "$hello" ]; then
+      can=none
+    elif can=$(tls_phase $phase "$port_of_phase"); then
+      result ok "$1" "get in $phase"
+    else
+      result FAILED "$1" "get in $phase" "$can"
+    fi
+    fact $phase "$can"
+  done
 }
 
 # One fetch for both workers.
@@ -311,7 +327,6 @@ command_doctor() {
 
 # with_nginx KIND: what only a release with ngx_lua can show.
 with_nginx() {
-  local phase_of_tls
   if ! start_chroot_nginx; then
     result FAILED "$1" "nginx starts" "$(why_not)"
     return
@@ -324,8 +339,7 @@ with_nginx() {
   expect "$1" "get in each phase" phases || true
   expect "$1" "many requests at once" at_once || true
   expect "$1" "two workers, one fetch" two_workers || true
-  phase_of_tls=$(client_hello) || result FAILED "$1" "get in ssl_client_hello" "$phase_of_tls"
-  fact ssl_client_hello "$phase_of_tls"
+  tls_phases "$1"
   expect "$1" "reload" reload || true
   expect "$1" "nothing wrong in the log" quiet_log || true
   kill -QUIT "$nginx"
@@ -361,8 +375,8 @@ try_artefact() {
 
 open_chroot
 fact distribution "$distribution"
-fact glibc "$(inside ldd --version | sed -n '1s/.* //p')"
-fact luarocks "$(inside luarocks --version | sed -n 's/^[^ ]*luarocks //p' | head -n 1)"
+fact glibc "$(inside ldd --version | awk 'NR == 1 { print $NF }')"
+fact luarocks "$(inside luarocks --version | awk 'NR == 1 { print $NF }')"
 expect "chroot" "no rustc, cargo, gcc, cc or make" no_compilers || true
 settle
 for artefact in "${artefacts[@]}"; do

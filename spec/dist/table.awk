@@ -2,7 +2,7 @@
 
 BEGIN {
   FS = "\t"
-  columns = split("distribution glibc nginx ngx_lua LuaJIT lua-resty-core ssl_client_hello luarocks tarball deb rock", column, " ")
+  columns = split("distribution glibc nginx ngx_lua LuaJIT lua-resty-core ssl_certificate ssl_client_hello luarocks tarball deb rock", column, " ")
   "date -u +%Y-%m-%d" | getline today
 }
 

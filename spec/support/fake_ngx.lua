@@ -58,7 +58,7 @@ function Socket:send(data)
 end
 
 function Socket:receive()
-  return self:receiveany(1)
+  return Socket.receiveany(self, 1)
 end
 
 function Socket:receiveany(most)
@@ -224,6 +224,11 @@ local function ngx_of(self)
     end,
     get_phase = function()
       return self.phase
+    end,
+    sleep = function(seconds)
+      self:_wait(function()
+        return false
+      end, seconds)
     end,
     worker = {
       pid = function()

@@ -85,6 +85,24 @@ describe("the listener", function()
     assert.equal(0, connections()[1].bytes)
   end)
 
+  it("takes them also where ngx_lua cannot read as many bytes as there are", function()
+    local tcp = worker.ngx.socket.tcp
+    function worker.ngx.socket.tcp()
+      local sock = tcp()
+      sock.receiveany = false
+      return sock
+    end
+    listen()
+    local one, two = wait_for(1), wait_for(2)
+    connections()[1].bytes = 3
+    events({ native.COMPLETED, 1 }, { native.COMPLETED, 2 })
+    assert.is_true(one.ok and two.ok)
+    assert.equal(0, connections()[1].bytes)
+    local three = wait_for(3)
+    events({ native.COMPLETED, 3 })
+    assert.is_true(three.ok)
+  end)
+
   it("starts the fetches that the engine hands over, and completes those that need no fetch", function()
     listen()
     native.orders[5] = { order("UNDER_WAY", NAME) }

@@ -72,6 +72,14 @@ local function drain()
   end
 end
 
+-- Waits for at least one byte. ngx_lua before 0.10.14 cannot read as many as there are.
+local function receive(sock)
+  if sock.receiveany then
+    return sock:receiveany(BYTES)
+  end
+  return sock:receive(1)
+end
+
 -- Handles events until `is_done()`. Returns true, or nil and why it ended early: "timeout" after `seconds` without an event.
 function _M.serve(is_done, seconds)
   local address, err = native.vm:engine_address()
@@ -105,7 +113,7 @@ function _M.serve(is_done, seconds)
       sock:close()
       return true
     end
-    bytes, err = sock:receiveany(BYTES)
+    bytes, err = receive(sock)
   end
   sock:close()
   return nil, err

@@ -1,6 +1,7 @@
 -- Coroutines that wait for fetches, by the fetch's ticket.
 
 local native = require "kong.vault.native"
+local semaphore = require "kong.vault.semaphore"
 
 local ipairs, pairs = ipairs, pairs
 
@@ -9,15 +10,12 @@ local _M = {}
 -- By ticket. Weak: a record goes with the last coroutine that waits, even where that coroutine was killed.
 local records = setmetatable({}, { __mode = "v" })
 
-local semaphores
-
 -- Returns the record of a fetch. Whoever waits must keep a reference to it. `is_new`: the caller has just started the fetch, and
 -- has not yielded since, so the event of its completion is still to come.
 function _M.record(ticket, is_new)
   local record = records[ticket]
   if not record then
-    semaphores = semaphores or require "ngx.semaphore"
-    record = { is_complete = not is_new and native.is_complete(ticket), waiting = 0, semaphore = semaphores.new(0) }
+    record = { is_complete = not is_new and native.is_complete(ticket), waiting = 0, semaphore = semaphore.new(0) }
     records[ticket] = record
   end
   return record
@@ -25,8 +23,7 @@ end
 
 -- Returns a group, by which one coroutine waits for several fetches at once. `completed` lists the tickets that are complete.
 function _M.group()
-  semaphores = semaphores or require "ngx.semaphore"
-  return { completed = {}, records = {}, waiting = 0, semaphore = semaphores.new(0) }
+  return { completed = {}, records = {}, waiting = 0, semaphore = semaphore.new(0) }
 end
 
 -- Adds a fetch to a group.
