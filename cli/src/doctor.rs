@@ -6,6 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use clap::ValueEnum;
+use serde_json::json;
+
 use crate::colour::{self, Painted};
 use crate::outcome::Outcome;
 use crate::session;
@@ -24,7 +27,21 @@ use kong_vault::secret::Secret;
 const VERDICT: usize = 8;
 const STEP: usize = 13;
 
-pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>) -> Outcome {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table for people
+    Text,
+    /// One JSON object: docs/cli.md describes it
+    Json,
+}
+
+/// The vault that is asked. `backend` is not known where its configuration has a mistake.
+struct Subject {
+    backend: Option<&'static str>,
+    name: String,
+}
+
+pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>, format: Format) -> Outcome {
     let opened = match session::open(timeout, conf) {
         Ok(opened) => opened,
         Err(outcome) => return outcome,
@@ -38,7 +55,10 @@ pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>) -> Outcome
     let vault = match config.vault(&asked.name) {
         Ok(vault) => vault,
         Err(error) if error.kind() == Kind::UnknownVault => return Outcome::Misuse(error.to_string()),
-        Err(error) => return report(&title(&asked), &[wrong(&error)]),
+        Err(error) => {
+            let subject = Subject { backend: None, name: kong_vault::redact::vault(&asked.name, 64) };
+            return report(&subject, &[wrong(&error)], format);
+        }
     };
     let mut findings = match diagnose(config, &vault, &asked) {
         Ok(findings) => findings.0,
@@ -49,7 +69,7 @@ pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>) -> Outcome
     if is_unread && asked.key.is_some() && !vault.backend.files {
         findings.push(Finding { step: "reference", verdict: Verdict::Doubtful, text: WHOLE.to_owned() });
     }
-    report(&format!("{} vault ({})", vault.backend.name, vault.name), &findings)
+    report(&Subject { backend: Some(vault.backend.name), name: vault.name.clone() }, &findings, format)
 }
 
 /// Parses the argument: a vault's name, alone or with a secret's name, or a whole reference.
@@ -61,10 +81,6 @@ fn asked(text: &[u8]) -> Result<Reference, Error> {
     // A vault's name alone is parsed as in a reference. The secret in that reference is dropped.
     let whole = [b"{vault://", text, b"/-}"].concat();
     reference::parse(&whole).map(|reference| Reference { resource: Vec::new(), ..reference })
-}
-
-fn title(asked: &Reference) -> String {
-    format!("vault ({})", kong_vault::redact::vault(&asked.name, 64))
 }
 
 fn diagnose(config: &Config, vault: &Vault, asked: &Reference) -> Result<Findings, Error> {
@@ -93,8 +109,24 @@ fn wrong(error: &Error) -> Finding {
     Finding { step: "options", verdict: Verdict::Bad, text: error.to_string() }
 }
 
-fn report(title: &str, findings: &[Finding]) -> Outcome {
-    let (mut text, wanted) = (format!("{title}\n\n"), colour::of_stdout());
+fn report(subject: &Subject, findings: &[Finding], format: Format) -> Outcome {
+    let text = match format {
+        Format::Text => table(subject, findings, colour::of_stdout()),
+        Format::Json => object(subject, findings),
+    };
+    match count(findings, Verdict::Bad) {
+        0 => Outcome::Done(Secret::new(text)),
+        _ => Outcome::Wrong { text, why: "check failed: see the lines marked WRONG".to_owned() },
+    }
+}
+
+fn count(findings: &[Finding], verdict: Verdict) -> usize {
+    findings.iter().filter(|finding| finding.verdict == verdict).count()
+}
+
+fn table(subject: &Subject, findings: &[Finding], colour: bool) -> String {
+    let before = subject.backend.map_or(String::new(), |backend| format!("{backend} "));
+    let mut text = format!("{before}vault ({})\n\n", subject.name);
     for finding in findings {
         let (verdict, style) = match finding.verdict {
             Verdict::Good => ("ok", colour::GOOD),
@@ -102,12 +134,33 @@ fn report(title: &str, findings: &[Finding]) -> Outcome {
             Verdict::Bad => ("WRONG", colour::ERROR),
         };
         let padded = format!("{verdict:VERDICT$}");
-        let verdict = Painted::new(&padded, style, wanted);
+        let verdict = Painted::new(&padded, style, colour);
         let _ = writeln!(text, "{verdict} {:STEP$} {}", finding.step, finding.text);
     }
-    let bad = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count();
-    match bad {
-        0 => Outcome::Done(Secret::new(text)),
-        _ => Outcome::Wrong { text, why: "check failed: see the lines marked WRONG".to_owned() },
-    }
+    text
+}
+
+/// docs/cli.md describes it.
+fn object(subject: &Subject, findings: &[Finding]) -> String {
+    let step = |finding: &Finding| {
+        let severity = match finding.verdict {
+            Verdict::Good => "ok",
+            Verdict::Doubtful => "warning",
+            Verdict::Bad => "error",
+        };
+        json!({ "step": finding.step, "severity": severity, "message": finding.text })
+    };
+    let report = json!({
+        "version": 1,
+        "tool": { "name": "kong-vault", "version": env!("CARGO_PKG_VERSION") },
+        "backend": subject.backend,
+        "vault": subject.name,
+        "steps": findings.iter().map(step).collect::<Vec<_>>(),
+        "summary": {
+            "ok": count(findings, Verdict::Good),
+            "warnings": count(findings, Verdict::Doubtful),
+            "errors": count(findings, Verdict::Bad),
+        },
+    });
+    format!("{report:#}\n")
 }

@@ -22,9 +22,11 @@
 
 pub mod check;
 mod colour;
+mod completions;
 mod conf_file;
 mod doctor;
 mod get;
+mod man;
 mod outcome;
 mod session;
 mod tables;
@@ -34,11 +36,12 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 
 use check::Asked;
 use check::format::Format;
 use colour::{Painted, When};
+use completions::Shell;
 use kong_vault::redact;
 use kong_vault::secret::Secret;
 use outcome::Outcome;
@@ -67,10 +70,10 @@ enum Command {
         /// {vault://env/name}, or env/name for short
         reference: Option<OsString>,
         /// Fetch timeout in seconds [default: vault_fetch_timeout]
-        #[arg(long, value_name = "S")]
+        #[arg(long, value_name = "S", value_hint = ValueHint::Other)]
         timeout: Option<String>,
         /// Read `vaults`, `vault_…` and `declarative_config` from this kong.conf; other keys are ignored
-        #[arg(short, long, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         conf: Option<PathBuf>,
     },
     /// Report every mistake in configuration files and in the references they contain
@@ -79,16 +82,16 @@ enum Command {
     /// The environment (KONG_VAULT_…) is checked with it. `check` never prints a value.
     Check {
         /// Files to check; `-` is standard input
-        #[arg(required = true)]
+        #[arg(required = true, value_hint = ValueHint::FilePath)]
         file: Vec<PathBuf>,
         /// The kong.conf to use with declarative files
-        #[arg(short, long, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         conf: Option<PathBuf>,
         /// Also fetch each reference once
         #[arg(long)]
         resolve: bool,
         /// Fetch timeout in seconds [default: vault_fetch_timeout]
-        #[arg(long, value_name = "S")]
+        #[arg(long, value_name = "S", value_hint = ValueHint::Other)]
         timeout: Option<String>,
         /// What to write to standard output
         #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -102,11 +105,14 @@ enum Command {
         /// Name of a vault, alone or with a secret: production, or production/db/password
         vault: OsString,
         /// Timeout of each step in seconds [default: vault_fetch_timeout]
-        #[arg(long, value_name = "S")]
+        #[arg(long, value_name = "S", value_hint = ValueHint::Other)]
         timeout: Option<String>,
         /// Read `vaults`, `vault_…` and `declarative_config` from this kong.conf; other keys are ignored
-        #[arg(short, long, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         conf: Option<PathBuf>,
+        /// What to write to standard output
+        #[arg(long, value_enum, default_value_t = doctor::Format::Text)]
+        format: doctor::Format,
     },
     /// List the backends and their options
     Vaults {
@@ -117,6 +123,18 @@ enum Command {
         #[arg(long, conflicts_with = "markdown")]
         policy: bool,
     },
+    /// Print completions for a shell
+    ///
+    /// For bash, write them to ~/.local/share/bash-completion/completions/kong-vault; for zsh, to _kong-vault in a
+    /// directory of $fpath; for fish, to ~/.config/fish/completions/kong-vault.fish. Packages install them.
+    Completions {
+        /// The shell that reads them
+        shell: Shell,
+    },
+    /// Print the manual page
+    ///
+    /// `kong-vault man | man -l -` shows it. Packages install it.
+    Man,
 }
 
 /// Runs the command that this process was called with.
@@ -141,10 +159,14 @@ pub fn run() -> ExitCode {
         Command::Check { file, conf, resolve, timeout, format } => {
             check::run(&Asked { files: &file, conf: conf.as_deref(), resolve, timeout: timeout.as_deref(), format })
         }
-        Command::Doctor { vault, timeout, conf } => doctor::run(&vault, timeout.as_deref(), conf.as_deref()),
+        Command::Doctor { vault, timeout, conf, format } => {
+            doctor::run(&vault, timeout.as_deref(), conf.as_deref(), format)
+        }
         Command::Vaults { markdown: true, .. } => Outcome::Done(Secret::new(tables::markdown())),
         Command::Vaults { policy: true, .. } => Outcome::Done(Secret::new(tables::policy())),
         Command::Vaults { .. } => Outcome::Done(Secret::new(tables::text())),
+        Command::Completions { shell } => Outcome::Done(Secret::new(completions::script(Arguments::command(), shell))),
+        Command::Man => Outcome::Done(Secret::new(man::page(Arguments::command()))),
     };
     let unprinted = |error: std::io::Error| fail(1, &format!("cannot write to standard output ({error})"));
     match outcome {

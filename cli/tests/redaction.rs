@@ -2,6 +2,8 @@
 
 mod support;
 
+use kong_vault_cli::check::format::Format;
+use kong_vault_cli::check::look_at_as;
 use serde_json::json;
 use support::check::Files;
 use support::config::File;
@@ -21,5 +23,9 @@ fn what_a_file_holds_is_told_by_no_row_and_no_error() {
         let files = Files::of(&[("kong.yml", &text), ("kong.conf", &conf.collect::<String>())]);
         let run = files.check(&["kong.yml", "--conf", "kong.conf"], &[]);
         given.is_hidden_in(&format!("{}{}", run.stdout, run.stderr), "check");
+        for format in [Format::Json, Format::Github, Format::Sarif] {
+            let (shown, _) = look_at_as("kong.yml", text.clone().into_bytes(), format);
+            given.is_hidden_in(&shown, &format!("check as {format:?}"));
+        }
     }
 }
