@@ -37,7 +37,7 @@ IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE."""
 
 
 def cargo(*arguments):
-    return subprocess.run(["cargo", *arguments, "--locked"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(["cargo", *arguments, "--quiet", "--locked"], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def linked():
