@@ -253,9 +253,16 @@ describe("get in nginx", function()
     assert.same(expected, { server:noted "ssl_client_hello/warm" })
   end)
 
-  it("waits for a cold secret in ssl_client_hello", function()
+  it("waits for a cold secret in ssl_client_hello, if this nginx can; otherwise has it fetched", function()
     if not over_tls("tls_hello_sleep", "cold") then
-      return pending "this nginx lets nobody wait in ssl_client_hello: it lacks OpenResty's patch for that"
+      assert.matches("over TLS", over_tls("tls_hello", "cold"), 1, true)
+      local value, err, phase = server:noted "ssl_client_hello/cold"
+      assert.same({ nil, "ssl_client_hello" }, { value, phase })
+      assert.matches("would block", err, 1, true)
+      wait.eventually("the value of a background fetch is there", function()
+        assert.matches("over TLS", over_tls("tls_hello", "cold"), 1, true)
+        return (server:noted "ssl_client_hello/cold")
+      end)
     end
     assert.matches("over TLS", over_tls("tls_hello", "cold"), 1, true)
     local expected = { "value of ssl_client_hello-cold", nil, "ssl_client_hello" }
