@@ -352,6 +352,7 @@ with_nginx() {
 
 # A release without ngx_lua has LuaJIT.
 with_luajit() {
+  fact LuaJIT "$(inside luajit -v | awk '{ print $2 }')"
   equal "the secret in LuaJIT" "per aspera of db" inside "${secrets[@]}" luajit -e \
     'local vault = require "kong.vault"
     io.write(vault.get "{vault://env/motto}", " ", vault.get "{vault://hcv/dist/db/value}")'

@@ -2,8 +2,8 @@
 
 local ngx = ngx
 
--- Whether nginx lets a request wait in ssl_client_hello. That takes a patch of OpenResty's, whose nginx is configured with ngx_lua's
--- directory as OpenResty's archive has it. Without that patch, nginx closes the connection of whoever waits.
+-- Whether nginx lets a request wait in ssl_client_hello. That takes a patch of OpenResty's, whose nginx is configured with
+-- ngx_lua's directory as OpenResty's archive has it. Without that patch, nginx closes the connection of whoever waits.
 local function waits_for_client_hello()
   local configure = ngx and ngx.config and ngx.config.nginx_configure
   return configure ~= nil and configure():find("/ngx_lua-", 1, true) ~= nil

@@ -1,5 +1,5 @@
--- Semaphores for coroutines: ngx_lua's where it has them. They come with lua-resty-core, which ngx_lua before 0.10.15 is packaged
--- without (Debian 11, Ubuntu 20.04): there, whoever waits looks every few milliseconds.
+-- Semaphores for coroutines: ngx_lua's where it has them. They come with lua-resty-core, which Debian 11 and Ubuntu 20.04
+-- don't have: there, whoever waits looks every few milliseconds.
 
 local ngx = ngx
 local pcall = pcall
