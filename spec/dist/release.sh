@@ -9,6 +9,8 @@
 # What is mounted below the folder goes with the namespace; then the caller removes the folder.
 trap - EXIT
 
+. spec/dist/pages.sh
+
 release=$1 results=$2
 shift 2
 artefacts=("$@")
@@ -52,7 +54,7 @@ open_chroot() {
   mkdir "$chroot"
   # In memory: it is quick, and is gone with the namespace.
   mount -t tmpfs -o size=2g,mode=755 tmpfs "$chroot"
-  zstd --quiet --decompress --stdout "$bases/$release.tar.zst" | tar --extract --numeric-owner --directory "$chroot" --exclude './dev/*'
+  tar --zstd --extract --file "$bases/$release.tar.zst" --numeric-owner --directory "$chroot" --exclude './dev/*'
   mount -t proc proc "$chroot/proc"
   mount -t tmpfs tmpfs "$chroot/dev"
   for device in null zero random urandom tty; do
@@ -66,12 +68,15 @@ open_chroot() {
   install -m 644 "$VAULT/bao.key" "$chroot$folder/server.key"
   cp spec/dist/app.lua "$chroot$folder/app.lua"
   cp "${artefacts[@]}" "$chroot$folder/"
+  mkdir "$chroot$folder/bin"
+  printf '#!/bin/sh\nexec env "$@"\n' >"$chroot$folder/bin/sudo"
+  chmod 755 "$chroot$folder/bin/sudo"
   # Names are asked for as outside.
   cp -L /etc/resolv.conf "$chroot/etc/resolv.conf"
 }
 
 # What a machine of a user's has in its environment.
-environment=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive)
+environment=("PATH=$folder/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive)
 secrets=(MOTTO="per aspera" HCV_TOKEN="$bao_token" KONG_VAULT_HCV_TOKEN='{vault://env/hcv-token}' KONG_VAULT_HCV_PROTOCOL=https
   KONG_VAULT_HCV_HOST=127.0.0.1 KONG_VAULT_HCV_PORT="$bao_tls_port" KONG_VAULT_HCV_KV=v2 KONG_VAULT_HCV_CA_CERT="$folder/ca.pem")
 
@@ -99,6 +104,14 @@ settle() {
   touch "$chroot/var/lib/dpkg/available"
 }
 
+# version_of COMMAND: the last word of the first line that it writes.
+version_of() {
+  local text
+  text=$(inside "$1" --version) || true
+  text=${text%%$'\n'*}
+  echo "${text##* }"
+}
+
 no_compilers() {
   local name
   for name in rustc cargo gcc cc make; do
@@ -118,31 +131,6 @@ kind_of() {
   *.rock) echo rock ;;
   *) die "$1 is no artefact" ;;
   esac
-}
-
-tarball_install() {
-  inside tar -xzf "$folder/$1" -C "$folder" && inside "$folder/${1%.tar.gz}/install.sh"
-}
-
-tarball_remove() {
-  inside "$folder/${1%.tar.gz}/install.sh" --uninstall
-}
-
-# What it depends on is there: apt has no lists to take anything from.
-deb_install() {
-  inside apt-get install --yes "$folder/$1"
-}
-
-deb_remove() {
-  inside apt-get purge --yes kong-vault
-}
-
-rock_install() {
-  inside luarocks install "$folder/$1"
-}
-
-rock_remove() {
-  inside luarocks remove kong-vault
 }
 
 # nginx ---------------------------------------------------------------------------------------------------------------
@@ -380,8 +368,8 @@ try_artefact() {
 
 open_chroot
 fact distribution "$distribution"
-fact glibc "$(inside ldd --version | awk 'NR == 1 { print $NF }')"
-fact luarocks "$(inside luarocks --version | awk 'NR == 1 { print $NF }')"
+fact glibc "$(version_of ldd)"
+fact luarocks "$(version_of luarocks)"
 expect "chroot" "no rustc, cargo, gcc, cc or make" no_compilers || true
 settle
 for artefact in "${artefacts[@]}"; do
