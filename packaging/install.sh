@@ -1,14 +1,15 @@
 #!/bin/sh
 # Installs kong-vault from its unpacked archive, or removes what it installed.
 #
-# install.sh [--prefix DIR] [--uninstall]
+# install.sh [--prefix DIR] [--force] [--uninstall]
 #
-# DIR is /usr/local where nothing else is said. DESTDIR is put before it, for those who build packages or images. The list of what was
-# installed, and this script, are kept in DIR/share/kong-vault: a removal needs no archive.
+# DIR is /usr/local where nothing else is said; for the copy of this script that an installation keeps, it is that installation's.
+# --force: replaces files that another installation made. DESTDIR is put before DIR, for those who build packages or images. The list
+# of what was installed, and this script, are kept in DIR/share/kong-vault: a removal needs no archive.
 set -eu
 
 usage() {
-  echo "usage: install.sh [--prefix DIR] [--uninstall]"
+  echo "usage: install.sh [--prefix DIR] [--force] [--uninstall]"
 }
 
 die() {
@@ -16,8 +17,14 @@ die() {
   exit 1
 }
 
+source=$(cd "$(dirname "$0")" && pwd)
 prefix=/usr/local
+# A list that is not of this very place is that of a stage.
+case $source in
+*/share/kong-vault) ! grep -qxF "f $source/install.sh" "$source/installed" 2>/dev/null || prefix=${source%share/kong-vault} ;;
+esac
 uninstall=
+force=
 while [ $# -gt 0 ]; do
   case $1 in
   --prefix)
@@ -26,6 +33,7 @@ while [ $# -gt 0 ]; do
     shift
     ;;
   --prefix=*) prefix=${1#--prefix=} ;;
+  --force) force=1 ;;
   --uninstall) uninstall=1 ;;
   -h | --help)
     usage
@@ -59,10 +67,10 @@ paths() {
   sed -n "s/^$1 //p" "$2"
 }
 
-# Reads a list from stdin.
+# Reads a list from stdin. An installation that was interrupted leaves a file beside.
 remove_files() {
   while IFS= read -r path; do
-    rm -f "$root$path"
+    rm -f "$root$path" "$root$path.new"
   done
 }
 
@@ -73,63 +81,97 @@ remove_directories() {
   done
 }
 
+begun=
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+finish() {
+  if [ -n "$begun" ] && [ -e "$list" ]; then
+    echo "install.sh: not finished: run it again, or with --uninstall" >&2
+  elif [ -n "$begun" ]; then
+    rm -f "$list.new"
+    paths d "$work/directories" | remove_directories
+  fi
+  rm -rf "$work"
+}
+trap finish EXIT
+# Not all shells do what is to be done at the end when a signal ends them.
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 if [ -n "$uninstall" ]; then
   [ -e "$list" ] || die "no installation by this script below ${prefix:-/}"
   [ -w "$root$own" ] || die "may not write to $root$own: run it as root"
   cp "$list" "$work/list"
   paths f "$work/list" | remove_files
-  rm -f "$list"
+  rm -f "$list" "$list.new"
   paths d "$work/list" | remove_directories
   echo "removed kong-vault from ${prefix:-/}"
   exit
 fi
 
-source=$(cd "$(dirname "$0")" && pwd)
 [ -e "$source/lib/lua/5.1/kong/vault/native.so" ] || die "run it in the unpacked archive: there is no lib/lua beside $0"
 
-# make_directory PATH: with those above it, each noted.
-make_directory() {
-  [ -n "$1" ] && [ ! -d "$root$1" ] || return 0
-  make_directory "${1%/*}"
-  [ -n "${1%/*}" ] || mkdir -p "$root/"
-  mkdir "$root$1"
-  echo "d $1" >>"$work/list"
+# missing FILE: the directories above it that are not there.
+missing() {
+  path=${1%/*}
+  while [ -n "$path" ] && [ ! -d "$root$path" ]; do
+    printf 'd %s\n' "$path"
+    path=${path%/*}
+  done
 }
 
 # place FILE DESTINATION MODE: by a rename, so that no process sees half a file, and one that has the old library mapped keeps it.
 place() {
-  make_directory "${2%/*}"
-  cp "$1" "$root$2.new"
-  chmod "$3" "$root$2.new"
-  mv -f "$root$2.new" "$root$2"
-  echo "f $2" >>"$work/list"
+  cp "$1" "$root$2.new" &&
+    chmod "$3" "$root$2.new" &&
+    mv -f "$root$2.new" "$root$2"
 }
 
-: >"$work/list"
-# What an earlier installation made is removed with this one.
-if [ -e "$list" ]; then
-  grep '^d ' "$list" >"$work/list" || :
-  paths f "$list" >"$work/before"
-fi
+# What an earlier installation made, also one that was interrupted, is removed with this one.
+: >"$work/before"
+[ ! -e "$list" ] || cp "$list" "$work/before"
+(cd "$source" && find bin lib share -type f | sort) >"$work/names"
+{
+  while IFS= read -r file; do printf '%s\n' "$prefix/$file"; done <"$work/names"
+  printf '%s\n' "$own/install.sh"
+} >"$work/files"
 
-(cd "$source" && find bin lib share -type f | sort) >"$work/files"
+[ -n "$force" ] || while IFS= read -r file; do
+  [ ! -e "$root$file" ] || grep -qxF "f $file" "$work/before" ||
+    die "$root$file is of another installation (LuaRocks, make install?): remove that first, or replace its files with --force"
+done <"$work/files"
+
+{
+  grep '^d ' "$work/before" || :
+  while IFS= read -r file; do missing "$file"; done <"$work/files"
+} | sort -u >"$work/directories"
+{
+  cat "$work/directories"
+  sed 's/^/f /' "$work/files"
+} >"$work/now"
+# For as long as it takes, the list has what is there and what is to come: a removal finds all of it, wherever this ends.
+{
+  cat "$work/now"
+  paths f "$work/before" | grep -vxFf "$work/files" | sed 's/^/f /' || :
+} >"$work/list"
+
+begun=1
+mkdir -p "$root$own"
+place "$work/list" "$own/installed" 644
+paths d "$work/directories" | while IFS= read -r path; do
+  [ -d "$root$path" ] || mkdir "$root$path"
+done
 while IFS= read -r file; do
   case $file in
   bin/*) mode=755 ;;
   *) mode=644 ;;
   esac
   place "$source/$file" "$prefix/$file" $mode
-done <"$work/files"
+done <"$work/names"
 place "$source/install.sh" "$own/install.sh" 755
-
-if [ -e "$work/before" ]; then
-  paths f "$work/list" >"$work/now"
-  { grep -vxFf "$work/now" "$work/before" || :; } | remove_files
-fi
-place "$work/list" "$own/installed" 644
+paths f "$work/before" | { grep -vxFf "$work/files" || :; } | remove_files
+place "$work/now" "$own/installed" 644
+begun=
 
 echo "installed kong-vault below ${prefix:-/}"
-echo "to remove it: $own/install.sh --prefix ${prefix:-/} --uninstall"
+echo "to remove it: '$(printf '%s\n' "$own" | sed "s/'/'\\\\''/g")/install.sh' --uninstall"

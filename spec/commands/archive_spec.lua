@@ -5,6 +5,7 @@ local lfs = require "lfs"
 local cleanup = require "spec.support.cleanup"
 local files = require "spec.support.files"
 local process = require "spec.support.process"
+local wait = require "spec.support.wait"
 
 local SHELLS = { { "dash" }, { "busybox", "sh" } }
 
@@ -25,6 +26,15 @@ local function tree(folder)
   walk ""
   table.sort(found)
   return found
+end
+
+-- Files enough to be interrupted in the middle.
+local function many()
+  local paths = {}
+  for i = 1, 40 do
+    paths[i] = ("share/lua/5.1/kong/vault/%02d.lua"):format(i)
+  end
+  return unpack(paths)
 end
 
 -- An archive's folder, with these Lua files.
@@ -96,6 +106,91 @@ for _, shell in ipairs(SHELLS) do
       assert.truthy(files.exists(prefix .. "/share/lua/5.1/kong/new/here.lua"))
       assert.equal(0, (run(new .. "/install.sh", { "--prefix", prefix, "--uninstall" })))
       assert.same({}, tree(prefix))
+    end)
+
+    for _, signal in ipairs({ "INT", "TERM", "KILL" }) do
+      test("can be removed after SIG" .. signal .. " in the middle", function()
+        local folder = files.folder()
+        local prefix = folder .. "/prefix"
+        local archive = unpacked(many())
+        local command = { unpack(shell) }
+        for _, word in ipairs({ archive .. "/install.sh", "--prefix", prefix }) do
+          command[#command + 1] = word
+        end
+        local running = process.start({ command = command, output = folder .. "/output" })
+        wait.eventually("it has begun", function()
+          return files.exists(prefix .. "/bin/kong-vault")
+        end)
+        running:signal(signal)
+        assert.is_truthy(running:wait(30))
+        os.remove(folder .. "/output")
+        assert.falsy(files.exists(prefix .. "/share/kong-vault/install.sh"), "it ended before the signal came")
+        local status, output = run(archive .. "/install.sh", { "--prefix", prefix, "--uninstall" })
+        assert(status == 0, output)
+        assert.same({}, tree(folder))
+      end)
+    end
+
+    test("can be repeated or removed after it failed in the middle", function()
+      local folder = files.folder()
+      local archive = unpacked "share/lua/5.1/kong/vault.lua"
+      -- Larger than files may become: as on a disk that is full.
+      files.write(archive .. "/share/lua/5.1/kong/vault.lua", ("x"):rep(100000))
+      local limited = ("ulimit -f 40; exec %s %s/install.sh --prefix %s/prefix"):format(name, archive, folder)
+      local options = { "--prefix", folder .. "/prefix" }
+      local removal = { "--uninstall", unpack(options) }
+      for _, mend in ipairs({ options, removal }) do
+        assert.is_not.equal(0, (process.run({ command = { "sh", "-c", limited } })))
+        assert.truthy(files.exists(folder .. "/prefix/bin/kong-vault"))
+        local again, output = run(archive .. "/install.sh", mend)
+        assert(again == 0, output)
+        assert.equal(0, (run(archive .. "/install.sh", options)))
+        assert.equal(0, (run(archive .. "/install.sh", removal)))
+        assert.same({}, tree(folder))
+      end
+    end)
+
+    test("leaves another installation's files alone, unless it is told to replace them", function()
+      for _, path in ipairs({ "bin/kong-vault", "lib/lua/5.1/kong/vault/native.so", "share/lua/5.1/kong/vault.lua" }) do
+        local prefix = files.folder()
+        process.run({ command = { "mkdir", "-p", prefix .. "/" .. path:match "^(.*)/" } })
+        files.write(prefix .. "/" .. path, "of others")
+        local before = tree(prefix)
+        local archive = unpacked "share/lua/5.1/kong/vault.lua"
+        local status, output = run(archive .. "/install.sh", { "--prefix", prefix })
+        assert.equal(1, status)
+        assert.truthy(output:find(prefix .. "/" .. path .. " is of another installation", 1, true), output)
+        assert.same(before, tree(prefix))
+        assert.equal("of others", files.read(prefix .. "/" .. path))
+        -- What is then its own.
+        assert.equal(0, (run(archive .. "/install.sh", { "--prefix", prefix, "--force" })))
+        assert.equal(path, files.read(prefix .. "/" .. path))
+        assert.equal(0, (run(archive .. "/install.sh", { "--prefix", prefix })))
+      end
+    end)
+
+    test("prints the command that removes it, as a shell reads it", function()
+      for _, below in ipairs({ "/x", "/opt/my apps", '/it\'s $HOME & "more" | less' }) do
+        local folder = files.folder()
+        local archive = unpacked "share/lua/5.1/kong/vault.lua"
+        local status, output = run(archive .. "/install.sh", { "--prefix", folder .. below })
+        assert(status == 0, output)
+        local line = output:match "\nto remove it: ([^\n]+)\n"
+        local removed, words = process.run({ command = { "sh", "-c", line } })
+        assert(removed == 0, words)
+        assert.same({}, tree(folder))
+      end
+    end)
+
+    test("takes no stage for the place that its list names", function()
+      local folder = files.folder()
+      local archive = unpacked "share/lua/5.1/kong/vault.lua"
+      local staged = { "--prefix", folder .. "/real" }
+      assert.equal(0, (run(archive .. "/install.sh", staged)))
+      assert.equal(0, (run(archive .. "/install.sh", staged, { DESTDIR = folder .. "/stage" })))
+      local before = tree(folder .. "/real")
+      run(folder .. "/stage" .. folder .. "/real/share/kong-vault/install.sh", { "--uninstall" })
+      assert.same(before, tree(folder .. "/real"))
     end)
 
     test("puts it below DESTDIR", function()
