@@ -4,8 +4,14 @@
 # A release's base is made once, and kept as an archive here.
 bases=$root/.work/chroots
 
+# As the artefacts name this machine, and as Debian does.
+machine=$(uname -m)
+architecture=${machine/x86_64/amd64}
+architecture=${architecture/aarch64/arm64}
+
 debian=http://deb.debian.org/debian
 ubuntu=http://archive.ubuntu.com/ubuntu
+[ "$architecture" = amd64 ] || ubuntu=http://ports.ubuntu.com/ubuntu-ports
 
 all_releases=(bullseye bookworm trixie sid focal jammy noble resolute)
 

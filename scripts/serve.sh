@@ -31,11 +31,11 @@ free_port() {
   echo "$port"
 }
 
-# start LOG COMMAND…: in the background; its pid is in $started.
+# start LOG COMMAND…: in the background; its pid is in $started. It ends with this script, also if that is killed.
 start() {
   local log=$1
   shift
-  "$@" </dev/null >"$log" 2>&1 &
+  setpriv --pdeathsig KILL "$@" </dev/null >"$log" 2>&1 &
   started=$!
   servers+=("$started")
 }

@@ -50,7 +50,7 @@ function _M.versions()
   ngx.say("ngx_lua\t", dotted(ngx.config.ngx_lua_version))
   ngx.say("LuaJIT\t", (jit.version:gsub("^LuaJIT ", "")))
   ngx.say("lua-resty-core\t", version "resty.core.base")
-  ngx.say("semaphore\t", version "ngx.semaphore")
+  ngx.say("ngx.semaphore\t", (pcall(require, "ngx.semaphore")) and "yes" or "none")
 end
 
 return _M

@@ -1,48 +1,56 @@
-# What a newcomer does: the commands of pages as they stand, in release.sh's chroot; to be sourced by it.
+# What a newcomer does: the commands of docs/install.md as they stand, in release.sh's chroot; to be sourced by it.
 # shellcheck shell=bash disable=SC2154
 
-# page_block PAGE LANGUAGE NUMBER HEADING: a block of that language, counted from the heading on (none: from the top).
+# page_block PAGE LANGUAGE NUMBER HEADING: a block of that language, counted from the first heading with that word on (none: from
+# the top).
 page_block() {
   awk -v language="$2" -v number="$3" -v heading="${4:-}" '
-    heading == "" || /^## / { inside = heading == "" || index($0, "## " heading) == 1 }
+    heading == "" || /^## / { inside = heading == "" || index($0, heading) > 0 }
     open && $0 == "```" { exit }
     open
     inside && $0 == "```" language && ++count == number { open = 1 }
   ' "$1"
 }
 
-# run_block BLOCK: in the chroot, in the folder with the artefacts; stops at the first command that fails.
-run_block() {
-  [ -n "$1" ] || {
+# run_page NUMBER [HEADING]: a block of the page in the chroot, in the folder with the artefacts; stops at the first command that
+# fails. The page names the files for amd64. Where a package manager asks, the answer is yes.
+run_page() {
+  local block
+  block=$(page_block docs/install.md "sh package" "$@")
+  [ -n "$block" ] || {
     echo "the page has no such block"
     return 1
   }
+  block=${block//x86_64/$machine}
   inside sh -ec "cd $folder
-$1" </dev/null
+${block//amd64/$architecture}" <<<y
 }
 
-# Installed as docs/install.md says.
+checksums() {
+  run_page 1
+}
+
 tarball_install() {
-  run_block "$(page_block docs/install.md "sh package" 1 "RHEL")"
+  run_page 1 "RHEL"
 }
 
 tarball_remove() {
-  run_block "$(page_block docs/install.md "sh package" 2 "RHEL")"
+  run_page 2 "RHEL"
 }
 
 # What it depends on is there: apt has no lists to take anything from.
 deb_install() {
-  run_block "$(page_block docs/install.md "sh package" 1 "Debian")"
+  run_page 1 "Debian"
 }
 
 deb_remove() {
-  inside apt-get purge --yes kong-vault
+  run_page 2 "Debian"
 }
 
 rock_install() {
-  run_block "$(page_block docs/install.md "sh package" 1 "LuaRocks")"
+  run_page 1 "LuaRocks"
 }
 
 rock_remove() {
-  inside luarocks remove kong-vault
+  run_page 2 "LuaRocks"
 }

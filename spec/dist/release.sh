@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Tries the artefacts in a chroot of one release, inside namespaces of its own: mounts and processes end with it.
 #
-# release.sh RELEASE RESULTS ARTEFACT…: writes results and facts, a line each, fields separated by tabs, to RESULTS. $VAULT is the
-# folder with ca.pem, bao.pem and bao.key; an OpenBao listens at 127.0.0.1:$bao_tls_port, whose root token is $bao_token.
+# release.sh RELEASE RESULTS ARTEFACT…: writes results and facts, a line each, fields separated by tabs, to RESULTS. SHA256SUMS is
+# beside the artefacts. $VAULT is the folder with ca.pem, bao.pem and bao.key; an OpenBao listens at 127.0.0.1:$bao_tls_port, whose
+# root token is $bao_token. $UNAVAILABLE (skipped, FAILED) is the result where the release cannot be had.
 . "$(dirname "$0")/../../scripts/common.sh"
 . scripts/chroots.sh
 . scripts/serve.sh
@@ -67,7 +68,7 @@ open_chroot() {
   cp "$VAULT/bao.pem" "$chroot$folder/server.pem"
   install -m 644 "$VAULT/bao.key" "$chroot$folder/server.key"
   cp spec/dist/app.lua "$chroot$folder/app.lua"
-  cp "${artefacts[@]}" "$chroot$folder/"
+  cp "${artefacts[@]}" "$(dirname "${artefacts[0]}")/SHA256SUMS" "$chroot$folder/"
   mkdir "$chroot$folder/bin"
   printf '#!/bin/sh\nexec env "$@"\n' >"$chroot$folder/bin/sudo"
   chmod 755 "$chroot$folder/bin/sudo"
@@ -328,6 +329,7 @@ with_nginx() {
     [ $((SECONDS - began)) -le $PATIENCE ] || result FAILED "$1" "a value within a minute" "it took $((SECONDS - began)) s"
   fi
   ask /versions | while IFS=$'\t' read -r name version; do fact "$name" "$version"; done
+  [ ! -e "$chroot/usr/lib/nginx/modules/ngx_stream_lua_module.so" ] || fact ngx_stream_lua yes
   expect "$1" "get in each phase" phases || true
   expect "$1" "many requests at once" at_once || true
   expect "$1" "two workers, one fetch" two_workers || true
@@ -366,11 +368,18 @@ try_artefact() {
   expect "$kind" "leaves no trace" diff "$scratch/before" "$scratch/after" || true
 }
 
+if ! bash spec/dist/base.sh "$release"; then
+  result "${UNAVAILABLE:-skipped}" chroot "cannot be had" "$(tail -n 1 "$bases/$release.log")"
+  printf 'The last lines of %s:\n' "${bases#"$root/"}/$release.log"
+  tail -n 5 "$bases/$release.log"
+  exit
+fi
 open_chroot
 fact distribution "$distribution"
 fact glibc "$(version_of ldd)"
 fact luarocks "$(version_of luarocks)"
 expect "chroot" "no rustc, cargo, gcc, cc or make" no_compilers || true
+expect "chroot" "checksums" checksums || true
 settle
 for artefact in "${artefacts[@]}"; do
   try_artefact "$artefact"

@@ -2,7 +2,8 @@
 
 BEGIN {
   FS = "\t"
-  columns = split("distribution glibc nginx ngx_lua LuaJIT lua-resty-core ssl_certificate ssl_client_hello luarocks tarball deb rock", column, " ")
+  columns = split("distribution glibc nginx ngx_lua ngx_stream_lua LuaJIT lua-resty-core ngx.semaphore " \
+    "ssl_certificate ssl_client_hello luarocks tarball deb rock", column, " ")
   "date -u +%Y-%m-%d" | getline today
 }
 
@@ -23,7 +24,7 @@ $1 == "result" {
   tried[$2, $3] = 1
 }
 
-$1 == "result" && $3 == "chroot" && $4 == "skipped" {
+$1 == "result" && $3 == "chroot" && $5 == "cannot be had" {
   cell[$2, "distribution"] = $2 " (could not be had)"
 }
 
