@@ -15,13 +15,14 @@ local function run(...)
   return (output:gsub("%s+$", ""))
 end
 
--- A release: its archive for this machine with this build's command, and SHA256SUMS. Returns the folder, and the checksum.
-local function release(version)
+-- A release: its archive for this machine with a command (this build's by default), and SHA256SUMS. Returns the folder, and the
+-- checksum.
+local function release(version, command)
   local folder = files.folder()
   -- As the action finds out which one it needs.
   local libc = process.run({ command = { "getconf", "GNU_LIBC_VERSION" } }) == 0 and "gnu" or "musl"
   local name = ("kong-vault-%s-%s-linux-%s"):format(version, run("uname", "-m"), libc)
-  run("install", "-D", "build/bin/kong-vault", ("%s/%s/bin/kong-vault"):format(folder, name))
+  run("install", "-D", command or "build/bin/kong-vault", ("%s/%s/bin/kong-vault"):format(folder, name))
   run("tar", "-C", folder, "-I", "gzip -1", "-cf", ("%s/%s.tar.gz"):format(folder, name), name)
   local sum = run("sha256sum", ("%s/%s.tar.gz"):format(folder, name)):match "^%x+"
   files.write(folder .. "/SHA256SUMS", ("%s  other.tar.gz\n%s  %s.tar.gz\n"):format(("0"):rep(64), sum, name))
@@ -162,6 +163,13 @@ describe("the action", function()
     found = check({ files = "a.yml", url = url, sha256 = sum:upper(), version = "v" .. version }, { ["a.yml"] = RIGHT })
     assert.equal("success", found.result, found.log)
     assert.truthy(files.exists(found.outputs.command))
+  end)
+
+  played("says what the command lacks where it cannot run", function()
+    local broken = release(version, files.write(files.folder() .. "/command", "#!/bin/sh\nexit 127\n"))
+    local found = check({ files = "a.yml", url = "file://" .. broken }, { ["a.yml"] = RIGHT })
+    assert.equal("failure", found.result)
+    says(found, " does not run here: it needs ")
   end)
 
   local text = page.read "docs/github-action.md"
