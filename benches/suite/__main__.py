@@ -1,6 +1,7 @@
 """python -m suite [--only GROUP…] [--json FILE]: measures, prints a table, writes the same figures as JSON."""
 
 import argparse
+import datetime
 import os
 import pathlib
 import platform
@@ -8,7 +9,7 @@ import sys
 import time
 
 from . import hits, latency, misses, sizes, wiping
-from .figures import dump, table
+from .figures import dump, table, write_markdown
 from .nginx import ROOT, House, Subject
 
 GROUPS = {
@@ -26,7 +27,11 @@ def main():
     parser.add_argument("--only", **groups, help="of " + ", ".join(GROUPS))
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "bench.json")
     parser.add_argument("--prefix", type=pathlib.Path, help="measure what `make install PREFIX=…` put there")
+    parser.add_argument("--table", action="store_true", help="measure nothing, write the JSON's figures into benches/README.md")
     options = parser.parse_args()
+    if options.table:
+        write_markdown(options.json, ROOT / "benches" / "README.md")
+        return
     if options.prefix:
         prefix = options.prefix.resolve()
         Subject.lua, Subject.lib = prefix / "share" / "lua" / "5.1", prefix / "lib" / "lua" / "5.1"
@@ -39,7 +44,12 @@ def main():
     finally:
         house.close()
     about = {
-        "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "load_before": load},
+        "machine": {
+            "day": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "cpus": os.cpu_count(),
+            "system": platform.platform(),
+            "load_before": load,
+        },
         "seconds": round(time.monotonic() - start, 1),
     }
     dump(figures, options.json, about)

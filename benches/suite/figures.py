@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from statistics import median, quantiles
 
 
@@ -84,12 +85,34 @@ def _row(figure):
 
 
 def table(figures):
-    rows = [["", "figure", "ours", "peer", "target", "goal"], *map(_row, figures)]
+    rows = [["", "figure", "kong-vault", "peer", "target", "goal"], *map(_row, figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     lines.insert(1, "-" * max(map(len, lines)))
     notes = [f"{figure.name}: {figure.skipped or figure.note}" for figure in figures if figure.skipped or figure.note]
     return "\n".join(lines + [""] + notes if notes else lines)
+
+
+def _kind(machine):
+    """What of a machine matters to figures: neither its kernel's build nor its name."""
+    system = re.sub(r"^(\w+)-(\d+\.\d+).*-(\w+)-with-(\S+)$", r"\1 \2, \3, \4", machine["system"])
+    return f"{system}, {machine['cpus']} processors"
+
+
+def write_markdown(measured, page):
+    """Puts the figures of a dump between the marks of a page."""
+    kept = json.loads(measured.read_text())
+    names = {field.name for field in dataclasses.fields(Figure)}
+    figures = [Figure(**{name: value for name, value in row.items() if name in names}) for row in kept["figures"]]
+    rows = [["figure", "kong-vault", "peer", "ratio or figure", "target"]]
+    rows += [[name, ours, peer, value, target] for name, value, ours, peer, target, _ in map(_row, figures)]
+    rows.insert(1, ["---"] * len(rows[0]))
+    machine = kept["machine"]
+    about = f"Run on {machine['day']} ({_kind(machine)}; load before: {machine['load_before']:.1f}):"
+    lines = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    begin, end = "<!-- table: written by scripts/bench --table -->\n", "<!-- end of the table -->"
+    before, rest = page.read_text().split(begin)
+    page.write_text(f"{before}{begin}\n{about}\n\n{lines}\n\n{end}{rest.split(end)[1]}")
 
 
 def dump(figures, path, about):
