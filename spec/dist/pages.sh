@@ -31,11 +31,11 @@ checksums() {
 }
 
 tarball_install() {
-  run_page 1 "RHEL"
+  run_page 1 "Kong, OpenResty"
 }
 
 tarball_remove() {
-  run_page 2 "RHEL"
+  run_page 2 "Kong, OpenResty"
 }
 
 # What it depends on is there: apt has no lists to take anything from.

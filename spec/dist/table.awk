@@ -1,4 +1,5 @@
-# The results of scripts/test-dist as a table: a row for each release that ran.
+# The results of scripts/test-dist as a table: a row for each release that ran. With `-v short=1`, the table of README.md: a column for
+# each release that has ngx_lua and where nothing failed, and the day in the corner.
 
 BEGIN {
   FS = "\t"
@@ -18,6 +19,7 @@ $1 == "fact" {
 
 $1 == "result" && $4 == "FAILED" {
   failed[$2, $3] = 1
+  flawed[$2] = 1
 }
 
 $1 == "result" {
@@ -28,7 +30,30 @@ $1 == "result" && $3 == "chroot" && $5 == "cannot be had" {
   cell[$2, "distribution"] = $2 " (could not be had)"
 }
 
+# line(NAME, TEXT): a cell for each of these releases, with TEXT or what the release has of NAME.
+function line(name, text,    r) {
+  for (r = 1; r <= releases; r++)
+    if (cell[order[r], "ngx_lua"] ~ /^[0-9]/ && !(order[r] in flawed))
+      printf "%s", text ? text "|" : " " cell[order[r], name] " |"
+  printf "\n"
+}
+
+function short_table() {
+  printf "| %s |", today
+  line("distribution")
+  printf "|---|"
+  line("", "---")
+  printf "| nginx |"
+  line("nginx")
+  printf "| ngx_lua |"
+  line("ngx_lua")
+}
+
 END {
+  if (short) {
+    short_table()
+    exit
+  }
   print "Run on " today ":"
   print ""
   printf "| release |"
