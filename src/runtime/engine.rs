@@ -67,7 +67,8 @@ impl Engine {
             Error::new(
                 Kind::Internal,
                 format!(
-                    "the fetch engine of kong-vault can't start ({err}): it needs a thread and a writable TMPDIR or /tmp"
+                    "the fetch engine of kong-vault can't start ({err}): it needs a thread and a writable directory: \
+                     $TMPDIR, /tmp, /dev/shm, /var/tmp or /run"
                 ),
             )
         };
