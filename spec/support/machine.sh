@@ -24,7 +24,7 @@ ip link set lo up
 
 echo "127.0.0.1 localhost vault.internal" >/etc/hosts
 cp "$folder/ca.pem" /etc/ssl/vault-ca.pem
-printf '#!/bin/sh\nexec env "$@"\n' >/usr/local/bin/sudo
+printf '#!/bin/sh\n[ "$1" != --preserve-env ] || shift\nexec env "$@"\n' >/usr/local/bin/sudo
 chmod 755 /usr/local/bin/sudo
 ln -sf "$TEST_BAO" /usr/local/bin/bao
 # AWS's own command line is not everywhere: its client library is, beside the AWS-API server.
