@@ -39,7 +39,7 @@ function line(name, text,    r) {
 }
 
 function short_table() {
-  printf "| %s |", today
+  printf "| run on %s |", today
   line("distribution")
   printf "|---|"
   line("", "---")
