@@ -84,7 +84,21 @@ describe("try", function()
     end)
     assert.is_true(try(callback, config()))
     assert.same({ "", "v2" }, seen)
-    assert.same({ { A, 7 } }, renewals)
+    assert.same({ A, 7 }, renewals[1])
+  end)
+
+  -- The callback may have failed for any of them.
+  it("renews what has not changed, too, where another value arrived", function()
+    values, newer = { [B] = "v1" }, { [B] = "v2" }
+    local seen = {}
+    local ok = try(function(given)
+      seen[#seen + 1] = given.b
+      values[A] = "a"
+      return given.b == "v2"
+    end, config())
+    assert.is_true(ok)
+    assert.same({ "v1", "v2" }, seen)
+    assert.same({ { A, 7 }, { B, 7 } }, renewals)
   end)
 
   it("calls the callback twice at most, and returns what the second call returned", function()

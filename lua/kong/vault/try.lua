@@ -95,15 +95,18 @@ local function refresh(references, values, since)
   renew(known, since)
 end
 
--- Returns the references whose values are others than in the snapshot.
-local function changed(references, values)
-  local list = {}
+-- Splits references: those whose values are others than in the snapshot, and those whose values are the same.
+local function compare(references, values)
+  local arrived, same, same_values = {}, {}, {}
   for i, reference in ipairs(references) do
     if resolve.cached(reference) ~= values[i] then
-      list[#list + 1] = reference
+      arrived[#arrived + 1] = reference
+    else
+      same[#same + 1] = reference
+      same_values[#same] = values[i]
     end
   end
-  return list
+  return arrived, same, same_values
 end
 
 -- Returns the results of the second call. If it succeeded, the renewals helped, and their pauses end.
@@ -132,13 +135,11 @@ function _M.try(callback, options)
   if result then
     return result, err
   end
-  local arrived = changed(references, values)
-  if #arrived > 0 then
-    -- Their fetches may have begun before `since`, and they may be old already. Values of later fetches are not renewed.
-    resolve.renew(arrived, since)
-  else
-    refresh(references, values, since)
-  end
+  local arrived, same, same_values = compare(references, values)
+  -- The fetches of what arrived may have begun before `since`, and their values be old already. Values of later fetches, such as
+  -- another call's renewal, are not renewed.
+  resolve.renew(arrived, since)
+  refresh(same, same_values, since)
   update(options)
   return note(references, callback(options))
 end
