@@ -1,7 +1,5 @@
 -- action.yml, played as a runner does: it fetches this build as if it were a release, and checks a repository's files with it.
 
-local socket = require "socket"
-
 local cleanup = require "spec.support.cleanup"
 local files = require "spec.support.files"
 local page = require "spec.support.page"
@@ -149,14 +147,15 @@ describe("the action", function()
   end)
 
   played("fetches from a server of ours, once the checksum is given", function()
-    local port = process.free_port()
+    local log = files.folder() .. "/http.log"
     process.start({
-      command = { "python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", folder, tostring(port) },
+      command = { "python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", folder, "0" },
+      output = log,
     })
-    wait.eventually("an HTTP server", function()
-      return socket.connect("127.0.0.1", port)
+    local port = wait.eventually("an HTTP server says where it is", function()
+      return (files.read(log) or ""):match "port (%d+)"
     end)
-    local url = ("http://127.0.0.1:%d/"):format(port)
+    local url = ("http://127.0.0.1:%s/"):format(port)
     local found = check({ files = "a.yml", url = url }, { ["a.yml"] = RIGHT })
     assert.equal("failure", found.result)
     says(found, "`url` is without TLS: set `sha256`")

@@ -74,7 +74,11 @@ impl Fake {
                                 Ok(length) => request.extend_from_slice(&piece[..length]),
                             }
                         }
-                        let _ = stream.write_all(&answer(&String::from_utf8_lossy(&request))).await;
+                        let mut text = answer(&String::from_utf8_lossy(&request));
+                        if !lasts {
+                            announce_close(&mut text);
+                        }
+                        let _ = stream.write_all(&text).await;
                         if !lasts {
                             let _ = stream.shutdown().await;
                             return;
@@ -127,6 +131,17 @@ fn is_whole(request: &[u8]) -> bool {
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let announced = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     body.len() >= announced.and_then(|length| length.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Has a whole answer say that the connection ends with it, where it says nothing of that: a client that learns it late may have
+/// begun its next request there, and lose it.
+fn announce_close(answer: &mut Vec<u8>) {
+    const END_OF_HEAD: &[u8] = b"\r\n\r\n";
+    let Some(length) = answer.windows(END_OF_HEAD.len()).position(|four| four == END_OF_HEAD) else { return };
+    let head = String::from_utf8_lossy(&answer[..length]).to_ascii_lowercase();
+    if head.starts_with("http/1.1 ") && !head.contains("\r\nconnection:") {
+        answer.splice(length..length, *b"\r\nconnection: close");
+    }
 }
 
 /// An answer with a body and its right length.
