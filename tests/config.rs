@@ -380,38 +380,3 @@ fn an_empty_value_that_is_not_accepted_says_how_to_do_without() {
         }
     }
 }
-
-#[test]
-fn an_empty_value_of_what_guards_is_a_mistake_wherever_it_stands() {
-    let guarding = ALL.iter().flat_map(|backend| backend.options.iter().map(move |opt| (backend.name, opt)));
-    let guarding: Vec<_> = guarding.filter(|(_, opt)| opt.guards).collect();
-    let others: Vec<_> = guarding.iter().map(|(_, opt)| opt.name).filter(|name| *name != "ca_cert").collect();
-    let over_tls = ALL.iter().filter(|backend| backend.options.iter().any(|opt| opt.name == "ca_cert")).count();
-    assert_eq!((others, guarding.len()), (vec!["oauth2_ca_cert", "aws_iam_server_id"], 2 + over_tls));
-    for (backend, opt) in guarding {
-        let more = if backend == "aws" { [("vault_aws_region", "eu-west-1")] } else { [("vault_hcv_kv", "v1")] };
-        for name in std::iter::once(opt.name).chain(opt.aliases.iter().copied()) {
-            for blank in ["", " ", "\t\n"] {
-                let (key, reference) = (Opt { name, ..*opt }.key(backend), format!("{{vault://{backend}/a/b}}"));
-                let variable = format!("KONG_{}", key.to_uppercase());
-                let conf = [more[0], (&key, blank)];
-                for (conf, environment) in [(&conf[..], &[][..]), (&more[..], &[(variable.as_str(), blank)][..])] {
-                    says(&flaw(conf, environment), &[opt.name, "is empty"]);
-                    says(&refused(&load(conf, environment).unwrap(), &reference), &[opt.name, "is empty"]);
-                }
-                // What a stronger source leaves empty is not taken from a weaker one either.
-                says(&flaw(&[more[0], (&key, "/etc/ca.pem")], &[(&variable, blank)]), &["is empty"]);
-                let entity = serde_json::json!({"prefix": "mine", "name": backend, "config": {name: blank}});
-                let flaws = kong_vault::config::entity::check(&entity, ALL, Verification::Optional).unwrap_err();
-                let path = format!("config.{name}");
-                assert!(flaws.iter().any(|flaw| flaw.path == path && flaw.what.contains("is empty")), "{flaws:?}");
-                let entity = kong_vault::config::entity::listed(&entity, ALL, "the file");
-                let config = load(&[], &[]).unwrap();
-                config.replace_entities(config.read_entities(vec![entity], "the file", &IndirectValues::default()));
-                says(&refused(&config, "{vault://mine/a/b}"), &[opt.name, "is empty"]);
-            }
-        }
-        let unset = [("KONG_VAULT_HCV_NAMESPACE", ""), ("KONG_VAULT_AWS_ENDPOINT_URL", "")];
-        load(&more, &unset).unwrap().check().unwrap();
-    }
-}

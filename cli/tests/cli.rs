@@ -269,7 +269,7 @@ fn vaults_lists_every_option() {
     }
     assert!(markdown.contains("| `base64_decode` |") && markdown.contains("(also called `decode_base64`)"));
     let columns = |line: &str| line.replace("\\|", "").matches('|').count();
-    assert!(markdown.lines().filter(|line| line.starts_with('|')).all(|line| columns(line) == 8));
+    assert!(markdown.lines().filter(|line| line.starts_with('|')).all(|line| columns(line) == 9));
 }
 
 #[test]
