@@ -201,6 +201,53 @@ describe("an upgrade of a running nginx", function()
     end)
   end
 
+  -- What a process sees of the files that are mapped into it: Lua code that has `path`, and `open`, the io.open of before.
+  local SIGHTS = {
+    ["nothing"] = "return nil",
+    ["other paths"] = [[
+      local maps = open(path)
+      return {
+        lines = function()
+          local next_line = maps:lines()
+          return function()
+            local line = next_line()
+            return line and (line:gsub("/lib/", "/elsewhere/"))
+          end
+        end,
+        close = function() maps:close() end,
+      }
+    ]],
+  }
+
+  for what, sight in pairs(SIGHTS) do
+    it("takes effect with a reload, also after a mixture, where /proc/self/maps shows " .. what, function()
+      local sees = [[
+        local open = io.open
+        function io.open(path, ...)
+          if path ~= "/proc/self/maps" then
+            return open(path, ...)
+          end
+          %s
+        end
+      ]]
+      release.install_other(prefix)
+      start({ init = sees:format(sight) .. options().init })
+      -- The old library is known by each name that a reload tries.
+      reload_to(OLD)
+      release.install(prefix)
+      release.rename_library(prefix)
+      server:signal "HUP"
+      wait.eventually("the reload is refused", function()
+        return #complaints(server:log()) == 1
+      end)
+      serves(OLD)
+      release.install(prefix)
+      reload_to(NEW)
+      release.install_other(prefix)
+      reload_to(OLD)
+    end)
+  end
+
   it("reads no file in a worker that is started before the reload", function()
     release.install(prefix)
     start({

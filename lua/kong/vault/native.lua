@@ -117,6 +117,19 @@ local function real_path(path)
   return ffi.C.realpath(path, buffer) ~= nil and ffi_string(buffer) or nil
 end
 
+-- Returns a name of a file that this process has not used before: the moment in bits, each as `/` or `./` before the file.
+local function new_name(folder, file)
+  local moment, bits = math.floor(os.time() * 1e6 + os.clock() * 1e6 % 1e6), {}
+  while moment > 0 do
+    bits[#bits + 1] = moment % 2 == 0 and "/" or "./"
+    moment = math.floor(moment / 2)
+  end
+  return folder .. table.concat(bits) .. file
+end
+
+-- How many releases have names that are used again. A name stays in memory for as long as the process lives.
+local MOST_NAMES = 16
+
 -- Opens the library at `path`. Returns it and by which name it was opened, or nil and why it can't be.
 --
 -- After a reload, nginx's master still has the library that it loaded before. For the same name glibc returns that one, also
@@ -124,22 +137,26 @@ end
 -- file, and compares that with those it has.
 local function open_library(path)
   local folder, file = path:match "^(.*/)([^/]*)$"
-  local real, last = real_path(path), nil
-  local name = path
-  while true do
+  local real, dots, last = real_path(path), "", nil
+  for _ = 1, MOST_NAMES do
+    local name = folder .. dots .. file
     local opened, library = pcall(ffi.load, name)
     if not opened then
       return nil, library
     end
     local address = address_of(library)
     local mapped = address and mapped_file(address)
-    -- The same file under two names: the paths differ for a reason that has nothing to do with an upgrade.
-    if not mapped or mapped == real or address == last then
+    if mapped and mapped == real then
       return library, name
+    elseif not mapped or address == last then
+      -- Paths do not tell: /proc can't be read, or it has another path for the file, as with some mounts.
+      break
     end
-    last, folder = address, folder .. "./"
-    name = folder .. file
+    last, dots = address, dots .. "./"
   end
+  local name = new_name(folder, file)
+  local opened, library = pcall(ffi.load, name)
+  return opened and library or nil, opened and name or library
 end
 
 local function load()
