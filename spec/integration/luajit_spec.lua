@@ -49,6 +49,34 @@ describe("kong.vault without nginx", function()
     assert.equal(1, vault:count "/v1/secret/plain")
   end)
 
+  it("works in a VM that loads it again, and refuses one that has the declarations of another ABI", function()
+    local status, output = luajit({
+      "-e",
+      [[
+        for _ = 1, 2 do
+          print((require("kong.vault").get "{vault://env/of-the-specs}"))
+          for name in pairs(package.loaded) do
+            package.loaded[name] = not name:find "^kong%.vault" and package.loaded[name] or nil
+          end
+        end
+      ]],
+    })
+    assert.equal("from the environment\nfrom the environment\n", output)
+    assert.equal(0, status)
+    status, output = luajit({
+      "-e",
+      [[
+        require("ffi").cdef "typedef struct kong_vault_handle kong_vault_handle; typedef struct { int x; } kong_vault_answer;"
+        print(select(2, pcall(require, "kong.vault.native")))
+      ]],
+    })
+    assert.equal(
+      "this Lua VM has loaded kong.vault of another ABI version before: load this one in a new VM, as a reload does\n",
+      output
+    )
+    assert.equal(0, status)
+  end)
+
   it("fetches many side by side", function()
     vault:route("/v1/secret/many-*", { gate = "many" })
     local output = files.folder() .. "/output"

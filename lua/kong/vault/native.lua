@@ -9,6 +9,9 @@ local tonumber = tonumber
 local ABI_VERSION = 5
 local RELEASE = "kong-vault 0.1.0"
 
+-- The name of the answer's type. A Lua VM keeps the first declaration of a name, so each ABI has a name of its own.
+local ANSWER = "kong_vault_answer_" .. ABI_VERSION
+
 local DECLARATIONS = [[
 typedef struct kong_vault_handle kong_vault_handle;
 typedef struct {
@@ -159,6 +162,19 @@ local function open_library(path)
   return opened and library or nil, opened and name or library
 end
 
+-- Declares what this file calls, unless this VM has loaded it before, as busted does. Returns why it can't.
+local function declare()
+  if not exported(ffi.C, "realpath") then
+    ffi.cdef(REALPATH)
+  end
+  if pcall(ffi.typeof, ANSWER) then
+    return nil
+  elseif pcall(ffi.typeof, "kong_vault_handle") then
+    return "this Lua VM has loaded kong.vault of another ABI version before: load this one in a new VM, as a reload does"
+  end
+  ffi.cdef((DECLARATIONS:gsub("kong_vault_answer", ANSWER)))
+end
+
 local function load()
   local path, tried = package.searchpath("kong.vault.native", package.cpath)
   if not path then
@@ -172,10 +188,9 @@ local function load()
     local why = "the native library of kong.vault is not on lua_package_cpath (LUA_CPATH), which has "
     return nil, why .. table.concat(places, ", ")
   end
-  -- Where a process loads this module again, as busted does, the types are declared already.
-  if not pcall(ffi.typeof, "kong_vault_answer") then
-    ffi.cdef(DECLARATIONS)
-    ffi.cdef(REALPATH)
+  local err = declare()
+  if err then
+    return nil, err
   end
   local library, name = open_library(path)
   if not library then
@@ -188,7 +203,8 @@ local function load()
       .. "install both from one release, then reload or restart nginx"
     return nil, what:format(RELEASE, ABI_VERSION, path, release, version and tonumber(version) or "none")
   end
-  local open, err = package.loadlib(name, "luaopen_kong_vault_native")
+  local open
+  open, err = package.loadlib(name, "luaopen_kong_vault_native")
   if not open then
     return nil, "cannot load the native library of kong.vault: " .. err
   end
@@ -203,7 +219,7 @@ end
 -- The FFI has a bare pointer into this object, so this module keeps it for as long as the Lua VM lives.
 local vm = module.open()
 local handle = ffi.cast("const kong_vault_handle *", vm:pointer())
-local answer = ffi.new "kong_vault_answer[1]"
+local answer = ffi.new(ANSWER .. "[1]")
 
 _M.version = RELEASE:match "%S+$"
 _M.vm = vm
