@@ -10,10 +10,6 @@ local option_text = require "kong.vault.option_text"
 local try = require "kong.vault.try"
 local update = require "kong.vault.update"
 local refs = require "kong.vault.refs"
-if ngx then
-  -- So that no worker reads it first, as resolve.lua explains.
-  require "kong.vault.admin"
-end
 
 local error, type = error, type
 local is_reference, resolve_one, update_all = refs.is_reference, resolve.one, update.all
@@ -21,6 +17,14 @@ local moved, values, updated = l1.moved, l1.values, l1.updated
 
 -- Hits in the first-level cache.
 local hits = 0
+
+if ngx then
+  -- So that no worker reads these first, as resolve.lua explains.
+  require "kong.vault.admin"
+  require("kong.vault.metrics").hits = function()
+    return hits
+  end
+end
 
 local _M = {
   _VERSION = native.version,

@@ -253,6 +253,7 @@ describe("an upgrade of a running nginx", function()
     start({
       server = options().server .. [[
       location /vaults { content_by_lua_block { require("kong.vault.admin").serve() } }
+      location = /metrics { content_by_lua_block { require("kong.vault.metrics").serve() } }
     ]],
     })
     local workers = server:workers()
@@ -275,6 +276,7 @@ describe("an upgrade of a running nginx", function()
       vault.flush()
       return vault.metrics() ~= nil and vault.stats() ~= nil
     ]])
+    assert.truthy(server:get("/metrics").body:find("kong_vault_front_hits_total", 1, true))
     assert.equal(403, server:get("/vaults", { headers = { Origin = "http://elsewhere" } }).status)
     assert.same({}, server:flaws({ TOKEN }))
   end)
