@@ -116,3 +116,6 @@ impl Resolver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
