@@ -48,7 +48,7 @@ test-dist: ## install them in chroots of distributions, read secrets over HTTP, 
 	@scripts/setup vaults chroots
 	@scripts/test-dist $(ARGS)
 
-test-images: ## build the images of packaging/docker from dist/, and run in them what packaging/ describes; as root
+test-images: ## build the images of packaging/docker from dist/, and run the compose file and manifests; as root
 	@scripts/setup vaults images
 	@scripts/test-images
 

@@ -36,7 +36,7 @@ class Project:
     def _volumes(self, service):
         for volume in service.get("volumes", []):
             source, target, mode = volume.split(":")
-            assert mode == "ro", volume
+            assert mode == "ro,z", volume
             yield os.path.join(self.folder, source), target
 
     def _start(self, name):
