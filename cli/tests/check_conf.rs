@@ -118,6 +118,37 @@ fn what_an_option_needs_may_stand_anywhere() {
 }
 
 #[test]
+fn an_option_that_is_a_reference_counts_as_set() {
+    let conf = "vault_hcv_auth_method = approle\nvault_hcv_approle_role_id = {vault://env/role}\n\
+                vault_fs_prefix = {vault://env/role}\npg_password = {vault://hcv/a/b}\npg_user = {vault://fs/a}\n\
+                pg_host = {vault://hcv/a/b?hots=c}\n";
+    let yaml = "vaults:\n- name: hcv\n  prefix: team\n  config:\n    auth_method: approle\n    approle_role_id: '{vault://env/role}'\n\
+                \x20   approle_secret_id: '{vault://env/role}'\na: '{vault://team/a/b}'\nb: '{vault://team/a/b?ttl=soon}'\n";
+    let files = Files::of(&[
+        ("kong.conf", conf),
+        ("own.conf", "pg_password = {vault://hcv/a/b}\npg_user = {vault://fs/a}\n"),
+        ("kong.yml", yaml),
+    ]);
+    // What else is wrong with a reference is found all the same.
+    files.check(&["kong.conf"], &[]).finds(&[(
+        "kong.conf:6",
+        "pg_host {vault://hcv/a/b?hots=c}",
+        "error: unknown option hots of the hcv vault",
+    )]);
+    files.check(&["kong.yml"], &[]).finds(&[(
+        "kong.yml:9",
+        "b {vault://team/a/b?ttl=soon}",
+        "error: value \"soon\" of option ttl",
+    )]);
+    let variables = [
+        ("KONG_VAULT_HCV_APPROLE_ROLE_ID", "{vault://env/role}"),
+        ("KONG_VAULT_HCV_AUTH_METHOD", "approle"),
+        ("KONG_VAULT_FS_PREFIX", "{vault://env/role}"),
+    ];
+    files.check(&["own.conf"], &variables).finds(&[]);
+}
+
+#[test]
 fn certificates_are_verified_where_the_operator_says_so() {
     let entities = r#"{"_format_version": "3.0", "vaults": [
         {"name": "hcv", "prefix": "mine", "config": {"tls_verify": false}},

@@ -1,7 +1,7 @@
 //! Options that are missing although others need them, with the errors.
 
 use super::error;
-use super::requirements::{MissingOption, Unmet, of_settings};
+use super::requirements::{Unmet, of_settings};
 use crate::backend::{Descriptor, When};
 use crate::error::Error;
 use crate::options::settings::Settings;
@@ -25,14 +25,6 @@ impl Incomplete {
     pub fn cause(&self) -> &'static str {
         match self.unmet.when {
             When::Is(option, _) | When::Set(option) => option,
-        }
-    }
-
-    /// The missing options; any one of them is enough.
-    pub fn missing(&self) -> Vec<&'static str> {
-        match self.unmet.missing {
-            MissingOption::This(name) => vec![name],
-            MissingOption::OneOf(names) => names.to_vec(),
         }
     }
 }

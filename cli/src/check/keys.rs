@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::finding::{FoundReference, look_alike};
 use super::rule::Rule;
+use super::stand_in::stand_in;
 use super::table::{Mistakes, Notes, Place, Row};
 use crate::conf_file::surprise::{option, surprises};
 use crate::conf_file::{self, Line};
@@ -32,8 +33,8 @@ pub struct Settings {
     file: String,
     conf: BTreeMap<String, String>,
     environment: Environment,
-    /// The names, from both, whose values are references.
-    referring: Vec<String>,
+    /// What is set to a reference, from both: keys by names.
+    referring: BTreeMap<String, String>,
     /// The strategies that they name and kong-vault does not provide.
     pub others: Others,
     /// Whether they let a vault leave certificates unverified.
@@ -209,7 +210,7 @@ impl Keys {
                 false => (Ok(()), false),
             };
             if setting.is_reference() && wanted {
-                self.settings.referring.push(setting.name.clone());
+                self.settings.referring.insert(setting.name.clone(), setting.key.clone());
                 self.references.push(setting.found(text));
                 right.push(setting);
                 together.push(setting);
@@ -257,7 +258,7 @@ impl Keys {
     }
 
     /// Reports options that are missing although others of these settings need them. If a key is set twice, the last
-    /// setting counts. An option that is set to a reference counts as set.
+    /// setting counts.
     fn complete(&mut self, settings: &[&Setting]) {
         let Ok(config) = self.settings.plain() else { return };
         for incomplete in config.incomplete() {
@@ -267,10 +268,6 @@ impl Keys {
                 let option = option.and_then(|option| option.strip_prefix('_'));
                 options_of(incomplete.backend).any(|opt| opt.name == name && option.is_some_and(|it| opt.is_called(it)))
             };
-            let is_there = |name: &&str| settings.iter().any(|it| it.is_reference() && sets(it, name));
-            if incomplete.missing().iter().any(is_there) {
-                continue;
-            }
             if let Some(setting) = settings.iter().rev().find(|it| sets(it, incomplete.cause())) {
                 self.rows.retain(|row| row.place != setting.place || row.what != setting.name);
                 let why = incomplete.error.to_string();
@@ -356,11 +353,14 @@ impl Settings {
         &self.environment
     }
 
-    /// Loads the configuration without fetching: without indirect values, and without the entities of a file.
+    /// Loads the configuration without fetching: with stand-ins for indirect values, and without the entities of a file.
     pub fn plain(&self) -> Result<Config> {
         let mut conf = self.conf.clone();
-        conf.retain(|key, _| key != DECLARED && !self.referring.contains(key));
-        let mut gone: Vec<_> = self.referring.iter().map(String::as_str).collect();
+        conf.retain(|key, _| key != DECLARED && !self.referring.contains_key(key));
+        let of_backends = self.referring.values().filter(|key| !OWN.iter().any(|opt| opt.is_called(key)));
+        let stand_in = |key: &String| Some((key.clone(), option(key).and_then(stand_in)?.to_owned()));
+        conf.extend(of_backends.filter_map(stand_in));
+        let mut gone: Vec<_> = self.referring.keys().map(String::as_str).collect();
         gone.push("KONG_VAULT_DECLARATIVE_CONFIG");
         Config::load_with(
             &conf,

@@ -14,6 +14,7 @@ mod input;
 mod keys;
 mod references;
 pub mod rule;
+mod stand_in;
 mod table;
 
 use std::collections::HashSet;

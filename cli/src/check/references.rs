@@ -7,11 +7,12 @@ use std::sync::atomic::AtomicU32;
 use super::finding::{Entities, FoundReference, KnownEntity};
 use super::keys::Settings;
 use super::rule::{Rule, Severity};
+use super::stand_in::stand_in;
 use super::table::{Mistakes, Row};
 use kong_vault::backend::registry::ALL;
 use kong_vault::config::declarative::kongs_business;
 use kong_vault::config::entity::Broken;
-use kong_vault::config::{EntityResult, IndirectValues, did_you_mean};
+use kong_vault::config::{EntityResult, IndirectValues, did_you_mean, options_of};
 use kong_vault::error::{Error, Kind, quote};
 use kong_vault::reference::{self, is_reference, parse};
 use kong_vault::resolver::Resolver;
@@ -135,13 +136,17 @@ fn unknown(name: &str, entities: &Entities) -> Option<String> {
     Some(did_you_mean(name, &known)).filter(|meant| !meant.is_empty())
 }
 
-/// Converts the entities for the resolver. Without `credentials`, options that are references are left out: they have
-/// no values here.
+/// Converts the entities for the resolver. Without `credentials`, options that are references get stand-ins.
 fn listed(entities: &Entities, credentials: bool) -> Vec<EntityResult> {
     let list = |(prefix, known): (&String, &KnownEntity)| match known {
         KnownEntity::Right(entity) => {
             let mut entity = entity.clone();
-            entity.config.retain(|_, value| credentials || !is_reference(value.as_bytes()));
+            let backend = entity.backend;
+            entity.config.retain(|name, value| {
+                let is_kept = credentials || !is_reference(value.as_bytes());
+                let stand_in = || options_of(backend).find(|opt| opt.is_called(name)).and_then(stand_in);
+                is_kept || stand_in().map(|text| *value = text.to_owned()).is_some()
+            });
             Ok(entity)
         }
         KnownEntity::Others(strategy) => Err(Broken::known_only(prefix, kongs_business(prefix, strategy))),
