@@ -90,11 +90,12 @@ pub struct Error {
     text: String,
     retry_after: Option<Duration>,
     of_login: bool,
+    of_missing_option: bool,
 }
 
 impl Error {
     pub fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), retry_after: None, of_login: false }
+        Self { kind, text: text.into(), retry_after: None, of_login: false, of_missing_option: false }
     }
 
     /// Notes the vault's `Retry-After`.
@@ -110,6 +111,16 @@ impl Error {
 
     pub fn of_login(mut self) -> Self {
         self.of_login = true;
+        self
+    }
+
+    /// Whether an option is missing, of the vault or because another option needs it.
+    pub fn is_of_missing_option(&self) -> bool {
+        self.of_missing_option
+    }
+
+    pub fn of_missing_option(mut self) -> Self {
+        self.of_missing_option = true;
         self
     }
 

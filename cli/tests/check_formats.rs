@@ -228,6 +228,7 @@ fn of_all_rules() -> Vec<Run> {
             "vaults = bundled, theirs\nvault_hcv_tokn = 1\nvault_hcv_port = x\nvault_declarative_config = gone.yml\ndeclarative_config = gone.yml\nno key\nvault_hcv_host = \"a\"\ntls_certificate_verify = on\nvault_aws_external_id = shop\n[\n",
         ),
         ("none.conf", "x\n"),
+        ("bare.yml", "a: '{vault://fs/db/password}'\nb: '{vault://fs/db/password?ttl=soon}'\n"),
         ("large.conf", &large),
         ("many.yml", &many),
         ("others.conf", &format!("vaults = bundled,other\n{others}")),
@@ -242,6 +243,7 @@ fn of_all_rules() -> Vec<Run> {
         run(&["kong.yml", "--resolve"], &of_kong),
         run(&["open.yml", "list.yml", "empty.yml", "named.json", "cut.yml", "latin.yml"], &[]),
         run(&["kong.conf", "none.conf", "large.conf"], &[]),
+        run(&["bare.yml"], &[]),
         run(&["many.yml"], &[]),
         run(&["others.conf"], &[]),
     ]
@@ -256,6 +258,12 @@ fn every_rule_is_broken_by_something() {
             let rule = rule.unwrap_or_else(|| panic!("no rule: {finding}"));
             assert_eq!(finding["severity"], rule.severity().name());
             broken.insert(rule.id());
+            // What a vault of its own lacks is no mistake of the reference.
+            match finding["subject"].as_str().unwrap() {
+                "a {vault://fs/db/password}" => assert_eq!(*rule, Rule::MissingOption, "{finding}"),
+                "b {vault://fs/db/password?ttl=soon}" => assert_eq!(*rule, Rule::ReferenceOption, "{finding}"),
+                _ => {}
+            }
         }
     }
     let all: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.id()).collect();

@@ -200,6 +200,7 @@ pub fn missing(vault: &Vault, opt: &Opt) -> Error {
         opt.variable(backend),
         opt.name
     ))
+    .of_missing_option()
 }
 
 /// For options that are missing although another one needs them.
@@ -221,6 +222,7 @@ pub fn unmet(backend: &Descriptor, vault: &str, unmet: &Unmet) -> Error {
         backend.name,
         variable(&key)
     ))
+    .of_missing_option()
 }
 
 pub fn no_vaults(backends: &[&'static Descriptor]) -> Error {

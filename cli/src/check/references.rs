@@ -104,7 +104,7 @@ pub fn judge(
     rows
 }
 
-/// The rule that a reference breaks by which there is no vault, or none that can be used.
+/// The rule that a reference breaks which does not resolve.
 fn broken_rule(reference: &str, error: &Error, entities: &Entities) -> Rule {
     match error.kind() {
         Kind::UnknownVault => Rule::UnknownVault,
@@ -112,7 +112,11 @@ fn broken_rule(reference: &str, error: &Error, entities: &Entities) -> Rule {
         _ => {
             let name = parse(reference.as_bytes()).map(|parsed| parsed.name).unwrap_or_default();
             let is_broken = matches!(entities.get(&*String::from_utf8_lossy(&name)), Some(KnownEntity::Wrong));
-            if is_broken { Rule::BrokenVault } else { Rule::ReferenceOption }
+            match error.is_of_missing_option() {
+                _ if is_broken => Rule::BrokenVault,
+                true => Rule::MissingOption,
+                false => Rule::ReferenceOption,
+            }
         }
     }
 }

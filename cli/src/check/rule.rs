@@ -86,7 +86,7 @@ rules! {
         "An option has an invalid value, or is not allowed here or together with another one."
         "Correct the value: `kong-vault vaults` lists what each option accepts."
     Error MissingOption "missing-option"
-        "An option is missing that another one needs."
+        "An option is missing that a vault, or another option, needs."
         "Set the option that the message names."
     Error UnverifiedCertificates "unverified-certificates"
         "An option turns off the verification of certificates, but `tls_certificate_verify` is on."
