@@ -139,19 +139,24 @@ enum Command {
 
 /// Runs the command that this process was called with.
 pub fn run() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let parsed = Arguments::try_parse();
+    parsed.as_ref().map_or_else(|_| When::asked(std::env::args_os()), |arguments| arguments.color).decide();
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         // An error quotes the command line, where a secret may stand by mistake.
         Err(error) if redact::is_secret(error.render().to_string().as_bytes()) => {
             return fail(2, "invalid command line, not shown because it may contain a secret: see `kong-vault help`");
         }
         // Help and version are no errors, and go to standard output; clap knows which is which.
+        Err(error) if error.use_stderr() => {
+            tell(&styled(&error, colour::of_stderr()));
+            return ExitCode::from(2);
+        }
         Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            let _ = print(styled(&error, colour::of_stdout()).as_bytes());
+            return ExitCode::SUCCESS;
         }
     };
-    arguments.color.decide();
     let outcome = match arguments.command {
         Command::Get { reference, timeout, conf } => {
             get::run(reference.as_deref(), timeout.as_deref(), conf.as_deref())
@@ -183,9 +188,20 @@ fn print(bytes: &[u8]) -> std::io::Result<()> {
     output.flush()
 }
 
+/// What clap says, by our own rules of colour.
+fn styled(error: &clap::Error, colour: bool) -> String {
+    let text = error.render();
+    if colour { text.ansi().to_string() } else { text.to_string() }
+}
+
+/// Writes a message at once, so that no other program's comes in between.
+fn tell(message: &str) {
+    let _ = std::io::stderr().write_all(message.as_bytes());
+}
+
 /// Prints an error as Kong's own commands do.
 fn fail(status: u8, why: &str) -> ExitCode {
     let label = Painted::new("Error:", colour::ERROR, colour::of_stderr());
-    let _ = writeln!(std::io::stderr(), "{label} {why}");
+    tell(&format!("{label} {why}\n"));
     ExitCode::from(status)
 }

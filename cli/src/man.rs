@@ -16,10 +16,10 @@ const EXIT: [(&str, &str); 3] = [
 const VARIABLES: [(&str, &str); 6] = [
     ("KONG_DECLARATIVE_CONFIG", "Kong's own declarative file. Its vault entities count, too."),
     ("GITHUB_WORKSPACE", "Paths of `check --format github` and `sarif` are relative to this directory."),
-    ("NO_COLOR", "Set to any text, it turns colours off."),
-    ("TERM", "With `dumb`, or not set, there are no colours."),
+    ("NO_COLOR", "Set to any text, it turns colours off. Only `--color` takes precedence over it."),
+    ("CLICOLOR_FORCE", "Set to any text but `0`, it turns colours on everywhere, whatever `CLICOLOR` and `TERM` are."),
     ("CLICOLOR", "With `0`, there are no colours."),
-    ("CLICOLOR_FORCE", "Set to anything but `0`, it turns colours on everywhere."),
+    ("TERM", "With `dumb`, or not set, there are no colours."),
 ];
 
 const FILES: [(&str, &str); 4] = [

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 
@@ -150,8 +152,14 @@ fn a_terminal_has_colours_and_nothing_else_has() {
     for (command, environment) in [
         (check, &[term, ("NO_COLOR", "1")][..]),
         (check, &[("TERM", "dumb")]),
+        (check, &[("TERM", "dumb"), ("CLICOLOR", "1"), ("CI", "true")]),
         (check, &[]),
         ("kong-vault check kong.yml --color never", &[term]),
+        ("kong-vault nope", &[term, ("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]),
+        ("kong-vault nope", &[("TERM", "dumb"), ("CLICOLOR", "1"), ("CI", "true")]),
+        ("kong-vault nope --color never", &[term]),
+        ("kong-vault --color=never check kong.yml --formt json", &[term, ("CLICOLOR_FORCE", "1")]),
+        ("kong-vault get --help --color never", &[term]),
         ("kong-vault check kong.yml 2>&1 | cat", &[term]),
         ("kong-vault check kong.yml --format github", &[term, ("NO_COLOR", "1")]),
         ("kong-vault get env/a", &[term, ("A", "value")]),
@@ -176,6 +184,31 @@ fn a_terminal_has_colours_and_nothing_else_has() {
     }
     let (_, value, _) = run(files.0.path(), &[COMMAND, "get", "env/a", "--color", "always"], &[("A", "value")]);
     assert_eq!(value, "value\n");
+    // The same goes for what is said of a wrong command line, and for help.
+    let terminal_shows = |command: &str| terminal(command, &[term]).contains('\u{1b}');
+    assert!(terminal_shows("kong-vault nope") && terminal_shows("kong-vault --help"));
+    for (arguments, environment) in
+        [(&["nope", "--color", "always"][..], &[][..]), (&["nope"], &[("CLICOLOR_FORCE", "1")])]
+    {
+        let (status, _, error) = run(files.0.path(), &[&[COMMAND], arguments].concat(), environment);
+        assert!(status == Some(2) && error.contains('\u{1b}') && error.contains("nope"), "{error:?}");
+    }
+    let (status, _, error) = run(files.0.path(), &[COMMAND, "nope"], &[("CLICOLOR_FORCE", "0")]);
+    assert!(status == Some(2) && !error.contains('\u{1b}'), "{error:?}");
+}
+
+#[test]
+fn a_message_is_written_at_once() {
+    for arguments in [&["get", "env/absent"][..], &["get", "env/absent", "--color", "always"], &["nope"]] {
+        // Each write is a datagram of its own.
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let status = Command::new(COMMAND).args(arguments).env_clear().stderr(OwnedFd::from(theirs)).status().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut message = [0; 4096];
+        let length = ours.recv(&mut message).unwrap();
+        assert!(!status.success() && message[..length].ends_with(b"\n"), "{arguments:?}");
+        assert!(ours.recv(&mut message).is_err(), "{arguments:?}");
+    }
 }
 
 #[test]
