@@ -10,6 +10,7 @@ use std::process::Command;
 use kong_vault::backend::registry::ALL;
 use kong_vault::options::{OWN, variable};
 use support::check::Files;
+use support::skip;
 
 const COMMAND: &str = env!("CARGO_BIN_EXE_kong-vault");
 
@@ -27,8 +28,13 @@ fn run(directory: &Path, program: &[&str], environment: &[(&str, &str)]) -> (Opt
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-fn is_there(program: &str) -> bool {
-    ["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|directory| Path::new(directory).join(program).exists())
+/// Whether these programs are there. If not, the test says so and ends.
+fn are_there(programs: &[&str]) -> bool {
+    let is_there = |program: &&str| {
+        ["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|directory| Path::new(directory).join(program).exists())
+    };
+    let missing = programs.iter().find(|program| !is_there(program));
+    missing.inspect(|program| skip(&format!("{program} is not installed"))).is_none()
 }
 
 /// The manual page and the completions, as packages have them.
@@ -54,12 +60,27 @@ fn packages_have_a_manual_page_and_completions_that_are_the_same_each_time() {
         let read = |directory: &tempfile::TempDir| std::fs::read(directory.path().join("extras").join(file)).unwrap();
         assert!(!read(&one).is_empty() && read(&one) == read(&other), "{file}");
     }
-    for (shell, file) in [("zsh", EXTRAS[2]), ("fish", EXTRAS[3])] {
-        if is_there(shell) {
-            let (status, _, error) = run(&one.path().join("extras"), &[shell, "-n", file], &[("HOME", "/nonexistent")]);
-            assert_eq!((status, error.as_str()), (Some(0), ""), "{file}");
-        }
+}
+
+#[test]
+fn zsh_reads_its_completions() {
+    if are_there(&["zsh"]) {
+        is_read_by("zsh", EXTRAS[2]);
     }
+}
+
+#[test]
+fn fish_reads_its_completions() {
+    if are_there(&["fish"]) {
+        is_read_by("fish", EXTRAS[3]);
+    }
+}
+
+#[track_caller]
+fn is_read_by(shell: &str, file: &str) {
+    let extras = extras();
+    let (status, _, error) = run(&extras.path().join("extras"), &[shell, "-n", file], &[("HOME", "/nonexistent")]);
+    assert_eq!((status, error.as_str()), (Some(0), ""), "{file}");
 }
 
 #[test]
@@ -110,7 +131,7 @@ fn completions_know_every_command_and_read_nothing() {
 }
 
 #[test]
-fn the_manual_page_names_everything_and_has_no_fault() {
+fn the_manual_page_names_everything() {
     let extras = extras();
     let page = std::fs::read_to_string(extras.path().join("extras").join(EXTRAS[0])).unwrap().replace("\\-", "-");
     let statuses = [".SH \"EXIT STATUS\"", "\\fB0\\fR", "\\fB1\\fR", "\\fB2\\fR"];
@@ -125,8 +146,12 @@ fn the_manual_page_names_everything_and_has_no_fault() {
     for name in all {
         assert!(page.contains(&name), "{name}");
     }
-    if is_there("man") && is_there("groff") {
-        let file = format!("extras/{}", EXTRAS[0]);
+}
+
+#[test]
+fn the_manual_page_has_no_fault() {
+    if are_there(&["man", "groff"]) {
+        let (extras, file) = (extras(), format!("extras/{}", EXTRAS[0]));
         let environment = [("LC_ALL", "C.UTF-8"), ("MANROFFSEQ", ""), ("MANWIDTH", "80")];
         let (status, shown, faults) = run(extras.path(), &["man", "--warnings", "-l", &file], &environment);
         assert_eq!((status, faults.as_str()), (Some(0), ""));

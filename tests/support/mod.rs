@@ -149,10 +149,12 @@ pub fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// Says why a test ends without having looked at anything; past the harness, which keeps what a passing test prints.
+/// Says why a test ends without having looked at anything; past the harness, which keeps what a passing test prints, and
+/// at once, as other tests write too.
 pub fn skip(reason: &str) {
     let test = std::thread::current();
-    let _ = writeln!(std::io::stderr(), "skipped {}: {reason}", test.name().unwrap_or("a test"));
+    let line = format!("skipped {}: {reason}\n", test.name().unwrap_or("a test"));
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// The path that an environment variable tells the tests, or `None` where it doesn't.
