@@ -15,7 +15,10 @@ const EXIT: [(&str, &str); 3] = [
 /// Variables that are no options.
 const VARIABLES: [(&str, &str); 6] = [
     ("KONG_DECLARATIVE_CONFIG", "Kong's own declarative file. Its vault entities count, too."),
-    ("GITHUB_WORKSPACE", "Paths of `check --format github` and `sarif` are relative to this directory."),
+    (
+        "GITHUB_WORKSPACE",
+        "In `check --format github` and `sarif`, paths of files below this directory are relative to it.",
+    ),
     ("NO_COLOR", "Set to any text, it turns colours off. Only `--color` takes precedence over it."),
     ("CLICOLOR_FORCE", "Set to any text but `0`, it turns colours on everywhere, whatever `CLICOLOR` and `TERM` are."),
     ("CLICOLOR", "With `0`, there are no colours."),

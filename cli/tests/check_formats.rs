@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
 use kong_vault_cli::check::rule::{Rule, Severity};
@@ -117,7 +118,8 @@ fn sarif_has_rules_and_a_place_for_each_result() {
     let place = &results[1]["locations"][0]["physicalLocation"];
     assert_eq!(place["artifactLocation"], json!({"uri": "a%20b%25%C3%A9.yml", "uriBaseId": "%SRCROOT%"}));
     assert_eq!(place["region"], json!({"startLine": 8, "startColumn": 8, "endLine": 8, "endColumn": 26}));
-    assert_eq!(results[1]["partialFingerprints"]["kongVault/v1"], "unknown-vault services[0].url {vault://mnie/a}");
+    let fingerprint = "unknown-vault a%20b%25%C3%A9.yml services[0].url {vault://mnie/a} 1";
+    assert_eq!(results[1]["partialFingerprints"]["kongVault/v1"], fingerprint);
     let none = parsed(&machine(&files, &["good.yml"], "sarif"));
     assert_eq!(none["runs"][0]["results"], json!([]));
     // A variable's finding is attached to the first file; a file elsewhere has its whole path.
@@ -129,6 +131,67 @@ fn sarif_has_rules_and_a_place_for_each_result() {
     let uri = |index: usize| results[index]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].clone();
     assert_eq!(uri(3), "good.yml");
     assert_eq!(uri(0), format!("file://{}", far.display()));
+}
+
+#[test]
+fn a_path_is_that_in_the_workspace_however_it_is_named() {
+    let (files, elsewhere) = (Files::of(&[]), Files::of(&[("far.yml", YAML)]));
+    let (root, far) = (files.0.path().canonicalize().unwrap(), elsewhere.0.path().canonicalize().unwrap());
+    std::fs::create_dir(root.join("conf")).unwrap();
+    for name in ["conf/kong.yml", "above.yml"] {
+        std::fs::write(root.join(name), YAML).unwrap();
+    }
+    symlink(&root, far.join("link")).unwrap();
+    symlink(root.join("conf"), far.join("conf")).unwrap();
+    let (whole, link) = (root.join("conf/kong.yml"), far.join("link"));
+    for (from, workspace, file, wanted) in [
+        (&files, Some(&link), "conf/kong.yml", "conf/kong.yml"),
+        (&files, Some(&link), "conf/../conf/kong.yml", "conf/kong.yml"),
+        (&elsewhere, Some(&root), whole.to_str().unwrap(), "conf/kong.yml"),
+        (&elsewhere, Some(&link), "link/conf/kong.yml", "conf/kong.yml"),
+        (&elsewhere, Some(&root), "conf/kong.yml", "conf/kong.yml"),
+        // The directory above is that of the repository, not that of the link.
+        (&elsewhere, Some(&root), "conf/../above.yml", "above.yml"),
+        (&elsewhere, Some(&root), "far.yml", "far.yml"),
+        (&elsewhere, None, "far.yml", "far.yml"),
+        (&files, None, "conf/kong.yml", "conf/kong.yml"),
+    ] {
+        let workspace = workspace.map(|path| ("GITHUB_WORKSPACE", path.to_str().unwrap()));
+        let check = |format: &str| from.check(&[file, "--format", format], workspace.as_slice());
+        let log = parsed(&check("sarif"));
+        let place = &log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"];
+        assert_eq!(place, &json!({"uri": wanted, "uriBaseId": "%SRCROOT%"}), "{file}");
+        let annotation = check("github").stdout;
+        assert!(annotation.starts_with(&format!("::error file={wanted},line=5,")), "{file}: {annotation}");
+    }
+}
+
+#[test]
+fn results_have_fingerprints_of_their_own_that_do_not_depend_on_lines() {
+    let conf = "vaults = hcvv, bundeled\nvault_hcv_prot = 1\n";
+    let files = Files::of(&[("a.conf", conf), ("b.conf", conf), ("c.conf", &format!("# above\n\n{conf}"))]);
+    let fingerprints = |arguments: &[&str]| {
+        let run = files.check(&[arguments, &["--format", "sarif"]].concat(), &[("KONG_VAULT_HCV_PROT", "1")]);
+        let log = parsed(&run);
+        let results = log["runs"][0]["results"].as_array().unwrap().iter();
+        let fingerprint = |it: &Value| it["partialFingerprints"]["kongVault/v1"].as_str().unwrap().to_owned();
+        results.map(fingerprint).collect::<Vec<_>>()
+    };
+    let of_one = fingerprints(&["a.conf"]);
+    assert_eq!(
+        of_one,
+        [
+            "invalid-option a.conf vaults 1",
+            "invalid-option a.conf vaults 2",
+            "unknown-option a.conf vault_hcv_prot 1",
+            "unknown-option environment KONG_VAULT_HCV_PROT 1",
+        ]
+    );
+    let of_both = fingerprints(&["b.conf", "a.conf"]);
+    assert_eq!(of_both.iter().collect::<BTreeSet<_>>().len(), 7, "{of_both:?}");
+    assert!(of_one.iter().all(|it| of_both.contains(it)), "{of_both:?}");
+    let of_lower: Vec<_> = fingerprints(&["c.conf"]).iter().map(|it| it.replace("c.conf", "a.conf")).collect();
+    assert_eq!(of_lower, of_one);
 }
 
 #[test]

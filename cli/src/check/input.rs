@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::format::STDIN;
 use super::rule::Rule;
 use super::table::{Place, Row};
 use crate::conf_file;
 use kong_vault::config::LARGEST_FILE;
+
+/// The name by which standard input is read, and told of.
+pub const STDIN: &str = "-";
 
 /// A file that was read.
 pub struct Input {

@@ -25,8 +25,8 @@ use crate::outcome::Outcome;
 use crate::session::{self, shown};
 use context::Checked;
 use finding::Entities;
-use format::{Format, Results, STDIN};
-use input::Input;
+use format::{Format, Results};
+use input::{Input, STDIN};
 use keys::{DECLARED, Keys, Settings};
 use kong_vault::environment::Environment;
 use kong_vault::secret::Secret;
@@ -157,8 +157,7 @@ fn check(inputs: Vec<Input>, conf: Option<Input>, resolve: bool, timeout: Option
     // The environment is checked with each kong.conf, but shown once.
     let mut seen = HashSet::new();
     rows.retain(|row| seen.insert(row.shown()));
-    let texts = inputs.into_iter().chain(conf).chain(further).map(|input| (input.name, input.text)).collect();
-    Results { rows, texts }
+    Results { rows, files: inputs.into_iter().chain(conf).chain(further).collect() }
 }
 
 fn declarative(input: &Input, keys: usize, settings: &Settings) -> Declarative {

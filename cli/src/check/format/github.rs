@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
-use super::{Finding, LONGEST, STDIN, relative};
+use super::location::{Location, Locations};
+use super::{Finding, LONGEST};
+use crate::check::input::STDIN;
 use crate::check::rule::Severity;
 use kong_vault::redact::quote;
 
 /// `summary`: a last line for people. It must hold nothing of a file.
-pub fn render(findings: &[Finding<'_>], summary: &str) -> String {
+pub fn render(findings: &[Finding<'_>], locations: &Locations<'_>, summary: &str) -> String {
     let mut out = String::new();
     for it in findings {
         let command = match it.rule.severity() {
@@ -17,7 +19,7 @@ pub fn render(findings: &[Finding<'_>], summary: &str) -> String {
         };
         let mut properties = Vec::new();
         if let Some(file) = it.file.filter(|file| *file != STDIN) {
-            properties.push(("file", path(file)));
+            properties.push(("file", path(file, locations.get(file))));
             if it.line > 0 {
                 properties.extend([("line", it.line.to_string()), ("endLine", it.line.to_string())]);
             }
@@ -35,8 +37,11 @@ pub fn render(findings: &[Finding<'_>], summary: &str) -> String {
 }
 
 /// A name with control characters is shown with escapes: the log is read in a terminal.
-fn path(file: &str) -> String {
-    let path = relative(file).map_or_else(|| file.to_owned(), |path| path.display().to_string());
+fn path(file: &str, location: Option<&Location>) -> String {
+    let path = match location {
+        Some(Location::Below(path)) => path.display().to_string(),
+        _ => file.to_owned(),
+    };
     if path.chars().any(char::is_control) { quote(path.as_bytes(), LONGEST) } else { path }
 }
 
@@ -56,6 +61,8 @@ mod tests {
     fn a_command_holds_no_other() {
         assert_eq!(data("100%\r\n::error::x"), "100%25%0D%0A::error::x");
         assert_eq!(property("a:b,c%2C\n"), "a%3Ab%2Cc%252C%0A");
-        assert_eq!(path("a\n::error::b\u{1b}[1m"), r"a\n::error::b\u{1b}[1m");
+        let name = "a\n::error::b\u{1b}[1m";
+        assert_eq!(path(name, None), r"a\n::error::b\u{1b}[1m");
+        assert_eq!(path("a", Some(&Location::Below(name.into()))), r"a\n::error::b\u{1b}[1m");
     }
 }

@@ -2,23 +2,20 @@
 
 mod github;
 mod json;
+mod location;
 mod region;
 mod sarif;
 mod text;
 
-use std::path::{Component, Path, PathBuf};
-
 use clap::ValueEnum;
 
+use super::input::{Input, STDIN};
 use super::rule::{Rule, Severity};
 use super::table::{Row, Verdict};
-use kong_vault::environment::Environment;
 use kong_vault::redact::{line, quote};
+use location::Locations;
 use region::{Lines, Region};
 pub use text::render as text;
-
-/// The name by which standard input is read, and told of.
-pub const STDIN: &str = "-";
 
 /// The longest text of a finding, in characters.
 const LONGEST: usize = 1024;
@@ -35,10 +32,10 @@ pub enum Format {
     Sarif,
 }
 
-/// What was checked: rows, and the texts of the files by name, the ones of the command line first.
+/// What was checked: rows, and the files, the ones of the command line first.
 pub struct Results {
     pub rows: Vec<Row>,
-    pub texts: Vec<(String, String)>,
+    pub files: Vec<Input>,
 }
 
 /// A row that is not good. All texts are on one line, and may be shown.
@@ -58,10 +55,10 @@ impl Results {
         match format {
             Format::Text => text(&self.rows, colour),
             Format::Json => json::render(&self.findings(), self.rows.len()),
-            Format::Github => github::render(&self.findings(), &summary(&self.rows)),
+            Format::Github => github::render(&self.findings(), &Locations::of(&self.files), &summary(&self.rows)),
             Format::Sarif => {
-                let first = self.texts.first().map_or(STDIN, |(name, _)| name);
-                sarif::render(&self.findings(), first)
+                let first = self.files.first().map_or(STDIN, |file| &file.name);
+                sarif::render(&self.findings(), &Locations::of(&self.files), first)
             }
         }
     }
@@ -71,7 +68,7 @@ impl Results {
     }
 
     fn findings(&self) -> Vec<Finding<'_>> {
-        let lines = Lines::of(self.texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+        let lines = Lines::of(self.files.iter().map(|file| (file.name.as_str(), file.text.as_str())));
         self.rows.iter().filter_map(|row| Finding::of(row, &lines)).collect()
     }
 }
@@ -98,26 +95,4 @@ fn count(severities: impl Iterator<Item = Severity>, wanted: Severity) -> usize 
 fn summary(rows: &[Row]) -> String {
     let of = |severity| count(rows.iter().filter_map(Row::severity), severity);
     format!("{} checked, {} wrong, {} with a warning", rows.len(), of(Severity::Error), of(Severity::Warning))
-}
-
-/// A file's path as a repository's tools know it: below the workspace of the pipeline, or below this directory, without
-/// either. `None` where it is elsewhere.
-fn relative(file: &str) -> Option<PathBuf> {
-    let here = std::env::current_dir().ok()?;
-    let workspace = Environment::captured().text("GITHUB_WORKSPACE").map(PathBuf::from);
-    let base = workspace.filter(|base| here.starts_with(base)).unwrap_or_else(|| here.clone());
-    Some(plain(&here.join(file)).strip_prefix(base).ok()?.to_owned())
-}
-
-/// A path without `.` and `..`.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(plain.pop()),
-            part => plain.push(part),
-        }
-    }
-    plain
 }

@@ -1,11 +1,14 @@
 //! SARIF 2.1.0, which code scanning services read.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 
-use super::{Finding, STDIN, plain, relative};
+use super::Finding;
+use super::location::{Location, Locations};
+use crate::check::input::STDIN;
 use crate::check::rule::Rule;
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -15,7 +18,9 @@ const HOME: &str = "https://github.com/kong-vault/kong-vault";
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// `first`: the file to which findings about the environment are attached, as services want one for each finding.
-pub fn render(findings: &[Finding<'_>], first: &str) -> String {
+pub fn render(findings: &[Finding<'_>], locations: &Locations<'_>, first: &str) -> String {
+    let mut alike = HashMap::new();
+    let results: Vec<_> = findings.iter().map(|it| result(it, locations, first, &mut alike)).collect();
     let report = json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -29,7 +34,7 @@ pub fn render(findings: &[Finding<'_>], first: &str) -> String {
             } },
             "invocations": [{ "executionSuccessful": true }],
             "columnKind": "unicodeCodePoints",
-            "results": findings.iter().map(|it| result(it, first)).collect::<Vec<_>>(),
+            "results": results,
         }],
     });
     format!("{report:#}\n")
@@ -45,8 +50,14 @@ fn rule(rule: Rule) -> Value {
     })
 }
 
-fn result(it: &Finding<'_>, first: &str) -> Value {
-    let mut place = json!({ "artifactLocation": artifact(it.file.unwrap_or(first)) });
+/// `alike`: how many findings there were with the same rule, file and subject.
+fn result(it: &Finding<'_>, locations: &Locations<'_>, first: &str, alike: &mut HashMap<String, usize>) -> Value {
+    let mut place = json!({ "artifactLocation": artifact(it.file.unwrap_or(first), locations) });
+    // Without the line, which changes with whatever is written above it.
+    let file = it.file.map_or("environment".to_owned(), |file| uri(file, locations));
+    let fingerprint = format!("{} {file} {}", it.rule.id(), it.what);
+    let number = alike.entry(fingerprint.clone()).or_default();
+    *number += 1;
     if it.line > 0 {
         place["region"] = match it.region {
             Some(region) => json!({
@@ -61,22 +72,25 @@ fn result(it: &Finding<'_>, first: &str) -> Value {
         "level": it.rule.severity().name(),
         "message": { "text": format!("{}: {}", it.what, it.why) },
         "locations": [{ "physicalLocation": place, "logicalLocations": [{ "fullyQualifiedName": it.what }] }],
-        // Without the line, which changes with whatever is written above it.
-        "partialFingerprints": { "kongVault/v1": format!("{} {}", it.rule.id(), it.what) },
+        "partialFingerprints": { "kongVault/v1": format!("{fingerprint} {number}") },
     })
 }
 
 /// Where a file is: relative to the root of the sources, if it is below it.
-fn artifact(file: &str) -> Value {
-    if file == STDIN {
-        return json!({ "uri": "stdin" });
+fn artifact(file: &str, locations: &Locations<'_>) -> Value {
+    let mut artifact = json!({ "uri": uri(file, locations) });
+    if file != STDIN && matches!(locations.get(file), Some(Location::Below(_))) {
+        artifact["uriBaseId"] = "%SRCROOT%".into();
     }
-    match relative(file) {
-        Some(path) => json!({ "uri": encoded(&path), "uriBaseId": "%SRCROOT%" }),
-        None => {
-            let here = std::env::current_dir().unwrap_or_default();
-            json!({ "uri": format!("file://{}", encoded(&plain(&here.join(file)))) })
-        }
+    artifact
+}
+
+fn uri(file: &str, locations: &Locations<'_>) -> String {
+    match locations.get(file) {
+        _ if file == STDIN => "stdin".to_owned(),
+        Some(Location::Below(path)) => encoded(path),
+        Some(Location::Elsewhere(path)) => format!("file://{}", encoded(path)),
+        None => encoded(Path::new(file)),
     }
 }
 
