@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use super::finding::{Finding, LONGEST};
 use super::location::{Location, Locations};
-use super::{Finding, LONGEST};
 use crate::check::input::STDIN;
 use crate::check::rule::Severity;
 use kong_vault::redact::quote;

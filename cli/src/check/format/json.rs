@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Finding, count};
+use super::finding::{Finding, count};
 use crate::check::rule::Severity;
 
 /// It grows where a field is removed or means something else; new fields leave it as it is.

@@ -1,5 +1,6 @@
 //! What `check` writes: a table for people, or findings for machines.
 
+mod finding;
 mod github;
 mod json;
 mod location;
@@ -10,15 +11,12 @@ mod text;
 use clap::ValueEnum;
 
 use super::input::{Input, STDIN};
-use super::rule::{Rule, Severity};
-use super::table::{Row, Verdict};
-use kong_vault::redact::{line, quote};
+use super::rule::Severity;
+use super::table::Row;
+use finding::{Finding, count, summary};
 use location::Locations;
-use region::{Lines, Region};
+use region::Lines;
 pub use text::render as text;
-
-/// The longest text of a finding, in characters.
-const LONGEST: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -36,18 +34,6 @@ pub enum Format {
 pub struct Results {
     pub rows: Vec<Row>,
     pub files: Vec<Input>,
-}
-
-/// A row that is not good. All texts are on one line, and may be shown.
-struct Finding<'a> {
-    rule: Rule,
-    /// As the user wrote it; `None` for the environment.
-    file: Option<&'a str>,
-    /// 0 where there are no lines.
-    line: usize,
-    region: Option<Region>,
-    what: String,
-    why: String,
 }
 
 impl Results {
@@ -71,28 +57,4 @@ impl Results {
         let lines = Lines::of(self.files.iter().map(|file| (file.name.as_str(), file.text.as_str())));
         self.rows.iter().filter_map(|row| Finding::of(row, &lines)).collect()
     }
-}
-
-impl<'a> Finding<'a> {
-    fn of(row: &'a Row, lines: &Lines<'_>) -> Option<Self> {
-        let Row { place, what, verdict: Verdict::Found(rule, why) } = row else { return None };
-        Some(Finding {
-            rule: *rule,
-            file: place.file.as_deref(),
-            line: place.line,
-            region: lines.region(place),
-            what: quote(what.as_bytes(), LONGEST),
-            why: line(why.as_bytes(), LONGEST),
-        })
-    }
-}
-
-fn count(severities: impl Iterator<Item = Severity>, wanted: Severity) -> usize {
-    severities.filter(|severity| *severity == wanted).count()
-}
-
-/// The last line of what people read.
-fn summary(rows: &[Row]) -> String {
-    let of = |severity| count(rows.iter().filter_map(Row::severity), severity);
-    format!("{} checked, {} wrong, {} with a warning", rows.len(), of(Severity::Error), of(Severity::Warning))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 
-use super::Finding;
+use super::finding::Finding;
 use super::location::{Location, Locations};
 use crate::check::input::STDIN;
 use crate::check::rule::Rule;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{LONGEST, summary};
+use super::finding::{LONGEST, summary};
 use crate::check::rule::Severity;
 use crate::check::table::{Row, Verdict};
 use crate::colour::{self, Painted};
