@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kong_vault::backend::{Backend, Descriptor, Setup, registry::ALL};
-use kong_vault::config::{Config, ConfigSource, IndirectValues, Verification};
+use kong_vault::config::{Config, ConfigSource, IndirectValues};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Kind, Result};
 use kong_vault::options::{Opt, Type};
