@@ -24,6 +24,8 @@ ip link set lo up
 
 echo "127.0.0.1 localhost vault.internal" >/etc/hosts
 cp "$folder/ca.pem" /etc/ssl/vault-ca.pem
+# For the script that it writes.
+# shellcheck disable=SC2016
 printf '#!/bin/sh\n[ "$1" != --preserve-env ] || shift\nexec env "$@"\n' >/usr/local/bin/sudo
 chmod 755 /usr/local/bin/sudo
 ln -sf "$TEST_BAO" /usr/local/bin/bao
