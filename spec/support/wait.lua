@@ -40,6 +40,16 @@ function _M.bound(seconds)
   return SLOWER * seconds * math.max(1, (socket.gettime() - wall) / SAMPLE)
 end
 
+--- Lets time pass, and returns the largest `bound(quick)` of it: others may have used the machine at any moment of that time.
+function _M.busiest(seconds, quick)
+  local deadline, largest = socket.gettime() + seconds, _M.bound(quick)
+  while socket.gettime() < deadline do
+    socket.sleep(math.max(0, math.min(0.25, deadline - socket.gettime())))
+    largest = math.max(largest, _M.bound(quick))
+  end
+  return largest
+end
+
 --- The same for seconds of CPU, which other processes do not prolong.
 function _M.cpu(seconds)
   return SLOWER * seconds

@@ -1,5 +1,7 @@
 -- Recognises references, and finds them in tables.
 
+local clear = require "table.clear"
+
 local byte, sub = string.byte, string.sub
 
 local BRACE = byte "}"
@@ -28,6 +30,8 @@ function _M.each_table(root, visit)
     count = count - 1
     visit(found, enter)
   end
+  -- What LuaJIT compiles of this refers to these functions for good, and would keep the tables, with values in them, alive.
+  clear(seen)
 end
 
 -- Returns the references among the keys and values of a table, at any depth: a list in which each stands once.
