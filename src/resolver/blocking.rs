@@ -17,7 +17,7 @@ use crate::resolver::batches::BatchContext;
 use crate::resolver::instance::{AT_ONCE, ATTEMPTS, Attempts, Limits};
 use crate::resolver::lookup::{Lookup, pick};
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
-use crate::resolver::singleflight::{CallWatch, Outcome};
+use crate::resolver::singleflight::{CallWatch, Outcome, Purpose};
 use crate::resolver::state::Resolver;
 use crate::resolver::upstream::Instances;
 use crate::secret::Secret;
@@ -103,7 +103,7 @@ impl Resolver {
                         None => {
                             resolver.metrics().fetches.inc();
                             let done = instances.fetch(&key, how, None).await;
-                            resolver.keep(&key, resolver.with_group(&key, done).await).0
+                            resolver.keep(&key, Purpose::Miss, resolver.with_group(&key, done).await).0
                         }
                     };
                     (key, outcome)

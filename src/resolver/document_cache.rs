@@ -72,6 +72,16 @@ pub struct KeptFailure {
     pub was_inherited: bool,
 }
 
+/// What a fetch did to the value that this process knew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueChange {
+    /// There was none.
+    First,
+    /// It is the same; so it is after a failure.
+    Same,
+    Changed,
+}
+
 /// The cache's figures, for metrics.
 pub struct DocumentLevels {
     pub entries: usize,
@@ -126,6 +136,15 @@ impl DocumentCache {
         let is_fresh = |entry: &Entry| !entry.is_inherited() && matches!(entry.look(now), CacheLookup::Fresh(_));
         let found = known.cache.iter().filter(|(key, entry)| wanted(key) && is_fresh(entry));
         found.filter_map(|(_, entry)| entry.value()).find(|value| value.at > after).cloned()
+    }
+
+    /// What a value that was just fetched changes.
+    pub fn change_by(&self, key: &Key, fetched: &Document) -> ValueChange {
+        match self.known.lock().cache.value(key) {
+            None => ValueChange::First,
+            Some(known) if known.document.is_same(fetched) => ValueChange::Same,
+            Some(_) => ValueChange::Changed,
+        }
     }
 
     /// Whether a value serves that would serve on after a failed fetch.

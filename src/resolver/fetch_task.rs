@@ -237,7 +237,7 @@ impl FetchTask {
                 tokio::spawn(shutdown);
             }
         }
-        let (outcome, sealed_outcome) = resolver.keep(key, done);
+        let (outcome, sealed_outcome) = resolver.keep(key, self.purpose, done);
         self.outcome = Some((outcome, Some(sealed_outcome)));
     }
 

@@ -146,7 +146,7 @@ impl Resolver {
             Poll::Ready(fetched) => fetched,
             Poll::Pending => Err(key.ended_early()),
         };
-        self.keep(key, Done::of(fetched, Vec::new(), start, start.elapsed())).0
+        self.keep(key, Purpose::Miss, Done::of(fetched, Vec::new(), start, start.elapsed())).0
     }
 
     /// Notes that a caller that looks up a list has come to its end, or waits.

@@ -9,6 +9,7 @@ pub mod breaker;
 pub mod calls;
 mod change;
 pub mod document_cache;
+pub mod fetch_report;
 pub mod fetch_task;
 mod follow;
 mod gathering;

@@ -8,9 +8,10 @@ use crate::cache::Dated;
 use crate::cache::document::Document;
 use crate::error::Error;
 use crate::node::SealedOutcome;
-use crate::resolver::document_cache::Kept;
+use crate::resolver::document_cache::{Kept, ValueChange};
+use crate::resolver::fetch_report::FetchReport;
 use crate::resolver::resolved_reference::DocumentKey;
-use crate::resolver::singleflight::Outcome;
+use crate::resolver::singleflight::{Outcome, Purpose};
 use crate::resolver::state::Resolver;
 use crate::resolver::upstream::Done;
 use crate::runtime::notifier::Event;
@@ -49,29 +50,44 @@ impl Resolver {
         kept.outcome
     }
 
-    /// Keeps the outcome of a fetch, reports a vault that failed or came back, and returns what is served.
-    pub(super) fn keep(self: &Arc<Self>, key: &Arc<DocumentKey>, done: Done) -> (Outcome, SealedOutcome) {
+    /// Keeps the outcome of a fetch, reports it and a vault that failed or came back, and returns what is served.
+    pub(super) fn keep(
+        self: &Arc<Self>,
+        key: &Arc<DocumentKey>,
+        purpose: Purpose,
+        done: Done,
+    ) -> (Outcome, SealedOutcome) {
         let at = Instant::now();
-        self.metrics().fetched(done.took);
+        let (began, took) = (done.began, done.took);
+        let report = |key: &Arc<DocumentKey>, outcome: Result<&Document, &Error>, change, came_along| {
+            self.report(&FetchReport { key, purpose, began, took, outcome, change, came_along });
+        };
         let kept = match done.fetched {
             Ok(fetched) => {
-                let value = dated(fetched, done.began);
+                let value = dated(fetched, began);
                 if key.by_field {
                     value.document.read_fields();
                 }
+                let change = self.documents().change_by(key, &value.document);
                 let served = if value.document.group().is_some() {
-                    let others = done.others.into_iter().map(|(key, fetched)| (key, dated(fetched, done.began)));
-                    self.keep_together(key, value.clone(), others.collect());
+                    let others = done.others.into_iter().map(|(key, fetched)| (key, dated(fetched, began)));
+                    let others: Vec<_> = others.collect();
+                    for (other, value) in &others {
+                        report(other, Ok(&value.document), self.documents().change_by(other, &value.document), true);
+                    }
+                    self.keep_together(key, value.clone(), others);
                     Arc::clone(&value.document)
                 } else {
                     self.keep_value(key, value.clone()).document
                 };
+                report(key, Ok(&value.document), change, false);
                 (Ok(served), SealedOutcome::Value(value))
             }
             Err(error) => {
-                self.metrics().failed(key.descriptor.name, error.kind());
-                let sealed_outcome = SealedOutcome::Failure { error: error.clone(), began: done.began, at, old: None };
-                (self.keep_failure(key, error, done.began, at), sealed_outcome)
+                let sealed_outcome = SealedOutcome::Failure { error: error.clone(), began, at, old: None };
+                let served = self.keep_failure(key, error.clone(), began, at);
+                report(key, Err(&error), ValueChange::Same, false);
+                (served, sealed_outcome)
             }
         };
         self.on_breaker_change(key, done.change);
