@@ -7,9 +7,11 @@ local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
 local option_text = require "kong.vault.option_text"
+local refs = require "kong.vault.refs"
+local text = require "kong.vault.text"
 local try = require "kong.vault.try"
 local update = require "kong.vault.update"
-local refs = require "kong.vault.refs"
+local view = require "kong.vault.view"
 
 local error, type = error, type
 local is_reference, resolve_one, update_all = refs.is_reference, resolve.one, update.all
@@ -106,6 +108,31 @@ function _M.update(...)
     return config
   end
   return update_all(config)
+end
+
+--- Puts values in the place of the references in a text. A reference ends at the first `}`; write one of its own as `%7D`.
+-- Phases: as `get`. Several references are fetched side by side.
+-- @tparam string template such as `Bearer {vault://hcv/api/token}`
+-- @treturn string|nil the text with the values
+-- @treturn nil|string why a reference has no value, or which does not end
+function _M.interpolate(template)
+  expect(template, "string", "interpolate")
+  local found, err = text.interpolate(template)
+  if found == nil then
+    return nil, err
+  end
+  return found
+end
+
+--- Returns a read-only view of a table, nested tables included. Reading a field of the view resolves the references in its text,
+-- as `interpolate` does, at that moment; a field without a value is nil, with a warning in the log. `view(name)` returns the
+-- same, or nil and why. `pairs`, `#` and `next` see nothing of a view: walk the table itself.
+-- Phases: as `get`.
+-- @tparam table config
+-- @treturn table the view
+function _M.table(config)
+  expect(config, "table", "table")
+  return view.new(config)
 end
 
 --- Calls `callback(options)` after bringing `options` up to date as `update` does. If the callback returns nil or false, fetches

@@ -9,6 +9,7 @@ for name, value in pairs({
   UNIT_SECRET = "from the environment",
   UNIT_SECRET_PREVIOUS = "from before",
   UNIT_EMPTY = "",
+  UNIT_REFERENCE = "{vault://env/unit-secret}",
   UNIT_JSON = '{"user":"kong","empty":"","port":5432,"on":true,"none":null,"list":[],"nested":{"user":"x"}}',
   UNIT_BASE64 = "aGVsbG8=",
   UNIT_BASE64_FIELD = '{"key":"aGVsbG8"}',

@@ -1,6 +1,7 @@
 -- Brings tables of plugins up to date. The `$refs` of a table says which of its fields are references.
 
 local l1 = require "kong.vault.l1"
+local missing = require "kong.vault.missing"
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
 local refs = require "kong.vault.refs"
@@ -16,28 +17,18 @@ local _M = {}
 -- Tables with missing values: when they may be tried again, and which references lack a value. Weak: see l1.lua.
 local retry_at = setmetatable({}, { __mode = "k" })
 
--- The last warning about each reference, so that it is not repeated for each request.
-local warned = {}
-
 local function now()
   return ngx and ngx.now and ngx.now() or os.time()
-end
-
-local function warn(reference, err)
-  if warned[reference] ~= err and ngx and ngx.log then
-    warned[reference] = err
-    ngx.log(ngx.WARN, "kong.vault: error updating secret reference ", native.name_reference(reference), ": ", err)
-  end
 end
 
 -- Sets one field. Notes in `state` a missing value, and whether the table stays up to date until something changes.
 local function set(target, field, reference, state)
   local value, err, lasting = resolve.cached(reference)
   if value == nil then
-    warn(reference, err)
+    missing.warn(reference, err)
     state.lacking[#state.lacking + 1] = reference
   else
-    warned[reference] = nil
+    missing.is_over(reference)
   end
   target[field] = value or ""
   state.complete = state.complete and lasting

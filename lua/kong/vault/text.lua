@@ -1,0 +1,61 @@
+-- Texts with references inside, such as "Bearer {vault://hcv/api/token}".
+
+local refs = require "kong.vault.refs"
+local resolve = require "kong.vault.resolve"
+
+local find, sub = string.find, string.sub
+
+local START, END = "{vault://", "}"
+
+local _M = {}
+
+-- Whether a value is a text with a reference in it, which may be all of it.
+function _M.has_reference(value)
+  return type(value) == "string" and find(value, START, 1, true) ~= nil
+end
+
+-- Splits a text: what is no reference stands at the odd places of the list, a reference at each even one. A reference ends at
+-- the first `}`. Returns nil and what is wrong, which names a place and quotes nothing.
+function _M.split(text)
+  local pieces, from = {}, 1
+  while true do
+    local start = find(text, START, from, true)
+    if not start then
+      pieces[#pieces + 1] = sub(text, from)
+      return pieces
+    end
+    local stop = find(text, END, start, true)
+    if not stop then
+      return nil, ("the reference at character %d does not end: add a %q"):format(start, END)
+    end
+    pieces[#pieces + 1] = sub(text, from, start - 1)
+    pieces[#pieces + 1] = sub(text, start, stop)
+    from = stop + 1
+  end
+end
+
+-- Puts values in the place of references. Returns the text; or nil, why one has no value, and that one, if it is known.
+function _M.interpolate(text)
+  if not find(text, START, 1, true) then
+    return text
+  end
+  local pieces, err = _M.split(text)
+  if not pieces then
+    return nil, err
+  end
+  if #pieces > 3 then
+    -- Side by side. Why one has no value is told below.
+    resolve.all(refs.find(pieces))
+  end
+  for place = 2, #pieces, 2 do
+    local value
+    value, err = resolve.one(pieces[place])
+    if value == nil then
+      return nil, err, pieces[place]
+    end
+    pieces[place] = value
+  end
+  return table.concat(pieces)
+end
+
+return _M
