@@ -117,7 +117,7 @@ end
 -- @treturn nil|string why a reference has no value, or which does not end
 function _M.interpolate(template)
   expect(template, "string", "interpolate")
-  local found, err = text.interpolate(template)
+  local found, err = text.interpolate(template, _M.get)
   if found == nil then
     return nil, err
   end
@@ -126,13 +126,14 @@ end
 
 --- Returns a read-only view of a table, nested tables included. Reading a field of the view resolves the references in its text,
 -- as `interpolate` does, at that moment; a field without a value is nil, with a warning in the log. `view(name)` returns the
--- same, or nil and why. `pairs`, `#` and `next` see nothing of a view: walk the table itself.
+-- same, or nil and why. `pairs`, `ipairs` and `#` work where LuaJIT has them ask a table (OpenResty); elsewhere, and to `next`,
+-- a view is empty: walk the table itself.
 -- Phases: as `get`.
 -- @tparam table config
 -- @treturn table the view
 function _M.table(config)
   expect(config, "table", "table")
-  return view.new(config)
+  return view.new(config, _M.get)
 end
 
 --- Calls `callback(options)` after bringing `options` up to date as `update` does. If the callback returns nil or false, fetches
@@ -204,7 +205,18 @@ function _M.metrics()
 end
 
 -- The functions that a plugin finds in `kong.vault`.
-local PDK = { "flush", "get", "init_worker", "is_reference", "parse_reference", "try", "update", "warmup" }
+local PDK = {
+  "flush",
+  "get",
+  "init_worker",
+  "interpolate",
+  "is_reference",
+  "parse_reference",
+  "table",
+  "try",
+  "update",
+  "warmup",
+}
 
 --- Puts the functions into `kong.vault`. Creates that table, or replaces the functions of Kong's own.
 -- @tparam table kong

@@ -104,6 +104,35 @@ describe("table", function()
     assert.is_nil(next(view))
   end)
 
+  -- LuaJIT without what Lua 5.2 has does not ask for these.
+  it("has values to iterate over, where LuaJIT asks a table for them", function()
+    local meta = debug.getmetatable(view)
+    local seen = {}
+    for key, value in meta.__pairs(view) do
+      seen[key] = value
+    end
+    assert.equal("kong", seen.user)
+    assert.equal(5432, seen.port)
+    assert.is_false(seen.on)
+    assert.equal("from before", seen.list[2])
+    assert.is_nil(seen.missing)
+    local list, places = debug.getmetatable(view.list), {}
+    for place, value in list.__ipairs(view.list) do
+      places[place] = type(value) == "table" and value.deep or value
+    end
+    assert.same({ "plain", "from before", "from the environment" }, places)
+    assert.equal(3, list.__len(view.list))
+  end)
+
+  it("does not end its list where a value is missing", function()
+    local holes = vault.table({ "{vault://env/unit-missing}", "{vault://env/unit-secret}" })
+    local places = {}
+    for place, value in debug.getmetatable(holes).__ipairs(holes) do
+      places[place] = value
+    end
+    assert.same({ [2] = "from the environment" }, places)
+  end)
+
   it("is one view of one table, which may contain itself", function()
     config.self = config
     assert.equal(view, vault.table(config))

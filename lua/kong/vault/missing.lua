@@ -1,4 +1,4 @@
--- Warns of references without a value: once, not for each request.
+-- Warns of references without a value: once for each reason, not for each request.
 
 local native = require "kong.vault.native"
 
@@ -6,20 +6,12 @@ local ngx = ngx
 
 local _M = {}
 
--- The last warning about each reference.
-local warned = {}
-
--- Warns that a field is left without the value of its reference.
-function _M.warn(reference, err)
-  if warned[reference] ~= err and ngx and ngx.log then
-    warned[reference] = err
+-- Warns that `place` is left without the value of `reference`, unless `warned` has the same reason for that place.
+function _M.warn(warned, place, reference, err)
+  if warned[place] ~= err and ngx and ngx.log then
+    warned[place] = err
     ngx.log(ngx.WARN, "kong.vault: error updating secret reference ", native.name_reference(reference), ": ", err)
   end
-end
-
--- Notes that a reference has a value, so that its next lack is a new one.
-function _M.is_over(reference)
-  warned[reference] = nil
 end
 
 return _M

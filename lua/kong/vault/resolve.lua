@@ -308,11 +308,15 @@ function _M.fresh(reference)
   return found, native.lease()
 end
 
-local function all(references, look_up, renews)
+-- Resolves a list of references side by side, and hands `receive`, if there is one, what each came to.
+local function all(references, look_up, renews, receive)
   local failed, reason = 0, nil
-  local function note(value, err)
+  local function note(reference, value, err)
     if value == nil then
       failed, reason = failed + 1, reason or err
+    end
+    if receive then
+      receive(reference, value, err)
     end
   end
   local mode = phase.wait_mode()
@@ -321,21 +325,21 @@ local function all(references, look_up, renews)
   end
   catch_up(mode, references)
   if mode == INLINE then
-    for _, answer in ipairs(native.vm:fetch_blocking(references)) do
-      note(answer.value, answer.err)
+    for i, answer in ipairs(native.vm:fetch_blocking(references)) do
+      note(references[i], answer.value, answer.err)
     end
     return failed, reason
   end
   local job = {
     look_up = look_up,
     answered = function(reference, status, value)
-      note(keep(reference, status, value))
+      note(reference, keep(reference, status, value))
     end,
     ended = function(reference, ticket, err)
-      note(take(reference, ticket, mode, err))
+      note(reference, take(reference, ticket, mode, err))
     end,
-    not_begun = function(_, err)
-      note(nil, out_of_time(err))
+    not_begun = function(reference, err)
+      note(reference, nil, out_of_time(err))
     end,
     seconds = renews and renewal_timeout or timeout,
     yields = mode == YIELD,
@@ -359,11 +363,29 @@ local function all(references, look_up, renews)
   return failed, reason
 end
 
+local function look_up(reference)
+  return native.lookup(reference, true, true)
+end
+
 -- Resolves a list of references side by side. Returns how many have no value, and why the first has none.
 function _M.all(references)
-  return all(references, function(reference)
-    return native.lookup(reference, true, true)
+  return all(references, look_up)
+end
+
+-- Does the same, and returns the values, and why others have none, by reference.
+function _M.values(references)
+  local values, errors = {}, {}
+  local failed = all(references, look_up, false, function(reference, value, err)
+    values[reference], errors[reference] = value, err
   end)
+  if failed > 0 and fallback then
+    for _, reference in ipairs(references) do
+      if values[reference] == nil and native.vm:names_no_vault(reference) then
+        values[reference], errors[reference] = _M.one(reference)
+      end
+    end
+  end
+  return values, errors
 end
 
 -- Returns the present moment, for `renew`.

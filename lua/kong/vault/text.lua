@@ -34,8 +34,9 @@ function _M.split(text)
   end
 end
 
--- Puts values in the place of references. Returns the text; or nil, why one has no value, and that one, if it is known.
-function _M.interpolate(text)
+-- Puts the values that `get(reference)` returns in the place of references. Returns the text; or nil, why one has no value, and
+-- that one, if it is known.
+function _M.fill(text, get)
   if not find(text, START, 1, true) then
     return text
   end
@@ -43,19 +44,32 @@ function _M.interpolate(text)
   if not pieces then
     return nil, err
   end
-  if #pieces > 3 then
-    -- Side by side. Why one has no value is told below.
-    resolve.all(refs.find(pieces))
-  end
   for place = 2, #pieces, 2 do
+    local reference = pieces[place]
     local value
-    value, err = resolve.one(pieces[place])
+    value, err = get(reference)
     if value == nil then
-      return nil, err, pieces[place]
+      return nil, err, reference
     end
     pieces[place] = value
   end
   return table.concat(pieces)
+end
+
+-- Does the same for a text with several references, whose fetches go on side by side. `get`: the way to values that are cached.
+function _M.interpolate(text, get)
+  local first = find(text, START, 1, true)
+  if not (first and find(text, START, first + 1, true)) then
+    return _M.fill(text, get)
+  end
+  local pieces, err = _M.split(text)
+  if not pieces then
+    return nil, err
+  end
+  local values, errors = resolve.values(refs.find(pieces))
+  return _M.fill(text, function(reference)
+    return values[reference], errors[reference]
+  end)
 end
 
 return _M

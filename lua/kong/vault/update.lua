@@ -17,6 +17,9 @@ local _M = {}
 -- Tables with missing values: when they may be tried again, and which references lack a value. Weak: see l1.lua.
 local retry_at = setmetatable({}, { __mode = "k" })
 
+-- The last warning about each reference.
+local warned = {}
+
 local function now()
   return ngx and ngx.now and ngx.now() or os.time()
 end
@@ -25,10 +28,10 @@ end
 local function set(target, field, reference, state)
   local value, err, lasting = resolve.cached(reference)
   if value == nil then
-    missing.warn(reference, err)
+    missing.warn(warned, reference, reference, err)
     state.lacking[#state.lacking + 1] = reference
   else
-    missing.is_over(reference)
+    warned[reference] = nil
   end
   target[field] = value or ""
   state.complete = state.complete and lasting
