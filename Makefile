@@ -29,7 +29,7 @@ build: ## the release artefacts, into build/; needs Rust and a C compiler
 	@scripts/setup rust
 	@scripts/build
 
-LUA := $(patsubst lua/%,%,$(shell find lua/kong -name '*.lua'))
+LUA := $(patsubst lua/%,%,$(shell find lua -name '*.lua'))
 
 # Each file takes its place by a rename: a running nginx keeps the one that it has mapped, and nobody reads half a file.
 install: ## copy module, library and command below PREFIX (/usr/local) or DESTDIR

@@ -5,7 +5,7 @@ local ROOT = "lua/"
 -- The modules of the project, each with the names of those that it requires, at load or later.
 local function modules()
   local found = {}
-  local files = assert(io.popen("find " .. ROOT .. "kong -name '*.lua'"))
+  local files = assert(io.popen("find " .. ROOT .. " -name '*.lua'"))
   for path in files:lines() do
     local name = path:sub(#ROOT + 1, -#".lua" - 1):gsub("/init$", ""):gsub("/", ".")
     local file = assert(io.open(path))
@@ -25,7 +25,7 @@ end
 -- The paths below src/, also another crate's, that comments name, each with the file that names it.
 local function named_paths()
   local found = {}
-  local files = assert(io.popen("find " .. ROOT .. "kong -name '*.lua'"))
+  local files = assert(io.popen("find " .. ROOT .. " -name '*.lua'"))
   for path in files:lines() do
     local file = assert(io.open(path))
     for named in file:read("*a"):gmatch "%f[%w][%w/]*src/[%w_/.]*[%w_/]" do

@@ -1,0 +1,1 @@
+return require "kong.vault.gateway.apisix"
