@@ -2,12 +2,13 @@
 -- the phase allows.
 
 local debug_log = require "kong.vault.debug_log"
+local entity_changes = require "kong.vault.entity_changes"
 local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
 local phase = require "kong.vault.phase"
 
 local VALUE, PENDING, FAILED, CREATED = native.VALUE, native.PENDING, native.FAILED, native.CREATED
-local epoch, seen_epoch = native.epoch, native.seen_epoch
+local catch_up = entity_changes.catch_up
 local ngx = ngx
 local YIELD, BLOCK, INLINE, NEVER = phase.YIELD, phase.BLOCK, phase.INLINE, phase.NEVER
 
@@ -54,56 +55,6 @@ local function start()
     enter(pid)
   end
   listener.start()
-end
-
--- Seconds for which a call that has values waits until changed entities are read: far longer than a healthy disk takes.
-local MOMENT = 0.05
-
--- The ticket of a reading that took longer, and since when. After `HANGS` seconds, calls that have values wait no more.
-local slow, slow_since
-local HANGS = 1
-
-local function are_known(references)
-  if type(references) == "string" then
-    return native.vm:is_known(references)
-  end
-  for _, reference in ipairs(references) do
-    if not native.vm:is_known(reference) then
-      return false
-    end
-  end
-  return true
-end
-
-local function wait_for_entities(ticket, references)
-  local is_slow = slow and not native.is_complete(slow)
-  local hangs = is_slow and ngx.now() - slow_since > HANGS
-  if not hangs and wait(ticket, MOMENT) then
-    return
-  end
-  if not is_slow then
-    slow, slow_since = ticket, ngx.now()
-    debug_log.line "reading the vault entities takes long"
-  end
-  if not are_known(references) then
-    wait(ticket, timeout)
-  end
-end
-
--- Has the engine read the vault entities again if another process changed them, and waits for it as `mode` allows. The old
--- entities serve where the call may not wait, or where all references have values and the reading takes longer than a
--- moment. The engine logs why entities cannot be read.
-local function catch_up(mode, references)
-  if epoch[0][0] ~= seen_epoch[0] then
-    debug_log.line("vault entities changed: epoch ", epoch[0][0], ", read at ", seen_epoch[0])
-    local ticket = native.vm:catch_up(mode == INLINE or mode == BLOCK)
-    if ticket and mode == YIELD then
-      wait_for_entities(ticket, references)
-    end
-  end
-  if mode ~= INLINE then
-    l1.note_epoch()
-  end
 end
 
 -- Whether a call made now may block the whole process: in init, and outside nginx.
@@ -222,7 +173,7 @@ function _M.cached(reference)
     return native.vm:cached(reference)
   end
   start()
-  catch_up(NEVER)
+  catch_up(NEVER, nil, timeout)
   local status, value = at_once(reference)
   if status == PENDING then
     return nil, native.vm:would_block(reference), false
@@ -267,7 +218,7 @@ local function one(reference)
     return fallback.get(reference)
   end
   if mode == INLINE then
-    catch_up(mode)
+    catch_up(mode, nil, timeout)
     local answer = native.vm:fetch_blocking({ reference })[1]
     return one_or_two(answer.value, answer.err)
   end
@@ -276,7 +227,7 @@ local function one(reference)
     return one_or_two(value, err)
   end
   start()
-  catch_up(mode, reference)
+  catch_up(mode, reference, timeout)
   local status, value, rest = native.lookup(reference, true)
   if fallback and status == FAILED and rest then
     return fallback.get(reference)
@@ -323,7 +274,7 @@ local function all(references, look_up, renews, receive)
   if mode ~= INLINE then
     start()
   end
-  catch_up(mode, references)
+  catch_up(mode, references, timeout)
   if mode == INLINE then
     for i, answer in ipairs(native.vm:fetch_blocking(references)) do
       note(references[i], answer.value, answer.err)
