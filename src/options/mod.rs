@@ -392,4 +392,12 @@ pub const OWN: &[Opt] = &[
     )
     .default("false")
     .aliases(&["vault_secrets_lazy_load"]),
+    Opt::new(
+        "vault_references",
+        Type::Text,
+        "in Kong, which fields of plugins may hold references: those that Kong's schemas name, or all texts, with \
+         references inside them as well",
+    )
+    .one_of(&["schema", "everywhere"])
+    .default("schema"),
 ];

@@ -2,15 +2,25 @@
 
 local clear = require "table.clear"
 
-local byte, sub = string.byte, string.sub
+local byte, find, gmatch, sub = string.byte, string.find, string.gmatch, string.sub
 
-local BRACE = byte "}"
+local START, BRACE = "{vault://", byte "}"
 
 local _M = {}
 
 -- Whether a value looks like a reference: `{vault://` at the start, `}` at the end.
 function _M.is_reference(value)
   return type(value) == "string" and sub(value, 1, 9) == "{vault://" and byte(value, -1) == BRACE
+end
+
+-- Whether a value is a text with a reference in it, which may be all of it.
+function _M.has_reference(value)
+  return type(value) == "string" and find(value, START, 1, true) ~= nil
+end
+
+-- Whether a value is a text with a reference in it, and more than that reference. A reference ends at the first `}`.
+function _M.is_composed(value)
+  return _M.has_reference(value) and (sub(value, 1, #START) ~= START or find(value, "}", 1, true) ~= #value)
 end
 
 -- Calls `visit(found, enter)` with a table, and once with each table that a visit hands to `enter`; other values are ignored.
@@ -34,11 +44,19 @@ function _M.each_table(root, visit)
   clear(seen)
 end
 
--- Returns the references among the keys and values of a table, at any depth: a list in which each stands once.
-function _M.find(input)
+-- Returns the references among the keys and values of a table, at any depth: a list in which each stands once. `inside`: also
+-- those inside texts.
+function _M.find(input, inside)
   local found, seen = {}, {}
   local function take(value)
-    if not seen[value] and _M.is_reference(value) then
+    if inside and _M.is_composed(value) then
+      for reference in gmatch(value, "{vault://[^}]*}") do
+        if not seen[reference] then
+          seen[reference] = true
+          found[#found + 1] = reference
+        end
+      end
+    elseif not seen[value] and _M.is_reference(value) then
       seen[value] = true
       found[#found + 1] = value
     end
@@ -54,7 +72,8 @@ function _M.find(input)
   return found
 end
 
--- Returns the references that a table declares in its `$refs`, at any depth: a list in which each stands once.
+-- Returns the references that a table declares in its `$refs`, at any depth, also those inside texts: a list in which each stands
+-- once.
 function _M.declared(config)
   local declared = {}
   if type(config) == "table" then
@@ -68,7 +87,7 @@ function _M.declared(config)
       end
     end)
   end
-  return _M.find(declared)
+  return _M.find(declared, true)
 end
 
 return _M

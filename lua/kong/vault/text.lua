@@ -9,11 +9,6 @@ local START, END = "{vault://", "}"
 
 local _M = {}
 
--- Whether a value is a text with a reference in it, which may be all of it.
-function _M.has_reference(value)
-  return type(value) == "string" and find(value, START, 1, true) ~= nil
-end
-
 -- Splits a text: what is no reference stands at the odd places of the list, a reference at each even one. A reference ends at
 -- the first `}`. Returns nil and what is wrong, which names a place and quotes nothing.
 function _M.split(text)

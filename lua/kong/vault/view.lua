@@ -1,6 +1,7 @@
 -- Read-only views of tables, whose references are resolved as they are read. A view keeps no value.
 
 local missing = require "kong.vault.missing"
+local refs = require "kong.vault.refs"
 local text = require "kong.vault.text"
 
 local _M = {}
@@ -14,7 +15,7 @@ local function read(config, key, get)
   local value = config[key]
   if type(value) == "table" then
     return _M.new(value, get)
-  elseif text.has_reference(value) then
+  elseif refs.has_reference(value) then
     return text.interpolate(value, get)
   end
   return value

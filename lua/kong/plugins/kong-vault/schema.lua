@@ -1,6 +1,8 @@
 local capabilities = require "kong.vault.gateway.capabilities"
 local typedefs = require "kong.db.schema.typedefs"
 
+require("kong.vault.gateway.everywhere").install()
+
 return {
   name = "kong-vault",
   fields = {

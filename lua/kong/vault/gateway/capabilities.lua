@@ -68,6 +68,33 @@ function _M.takes_shorthands()
   return shorthands
 end
 
+-- What `vault_references = everywhere` needs of Kong's schema code.
+local SCHEMA_CODE = {
+  new_subschema = "function",
+  process_auto_fields = "function",
+  validate_field = "function",
+  validators = "table",
+  validators_order = "table",
+}
+
+--- Returns Kong's schema code, if references in plugins' fields can be added to it; otherwise nil and what it lacks.
+function _M.schema_code()
+  local schema = package.loaded["kong.db.schema"]
+  if type(schema) ~= "table" then
+    return nil, "module kong.db.schema"
+  end
+  for name, kind in pairs(SCHEMA_CODE) do
+    if type(schema[name]) ~= kind then
+      return nil, "kong.db.schema." .. name
+    end
+  end
+  local kong = rawget(_G, "kong")
+  if not (kong and kong.vault and kong.vault.update) then
+    return nil, "kong.vault.update"
+  end
+  return schema
+end
+
 --- Returns Kong's configuration as a table that can be iterated, for its keys; nil where this Kong has none.
 function _M.configuration(configuration)
   if type(configuration.remove_sensitive) == "function" then

@@ -2,6 +2,7 @@
 -- starts. Kong resolves such a field whenever it reads a plugin from its database, and calls `update` for each request.
 
 local vault = require "kong.vault"
+local marks = require "kong.vault.gateway.marks"
 local native = require "kong.vault.native"
 local phase = require "kong.vault.phase"
 local refs = require "kong.vault.refs"
@@ -42,7 +43,7 @@ function _M.put_off(input, is_foreign)
   for _, reference in ipairs(now) do
     wanted[reference] = true
   end
-  for _, reference in ipairs(refs.find(input.plugins)) do
+  for _, reference in ipairs(refs.find(input.plugins, marks.are_in_use())) do
     if is_foreign(reference) and not wanted[reference] then
       now[#now + 1] = reference
     end

@@ -7,12 +7,15 @@ local certificates = require "kong.vault.gateway.certificates"
 local entities = require "kong.vault.gateway.entities"
 local hand_over = require "kong.vault.gateway.hand_over"
 local lazy = require "kong.vault.gateway.lazy"
+local marks = require "kong.vault.gateway.marks"
 local shdict_keys = require "kong.vault.gateway.shdict_keys"
 local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
 local option_text = require "kong.vault.option_text"
 local refs = require "kong.vault.refs"
 local resolve = require "kong.vault.resolve"
+local text = require "kong.vault.text"
+local update = require "kong.vault.update"
 
 local ngx = ngx
 
@@ -192,7 +195,7 @@ local function warmup(input)
   end
   local own = own_functions()
   local is_lazy = type(input) == "table" and ngx.get_phase() == "init" and native.vm:is_lazy()
-  local foreign, ours = split(is_lazy and lazy.put_off(input, is_foreign) or refs.find(input))
+  local foreign, ours = split(is_lazy and lazy.put_off(input, is_foreign) or refs.find(input, marks.are_in_use()))
   if own.warmup then
     own.warmup(foreign)
   end
@@ -246,6 +249,9 @@ local function warm_configuration(configuration)
   end
 end
 
+-- Kong's own `update`, once another one has stood in for it.
+local kongs_update
+
 -- Whether the log says already what this Kong lacks.
 local told
 
@@ -268,6 +274,7 @@ function _M.install(kong)
   for name, value in pairs(pdk) do
     originals[name] = value
   end
+  originals.update = kongs_update or originals.update
   -- Kong's own functions may have written to tables since.
   l1.forget_updated()
   vault.install(kong)
@@ -288,6 +295,18 @@ end
 function _M.start()
   if originals and not originals.init_worker then
     init_worker()
+  end
+end
+
+-- Returns an `update` that does what Kong's own does, and knows texts with references inside.
+local function update_by(own)
+  local function read(reference)
+    return text.fill(reference, function(one)
+      return cached_by_kong(own, one)
+    end)
+  end
+  return function(config)
+    return type(config) == "table" and update.each(config, read) or config
   end
 end
 
@@ -329,6 +348,9 @@ function _M.uninstall(kong)
   end
   for name, value in pairs(own) do
     pdk[name] = value
+  end
+  if own.update and marks.are_in_use() then
+    kongs_update, pdk.update = own.update, update_by(own)
   end
   originals = nil
   resolve.set_fallback(nil)
