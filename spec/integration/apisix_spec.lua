@@ -3,6 +3,7 @@
 local bao = require "spec.support.bao"
 local cleanup = require "spec.support.cleanup"
 local fake = require "spec.support.fake"
+local files = require "spec.support.files"
 local nginx = require "spec.support.nginx"
 local wait = require "spec.support.wait"
 
@@ -215,5 +216,152 @@ describe("the secret manager for APISIX in a worker", function()
     assert.equal("cannot load kong-vault: see the log when APISIX started", err)
     assert.equal("object", server:eval [[return require("apisix.secret.kong-vault").schema.type]])
     assert.matches("kong%-vault is disabled: .*native", server:log())
+  end)
+end)
+
+-- APISIX's directory, with its dependencies in deps/, as its installation and its `make deps` leave it.
+local APISIX = os.getenv "TEST_APISIX"
+
+describe("the secret manager in APISIX itself", function()
+  if not (APISIX and APISIX ~= "" and bao.program()) then
+    return it("resolves fields of plugins", function()
+      pending "needs APISIX with its dependencies (TEST_APISIX names its directory) and an OpenBao (TEST_BAO)"
+    end)
+  end
+
+  local server, vault, home
+
+  -- The patterns of a directory's Lua files.
+  local function files_of(folder)
+    return ("%s/?.lua;%s/?/init.lua"):format(folder, folder)
+  end
+
+  local CONFIG = [[
+deployment: { role: data_plane, role_data_plane: { config_provider: yaml } }
+apisix: { enable_admin: false }
+]]
+
+  local function secrets(token)
+    return ([[
+secrets:
+  - id: kong-vault/prod
+    hcv: { host: 127.0.0.1, port: %d, kv: v2, token: "%s", ttl: 0.1 }
+  - id: kong-vault/wrong
+    hcv: { hots: 127.0.0.1 }
+#END
+]]):format(vault.port, token)
+  end
+
+  setup(function()
+    vault = bao.start()
+    vault:write("secret/data/db", { data = { password = "of-KV-2" } })
+    home = files.folder()
+    files.mkdir(home .. "/conf")
+    files.mkdir(home .. "/logs")
+    files.write(home .. "/conf/config.yaml", CONFIG)
+    files.write(home .. "/conf/apisix.yaml", secrets "{vault://env/hcv-token}")
+    server = nginx.start({
+      env = { HCV_TOKEN = bao.TOKEN },
+      vars = { home = home },
+      lua_path = ("{{root}}/lua/?.lua;%s;%s"):format(files_of(APISIX), files_of(APISIX .. "/deps/share/lua/5.1")),
+      lua_cpath = ("{{root}}/build/lib/?.so;%s/deps/lib/lua/5.1/?.so;%s/deps/lib64/lua/5.1/?.so"):format(
+        APISIX,
+        APISIX
+      ),
+      main = "env HCV_TOKEN;",
+      http = HTTP .. [[
+        lua_shared_dict lrucache-lock 1m;
+        lua_shared_dict standalone-config 1m;
+        lua_shared_dict internal-status 1m;
+      ]],
+      init = [[
+        require "kong.vault.gateway.apisix_hook"
+        require("apisix.core.profile").apisix_home = "{{home}}/"
+        core = require "apisix.core"
+        core.env.init()
+        assert(core.config.init())
+      ]],
+      init_worker = [[
+        core.env.init()
+        if core.lrucache.init_worker then -- from 3.14 on
+          core.lrucache.init_worker()
+        end
+        core.config.init_worker()
+        require("apisix.secret").init_worker()
+      ]],
+    })
+  end)
+
+  teardown(cleanup.run)
+
+  local function resolved(uri)
+    return server:eval(
+      [[
+      local found = require("apisix.secret").fetch_secrets({ plugin = { field = ... } })
+      return found.plugin.field
+    ]],
+      uri
+    )
+  end
+
+  it("resolves fields of plugins, and follows rotation and changed secrets", function()
+    wait.eventually("APISIX has read its secrets", function()
+      return resolved "$secret://kong-vault/prod/db/password" == "of-KV-2"
+    end)
+    vault:write("secret/data/db", { data = { password = "rotated" } })
+    wait.eventually("the new value is there", function()
+      return resolved "$secret://kong-vault/prod/db/password" == "rotated"
+    end)
+    vault:write("secret/data/db", { data = { password = "rotated again" } })
+    files.write(home .. "/conf/apisix.yaml", secrets "$env://HCV_TOKEN")
+    wait.eventually("the value comes by the changed secret", function()
+      return resolved "$secret://kong-vault/prod/db/password" == "rotated again"
+    end)
+  end)
+
+  it("leaves a field as it is that has no value, and says why", function()
+    assert.equal("$secret://kong-vault/prod/gone/x", resolved "$secret://kong-vault/prod/gone/x")
+    assert.matches("hcv vault (apisix-prod)", server:log(), 1, true)
+    assert.equal("$secret://kong-vault/wrong/db/password", resolved "$secret://kong-vault/wrong/db/password")
+  end)
+
+  it("has APISIX check secrets", function()
+    local function check(secret)
+      return server:eval(
+        [[ return require("apisix.core").schema.check(require("apisix.secret.kong-vault").schema, ...) ]],
+        secret
+      )
+    end
+    for _, secret in ipairs({
+      { id = "kong-vault/1", create_time = 1, update_time = 2, desc = "of the team", labels = { a = "b" } },
+      { hcv = { host = "vault.internal", port = 8200, ttl = 0.5, kv = "v2", token = "t" } },
+      { hcv = { auth_method = "kubernetes", kube_role = "gateway" } },
+      { aws = { region = "eu-central-1" } },
+      { fs = { prefix = "/etc/secrets" } },
+    }) do
+      assert.is_true((check(secret)))
+    end
+    for said, secret in pairs({
+      ['property "hcv" validation failed: additional properties forbidden, found hots'] = { hcv = { hots = "x" } },
+      ['property "port" validation failed: wrong type: expected integer, got string'] = { hcv = { port = "8200" } },
+      ['property "auth_method" validation failed'] = { hcv = { auth_method = "magic" } },
+      ["then clause did not match"] = { hcv = { auth_method = "kubernetes" } },
+      ['"aws_secret_access_key" is required when'] = { hcv = { aws_access_key_id = "k3y-that-nobody-sees" } },
+      ['property "prefix" is required'] = { fs = {} },
+      ["additional properties forbidden, found proxy"] = { gcp = { proxy = "http://proxy" } },
+      ["additional properties forbidden, found token"] = { token = "k3y-that-nobody-sees" },
+      ["failed to validate dependent schema"] = { hcv = { host = "x" }, aws = { region = "eu-central-1" } },
+      ['property "token" validation failed: wrong type'] = { hcv = { token = { "k3y-that-nobody-sees" } } },
+    }) do
+      local ok, err = check(secret)
+      assert.is_false(ok, said)
+      assert.matches(said, err, 1, true)
+      assert.is_nil(err:find("k3y-that-nobody-sees", 1, true))
+    end
+  end)
+
+  it("leaves no value in the log", function()
+    assert.equal(0, server:stop "QUIT")
+    assert.same({}, server:flaws({ bao.TOKEN, "of-KV-2", "rotated" }))
   end)
 end)
