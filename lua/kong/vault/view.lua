@@ -10,6 +10,28 @@ local _M = {}
 -- table.
 local views = setmetatable({}, { __mode = "kv" })
 
+-- The last warning about each text: views may be made for each request. `MOST` bounds how many are remembered.
+local warned, count = {}, 0
+local MOST = 4096
+
+local function warn(config, key, reference, err)
+  local place = config[key]
+  if warned[place] == nil then
+    if count >= MOST then
+      warned, count = {}, 0
+    end
+    count = count + 1
+  end
+  missing.warn(warned, place, reference or "{vault://", err)
+end
+
+local function is_over(place)
+  if count > 0 and warned[place] then
+    warned[place] = nil
+    count = count - 1
+  end
+end
+
 -- Returns a field; or nil, why its text has no value, and the reference.
 local function read(config, key, get)
   local value = config[key]
@@ -22,14 +44,12 @@ local function read(config, key, get)
 end
 
 local function make(config, get)
-  -- The last warning about each field.
-  local warned = {}
   local function index(_, key)
     local value, err, reference = read(config, key, get)
     if err then
-      missing.warn(warned, key, reference or "{vault://", err)
-    elseif warned[key] then
-      warned[key] = nil
+      warn(config, key, reference, err)
+    else
+      is_over(config[key])
     end
     return value
   end
