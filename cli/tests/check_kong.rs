@@ -246,6 +246,38 @@ fn code_that_looks_references_up_is_no_reference() {
 }
 
 #[test]
+fn references_inside_the_texts_of_plugins_are_checked_where_they_are_taken() {
+    let yaml = r#"
+services:
+- name: "a {vault://env/a}"
+  plugins:
+  - name: request-transformer
+    config:
+      add:
+        headers:
+        - "x:{vault://env/a} {vault://nope/b}"
+        - "y:{vault://env/a} {vault://env"
+        - "z:vault://env/a {vault//env/a}"
+"#;
+    let conf = ("kong.conf", "vault_references = everywhere\n");
+    let files = Files::of(&[("kong.yml", yaml), conf]);
+    let header = |at, more: &str| format!("services[0].plugins[0].config.add.headers[{at}]{more}");
+    let taken = "warning: looks like a reference but is not one";
+    files.check(&["--conf", "kong.conf", "kong.yml"], &[]).finds(&[
+        ("kong.yml:3", "services[0].name", taken),
+        ("kong.yml:9", &header(0, " {vault://nope/b}"), "error: could not find vault (nope)"),
+        ("kong.yml:10", &header(1, ""), "error: a reference in this text does not end"),
+        ("kong.yml:11", &header(2, ""), taken),
+    ]);
+    files.check(&["kong.yml"], &[("KONG_VAULT_REFERENCES", "everywhere")]).finds(&[
+        ("kong.yml:3", "services[0].name", taken),
+        ("kong.yml:9", &header(0, " {vault://nope/b}"), "error: could not find vault (nope)"),
+        ("kong.yml:10", &header(1, ""), "error: a reference in this text does not end"),
+        ("kong.yml:11", &header(2, ""), taken),
+    ]);
+}
+
+#[test]
 fn a_misspelt_option_is_answered_with_the_nearest_names() {
     let yaml = "vaults:\n- {prefix: hv, name: hcv, config: {tokn: a, address: b}}\n- {prefix: aa, name: aws, config: {regoin: c}}\n\
                 a: '{vault://hcv/a/b?zzz=1}'\n";

@@ -59,6 +59,7 @@ local LOAD = [[
       field = { type = "string", referenceable = true, vault_references = function() return {} end },
       then_field = "config.number" } } },
   })
+  load("request-transformer", { { add = { type = "record", fields = { { headers = headers } } } } })
   load("pre-function", { { access = { type = "array", elements = { type = "string" } } } })
   function valid(name, config)
     return plugins:validate({ name = name, config = config })
@@ -125,8 +126,8 @@ describe("vault_references = everywhere", function()
 
   for what, case in pairs({
     ["a reference that does not end"] = { { text = "x {vault://hcv/a" }, "the reference at character 3 does not end" },
-    ["a reference that names no secret"] = { { text = "{vault://hcv}" }, "reference 1 of it cannot be read" },
-    ["the second reference of a text"] = { { text = A .. "{vault://}" }, "reference 2 of it cannot be read" },
+    ["a reference that names no secret"] = { { text = "{vault://hcv}" }, "reference 1 cannot be read" },
+    ["the second reference of a text"] = { { text = A .. "{vault://}" }, "reference 2 cannot be read" },
     ["a plain text that breaks a rule"] = { { choice = "other" }, "expected one of" },
     ["a reference in a number"] = { { number = A }, "expected a number" },
     ["a field that wants no references"] = nil,
@@ -193,6 +194,28 @@ describe("vault_references = everywhere", function()
     assert.same({ code }, server:eval("return selected('pre-function', { access = { ... } }).access", code))
     assert.same({ a = code }, server:eval("return selected('trial', { code = { a = ... } }).code", code))
     assert.equal("x" .. A, server:eval("return selected('trial', { never = ... }).never", "x" .. A))
+  end)
+
+  it("leaves code in templates alone", function()
+    local template = "X:$(kong.vault.get('" .. A .. "'))"
+    assert.is_true(valid("request-transformer", { add = { headers = { template } } }))
+    assert.same(
+      { template, "Y:value of a$(headers.z)" },
+      server:eval(
+        "return selected('request-transformer', { add = { headers = { ... } } }).add.headers",
+        template,
+        "Y:" .. A .. "$(headers.z)"
+      )
+    )
+  end)
+
+  it("has the name stay where a value is missing, in texts of a name and a value", function()
+    vault:route("/v1/secret/gone", { status = 404 })
+    local header = "Authorization:Bearer {vault://hcv/gone/value}"
+    assert.same(
+      { "Authorization:" },
+      server:eval("return selected('request-transformer', { add = { headers = { ... } } }).add.headers", header)
+    )
   end)
 
   it("resolves no reference that a value brings", function()

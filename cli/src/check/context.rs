@@ -25,6 +25,8 @@ pub struct Checking<'a> {
     /// Strategies that kong-vault does not provide.
     pub others: &'a Others,
     pub verification: Verification,
+    /// Whether texts of plugins may hold references.
+    pub everywhere: bool,
     pub checked: Checked,
     /// Texts that are reported already, so that `references` skips them.
     pub told: HashSet<Id>,

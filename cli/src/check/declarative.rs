@@ -4,19 +4,20 @@ use std::collections::{HashMap, HashSet};
 
 use super::context::{Checked, Checking};
 use super::entities;
-use super::finding::{FoundReference, look_alike};
+use super::finding::{FoundReference, inside, is_of_plugin, look_alike};
+use super::keys::Settings;
 use super::rule::Rule;
 use super::table::{Mistakes, Place};
 use kong_vault::config::declarative::{Id, NodeKind, SyntaxFlaw, Tree, kongs};
-use kong_vault::config::{Others, Verification};
 use kong_vault::error::quote;
 use kong_vault::reference::is_reference;
 
-pub fn check(name: &str, text: &str, others: &Others, verification: Verification) -> Checked {
+pub fn check(name: &str, text: &str, settings: &Settings) -> Checked {
     let tree = Tree::parse(name, text);
     let (checked, told) = (Checked { whole: tree.flaw.is_none(), ..Checked::default() }, HashSet::new());
+    let Settings { ref others, verification, everywhere, .. } = *settings;
     let mut checking =
-        Checking { tree: &tree, name, others, verification, checked, told, mistakes: Mistakes::default() };
+        Checking { tree: &tree, name, others, verification, everywhere, checked, told, mistakes: Mistakes::default() };
     match tree.vaults() {
         Ok(Some(list)) => checking.vaults(list),
         Ok(None) if tree.flaw.is_none() && tree.root.is_none_or(|root| tree.kind(root) != NodeKind::Map) => {
@@ -89,6 +90,25 @@ impl Checking<'_> {
         }
     }
 
+    fn take(&mut self, id: Id, what: String, reference: &str) {
+        // Only operators write vault entities.
+        let (place, of_operator) = (self.place(id), what.starts_with("vaults["));
+        self.checked.references.push(FoundReference { place, what, reference: reference.to_owned(), of_operator });
+    }
+
+    /// A text with a reference inside is one where plugins may have such.
+    fn mentioned(&mut self, id: Id, text: &str, why: &str) {
+        let what = self.tree.path(id);
+        let (references, is_whole) = inside(text);
+        if !self.everywhere || !is_of_plugin(&what) || references.is_empty() && is_whole {
+            self.found(Rule::LookAlike, id, what, why);
+        } else if !is_whole {
+            self.found(Rule::MalformedReference, id, what, "a reference in this text does not end: add a \"}\"");
+        } else {
+            references.iter().for_each(|reference| self.take(id, what.clone(), reference));
+        }
+    }
+
     /// Collects the references. Each value is looked at once, where it is written, however many aliases it has.
     fn references(&mut self) {
         let tree = self.tree;
@@ -98,13 +118,9 @@ impl Checking<'_> {
                 NodeKind::Text { .. } => {
                     let Some(text) = tree.text(id) else { continue };
                     if is_reference(text.as_bytes()) {
-                        // Only operators write vault entities.
-                        let (place, what) = (self.place(id), tree.path(id));
-                        let of_operator = what.starts_with("vaults[");
-                        let found = FoundReference { place, what, reference: text.to_owned(), of_operator };
-                        self.checked.references.push(found);
+                        self.take(id, tree.path(id), text);
                     } else if let Some(why) = look_alike(text).filter(|_| !tree.is_key(id)) {
-                        self.found(Rule::LookAlike, id, tree.path(id), why);
+                        self.mentioned(id, text, why);
                     }
                 }
                 NodeKind::Map => {

@@ -24,6 +24,7 @@ use kong_vault::secret::Secret;
 
 pub const DECLARED: &str = "vault_declarative_config";
 const TIMEOUT: &str = "vault_fetch_timeout";
+const REFERENCES: &str = "vault_references";
 /// How many names of `vaults` are checked one by one.
 const NAMES: usize = 1000;
 
@@ -39,6 +40,8 @@ pub struct Settings {
     pub others: Others,
     /// Whether they let a vault leave certificates unverified.
     pub verification: Verification,
+    /// Whether texts of plugins may hold references.
+    pub everywhere: bool,
     /// The declarative files that they name: kong-vault's, and Kong's own.
     pub declared: BTreeMap<&'static str, (Place, String)>,
 }
@@ -93,6 +96,9 @@ pub fn judge(file: Option<(&str, &str)>, environment: &Environment, timeout: Opt
     }
     let of_variables = of_environment(environment);
     keys.settings.verification = verification(settings.iter().chain(&of_variables));
+    let references = settings.iter().chain(&of_variables).rfind(|setting| setting.key == REFERENCES);
+    keys.settings.everywhere =
+        references.is_some_and(|setting| setting.value.as_str().is_some_and(|it| it.trim() == "everywhere"));
     let of_conf = keys.take(Origin::File(file.map_or("", |(name, _)| name)), &settings, true);
     let conf = of_conf.iter().map(|it| (it.key.clone(), it.value.as_str().unwrap_or_default().to_owned()));
     keys.settings.conf = conf.collect();

@@ -164,7 +164,7 @@ fn declarative(input: &Input, keys: usize, settings: &Settings) -> Declarative {
     let mut checked = Checked::default();
     // A file that was cut off is not parsed: the parser would only report that it ends too early.
     if input.flaw.is_none() {
-        checked = declarative::check(&input.name, &input.text, &settings.others, settings.verification);
+        checked = declarative::check(&input.name, &input.text, settings);
     }
     Declarative { identity: input.identity.clone(), keys, checked }
 }

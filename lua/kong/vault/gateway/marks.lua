@@ -13,6 +13,9 @@ local MARK = "vault_references"
 -- reference would be a part of the program.
 local CODE = { ["pre-function"] = true, ["post-function"] = true }
 
+-- kong-vault's own plugin, which says how references are resolved.
+local OWN = "kong-vault"
+
 -- Kong's own check of a text that is Lua code.
 local function code_check()
   local found, typedefs = pcall(require, "kong.db.schema.typedefs")
@@ -95,6 +98,9 @@ end
 
 --- Marks the configuration of one plugin: `subschema` is what Kong has made of its schema.
 function _M.plugin(subschema, name)
+  if name == OWN then
+    return
+  end
   in_use = true
   for _, item in ipairs(subschema.fields) do
     local config = item.config

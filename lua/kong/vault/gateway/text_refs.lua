@@ -13,6 +13,15 @@ local _M = {}
 -- Kong takes no text for a reference that ends so.
 local NO_REFERENCE = "\0"
 
+-- Whether a text has references inside. In a template of the request-transformer they belong to its Lua code, which calls
+-- `kong.vault.get("{vault://…}")`.
+local function has_inside(place, text)
+  if not refs.is_composed(text) then
+    return false
+  end
+  return place.plugin ~= "request-transformer" or not text:find "%$%(.*{vault://"
+end
+
 local function host()
   return rawget(_G, "kong") or {}
 end
@@ -26,7 +35,7 @@ local function flaw(text)
   for place = 2, #pieces, 2 do
     local parsed, why = host().vault.parse_reference(pieces[place])
     if not parsed then
-      return ("reference %d of it cannot be read: %s"):format(place / 2, why)
+      return ("reference %d cannot be read: %s"):format(place / 2, why)
     end
   end
   return nil, pieces[2]
@@ -36,7 +45,8 @@ end
 --- good, and what is wrong with it.
 function _M.validate(own, schema, field, value)
   local place = field.referenceable and refs.has_reference(value) and marks.place(field)
-  if not place or place.is_kongs and refs.is_reference(value) and not refs.is_composed(value) then
+  local is_one = place and not refs.is_composed(value)
+  if not place or is_one and place.is_kongs or not (is_one or has_inside(place, value)) then
     return own(schema, field, value)
   end
   local err, reference = flaw(value)
@@ -81,9 +91,9 @@ end
 
 -- Takes a text that Kong would take for one reference out of its sight. Returns the text, if it is one with references inside.
 -- `previous`: what `$refs` has for it, where the text is a value already.
-local function take(target, key, previous)
+local function take(place, target, key, previous)
   local text = target[key]
-  if previous or not refs.is_composed(text) then
+  if previous or not has_inside(place, text) then
     return nil
   end
   if refs.is_reference(text) then
@@ -95,10 +105,10 @@ end
 --- Returns the texts with references inside that a row's record holds, by field, or by field and key.
 function _M.find(schema, data)
   local texts, previous = {}, data["$refs"] or {}
-  for name, _, is_many, outer in each_text(schema) do
+  for name, field, is_many, outer in each_text(schema) do
     local value = data[name]
     if not is_many then
-      texts[name] = take(data, name, previous[name])
+      texts[name] = take(marks.place(field), data, name, previous[name])
     elseif type(value) == "table" then
       if outer.type == "set" then
         value = without_duplicates(value)
@@ -106,7 +116,7 @@ function _M.find(schema, data)
       end
       local inner, of_keys = {}, type(previous[name]) == "table" and previous[name] or {}
       for key in pairs(value) do
-        inner[key] = take(value, key, of_keys[key])
+        inner[key] = take(marks.place(field), value, key, of_keys[key])
       end
       texts[name] = next(inner) and inner
     end
