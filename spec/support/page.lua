@@ -16,6 +16,7 @@ local KEPT = { conf = true, hcl = true, ini = true, json = true, lua = true, ngi
 --- The marks of blocks that need something, each with what that is. A block is run only where it is at hand.
 _M.NEEDS = {
   agent = "a Vault Agent's file of configuration around it",
+  apisix = "an APISIX with etcd",
   aws = "credentials of AWS itself",
   cloud = "a machine of a cloud",
   docker = "a container engine",
