@@ -25,12 +25,13 @@ pub mod redact;
 pub mod secret;
 pub mod sync;
 
-// Work that blocks, files, HTTP, and AWS credentials.
+// Work that blocks, files, HTTP, spans, and AWS credentials.
 pub mod diagnosis;
 mod file;
 pub mod http;
 mod identity;
 pub mod pool;
+pub mod spans;
 
 // The cache, what the workers of a node share, and vault entities on disk.
 pub mod cache;

@@ -23,6 +23,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("files", &["file"]),
     ("what is known, here and on disk", &["cache", "diagnosis", "store"]),
     ("what goes over sockets", &["http", "node"]),
+    ("spans of fetches", &["spans"]),
     ("who we are, and what runs", &["identity", "runtime"]),
     ("vaults", &["backend"]),
     ("what names a value in them", &["reference"]),

@@ -57,10 +57,6 @@ describe("in Kong,", function()
       for _, reference in ipairs({ "{vault://custom/x}", "{vault://custom/x}" }) do
         assert.equal("of a custom vault", (server:eval("return kong.vault.get(...)", reference)))
       end
-      assert.equal(
-        "of a custom vault, value of beside",
-        (server:eval [[return kong.vault.interpolate "{vault://custom/x}, {vault://hcv/beside/value}"]])
-      )
       assert.same(
         { "of a custom vault", "value of beside" },
         server:eval [[

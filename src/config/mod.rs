@@ -35,6 +35,7 @@ use crate::options::value::Value;
 use crate::options::{OWN, Opt};
 use crate::reference::{Reference, is_reference};
 use crate::secret::Secret;
+use crate::spans::Collector;
 use assignment::Assignment;
 pub use assignment::options_of;
 use credentials::CredentialVariables;
@@ -67,6 +68,8 @@ pub struct Config {
     /// refused.
     pub admin_token: Result<Option<Secret>>,
     strict_compatibility: bool,
+    /// Who gets spans of fetches.
+    pub collector: Option<Collector>,
     /// Whether Kong's plugins get their secrets with their first request.
     pub lazy: bool,
     verification: Verification,
@@ -151,6 +154,10 @@ impl Config {
         if let Some(entry) = unknown.iter().find(|entry| !others.have_key(entry.option)) {
             flaw.get_or_insert_with(|| error::unknown_key(entry, backends));
         }
+        let collector = collector(&own).unwrap_or_else(|error| {
+            flaw.get_or_insert(error);
+            None
+        });
         let verification = Verification::new(own.boolean(VERIFICATION));
         let mut config = Config {
             cache_size: own.integer("vault_cache_size").and_then(|size| size.try_into().ok()).unwrap_or(1),
@@ -160,6 +167,7 @@ impl Config {
             data_dir: own.text("vault_data_dir").map(str::to_owned),
             admin_token: tokens_flaw.map_or_else(|| Ok(own.secret("vault_admin_token").cloned()), Err),
             strict_compatibility: own.boolean("vault_strict_compatibility"),
+            collector,
             lazy: own.boolean(LAZY),
             verification,
             credentials: CredentialVariables::new(own.list("vault_allow_env_credentials")),
@@ -337,6 +345,13 @@ impl Config {
         }
         Ok(settings)
     }
+}
+
+/// The collector of spans, if one is set.
+fn collector(own: &Settings) -> Result<Option<Collector>> {
+    let Some(endpoint) = own.text("vault_otlp_endpoint") else { return Ok(None) };
+    let service = own.text("vault_otlp_service_name").unwrap_or_default();
+    Collector::new(endpoint, own.secret("vault_otlp_headers"), service).map(Some)
 }
 
 /// Notes the value of a key of kong.conf, if it is a reference that may stand for a credential.

@@ -3,6 +3,7 @@
 //! It uses only values. It must never know a backend: the tables belong to the backends.
 
 mod confined;
+mod own;
 pub mod settings;
 pub mod value;
 
@@ -16,6 +17,7 @@ use crate::options::confined::Confined;
 use crate::options::value::Value;
 use crate::secret::Secret;
 use crate::sync::lock;
+pub use own::OWN;
 
 /// The longest time that an option accepts, in seconds: some 30 years.
 pub const LONGEST: f64 = 1e9;
@@ -325,79 +327,4 @@ pub const COMMON: &[Opt] = &[
         .default("false")
         .overridable()
         .aliases(&["decode_base64"]),
-];
-
-/// kong-vault's own options, by their names in kong.conf.
-pub const OWN: &[Opt] = &[
-    Opt::new("vaults", Type::List, "enabled backends: `bundled` (all), `off`, or a list of names").default("bundled"),
-    Opt::new("vault_cache_size", Type::Integer { min: 1, max: 10_000_000 }, "secrets cached per worker")
-        .default("1000"),
-    Opt::new(
-        "vault_fetch_timeout",
-        Type::Seconds { min: 0.001 },
-        "fetch timeout in seconds, for look-up of the host, connection, TLS, redirects and answer together",
-    )
-    .default("5"),
-    Opt::new(
-        "vault_idle_ttl",
-        Type::Seconds { min: 0.001 },
-        "seconds after which a value that nobody asked for is dropped instead of renewed",
-    )
-    .default("1800"),
-    Opt::new(
-        "vault_breaker_interval",
-        Type::Seconds { min: 0.001 },
-        "seconds between two probes of a vault whose circuit breaker is open",
-    )
-    .default("5"),
-    Opt::new("vault_declarative_config", Type::Text, "YAML or JSON file with `vaults:` entities in Kong's format")
-        .holds(Holds::File),
-    Opt::new(
-        "vault_data_dir",
-        Type::Text,
-        "directory that nginx's workers own, in which the standalone Admin API keeps its entities",
-    )
-    .holds(Holds::File),
-    Opt::new(
-        "vault_admin_token",
-        Type::Text,
-        "token that requests to the standalone Admin API must carry; not set: only programs on this machine may use \
-         it, and no browser",
-    )
-    .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces")
-    .sensitive()
-    .guards(),
-    Opt::new(
-        "vault_allow_env_credentials",
-        Type::List,
-        "environment variables with credentials of kong-vault's own that references may read all the same",
-    ),
-    Opt::new(
-        "vault_strict_compatibility",
-        Type::Boolean,
-        "let references set every option, as in Kong: they can then send a vault's token to any host",
-    )
-    .default("false"),
-    Opt::new(
-        "tls_certificate_verify",
-        Type::Boolean,
-        "refuse every vault that does not verify certificates (`ssl_verify = off`)",
-    )
-    .default("false")
-    .aliases(&["vault_tls_certificate_verify"]),
-    Opt::new(
-        "vaults_lazy_load_secrets",
-        Type::Boolean,
-        "in Kong, fetch the secrets of a plugin's fields at the first request that needs them, not at the start",
-    )
-    .default("false")
-    .aliases(&["vault_secrets_lazy_load"]),
-    Opt::new(
-        "vault_references",
-        Type::Text,
-        "in Kong, which fields of plugins may hold references: those that Kong's schemas name, or all texts, with \
-         references inside them as well",
-    )
-    .one_of(&["schema", "everywhere"])
-    .default("schema"),
 ];

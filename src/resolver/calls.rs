@@ -9,6 +9,7 @@ use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
 use crate::resolver::singleflight::{
     CallWatch, Completion, JoinOutcome, Joiner, Outcome, Purpose, Singleflight, Unstarted,
 };
+use crate::spans::{Requests, TraceContext};
 use crate::sync::{Rank, Ranked};
 
 type Key = Arc<DocumentKey>;
@@ -77,6 +78,14 @@ impl Calls {
         sealed_outcome: Option<SealedOutcome>,
     ) -> Option<Completion> {
         self.0.lock().complete_if_served(ticket, began, outcome, sealed_outcome, Instant::now())
+    }
+
+    pub fn note_request(&self, ticket: u64, request: Option<TraceContext>) {
+        self.0.lock().note_request(ticket, request);
+    }
+
+    pub fn requests(&self, ticket: u64) -> Requests {
+        self.0.lock().requests(ticket)
     }
 
     pub fn is_awaited(&self, ticket: u64) -> bool {

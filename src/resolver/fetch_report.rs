@@ -9,6 +9,7 @@ use crate::resolver::document_cache::ValueChange;
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::singleflight::Purpose;
 use crate::resolver::state::Resolver;
+use crate::spans::Requests;
 
 /// What became of the fetch of one document. It holds the value: whoever keeps a report keeps names, times and kinds.
 pub struct FetchReport<'a> {
@@ -22,6 +23,8 @@ pub struct FetchReport<'a> {
     pub change: ValueChange,
     /// Whether another document of its group was asked for, and brought this one along.
     pub came_along: bool,
+    /// The requests that wait for it, where it gets a span.
+    pub requests: Option<&'a Requests>,
 }
 
 impl Resolver {
@@ -33,5 +36,6 @@ impl Resolver {
         if let Err(error) = report.outcome {
             self.metrics().failed(report.key.descriptor.name, error.kind());
         }
+        self.export_span(report);
     }
 }

@@ -229,7 +229,8 @@ impl FetchTask {
             Err(error) => format!("{} failed after {}: {}", key.label(), took(start), error.kind().name()),
         });
         resolver.listen_to_vault(key);
-        let done = resolver.with_group(key, done).await;
+        let mut done = resolver.with_group(key, done).await;
+        done.requests = resolver.has_spans().then(|| resolver.calls().requests(self.ticket));
         if kept_under(key, resolver.config()).is_none() {
             // The vault's options have changed meanwhile: this fetch must not leave connections and logins with the old
             // ones.

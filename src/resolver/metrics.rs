@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::error::Kind;
 use crate::resolver::breaker::BreakerState;
+use crate::spans;
 
 /// Upper bounds of the fetch latencies' buckets, in seconds.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
@@ -117,6 +118,7 @@ pub struct Metrics {
     pub fetches: Counter,
     /// Requests that asked a vault for many documents.
     pub batches: Counter,
+    pub spans: spans::Counters,
     pub latency: Latency,
     failures: Family<Failure, Counter>,
     front_hits: Counter,
@@ -142,6 +144,7 @@ impl Default for Metrics {
             resurrected: Counter::default(),
             fetches: Counter::default(),
             batches: Counter::default(),
+            spans: spans::Counters::default(),
             latency: Latency::default(),
             failures: Family::default(),
             front_hits: Counter::default(),
@@ -171,6 +174,8 @@ impl Metrics {
         registry.register("resurrected", "Failed fetches that left an old value serving", self.resurrected.clone());
         registry.register("fetches", "Fetches from vaults", self.fetches.clone());
         registry.register("batches", "Requests that fetched many secrets at once", self.batches.clone());
+        registry.register("spans_sent", "Spans that the collector took", self.spans.sent.clone());
+        registry.register("spans_dropped", "Spans that no collector took", self.spans.dropped.clone());
         registry.register("failures", "Failed fetches by reason", self.failures.clone());
         registry.register("fetch_duration_seconds", "How long fetches took", self.latency.clone());
         registry.register("evictions", "Documents that left a full cache for others", self.evictions.clone());

@@ -10,6 +10,7 @@ pub mod calls;
 mod change;
 pub mod document_cache;
 pub mod fetch_report;
+mod fetch_spans;
 pub mod fetch_task;
 mod follow;
 mod gathering;

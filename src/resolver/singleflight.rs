@@ -16,6 +16,7 @@ use lru::DefaultHasher;
 use tokio::sync::oneshot;
 
 use crate::node::SealedOutcome;
+use crate::spans::{Requests, TraceContext};
 use purpose::serves;
 pub use purpose::{CallWatch, Completion, JoinOutcome, Joiner, Outcome, Purpose, Unstarted};
 
@@ -64,6 +65,7 @@ struct Call<K, G> {
     owned: bool,
     /// Whether it is one of many, or nobody waits for it: its fetch may wait a moment for others.
     gathers: bool,
+    requests: Requests,
     stage: Stage,
     watchers: Vec<oneshot::Sender<Option<SealedOutcome>>>,
 }
@@ -162,6 +164,18 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
         let began = began.or(call.after).unwrap_or(call.since);
         call.stage = Stage::Running { began, by_peer: true };
         Some(Some(unstarted))
+    }
+
+    /// Notes a request that waits for a call.
+    pub fn note_request(&mut self, ticket: u64, request: Option<TraceContext>) {
+        if let Some(call) = self.calls.get_mut(&ticket) {
+            call.requests.add(request);
+        }
+    }
+
+    /// The requests that wait for a call, as far as they were noted.
+    pub fn requests(&self, ticket: u64) -> Requests {
+        self.calls.get(&ticket).map(|call| call.requests.clone()).unwrap_or_default()
     }
 
     /// Whether anybody waits for a call.

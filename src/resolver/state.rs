@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::entities::followed::Follow;
 use crate::environment::Environment;
 use crate::error::Result;
+use crate::node::Node;
 use crate::node::peers::PeerServer;
 use crate::resolver::batches::BatchContext;
 use crate::resolver::calls::Calls;
@@ -26,7 +27,8 @@ use crate::resolver::schedule::Schedule;
 use crate::resolver::succession::Succession;
 use crate::resolver::upstream::Instances;
 use crate::runtime::engine::Engine;
-use crate::runtime::notifier::Notifier;
+use crate::runtime::notifier::{Event, Notifier};
+use crate::spans::{Collector, Exporter, Tell};
 
 /// Resolves the references of one Lua VM: its configuration, cache and calls.
 pub struct Resolver {
@@ -43,6 +45,8 @@ pub struct Resolver {
     /// The server that other workers ask.
     peer_server: OnceCell<PeerServer>,
     metrics: Metrics,
+    /// `None` where no collector is set.
+    spans: Option<Arc<Exporter>>,
     follow: Follow,
     succession: Succession,
     /// The identities of the vaults before the reload that made this resolver.
@@ -55,6 +59,10 @@ impl Resolver {
         let (notifier, schedule) = (Notifier::new(), Arc::<Schedule>::default());
         let generation = Generation::new(generation, Arc::clone(&notifier));
         let metrics = Metrics::default();
+        let spans = config.collector.clone().map(|collector| {
+            let tell = tell(&notifier, &collector);
+            Arc::new(Exporter::new(collector, environment.clone(), metrics.spans.clone(), tell))
+        });
         let batches = BatchContext::new(metrics.batches.clone());
         Self {
             references: References::new(config.cache_size),
@@ -66,6 +74,7 @@ impl Resolver {
             schedule,
             peer_server: OnceCell::new(),
             metrics,
+            spans,
             follow: Follow::default(),
             succession: Succession::new(Arc::clone(&notifier)),
             previous: Previous::default(),
@@ -122,9 +131,11 @@ impl Resolver {
         self.notifier.close();
     }
 
-    /// The vaults' last tasks, for when no more fetches follow.
+    /// The last tasks of the vaults and of the export of spans, for when no more fetches follow.
     pub fn shutdowns(&self) -> Vec<Shutdown> {
-        self.instances.shutdowns()
+        let mut all = self.instances.shutdowns();
+        all.extend(self.spans.as_ref().and_then(Exporter::flush).map(|flush| Box::pin(flush) as Shutdown));
+        all
     }
 
     pub(crate) fn engine(&self) -> Result<&'static Engine> {
@@ -159,6 +170,10 @@ impl Resolver {
         &self.schedule
     }
 
+    pub(super) fn spans(&self) -> Option<&Arc<Exporter>> {
+        self.spans.as_ref()
+    }
+
     pub(super) fn follow(&self) -> &Follow {
         &self.follow
     }
@@ -175,6 +190,16 @@ impl Resolver {
     pub(super) fn peer_server(&self, open: impl FnOnce() -> Result<PeerServer>) -> Result<&PeerServer> {
         self.peer_server.get_or_try_init(open)
     }
+}
+
+/// Has the log say that the collector of spans takes none, or does again: once for the node, as of a vault.
+fn tell(notifier: &Arc<Notifier>, collector: &Collector) -> Tell {
+    let (notifier, url) = (Arc::clone(notifier), collector.url.to_string());
+    Box::new(move |up, text| {
+        let node = Node::of_this_process();
+        let vault = node.map(|node| node.name([&b"collector"[..], url.as_bytes()])).unwrap_or_default();
+        notifier.notify(Event::Health { vault, up, text });
+    })
 }
 
 impl Drop for Resolver {

@@ -99,6 +99,9 @@ local function begin(work, queue)
       if fetch then
         fetch[#fetch + 1] = reference
       else
+        if status == PENDING then
+          shared_cache.join(ticket, order)
+        end
         fetch = { reference, ticket = ticket, queue = queue, deadline = ngx.now() + job.seconds }
         work.fetches[ticket] = fetch
         work.last = work.last + 1

@@ -6,7 +6,7 @@ local ffi_fill, ffi_string = ffi.fill, ffi.string
 local tonumber = tonumber
 
 -- These and the declarations must be those of native/src/ffi.
-local ABI_VERSION = 5
+local ABI_VERSION = 6
 local RELEASE = "kong-vault 0.1.0"
 
 -- The name of the answer's type. A Lua VM keeps the first declaration of a name, so each ABI has a name of its own.
@@ -74,6 +74,8 @@ local _M = {
   PUBLISH = 38,
   PROBE_CLAIM = 39,
   PROBE_PAUSE = 40,
+  TRACE = 41,
+  TRACE_WAITER = 42,
   UNDER_WAY = 48,
   SERVES = 49,
   COMPLETE = 50,
@@ -84,6 +86,8 @@ local _M = {
   NO_ROOM = 68,
   PROBED = 69,
   IS_UP = 70,
+  TRACED = 71,
+  WAITER_TRACED = 72,
 }
 
 -- Returns a function of the library, or nil where it has none of that name.
@@ -283,18 +287,16 @@ local function outcome(status)
     return status, text()
   elseif status == UNKNOWN_VAULT then
     return FAILED, text(), true
-  elseif status == PENDING then
-    return status, tonumber(answer[0].ticket)
-  elseif status == CREATED then
+  elseif status == PENDING or status == CREATED then
     return status, tonumber(answer[0].ticket), order()
   end
   return FAILED, "internal error of kong.vault (a panic in the native library): report this as a defect"
 end
 
 -- Looks a reference up. Returns a status, and with it: VALUE, FLEETING: the value; PENDING: the ticket of the fetch that is
--- under way; CREATED: the ticket of a fetch that this call created and must start, and the first order for that; FAILED: why
--- there is no value, and true where nobody configured the vault here. With `waits`, the caller must `take` the outcome of the
--- fetch. `queues`: the caller limits how many fetches are under way.
+-- under way, and an order, if there is one; CREATED: the ticket of a fetch that this call created and must start, and the first
+-- order for that; FAILED: why there is no value, and true where nobody configured the vault here. With `waits`, the caller
+-- must `take` the outcome of the fetch. `queues`: the caller limits how many fetches are under way.
 function _M.lookup(reference, waits, queues)
   return outcome(library.kong_vault_lookup(handle, reference, #reference, waits, queues or false, answer))
 end

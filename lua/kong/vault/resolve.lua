@@ -205,6 +205,7 @@ local function finish(reference, mode, seconds, status, value, order)
     end
   elseif status == PENDING then
     debug_log.reference(reference, "joined fetch ", value)
+    shared_cache.join(value, order)
   else
     return keep(reference, status, value)
   end

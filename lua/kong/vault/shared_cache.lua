@@ -8,6 +8,7 @@
 
 local debug_log = require "kong.vault.debug_log"
 local native = require "kong.vault.native"
+local trace = require "kong.vault.trace"
 local waiters = require "kong.vault.waiters"
 
 local ngx = ngx
@@ -174,6 +175,15 @@ carry_out[native.PROBE_PAUSE] = function(order)
   return native.DONE
 end
 
+-- Where the request stands in its trace is asked for only where fetches get spans.
+carry_out[native.TRACE] = function()
+  return native.TRACED, trace.context()
+end
+
+carry_out[native.TRACE_WAITER] = function()
+  return native.WAITER_TRACED, trace.context()
+end
+
 -- Carries orders out until there are none, or the fetch is to be published. Returns the last order.
 local function run(ticket, order)
   local call = order and carry_out[order.kind]
@@ -200,6 +210,9 @@ function _M.start(ticket, order)
   end
   return false, order.kind == native.SERVES
 end
+
+--- Carries out the order, if there is one, for a request that waits for a fetch which another one started.
+_M.join = run
 
 --- Publishes the outcome of a complete fetch by the first order for that, and gives its claim up.
 function _M.publish(ticket, order)

@@ -121,12 +121,19 @@ impl Handle {
         match resolver.join_or_create(key, purpose, joiner) {
             Ok(JoinOutcome::Joined(ticket)) if joiner.waits => {
                 answer.ticket = ticket;
+                answer.order = status::NONE;
+                if resolver.has_spans() {
+                    self.ask(status::TRACE_WAITER, answer);
+                }
                 status::PENDING
             }
             Ok(JoinOutcome::Joined(_)) => self.failed(key.would_block(), answer),
             Ok(JoinOutcome::Created(ticket)) => {
                 answer.ticket = ticket;
-                self.order(Some(resolver.start_shared(ticket, None)), answer);
+                match resolver.has_spans() {
+                    true => self.ask(status::TRACE, answer),
+                    false => self.order(Some(resolver.start_shared(ticket, None)), answer),
+                }
                 status::CREATED
             }
             Err(error) => self.failed(error, answer),
@@ -138,6 +145,15 @@ impl Handle {
         self.order(self.vm.resolver().ok().and_then(|resolver| resolver.step_shared(ticket, reply)), answer);
     }
 
+    /// Starts a fetch for a request, or has the request wait for it. `header`: where the request stands in its trace.
+    pub(super) fn traced(&self, ticket: u64, starts: bool, header: &[u8], answer: &mut Answer) {
+        let Ok(resolver) = self.vm.resolver() else { return };
+        match starts {
+            true => self.order(Some(resolver.start_traced(ticket, header)), answer),
+            false => resolver.note_request(ticket, header),
+        }
+    }
+
     /// Continues a fetch that is complete, if it is to be published.
     pub(super) fn publish(&self, ticket: u64, answer: &mut Answer) {
         self.order(self.vm.resolver().ok().and_then(|resolver| resolver.publish_shared(ticket)), answer);
@@ -146,7 +162,10 @@ impl Handle {
     pub(super) fn collect(&self, ticket: u64, reference: &[u8], answer: &mut Answer) -> i32 {
         match self.vm.resolver().and_then(|resolver| resolver.collect(ticket, reference)) {
             Ok(Some(value)) => self.value(value, answer),
-            Ok(None) => status::PENDING,
+            Ok(None) => {
+                answer.order = status::NONE;
+                status::PENDING
+            }
             Err(error) => self.failed(error, answer),
         }
     }
@@ -226,6 +245,12 @@ impl Handle {
                 self.describe(answer, &name, None, note.as_bytes());
             }
         }
+    }
+
+    /// Writes an order that is about no document.
+    fn ask(&self, order: i32, answer: &mut Answer) {
+        answer.order = order;
+        self.describe(answer, "", None, b"");
     }
 
     /// Writes the data of an order. Nothing of it is secret: an outcome in it is sealed.

@@ -111,8 +111,8 @@ pub unsafe extern "C" fn kong_vault_renew(
 }
 
 /// Continues a fetch of the node with Lua's reply to the last order. `reply` and `seconds` are about the claim, `owner`
-/// is the claim that is there already, and `document` is what was read (`size` 0: nothing). The answer has the next
-/// order.
+/// is the claim that is there already, and `document` is what was read, or where the request stands in its trace
+/// (`size` 0: nothing). The answer has the next order.
 ///
 /// # Safety
 /// `handle` is a live handle, `document` and `owner` have as many readable bytes as said, `answer` is writable.
@@ -133,6 +133,9 @@ pub unsafe extern "C" fn kong_vault_step(
         let (handle, document, owner, answer) =
             unsafe { (&*handle, bytes(document, size), bytes(owner, owner_size), &mut *answer) };
         answer.order = status::NONE;
+        if matches!(reply, status::TRACED | status::WAITER_TRACED) {
+            return handle.traced(ticket, reply == status::TRACED, document, answer);
+        }
         let owner = String::from_utf8_lossy(owner);
         let reply = Reply {
             answer: status::answer(reply, &owner, seconds),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kong_vault::resolver::node_protocol::operation::{Answer, Verb};
 
 /// The version of everything in this folder. `native.lua` refuses any other.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// `data` is the value; it may be kept while the generation is the answer's.
 pub const VALUE: i32 = 0;
@@ -56,6 +56,9 @@ pub const RELEASE: i32 = 37;
 pub const PUBLISH: i32 = 38;
 pub const PROBE_CLAIM: i32 = 39;
 pub const PROBE_PAUSE: i32 = 40;
+/// Lua must say where the request stands in its trace: before its fetch is started, or as it waits for another's.
+pub const TRACE: i32 = 41;
+pub const TRACE_WAITER: i32 = 42;
 /// Orders without an operation: the fetch is under way; it is under way, and an older value serves; it is complete.
 /// `data` is the document's name and a note for a debug line.
 pub const UNDER_WAY: i32 = 48;
@@ -71,6 +74,10 @@ pub const GONE: i32 = 67;
 pub const NO_ROOM: i32 = 68;
 pub const PROBED: i32 = 69;
 pub const IS_UP: i32 = 70;
+
+/// `document` is where the request stands in its trace, if anywhere: the replies to `TRACE` and `TRACE_WAITER`.
+pub const TRACED: i32 = 71;
+pub const WAITER_TRACED: i32 = 72;
 
 /// The number of an operation.
 pub(super) fn order(verb: Verb) -> i32 {

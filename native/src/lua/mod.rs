@@ -194,6 +194,8 @@ fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table>
         ("probes", &metrics.probes),
         ("fetches", &metrics.fetches),
         ("batches", &metrics.batches),
+        ("spans_sent", &metrics.spans.sent),
+        ("spans_dropped", &metrics.spans.dropped),
         ("resurrected", &metrics.resurrected),
     ] {
         stats.set(name, counter.get())?;

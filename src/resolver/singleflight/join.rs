@@ -9,6 +9,7 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::runtime::ticket::next_ticket;
+use crate::spans::Requests;
 
 impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
     /// Joins a call of the document that serves the purpose, or creates one. An outcome whose fetch began before
@@ -82,6 +83,7 @@ impl<K: Hash + Eq + Clone, G: Hash + Eq + Clone> Singleflight<K, G> {
             requeued: false,
             owned: false,
             gathers: joiner.queues || !joiner.waits,
+            requests: Requests::default(),
             stage: if open.is_some() { Stage::Queued } else { Stage::Created { since: now } },
             watchers: Vec::new(),
         };

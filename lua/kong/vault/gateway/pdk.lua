@@ -9,6 +9,7 @@ local hand_over = require "kong.vault.gateway.hand_over"
 local lazy = require "kong.vault.gateway.lazy"
 local marks = require "kong.vault.gateway.marks"
 local shdict_keys = require "kong.vault.gateway.shdict_keys"
+local tracing = require "kong.vault.gateway.tracing"
 local l1 = require "kong.vault.l1"
 local native = require "kong.vault.native"
 local option_text = require "kong.vault.option_text"
@@ -104,6 +105,7 @@ function _M.settle()
   end
   settled = true
   shdict_keys.guard()
+  tracing.install()
   local kong = rawget(_G, "kong")
   local configuration = type(kong) == "table" and kong.configuration
   local conf, references = {}, {}
