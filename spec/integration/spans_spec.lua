@@ -3,6 +3,7 @@
 local bao = require "spec.support.bao"
 local cleanup = require "spec.support.cleanup"
 local collector = require "spec.support.collector"
+local fake = require "spec.support.fake"
 local nginx = require "spec.support.nginx"
 local wait = require "spec.support.wait"
 
@@ -145,6 +146,67 @@ describe("spans of fetches", function()
       assert.is_nil(require("cjson").encode(span):find(SECRET, 1, true))
     end
     assert.same({}, server:flaws({ bao.TOKEN, SECRET }))
+  end)
+
+  -- Without a dictionary, a fetch starts within the look-up that creates it.
+  for _, dictionary in ipairs({ "lua_shared_dict kong_secrets 1m;", "" }) do
+    it("are linked with the other requests that wait, with the dictionary: " .. tostring(dictionary ~= ""), function()
+      local slow = fake.start()
+      slow:route("/v1/secret/shared", { gate = "held" })
+      local nginx_of_fake = nginx.start({
+        env = {
+          KONG_VAULT_HCV_PORT = slow.port,
+          KONG_VAULT_HCV_TOKEN = "t",
+          KONG_VAULT_OTLP_ENDPOINT = sink.url .. "/v1/traces",
+        },
+        http = dictionary,
+        init = [[require "kong.vault"]],
+      })
+      local requests = {}
+      for number = 1, 3 do
+        local trace, parent = ("%032x"):format(number), ("%016x"):format(number)
+        local headers = traceparent(number == 1 and "00" or "01", trace, parent)
+        requests[number] = nginx_of_fake:open(path "shared", { headers = headers })
+        wait.eventually("a request waits", function()
+          return nginx_of_fake:stats().misses == number
+        end)
+      end
+      slow:open "held"
+      for number = 1, 3 do
+        assert.equal("value of shared", requests[number]:read().body)
+      end
+      local before = #sink:with("kong_vault.secret", "shared")
+      assert.equal(0, nginx_of_fake:stop("QUIT", 10))
+      local spans = sink:with("kong_vault.secret", "shared")
+      assert.equal(before + 1, #spans)
+      local span = spans[#spans]
+      -- The first request's trace is not recorded.
+      assert.same({ ("%032x"):format(2), ("%016x"):format(2) }, { span.trace_id, span.parent_span_id })
+      assert.same({ { trace_id = ("%032x"):format(3), span_id = ("%016x"):format(3) } }, span.links)
+    end)
+  end
+
+  it("are dropped where the collector refuses them, which the log says once", function()
+    local refused = start(sink.url .. "/deny")
+    -- So many are sent at once.
+    local ok = refused:eval [[
+      local references = {}
+      for number = 1, 512 do
+        references[number] = ("{vault://hcv/nothing-%d/value}"):format(number)
+      end
+      return require("kong.vault").warmup(references)
+    ]]
+    assert.is_falsy(ok)
+    wait.eventually("a batch is dropped", function()
+      return refused:stats().spans_dropped == 512
+    end)
+    assert.equal(0, refused:stats().spans_sent)
+    assert.equal(
+      1,
+      refused:logged "refuses the spans: check vault_otlp_headers (status 401); spans are dropped meanwhile"
+    )
+    assert.equal(0, refused:stop("QUIT", 10))
+    assert.same({}, refused:flaws({ bao.TOKEN, SECRET }))
   end)
 
   it("delay nothing where the collector hangs, and are dropped", function()

@@ -4,7 +4,7 @@ POST …/v1/traces   takes spans, as a real collector does: what is no message, 
 GET /spans         all spans so far, as JSON, with their resource and scope
 GET /headers       the headers of the last request with spans
 
-A path that begins with /hang is never answered.
+A path that begins with /hang is never answered, and one that begins with /deny refused.
 """
 
 import json
@@ -52,6 +52,8 @@ class Collector(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path.startswith("/hang"):
             threading.Event().wait()
+        if self.path.startswith("/deny"):
+            return self.answer(401, b"")
         if not self.path.endswith("/v1/traces"):
             return self.answer(404, b"")
         if self.headers["Content-Type"] != "application/x-protobuf":

@@ -24,11 +24,14 @@ local function active_span()
   return type(span) == "table" and is_id(span.span_id, 8) and is_id(span.trace_id, 16) and span or nil
 end
 
--- Returns the trace that a plugin for tracing took from the request's headers. When the request ends, the plugin gives that to
--- all spans of the request.
-local function taken_over()
+-- Returns the trace of the request, once Kong's plugin for tracing has decided on it: it may take over that of the request's
+-- headers, and gives it to all spans of the request when that ends.
+local function decided()
   local context = ngx.ctx.TRACING_CONTEXT
-  local trace_id = type(context) == "table" and type(context.trace_id) == "table" and context.trace_id.raw
+  local trace_id = type(context) == "table"
+    and context.flags
+    and type(context.trace_id) == "table"
+    and context.trace_id.raw
   return is_id(trace_id, 16) and trace_id or nil
 end
 
@@ -37,10 +40,10 @@ local function context(header)
   if not span then
     return nil
   end
-  local trace_id = taken_over()
+  local trace_id = decided()
   if not trace_id and header then
-    -- A plugin for tracing runs late among Kong's plugins. Until then, the header says what it will take over.
-    local theirs, flags = header:match "^00%-(%x+)%-%x+%-%x(%x)$"
+    -- The plugin runs late among Kong's plugins. Until then, the header says what it will take over.
+    local theirs, flags = header:match "^00%-([0-9a-f]+)%-[0-9a-f]+%-[0-9a-f]([0-9a-f])$"
     if theirs and #theirs == 32 then
       return ("00-%s-%s-0%s"):format(theirs, hex(span.span_id), flags)
     end
