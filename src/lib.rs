@@ -43,6 +43,9 @@ pub mod backend;
 pub mod config;
 pub mod reference;
 
+// The audit log.
+pub mod audit;
+
 // From a reference to its value: the Admin API, vault entities, the resolver, the engine, one Lua VM's state.
 pub mod admin;
 mod entities;

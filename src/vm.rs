@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::admin::{Access, Requester, check_access};
+use crate::admin::{Access, Requester, Tokens, Who, check_access};
+use crate::audit::Audit;
 use crate::config::{Config, ConfigSource};
 use crate::entities::epoch_watch::EpochWatch;
 use crate::environment::Environment;
@@ -23,6 +24,8 @@ pub struct Vm {
     watch: Arc<EpochWatch>,
     /// What is wrong with `vault_data_dir`.
     unfollowed: OnceLock<Error>,
+    /// Why the audit log can't be written.
+    unaudited: OnceLock<Error>,
     /// Why the Admin API refuses everybody: an error in the configuration that was to set its token.
     refused_all: OnceLock<Error>,
     loaded: Loaded,
@@ -39,6 +42,7 @@ impl Vm {
             generation: Arc::new(AtomicU32::new(1)),
             watch: Arc::default(),
             unfollowed: OnceLock::new(),
+            unaudited: OnceLock::new(),
             refused_all: OnceLock::new(),
             loaded: Loaded::now(),
         }
@@ -74,13 +78,13 @@ impl Vm {
         if late {
             let text = "kong.vault is configured already: call configure once, in init_by_lua, before the first secret is asked for";
             let error = Error::new(Kind::Config, text);
-            if conf.contains_key("vault_admin_token") {
+            if conf.contains_key("vault_admin_token") || conf.contains_key("vault_admin_tokens") {
                 self.refuse_all(error.clone());
             }
             return Err(error);
         }
         settled.as_ref().map_err(Clone::clone)?.config().check()?;
-        self.unfollowed.get().map_or(Ok(()), |error| Err(error.clone()))
+        self.unfollowed.get().or(self.unaudited.get()).map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// Has the Admin API refuse everybody, as the token that it is to require can't be known.
@@ -88,15 +92,22 @@ impl Vm {
         let _ = self.refused_all.set(why);
     }
 
-    /// Whether the Admin API serves somebody. An error refuses everybody.
-    pub fn check_access(&self, requester: &Requester<'_>) -> Result<Access> {
-        match self.refused_all.get() {
-            Some(error) => Err(error.clone()),
-            None => {
-                let token = self.resolver()?.config().admin_token.as_ref().map_err(Clone::clone)?;
-                Ok(check_access(token.as_ref(), requester))
-            }
+    /// Whether the Admin API serves somebody, and the name of the token that was shown. An error refuses everybody.
+    pub fn check_access(&self, requester: &Requester<'_>) -> Result<(Access, Option<String>)> {
+        if let Some(error) = self.refused_all.get() {
+            return Err(error.clone());
         }
+        let resolver = self.resolver()?;
+        let sole = resolver.config().admin_token.as_ref().map_err(Clone::clone)?.as_ref();
+        let tokens = Tokens { sole, named: resolver.config().admin_tokens.as_ref() };
+        let (access, name) = (check_access(&tokens, requester), tokens.name_of(requester.token));
+        let status = match access {
+            Access::Granted => return Ok((access, name)),
+            Access::Unauthorized => 401,
+            Access::Refused(_) => 403,
+        };
+        resolver.audit().refused(&Who::at(None, &requester.peers), status);
+        Ok((access, None))
     }
 
     /// The resolver; without `configure`, the environment alone configures it.
@@ -121,6 +132,9 @@ impl Vm {
     /// the engine with it.
     fn take_leave(&self) -> Option<()> {
         let resolver = self.resolver.get()?.as_ref().ok()?;
+        if !self.is_throwaway() {
+            resolver.audit().end();
+        }
         let (done, all) = mpsc::channel();
         for shutdown in resolver.shutdowns() {
             let done = done.clone();
@@ -149,7 +163,15 @@ impl Vm {
     }
 
     fn resolver_of(&self, config: Config) -> Resolver {
-        Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation)).loaded(self.loaded)
+        let audit = Audit::new(&config.audit_log, &config.audit_reads);
+        if let Err(error) = audit.open(config.fetch_timeout) {
+            // It can't be set already, as the configuration is loaded once. Whoever writes tries again.
+            let _ = self.unaudited.set(error);
+        }
+        let resolver = Resolver::new(config, self.environment.clone(), Arc::clone(&self.generation));
+        let resolver = resolver.loaded(self.loaded).audited(audit);
+        resolver.tell_of_audit();
+        resolver
     }
 }
 

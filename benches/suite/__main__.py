@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 
-from . import hits, latency, misses, sizes, wiping
+from . import audit, hits, latency, misses, sizes, wiping
 from .figures import dump, table, write_markdown
 from .nginx import ROOT, House, Subject
 
@@ -17,6 +17,7 @@ GROUPS = {
     "misses": misses.figures,
     "latency": latency.figures,
     "sizes": sizes.figures,
+    "audit": audit.figures,
     "wiping": wiping.figures,
 }
 

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use kong_vault::admin::{AdminApi, Body, Request};
+use kong_vault::admin::{AdminApi, Body, Request, Who};
 use kong_vault::backend::registry::ALL;
 use kong_vault::config::{Verification, entity};
 use kong_vault::store::Store;
@@ -76,6 +76,7 @@ fn serve(bed: &Bed, data: &[u8]) {
             target,
             content_type: kind.map(|kind| kind.as_bytes().to_vec()),
             body: Body::Bytes(body.into()),
+            who: Who::default(),
         });
     }
     let (store, verification) = (&bed.store, Verification::Optional);
@@ -108,8 +109,8 @@ fn serve(bed: &Bed, data: &[u8]) {
         };
         if hidden.iter().all(is_hidden) && vault.text("name") == "hcv" {
             let target = format!("/vaults/{}", vault.text("id")).into_bytes();
-            let request =
-                Request { method: "GET".to_owned(), target, content_type: None, body: Body::Bytes(Vec::new().into()) };
+            let (body, who) = (Body::Bytes(Vec::new().into()), Who::default());
+            let request = Request { method: "GET".to_owned(), target, content_type: None, body, who };
             let shown = api.serve(&[request]).remove(0);
             let body = shown.body.unwrap_or_default();
             assert_eq!(shown.status, 200, "{body}");

@@ -176,7 +176,7 @@ function _M.configure(conf)
     texts[key] = option_text.as_text(value)
     if texts[key] == nil then
       local err = ("configure key %s takes a string, number, boolean or list, not a %s"):format(key, type(value))
-      if conf.vault_admin_token ~= nil then
+      if conf.vault_admin_token ~= nil or conf.vault_admin_tokens ~= nil then
         native.vm:refuse_all(err)
       end
       return nil, err

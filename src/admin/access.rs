@@ -40,11 +40,44 @@ const PEER: &str = "without vault_admin_token the Admin API accepts only program
 const HOST: &str = "without vault_admin_token the Admin API accepts only requests for this machine: send one header Host \
                     with localhost, 127.0.0.1 or [::1], or set vault_admin_token";
 
-/// Decides about a request. `wanted`: the token that is set, if any.
-pub fn check_access(wanted: Option<&Secret>, requester: &Requester<'_>) -> Access {
-    match wanted {
-        _ if !admits(wanted, requester.token) => Access::Unauthorized,
-        Some(_) => Access::Granted,
+/// The tokens that are set.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Tokens<'a> {
+    /// The one without a name.
+    pub sole: Option<&'a Secret>,
+    /// A list of `name=token`, separated by commas.
+    pub named: Option<&'a Secret>,
+}
+
+/// The name of the token that has none.
+const SOLE: &str = "admin";
+
+impl Tokens<'_> {
+    /// The name of the token that a request shows. Each is compared, so that the time tells nothing.
+    pub fn name_of(&self, shown: Option<&[u8]>) -> Option<String> {
+        let listed = self.named.and_then(Secret::as_str).unwrap_or_default();
+        let listed = listed.split(',').filter_map(|entry| entry.trim().split_once('='));
+        let named = listed.map(|(name, token)| (name, Secret::new(token)));
+        let all = self.sole.map(|token| (SOLE, token.clone())).into_iter().chain(named);
+        let mut found = None;
+        for (name, token) in all {
+            if admits(Some(&token), shown) && found.is_none() {
+                found = Some(name.to_owned());
+            }
+        }
+        found
+    }
+
+    fn is_empty(&self) -> bool {
+        self.sole.is_none() && self.named.is_none()
+    }
+}
+
+/// Decides about a request.
+pub fn check_access(tokens: &Tokens<'_>, requester: &Requester<'_>) -> Access {
+    match (!tokens.is_empty()).then(|| tokens.name_of(requester.token)) {
+        Some(None) => Access::Unauthorized,
+        Some(Some(_)) => Access::Granted,
         None if requester.peers.is_empty() || !requester.peers.iter().all(|peer| is_on_this_machine(peer)) => {
             Access::Refused(PEER)
         }
@@ -99,7 +132,7 @@ mod tests {
     fn asking(hosts: &[&'static str], headers: &[&'static str]) -> Access {
         let bytes = |texts: &[&'static str]| texts.iter().map(|text| text.as_bytes()).collect();
         check_access(
-            None,
+            &Tokens::default(),
             &Requester { token: Some(b"any"), peers: vec![b"127.0.0.1"], hosts: bytes(hosts), headers: bytes(headers) },
         )
     }
@@ -108,7 +141,7 @@ mod tests {
     fn without_a_token_only_connections_from_this_machine_are_heard() {
         let from = |peers: &[&'static str]| {
             let peers = peers.iter().map(|peer| peer.as_bytes()).collect();
-            check_access(None, &Requester { peers, hosts: vec![b"localhost"], ..Requester::default() })
+            check_access(&Tokens::default(), &Requester { peers, hosts: vec![b"localhost"], ..Requester::default() })
         };
         for peer in ["127.0.0.1", "127.9.8.7", "::1", "::ffff:127.0.0.1", "unix:"] {
             assert_eq!(from(&[peer]), Access::Granted, "{peer}");
@@ -144,14 +177,15 @@ mod tests {
         assert_eq!(from(&[]), Access::Refused(PEER), "nobody knows from where");
         let wanted = Secret::new("hunter2");
         let shown = Requester { token: Some(b"hunter2"), peers: vec![b"192.0.2.7"], ..Requester::default() };
-        assert_eq!(check_access(Some(&wanted), &shown), Access::Granted);
+        assert_eq!(check_access(&Tokens { sole: Some(&wanted), named: None }, &shown), Access::Granted);
     }
 
     #[test]
     fn a_token_is_asked_for_where_there_is_one() {
         let wanted = Secret::new("hunter2");
         let shows = |token| {
-            check_access(Some(&wanted), &Requester { token, hosts: vec![b"vault.example"], ..Requester::default() })
+            let tokens = Tokens { sole: Some(&wanted), named: None };
+            check_access(&tokens, &Requester { token, hosts: vec![b"vault.example"], ..Requester::default() })
         };
         assert_eq!(shows(Some(b"hunter2")), Access::Granted);
         for shown in [None, Some(&b""[..]), Some(b"hunter"), Some(b"hunter22")] {

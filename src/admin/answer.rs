@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::change::EntityChange;
 use crate::config::entity::{EntityFlaw, FLAWS};
 use crate::error::{Error, Kind};
 use crate::store::Record;
@@ -16,13 +17,13 @@ pub struct AdminResponse {
     pub body: Option<String>,
     /// The methods for the header `Allow`, where the answer has it.
     pub allow: Option<&'static str>,
-    /// Whether the request changed entities.
-    pub changed: bool,
+    /// What the request changed.
+    pub change: Option<Box<EntityChange>>,
 }
 
 impl AdminResponse {
     fn new(status: u16, body: &Value) -> Self {
-        Self { status, body: Some(body.to_string()), allow: None, changed: false }
+        Self { status, body: Some(body.to_string()), allow: None, change: None }
     }
 
     pub fn message(status: u16, message: &str) -> Self {
@@ -30,7 +31,7 @@ impl AdminResponse {
     }
 
     pub fn nothing() -> Self {
-        Self { status: 204, body: None, allow: None, changed: false }
+        Self { status: 204, body: None, allow: None, change: None }
     }
 
     pub fn allowing(mut self, methods: &'static str) -> Self {
@@ -43,8 +44,8 @@ impl AdminResponse {
         self
     }
 
-    pub fn after_a_change(mut self) -> Self {
-        self.changed = true;
+    pub fn after_a_change(mut self, change: EntityChange) -> Self {
+        self.change = Some(Box::new(change));
         self
     }
 
@@ -63,7 +64,7 @@ impl AdminResponse {
 
     fn entity(status: u16, vault: &Record) -> Self {
         let body = serde_json::to_string(vault).unwrap_or_default();
-        Self { status, body: Some(body), allow: None, changed: false }
+        Self { status, body: Some(body), allow: None, change: None }
     }
 
     pub fn not_found() -> Self {

@@ -1,11 +1,13 @@
 //! The standalone Admin API for vault entities, as in Kong: what a request means, what it changes, and the answer. It
 //! knows HTTP, but no server: `lua/kong/vault/admin.lua` hands requests in and answers out.
 //!
-//! It uses the configuration and the store. It must never know values, nor the resolver.
+//! It uses the configuration and the store. It must never know values, nor the resolver. What it changed, it says to its
+//! caller, who has it logged.
 
 mod access;
 mod answer;
 mod body;
+mod change;
 mod entity;
 mod form;
 mod key;
@@ -18,13 +20,15 @@ use std::path::PathBuf;
 use percent_encoding::percent_decode;
 use zeroize::Zeroizing;
 
+pub use crate::audit::Who;
 use crate::backend::Descriptor;
 use crate::config::Verification;
 use crate::error::Kind;
 pub use crate::redact::MASK;
 use crate::store::{Edit, Record, Store};
-pub use access::{Access, Requester, admits, check_access};
+pub use access::{Access, Requester, Tokens, admits, check_access};
 pub use answer::AdminResponse;
+pub use change::EntityChange;
 use key::EntityKey;
 
 /// The largest body, in bytes.
@@ -41,6 +45,8 @@ pub struct Request {
     pub target: Vec<u8>,
     pub content_type: Option<Vec<u8>>,
     pub body: Body,
+    /// Who sent it, for the audit log.
+    pub who: Who,
 }
 
 /// A request's body. nginx writes one that is too large for its buffer to a file.
@@ -74,7 +80,7 @@ impl AdminApi<'_> {
         let served = if requests.iter().any(Request::may_change) {
             self.store.change(|vaults| {
                 let answers = answer_all(vaults);
-                let changed = answers.iter().any(|answer| answer.changed);
+                let changed = answers.iter().any(|answer| answer.change.is_some());
                 if changed { Edit::Changed(answers) } else { Edit::Unchanged(answers) }
             })
         } else {

@@ -6,6 +6,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::answer::AdminResponse;
 use super::body::{self, RequestFields};
+use super::change::EntityChange;
 use super::entity::{Draft, flaw};
 use super::key::{EntityKey, is_uuid};
 use super::{AdminApi, Request};
@@ -23,7 +24,7 @@ impl AdminApi<'_> {
             self.refuse_taken(vaults, &made, &id, None)?;
             stamp(&mut made, &id, None);
             vaults.push(made.clone());
-            Ok(made)
+            Ok((None, made))
         })
     }
 
@@ -40,11 +41,14 @@ impl AdminApi<'_> {
             let mut made = self.draft(&sent, stored, false, prefix)?;
             self.refuse_taken(vaults, &made, &id, place)?;
             stamp(&mut made, &id, stored);
-            match place.and_then(|place| vaults.get_mut(place)) {
-                Some(stored) => *stored = made.clone(),
-                None => vaults.push(made.clone()),
-            }
-            Ok(made)
+            let before = match place.and_then(|place| vaults.get_mut(place)) {
+                Some(stored) => Some(std::mem::replace(stored, made.clone())),
+                None => {
+                    vaults.push(made.clone());
+                    None
+                }
+            };
+            Ok((before, made))
         })
     }
 
@@ -58,29 +62,37 @@ impl AdminApi<'_> {
             let mut made = self.draft(&sent, Some(stored), true, None)?;
             self.refuse_taken(vaults, &made, &id, Some(place))?;
             stamp(&mut made, &id, Some(stored));
-            if let Some(stored) = vaults.get_mut(place) {
-                *stored = made.clone();
-            }
-            Ok(made)
+            let before = vaults.get_mut(place).map(|stored| std::mem::replace(stored, made.clone()));
+            Ok((before, made))
         })
     }
 
     /// As in Kong, it succeeds where there is no such entity.
     pub(super) fn delete(&self, vaults: &mut Vec<Record>, key: &EntityKey) -> AdminResponse {
-        let before = vaults.len();
-        vaults.retain(|vault| !key.is_of(vault));
+        if let Some(place) = vaults.iter().position(|vault| key.is_of(vault)) {
+            let before = vaults.remove(place);
+            return AdminResponse::nothing().after_a_change(self.change(Some(&before), None));
+        }
         match self.missing(key) {
-            _ if vaults.len() < before => AdminResponse::nothing().after_a_change(),
             answer if answer.status == 404 => AdminResponse::nothing(),
             answer => answer,
         }
     }
 
-    fn finish(&self, done: fn(&Record) -> AdminResponse, make: impl FnOnce() -> WriteResult<Record>) -> AdminResponse {
+    /// `make` returns the entity as it was, if there was one, and as it is now.
+    fn finish(
+        &self,
+        done: fn(&Record) -> AdminResponse,
+        make: impl FnOnce() -> WriteResult<(Option<Record>, Record)>,
+    ) -> AdminResponse {
         match make() {
-            Ok(made) => done(&self.shown(&made)).after_a_change(),
+            Ok((before, made)) => done(&self.shown(&made)).after_a_change(self.change(before.as_ref(), Some(&made))),
             Err(answer) => answer,
         }
+    }
+
+    fn change(&self, before: Option<&Record>, after: Option<&Record>) -> EntityChange {
+        EntityChange::new(before, after, self.backends)
     }
 
     fn draft(

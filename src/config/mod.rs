@@ -9,6 +9,7 @@ mod admission;
 mod assignment;
 mod credentials;
 pub mod declarative;
+mod enabled;
 pub mod entity;
 mod error;
 mod incomplete;
@@ -41,6 +42,7 @@ pub use assignment::options_of;
 use credentials::CredentialVariables;
 pub use declarative::LIMIT as LARGEST_FILE;
 use declarative::Reading;
+use enabled::enabled;
 use entity::Broken;
 pub use entity::EntityResult;
 pub use error::{accepted, did_you_mean, unverified_in_words};
@@ -67,6 +69,11 @@ pub struct Config {
     /// The token of the Admin API; an error where it is empty, or a reference without a value: then all requests are
     /// refused.
     pub admin_token: Result<Option<Secret>>,
+    /// The tokens of the Admin API that have names, as the option lists them.
+    pub admin_tokens: Option<Secret>,
+    /// Where the audit log goes, and which look-ups it has.
+    pub audit_log: String,
+    pub audit_reads: String,
     strict_compatibility: bool,
     /// Who gets spans of fetches.
     pub collector: Option<Collector>,
@@ -166,6 +173,9 @@ impl Config {
             idle_ttl: own.seconds("vault_idle_ttl").unwrap_or_default(),
             data_dir: own.text("vault_data_dir").map(str::to_owned),
             admin_token: tokens_flaw.map_or_else(|| Ok(own.secret("vault_admin_token").cloned()), Err),
+            admin_tokens: own.secret("vault_admin_tokens").cloned(),
+            audit_log: own.text("vault_audit_log").unwrap_or_default().to_owned(),
+            audit_reads: own.text("vault_audit_reads").unwrap_or_default().to_owned(),
             strict_compatibility: own.boolean("vault_strict_compatibility"),
             collector,
             lazy: own.boolean(LAZY),
@@ -362,36 +372,4 @@ pub fn note_assignment(key: &str, value: &str, backends: &[&'static Descriptor],
         assignment::find(backends.iter().find(|backend| backend.name == name)?, option)
     };
     indirect.note_assignment(own.or_else(of_backend), value);
-}
-
-/// Returns the names of the enabled backends, and the strategies of others. In a configuration that Kong reads as well,
-/// an unknown name is such a strategy, unless it is near to a known name: then it is a spelling mistake.
-fn enabled(
-    wanted: &[String],
-    set_by: ConfigSource<'_>,
-    backends: &[&'static Descriptor],
-) -> Result<(Vec<&'static str>, Others)> {
-    let (mut enabled, mut others, mut unknown) = (Vec::new(), Others::default(), None);
-    let wrong = |name: &str| error::unknown_vault(name, &set_by.name("vaults"), backends);
-    let is_kongs_too = !matches!(set_by, ConfigSource::Configure);
-    let known: Vec<_> = error::names(backends).into_iter().chain(["bundled", "off"]).collect();
-    for name in wanted {
-        match (name.as_str(), backends.iter().find(|backend| backend.name == name)) {
-            ("off", _) if wanted.len() == 1 => {}
-            ("bundled", _) => enabled = error::names(backends),
-            (_, Some(backend)) if enabled.contains(&backend.name) => {}
-            (_, Some(backend)) => enabled.push(backend.name),
-            (name, None) if is_kongs_too && name != "off" && did_you_mean(name, &known).is_empty() => {
-                unknown.get_or_insert_with(|| wrong(name));
-                others.add(name);
-            }
-            (name, None) => return Err(wrong(name)),
-        }
-    }
-    match unknown {
-        _ if wanted.is_empty() => Err(error::no_vaults(backends)),
-        // Without a backend of kong-vault's, the name is a mistake.
-        Some(error) if enabled.is_empty() => Err(error),
-        _ => Ok((enabled, others)),
-    }
 }

@@ -43,6 +43,36 @@ pub const OWN: &[Opt] = &[
     .sensitive()
     .guards(),
     Opt::new(
+        "vault_admin_tokens",
+        Type::Text,
+        "further such tokens, each with the name that the audit log shows: `alice=…,bob=…`",
+    )
+    .pattern(
+        r"[A-Za-z0-9._-]{1,64}=[\x21-\x2b\x2d-\x7e]+( *, *[A-Za-z0-9._-]{1,64}=[\x21-\x2b\x2d-\x7e]+)*",
+        "a list of name=token; a token is printable ASCII without spaces and commas",
+    )
+    .sensitive()
+    .guards(),
+    Opt::new(
+        "vault_audit_log",
+        Type::Text,
+        "where to log reads, fetches and changes as JSON lines: `off`, a file's absolute path, or \
+         `syslog:server=…[,facility=…][,tag=…]`",
+    )
+    .default("off")
+    .pattern(
+        r"off|/[^\x00-\x1f]+|syslog:server=[\x21-\x2b\x2d-\x7e]+(,(facility=[a-z0-7]+|tag=[A-Za-z0-9_]{1,32}))*",
+        "off, a file's absolute path, or syslog:server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,tag=NAME]",
+    )
+    .holds(Holds::File),
+    Opt::new(
+        "vault_audit_reads",
+        Type::Text,
+        "which look-ups the audit log has: none, those that a worker's Lua table does not answer, or all",
+    )
+    .default("fetched")
+    .one_of(&["off", "fetched", "all"]),
+    Opt::new(
         "vault_allow_env_credentials",
         Type::List,
         "environment variables with credentials of kong-vault's own that references may read all the same",

@@ -34,6 +34,8 @@ use crate::sync::lock;
 const NAMES: usize = 32;
 /// Threads for files: how many paths may hang before others are refused.
 const FILES: usize = 32;
+/// Threads for audit logs. Each log has one at a time.
+const AUDIT: usize = 4;
 /// Threads for vault entities. There is one directory of them, so only one or two keys are in use.
 const ENTITIES: usize = 4;
 
@@ -41,6 +43,7 @@ struct Pools {
     names: Pool,
     files: Pool,
     entities: Pool,
+    audit: Pool,
     /// The pools of the process that forked this one. Their threads don't exist here, and a job that hung may have left
     /// them in any state, so they are never dropped.
     _inherited: Option<&'static Pools>,
@@ -61,10 +64,15 @@ pub fn entities() -> &'static Pool {
     &of_this_process().entities
 }
 
+/// For writing audit logs.
+pub fn audit() -> &'static Pool {
+    &of_this_process().audit
+}
+
 /// Ends the idle threads of all pools, and waits until they have ended. Then only threads are left whose jobs hang.
 pub fn end_idle_threads() {
     let pools = of_this_process();
-    for pool in [&pools.names, &pools.files, &pools.entities] {
+    for pool in [&pools.names, &pools.files, &pools.entities, &pools.audit] {
         pool.threads.end_idle();
     }
 }
@@ -82,6 +90,7 @@ fn of_this_process() -> &'static Pools {
                 names: Pool::new("kv-names", NAMES),
                 files: Pool::new("kv-files", FILES),
                 entities: Pool::new("kv-entities", ENTITIES),
+                audit: Pool::new("kv-audit", AUDIT),
                 _inherited: inherited.map(|(_, pools)| pools),
             }));
             *running = Some((pid, pools));
@@ -139,6 +148,15 @@ impl Pool {
         let done = block_on(self.run(key, job), limit);
         end_idle_threads();
         done.unwrap_or(Err(JobRefusal::Hangs))
+    }
+
+    /// Has a thread do a job that nobody waits for, and that takes as long as it takes.
+    pub fn start(&self, job: impl FnOnce() + Send + 'static) -> Result<(), JobRefusal> {
+        self.threads.submit(Box::new(move || {
+            // A panic ends this job alone.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+            Box::new(|| {})
+        }))
     }
 
     #[cfg(test)]

@@ -62,6 +62,7 @@ impl Resolver {
             }
         }
         let outcomes = if wanted.is_empty() { Ok(HashMap::new()) } else { self.fetch_all(wanted) };
+        self.audit().flush(self.config().fetch_timeout);
         let resolve = |lookup: Result<Lookup>| match lookup? {
             Lookup::Value(value) => Ok(value.secret),
             Lookup::Miss(resolved) => match outcomes.as_ref().map_err(Clone::clone)?.get(&resolved.key) {

@@ -30,6 +30,7 @@ pub struct FetchReport<'a> {
 impl Resolver {
     /// Reports a fetch whose outcome is kept.
     pub(super) fn report(&self, report: &FetchReport<'_>) {
+        self.audit_fetch(report);
         if !report.came_along {
             self.metrics().fetched(report.took);
         }

@@ -167,7 +167,12 @@ impl Resolver {
         let is_fixed = |prefix: &str| self.config().is_fixed(prefix);
         let verification = self.config().verification();
         let answers = AdminApi { store, backends: ALL, is_fixed: &is_fixed, verification }.serve(requests);
-        if answers.iter().any(|answer| answer.changed) {
+        for (request, answer) in requests.iter().zip(&answers) {
+            if let Some(change) = &answer.change {
+                self.audit_change(&request.who, change);
+            }
+        }
+        if answers.iter().any(|answer| answer.change.is_some()) {
             self.tell(self.catch_up());
         }
         answers

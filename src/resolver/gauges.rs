@@ -28,6 +28,7 @@ impl Resolver {
             breakers: self.instances().breakers(now),
             front_hits,
             evictions: documents.evictions,
+            audit: self.audit().levels(),
         }
     }
 }

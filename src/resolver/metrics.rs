@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
+use crate::audit::AuditLevels;
 use crate::error::Kind;
 use crate::resolver::breaker::BreakerState;
 use crate::spans;
@@ -90,6 +91,7 @@ pub struct Levels {
     pub front_hits: u64,
     /// Documents that were evicted from a full cache.
     pub evictions: u64,
+    pub audit: AuditLevels,
 }
 
 /// The counters of one resolver.
@@ -123,6 +125,8 @@ pub struct Metrics {
     failures: Family<Failure, Counter>,
     front_hits: Counter,
     evictions: Counter,
+    audit_lines: Counter,
+    audit_dropped: Counter,
     entries: Gauge,
     bytes: Gauge,
     under_way: Gauge,
@@ -149,6 +153,8 @@ impl Default for Metrics {
             failures: Family::default(),
             front_hits: Counter::default(),
             evictions: Counter::default(),
+            audit_lines: Counter::default(),
+            audit_dropped: Counter::default(),
             entries: Gauge::default(),
             bytes: Gauge::default(),
             under_way: Gauge::default(),
@@ -179,6 +185,8 @@ impl Metrics {
         registry.register("failures", "Failed fetches by reason", self.failures.clone());
         registry.register("fetch_duration_seconds", "How long fetches took", self.latency.clone());
         registry.register("evictions", "Documents that left a full cache for others", self.evictions.clone());
+        registry.register("audit_lines", "Lines of the audit log that were written", self.audit_lines.clone());
+        registry.register("audit_dropped", "Lines of the audit log that were dropped", self.audit_dropped.clone());
         registry.register("entries", "Documents in the worker's cache", self.entries.clone());
         registry.register("bytes", "Bytes of the worker's cache", self.bytes.clone());
         registry.register("fetches_under_way", "Documents being fetched", self.under_way.clone());
@@ -209,6 +217,8 @@ impl Metrics {
     pub fn render(&self, levels: &Levels) -> String {
         self.front_hits.inner().store(levels.front_hits, Ordering::Relaxed);
         self.evictions.inner().store(levels.evictions, Ordering::Relaxed);
+        self.audit_lines.inner().store(levels.audit.written, Ordering::Relaxed);
+        self.audit_dropped.inner().store(levels.audit.dropped, Ordering::Relaxed);
         self.entries.set(levels.entries as i64);
         self.bytes.set(levels.bytes as i64);
         self.under_way.set(levels.under_way as i64);

@@ -3,6 +3,7 @@
 //! It uses the cache, the node's memory, the engine and the vaults. It must never know who asks: nothing of Lua, the C
 //! ABI or the command line.
 
+mod auditing;
 mod batches;
 pub mod blocking;
 pub mod breaker;

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU32;
 
 use once_cell::sync::OnceCell;
 
+use crate::audit::Audit;
 use crate::backend::Shutdown;
 use crate::config::Config;
 use crate::entities::followed::Follow;
@@ -51,6 +52,7 @@ pub struct Resolver {
     succession: Succession,
     /// The identities of the vaults before the reload that made this resolver.
     previous: Previous,
+    audit: Audit,
 }
 
 impl Resolver {
@@ -78,6 +80,7 @@ impl Resolver {
             follow: Follow::default(),
             succession: Succession::new(Arc::clone(&notifier)),
             previous: Previous::default(),
+            audit: Audit::default(),
             notifier,
             config,
             environment,
@@ -100,6 +103,17 @@ impl Resolver {
     pub fn after(mut self, previous: Previous) -> Self {
         self.previous = previous;
         self
+    }
+
+    /// Has reads, fetches and changes logged.
+    pub fn audited(mut self, audit: Audit) -> Self {
+        self.audit = audit;
+        self
+    }
+
+    /// The audit log, which may be off.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     pub fn config(&self) -> &Config {

@@ -29,16 +29,15 @@ impl Resolver {
                 if change == Change::Opened
                     && let Some(reason) = self.instances().refusal(&key.instance)
                 {
-                    self.notifier().notify(Event::Health {
-                        vault: key.vault_name(),
-                        up: false,
-                        text: reason.to_string(),
-                    });
+                    let text = reason.to_string();
+                    self.audit_health(key, false, &text);
+                    self.notifier().notify(Event::Health { vault: key.vault_name(), up: false, text });
                 }
                 self.still_bad(key);
             }
             Change::Closed(after) => {
                 let text = format!("{} answers again, after {:.1} s", key.label(), after.as_secs_f64());
+                self.audit_health(key, true, &text);
                 self.notifier().notify(Event::Health { vault: key.vault_name(), up: true, text });
                 self.vault_is_back(&key.instance);
             }

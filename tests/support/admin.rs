@@ -1,6 +1,6 @@
 //! A folder and an Admin API on it.
 
-use kong_vault::admin::{AdminApi, AdminResponse, Body, Request};
+use kong_vault::admin::{AdminApi, AdminResponse, Body, Request, Who};
 use kong_vault::backend::registry::ALL;
 use kong_vault::config::Verification;
 use kong_vault::store::Store;
@@ -28,6 +28,7 @@ impl Bed {
             target: path.as_bytes().to_vec(),
             content_type: content_type.map(|text| text.as_bytes().to_vec()),
             body: Body::Bytes(body.to_vec().into()),
+            who: Who::default(),
         });
         let requests: Vec<_> = requests.collect();
         let (store, verification) = (&self.store, self.verification);

@@ -81,7 +81,8 @@ end
 --- Answers a request.
 -- Phases: content.
 function _M.serve()
-  local heard, refusal, err = native.vm:check_access(token(), peers(), origin())
+  local from = peers()
+  local heard, refusal, err = native.vm:check_access(token(), from, origin())
   if not heard then
     return say(refusal, err)
   end
@@ -95,7 +96,9 @@ function _M.serve()
   end
   resolve.start()
   local ticket
-  ticket, err = native.vm:administer(method, ngx.var.request_uri, ngx.var.content_type, data, file)
+  -- Where the request is heard, the second result is the name of its token.
+  local sender = refusal
+  ticket, err = native.vm:administer(method, ngx.var.request_uri, ngx.var.content_type, data, file, sender, from)
   if not ticket then
     return say(503, err)
   end

@@ -42,6 +42,9 @@ int32_t kong_vault_collect(const kong_vault_handle *handle, uint64_t ticket, con
                          kong_vault_answer *answer);
 bool kong_vault_completed(const kong_vault_handle *handle, uint64_t ticket);
 int32_t kong_vault_event(const kong_vault_handle *handle, kong_vault_answer *answer);
+void kong_vault_audit_read(const kong_vault_handle *handle, const char *reference, size_t size, bool served,
+                           const char *phase, const char *plugin, const char *plugin_id, const char *route,
+                           const char *service, const char *server, const char *location, const char *request_id);
 void kong_vault_release(const kong_vault_handle *handle);
 ]]
 
@@ -365,6 +368,12 @@ function _M.event()
   elseif kind == _M.CACHE_CROWDED or kind == _M.DEBUG_LINES or kind == _M.OUTDATED then
     return kind, nil, nil, more
   end
+end
+
+-- Has the audit log note a look-up. Further texts: the phase, the plugin and its id, the route, the service, the server, the
+-- location, the request's id; each may be nil.
+function _M.audit_read(reference, served, ...)
+  library.kong_vault_audit_read(handle, reference, #reference, served, ...)
 end
 
 -- Returns a number as the engine's notifier reads it from its socket: 8 bytes, little-endian, as the machines are.

@@ -1,6 +1,7 @@
 -- Resolves references of which the first-level cache has no copy: it asks the engine, and where a fetch is needed it waits as
 -- the phase allows.
 
+local audit = require "kong.vault.audit"
 local debug_log = require "kong.vault.debug_log"
 local entity_changes = require "kong.vault.entity_changes"
 local l1 = require "kong.vault.l1"
@@ -43,7 +44,7 @@ local process
 -- Sets up what belongs to one process: nginx's master forks workers that inherit this VM.
 local function enter(pid)
   process = pid
-  native.vm:enter(shared_cache.has_dictionary())
+  native.vm:enter(shared_cache.has_dictionary(), ngx.worker.id and ngx.worker.id())
   timeout = (native.vm:fetch_timeout() or 0) + GRACE
   -- A renewal may have to wait for a fetch that began too early, and then for its own.
   renewal_timeout = 2 * timeout
@@ -67,7 +68,7 @@ local function keep(reference, status, value)
   if status == FAILED then
     return nil, value
   end
-  if status == VALUE then
+  if status == VALUE and not audit.notes_all() then
     l1.put(reference, value)
   end
   return value
@@ -163,9 +164,7 @@ local function at_once(reference)
   return status, value
 end
 
--- Returns a cached value and whether it may be kept; or nil, why there is none, and false. A value that is not cached is
--- fetched in the background.
-function _M.cached(reference)
+local function cached(reference)
   if fallback and native.vm:names_no_vault(reference) then
     return fallback.cached(reference)
   end
@@ -179,7 +178,15 @@ function _M.cached(reference)
     return nil, native.vm:would_block(reference), false
   end
   local found, err = keep(reference, status, value)
-  return found, err, status == VALUE
+  return found, err, status == VALUE and not audit.notes_all()
+end
+
+-- Returns a cached value and whether it may be kept; or nil, why there is none, and false. A value that is not cached is
+-- fetched in the background. `config`: the table that is brought up to date, if one is.
+function _M.cached(reference, config)
+  local value, err, lasting = cached(reference)
+  audit.read(reference, value, config)
+  return value, err, lasting
 end
 
 -- Returns one result for a value, so that a call may be the last argument of another, and two where there is none.
@@ -224,7 +231,7 @@ local function one(reference)
     return one_or_two(answer.value, answer.err)
   end
   if mode == NEVER then
-    local value, err = _M.cached(reference)
+    local value, err = cached(reference)
     return one_or_two(value, err)
   end
   start()
@@ -239,6 +246,7 @@ end
 -- Returns the value of a reference, or nil and why there is none.
 function _M.one(reference)
   local value, err = one(reference)
+  audit.read(reference, value)
   if value == nil and fallback then
     fallback.lacks(reference)
   end
@@ -254,6 +262,7 @@ function _M.fresh(reference)
   end
   start()
   local found, err = finish(reference, mode, renewal_timeout, native.renew(reference))
+  audit.read(reference, found)
   if found == nil then
     return nil, err
   end
@@ -264,6 +273,7 @@ end
 local function all(references, look_up, renews, receive)
   local failed, reason = 0, nil
   local function note(reference, value, err)
+    audit.read(reference, value)
     if value == nil then
       failed, reason = failed + 1, reason or err
     end

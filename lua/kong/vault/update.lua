@@ -2,6 +2,7 @@
 -- inside. Its metatable may have `accept(field, key, reference, value)`, which returns what such a field is set to: `key` is that
 -- of one of several texts in a field, `value` is nil where there is none.
 
+local audit = require "kong.vault.audit"
 local l1 = require "kong.vault.l1"
 local missing = require "kong.vault.missing"
 local native = require "kong.vault.native"
@@ -30,7 +31,7 @@ end
 -- Returns the value of one reference. Notes in `state` a missing value, and whether the table stays up to date until something
 -- changes.
 local function cached(reference, state)
-  local value, err, lasting = resolve.cached(reference)
+  local value, err, lasting = resolve.cached(reference, state.config)
   if value == nil then
     state.lacking[#state.lacking + 1] = reference
   end
@@ -114,14 +115,14 @@ function _M.all(config)
   if wait and wait.mark == mark and now() < wait.at and not has_arrived(wait.lacking) then
     return config
   end
-  local state = { lacking = {}, complete = true }
+  local state = { config = config, lacking = {}, complete = true }
   _M.each(config, function(reference)
     return value_of(reference, state)
   end)
   if state.complete then
     retry_at[config] = nil
     l1.mark_updated(config, mark)
-  else
+  elseif #state.lacking > 0 or not audit.notes_all() then
     retry_at[config] = { mark = mark, at = now() + PAUSE, lacking = state.lacking }
   end
   return config

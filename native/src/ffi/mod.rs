@@ -9,6 +9,7 @@ mod guard;
 mod handle;
 pub mod status;
 
+use std::ffi::CStr;
 use std::os::raw::c_char;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
@@ -16,6 +17,7 @@ pub use handle::{Answer, Handle, hand_over, longest_value};
 
 use guard::guard;
 
+use kong_vault::audit::Read;
 use kong_vault::resolver::node_protocol::operation::Reply;
 use kong_vault::resolver::singleflight::Joiner;
 
@@ -206,6 +208,48 @@ pub unsafe extern "C" fn kong_vault_event(handle: *const Handle, answer: *mut An
     })
 }
 
+/// Has the audit log note a look-up. A text that is not known is null.
+///
+/// # Safety
+/// `handle` is a live handle, `reference` has `size` readable bytes; the other texts end with a zero byte, or are null.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kong_vault_audit_read(
+    handle: *const Handle,
+    reference: *const c_char,
+    size: usize,
+    served: bool,
+    phase: *const c_char,
+    plugin: *const c_char,
+    plugin_id: *const c_char,
+    route: *const c_char,
+    service: *const c_char,
+    server: *const c_char,
+    location: *const c_char,
+    request_id: *const c_char,
+) {
+    guard((), || {
+        // SAFETY: as demanded of the caller.
+        let (handle, reference) = unsafe { (&*handle, bytes(reference, size)) };
+        // SAFETY: as demanded of the caller.
+        let text = |text: *const c_char| unsafe { text_or_none(text) };
+        let read = Read {
+            reference,
+            served,
+            phase: text(phase),
+            plugin: text(plugin),
+            plugin_id: text(plugin_id),
+            route: text(route),
+            service: text(service),
+            server: text(server),
+            location: text(location),
+            request_id: text(request_id),
+        };
+        if let Ok(resolver) = handle.vm.resolver() {
+            resolver.audit().read(&read);
+        }
+    });
+}
+
 /// Gives up the value of the last answer, once Lua has copied it: only those who need it keep it then.
 ///
 /// # Safety
@@ -216,6 +260,16 @@ pub unsafe extern "C" fn kong_vault_release(handle: *const Handle) {
         // SAFETY: as demanded of the caller.
         unsafe { &*handle }.release();
     })
+}
+
+/// # Safety
+/// `text` ends with a zero byte, or is null.
+unsafe fn text_or_none<'a>(text: *const c_char) -> &'a [u8] {
+    if text.is_null() {
+        return &[];
+    }
+    // SAFETY: as demanded of the caller.
+    unsafe { CStr::from_ptr(text) }.to_bytes()
 }
 
 /// # Safety

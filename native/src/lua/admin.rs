@@ -7,7 +7,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::native::{Native, or_error};
-use kong_vault::admin::{Access, Body, LIMIT, Request, Requester};
+use kong_vault::admin::{Access, Body, LIMIT, Request, Requester, Who};
 use kong_vault::error::{Error, Kind};
 
 /// Adds functions to the module.
@@ -41,9 +41,9 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
             headers: headers.iter().map(Vec::as_slice).collect(),
         };
         match this.0.vm.check_access(&requester) {
-            Ok(Access::Granted) => true.into_lua_multi(lua),
-            Ok(Access::Unauthorized) => (false, 401, "Unauthorized").into_lua_multi(lua),
-            Ok(Access::Refused(why)) => (false, 403, why).into_lua_multi(lua),
+            Ok((Access::Granted, name)) => (true, name).into_lua_multi(lua),
+            Ok((Access::Unauthorized, _)) => (false, 401, "Unauthorized").into_lua_multi(lua),
+            Ok((Access::Refused(why), _)) => (false, 403, why).into_lua_multi(lua),
             Err(error) => (false, 503, error.to_string()).into_lua_multi(lua),
         }
     });
@@ -51,9 +51,12 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
         this.0.vm.refuse_all(Error::new(Kind::Config, why));
         Ok(())
     });
-    type RequestArguments = (String, LuaString, Option<LuaString>, Option<LuaString>, Option<PathBuf>);
-    methods.add_method("administer", |lua, this, (method, target, content_type, body, file): RequestArguments| {
+    type RequestArguments =
+        (String, LuaString, Option<LuaString>, Option<LuaString>, Option<PathBuf>, Option<String>, Vec<LuaString>);
+    methods.add_method("administer", |lua, this, arguments: RequestArguments| {
+        let (method, target, content_type, body, file, token, peers) = arguments;
         let bytes = |text: &LuaString| text.as_bytes().to_vec();
+        let peers: Vec<_> = peers.iter().map(bytes).collect();
         let request = Request {
             method,
             target: bytes(&target),
@@ -62,6 +65,7 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
                 Some(file) => Body::File(file),
                 None => Body::Bytes(Zeroizing::new(body.as_ref().map(bytes).unwrap_or_default())),
             },
+            who: Who::at(token, &peers.iter().map(Vec::as_slice).collect::<Vec<_>>()),
         };
         match this.0.resolver().and_then(|resolver| resolver.administer_soon(request)) {
             Ok(ticket) => ticket.into_lua_multi(lua),

@@ -3,6 +3,7 @@
 //! It uses one VM's state and the FFI's handle. It must never decide: it converts, and calls.
 
 mod admin;
+mod audit;
 mod kong;
 mod memory;
 mod native;
@@ -53,6 +54,7 @@ fn open(lua: &Lua) -> mlua::Result<Table> {
 impl UserData for Native {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         admin::methods(methods);
+        audit::methods(methods);
         kong::methods(methods);
         methods.add_method("pointer", |_, this, ()| {
             let handle: *const Handle = &*this.0;
@@ -98,10 +100,11 @@ impl UserData for Native {
         methods.add_method("breaker_interval", |lua, this, ()| {
             or_error(lua, this.0.resolver().map(|resolver| resolver.config().breaker_interval.as_secs_f64()))
         });
-        methods.add_method("enter", |_, this, has_dictionary: bool| {
+        methods.add_method("enter", |_, this, (has_dictionary, worker): (bool, Option<u32>)| {
             if let Ok(resolver) = this.0.resolver() {
                 resolver.has_dictionary(has_dictionary);
                 resolver.entered();
+                resolver.audit().enter(worker);
             }
             Ok(())
         });
@@ -201,6 +204,8 @@ fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table>
         stats.set(name, counter.get())?;
     }
     stats.set("evictions", levels.evictions)?;
+    stats.set("audit_lines", levels.audit.written)?;
+    stats.set("audit_dropped", levels.audit.dropped)?;
     // Cumulative, as in Prometheus: how many fetches took at most so many seconds.
     let (durations, mut count) = (lua.create_table()?, 0);
     for (bound, fetches) in metrics.latency.buckets() {

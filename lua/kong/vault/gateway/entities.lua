@@ -1,5 +1,6 @@
 -- Hands Kong's vault entities to the library, from Kong's database or declarative configuration, and follows their changes.
 
+local audit_context = require "kong.vault.gateway.audit_context"
 local capabilities = require "kong.vault.gateway.capabilities"
 local debug_log = require "kong.vault.debug_log"
 local native = require "kong.vault.native"
@@ -222,7 +223,8 @@ local function follow_events(events)
   events.register(function()
     _M.refresh()
   end, "kong-vault", "entities")
-  events.register(function()
+  events.register(function(data)
+    audit_context.note_change(data)
     _M.refresh()
     local ok, err = events.post("kong-vault", "entities", {})
     if not ok then

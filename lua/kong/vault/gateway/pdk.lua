@@ -2,6 +2,8 @@
 -- from kong.conf and the environment.
 
 local vault = require "kong.vault"
+local audit = require "kong.vault.audit"
+local audit_context = require "kong.vault.gateway.audit_context"
 local capabilities = require "kong.vault.gateway.capabilities"
 local certificates = require "kong.vault.gateway.certificates"
 local entities = require "kong.vault.gateway.entities"
@@ -285,6 +287,7 @@ function _M.install(kong)
     pdk.get, pdk.update = lazy.get, lazy.update
   end
   resolve.set_fallback(fallback)
+  audit.set_context(audit_context.of_request)
   shdict_keys.hide(function(reference)
     return not is_foreign(reference)
   end)
@@ -356,6 +359,7 @@ function _M.uninstall(kong)
   end
   originals = nil
   resolve.set_fallback(nil)
+  audit.set_context(nil)
   shdict_keys.hide(nil)
 end
 

@@ -1,0 +1,99 @@
+-- What Kong knows of whoever looks a reference up, and of whoever changes a vault entity, for the audit log.
+
+local native = require "kong.vault.native"
+
+local ngx = ngx
+local pcall, rawget, type = pcall, rawget, type
+
+local _M = {}
+
+-- The plugins' names by their handlers: a request's context has the handler of the plugin that runs.
+local names
+
+local function name_of(handler)
+  if handler == nil then
+    return nil
+  end
+  if not names or not names[handler] then
+    names = setmetatable({}, { __mode = "k" })
+    local kong = rawget(_G, "kong")
+    local done, handlers = pcall(function()
+      return kong.db.plugins:get_handlers()
+    end)
+    for _, plugin in pairs(done and handlers or {}) do
+      names[plugin.handler] = plugin.name
+    end
+    names[handler] = names[handler] or "unknown"
+  end
+  return names[handler]
+end
+
+local function label(entity)
+  if type(entity) ~= "table" then
+    return nil
+  end
+  return type(entity.name) == "string" and entity.name or entity.id
+end
+
+--- Returns the plugin that runs, or whose configuration is brought up to date, and its id; the route, the service, and the
+-- request's id; nil for what there is not.
+function _M.of_request(config)
+  local ctx = ngx.ctx
+  local kong = rawget(_G, "kong")
+  local plugin, id
+  if type(config) == "table" and config.__plugin_id then
+    -- Kong brings it up to date before it says which plugin runs.
+    id, plugin = config.__plugin_id, tostring(config.__key__):match "^plugins:([^:]+)"
+    return plugin, id, label(ctx.route), label(ctx.service), ngx.var.kong_request_id
+  end
+  -- After a plugin, Kong puts its own log back, but leaves the plugin's id.
+  if ctx.plugin_id and ctx.KONG_LOG ~= nil and ctx.KONG_LOG ~= kong._log then
+    local spaces = ctx.KONG_NAMESPACES
+    plugin, id = name_of(spaces and spaces.plugin), ctx.plugin_id
+  end
+  return plugin, id, label(ctx.route), label(ctx.service), ngx.var.kong_request_id
+end
+
+-- Returns an entity as JSON, with references in the place of their values.
+local function as_json(entity)
+  if type(entity) ~= "table" then
+    return nil
+  end
+  local config = {}
+  for name, value in pairs(type(entity.config) == "table" and entity.config or {}) do
+    config[name] = value
+  end
+  local references = config["$refs"]
+  config["$refs"] = nil
+  for name, reference in pairs(type(references) == "table" and references or {}) do
+    config[name] = reference
+  end
+  return (
+    require("cjson.safe").encode({
+      id = entity.id,
+      prefix = entity.prefix,
+      name = entity.name,
+      description = entity.description,
+      tags = entity.tags,
+      config = config,
+    })
+  )
+end
+
+--- Notes a change that Kong announces in the worker whose Admin API was asked.
+function _M.note_change(data)
+  if type(data) ~= "table" or not native.vm:is_audited() then
+    return
+  end
+  local peers = {}
+  if ngx.get_phase() == "content" then
+    peers = { ngx.var.remote_addr, ngx.var.realip_remote_addr }
+  end
+  local entity, before = as_json(data.entity), as_json(data.old_entity)
+  if data.operation == "delete" then
+    entity, before = nil, entity
+  end
+  native.vm:audit_change(before, entity, peers)
+end
+
+return _M

@@ -1,0 +1,80 @@
+//! What the resolver has the audit log note.
+
+use std::sync::Arc;
+
+use crate::admin::{EntityChange, Who};
+use crate::audit::{Change, Fetch, Health};
+use crate::node::Node;
+use crate::resolver::document_cache::ValueChange;
+use crate::resolver::fetch_report::FetchReport;
+use crate::resolver::resolved_reference::DocumentKey;
+use crate::resolver::singleflight::Purpose;
+use crate::resolver::state::Resolver;
+use crate::runtime::notifier::Event;
+
+impl Resolver {
+    /// Notes what became of a fetch.
+    pub(super) fn audit_fetch(&self, report: &FetchReport<'_>) {
+        self.audit().note(|| {
+            let key = report.key;
+            let event = match (report.outcome, report.change) {
+                (Err(_), _) => "failed",
+                (Ok(_), ValueChange::First) => "fetched",
+                (Ok(_), ValueChange::Same) => "renewed",
+                (Ok(_), ValueChange::Changed) => "changed",
+            };
+            let error = report.outcome.err();
+            Fetch {
+                event,
+                vault: &key.instance.vault,
+                backend: key.descriptor.name,
+                secret: Fetch::secret(&key.secret_id.resource),
+                version: key.secret_id.version,
+                purpose: match report.purpose {
+                    _ if report.came_along => "group",
+                    Purpose::Miss => "miss",
+                    Purpose::Newer(_) => "renewal",
+                    Purpose::Probe(_) => "probe",
+                },
+                seconds: (report.took.as_secs_f64() * 1e6).round() / 1e6,
+                reason: error.map(|error| error.kind().name()),
+                error: error.map(|error| error.text()),
+            }
+        });
+    }
+
+    /// Notes that a vault is down, or up again.
+    pub(super) fn audit_health(&self, key: &DocumentKey, up: bool, text: &str) {
+        self.audit().note(|| Health {
+            event: if up { "vault_up" } else { "vault_down" },
+            vault: &key.instance.vault,
+            backend: key.descriptor.name,
+            text,
+        });
+    }
+
+    /// Notes a change of an entity.
+    pub fn audit_change(&self, who: &Who, change: &EntityChange) {
+        let EntityChange { action, prefix, before, after } = change;
+        self.audit().changed(&Change {
+            event: "admin",
+            who,
+            action,
+            entity: prefix,
+            before: before.as_ref(),
+            after: after.as_ref(),
+            cut: false,
+        });
+    }
+
+    /// Has problems of the audit log told in nginx's log, once on the node.
+    pub(crate) fn tell_of_audit(&self) {
+        let notifier = Arc::downgrade(self.notifier());
+        self.audit().tell_by(Arc::new(move |up, text| {
+            if let (Some(notifier), Some(node)) = (notifier.upgrade(), Node::of_this_process()) {
+                let vault = node.name([&b"vault_audit_log"[..]]);
+                notifier.notify(Event::Health { vault, up, text });
+            }
+        }));
+    }
+}
