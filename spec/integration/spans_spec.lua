@@ -4,6 +4,7 @@ local bao = require "spec.support.bao"
 local cleanup = require "spec.support.cleanup"
 local collector = require "spec.support.collector"
 local fake = require "spec.support.fake"
+local files = require "spec.support.files"
 local nginx = require "spec.support.nginx"
 local wait = require "spec.support.wait"
 
@@ -25,13 +26,14 @@ describe("spans of fetches", function()
     return pending "TEST_OTLP_PYTHON names no Python with opentelemetry-proto, and .venv has none"
   end
 
-  local vault, sink, server
+  local vault, sink, server, folder
 
   local function start(endpoint, more)
     local env = {
       KONG_VAULT_HCV_PORT = vault.port,
       KONG_VAULT_HCV_TOKEN = bao.TOKEN,
       KONG_VAULT_HCV_KV = "v2",
+      KONG_VAULT_FS_PREFIX = folder,
       KONG_VAULT_OTLP_ENDPOINT = endpoint,
       KONG_VAULT_OTLP_HEADERS = "{vault://env/otlp-headers}",
       KONG_VAULT_OTLP_SERVICE_NAME = "gateway",
@@ -52,6 +54,8 @@ describe("spans of fetches", function()
     for _, name in ipairs({ "child", "unsampled", "root", "broken", "warm", "late", "renewed" }) do
       vault:write("secret/data/" .. name, { data = { value = SECRET } })
     end
+    folder = files.folder()
+    files.write(folder .. "/file", SECRET)
     server = start(sink.url)
     for _ = 1, 3 do
       assert.equal(SECRET, server:get(path "child", { headers = traceparent() }).body)
@@ -72,6 +76,7 @@ describe("spans of fetches", function()
     wait.eventually("its fetch has ended", function()
       return server:stats().fetching == 0
     end)
+    assert.equal(SECRET, server:get(nginx.value_path "{vault://fs/file}", { headers = traceparent() }).body)
     assert.equal(0, server:stop("QUIT", 10))
   end)
 
@@ -99,6 +104,10 @@ describe("spans of fetches", function()
       ["kong_vault.secret"] = "child",
       ["kong_vault.purpose"] = "miss",
       ["kong_vault.changed"] = true,
+      ["kong_vault.requests"] = 1,
+      ["http.response.status_code"] = 200,
+      ["server.address"] = "127.0.0.1",
+      ["server.port"] = vault.port,
     }, span.attributes)
     assert.is_nil(span.status)
     local began, ended = tonumber(span.start_time_unix_nano), tonumber(span.end_time_unix_nano)
@@ -126,16 +135,25 @@ describe("spans of fetches", function()
     assert.equal("STATUS_CODE_ERROR", span.status.code)
     assert.matches("there is no secret/data/missing", span.status.message, 1, true)
     assert.equal("not_found", span.attributes["error.type"])
+    assert.equal(404, span.attributes["http.response.status_code"])
     assert.is_nil(span.attributes["kong_vault.changed"])
+  end)
+
+  it("name no server for a file", function()
+    -- A directory that begins to be watched is read once more.
+    local span = only("file", "miss")
+    assert.same({ TRACE, PARENT, "SPAN_KIND_INTERNAL" }, { span.trace_id, span.parent_span_id, span.kind })
+    assert.is_nil(span.attributes["server.address"])
   end)
 
   it("are roots for renewals", function()
     local renewals = {}
-    for _, span in ipairs(sink:with("kong_vault.purpose", "renewal")) do
-      renewals[#renewals + 1] = span
-      assert.equal("renewed", span.attributes["kong_vault.secret"])
+    for _, span in ipairs(sink:with("kong_vault.secret", "renewed")) do
       assert.equal("", span.parent_span_id)
-      assert.is_false(span.attributes["kong_vault.changed"])
+      if span.attributes["kong_vault.purpose"] == "renewal" then
+        renewals[#renewals + 1] = span
+        assert.is_false(span.attributes["kong_vault.changed"])
+      end
     end
     assert.is_true(#renewals > 0)
   end)

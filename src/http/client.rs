@@ -16,7 +16,7 @@ use super::error::{self, ErrorContext};
 use super::route::{Route, Routes, is_secure, port};
 use super::tls::Tls;
 use super::transport::{HttpResponse, Transport};
-use super::{body, dialer};
+use super::{asked, body, dialer};
 use crate::error::{Error, Kind, Result};
 use crate::notice::{Notice, debug};
 use crate::redact;
@@ -57,6 +57,7 @@ impl Client {
     /// a path, a query, a header or a body.
     pub async fn send(&self, request: Request<Vec<u8>>) -> Result<HttpResponse> {
         let destination = request.uri().clone();
+        asked::note_request(&destination);
         let mut context = self.context(&destination);
         if destination.host().is_none_or(str::is_empty) {
             return Err(context.error(Kind::Invalid, "no valid URL"));
@@ -75,6 +76,7 @@ impl Client {
             response = self.exchange(&context, &destination, route, request) => response?,
         };
         let (status, headers) = (response.status(), mem::take(response.headers_mut()));
+        asked::note_status(status.as_u16());
         if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && !context.is_secure && context.proxy.is_some() {
             return Err(error::of_proxy(&context, status));
         }

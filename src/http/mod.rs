@@ -3,6 +3,7 @@
 //!
 //! It uses files, threads of the pool and redaction. It must never know a vault, nor what a body holds.
 
+mod asked;
 mod body;
 mod client;
 mod client_cache;
@@ -22,6 +23,7 @@ pub mod transport;
 mod trust_store;
 mod verifier;
 
+pub use asked::{Asked, noting};
 pub use client::Client;
 pub use pem::Pem;
 pub use transport::{BODY_LIMIT, HttpResponse, Transport};

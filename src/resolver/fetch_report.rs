@@ -9,7 +9,7 @@ use crate::resolver::document_cache::ValueChange;
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::singleflight::Purpose;
 use crate::resolver::state::Resolver;
-use crate::spans::Requests;
+use crate::spans::FetchTrace;
 
 /// What became of the fetch of one document. It holds the value: whoever keeps a report keeps names, times and kinds.
 pub struct FetchReport<'a> {
@@ -23,8 +23,8 @@ pub struct FetchReport<'a> {
     pub change: ValueChange,
     /// Whether another document of its group was asked for, and brought this one along.
     pub came_along: bool,
-    /// The requests that wait for it, where it gets a span.
-    pub requests: Option<&'a Requests>,
+    /// Where it gets a span.
+    pub trace: Option<&'a FetchTrace>,
 }
 
 impl Resolver {

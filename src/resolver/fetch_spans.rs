@@ -34,14 +34,23 @@ impl Resolver {
 
     /// Has the span of a fetch exported, if it gets one.
     pub(super) fn export_span(&self, report: &FetchReport<'_>) {
-        let (Some(exporter), Some(requests)) = (self.spans(), report.requests) else { return };
+        let (Some(exporter), Some(trace)) = (self.spans(), report.trace) else { return };
         let backend = report.key.descriptor.name;
-        let Some(mut span) = Span::ended(format!("fetch {backend}"), report.took, requests) else { return };
+        let Some(mut span) = Span::ended(format!("fetch {backend}"), report.took, &trace.requests) else { return };
         let (vault, name) = (&report.key.instance.vault, report.key.secret_id.resource.as_bytes());
         span.set("kong_vault.backend", text(backend));
         span.set("kong_vault.vault", text(vault.to_string()));
         span.set("kong_vault.secret", text(redact::quote(name, SHOWN)));
         span.set("kong_vault.purpose", text(purpose(report.purpose)));
+        if let Some((host, port)) = &trace.asked.server {
+            span.set("server.address", text(redact::host(host)));
+            span.set("server.port", Attribute::Number((*port).into()));
+            span.set("kong_vault.requests", Attribute::Number(trace.asked.requests.into()));
+        }
+        if let Some(status) = trace.asked.status {
+            span.set("http.response.status_code", Attribute::Number(status.into()));
+        }
+        span.is_local = report.key.descriptor.files;
         match report.outcome {
             Ok(_) => span.set("kong_vault.changed", Attribute::Boolean(report.change != ValueChange::Same)),
             Err(error) => {

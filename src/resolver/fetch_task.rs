@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
+use crate::http::{self, Asked};
 use crate::node::peers::{self, PeerError, Question};
 use crate::node::{Node, SealedOutcome};
 use crate::notice::{debug, took};
@@ -15,6 +16,7 @@ use crate::resolver::shared_cache::claim::Claim;
 use crate::resolver::singleflight::{Completion, JoinOutcome, Joiner, Outcome, Purpose, Unstarted};
 use crate::resolver::state::Resolver;
 use crate::runtime::notifier::Event;
+use crate::spans::FetchTrace;
 
 /// How long a requeued call waits for the worker's listener to connect. In init_worker there is none.
 const SUBSCRIBER_PATIENCE: Duration = Duration::from_millis(100);
@@ -223,14 +225,19 @@ impl FetchTask {
         let most = if resolver.documents().serves(key) || self.is_probe() { 1 } else { ATTEMPTS };
         let how = Attempts { most, gathers: self.gathers && !self.is_probe() };
         resolver.metrics().fetches.inc();
-        let done = resolver.instances().fetch(key, how, self.left).await;
+        let fetching = resolver.instances().fetch(key, how, self.left);
+        let (done, asked) = match resolver.has_spans() {
+            true => http::noting(fetching).await,
+            false => (fetching.await, Asked::default()),
+        };
         self.debug(|| match &done.fetched {
             Ok(_) => format!("{} answered after {}", key.label(), took(start)),
             Err(error) => format!("{} failed after {}: {}", key.label(), took(start), error.kind().name()),
         });
         resolver.listen_to_vault(key);
         let mut done = resolver.with_group(key, done).await;
-        done.requests = resolver.has_spans().then(|| resolver.calls().requests(self.ticket));
+        done.trace =
+            resolver.has_spans().then(|| FetchTrace { requests: resolver.calls().requests(self.ticket), asked });
         if kept_under(key, resolver.config()).is_none() {
             // The vault's options have changed meanwhile: this fetch must not leave connections and logins with the old
             // ones.

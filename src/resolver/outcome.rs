@@ -60,8 +60,8 @@ impl Resolver {
         let at = Instant::now();
         let (began, took) = (done.began, done.took);
         let report = |key: &Arc<DocumentKey>, outcome: Result<&Document, &Error>, change, came_along: bool| {
-            let requests = done.requests.as_ref().filter(|_| !came_along);
-            self.report(&FetchReport { key, purpose, began, took, outcome, change, came_along, requests });
+            let trace = done.trace.as_ref().filter(|_| !came_along);
+            self.report(&FetchReport { key, purpose, began, took, outcome, change, came_along, trace });
         };
         let kept = match done.fetched {
             Ok(fetched) => {

@@ -18,7 +18,7 @@ use crate::resolver::batches::BatchContext;
 use crate::resolver::breaker::{BreakerState, Change, Ended};
 use crate::resolver::instance::{Attempts, Away, Instance, Limits};
 use crate::resolver::resolved_reference::{DocumentKey, InstanceKey};
-use crate::spans::Requests;
+use crate::spans::FetchTrace;
 use crate::sync::{Rank, Ranked};
 
 /// How many vaults' connections are kept. References can make new ones (by `region`), so there has to be a bound. It is
@@ -54,8 +54,8 @@ pub struct Done {
     pub change: Change,
     pub notice: Option<Notice>,
     pub took: Duration,
-    /// The requests that wait for it, where it gets a span.
-    pub requests: Option<Requests>,
+    /// Where it gets a span.
+    pub trace: Option<FetchTrace>,
 }
 
 impl Done {
@@ -66,7 +66,7 @@ impl Done {
         began: Instant,
         took: Duration,
     ) -> Self {
-        Self { fetched, asked: None, others, began, change: Change::None, notice: None, took, requests: None }
+        Self { fetched, asked: None, others, began, change: Change::None, notice: None, took, trace: None }
     }
 }
 

@@ -8,7 +8,8 @@ use prost::{Message, Oneof};
 use super::context::TraceContext;
 use super::span::{Attribute, Span};
 
-/// `SpanKind`: a request to a server.
+/// `SpanKind`: an operation without another server, and a request to one.
+const INTERNAL: i32 = 1;
 const CLIENT: i32 = 3;
 
 /// `Status.StatusCode`.
@@ -163,7 +164,7 @@ fn message(span: Span) -> SpanMessage {
         span_id: span_id.to_vec(),
         parent_span_id: span.parent.map(Vec::from).unwrap_or_default(),
         name: span.name,
-        kind: CLIENT,
+        kind: if span.is_local { INTERNAL } else { CLIENT },
         start_time_unix_nano: nanoseconds(span.start),
         end_time_unix_nano: nanoseconds(span.end),
         attributes: span.attributes.into_iter().map(|(key, value)| attribute(key, value)).collect(),

@@ -14,5 +14,5 @@ mod span;
 pub use collector::Collector;
 pub use context::TraceContext;
 pub use export::{Counters, Exporter, Tell};
-pub use requests::Requests;
+pub use requests::{FetchTrace, Requests};
 pub use span::{Attribute, Span};

@@ -1,6 +1,7 @@
 //! The requests that wait for one fetch: which of them its span is a child of, and which it is linked with.
 
 use super::context::TraceContext;
+use crate::http::Asked;
 
 /// How many requests are noted. A span has one parent, and links with the others.
 const MOST: usize = 9;
@@ -13,6 +14,13 @@ pub struct Requests {
     /// Whether one came whose trace is not recorded, and whether one came without a trace.
     declined: bool,
     untraced: bool,
+}
+
+/// What is known of a fetch that gets a span.
+#[derive(Debug, Clone, Default)]
+pub struct FetchTrace {
+    pub requests: Requests,
+    pub asked: Asked,
 }
 
 impl Requests {

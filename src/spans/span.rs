@@ -14,13 +14,15 @@ pub enum Attribute {
     Boolean(bool),
 }
 
-/// A request to another server, which has ended. `None` of `failure`: it succeeded.
+/// A fetch that has ended. `None` of `failure`: it succeeded.
 #[derive(Debug, Clone)]
 pub struct Span {
     pub context: TraceContext,
     pub parent: Option<[u8; 8]>,
     pub links: Vec<TraceContext>,
     pub name: String,
+    /// Whether no other server was asked.
+    pub is_local: bool,
     pub start: SystemTime,
     pub end: SystemTime,
     pub attributes: Vec<(&'static str, Attribute)>,
@@ -39,6 +41,7 @@ impl Span {
             parent: parent.map(|parent| parent.span_id),
             links: requests.links().to_vec(),
             name,
+            is_local: false,
             start: end.checked_sub(took).unwrap_or(end),
             end,
             attributes: Vec::new(),
