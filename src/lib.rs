@@ -27,7 +27,7 @@ pub mod sync;
 
 // Work that blocks, files, HTTP, spans, and AWS credentials.
 pub mod diagnosis;
-mod file;
+pub mod file;
 pub mod http;
 mod identity;
 pub mod pool;

@@ -59,6 +59,32 @@ pub fn is_reference(text: &[u8]) -> bool {
     text.starts_with(b"{vault://") && text.ends_with(b"}")
 }
 
+/// A piece of a text with references inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    Plain(&'a [u8]),
+    Reference(&'a [u8]),
+}
+
+/// Splits a text with references inside, as `text.lua` does: each ends at the first `}`. `None` where one does not end.
+pub fn pieces(text: &[u8]) -> Option<Vec<Piece<'_>>> {
+    const START: &[u8] = b"{vault://";
+    let (mut pieces, mut rest) = (Vec::new(), text);
+    while let Some(start) = rest.windows(START.len()).position(|bytes| bytes == START) {
+        let (plain, from) = rest.split_at(start);
+        let (reference, after) = from.split_at(from.iter().position(|byte| *byte == b'}')? + 1);
+        if !plain.is_empty() {
+            pieces.push(Piece::Plain(plain));
+        }
+        pieces.push(Piece::Reference(reference));
+        rest = after;
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Plain(rest));
+    }
+    Some(pieces)
+}
+
 /// Parses a reference. Splitting comes before decoding: an escape never makes a separator.
 pub fn parse(text: &[u8]) -> Result<Reference> {
     let wrong = |what: &str| Error::new(Kind::Reference, format!("{what} [{}]", quote(text)));

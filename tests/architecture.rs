@@ -232,12 +232,24 @@ fn let_off(lint: &str, places: &[&str], what: &str) {
 fn what_is_dangerous_stays_in_its_room() {
     let_off(
         "unsafe_code",
-        &["native/src/ffi/mod.rs", "native/src/lua/memory.rs", "src/pool/signals.rs", "src/store/epoch.rs"],
+        &[
+            "cli/src/exec/program.rs",
+            "native/src/ffi/mod.rs",
+            "native/src/lua/memory.rs",
+            "src/pool/signals.rs",
+            "src/store/epoch.rs",
+        ],
         "unsafe code",
     );
     let_off(
         "disallowed_types",
-        &["src/identity/program.rs", "src/pool/threads.rs", "src/resolver/blocking.rs", "src/runtime/engine.rs"],
+        &[
+            "cli/src/exec/program.rs",
+            "src/identity/program.rs",
+            "src/pool/threads.rs",
+            "src/resolver/blocking.rs",
+            "src/runtime/engine.rs",
+        ],
         "a thread, a runtime or a program",
     );
     // Whatever asks the file system or the resolver of names may hang: on the engine's thread nothing does.
@@ -258,6 +270,8 @@ fn what_is_dangerous_stays_in_its_room() {
             // What runs before there is an engine, while it starts, or without one.
             "cli/src/check/mod.rs",
             "cli/src/conf_file/mod.rs",
+            "cli/src/exec/supervisor.rs",
+            "cli/src/exec/variables.rs",
             "src/admin/body.rs",
             "src/environment.rs",
             "src/node/shared_slots.rs",

@@ -1,6 +1,6 @@
 //! The grammar, from outside: the table of what Kong's users know, and properties.
 
-use kong_vault::reference::{Reference, is_reference, name, parse};
+use kong_vault::reference::{Piece, Reference, is_reference, name, parse, pieces};
 use proptest::prelude::*;
 
 fn refused(text: &str) -> String {
@@ -351,5 +351,47 @@ proptest! {
     fn long_references_take_linear_time(length in 60_000usize..65_536) {
         let text = format!("{{vault://env/{}}}", "/%2F".repeat(length / 4));
         prop_assert!(parse(text.as_bytes()).is_ok());
+    }
+}
+
+const START: &str = "{vault://";
+const END: u8 = b'}';
+
+#[test]
+fn a_text_is_split_at_its_references() {
+    let (plain, reference) =
+        (|text: &'static str| Piece::Plain(text.as_bytes()), |text: &'static str| Piece::Reference(text.as_bytes()));
+    for (text, expected) in [
+        ("", vec![]),
+        ("plain {text}", vec![plain("plain {text}")]),
+        ("{vault://a/b}", vec![reference("{vault://a/b}")]),
+        (
+            "x{vault://a/b}{vault://c/d}}",
+            vec![plain("x"), reference("{vault://a/b}"), reference("{vault://c/d}"), plain("}")],
+        ),
+        ("{{vault://a/b}", vec![plain("{"), reference("{vault://a/b}")]),
+        ("{vault://a/{vault://b/c}", vec![reference("{vault://a/{vault://b/c}")]),
+    ] {
+        assert_eq!(pieces(text.as_bytes()), Some(expected), "{text}");
+    }
+    assert_eq!(pieces(b"x{vault://a/b} {vault://c"), None);
+}
+
+proptest! {
+    #[test]
+    fn pieces_are_the_whole_text(text in r"([a{}]|\{vault://|\{vault://x/y\}){0,12}") {
+        let found = pieces(text.as_bytes());
+        prop_assert!(found.is_some() || text.contains(START));
+        for piece in found.iter().flatten() {
+            let whole = match piece {
+                Piece::Reference(it) => is_reference(it) && it.iter().filter(|byte| **byte == END).count() == 1,
+                Piece::Plain(it) => !it.is_empty() && !it.windows(START.len()).any(|part| part == START.as_bytes()),
+            };
+            prop_assert!(whole);
+        }
+        let parts = found.iter().flatten().map(|piece| match piece {
+            Piece::Plain(it) | Piece::Reference(it) => *it,
+        });
+        prop_assert!(found.is_none() || parts.collect::<Vec<_>>().concat() == text.as_bytes());
     }
 }

@@ -45,7 +45,8 @@ pub fn script(command: Command, shell: Shell) -> String {
     let mut command = command
         .mut_subcommand("get", |get| get.mut_arg("reference", |it| it.value_parser(values(&beginnings))))
         .mut_subcommand("doctor", |doctor| doctor.mut_arg("vault", |it| it.value_parser(values(&names))));
-    let takes_files = |it: &&Command| it.get_positionals().any(|value| value.get_value_hint() == ValueHint::FilePath);
+    let is_file = |hint| matches!(hint, ValueHint::FilePath | ValueHint::CommandWithArguments);
+    let takes_files = |it: &&Command| it.get_positionals().any(|value| is_file(value.get_value_hint()));
     let files: Vec<_> = command.get_subcommands().filter(takes_files).map(|it| it.get_name().to_owned()).collect();
     let mut out = Vec::new();
     match shell {

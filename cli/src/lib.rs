@@ -25,6 +25,7 @@ mod colour;
 mod completions;
 mod conf_file;
 mod doctor;
+mod exec;
 mod get;
 mod man;
 mod outcome;
@@ -35,6 +36,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 
@@ -114,6 +116,40 @@ enum Command {
         #[arg(long, value_enum, default_value_t = doctor::Format::Text)]
         format: doctor::Format,
     },
+    /// Run a program with the references in its environment, and in files, resolved
+    ///
+    /// A variable may be a reference, or hold some: DB_URL=postgres://app:{vault://hcv/db/password}@db. The program takes
+    /// the place of kong-vault; with --on-rotation it is its child, to which signals are handed on. Exit status: the
+    /// program's; 126 or 127 where it cannot be run.
+    Exec {
+        /// Set a variable; its text may hold references
+        #[arg(short, long, value_name = "NAME=TEXT", value_hint = ValueHint::Other)]
+        env: Vec<OsString>,
+        /// Set the variables of a file with lines NAME=TEXT
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        env_file: Vec<PathBuf>,
+        /// Resolve the references of a file into a file in memory, whose path is in the variable NAME
+        #[arg(long, value_name = "NAME=FILE", value_hint = ValueHint::Other)]
+        file: Vec<OsString>,
+        /// When a value changes: `restart` the program, or send it HUP, INT, QUIT, TERM, USR1 or USR2 after its files changed
+        #[arg(long, value_name = "WHAT", value_hint = ValueHint::Other, value_parser = exec::on_rotation::parse)]
+        on_rotation: Option<exec::on_rotation::OnRotation>,
+        /// Seconds that the program has to end when it is restarted; then it is killed
+        #[arg(long, value_name = "S", value_hint = ValueHint::Other, default_value_t = 10)]
+        kill_after: u16,
+        /// Leave KONG_VAULT_… in the environment, which configures kong-vault
+        #[arg(long)]
+        keep_options: bool,
+        /// Fetch timeout in seconds [default: vault_fetch_timeout]
+        #[arg(long, value_name = "S", value_hint = ValueHint::Other)]
+        timeout: Option<String>,
+        /// Read `vaults`, `vault_…` and `declarative_config` from this kong.conf; other keys are ignored
+        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        conf: Option<PathBuf>,
+        /// The program and its arguments
+        #[arg(last = true, required = true, value_hint = ValueHint::CommandWithArguments)]
+        program: Vec<OsString>,
+    },
     /// List the backends and their options
     Vaults {
         /// Print the tables of docs/options.md
@@ -167,6 +203,19 @@ pub fn run() -> ExitCode {
         Command::Doctor { vault, timeout, conf, format } => {
             doctor::run(&vault, timeout.as_deref(), conf.as_deref(), format)
         }
+        Command::Exec { env, env_file, file, on_rotation, kill_after, keep_options, timeout, conf, program } => {
+            exec::run(&exec::Asked {
+                program: &program,
+                variables: &env,
+                env_files: &env_file,
+                files: &file,
+                on_rotation,
+                kill_after: Duration::from_secs(kill_after.into()),
+                keeps_options: keep_options,
+                timeout: timeout.as_deref(),
+                conf: conf.as_deref(),
+            })
+        }
         Command::Vaults { markdown: true, .. } => Outcome::Done(Secret::new(tables::markdown())),
         Command::Vaults { policy: true, .. } => Outcome::Done(Secret::new(tables::policy())),
         Command::Vaults { .. } => Outcome::Done(Secret::new(tables::text())),
@@ -179,6 +228,8 @@ pub fn run() -> ExitCode {
         Outcome::Wrong { text, why } => print(text.as_bytes()).map_or_else(unprinted, |()| fail(1, &why)),
         Outcome::NoValue(why) => fail(1, &why),
         Outcome::Misuse(why) => fail(2, &why),
+        Outcome::Ended(status) => ExitCode::from(status),
+        Outcome::NotRun { status, why } => fail(status, &why),
     }
 }
 

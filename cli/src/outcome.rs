@@ -14,4 +14,11 @@ pub(super) enum Outcome {
         why: String,
     },
     Misuse(String),
+    /// A program that was run has ended with this status.
+    Ended(u8),
+    /// A program could not be run.
+    NotRun {
+        status: u8,
+        why: String,
+    },
 }

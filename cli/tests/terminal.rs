@@ -101,7 +101,7 @@ fn bash_completes_commands_options_vaults_and_leaves_files_to_itself() {
     };
     let backends: Vec<_> = ALL.iter().map(|backend| backend.name.to_owned()).collect();
     let beginnings: Vec<_> = backends.iter().map(|name| format!("{name}/")).collect();
-    let commands = ["check", "completions", "doctor", "get", "help", "man", "vaults"];
+    let commands = ["check", "completions", "doctor", "exec", "get", "help", "man", "vaults"];
     let mut offered = complete(&["kong-vault", ""]);
     offered.sort();
     assert_eq!(offered, commands);
@@ -115,6 +115,7 @@ fn bash_completes_commands_options_vaults_and_leaves_files_to_itself() {
     // Nothing, so that bash offers files.
     assert!(complete(&["kong-vault", "check", ""]).is_empty());
     assert!(complete(&["kong-vault", "check", "--resolve", ""]).is_empty());
+    assert!(complete(&["kong-vault", "exec", "--", ""]).is_empty());
 }
 
 #[test]
