@@ -138,7 +138,7 @@ describe("the audit log", function()
     assert.equal(1, await(path, { event = "fetched", version = 1 })[1].version)
     local read = await(path, { event = "read", reference = reference })[1]
     assert.same({ "hcv", true, "content" }, { read.vault, read.served, read.phase })
-    assert.same({ "/_eval", 32 }, { read.location, #read.request_id })
+    assert.equal("/_eval", read.location)
     assert.equal("payments", await(path, { event = "read", version = 1 })[1].location)
     assert.is_false(await(path, { event = "read", reference = "{vault://hcv/absent/value}" })[1].served)
     await(path, { event = "renewed", secret = "audited", purpose = "renewal" })

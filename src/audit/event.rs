@@ -17,7 +17,7 @@ const SHOWN: usize = 256;
 /// The longest line for syslog: its receivers cut longer ones.
 const LONGEST_MESSAGE: usize = 8 << 10;
 
-/// How many references a process remembers in the form of their lines.
+/// How many references, and how many other texts, a process remembers as they may be shown.
 const REMEMBERED: usize = 4096;
 
 /// A look-up, with what Lua knows of whoever made it; what is empty is not known.
@@ -177,11 +177,39 @@ pub struct Renderer {
     /// The second of the last line, and its text.
     second: (u64, String),
     references: HashMap<Box<[u8]>, Shown>,
+    texts: Texts,
+}
+
+/// Parts of lines as they may be shown: most lines have the same.
+#[derive(Default)]
+struct Texts(HashMap<Box<[u8]>, String>);
+
+impl Texts {
+    fn shown(&mut self, part: &[u8]) -> String {
+        if part.is_empty() {
+            return String::new();
+        }
+        if let Some(shown) = self.0.get(part) {
+            return shown.clone();
+        }
+        if self.0.len() >= REMEMBERED {
+            self.0.clear();
+        }
+        let shown = redact::quote(part, SHOWN);
+        self.0.insert(part.into(), shown.clone());
+        shown
+    }
 }
 
 impl Renderer {
     pub fn new(worker: Option<u32>, is_syslog: bool) -> Self {
-        Self { worker, is_syslog, second: (u64::MAX, String::new()), references: HashMap::new() }
+        Self {
+            worker,
+            is_syslog,
+            second: (u64::MAX, String::new()),
+            references: HashMap::new(),
+            texts: Texts::default(),
+        }
     }
 
     /// Appends the lines of a batch to `lines`. Returns where each ends: each end follows a line break.
@@ -223,10 +251,7 @@ impl Renderer {
         }
         let Some(shown) = self.references.get(text) else { return };
         let served = record.form == Form::Served;
-        let mut next = || match record.next_part() {
-            b"" => String::new(),
-            part => redact::quote(part, SHOWN),
-        };
+        let mut next = || self.texts.shown(record.next_part());
         let line = ReadLine {
             event: "read",
             reference: &shown.reference,

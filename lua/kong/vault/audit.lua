@@ -2,9 +2,9 @@
 -- nothing: where those are to be noted as well, nothing is kept in that cache.
 
 local native = require "kong.vault.native"
-local phase = require "kong.vault.phase"
 
 local ngx = ngx
+local get_phase = ngx and ngx.get_phase
 local pcall = pcall
 
 local _M = {}
@@ -48,7 +48,8 @@ function _M.notes_all()
 end
 
 -- Returns the server and the location of a request. An nginx variable `vault_audit_location`, where there is one, names the
--- location; otherwise the path does.
+-- location; otherwise the path does. The request's id is left out: nginx makes another one each time that it is asked for it,
+-- unless its configuration names it.
 local function place()
   local var = ngx.var
   local location = var.vault_audit_location
@@ -56,32 +57,27 @@ local function place()
   if not location or location == "" then
     location = var.uri
   end
-  return var.server_name, location, var.request_id
+  return var.server_name, location
 end
 
-local function context(now, config)
-  if not now or WITHOUT_REQUEST[now] then
-    return
-  end
-  local plugin, id, route, service, request_id
+local function note_request(now, reference, served, config)
+  local plugin, id, route, service, request, server, location
   if of_kong then
-    plugin, id, route, service, request_id = of_kong(config)
+    plugin, id, route, service, request = of_kong(config)
   end
-  local server, location, request
   if not CONNECTION[now] and not route then
-    server, location, request = place()
+    server, location = place()
   end
-  return plugin, id, route, service, server, location, request_id or request
+  native.audit_read(reference, served, now, plugin, id, route, service, server, location, request)
 end
 
 local function note(reference, served, config)
-  local now = ngx and ngx.get_phase and ngx.get_phase()
-  local done, plugin, id, route, service, server, location, request_id = pcall(context, now, config)
-  if not done then
-    plugin = nil
+  local now = get_phase and get_phase()
+  -- Where something of the request can't be read, the rest is noted.
+  if not now or WITHOUT_REQUEST[now] or not pcall(note_request, now, reference, served, config) then
+    native.audit_read(reference, served, now or "command")
   end
-  native.audit_read(reference, served, now or "command", plugin, id, route, service, server, location, request_id)
-  if phase.wait_mode() == phase.INLINE then
+  if not now or now == "init" then
     native.vm:flush_audit()
   end
 end

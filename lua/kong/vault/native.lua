@@ -372,8 +372,22 @@ end
 
 -- Has the audit log note a look-up. Further texts: the phase, the plugin and its id, the route, the service, the server, the
 -- location, the request's id; each may be nil.
-function _M.audit_read(reference, served, ...)
-  library.kong_vault_audit_read(handle, reference, #reference, served, ...)
+function _M.audit_read(reference, served, phase, plugin, id, route, service, server, location, request)
+  local size = #reference
+  library.kong_vault_audit_read(
+    handle,
+    reference,
+    size,
+    served,
+    phase,
+    plugin,
+    id,
+    route,
+    service,
+    server,
+    location,
+    request
+  )
 end
 
 -- Returns a number as the engine's notifier reads it from its socket: 8 bytes, little-endian, as the machines are.
