@@ -344,7 +344,7 @@ describe("the audit log", function()
     assert.equal("key-auth", await(path, { event = "read", plugin_id = "its-id" })[1].plugin)
     server:eval(
       [[
-      require("kong.vault.gateway.audit_context").note_change({
+      kong.post("crud.vaults", {
         operation = "update",
         old_entity = { id = "1", prefix = "mine", name = "hcv", config = { host = "a", token = ... } },
         entity = { id = "1", prefix = "mine", name = "hcv",
