@@ -1,5 +1,5 @@
 -- Has the audit log note look-ups, with what is known of whoever made them. It costs a look-up that the first-level cache answers
--- nothing: where those are to be noted as well, nothing is kept in that cache.
+-- nothing: where those are to be noted as well, `get` finds no copies there, and resolve.lua has them.
 
 local native = require "kong.vault.native"
 

@@ -11,6 +11,8 @@ local generation, answer = native.generation, native.answer
 local FIELDS = 4
 
 local values = {}
+-- Copies that `get` does not find, as the audit log is to note each look-up: resolve.lua serves them.
+local audited = {}
 local count, limit = 0, nil
 
 -- The generation that the copies are of.
@@ -26,6 +28,7 @@ local updated = setmetatable({}, { __mode = "k" })
 
 local _M = {
   values = values,
+  audited = audited,
   updated = updated,
 }
 
@@ -52,14 +55,15 @@ end
 
 local function start_over(now)
   clear(values)
+  clear(audited)
   clear(updated)
   count = 0
   copied = now
 end
 
 -- Copies the value that the last native answer holds. Nothing is copied where the generation has moved since that look-up
--- began: the cache may have dropped the value already, and nothing would tell later.
-function _M.put(reference, value)
+-- began: the cache may have dropped the value already, and nothing would tell later. `is_audited`: each look-up is noted.
+function _M.put(reference, value, is_audited)
   if answer.generation ~= generation[0] then
     return
   end
@@ -67,10 +71,11 @@ function _M.put(reference, value)
   if copied ~= answer.generation or count >= limit then
     start_over(answer.generation)
   end
-  if values[reference] == nil then
+  local copies = is_audited and audited or values
+  if copies[reference] == nil then
     count = count + 1
   end
-  values[reference] = value
+  copies[reference] = value
 end
 
 -- Drops outdated copies. Returns the generation, for `mark_updated`.

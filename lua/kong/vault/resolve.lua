@@ -10,6 +10,7 @@ local phase = require "kong.vault.phase"
 
 local VALUE, PENDING, FAILED, CREATED = native.VALUE, native.PENDING, native.FAILED, native.CREATED
 local catch_up = entity_changes.catch_up
+local audited, moved = l1.audited, l1.moved
 local ngx = ngx
 local YIELD, BLOCK, INLINE, NEVER = phase.YIELD, phase.BLOCK, phase.INLINE, phase.NEVER
 
@@ -68,8 +69,8 @@ local function keep(reference, status, value)
   if status == FAILED then
     return nil, value
   end
-  if status == VALUE and not audit.notes_all() then
-    l1.put(reference, value)
+  if status == VALUE then
+    l1.put(reference, value, audit.notes_all())
   end
   return value
 end
@@ -184,6 +185,11 @@ end
 -- Returns a cached value and whether it may be kept; or nil, why there is none, and false. A value that is not cached is
 -- fetched in the background. `config`: the table that is brought up to date, if one is.
 function _M.cached(reference, config)
+  local copy = audited[reference]
+  if copy and moved() == 0 then
+    audit.read(reference, copy, config)
+    return copy, nil, false
+  end
   local value, err, lasting = cached(reference)
   audit.read(reference, value, config)
   return value, err, lasting
@@ -245,6 +251,11 @@ end
 
 -- Returns the value of a reference, or nil and why there is none.
 function _M.one(reference)
+  local copy = audited[reference]
+  if copy and moved() == 0 then
+    audit.read(reference, copy)
+    return copy
+  end
   local value, err = one(reference)
   audit.read(reference, value)
   if value == nil and fallback then
