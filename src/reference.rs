@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use percent_encoding::percent_decode;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 
 use crate::backend::registry::ALL;
 use crate::error::{Error, Kind, Result};
@@ -26,6 +26,10 @@ const SEPARATORS: &[u8] = b"&;,|#/ ";
 
 /// How many separators are checked: each check searches the option tables.
 const LOOKS: usize = 128;
+
+/// What is encoded in a reference that is put together.
+const ENCODED: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'&').add(b'+').add(b'?').add(b'{').add(b'}');
 
 /// Replaces the part of a reference that was not checked. No option has this name, so it is not shown.
 const UNREAD: &[u8] = b"-";
@@ -189,6 +193,26 @@ pub fn quote(text: &[u8]) -> String {
     quoted(&shown)
 }
 
+/// The reference that these make, as an error quotes it.
+pub fn shown(vault: &str, path: &str, options: &[(Vec<u8>, Option<Vec<u8>>)], version: Option<u32>) -> String {
+    let encoded = |bytes| percent_encode(bytes, ENCODED).collect::<Cow<'_, str>>();
+    let mut text = format!("{{vault://{vault}/").into_bytes();
+    text.extend_from_slice(encoded(path.as_bytes()).as_bytes());
+    for (at, (name, value)) in options.iter().enumerate() {
+        text.push(if at == 0 { b'?' } else { b'&' });
+        text.extend_from_slice(encoded(name).as_bytes());
+        if let Some(value) = value {
+            text.push(b'=');
+            text.extend_from_slice(encoded(value).as_bytes());
+        }
+    }
+    if let Some(version) = version {
+        text.extend_from_slice(format!("#{version}").as_bytes());
+    }
+    text.push(b'}');
+    quote(&text)
+}
+
 /// Decodes the part before the query where this reveals a query: a reference with `%3F` in place of `?` has none, but
 /// was meant to have one.
 fn with_signs(text: &[u8]) -> Cow<'_, [u8]> {
@@ -331,5 +355,21 @@ fn without_user(text: &[u8]) -> Vec<u8> {
             [before, redact::HIDDEN.as_bytes(), &rest[end..]].concat()
         }
         _ => text.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_that_is_put_together_hides_what_a_quoted_one_hides() {
+        let options = [(&b"region"[..], Some(&b"eu"[..])), (b"token", Some(b"hunter2"))];
+        let options = options.map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec)));
+        let text = shown("hcv", "a/b c", &options, Some(2));
+        assert!(text.starts_with("{vault://hcv/a/b%20c?region=eu&token="), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+        assert_eq!(shown("hcv", "api", &[], None), "{vault://hcv/api}");
+        assert_eq!(shown("aws", "a", &[], Some(2)), "{vault://aws/a#2}");
     }
 }

@@ -185,7 +185,7 @@ function _M.configure(conf)
   return native.vm:configure(texts)
 end
 
---- Returns counters and gauges; no secrets.
+--- Returns counters and gauges of this worker; no secrets.
 -- @treturn table|nil
 -- @treturn nil|string where the configuration is unusable, what is wrong with it
 function _M.stats()
@@ -197,7 +197,7 @@ function _M.stats()
   return stats
 end
 
---- Returns the counters and gauges of this worker in Prometheus's text format.
+--- Returns the counters and gauges of the node in Prometheus's text format.
 -- @treturn string|nil
 -- @treturn nil|string
 function _M.metrics()

@@ -36,9 +36,12 @@ local function parse(text)
       families[name][keyword] = rest
     else
       local sample, labels, value = line:match "^([%a_:][%w_:]*){(.*)} (%S+)$"
+      if not sample then
+        labels, sample, value = "", line:match "^([%a_:][%w_:]*) (%S+)$"
+      end
       assert(sample, "no sample: " .. line)
       assert(tonumber(value) or value == "+Inf" or value == "NaN", line)
-      local pairs_, left = {}, labels .. ","
+      local pairs_, left = {}, labels == "" and "" or labels .. ","
       while left ~= "" do
         local label, text_, after = left:match '^([%a_][%w_]*)="([^"\\\n]*)",(.*)$'
         assert(label and not pairs_[label], "labels of " .. line)
@@ -143,13 +146,13 @@ describe("metrics", function()
     local stats, values, buckets = server:stats(), {}, {}
     for _, sample in ipairs(samples) do
       assert.matches("^kong_vault_", sample.name)
-      assert.equal("0", sample.labels.worker)
+      assert.is_nil(sample.labels.worker)
       if sample.labels.le then
         assert.is_true(sample.value >= (buckets[#buckets] or 0), "buckets are cumulative")
         buckets[#buckets + 1] = sample.value
       else
         local labels = {}
-        for _, name in ipairs({ "backend", "reason", "vault" }) do
+        for _, name in ipairs({ "backend", "vault", "reason", "state" }) do
           labels[#labels + 1] = sample.labels[name]
         end
         values[sample.name .. (#labels > 0 and "/" .. table.concat(labels, "/") or "")] = sample.value

@@ -35,6 +35,7 @@ use key::EntityKey;
 pub const LIMIT: u64 = 1024 * 1024;
 
 const OF_ALL: &str = "GET, HEAD, OPTIONS, POST";
+const OF_STATUS: &str = "GET, HEAD, OPTIONS";
 const OF_ONE: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT";
 
 /// A request. `check_access` has accepted it.
@@ -69,7 +70,12 @@ pub struct AdminApi<'a> {
     pub is_fixed: &'a dyn Fn(&str) -> bool,
     /// Whether an entity may leave certificates unverified.
     pub verification: Verification,
+    /// The state of the node, as JSON.
+    pub status: &'a dyn Fn() -> serde_json::Value,
 }
+
+/// The name in place of an entity's prefix, which can't begin so, under which the state of the node is.
+const STATUS: &[u8] = b"_status";
 
 impl AdminApi<'_> {
     /// Answers requests in their order, each as if it were the only one. All changes are written at once. It blocks.
@@ -101,6 +107,7 @@ impl AdminApi<'_> {
         let Some(route) = AdminRoute::parse(path) else { return AdminResponse::not_found() };
         let method = request.method.as_str();
         let answer = match (&route.key, method) {
+            (Some(key), _) if key == STATUS => answer_status(method, self.status),
             (_, "OPTIONS") => AdminResponse::nothing().allowing(if route.key.is_some() { OF_ONE } else { OF_ALL }),
             (None, "GET" | "HEAD") => self.list(vaults, &route.collection, query),
             (None, "POST") => self.create(vaults, request),
@@ -130,7 +137,23 @@ impl AdminApi<'_> {
     }
 }
 
+/// Answers a request for the state of the node.
+fn answer_status(method: &str, status: &dyn Fn() -> serde_json::Value) -> AdminResponse {
+    match method {
+        "GET" | "HEAD" => AdminResponse::list(&status()),
+        "OPTIONS" => AdminResponse::nothing().allowing(OF_STATUS),
+        _ => AdminResponse::not_allowed(OF_STATUS),
+    }
+}
+
 impl Request {
+    /// The answer that needs no store, if it is one: that of the state of the node.
+    pub fn answer_without_store(&self, status: &dyn Fn() -> serde_json::Value) -> Option<AdminResponse> {
+        let route = AdminRoute::parse(self.parts().0)?;
+        let answer = (route.key.as_deref() == Some(STATUS)).then(|| answer_status(&self.method, status))?;
+        Some(if self.method == "HEAD" { answer.without_body() } else { answer })
+    }
+
     fn may_change(&self) -> bool {
         matches!(self.method.as_str(), "POST" | "PUT" | "PATCH" | "DELETE")
     }

@@ -16,7 +16,7 @@ pub mod transport;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -111,6 +111,11 @@ pub trait Backend: Send + Sync {
     /// Tries each step of a fetch, and reports which fails; with `secret_id`, up to that document.
     fn diagnose<'a>(&'a self, _secret_id: Option<&'a SecretId>) -> Diagnosing<'a> {
         Box::pin(std::future::ready(Findings::default()))
+    }
+
+    /// When the token of the last login ends, as far as it has an end and is known.
+    fn login_ends(&self) -> Option<Instant> {
+        None
     }
 
     /// What is new since the last call, if anything is.

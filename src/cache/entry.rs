@@ -307,6 +307,11 @@ impl Entry {
         self.value.as_ref()
     }
 
+    /// The end of `ttl`, and when it is renewed; `None`: never.
+    pub fn times(&self) -> (Option<Instant>, Option<Instant>) {
+        (self.fresh_until, self.renew_at)
+    }
+
     pub fn bytes(&self) -> usize {
         self.value.as_ref().map_or(0, |value| value.document.bytes())
     }

@@ -16,6 +16,7 @@ mod incomplete;
 mod indirect;
 mod keys;
 mod merge;
+mod metrics;
 mod others;
 mod registry;
 mod requirements;
@@ -50,9 +51,11 @@ pub use incomplete::Incomplete;
 pub use indirect::IndirectValues;
 pub use keys::{KONGS_FILE, dropped, is_kongs_own, is_own};
 use keys::{LAZY, is_service_link, of_backend};
+use metrics::MAX as METRICS_MAX;
+pub use metrics::MetricsReferences;
 pub use others::Others;
 use registry::Vaults;
-pub use registry::{Fate, PreparedEntities};
+pub use registry::{Fate, ListedVault, PreparedEntities};
 pub use source::ConfigSource;
 pub use vault::Vault;
 pub use verification::{OPTION as VERIFICATION, Verification};
@@ -64,6 +67,9 @@ pub struct Config {
     pub fetch_timeout: Duration,
     pub breaker_interval: Duration,
     pub idle_ttl: Duration,
+    /// How the metrics name references, and how many documents are known by name.
+    pub metrics_references: MetricsReferences,
+    pub metrics_references_max: usize,
     /// The directory of entities that may change.
     pub data_dir: Option<String>,
     /// The token of the Admin API; an error where it is empty, or a reference without a value: then all requests are
@@ -171,6 +177,8 @@ impl Config {
             fetch_timeout: own.seconds("vault_fetch_timeout").unwrap_or_default(),
             breaker_interval: own.seconds("vault_breaker_interval").unwrap_or_default(),
             idle_ttl: own.seconds("vault_idle_ttl").unwrap_or_default(),
+            metrics_references: MetricsReferences::new(own.text("vault_metrics_references")),
+            metrics_references_max: own.integer(METRICS_MAX).and_then(|most| most.try_into().ok()).unwrap_or(1),
             data_dir: own.text("vault_data_dir").map(str::to_owned),
             admin_token: tokens_flaw.map_or_else(|| Ok(own.secret("vault_admin_token").cloned()), Err),
             admin_tokens: own.secret("vault_admin_tokens").cloned(),
@@ -279,6 +287,11 @@ impl Config {
     /// The vaults that don't change, and whose options are valid: backends, and entities of the declarative file.
     pub fn fixed_vaults(&self) -> impl Iterator<Item = (&str, &'static Descriptor, &FinalSettings)> {
         self.vaults.fixed()
+    }
+
+    /// All vaults that references can name, in the order of their names.
+    pub fn listed_vaults(&self) -> Vec<ListedVault> {
+        self.vaults.listed()
     }
 
     /// Whether a name is taken by a backend or by an entity of the declarative file.

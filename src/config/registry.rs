@@ -44,6 +44,27 @@ pub enum Fate {
     Place,
 }
 
+/// A vault in a list.
+pub struct ListedVault {
+    pub name: String,
+    /// `None` where its entity is broken.
+    pub backend: Option<&'static str>,
+    /// Whether it is an entity that may change.
+    pub is_live: bool,
+    /// What is wrong with its options.
+    pub flaw: Option<Error>,
+}
+
+impl ListedVault {
+    fn new(name: &str, vault: &Result<Arc<Vault>>, is_live: bool) -> Self {
+        let (backend, flaw) = match vault {
+            Ok(vault) => (Some(vault.backend.name), vault.settings.as_ref().err().cloned()),
+            Err(error) => (None, Some(error.clone())),
+        };
+        Self { name: name.to_owned(), backend, is_live, flaw }
+    }
+}
+
 /// All vaults by name. An entity that is broken has its error instead.
 #[derive(Debug)]
 pub struct Vaults {
@@ -100,6 +121,17 @@ impl Vaults {
             let vault = vault.as_ref().ok()?;
             Some((name.as_str(), vault.backend, &**vault.settings.as_ref().ok()?))
         })
+    }
+
+    /// All vaults but those of Kong's strategies, in the order of their names. An entity that may change, but has the name of one
+    /// that doesn't, can't be named.
+    pub fn listed(&self) -> Vec<ListedVault> {
+        let live = self.live.lock();
+        let live = live.iter().filter(|(name, _)| !self.is_fixed(name)).map(|it| (it, true));
+        let all = self.fixed.iter().map(|it| (it, false)).chain(live);
+        let mut listed: Vec<_> = all.map(|((name, vault), live)| ListedVault::new(name, vault, live)).collect();
+        listed.sort_by(|one, other| one.name.cmp(&other.name));
+        listed
     }
 
     /// Whether a name is taken by a vault that does not change.

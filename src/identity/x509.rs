@@ -9,9 +9,14 @@ pub struct Parts<'a> {
     pub subject: &'a [u8],
     /// The SubjectPublicKeyInfo.
     pub public_key: &'a [u8],
+    validity: &'a [u8],
 }
 
 const SEQUENCE: u8 = 0x30;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+/// The days from March 1st of the year 0 to 1970.
+const DAYS_TO_1970: u64 = 719_468;
 /// The explicit tag of a version, which may be left out.
 const VERSION: u8 = 0xa0;
 
@@ -30,8 +35,8 @@ impl<'a> Parts<'a> {
             Some(one)
         };
         // Serial number and algorithm; then the names, with the validity between them.
-        let (_, _, issuer, _, subject, public_key) = (next()?, next()?, next()?, next()?, next()?, next()?);
-        Some(Self { issuer, subject, public_key })
+        let (_, _, issuer, validity, subject, public_key) = (next()?, next()?, next()?, next()?, next()?, next()?);
+        Some(Self { issuer, subject, public_key, validity })
     }
 }
 
@@ -58,6 +63,38 @@ fn header(der: &[u8]) -> Option<(usize, usize)> {
         }
         _ => None,
     }
+}
+
+/// When a certificate ends, in seconds since 1970.
+pub fn not_after(certificate: &CertificateDer<'_>) -> Option<u64> {
+    let validity = content(Parts::of(certificate)?.validity, SEQUENCE)?;
+    let (_, rest) = element(validity)?;
+    let (end, _) = element(rest)?;
+    let digits = match (content(end, UTC_TIME), content(end, GENERALIZED_TIME)) {
+        // RFC 5280: years from 1950 on.
+        (Some(short), _) => [if *short.first()? >= b'5' { b"19" } else { b"20" }, short].concat(),
+        (None, Some(long)) => long.to_vec(),
+        (None, None) => return None,
+    };
+    seconds(digits.strip_suffix(b"Z")?)
+}
+
+/// The time that `YYYYMMDDhhmmss` says.
+fn seconds(digits: &[u8]) -> Option<u64> {
+    if digits.len() != 14 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number =
+        |from: usize, to: usize| digits[from..to].iter().fold(0, |sum, digit| 10 * sum + u64::from(digit - b'0'));
+    let (year, month, day) = (number(0, 4), number(4, 6), number(6, 8));
+    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Years that begin in March have their leap day at the end.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let hours = 24 * days.checked_sub(DAYS_TO_1970)? + number(8, 10);
+    Some((60 * hours + number(10, 12)) * 60 + number(12, 14))
 }
 
 /// The SubjectPublicKeyInfo of a private key; `None` where it is of no kind that is known here.

@@ -7,6 +7,7 @@
 //!
 //! It uses the cache's documents. It must never know where a document comes from, nor write a key anywhere.
 
+pub mod figures;
 pub mod peers;
 pub mod shared_slots;
 pub mod watch;

@@ -25,6 +25,19 @@ pub const OWN: &[Opt] = &[
         "seconds between two probes of a vault whose circuit breaker is open",
     )
     .default("5"),
+    Opt::new(
+        "vault_metrics_references",
+        Type::Text,
+        "metrics of each reference: `off`, `hashed` (its name's SHA-256, 16 digits) or `named`",
+    )
+    .default("off")
+    .one_of(&["off", "hashed", "named"]),
+    Opt::new(
+        "vault_metrics_references_max",
+        Type::Integer { min: 1, max: 10_000 },
+        "secrets of the whole node that are known by name, in its status and in its metrics",
+    )
+    .default("1000"),
     Opt::new("vault_declarative_config", Type::Text, "YAML or JSON file with `vaults:` entities in Kong's format")
         .holds(Holds::File),
     Opt::new(

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::backend::{Backend, Fetched, SecretId};
 use crate::error::Result;
 use crate::notice::{debug, took};
 use crate::resolver::gathering::{Added, Gathering, NextBatch};
+use crate::resolver::metrics::Counter;
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::sync::{Rank, Ranked};
 

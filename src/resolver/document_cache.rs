@@ -82,6 +82,20 @@ pub enum ValueChange {
     Changed,
 }
 
+/// A document's value and times.
+pub struct Terms {
+    pub value: Option<Dated>,
+    pub fresh_until: Option<Instant>,
+    pub renew_at: Option<Instant>,
+}
+
+impl Terms {
+    fn of(entry: &Entry) -> Self {
+        let (fresh_until, renew_at) = entry.times();
+        Self { value: entry.value().cloned(), fresh_until, renew_at }
+    }
+}
+
 /// The cache's figures, for metrics.
 pub struct DocumentLevels {
     pub entries: usize,
@@ -342,6 +356,16 @@ impl DocumentCache {
     /// Whether the log is to be told that the cache is too small, true once.
     pub fn tell_crowded(&self) -> bool {
         self.known.lock().cache.tell_crowded()
+    }
+
+    /// The times of a document.
+    pub fn terms(&self, key: &Key) -> Option<Terms> {
+        self.known.lock().cache.peek(key).map(Terms::of)
+    }
+
+    /// All documents with their times.
+    pub fn all_terms(&self) -> Vec<(Key, Terms)> {
+        self.known.lock().cache.iter().map(|(key, entry)| (Arc::clone(key), Terms::of(entry))).collect()
     }
 
     pub fn levels(&self) -> DocumentLevels {

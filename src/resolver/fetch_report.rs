@@ -37,6 +37,7 @@ impl Resolver {
         if let Err(error) = report.outcome {
             self.metrics().failed(report.key.descriptor.name, error.kind());
         }
+        self.account_for(report);
         self.export_span(report);
     }
 }

@@ -159,14 +159,19 @@ impl Resolver {
 
     /// Answers requests of the Admin API, in their order. It blocks.
     pub fn administer(self: &Arc<Self>, requests: &[Request]) -> Vec<AdminResponse> {
+        let status = || self.node_status().to_json();
+        let all_but_status = |failed: &dyn Fn() -> AdminResponse| -> Vec<AdminResponse> {
+            requests.iter().map(|request| request.answer_without_store(&status).unwrap_or_else(failed)).collect()
+        };
         let store = match self.follow().followed().map(|followed| followed.store()) {
             Some(Ok(store)) => store,
-            Some(Err(error)) => return requests.iter().map(|_| AdminResponse::failed(&error)).collect(),
-            None => return requests.iter().map(|_| without_store()).collect(),
+            Some(Err(error)) => return all_but_status(&|| AdminResponse::failed(&error)),
+            None => return all_but_status(&without_store),
         };
         let is_fixed = |prefix: &str| self.config().is_fixed(prefix);
         let verification = self.config().verification();
-        let answers = AdminApi { store, backends: ALL, is_fixed: &is_fixed, verification }.serve(requests);
+        let answers =
+            AdminApi { store, backends: ALL, is_fixed: &is_fixed, verification, status: &status }.serve(requests);
         for (request, answer) in requests.iter().zip(&answers) {
             if let Some(change) = &answer.change {
                 self.audit_change(&request.who, change);

@@ -16,17 +16,18 @@ impl Resolver {
         })
     }
 
-    /// The current figures.
+    /// The current figures. `front_hits`: how many look-ups the Lua table answered.
     pub fn levels(&self, front_hits: u64) -> Levels {
         let now = Instant::now();
         let documents = self.documents().levels();
+        self.metrics().note_front_hits(front_hits);
+        self.metrics().note_evictions(documents.evictions);
         Levels {
             entries: documents.entries,
             bytes: documents.bytes + self.references().bytes(),
             under_way: self.calls().under_way(),
             next_event: documents.next.map(|next| next.saturating_duration_since(now)),
             breakers: self.instances().breakers(now),
-            front_hits,
             evictions: documents.evictions,
             audit: self.audit().levels(),
         }

@@ -1,83 +1,108 @@
-//! Counters and gauges for `stats()` and for Prometheus. They contain no secrets.
+//! Counters for `stats()`, which has those of one Lua VM, and for Prometheus, which gets those of the node. They contain no
+//! secrets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::{MetricType, TypedMetric};
-use prometheus_client::registry::Registry;
-
 use crate::audit::AuditLevels;
+use crate::backend::registry::ALL;
 use crate::error::Kind;
+use crate::node::figures::{BUCKETS as BUCKET_COUNT, Figures, Totals};
 use crate::resolver::breaker::BreakerState;
 use crate::spans;
 
 /// Upper bounds of the fetch latencies' buckets, in seconds.
-const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+const BOUNDS: [f64; BUCKET_COUNT - 1] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// How long fetches took. The `Histogram` of prometheus_client can't be read, which `stats()` has to do.
-#[derive(Debug, Clone, Default)]
-pub struct Latency(Arc<Buckets>);
+/// How many kinds of failures there are.
+pub const KINDS: usize = Kind::ALL.len();
 
-#[derive(Debug, Default)]
-struct Buckets {
-    counts: [AtomicU64; BUCKETS.len() + 1],
+/// A counter's place among those of the node, its name, and what it counts.
+pub const COUNTED: [(&str, &str); 17] = [
+    ("front_hits", "Look-ups that the Lua table answered"),
+    ("cache_hits", "Look-ups that a worker's cache answered"),
+    ("stale_hits", "Look-ups served with a value past its ttl"),
+    ("negative_hits", "Look-ups served with a remembered failure"),
+    ("misses", "Look-ups that needed a fetch"),
+    ("adopted", "Outcomes received from other workers"),
+    ("refused", "Fetches refused as the vault's breaker is open"),
+    ("refreshes", "Values renewed ahead of time"),
+    ("probes", "Fetches to learn whether a vault is back"),
+    ("resurrected", "Failed fetches that left an old value serving"),
+    ("fetches", "Fetches from vaults"),
+    ("batches", "Requests that fetched many secrets at once"),
+    ("evictions", "Documents that left a full cache for others"),
+    ("spans_sent", "Spans that the collector took"),
+    ("spans_dropped", "Spans that no collector took"),
+    ("audit_lines", "Lines of the audit log that were written"),
+    ("audit_dropped", "Lines of the audit log that were dropped"),
+];
+
+const FRONT_HITS: usize = 0;
+const EVICTIONS: usize = 12;
+
+/// A counter of this VM, which also counts for the node.
+#[derive(Clone)]
+pub struct Counter(Arc<Counting>);
+
+struct Counting {
+    own: AtomicU64,
+    figures: Arc<Figures>,
+    index: usize,
+}
+
+impl Counter {
+    fn new(figures: &Arc<Figures>, index: usize) -> Self {
+        Self(Arc::new(Counting { own: AtomicU64::new(0), figures: Arc::clone(figures), index }))
+    }
+
+    pub fn inc(&self) {
+        self.inc_by(1);
+    }
+
+    pub fn inc_by(&self, by: u64) {
+        self.0.own.fetch_add(by, Ordering::Relaxed);
+        self.0.figures.count(self.0.index, by);
+    }
+
+    /// What this VM counted.
+    pub fn get(&self) -> u64 {
+        self.0.own.load(Ordering::Relaxed)
+    }
+
+    /// Counts up to a number that is kept elsewhere.
+    fn reach(&self, whole: u64) {
+        let before = self.0.own.fetch_max(whole, Ordering::Relaxed);
+        self.0.figures.count(self.0.index, whole.saturating_sub(before));
+    }
+}
+
+/// How long fetches took.
+pub struct Latency {
+    counts: [AtomicU64; BUCKET_COUNT],
     nanoseconds: AtomicU64,
 }
 
 impl Latency {
-    fn observe(&self, took: Duration) {
-        let bucket = BUCKETS.iter().position(|bound| took.as_secs_f64() <= *bound).unwrap_or(BUCKETS.len());
-        self.0.counts[bucket].fetch_add(1, Ordering::Relaxed);
-        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.0.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
-    }
-
     /// The count of each bucket with its upper bound in seconds; the last one has none.
     pub fn buckets(&self) -> Vec<(f64, u64)> {
-        let bounds = BUCKETS.into_iter().chain([f64::INFINITY]);
-        bounds.zip(&self.0.counts).map(|(bound, count)| (bound, count.load(Ordering::Relaxed))).collect()
+        bounds().zip(&self.counts).map(|(bound, count)| (bound, count.load(Ordering::Relaxed))).collect()
     }
 
     /// The sum of all, in seconds.
     pub fn seconds(&self) -> f64 {
-        Duration::from_nanos(self.0.nanoseconds.load(Ordering::Relaxed)).as_secs_f64()
+        Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)).as_secs_f64()
     }
 }
 
-impl TypedMetric for Latency {
-    const TYPE: MetricType = MetricType::Histogram;
+/// The upper bounds of all buckets, in seconds.
+pub fn bounds() -> impl Iterator<Item = f64> {
+    BOUNDS.into_iter().chain([f64::INFINITY])
 }
 
-impl EncodeMetric for Latency {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let buckets = self.buckets();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        encoder.encode_histogram::<[(&str, &str); 0]>(self.seconds(), count, &buckets, None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        Self::TYPE
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Failure {
-    backend: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VaultLabel {
-    vault: String,
-}
-
-/// The figures that are read when metrics are asked for.
+/// The figures that are read when `stats()` is called.
 #[derive(Debug, Default)]
 pub struct Levels {
     pub entries: usize,
@@ -87,17 +112,16 @@ pub struct Levels {
     pub next_event: Option<Duration>,
     /// Each vault that was asked, and its breaker.
     pub breakers: Vec<(String, BreakerState)>,
-    /// Look-ups that L1 answered.
-    pub front_hits: u64,
     /// Documents that were evicted from a full cache.
     pub evictions: u64,
     pub audit: AuditLevels,
 }
 
 /// The counters of one resolver.
-#[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    figures: Arc<Figures>,
+    /// Look-ups that the Lua table answered, which counts them itself.
+    front_hits: Counter,
     /// Look-ups that the cache answered with a fresh value. Those that L1 answers are not counted here.
     pub hits: Counter,
     /// Look-ups that the cache answered with a value whose time was over.
@@ -120,150 +144,124 @@ pub struct Metrics {
     pub fetches: Counter,
     /// Requests that asked a vault for many documents.
     pub batches: Counter,
-    pub spans: spans::Counters,
-    pub latency: Latency,
-    failures: Family<Failure, Counter>,
-    front_hits: Counter,
     evictions: Counter,
-    audit_lines: Counter,
-    audit_dropped: Counter,
-    entries: Gauge,
-    bytes: Gauge,
-    under_way: Gauge,
-    breakers: Family<VaultLabel, Gauge>,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("kong_vault"),
-            hits: Counter::default(),
-            stale_hits: Counter::default(),
-            negative_hits: Counter::default(),
-            misses: Counter::default(),
-            adopted: Counter::default(),
-            refused: Counter::default(),
-            refreshes: Counter::default(),
-            probes: Counter::default(),
-            resurrected: Counter::default(),
-            fetches: Counter::default(),
-            batches: Counter::default(),
-            spans: spans::Counters::default(),
-            latency: Latency::default(),
-            failures: Family::default(),
-            front_hits: Counter::default(),
-            evictions: Counter::default(),
-            audit_lines: Counter::default(),
-            audit_dropped: Counter::default(),
-            entries: Gauge::default(),
-            bytes: Gauge::default(),
-            under_way: Gauge::default(),
-            breakers: Family::default(),
-        };
-        metrics.register();
-        metrics
-    }
+    /// What the export of spans counts itself.
+    pub spans: spans::Counters,
+    /// Spans and lines of the audit log, as they are counted for the node.
+    noted: [Counter; 4],
+    pub latency: Latency,
+    failures: BTreeMap<&'static str, [AtomicU64; KINDS]>,
 }
 
 impl Metrics {
-    fn register(&mut self) {
-        let registry = &mut self.registry;
-        registry.register("front_hits", "Look-ups that the Lua table answered", self.front_hits.clone());
-        registry.register("cache_hits", "Look-ups that the worker's cache answered", self.hits.clone());
-        registry.register("stale_hits", "Look-ups served with a value past its ttl", self.stale_hits.clone());
-        registry.register("negative_hits", "Look-ups served with a remembered failure", self.negative_hits.clone());
-        registry.register("misses", "Look-ups that needed a fetch", self.misses.clone());
-        registry.register("adopted", "Outcomes received from other workers", self.adopted.clone());
-        registry.register("refused", "Fetches refused as the vault's breaker is open", self.refused.clone());
-        registry.register("refreshes", "Values renewed ahead of time", self.refreshes.clone());
-        registry.register("probes", "Fetches to learn whether a vault is back", self.probes.clone());
-        registry.register("resurrected", "Failed fetches that left an old value serving", self.resurrected.clone());
-        registry.register("fetches", "Fetches from vaults", self.fetches.clone());
-        registry.register("batches", "Requests that fetched many secrets at once", self.batches.clone());
-        registry.register("spans_sent", "Spans that the collector took", self.spans.sent.clone());
-        registry.register("spans_dropped", "Spans that no collector took", self.spans.dropped.clone());
-        registry.register("failures", "Failed fetches by reason", self.failures.clone());
-        registry.register("fetch_duration_seconds", "How long fetches took", self.latency.clone());
-        registry.register("evictions", "Documents that left a full cache for others", self.evictions.clone());
-        registry.register("audit_lines", "Lines of the audit log that were written", self.audit_lines.clone());
-        registry.register("audit_dropped", "Lines of the audit log that were dropped", self.audit_dropped.clone());
-        registry.register("entries", "Documents in the worker's cache", self.entries.clone());
-        registry.register("bytes", "Bytes of the worker's cache", self.bytes.clone());
-        registry.register("fetches_under_way", "Documents being fetched", self.under_way.clone());
-        registry.register("breaker", "0 closed, 1 half open, 2 open", self.breakers.clone());
+    pub fn new(figures: Arc<Figures>) -> Self {
+        let counter = |index| Counter::new(&figures, index);
+        Self {
+            front_hits: counter(FRONT_HITS),
+            hits: counter(1),
+            stale_hits: counter(2),
+            negative_hits: counter(3),
+            misses: counter(4),
+            adopted: counter(5),
+            refused: counter(6),
+            refreshes: counter(7),
+            probes: counter(8),
+            resurrected: counter(9),
+            fetches: counter(10),
+            batches: counter(11),
+            evictions: counter(EVICTIONS),
+            spans: spans::Counters::default(),
+            noted: std::array::from_fn(|at| counter(EVICTIONS + 1 + at)),
+            latency: Latency { counts: Default::default(), nanoseconds: AtomicU64::new(0) },
+            failures: ALL.iter().map(|backend| (backend.name, Default::default())).collect(),
+            figures,
+        }
     }
 
     /// A fetch that ended after `took`.
     pub fn fetched(&self, took: Duration) {
-        self.latency.observe(took);
+        let bucket = BOUNDS.iter().position(|bound| took.as_secs_f64() <= *bound).unwrap_or(BOUNDS.len());
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.latency.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        self.latency.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.figures.took(bucket, nanoseconds);
     }
 
     /// A fetch that failed.
     pub fn failed(&self, backend: &'static str, kind: Kind) {
-        self.failures.get_or_create(&Failure { backend, reason: kind.name() }).inc();
+        let kind = usize::from(kind.code());
+        if let Some(counts) = self.failures.get(backend) {
+            counts[kind].fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(number) = ALL.iter().position(|known| known.name == backend) {
+            self.figures.failed(number * KINDS + kind);
+        }
+    }
+
+    /// Notes how many look-ups the Lua table answered since the VM began.
+    pub fn note_front_hits(&self, hits: u64) {
+        self.front_hits.reach(hits);
+    }
+
+    /// Notes how many documents were evicted since the VM began.
+    pub fn note_evictions(&self, evictions: u64) {
+        self.evictions.reach(evictions);
+    }
+
+    /// Notes how many spans and lines of the audit log there were since the VM began.
+    pub fn note_exports(&self, audit: &AuditLevels) {
+        let counts = [self.spans.sent.get(), self.spans.dropped.get(), audit.written, audit.dropped];
+        for (noted, count) in self.noted.iter().zip(counts) {
+            noted.reach(count);
+        }
     }
 
     /// Failed fetches by backend and reason; what never happened is left out.
-    pub fn failures(&self, backends: &[&'static str]) -> Vec<(&'static str, &'static str, u64)> {
-        let all = backends.iter().flat_map(|backend| Kind::ALL.map(|kind| (*backend, kind.name())));
-        all.filter_map(|(backend, reason)| {
-            let count = self.failures.get(&Failure { backend, reason })?.get();
-            Some((backend, reason, count))
-        })
-        .collect()
+    pub fn failures(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let counts = self.failures.iter().flat_map(|(backend, counts)| {
+            counts.iter().zip(Kind::ALL).map(|(count, kind)| (*backend, kind.name(), count.load(Ordering::Relaxed)))
+        });
+        counts.filter(|(_, _, count)| *count > 0).collect()
     }
+}
 
-    /// All of it in Prometheus's text format.
-    pub fn render(&self, levels: &Levels) -> String {
-        self.front_hits.inner().store(levels.front_hits, Ordering::Relaxed);
-        self.evictions.inner().store(levels.evictions, Ordering::Relaxed);
-        self.audit_lines.inner().store(levels.audit.written, Ordering::Relaxed);
-        self.audit_dropped.inner().store(levels.audit.dropped, Ordering::Relaxed);
-        self.entries.set(levels.entries as i64);
-        self.bytes.set(levels.bytes as i64);
-        self.under_way.set(levels.under_way as i64);
-        // Those of vaults that are gone must not stay.
-        self.breakers.clear();
-        for (vault, state) in &levels.breakers {
-            // References with options of their own make several of one vault: the worst is shown.
-            let breaker = self.breakers.get_or_create(&VaultLabel { vault: vault.clone() });
-            breaker.set(breaker.get().max(state.severity()));
-        }
-        let mut text = String::new();
-        // Writing to a String does not fail.
-        let _ = encode(&mut text, &self.registry);
-        text
-    }
+/// The node's failed fetches by backend and reason; what never happened is left out.
+pub fn failures_of_node(totals: &Totals) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+    let all = ALL.iter().flat_map(|backend| Kind::ALL.map(|kind| (backend.name, kind.name())));
+    all.zip(&totals.reasons)
+        .map(|((backend, reason), count)| (backend, reason, *count))
+        .filter(|(_, _, count)| *count > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::figures::NodeFigures;
 
     #[test]
-    fn what_is_counted_is_rendered() {
-        let metrics = Metrics::default();
-        metrics.fetched(Duration::from_millis(3));
-        metrics.fetched(Duration::from_secs(60));
-        metrics.failed("hcv", Kind::Denied);
-        let levels =
-            Levels { breakers: vec![("mine".to_owned(), BreakerState::Open)], front_hits: 7, ..Levels::default() };
-        let text = metrics.render(&levels);
-        for line in [
-            "kong_vault_front_hits_total 7",
-            "kong_vault_fetch_duration_seconds_bucket{le=\"0.0025\"} 0",
-            "kong_vault_fetch_duration_seconds_bucket{le=\"0.005\"} 1",
-            "kong_vault_fetch_duration_seconds_bucket{le=\"+Inf\"} 2",
-            "kong_vault_fetch_duration_seconds_count 2",
-            "kong_vault_failures_total{backend=\"hcv\",reason=\"denied\"} 1",
-            "kong_vault_breaker{vault=\"mine\"} 2",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    fn what_a_vm_counts_counts_for_the_node() {
+        let node = NodeFigures::of_this_process();
+        let metrics = [(); 2].map(|()| Metrics::new(Arc::new(Figures::new(node.clone()))));
+        for metrics in &metrics {
+            metrics.fetched(Duration::from_millis(3));
+            metrics.fetched(Duration::from_secs(60));
+            metrics.failed("hcv", Kind::Denied);
+            metrics.misses.inc();
+            for hits in [7, 7, 9] {
+                metrics.note_front_hits(hits);
+            }
         }
-        assert_eq!(metrics.failures(&["hcv", "aws"]), [("hcv", "denied", 1)]);
-        let other = [("other".to_owned(), BreakerState::Open), ("other".to_owned(), BreakerState::Closed)];
-        let text = metrics.render(&Levels { breakers: other.to_vec(), ..Levels::default() });
-        assert!(!text.contains("mine"), "a vault that is gone is still in\n{text}");
-        assert!(text.contains("kong_vault_breaker{vault=\"other\"} 2"), "{text}");
+        assert_eq!(metrics[0].failures(), [("hcv", "denied", 1)]);
+        assert_eq!(metrics[0].latency.buckets().iter().map(|(_, count)| count).sum::<u64>(), 2);
+        let totals = metrics[1].figures.totals();
+        assert_eq!((totals.counters[FRONT_HITS], totals.counters[4]), (18, 2));
+        assert_eq!((totals.buckets[2], totals.buckets[12]), (2, 2));
+        assert_eq!(failures_of_node(&totals).collect::<Vec<_>>(), [("hcv", "denied", 2)]);
+    }
+
+    #[test]
+    fn all_reasons_of_all_backends_have_a_place() {
+        assert!(ALL.len() * KINDS <= crate::node::figures::REASONS);
+        assert_eq!(KINDS, crate::node::figures::ReferenceRow::default().failures().len());
     }
 }

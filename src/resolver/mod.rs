@@ -3,6 +3,7 @@
 //! It uses the cache, the node's memory, the engine and the vaults. It must never know who asks: nothing of Lua, the C
 //! ABI or the command line.
 
+mod account;
 mod auditing;
 mod batches;
 pub mod blocking;
@@ -10,6 +11,8 @@ pub mod breaker;
 pub mod calls;
 mod change;
 pub mod document_cache;
+mod ends;
+pub mod exposition;
 pub mod fetch_report;
 mod fetch_spans;
 pub mod fetch_task;
@@ -26,6 +29,7 @@ pub(crate) mod loaded;
 mod lookup;
 pub mod metrics;
 pub mod node_protocol;
+pub mod node_status;
 pub mod outcome;
 mod peer_answers;
 pub mod previous;

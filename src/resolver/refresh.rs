@@ -29,6 +29,7 @@ impl Resolver {
         }
         let engine = self.engine()?;
         if self.schedule().begin() {
+            self.figures().enter();
             // No refresher has kept earlier copies up to date.
             self.bump();
             engine.spawn(run(Arc::downgrade(self), Arc::clone(self.schedule())));
@@ -55,6 +56,7 @@ impl Resolver {
             }
         }
         if dropped {
+            self.account_for_cache();
             self.bump();
         }
         while let Some(key) = self.schedule().probe(now) {
@@ -113,6 +115,7 @@ async fn run(resolver: Weak<Resolver>, schedule: Arc<Schedule>) {
             let next = resolver.refresh_due(now);
             if now.saturating_duration_since(asked_at) >= part {
                 asked_at = now;
+                resolver.account_for_cache();
                 resolver.bump();
             }
             // Where nothing is due, nobody has to know what is in use.

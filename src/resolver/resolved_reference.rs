@@ -228,6 +228,17 @@ impl DocumentKey {
         format!("{} vault ({})", self.descriptor.name, self.instance.vault)
     }
 
+    /// The document's reference, without a field, as it may be shown.
+    pub fn shown_reference(&self) -> String {
+        reference::shown(self.shown_vault(), &self.secret_id.resource, &self.options, self.secret_id.version)
+    }
+
+    /// The name of its vault for operators: Kong's strategies have names of their own behind an `@`.
+    pub fn shown_vault(&self) -> &str {
+        let vault = &*self.instance.vault;
+        vault.split_once('@').map_or(vault, |(name, _)| name)
+    }
+
     /// The vault's key in the node's cache.
     pub fn vault_name(&self) -> Name {
         Node::of_this_process().map(|node| self.instance.name(node)).unwrap_or_default()

@@ -13,6 +13,7 @@ use crate::entities::followed::Follow;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::node::Node;
+use crate::node::figures::{Figures, NodeFigures};
 use crate::node::peers::PeerServer;
 use crate::resolver::batches::BatchContext;
 use crate::resolver::calls::Calls;
@@ -48,6 +49,8 @@ pub struct Resolver {
     metrics: Metrics,
     /// `None` where no collector is set.
     spans: Option<Arc<Exporter>>,
+    /// What the whole node counts and knows.
+    figures: Arc<Figures>,
     follow: Follow,
     succession: Succession,
     /// The identities of the vaults before the reload that made this resolver.
@@ -60,7 +63,8 @@ impl Resolver {
         let limits = Limits { timeout: config.fetch_timeout, breaker_interval: config.breaker_interval };
         let (notifier, schedule) = (Notifier::new(), Arc::<Schedule>::default());
         let generation = Generation::new(generation, Arc::clone(&notifier));
-        let metrics = Metrics::default();
+        let figures = Arc::new(Figures::new(NodeFigures::of_this_process()));
+        let metrics = Metrics::new(Arc::clone(&figures));
         let spans = config.collector.clone().map(|collector| {
             let tell = tell(&notifier, &collector);
             Arc::new(Exporter::new(collector, environment.clone(), metrics.spans.clone(), tell))
@@ -77,6 +81,7 @@ impl Resolver {
             peer_server: OnceCell::new(),
             metrics,
             spans,
+            figures,
             follow: Follow::default(),
             succession: Succession::new(Arc::clone(&notifier)),
             previous: Previous::default(),
@@ -130,6 +135,10 @@ impl Resolver {
 
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    pub(super) fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     /// Forgets what belongs to the process that this one was forked from.

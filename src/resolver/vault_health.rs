@@ -22,6 +22,9 @@ fn soon() -> Instant {
 impl Resolver {
     /// Does what the change of a vault's breaker makes necessary.
     pub(super) fn on_breaker_change(self: &Arc<Self>, key: &Arc<DocumentKey>, change: Change) {
+        if change != Change::None {
+            self.account_for_breaker(key);
+        }
         match change {
             Change::None => {}
             Change::Opened | Change::StaysOpen => {

@@ -32,7 +32,13 @@ impl Bed {
         });
         let requests: Vec<_> = requests.collect();
         let (store, verification) = (&self.store, self.verification);
-        let api = AdminApi { store, backends: ALL, is_fixed: &|prefix| prefix == "fixed", verification };
+        let api = AdminApi {
+            store,
+            backends: ALL,
+            is_fixed: &|prefix| prefix == "fixed",
+            verification,
+            status: &|| serde_json::json!({}),
+        };
         api.serve(&requests).into_iter().map(Called::from).collect()
     }
 

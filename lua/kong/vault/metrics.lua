@@ -1,5 +1,5 @@
---- Metrics for Prometheus, in a location of nginx: `content_by_lua_block { require("kong.vault.metrics").serve() }`. Each
--- worker has counters of its own; the label `worker` tells them apart.
+-- Metrics for Prometheus, in a location of nginx: `content_by_lua_block { require("kong.vault.metrics").serve() }`. They are those
+-- of the whole node, whichever worker answers.
 
 local native = require "kong.vault.native"
 
@@ -7,30 +7,38 @@ local ngx = ngx
 
 local _M = {}
 
+-- The hits that the library knows of.
+local told = 0
+
 -- Returns the hits in the first-level cache. `kong.vault` sets this, as it counts them.
 function _M.hits()
   return 0
 end
 
--- Adds the label `worker` to each sample.
-local function label(text)
-  local worker = ('worker="%d"'):format(ngx.worker.id() or 0)
-  local lines = {}
-  for line in text:gmatch "[^\n]+" do
-    if line:byte() ~= 35 then
-      local name, labels, rest = line:match "^([%w_:]+){(.*)}( .*)$"
-      if name then
-        line = ("%s{%s,%s}%s"):format(name, worker, labels, rest)
-      else
-        line = line:gsub("^([%w_:]+)", "%1{" .. worker .. "}")
-      end
-    end
-    lines[#lines + 1] = line
+-- Tells the library of hits that it does not know of.
+function _M.tell_hits()
+  local hits = _M.hits()
+  if hits ~= told then
+    told = hits
+    native.vm:note_front_hits(hits)
   end
-  return table.concat(lines, "\n") .. "\n"
 end
 
---- Answers a request with the metrics of the worker that serves it.
+--- The metrics in Prometheus's older text format, to be appended to others.
+-- @treturn string|nil
+-- @treturn nil|string
+function _M.classic()
+  return native.vm:metrics(_M.hits(), true)
+end
+
+--- The state of the node's vaults and references, as JSON.
+-- @treturn string|nil
+-- @treturn nil|string
+function _M.status()
+  return native.vm:status(_M.hits())
+end
+
+--- Answers a request with the metrics of the node.
 -- Phases: content.
 function _M.serve()
   local text, err = native.vm:metrics(_M.hits())
@@ -39,7 +47,7 @@ function _M.serve()
     return ngx.say(err)
   end
   ngx.header["Content-Type"] = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-  ngx.print(label(text))
+  ngx.print(text)
 end
 
 return _M

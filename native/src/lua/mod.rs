@@ -4,6 +4,7 @@
 
 mod admin;
 mod audit;
+mod figures;
 mod kong;
 mod memory;
 mod native;
@@ -14,13 +15,13 @@ use std::time::{Duration, Instant};
 use mlua::{IntoLuaMulti, LightUserData, Lua, LuaString, MultiValue, Nil, Table, UserData, UserDataMethods, Value};
 
 use crate::ffi::Handle;
-use kong_vault::backend;
 use kong_vault::config::ConfigSource;
 use kong_vault::environment::Environment;
 use kong_vault::node::Node;
+use kong_vault::node::figures::NodeFigures;
 use kong_vault::node::shared_slots::SharedSlots;
 use kong_vault::reference;
-use kong_vault::resolver::{Lookup, Resolver};
+use kong_vault::resolver::Lookup;
 use kong_vault::runtime::engine::Engine;
 use kong_vault::vm::Vm;
 use native::{Native, copied, or_error};
@@ -33,6 +34,7 @@ fn open(lua: &Lua) -> mlua::Result<Table> {
     // All workers must have one key, one clock, and one place for what only one of them can find out.
     Node::of_this_process();
     SharedSlots::of_this_process();
+    NodeFigures::share();
     memory::wipe_when_freed(lua)?;
     let module = lua.create_table()?;
     module.set(
@@ -149,9 +151,7 @@ impl UserData for Native {
             let error = resolved.map_or_else(|error| error, |resolved| resolved.key.would_block());
             lua.create_string(error.for_users())
         });
-        methods.add_method("metrics", |lua, this, front_hits: u64| {
-            or_error(lua, this.0.resolver().map(|resolver| resolver.metrics().render(&resolver.levels(front_hits))))
-        });
+        figures::methods(methods);
         methods.add_method("fetch_blocking", |lua, this, references: Vec<LuaString>| {
             let references: Vec<_> = references.iter().map(|text| text.as_bytes().to_vec()).collect();
             let answers = lua.create_table()?;
@@ -172,60 +172,7 @@ impl UserData for Native {
         methods.add_method("flush", |lua, this, refetch: bool| {
             or_error(lua, this.0.resolver().map(|resolver| resolver.flush(refetch)).map(|()| true))
         });
-        methods.add_method("stats", |lua, this, front_hits: u64| match this.0.resolver() {
-            Err(error) => (Nil, error.to_string()).into_lua_multi(lua),
-            Ok(resolver) => stats(lua, resolver, front_hits)?.into_lua_multi(lua),
-        });
     }
-}
-
-fn stats(lua: &Lua, resolver: &Resolver, front_hits: u64) -> mlua::Result<Table> {
-    let (stats, levels, metrics) = (lua.create_table()?, resolver.levels(front_hits), resolver.metrics());
-    stats.set("entries", levels.entries)?;
-    stats.set("bytes", levels.bytes)?;
-    stats.set("fetching", levels.under_way)?;
-    stats.set("next_refresh", levels.next_event.map(|next| next.as_secs_f64()))?;
-    stats.set("hits", front_hits + metrics.hits.get() + metrics.stale_hits.get())?;
-    for (name, counter) in [
-        ("cache_hits", &metrics.hits),
-        ("stale_hits", &metrics.stale_hits),
-        ("negative_hits", &metrics.negative_hits),
-        ("misses", &metrics.misses),
-        ("adopted", &metrics.adopted),
-        ("refused", &metrics.refused),
-        ("refreshes", &metrics.refreshes),
-        ("probes", &metrics.probes),
-        ("fetches", &metrics.fetches),
-        ("batches", &metrics.batches),
-        ("spans_sent", &metrics.spans.sent),
-        ("spans_dropped", &metrics.spans.dropped),
-        ("resurrected", &metrics.resurrected),
-    ] {
-        stats.set(name, counter.get())?;
-    }
-    stats.set("evictions", levels.evictions)?;
-    stats.set("audit_lines", levels.audit.written)?;
-    stats.set("audit_dropped", levels.audit.dropped)?;
-    // Cumulative, as in Prometheus: how many fetches took at most so many seconds.
-    let (durations, mut count) = (lua.create_table()?, 0);
-    for (bound, fetches) in metrics.latency.buckets() {
-        count += fetches;
-        durations.set(if bound.is_finite() { bound.to_string() } else { "inf".to_owned() }, count)?;
-    }
-    stats.set("fetch_durations", durations)?;
-    stats.set("fetch_seconds", metrics.latency.seconds())?;
-    let failures = lua.create_table()?;
-    let backends: Vec<_> = backend::registry::ALL.iter().map(|backend| backend.name).collect();
-    for (backend, reason, count) in metrics.failures(&backends) {
-        failures.set(format!("{backend}.{reason}"), count)?;
-    }
-    stats.set("failures", failures)?;
-    let breakers = lua.create_table()?;
-    for (vault, state) in levels.breakers {
-        breakers.set(vault, state.name())?;
-    }
-    stats.set("breakers", breakers)?;
-    Ok(stats)
 }
 
 fn parse_reference(lua: &Lua, text: &LuaString) -> mlua::Result<MultiValue> {

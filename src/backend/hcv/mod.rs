@@ -10,6 +10,7 @@ mod path;
 mod redirect;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ::http::HeaderValue;
 
@@ -122,6 +123,10 @@ impl Backend for Hcv {
 
     fn notice(&self) -> Option<Notice> {
         self.api.client.notice()
+    }
+
+    fn login_ends(&self) -> Option<Instant> {
+        self.auth.ends()
     }
 
     fn shutdown(&self) -> Option<Shutdown> {

@@ -1,5 +1,5 @@
--- Routes in Kong's own Admin API: vault entities under the name that they have in other versions of Kong, and counters and
--- metrics of the worker that answers.
+-- Routes in Kong's own Admin API: vault entities under the name that they have in other versions of Kong, counters of the worker
+-- that answers, and metrics and state of the node.
 
 local endpoints = require "kong.api.endpoints"
 
@@ -49,6 +49,19 @@ return {
         end
         stats.worker = ngx.worker.id()
         return kong.response.exit(200, stats)
+      end,
+    },
+  },
+  ["/kong-vault/status"] = {
+    schema = schema,
+    methods = {
+      GET = function()
+        vault()
+        local status, err = require("kong.vault.metrics").status()
+        if not status then
+          return kong.response.exit(500, { message = err })
+        end
+        return kong.response.exit(200, status, { ["Content-Type"] = "application/json; charset=utf-8" })
       end,
     },
   },

@@ -70,6 +70,7 @@ function KongVault.init_worker()
   end
   -- Does nothing in later Kongs, which have called `kong.vault.init_worker`.
   pdk.start()
+  require("kong.vault.gateway.metrics").follow(kong)
   -- By now Kong has its declarative configuration in its database.
   require("kong.vault.gateway.entities").refresh()
   if kong.configuration.role ~= "control_plane" then

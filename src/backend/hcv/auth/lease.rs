@@ -73,6 +73,11 @@ impl Life {
         self.ends = lease.and_then(|lease| asked.checked_add(lease - margin(lease)));
     }
 
+    /// When it is no longer used; `None`: never.
+    pub fn ends(&self) -> Option<Instant> {
+        self.ends
+    }
+
     pub fn state(&self, now: Instant) -> TokenState {
         if self.terms.uses == Some(0) || self.ends.is_some_and(|end| now >= end) {
             TokenState::Over

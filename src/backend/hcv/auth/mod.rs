@@ -23,6 +23,7 @@ mod password;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Instant;
 
 use crate::error::Result;
 use crate::http::HttpResponse;
@@ -76,6 +77,14 @@ impl Auth {
     pub fn served(&self, auth_token: &AuthToken) {
         if let Auth::Session(session) = self {
             session.served(auth_token);
+        }
+    }
+
+    /// When the token of the last login ends, as far as it has an end.
+    pub fn ends(&self) -> Option<Instant> {
+        match self {
+            Auth::Session(session) => session.ends(),
+            _ => None,
         }
     }
 

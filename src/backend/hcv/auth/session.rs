@@ -129,6 +129,11 @@ impl Session {
         }
     }
 
+    /// When the token ends, as far as it has an end.
+    pub fn ends(&self) -> Option<Instant> {
+        self.0.known().token.as_ref().and_then(|(_, life)| life.ends())
+    }
+
     pub fn shutdown(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         let shared = Arc::clone(&self.0);
         let (token, _) = self.0.known().token.take().filter(|_| shared.revoke)?;
