@@ -1,5 +1,5 @@
--- Metrics for Prometheus, in a location of nginx: `content_by_lua_block { require("kong.vault.metrics").serve() }`. They are those
--- of the whole node, whichever worker answers.
+-- Metrics for Prometheus, in a location of nginx: `content_by_lua_block { require("kong.vault.metrics").serve() }`. They are
+-- those of the whole node, whichever worker answers.
 
 local native = require "kong.vault.native"
 

@@ -1,5 +1,4 @@
--- Appends kong-vault's metrics to those of Kong's plugin `prometheus`, where Kong has it: whatever asks for Kong's `/metrics` then
--- gets both.
+-- Appends kong-vault's metrics to those of Kong's plugin `prometheus`, where Kong has it: Kong's `/metrics` then has both.
 
 local metrics = require "kong.vault.metrics"
 
