@@ -194,6 +194,27 @@ mod tests {
     }
 
     #[test]
+    fn a_token_has_the_name_that_the_list_gives_it() {
+        let (sole, named) = (Secret::new("hunter2"), Secret::new("alice=hunter3 , bob=hunter=4"));
+        let all = Tokens { sole: Some(&sole), named: Some(&named) };
+        let listed = Tokens { sole: None, named: Some(&named) };
+        for (shown, by_all, by_listed) in [
+            ("hunter2", Some("admin"), None),
+            ("hunter3", Some("alice"), Some("alice")),
+            ("hunter=4", Some("bob"), Some("bob")),
+            ("hunter", None, None),
+            ("bob=hunter=4", None, None),
+            ("", None, None),
+        ] {
+            assert_eq!(all.name_of(Some(shown.as_bytes())).as_deref(), by_all, "{shown}");
+            assert_eq!(listed.name_of(Some(shown.as_bytes())).as_deref(), by_listed, "{shown}");
+        }
+        assert_eq!(listed.name_of(None), None);
+        let local = Requester { peers: vec![b"127.0.0.1"], hosts: vec![b"localhost"], ..Requester::default() };
+        assert_eq!(check_access(&listed, &local), Access::Unauthorized, "a list alone asks for a token, too");
+    }
+
+    #[test]
     fn without_a_token_only_this_machine_is_heard() {
         for host in [
             "localhost",
