@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 
-from . import audit, hits, latency, misses, sizes, wiping
+from . import audit, everything, hits, latency, misses, sizes, wiping
 from .figures import dump, table, write_markdown
 from .nginx import ROOT, House, Subject
 
@@ -18,6 +18,7 @@ GROUPS = {
     "latency": latency.figures,
     "sizes": sizes.figures,
     "audit": audit.figures,
+    "everything": everything.figures,
     "wiping": wiping.figures,
 }
 

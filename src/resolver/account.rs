@@ -122,6 +122,12 @@ impl Resolver {
             }
             row.note_times(times(terms, &clock));
         }
+        // Tokens are renewed without a fetch.
+        for (vault, end) in self.instances().login_ends() {
+            if let Some(row) = vault_number(shown(&vault)).and_then(|number| self.figures().known_vault(number)) {
+                row.note_token_end(end.map(|end| clock.at(end)));
+            }
+        }
         let open: Vec<_> = self.instances().breakers(clock.now);
         for row in self.figures().vaults() {
             let name = row.description().map(|(name, _)| name).unwrap_or_default();

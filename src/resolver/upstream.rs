@@ -159,6 +159,11 @@ impl Instances {
         breakers
     }
 
+    /// All vaults that were asked before, by name, and when the tokens of their logins end.
+    pub fn login_ends(&self) -> Vec<(Arc<str>, Option<Instant>)> {
+        self.all().into_iter().map(|(key, vault)| (key.vault, vault.backend().login_ends())).collect()
+    }
+
     fn all(&self) -> Vec<(InstanceKey, Arc<Instance>)> {
         self.known.lock().instances.iter().map(|(key, instance)| (key.clone(), Arc::clone(instance))).collect()
     }
