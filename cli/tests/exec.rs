@@ -107,7 +107,8 @@ fn a_program_gets_values_in_its_environment() {
         ("INSIDE", "postgres://app:{vault://env/secret}@{vault://env/host}/db"),
         ("PLAIN", "{not a reference}"),
         ("HOST", "db.example"),
-        ("KONG_VAULT_HCV_TOKEN", "s.own"),
+        ("KONG_VAULT_HCV_TOKEN", "{vault://env/hcv-token}"),
+        ("HCV_TOKEN", "s.own"),
     ];
     let arguments = ["--env-file", list.as_str(), "--env", "GIVEN=x{vault://env/host}", "--", "env"];
     let (status, text, errors) = output(&mut exec(&arguments, &environment));
@@ -124,7 +125,10 @@ fn a_program_gets_values_in_its_environment() {
     }
     assert!(!text.contains("s.own") && !text.contains("vault://"), "{text}");
     let (_, text, _) = output(&mut exec(&["--keep-options", "--", "env"], &environment));
-    assert!(text.contains("KONG_VAULT_HCV_TOKEN=s.own"), "{text}");
+    assert!(
+        text.contains("KONG_VAULT_HCV_TOKEN={vault://env/hcv-token}") && text.contains("HCV_TOKEN=s.own"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -167,11 +171,12 @@ fn a_file_has_values_and_stays_nowhere() {
     let files = Files::new();
     let template = files.add("app.conf", "user = app\npassword = {vault://env/secret}\n");
     for more in [&[][..], &["--on-rotation", "HUP"]] {
-        let script = "cat \"$CONF\"; echo \"$CONF\"; sh -c 'cat \"$CONF\"' >/dev/null; echo done; exec sleep 600";
+        let script = "cat \"$CONF\"; stat -Lc %a \"$CONF\"; echo \"$CONF\"; sh -c 'cat \"$CONF\"' >/dev/null; echo done; exec sleep 600";
         let file = format!("CONF={template}");
         let arguments = [&["--file", &file], more, &["--", "sh", "-c", script]].concat();
         let mut running = Running::new(&mut exec(&arguments, &[]));
         assert_eq!([running.line(), running.line()], ["user = app".to_owned(), format!("password = {VALUE}")]);
+        assert_eq!(running.line(), "400");
         let path = running.line();
         assert_eq!(running.line(), "done");
         assert!(path.starts_with("/proc/") && Path::new(&path).exists(), "{path}");
@@ -198,8 +203,10 @@ fn signals_reach_the_program() {
 
 #[test]
 fn no_program_outlives_a_kill() {
-    let mut running =
-        Running::new(&mut exec(&["--on-rotation", "restart", "--", "sh", "-c", "echo $$; exec sleep 600"], &[]));
+    let mut running = Running::new(&mut exec(
+        &["--on-rotation", "restart", "--", "sh", "-c", "trap '' TERM; echo $$; exec sleep 600"],
+        &[],
+    ));
     let program = format!("/proc/{}/cmdline", running.line());
     let runs = || std::fs::read(&program).is_ok_and(|arguments| arguments.starts_with(b"sleep"));
     eventually("the program runs", runs);

@@ -36,6 +36,11 @@ impl Config {
         }
     }
 
+    /// Whether a variable is there for kong-vault alone: it sets an option, or a credential's option refers to it.
+    pub fn is_own_variable(&self, name: &str) -> bool {
+        self.credentials.is_configured(name)
+    }
+
     /// Notes which variables hold the credentials of a configuration that does not change.
     pub(super) fn note_credentials(&mut self, indirect: &IndirectValues) {
         self.credentials.fixed = self.variables(indirect);

@@ -82,15 +82,20 @@ impl CredentialVariables {
     }
 
     pub(super) fn is_one(&self, name: &str) -> bool {
+        let current = name.strip_suffix(PREVIOUS).unwrap_or(name);
+        let is_known = |name| CREDENTIALS.iter().any(|names| names.contains(&name));
+        is_known(name) || is_known(current) || self.is_configured(name)
+    }
+
+    /// Whether a variable sets an option, or an option that is a credential refers to it.
+    pub(super) fn is_configured(&self, name: &str) -> bool {
         // All variables that set options begin like this, also those of backends that only Kong has.
         if name.starts_with(&variable("vault_")) {
             return true;
         }
         let live = self.live.lock();
         let current = name.strip_suffix(PREVIOUS).unwrap_or(name);
-        [name, current].into_iter().any(|name| {
-            CREDENTIALS.iter().any(|names| names.contains(&name)) || self.fixed.contains(name) || live.contains(name)
-        })
+        [name, current].into_iter().any(|name| self.fixed.contains(name) || live.contains(name))
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, SealFlags, fchmod, fcntl_add_seals, memfd_create};
 use rustix::io::{FdFlags, dup3, fcntl_setfd};
 
 /// A file that only this process has, and whoever opens its path meanwhile.
@@ -15,6 +15,8 @@ impl MemoryFile {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let mut file = std::fs::File::from(memfd_create("kong-vault", flags)?);
         file.write_all(content)?;
+        // Programs refuse a private key that others may read, by its mode.
+        fchmod(&file, Mode::RUSR)?;
         // Nobody changes what others may be reading.
         fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
         Ok(Self(file.into()))

@@ -61,14 +61,14 @@ pub fn run(asked: &Asked<'_>) -> Outcome {
     if let Some(why) = misuse(asked) {
         return Outcome::Misuse(why.to_owned());
     }
-    let variables = variables::read(asked.env_files, asked.variables, asked.keeps_options);
-    let prepared = match variables.and_then(|variables| Prepared::new(variables, asked.files)) {
-        Ok(prepared) => prepared,
-        Err(why) => return Outcome::Misuse(why),
-    };
     let Opened { resolver, flaw, surprises } = match open(asked.timeout, asked.conf) {
         Ok(opened) => opened,
         Err(outcome) => return outcome,
+    };
+    let variables = variables::read(asked.env_files, asked.variables, resolver.config(), asked.keeps_options);
+    let prepared = match variables.and_then(|variables| Prepared::new(variables, asked.files)) {
+        Ok(prepared) => prepared,
+        Err(why) => return Outcome::Misuse(why),
     };
     surprises.iter().for_each(warn);
     let values = match Values::fetch(prepared.texts().map(|(_, text)| text), &resolver) {

@@ -35,11 +35,12 @@ impl Program<'_> {
         self.not_run(&error)
     }
 
-    /// Starts it as a child, which is told to end where this process is killed.
+    /// Starts it as a child, which is killed where this process is.
     pub fn spawn(&self, variables: &BTreeMap<OsString, Secret>) -> Result<Child, Outcome> {
         let (mut command, parent) = (self.command(variables), getpid());
         let follow_parent = move || {
-            set_parent_process_death_signal(Some(Signal::TERM))?;
+            // A program may ignore any other signal.
+            set_parent_process_death_signal(Some(Signal::KILL))?;
             // It may have ended already.
             if getppid() == Some(parent) { Ok(()) } else { Err(Error::from(ErrorKind::Interrupted)) }
         };

@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a thread that waits for signals")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
@@ -24,6 +24,7 @@ use crate::outcome::Outcome;
 use crate::session::warn;
 use kong_vault::redact;
 use kong_vault::resolver::Resolver;
+use kong_vault::resolver::breaker::BreakerState;
 use kong_vault::secret::Secret;
 
 /// How often it looks whether a value has rotated. The refresher has renewed it by then.
@@ -66,7 +67,8 @@ impl Supervisor<'_> {
             Ok(child) => (child, State::Running),
             Err(outcome) => return outcome,
         };
-        let (mut look_at, mut is_settling, mut told) = (Instant::now() + LOOK, false, HashMap::new());
+        let (mut look_at, mut is_settling) = (Instant::now() + LOOK, false);
+        let (mut told, mut away) = (HashMap::new(), BTreeSet::new());
         loop {
             let wake_at = if let State::Restarting(kill_at) = state { look_at.min(kill_at) } else { look_at };
             match signals.recv_timeout(wake_at.saturating_duration_since(Instant::now())) {
@@ -98,6 +100,7 @@ impl Supervisor<'_> {
                 continue;
             }
             look_at = Instant::now() + LOOK;
+            self.report_outages(&mut away);
             let has_changed = self.values.follow(&self.resolver, |reference, error| {
                 let text = error.for_users();
                 if told.get(reference) != Some(&text) {
@@ -118,6 +121,19 @@ impl Supervisor<'_> {
     fn spawn(&self) -> Result<Child, Outcome> {
         let variables = self.prepared.filled(&self.values, &self.files).map_err(Outcome::NoValue)?;
         self.program.spawn(&variables)
+    }
+
+    /// Warns once of each vault that fails: its values serve from the cache meanwhile, without an error.
+    fn report_outages(&self, away: &mut BTreeSet<String>) {
+        for (vault, state) in self.resolver.levels(0).breakers {
+            if state == BreakerState::Closed {
+                if away.remove(&vault) {
+                    warn(format!("vault {vault} answers again"));
+                }
+            } else if away.insert(vault.clone()) {
+                warn(format!("vault {vault} fails: the program keeps the last values"));
+            }
+        }
     }
 
     /// Acts on values that have changed.

@@ -10,25 +10,38 @@ use kong_vault::resolver::{Lookup, Resolver};
 use kong_vault::secret::Secret;
 
 /// A text that may have references inside.
-pub struct Text(Vec<u8>);
+pub struct Text {
+    bytes: Vec<u8>,
+    /// Whether it stays as it is.
+    is_plain: bool,
+}
 
 impl Text {
     /// Refuses a text in which a reference does not end.
     pub fn new(bytes: Vec<u8>) -> Result<Self, &'static str> {
         match pieces(&bytes) {
-            Some(_) => Ok(Self(bytes)),
+            Some(_) => Ok(Self { bytes, is_plain: false }),
             None => Err("a reference in it does not end: add a \"}\""),
         }
     }
 
+    /// A text whose references are for the program to resolve.
+    pub fn plain(bytes: Vec<u8>) -> Self {
+        Self { bytes, is_plain: true }
+    }
+
+    fn pieces(&self) -> Vec<Piece<'_>> {
+        if self.is_plain { vec![Piece::Plain(&self.bytes)] } else { pieces(&self.bytes).unwrap_or_default() }
+    }
+
     pub fn references(&self) -> impl Iterator<Item = &[u8]> {
-        let all = pieces(&self.0).unwrap_or_default().into_iter();
+        let all = self.pieces().into_iter();
         all.filter_map(|piece| if let Piece::Reference(reference) = piece { Some(reference) } else { None })
     }
 
     /// The text with values in the place of its references.
     pub fn filled(&self, values: &Values) -> Secret {
-        let all = pieces(&self.0).unwrap_or_default().into_iter();
+        let all = self.pieces().into_iter();
         let parts: Vec<&[u8]> = all
             .map(|piece| match piece {
                 Piece::Plain(plain) => plain,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::text::Text;
 use crate::session::shown;
+use kong_vault::config::Config;
 use kong_vault::file::{clause, read_bounded};
 use kong_vault::redact;
 
@@ -18,17 +19,22 @@ pub const LIMIT: u64 = 4 * 1024 * 1024;
 /// Texts by the name of their variable.
 pub type Texts = BTreeMap<OsString, Text>;
 
-/// Whether a variable configures kong-vault: its token is not for the program.
-fn is_own(name: &OsStr) -> bool {
-    name == "KONG_VAULTS" || name.as_bytes().starts_with(b"KONG_VAULT_")
+/// Whether a variable is there for kong-vault alone: its token is not for the program.
+fn is_own(name: &OsStr, config: &Config) -> bool {
+    name == "KONG_VAULTS" || name.to_str().is_some_and(|name| config.is_own_variable(name))
 }
 
 /// Reads all variables of the program; later ones replace earlier ones. An error quotes no text, which may be a secret.
-pub fn read(files: &[PathBuf], given: &[OsString], keeps_options: bool) -> Result<Texts, String> {
+/// Variables that are there for kong-vault alone are left out, or kept as they are.
+pub fn read(files: &[PathBuf], given: &[OsString], config: &Config, keeps_options: bool) -> Result<Texts, String> {
     let mut texts = Texts::new();
-    for (name, text) in std::env::vars_os().filter(|(name, _)| keeps_options || !is_own(name)) {
+    for (name, text) in std::env::vars_os() {
+        let is_own = is_own(&name, config);
+        if is_own && !keeps_options {
+            continue;
+        }
         let bytes = text.into_vec();
-        let whole = Text::new(bytes).map_err(|why| wrong(&name, why))?;
+        let whole = if is_own { Text::plain(bytes) } else { Text::new(bytes).map_err(|why| wrong(&name, why))? };
         texts.insert(name, whole);
     }
     for path in files {
