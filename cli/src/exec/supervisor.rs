@@ -4,13 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ExitStatus};
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -80,7 +79,7 @@ impl Supervisor<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Outcome::NoValue("lost its signals".to_owned()),
             }
-            match (child.try_wait(), &state) {
+            match (reap(&child), &state) {
                 (Ok(Some(_)), State::Restarting(_)) => {
                     child = match self.spawn() {
                         Ok(child) => child,
@@ -88,7 +87,7 @@ impl Supervisor<'_> {
                     };
                     state = State::Running;
                 }
-                (Ok(Some(status)), _) => return Outcome::Ended(code(status)),
+                (Ok(Some(status)), _) => return Outcome::Ended(status),
                 (Ok(None), State::Restarting(kill_at)) if Instant::now() >= *kill_at => {
                     // It may have ended meanwhile.
                     let _ = child.kill();
@@ -186,8 +185,20 @@ fn send(child: &Child, signal: Signal) {
     }
 }
 
-/// The status, as a shell gives it.
-fn code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+/// Reaps all processes that have ended: as the first process of a container, this one has the orphans of others. Returns
+/// the program's status, as a shell gives it, if it is one of them.
+fn reap(child: &Child) -> std::io::Result<Option<u8>> {
+    let mut ended = None;
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) if u32::try_from(pid.as_raw_nonzero().get()).ok() == Some(child.id()) => {
+                let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+                ended = code.map(|code| u8::try_from(code).unwrap_or(u8::MAX));
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(ended),
+            Err(_) if ended.is_some() => return Ok(ended),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
