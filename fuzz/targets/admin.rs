@@ -80,7 +80,13 @@ fn serve(bed: &Bed, data: &[u8]) {
         });
     }
     let (store, verification) = (&bed.store, Verification::Optional);
-    let api = AdminApi { store, backends: ALL, is_fixed: &|prefix| prefix == "fixed", verification, status: &|| serde_json::json!({}) };
+    let api = AdminApi {
+        store,
+        backends: ALL,
+        is_fixed: &|prefix| prefix == "fixed",
+        verification,
+        status: &|| serde_json::json!({}),
+    };
     let answers = api.serve(&requests);
     assert_eq!(answers.len(), requests.len());
     for (request, answer) in requests.iter().zip(&answers) {
