@@ -137,7 +137,9 @@ fn values_that_were_fetched_together_are_renewed_together() {
     let worker = worker(all, &[("vault_puppets_ttl", "2"), ("vault_idle_ttl", "60")]);
     assert!(worker.get_all(&references(&names(60))).into_iter().all(|value| value.is_ok()));
     assert_eq!(batches(&worker).len(), 3);
-    worker.until("all are renewed", |worker| batches(worker).iter().map(Vec::len).sum::<usize>() >= 120);
-    assert_eq!(singles(&worker), 0);
-    assert!(batches(&worker).len() <= 8, "{:?}", batches(&worker));
+    let fetched = |worker: &Worker| batches(worker).iter().map(Vec::len).sum::<usize>() + singles(worker);
+    worker.until("all are renewed", |worker| fetched(worker) >= 120);
+    // A batch of one is a request like any other, and on a busy machine one may be due apart from all others.
+    let requests = batches(&worker).len() + singles(&worker);
+    assert!(requests <= 8, "{requests} requests: {:?}", batches(&worker));
 }

@@ -3,15 +3,25 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 const COMMAND: &str = env!("CARGO_BIN_EXE_kong-vault");
 const VALUE: &str = "hunter2 is the value";
 
-/// `kong-vault exec` with nothing in its environment but a path, a secret of the vault `env`, and `variables`.
+/// No test takes longer, unless something hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `kong-vault exec` with nothing in its environment but a path, a secret of the vault `env`, and `variables`. Who runs these
+/// tests in the background may ignore INT and QUIT, and so would the programs.
 fn exec(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(COMMAND);
-    command.arg("exec").args(arguments).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("SECRET", VALUE);
+    let mut command = Command::new("env");
+    command
+        .args(["--default-signal=INT,QUIT", COMMAND, "exec"])
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("SECRET", VALUE);
     command.envs(variables.iter().copied()).stdin(Stdio::null());
     command
 }
@@ -43,17 +53,28 @@ fn output(command: &mut Command) -> (Option<i32>, String, String) {
     (status.code(), text(stdout), text(stderr))
 }
 
-/// A program that runs, with its lines one by one. It is killed when dropped.
+/// A program that runs, with its lines one by one. It is killed when dropped, and when it hangs.
 struct Running {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
+    _ends: Sender<()>,
+}
+
+fn signal(process: u32, name: &str) -> bool {
+    Command::new("kill").args(["-s", name, &process.to_string()]).status().expect("kill").success()
 }
 
 impl Running {
     fn new(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command");
         let lines = BufReader::new(child.stdout.take().expect("its output"));
-        Self { child, lines }
+        let ((ends, ended), process) = (channel(), child.id());
+        std::thread::spawn(move || {
+            if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                signal(process, "KILL");
+            }
+        });
+        Self { child, lines, _ends: ends }
     }
 
     fn line(&mut self) -> String {
@@ -63,8 +84,7 @@ impl Running {
     }
 
     fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill").success());
+        assert!(signal(self.child.id(), name));
     }
 
     /// Its status, and what it wrote to standard error.
@@ -91,7 +111,7 @@ fn arguments_of_all() -> Vec<Vec<u8>> {
 
 /// Waits for what another process does; its deadline is only met by a failure.
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(20));

@@ -80,7 +80,7 @@ impl Backend for Model {
                 waiting.await;
             }
             match answer {
-                Answer::Secret => Ok(Fetched { document: Secret::new(version.to_string()), lease: None, group: None }),
+                Answer::Secret => Ok(Fetched::new(Secret::new(version.to_string()))),
                 Answer::Failure(kind, wait) => Err(Error::new(kind, "away").with_retry_after(wait)),
             }
         })

@@ -59,6 +59,8 @@ describe("Prometheus", function()
     -- It ends in two days.
     local authority = certs.authority "of Prometheus's spec"
     vault:write("secret/data/tls", { data = { cert = files.read(authority.certificate) } })
+    vault:write("secret/metadata/temporary", { delete_version_after = "48h" })
+    vault:write("secret/data/temporary", { data = { password = "the value for two days" } })
     server = nginx.start({
       workers = 2,
       http = "lua_shared_dict kong_secrets 5m;",
@@ -77,6 +79,7 @@ describe("Prometheus", function()
     })
     assert.is_truthy(server:value "{vault://hcv/app/password}")
     assert.is_truthy(server:value "{vault://hcv/tls/cert}")
+    assert.is_truthy(server:value "{vault://hcv/temporary/password}")
     assert.is_nil((server:value "{vault://hcv/absent/x}"))
     local home = files.folder()
     files.write(home .. "/rules.yml", (files.read(RULES):gsub("for: %d+m", "for: 1s")))
@@ -115,6 +118,17 @@ scrape_configs:
         assert.equal(0, status, output)
       end
     end
+  end)
+
+  it("knows when the vault will delete a secret", function()
+    local query = 'kong_vault_reference_expires_timestamp_seconds{what="secret"} - time()'
+    local left
+    wait.eventually("it has the end of the secret", function()
+      local sample = ask("query", query).result[1]
+      left = sample and tonumber(sample.value[2])
+      return left
+    end)
+    assert.is_true(left > 47 * 3600 and left <= 48 * 3600, left)
   end)
 
   it("gets values for each query of the dashboard", function()

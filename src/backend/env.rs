@@ -99,7 +99,7 @@ impl Env {
             return Err(Error::new(Kind::NotFound, text));
         };
         match self.environment.secret(name.as_bytes()) {
-            Some(value) => Ok(Fetched { document: value.clone(), lease: None, group: None }),
+            Some(value) => Ok(Fetched::new(value.clone())),
             None => {
                 let advice = match self.environment.reader() {
                     Reader::Command => "export it before you run this command",

@@ -44,8 +44,17 @@ pub struct Fetched {
     pub document: Secret,
     /// The vault's lease: how long the value is good for, where the vault says so.
     pub lease: Option<Duration>,
+    /// When the secret itself ends, in seconds since 1970, where the vault says so. Metrics show it.
+    pub ends: Option<u64>,
     /// The group of documents that are replaced together, if it belongs to one.
     pub group: Option<GroupVersion>,
+}
+
+impl Fetched {
+    /// A document of which the vault says nothing more.
+    pub fn new(document: Secret) -> Self {
+        Self { document, lease: None, ends: None, group: None }
+    }
 }
 
 /// A document, and others of its group.

@@ -40,6 +40,7 @@ pub struct Document {
     whole: Arc<Secret>,
     /// How long the vault itself says that it is good for.
     lease: Option<Duration>,
+    ends: Option<u64>,
     group: Option<GroupVersion>,
     fields: OnceLock<std::result::Result<Fields, JsonFlaw>>,
 }
@@ -51,12 +52,22 @@ impl Document {
 
     /// A document with its vault's lease, if there is one.
     pub fn leased(whole: Secret, lease: Option<Duration>) -> Self {
-        Self { whole: Arc::new(whole), lease, group: None, fields: OnceLock::new() }
+        Self { whole: Arc::new(whole), lease, ends: None, group: None, fields: OnceLock::new() }
     }
 
     /// The same of a group.
     pub fn of_group(self, group: Option<GroupVersion>) -> Self {
         Self { group, ..self }
+    }
+
+    /// The same that ends at that time, in seconds since 1970.
+    pub fn that_ends(self, ends: Option<u64>) -> Self {
+        Self { ends, ..self }
+    }
+
+    /// When the secret itself ends, in seconds since 1970, where this process has it from a vault that says so.
+    pub fn ends(&self) -> Option<u64> {
+        self.ends
     }
 
     pub fn group(&self) -> Option<GroupVersion> {

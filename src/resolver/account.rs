@@ -57,8 +57,9 @@ impl Resolver {
             match report.outcome {
                 Ok(document) => {
                     row.succeeded(at);
-                    // The same bytes end at the same time.
-                    if report.change != ValueChange::Same || row.times().fetched_at.is_none() {
+                    // What is in the same bytes ends at the same time; the vault may have put its own end off.
+                    let is_known = report.change == ValueChange::Same && row.times().fetched_at.is_some();
+                    if !is_known || document.ends().is_some() {
                         row.note_end(ends::of(document).map(|(end, what)| (end.saturating_mul(1000), what as u64)));
                     }
                 }

@@ -1,4 +1,4 @@
-//! When something in a secret ends by itself: the first of its certificates, or a token that says so.
+//! When a secret ends: the first of its certificates, a token that says so, or all of it, as its vault says.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -38,8 +38,13 @@ impl What {
     }
 }
 
-/// The earliest end of anything in a document, in seconds since 1970. Fields of a JSON document count as well.
+/// The earliest end of a document or of anything in it, in seconds since 1970. Fields of a JSON document count as well.
 pub fn of(document: &Document) -> Option<(u64, What)> {
+    let whole = document.ends().map(|end| (end, What::Secret));
+    whole.into_iter().chain(of_parts(document)).min()
+}
+
+fn of_parts(document: &Document) -> Option<(u64, What)> {
     let text = document.whole().as_str()?;
     let certificates = certificates(text).map(|end| (end, What::Certificate));
     certificates.chain(tokens(text).map(|end| (end, What::Token))).min()
@@ -89,6 +94,15 @@ mod tests {
     fn token(claims: &str) -> String {
         let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
         format!("{}.{}.c2lnbmF0dXJl", encode(r#"{"alg":"HS256"}"#), encode(claims))
+    }
+
+    #[test]
+    fn the_vaults_own_end_counts_where_it_is_the_first() {
+        let one = token(r#"{"exp":1800000000}"#);
+        let end = |text: &str, ends| of(&Document::new(Secret::new(text)).that_ends(Some(ends)));
+        assert_eq!(end("plain", 1_700_000_000), Some((1_700_000_000, What::Secret)));
+        assert_eq!(end(&one, 1_700_000_000), Some((1_700_000_000, What::Secret)));
+        assert_eq!(end(&one, 1_900_000_000), Some((1_800_000_000, What::Token)));
     }
 
     #[test]

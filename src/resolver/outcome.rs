@@ -105,6 +105,6 @@ impl Resolver {
 
 /// What a fetch brought, with the time at which it began.
 fn dated(fetched: Fetched, began: Instant) -> Dated {
-    let Fetched { document, lease, group } = fetched;
-    Dated { document: Arc::new(Document::leased(document, lease).of_group(group)), at: began }
+    let Fetched { document, lease, ends, group } = fetched;
+    Dated { document: Arc::new(Document::leased(document, lease).that_ends(ends).of_group(group)), at: began }
 }

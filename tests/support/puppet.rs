@@ -77,7 +77,7 @@ impl Backend for Puppet {
             }
             let answer = self.0.answer.lock().unwrap().clone();
             let document = answer.unwrap_or_else(|| Ok(format!(r#"{{"value":"{}"}}"#, secret_id.resource)))?;
-            Ok(Fetched { document: Secret::new(document), lease: *self.0.lease.lock().unwrap(), group: None })
+            Ok(Fetched { lease: *self.0.lease.lock().unwrap(), ..Fetched::new(Secret::new(document)) })
         })
     }
 
@@ -90,7 +90,7 @@ impl Backend for Puppet {
             let names: Vec<_> = secret_ids.iter().map(|secret_id| secret_id.resource.clone()).collect();
             self.0.batches.lock().unwrap().push(names.clone());
             let answer = self.0.answers_batches.lock().unwrap().expect("batches are answered");
-            let fetched = |document: String| Fetched { document: Secret::new(document), lease: None, group: None };
+            let fetched = |document: String| Fetched::new(Secret::new(document));
             answer(&names).into_iter().map(|outcome| Some(outcome?.map(fetched))).collect()
         })
     }

@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use super::context::{Checked, Checking};
 use super::entities;
-use super::finding::{FoundReference, inside, is_of_plugin, look_alike};
+use super::finding::{FoundReference, is_of_plugin, look_alike};
 use super::keys::Settings;
 use super::rule::Rule;
 use super::table::{Mistakes, Place};
 use kong_vault::config::declarative::{Id, NodeKind, SyntaxFlaw, Tree, kongs};
 use kong_vault::error::quote;
-use kong_vault::reference::is_reference;
+use kong_vault::reference::{Piece, is_reference, pieces};
 
 pub fn check(name: &str, text: &str, settings: &Settings) -> Checked {
     let tree = Tree::parse(name, text);
@@ -99,13 +99,19 @@ impl Checking<'_> {
     /// A text with a reference inside is one where plugins may have such.
     fn mentioned(&mut self, id: Id, text: &str, why: &str) {
         let what = self.tree.path(id);
-        let (references, is_whole) = inside(text);
-        if !self.everywhere || !is_of_plugin(&what) || references.is_empty() && is_whole {
-            self.found(Rule::LookAlike, id, what, why);
-        } else if !is_whole {
-            self.found(Rule::MalformedReference, id, what, "a reference in this text does not end: add a \"}\"");
-        } else {
-            references.iter().for_each(|reference| self.take(id, what.clone(), reference));
+        let takes_references = self.everywhere && is_of_plugin(&what);
+        match pieces(text.as_bytes()).filter(|_| takes_references) {
+            Some(all) if all.iter().any(|piece| matches!(piece, Piece::Reference(_))) => {
+                for piece in all {
+                    if let Piece::Reference(reference) = piece {
+                        self.take(id, what.clone(), &String::from_utf8_lossy(reference));
+                    }
+                }
+            }
+            None if takes_references => {
+                self.found(Rule::MalformedReference, id, what, "a reference in this text does not end: add a \"}\"");
+            }
+            _ => self.found(Rule::LookAlike, id, what, why),
         }
     }
 

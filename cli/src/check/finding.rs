@@ -50,17 +50,6 @@ pub fn is_of_plugin(path: &str) -> bool {
     path.split_once("plugins[").is_some_and(|(_, rest)| rest.contains("].config."))
 }
 
-/// Returns the references inside a text, and whether each of them ends.
-pub fn inside(text: &str) -> (Vec<&str>, bool) {
-    let (mut references, mut rest) = (Vec::new(), text);
-    while let Some(start) = rest.find("{vault://") {
-        let Some(length) = rest[start..].find('}') else { return (references, false) };
-        references.push(&rest[start..=start + length]);
-        rest = &rest[start + length + 1..];
-    }
-    (references, true)
-}
-
 /// Whether a text contains what may be meant as a reference. In quotes, or in a text of several lines, that counts only
 /// at the beginning: elsewhere it belongs to code or a template, which resolves it itself.
 fn is_mentioned(text: &str) -> bool {

@@ -84,7 +84,7 @@ impl Aws {
         let query = SecretQuery { url: url.to_owned(), region, secret: asked, stage: CURRENT };
         if let Some(found) = answer.find(asked) {
             let document = found.clone().map_err(|reason| self.asked(&query, login).error(Kind::Invalid, reason));
-            return Some(document.map(|document| Fetched { document, lease: None, group: None }));
+            return Some(document.map(Fetched::new));
         }
         let refusal = answer.error(asked)?;
         let refusal = ServiceError::of_entry(&refusal.code, refusal.message.as_deref().unwrap_or_default());

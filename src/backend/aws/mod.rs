@@ -151,7 +151,7 @@ impl Aws {
             return Err(error::from_response(&asked, &answer).with_retry_after(answer.retry_after()));
         }
         match answer::document(answer.body.as_bytes()) {
-            Ok(document) => Ok(Fetched { document, lease: None, group: None }),
+            Ok(document) => Ok(Fetched::new(document)),
             Err(reason) => Err(asked.error(Kind::Invalid, reason)),
         }
     }

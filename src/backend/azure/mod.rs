@@ -164,7 +164,7 @@ impl KeyVault {
             Reads::Secrets => Secret::new(found.value.as_bytes()),
             Reads::Certificates => self.certificate(&what, &found)?,
         };
-        Ok(Fetched { document, lease, group: None })
+        Ok(Fetched { lease, ends: validity::ends(&found.attributes), ..Fetched::new(document) })
     }
 
     fn misnamed(&self, secret_id: &SecretId, clause: &str) -> Error {

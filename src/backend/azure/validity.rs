@@ -41,6 +41,11 @@ pub fn lease(attributes: &Attributes, now: i64) -> Option<Duration> {
     }
 }
 
+/// When it ends, in seconds since 1970.
+pub fn ends(attributes: &Attributes) -> Option<u64> {
+    attributes.exp?.try_into().ok()
+}
+
 /// ` 3 days`, as people say it.
 pub fn lasting(time: Duration) -> String {
     match time.as_secs() {

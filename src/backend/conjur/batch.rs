@@ -95,7 +95,7 @@ impl Conjur {
             parts.retain(|(part, _)| !part.is_empty());
         }
         let fetched = |id: &SecretId| match values.get(id.resource.as_str()) {
-            Some(value) => Some(Ok(Fetched { document: value.clone(), lease: None, group: None })),
+            Some(value) => Some(Ok(Fetched::new(value.clone()))),
             None => failure.as_ref().map(|answer| Err(self.context(id).refusal(answer))),
         };
         secret_ids.iter().map(fetched).collect()

@@ -118,7 +118,7 @@ impl Conjur {
             }
             return Err(self.context(secret_id).refusal(&answer));
         }
-        Ok(Fetched { document: answer.body, lease: None, group: None })
+        Ok(Fetched::new(answer.body))
     }
 
     /// Asks with a token, and once more with another one: a token may be refused before its expiry.

@@ -122,7 +122,7 @@ impl Fs {
     fn fetched(&self, found: Found) -> Fetched {
         self.watch(&found.directories);
         let document = Arc::unwrap_or_clone(found.secret);
-        Fetched { document, lease: None, group: Some(found.group) }
+        Fetched { group: Some(found.group), ..Fetched::new(document) }
     }
 
     /// Watches directories.

@@ -114,7 +114,7 @@ impl Gcp {
             return Err(error::of(&asked, &answer));
         }
         match answer::document(answer.body.as_bytes()) {
-            Ok(document) => Ok(Fetched { document, lease: None, group: None }),
+            Ok(document) => Ok(Fetched::new(document)),
             Err(reason) => Err(asked.error(Kind::Invalid, reason)),
         }
     }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -92,7 +94,7 @@ fn unversioned(envelope: &ReadEnvelope<'_>) -> Result<Fetched, ReadFailure> {
     let lease =
         envelope.lease_duration.filter(|seconds| meant && *seconds > 0).and_then(|seconds| seconds.try_into().ok());
     let lease = lease.map(Duration::from_secs);
-    Ok(Fetched { document: Secret::new(data), lease, group: None })
+    Ok(Fetched { lease, ..Fetched::new(Secret::new(data)) })
 }
 
 fn versioned(envelope: &ReadEnvelope<'_>, asked: &ReadContext<'_>) -> Result<Fetched, ReadFailure> {
@@ -100,13 +102,20 @@ fn versioned(envelope: &ReadEnvelope<'_>, asked: &ReadContext<'_>) -> Result<Fet
     if let Some(gone) = inner.as_ref().and_then(|inner| gone(inner, asked)) {
         return Err(gone);
     }
+    let ends = inner.as_ref().and_then(ends);
     let Some(document) = inner.and_then(|inner| inner.data).and_then(object) else {
         return Err((
             Kind::Invalid,
             format!("the answer lacks `data.data`: check that {} is a kv v2 mount, or set `kv` to v1", asked.mount),
         ));
     };
-    Ok(Fetched { document: Secret::new(document), lease: None, group: None })
+    Ok(Fetched { ends, ..Fetched::new(Secret::new(document)) })
+}
+
+/// When the vault deletes a version that has an end (`delete_version_after` of its secret), in seconds since 1970.
+fn ends(inner: &Versioned<'_>) -> Option<u64> {
+    let time = inner.metadata.as_ref()?.deletion_time.as_deref()?;
+    DateTime::from_str(time, Format::DateTimeWithOffset).ok()?.secs().try_into().ok()
 }
 
 fn object(value: &RawValue) -> Option<&str> {
@@ -252,6 +261,19 @@ mod tests {
         let body =
             r#"{"lease_id":null,"data":{"data":{"a":{"data":2}},"metadata":{"deletion_time":"2030","version":1}}}"#;
         assert_eq!(of(KvVersion::V2, None, 200, body).unwrap().document.as_str(), Some(r#"{"a":{"data":2}}"#));
+    }
+
+    #[test]
+    fn a_version_that_the_vault_deletes_ends_then() {
+        let ends = |time: &str| {
+            let body = format!(r#"{{"data":{{"data":{{"a":"b"}},"metadata":{{"deletion_time":"{time}"}}}}}}"#);
+            of(KvVersion::V2, None, 200, &body).unwrap().ends
+        };
+        assert_eq!(ends("2030-01-01T00:00:00.123456789Z"), Some(1_893_456_000));
+        assert_eq!(ends("2030-01-01T02:00:00+02:00"), Some(1_893_456_000));
+        for none in ["", "soon", "1969-12-31T23:59:59Z"] {
+            assert_eq!(ends(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn group(version: u64) -> Option<GroupVersion> {
 }
 
 fn fetched(version: u64) -> Fetched {
-    Fetched { document: Secret::new("value"), lease: None, group: group(version) }
+    Fetched { group: group(version), ..Fetched::new(Secret::new("value")) }
 }
 
 fn cache(resolver: &Resolver, key: &Arc<DocumentKey>, version: u64) {

@@ -138,13 +138,17 @@ local function emptied(field, reference)
   return ""
 end
 
--- What the log was told of fields' values, so that it is not told for each request.
-local told = {}
+-- What the log was told of fields' values, so that it is not told for each request. `MOST` bounds how much is remembered.
+local told, told_count = {}, 0
+local MOST = 4096
 
 local function tell(place, reference, key, what)
   local id = table.concat({ place.plugin, place.path, tostring(key), reference, what }, "\0")
   if not told[id] then
-    told[id] = true
+    if told_count >= MOST then
+      told, told_count = {}, 0
+    end
+    told[id], told_count = true, told_count + 1
     ngx.log(ngx.WARN, "kong.vault: the plugin ", place.plugin, " has no value in ", place.path, ": ", what)
   end
 end
