@@ -104,6 +104,11 @@ scrape_configs:
       },
       output = home .. "/output",
     })
+    wait.eventually("it has scraped twice", function()
+      local ok, found = pcall(ask, "query", "count_over_time(kong_vault_workers[1m])")
+      local sample = ok and found.result[1]
+      return sample and tonumber(sample.value[2]) >= 3
+    end)
   end)
 
   teardown(cleanup.run)
@@ -132,11 +137,6 @@ scrape_configs:
   end)
 
   it("gets values for each query of the dashboard", function()
-    wait.eventually("it has scraped twice", function()
-      local ok, found = pcall(ask, "query", "count_over_time(kong_vault_workers[1m])")
-      local sample = ok and found.result[1]
-      return sample and tonumber(sample.value[2]) >= 3
-    end)
     -- So that rates have something to rise.
     for _ = 1, 5 do
       server:value "{vault://hcv/app/password}"
