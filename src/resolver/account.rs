@@ -78,7 +78,10 @@ impl Resolver {
                 Err(error) => row.failed(at, usize::from(error.kind().code()), error.text()),
             }
         }
-        self.account_for_levels();
+        // They are sums over the whole cache, so not for each of many fetches.
+        if self.figures().are_gauges_due(at) {
+            self.account_for_levels();
+        }
     }
 
     /// Notes the state of a vault's breaker in this worker: the worst, where references with options of their own make several

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "memory that processes share is mapped by libc")]
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use super::reference::ReferenceRow;
 use super::vault::VaultRow;
@@ -13,7 +13,7 @@ use super::worker::{PLACES, WorkerRow};
 const VAULTS: usize = 1024;
 const REFERENCES: usize = 16_384;
 
-/// All of it. Zeros are its beginning: everything in it is made of atomic numbers.
+/// All of it. Zeros are its beginning: everything in it is made of atomics.
 #[repr(C)]
 pub struct Memory {
     pub workers: [WorkerRow; PLACES],
@@ -21,6 +21,8 @@ pub struct Memory {
     pub references: [ReferenceRow; REFERENCES],
     /// How many rows of `references` are in use.
     pub used: AtomicUsize,
+    /// Whether no row could be freed when one was last looked for, and none was given up since.
+    pub is_full: AtomicBool,
     /// How many documents found no row.
     pub dropped: AtomicU64,
 }
@@ -28,7 +30,7 @@ pub struct Memory {
 /// A mapping of it, which processes that are forked share.
 pub struct Mapping(NonNull<Memory>);
 
-// SAFETY: the memory is only reached by shared references, and consists of atomic numbers.
+// SAFETY: the memory is only reached by shared references, and consists of atomics.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}

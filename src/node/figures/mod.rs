@@ -11,7 +11,7 @@ mod text;
 mod vault;
 mod worker;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use memory::{Mapping, Memory};
@@ -55,11 +55,13 @@ impl NodeFigures {
 pub struct Figures {
     node: Option<Arc<NodeFigures>>,
     place: AtomicUsize,
+    /// When its gauges were last set, in milliseconds since 1970.
+    gauges_at: AtomicU64,
 }
 
 impl Figures {
     pub fn new(node: Option<Arc<NodeFigures>>) -> Self {
-        Self { node, place: AtomicUsize::new(worker::SHARED) }
+        Self { node, place: AtomicUsize::new(worker::SHARED), gauges_at: AtomicU64::new(0) }
     }
 
     fn memory(&self) -> Option<&Memory> {
@@ -105,6 +107,16 @@ impl Figures {
         }
     }
 
+    /// Whether this resolver's gauges are older than a second at `now`, in milliseconds since 1970; who is told so sets them.
+    pub fn are_gauges_due(&self, now: u64) -> bool {
+        let before = self.gauges_at.load(Ordering::Relaxed);
+        let is_due = now.abs_diff(before) >= 1000;
+        if is_due {
+            self.gauges_at.store(now, Ordering::Relaxed);
+        }
+        is_due
+    }
+
     pub fn set_gauges(&self, gauges: Gauges) {
         if let Some(memory) = self.memory() {
             memory.workers[self.place()].set_gauges(gauges);
@@ -127,15 +139,14 @@ impl Figures {
         let memory = self.memory()?;
         let place = self.place();
         let row = table::find(&memory.references, name, |row| row.hold(place)).or_else(|| {
-            let live = worker::live(&memory.workers);
-            reference::make_room(&memory.references, &memory.used, most, &live)
-                .then(|| table::find_or_claim(&memory.references, name, |row| row.hold(place)))?
-                .map(|(row, is_new)| {
+            make_room(memory, most).then(|| table::find_or_claim(&memory.references, name, |row| row.hold(place)))?.map(
+                |(row, is_new)| {
                     if is_new {
                         memory.used.fetch_add(1, Ordering::Relaxed);
                     }
                     row
-                })
+                },
+            )
         });
         match row {
             None => drop(memory.dropped.fetch_add(1, Ordering::Relaxed)),
@@ -148,6 +159,8 @@ impl Figures {
     /// The names of the documents that this resolver was last known to have.
     pub fn held(&self) -> Vec<u64> {
         let Some(memory) = self.memory() else { return Vec::new() };
+        // Workers that have ended since may have left rows.
+        memory.is_full.store(false, Ordering::Relaxed);
         let place = self.place();
         memory.references.iter().filter(|row| row.is_held_by(place)).filter_map(table::name).collect()
     }
@@ -156,6 +169,9 @@ impl Figures {
     pub fn release(&self, name: u64) {
         if let Some(row) = self.memory().and_then(|memory| table::find(&memory.references, name, |_| ())) {
             row.release(self.place());
+        }
+        if let Some(memory) = self.memory() {
+            memory.is_full.store(false, Ordering::Relaxed);
         }
     }
 
@@ -206,6 +222,20 @@ impl Drop for Figures {
             worker::leave(&memory.workers, place);
         }
     }
+}
+
+/// Whether one more document may have a row. Where all are in use it looks for those that no living worker holds, which asks the
+/// system about each worker: a search that found none is not repeated for each fetch.
+fn make_room(memory: &Memory, most: usize) -> bool {
+    if memory.used.load(Ordering::Relaxed) < most {
+        return true;
+    }
+    if memory.is_full.swap(true, Ordering::Relaxed) {
+        return false;
+    }
+    let freed = reference::free_unheld(&memory.references, &memory.used, most, &worker::live(&memory.workers));
+    memory.is_full.store(!freed, Ordering::Relaxed);
+    freed
 }
 
 #[cfg(test)]

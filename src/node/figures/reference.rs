@@ -169,12 +169,8 @@ impl ReferenceRow {
     }
 }
 
-/// Whether one more row may be taken: where `most` are in use, the oldest that no living worker holds is freed, or else
-/// none is.
-pub fn make_room(rows: &[ReferenceRow], used: &AtomicUsize, most: usize, live: &Places) -> bool {
-    if used.load(Ordering::Relaxed) < most {
-        return true;
-    }
+/// Frees the oldest rows that no living worker holds. Returns whether there were any.
+pub fn free_unheld(rows: &[ReferenceRow], used: &AtomicUsize, most: usize, live: &Places) -> bool {
     let mut unheld: Vec<_> = rows.iter().filter(|row| table::name(*row).is_some() && !row.is_held(live)).collect();
     unheld.sort_by_key(|row| row.touched_at());
     let mut freed = false;
