@@ -9,7 +9,8 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 
 use crate::backend::registry::ALL;
 use crate::error::{Error, Kind, Result};
-use crate::options::{COMMON, OWN, Opt, in_keys};
+use crate::options::own::OWN;
+use crate::options::{COMMON, Opt, in_keys};
 use crate::redact;
 
 /// How much of a reference an error quotes, in characters.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use kong_vault::backend::registry::ALL;
 use kong_vault::config::options_of;
+use kong_vault::options::own::OWN;
 use kong_vault::options::value::Value;
-use kong_vault::options::{COMMON, OWN, Opt, Type, in_keys, variable};
+use kong_vault::options::{COMMON, Opt, Type, in_keys, variable};
 use proptest::prelude::*;
 
 fn every() -> impl Iterator<Item = (&'static str, &'static Opt)> {

@@ -4,7 +4,8 @@ use clap::{Arg, Command};
 use roff::{Inline, Roff, bold, italic, roman};
 
 use kong_vault::backend::registry::ALL;
-use kong_vault::options::{COMMON, OWN, Opt, variable};
+use kong_vault::options::own::OWN;
+use kong_vault::options::{COMMON, Opt, variable};
 
 const EXIT: [(&str, &str); 3] = [
     ("0", "Success. `get` wrote a value; `check` and `doctor` found nothing wrong, though there may be warnings."),

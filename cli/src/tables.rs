@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use kong_vault::backend::registry::ALL;
-use kong_vault::options::{COMMON, OWN, Opt, variable};
+use kong_vault::options::own::OWN;
+use kong_vault::options::{COMMON, Opt, variable};
 
 /// For a terminal.
 pub fn text() -> String {

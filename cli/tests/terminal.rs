@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::Command;
 
 use kong_vault::backend::registry::ALL;
-use kong_vault::options::{OWN, variable};
+use kong_vault::options::own::OWN;
+use kong_vault::options::variable;
 use support::check::Files;
 use support::skip;
 

@@ -6,7 +6,8 @@ use super::source::ConfigSource;
 use super::vault::Vault;
 use crate::backend::{Descriptor, When};
 use crate::error::{Error, Kind, quote};
-use crate::options::{OWN, Opt, in_keys, variable};
+use crate::options::own::OWN;
+use crate::options::{Opt, in_keys, variable};
 use crate::redact;
 use crate::reference;
 

@@ -2,7 +2,8 @@
 
 use super::verification::OPTION as VERIFY;
 use crate::backend::Descriptor;
-use crate::options::{OWN, in_keys};
+use crate::options::in_keys;
+use crate::options::own::OWN;
 
 /// Keys of Kong's own that begin as those of kong-vault do. In a configuration that Kong shares, they are no mistake.
 const KONGS_OWN: [&str; 1] = ["vault_rotation_interval"];

@@ -3,7 +3,7 @@
 //! It uses only values. It must never know a backend: the tables belong to the backends.
 
 mod confined;
-mod own;
+pub mod own;
 pub mod settings;
 pub mod value;
 
@@ -17,7 +17,6 @@ use crate::options::confined::Confined;
 use crate::options::value::Value;
 use crate::secret::Secret;
 use crate::sync::lock;
-pub use own::OWN;
 
 /// The longest time that an option accepts, in seconds: some 30 years.
 pub const LONGEST: f64 = 1e9;

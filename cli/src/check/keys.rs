@@ -15,8 +15,9 @@ use kong_vault::config::{
 };
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Result};
+use kong_vault::options::in_keys;
+use kong_vault::options::own::OWN;
 use kong_vault::options::value::Value;
-use kong_vault::options::{OWN, in_keys};
 use kong_vault::redact;
 use kong_vault::reference::is_reference;
 use kong_vault::resolver::indirect;

@@ -3,7 +3,8 @@
 use super::setting::Setting;
 use kong_vault::backend::registry::ALL;
 use kong_vault::config::options_of;
-use kong_vault::options::{OWN, Opt, Type, in_keys};
+use kong_vault::options::own::OWN;
+use kong_vault::options::{Opt, Type, in_keys};
 
 /// The option that a key sets.
 pub fn option(key: &str) -> Option<&'static Opt> {
