@@ -39,6 +39,11 @@ function _M.lacking()
   end
 end
 
+--- The same for a machine with a Kong Gateway.
+function _M.lacking_kong()
+  return _M.lacking() or not _M.KONG and "a Kong Gateway (TEST_KONG)" or nil
+end
+
 local pair, ca
 
 local function copy(from, to)
@@ -70,6 +75,13 @@ function _M.run(script)
     seconds = 120,
   })
   return status, output, folder .. "/out"
+end
+
+--- Runs a script that has to succeed; otherwise raises with its output. Returns the folder of what it wrote to /mnt/out.
+function _M.succeed(script)
+  local status, output, out = _M.run(script)
+  assert(status == 0, output)
+  return out
 end
 
 return _M
