@@ -2,16 +2,18 @@
 
 local socket = require "socket"
 
-local TIMEOUT = 30
+-- Seconds to wait for an answer.
+local PATIENCE = 30
 
 local _M = {}
 _M.__index = _M
 
---- Sends a request and returns the connection, without waiting for the answer. In HTTP/1.0, answers have no chunks.
+--- Sends a request and returns the connection, without waiting for the answer. `more`: `method`, `body`, `headers`, and `seconds`
+-- to wait for the answer. In HTTP/1.0, answers have no chunks.
 function _M.open(port, path, more)
   more = more or {}
   local connection = assert(socket.tcp())
-  connection:settimeout(TIMEOUT)
+  connection:settimeout(more.seconds or PATIENCE)
   assert(connection:connect("127.0.0.1", port))
   local lines = {
     ("%s %s HTTP/1.0"):format(more.method or (more.body and "POST" or "GET"), path),
