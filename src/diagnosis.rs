@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use serde_json::{Map, Value, json};
+
 use crate::error::Error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +13,17 @@ pub enum Verdict {
     Doubtful,
     /// It prevents secrets from being read.
     Bad,
+}
+
+impl Verdict {
+    /// As JSON has it.
+    fn severity(self) -> &'static str {
+        match self {
+            Verdict::Good => "ok",
+            Verdict::Doubtful => "warning",
+            Verdict::Bad => "error",
+        }
+    }
 }
 
 /// One step of the way to a value. The text holds no secret, and says what to do where something is wrong.
@@ -46,4 +59,24 @@ impl Findings {
     fn add(&mut self, step: &'static str, verdict: Verdict, text: impl Display) {
         self.0.push(Finding { step, verdict, text: text.to_string() });
     }
+}
+
+/// The findings as JSON, and how many there are of each kind: docs/cli.md describes it.
+pub fn report(backend: Option<&str>, vault: &str, findings: &[Finding]) -> Map<String, Value> {
+    let step = |finding: &Finding| json!({ "step": finding.step, "severity": finding.verdict.severity(), "message": finding.text });
+    let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    let fields = [
+        ("backend", json!(backend)),
+        ("vault", json!(vault)),
+        ("steps", findings.iter().map(step).collect()),
+        (
+            "summary",
+            json!({
+                "ok": count(Verdict::Good),
+                "warnings": count(Verdict::Doubtful),
+                "errors": count(Verdict::Bad),
+            }),
+        ),
+    ];
+    fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }

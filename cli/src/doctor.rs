@@ -4,23 +4,20 @@ use std::ffi::OsStr;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::colour::{self, Painted};
 use crate::outcome::Outcome;
 use crate::session;
-use kong_vault::backend::{Backend, SecretId, Setup};
-use kong_vault::cache::document::WHOLE;
 use kong_vault::config::{Config, Vault};
-use kong_vault::diagnosis::{Finding, Findings, Verdict};
+use kong_vault::diagnosis::{self, Finding, Findings, Verdict};
 use kong_vault::environment::Environment;
 use kong_vault::error::{Error, Kind};
 use kong_vault::reference::{self, Reference};
 use kong_vault::resolver::blocking;
-use kong_vault::resolver::resolved_reference::secret_name;
+use kong_vault::resolver::diagnose::{Diagnosis, without_secret};
 use kong_vault::secret::Secret;
 
 /// The width of a line's first two columns.
@@ -60,15 +57,7 @@ pub fn run(vault: &OsStr, timeout: Option<&str>, conf: Option<&Path>, format: Fo
             return report(&subject, &[wrong(&error)], format);
         }
     };
-    let mut findings = match diagnose(config, &vault, &asked) {
-        Ok(findings) => findings.0,
-        Err(error) => vec![wrong(&error)],
-    };
-    // The last part names a field, so the reference may name another secret than was meant.
-    let is_unread = findings.last().is_some_and(|last| last.step == "read" && last.verdict == Verdict::Bad);
-    if is_unread && asked.key.is_some() && !vault.backend.files {
-        findings.push(Finding { step: "reference", verdict: Verdict::Doubtful, text: WHOLE.to_owned() });
-    }
+    let findings = diagnose(config, &vault, &asked).unwrap_or_else(|error| Findings(vec![wrong(&error)])).0;
     report(&Subject { backend: Some(vault.backend.name), name: vault.name.clone() }, &findings, format)
 }
 
@@ -78,31 +67,11 @@ fn asked(text: &[u8]) -> Result<Reference, Error> {
         let whole = session::whole(text);
         return reference::parse(&whole).map_err(|error| session::explain(&whole, error));
     }
-    // A vault's name alone is parsed as in a reference. The secret in that reference is dropped.
-    let whole = [b"{vault://", text, b"/-}"].concat();
-    reference::parse(&whole).map(|reference| Reference { resource: Vec::new(), ..reference })
+    without_secret(text)
 }
 
 fn diagnose(config: &Config, vault: &Vault, asked: &Reference) -> Result<Findings, Error> {
-    let settings = config.settings(vault, asked)?;
-    let name = secret_name(vault.backend, asked);
-    let name = std::str::from_utf8(&name);
-    let name = name.map_err(|_| Error::new(Kind::Reference, "the secret's name must be in utf-8"))?;
-    let secret_id = (!name.is_empty()).then(|| SecretId { resource: name.to_owned(), version: asked.version });
-    let backend: Arc<dyn Backend> = (vault.backend.build)(&Setup {
-        vault: &vault.name,
-        settings: &settings,
-        environment: Environment::captured(),
-        timeout: config.fetch_timeout,
-        lasts: false,
-    })?;
-    blocking::run(async {
-        let findings = backend.diagnose(secret_id.as_ref()).await;
-        if let Some(shutdown) = backend.shutdown() {
-            shutdown.await;
-        }
-        findings
-    })
+    blocking::run(Diagnosis::prepare(config, vault, asked, Environment::captured())?.run())
 }
 
 fn wrong(error: &Error) -> Finding {
@@ -142,25 +111,8 @@ fn table(subject: &Subject, findings: &[Finding], colour: bool) -> String {
 
 /// docs/cli.md describes it.
 fn object(subject: &Subject, findings: &[Finding]) -> String {
-    let step = |finding: &Finding| {
-        let severity = match finding.verdict {
-            Verdict::Good => "ok",
-            Verdict::Doubtful => "warning",
-            Verdict::Bad => "error",
-        };
-        json!({ "step": finding.step, "severity": severity, "message": finding.text })
-    };
-    let report = json!({
-        "version": 1,
-        "tool": { "name": "kong-vault", "version": env!("CARGO_PKG_VERSION") },
-        "backend": subject.backend,
-        "vault": subject.name,
-        "steps": findings.iter().map(step).collect::<Vec<_>>(),
-        "summary": {
-            "ok": count(findings, Verdict::Good),
-            "warnings": count(findings, Verdict::Doubtful),
-            "errors": count(findings, Verdict::Bad),
-        },
-    });
-    format!("{report:#}\n")
+    let mut object = diagnosis::report(subject.backend, &subject.name, findings);
+    object.insert("version".to_owned(), json!(1));
+    object.insert("tool".to_owned(), json!({ "name": "kong-vault", "version": env!("CARGO_PKG_VERSION") }));
+    format!("{:#}\n", Value::Object(object))
 }

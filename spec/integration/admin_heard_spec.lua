@@ -91,7 +91,10 @@ describe("the Admin API", function()
       { "Host: localhost", "Origin: http://localhost" },
       { "Host: localhost", "origin:" },
       { "Host: 127.0.0.1", "Sec-Fetch-Site: cross-site" },
-      { "Host: [::1]:8001", "Sec-Fetch-Site: same-origin" },
+      { "Host: [::1]:8001", "Sec-Fetch-Site: same-site" },
+      { "Host: localhost", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document" },
+      { "Host: localhost", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site" },
+      { "Host: localhost", "Sec-Fetch-Site: same-origin", "Origin: http://localhost:3000" },
       { "Host: localhost", "Sec-Fetch-Mode: no-cors" },
       { "Host: localhost", "Kong-Admin-Token: anything", "Origin: http://evil.example" },
     }
@@ -110,6 +113,13 @@ describe("the Admin API", function()
     for number, host in ipairs({ "localhost", "LOCALHOST:8001", "127.0.0.1", "127.1.2.3:80", "[::1]", "[::1]:8001" }) do
       local status = raw({ "Host: " .. host })
       assert.equal(number == 1 and 201 or 409, status, host)
+    end
+    -- The page of the API itself, as a browser says it.
+    for _, lines in ipairs({
+      { "Host: [::1]:8001", "Sec-Fetch-Site: same-origin" },
+      { "Host: localhost:81", "Sec-Fetch-Site: same-origin", "Origin: http://localhost:81" },
+    }) do
+      assert.equal(409, (raw(lines)), table.concat(lines, ", "))
     end
     -- Who has a token says so, wherever he is.
     local guarded = admin.start(admin.folder(), { conf = ("vault_admin_token = %q"):format(TOKEN) })

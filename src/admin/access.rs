@@ -1,6 +1,6 @@
-//! Decides who may use the Admin API. With a token, anyone who sends it may. Without one, programs on this machine may,
-//! but no browser: it would send requests on behalf of any page that it shows. A proxy on this machine is a program as
-//! well: for whom it asks can't be known.
+//! Decides who may use the Admin API. With a token, anyone who sends it may. Without one, programs on this machine may, and
+//! the API's own page; no other page, on whose behalf a browser would send requests as well. A proxy on this machine is a
+//! program, too: for whom it asks can't be known.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,8 +17,10 @@ pub struct Requester<'a> {
     pub peers: Vec<&'a [u8]>,
     /// All hosts that it names: in its headers `Host`, and in its first line.
     pub hosts: Vec<&'a [u8]>,
-    /// The names of all of its headers.
-    pub headers: Vec<&'a [u8]>,
+    /// All of its headers, with their values.
+    pub headers: Vec<(&'a [u8], &'a [u8])>,
+    /// Whether it asks for the page, which holds nothing that others may not see.
+    pub wants_page: bool,
 }
 
 /// Whether a request is accepted.
@@ -32,7 +34,10 @@ pub enum Access {
 }
 
 const BROWSER: &str = "without vault_admin_token the Admin API refuses browsers (this request has the header Origin, or one \
-                       of Sec-Fetch-…): set vault_admin_token, or ask with a command-line client";
+                       of Sec-Fetch-…), but for its own page: set vault_admin_token, or ask with a command-line client";
+
+const OTHER_PAGE: &str = "this request has the header Origin, or one of Sec-Fetch-…, of a page that is not kong-vault's own: open \
+                          the page itself, or ask with a command-line client";
 
 const PEER: &str = "without vault_admin_token the Admin API accepts only programs on this machine (this connection comes from \
                     another one): set vault_admin_token, or ask over a loopback address or a Unix-domain socket";
@@ -76,18 +81,26 @@ impl Tokens<'_> {
 /// Decides about a request.
 pub fn check_access(tokens: &Tokens<'_>, requester: &Requester<'_>) -> Access {
     match (!tokens.is_empty()).then(|| tokens.name_of(requester.token)) {
+        // A browser can't send a token before the page has asked for it.
+        Some(None) if requester.wants_page => Access::Granted,
         Some(None) => Access::Unauthorized,
         Some(Some(_)) => Access::Granted,
         None if requester.peers.is_empty() || !requester.peers.iter().all(|peer| is_on_this_machine(peer)) => {
             Access::Refused(PEER)
         }
-        None if requester.headers.iter().any(|name| is_of_browser(name)) => Access::Refused(BROWSER),
+        None if requester.is_of_other_page() => Access::Refused(BROWSER),
         // Any name may resolve to this machine: for a browser, a page of that name would have the same origin.
         None if requester.hosts.is_empty() || !requester.hosts.iter().all(|host| is_loopback(host)) => {
             Access::Refused(HOST)
         }
         None => Access::Granted,
     }
+}
+
+/// Why a request is refused that a browser sent on behalf of another page than the API's own, if it is one; for Kong's Admin
+/// API, which decides itself who else may ask.
+pub fn refuses_browser(requester: &Requester<'_>) -> Option<&'static str> {
+    requester.is_of_other_page().then_some(OTHER_PAGE)
 }
 
 /// Whether a request shows the token that is set; true where none is set. The comparison takes equally long wherever
@@ -97,6 +110,36 @@ pub fn admits(wanted: Option<&Secret>, shown: Option<&[u8]>) -> bool {
     let Ok(key) = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()) else { return false };
     let tag = hmac::sign(&key, wanted.as_bytes());
     shown.is_some_and(|shown| hmac::verify(&key, shown, tag.as_ref()).is_ok())
+}
+
+impl Requester<'_> {
+    /// Whether a browser sent the request on behalf of another page than the API's own. What Sec-Fetch-… say no script can
+    /// set (Fetch Metadata Request Headers, section 2); of another server on this machine they say `same-site`. A browser
+    /// that doesn't say them is refused.
+    fn is_of_other_page(&self) -> bool {
+        if !self.headers.iter().any(|(name, _)| is_of_browser(name)) {
+            return false;
+        }
+        let is_own = self.says("sec-fetch-site", b"same-origin") && self.all("origin").all(|it| self.is_own_origin(it));
+        // Not into a frame: whoever clicks there may not know what.
+        let opens = || self.says("sec-fetch-mode", b"navigate") && self.says("sec-fetch-dest", b"document");
+        !(is_own || self.wants_page && opens())
+    }
+
+    fn all(&self, wanted: &str) -> impl Iterator<Item = &[u8]> {
+        let is_wanted = move |name: &[u8]| name.eq_ignore_ascii_case(wanted.as_bytes());
+        self.headers.iter().filter(move |(name, _)| is_wanted(name)).map(|(_, value)| *value)
+    }
+
+    /// Whether a header stands once, with this value.
+    fn says(&self, name: &str, value: &[u8]) -> bool {
+        self.all(name).eq([value])
+    }
+
+    fn is_own_origin(&self, origin: &[u8]) -> bool {
+        let host = [&b"http://"[..], b"https://"].iter().find_map(|scheme| origin.strip_prefix(*scheme));
+        host.is_some_and(|host| self.all("host").any(|own| own.eq_ignore_ascii_case(host)))
+    }
 }
 
 fn is_of_browser(header: &[u8]) -> bool {
@@ -130,11 +173,19 @@ mod tests {
     use super::*;
 
     fn asking(hosts: &[&'static str], headers: &[&'static str]) -> Access {
-        let bytes = |texts: &[&'static str]| texts.iter().map(|text| text.as_bytes()).collect();
-        check_access(
-            &Tokens::default(),
-            &Requester { token: Some(b"any"), peers: vec![b"127.0.0.1"], hosts: bytes(hosts), headers: bytes(headers) },
-        )
+        let headers: Vec<_> = headers.iter().map(|name| (*name, "any")).collect();
+        asking_for(false, hosts, &headers)
+    }
+
+    fn asking_for(wants_page: bool, hosts: &[&'static str], headers: &[(&'static str, &'static str)]) -> Access {
+        let requester = Requester {
+            token: Some(b"any"),
+            peers: vec![b"127.0.0.1"],
+            hosts: hosts.iter().map(|host| host.as_bytes()).collect(),
+            headers: headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect(),
+            wants_page,
+        };
+        check_access(&Tokens::default(), &requester)
     }
 
     #[test]
@@ -275,5 +326,61 @@ mod tests {
         for header in ["originator", "x-origin", "sec-ch-ua", "referer"] {
             assert_eq!(asking(&["localhost"], &["host", header]), Access::Granted, "{header}");
         }
+    }
+
+    #[test]
+    fn without_a_token_a_browser_is_heard_for_the_own_page_alone() {
+        const HERE: (&str, &str) = ("Host", "localhost:8001");
+        let asking = |headers: &[(&'static str, &'static str)]| asking_for(false, &["localhost:8001"], headers);
+        let own = ("Sec-Fetch-Site", "same-origin");
+        for headers in [
+            &[HERE, own, ("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Dest", "empty")][..],
+            &[HERE, own, ("Origin", "http://localhost:8001")],
+            &[HERE, own, ("Origin", "https://LOCALHOST:8001")],
+        ] {
+            assert_eq!(asking(headers), Access::Granted, "{headers:?}");
+        }
+        for headers in [
+            &[HERE, ("Sec-Fetch-Site", "same-site")][..],
+            &[HERE, ("Sec-Fetch-Site", "cross-site")],
+            &[HERE, ("Sec-Fetch-Site", "none"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")],
+            &[HERE, ("Sec-Fetch-Site", "")],
+            &[HERE, ("Sec-Fetch-Site", "same-origin, cross-site")],
+            &[HERE, own, ("Sec-Fetch-Site", "cross-site")],
+            &[HERE, own, own],
+            &[HERE, own, ("Origin", "http://localhost:3000")],
+            &[HERE, own, ("Origin", "null")],
+            &[HERE, own, ("Origin", "")],
+            &[HERE, own, ("Origin", "file://localhost:8001")],
+            &[HERE, own, ("Origin", "http://localhost:8001"), ("Origin", "http://evil.example")],
+            &[HERE, ("Origin", "http://localhost:8001")],
+        ] {
+            assert_eq!(asking(headers), Access::Refused(BROWSER), "{headers:?}");
+        }
+        let elsewhere = &[("Host", "evil.example"), own, ("Origin", "http://evil.example")];
+        assert_eq!(asking_for(false, &["evil.example"], elsewhere), Access::Refused(HOST));
+    }
+
+    #[test]
+    fn the_page_opens_as_a_document_of_its_own() {
+        let opening = |hosts: &[&'static str], site, dest| {
+            let headers = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", dest)];
+            asking_for(true, hosts, &headers)
+        };
+        for site in ["none", "same-origin", "cross-site"] {
+            assert_eq!(opening(&["localhost"], site, "document"), Access::Granted, "{site}");
+        }
+        for dest in ["iframe", "frame", "object", "embed", "empty", ""] {
+            assert_eq!(opening(&["localhost"], "cross-site", dest), Access::Refused(BROWSER), "{dest}");
+        }
+        assert_eq!(opening(&["evil.example"], "none", "document"), Access::Refused(HOST));
+        assert_eq!(asking_for(true, &["localhost"], &[]), Access::Granted, "a program");
+        assert_eq!(asking_for(true, &["localhost"], &[("Origin", "http://a")]), Access::Refused(BROWSER));
+        let token = Secret::new("a token");
+        let tokens = Tokens { sole: Some(&token), named: None };
+        let from_afar = Requester { peers: vec![b"192.0.2.7"], wants_page: true, ..Requester::default() };
+        assert_eq!(check_access(&tokens, &from_afar), Access::Granted, "it asks for the token itself");
+        let from_afar = Requester { wants_page: false, ..from_afar };
+        assert_eq!(check_access(&tokens, &from_afar), Access::Unauthorized);
     }
 }

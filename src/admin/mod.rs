@@ -8,11 +8,14 @@ mod access;
 mod answer;
 mod body;
 mod change;
+mod check;
 mod entity;
 mod form;
 mod key;
 mod list;
 mod mask;
+mod option_list;
+mod page;
 mod write;
 
 use std::path::PathBuf;
@@ -22,20 +25,24 @@ use zeroize::Zeroizing;
 
 pub use crate::audit::Who;
 use crate::backend::Descriptor;
+use crate::backend::registry::ALL;
 use crate::config::Verification;
 use crate::error::Kind;
 pub use crate::redact::MASK;
 use crate::store::{Edit, Record, Store};
-pub use access::{Access, Requester, Tokens, admits, check_access};
+pub use access::{Access, Requester, Tokens, admits, check_access, refuses_browser};
 pub use answer::AdminResponse;
 pub use change::EntityChange;
+pub use check::{Check, CheckSubject};
 use key::EntityKey;
+pub use page::{Page, page};
 
 /// The largest body, in bytes.
 pub const LIMIT: u64 = 1024 * 1024;
 
 const OF_ALL: &str = "GET, HEAD, OPTIONS, POST";
-const OF_STATUS: &str = "GET, HEAD, OPTIONS";
+const OF_WHAT_IS_SHOWN: &str = "GET, HEAD, OPTIONS";
+const OF_CHECK: &str = "OPTIONS, POST";
 const OF_ONE: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT";
 
 /// A request. `check_access` has accepted it.
@@ -74,8 +81,37 @@ pub struct AdminApi<'a> {
     pub status: &'a dyn Fn() -> serde_json::Value,
 }
 
-/// The name in place of an entity's prefix, which can't begin so, under which the state of the node is.
-const STATUS: &[u8] = b"_status";
+/// What kong-vault has of its own, under names in place of an entity's prefix, which can't begin so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnResource {
+    /// The state of the node.
+    Status,
+    /// The options that an entity may set.
+    Options,
+    /// Checks of vaults. The resolver does them: here they are only understood.
+    Check,
+}
+
+impl OwnResource {
+    fn parse(key: &[u8]) -> Option<Self> {
+        match key {
+            b"_status" => Some(Self::Status),
+            b"_options" => Some(Self::Options),
+            b"_check" => Some(Self::Check),
+            _ => None,
+        }
+    }
+
+    fn answer(self, method: &str, status: &dyn Fn() -> serde_json::Value) -> AdminResponse {
+        let allowed = if self == Self::Check { OF_CHECK } else { OF_WHAT_IS_SHOWN };
+        match (self, method) {
+            (_, "OPTIONS") => AdminResponse::nothing().allowing(allowed),
+            (Self::Status, "GET" | "HEAD") => AdminResponse::list(&status()),
+            (Self::Options, "GET" | "HEAD") => AdminResponse::list(&option_list::list(ALL)),
+            _ => AdminResponse::not_allowed(allowed),
+        }
+    }
+}
 
 impl AdminApi<'_> {
     /// Answers requests in their order, each as if it were the only one. All changes are written at once. It blocks.
@@ -105,9 +141,11 @@ impl AdminApi<'_> {
     fn answer(&self, vaults: &mut Vec<Record>, request: &Request) -> AdminResponse {
         let (path, query) = request.parts();
         let Some(route) = AdminRoute::parse(path) else { return AdminResponse::not_found() };
+        if let Some(own) = request.answer_without_store(self.status) {
+            return own;
+        }
         let method = request.method.as_str();
         let answer = match (&route.key, method) {
-            (Some(key), _) if key == STATUS => answer_status(method, self.status),
             (_, "OPTIONS") => AdminResponse::nothing().allowing(if route.key.is_some() { OF_ONE } else { OF_ALL }),
             (None, "GET" | "HEAD") => self.list(vaults, &route.collection, query),
             (None, "POST") => self.create(vaults, request),
@@ -137,21 +175,20 @@ impl AdminApi<'_> {
     }
 }
 
-/// Answers a request for the state of the node.
-fn answer_status(method: &str, status: &dyn Fn() -> serde_json::Value) -> AdminResponse {
-    match method {
-        "GET" | "HEAD" => AdminResponse::list(&status()),
-        "OPTIONS" => AdminResponse::nothing().allowing(OF_STATUS),
-        _ => AdminResponse::not_allowed(OF_STATUS),
-    }
-}
-
 impl Request {
-    /// The answer that needs no store, if it is one: that of the state of the node.
+    /// The answer that needs no store, if it is one: that of what kong-vault has of its own.
     pub fn answer_without_store(&self, status: &dyn Fn() -> serde_json::Value) -> Option<AdminResponse> {
-        let route = AdminRoute::parse(self.parts().0)?;
-        let answer = (route.key.as_deref() == Some(STATUS)).then(|| answer_status(&self.method, status))?;
+        let answer = self.own_resource()?.answer(&self.method, status);
         Some(if self.method == "HEAD" { answer.without_body() } else { answer })
+    }
+
+    /// Whether it asks for a check.
+    pub fn is_check(&self) -> bool {
+        self.method == "POST" && self.own_resource() == Some(OwnResource::Check)
+    }
+
+    fn own_resource(&self) -> Option<OwnResource> {
+        OwnResource::parse(AdminRoute::parse(self.parts().0)?.key.as_deref()?)
     }
 
     fn may_change(&self) -> bool {
@@ -160,11 +197,27 @@ impl Request {
 
     /// Path and query.
     fn parts(&self) -> (&[u8], &[u8]) {
-        match self.target.iter().position(|byte| *byte == b'?') {
-            Some(at) => (&self.target[..at], &self.target[at + 1..]),
-            None => (&self.target, b""),
-        }
+        parts(&self.target)
     }
+}
+
+/// Path and query.
+fn parts(target: &[u8]) -> (&[u8], &[u8]) {
+    match target.iter().position(|byte| *byte == b'?') {
+        Some(at) => (&target[..at], &target[at + 1..]),
+        None => (target, b""),
+    }
+}
+
+/// Whether a request asks for the page: for the list, as a document to look at.
+pub fn wants_page(method: &str, target: &[u8], accept: &[u8]) -> bool {
+    let is_document = |accepted: &[u8]| {
+        let kind = accepted.split(|byte| *byte == b';').next().unwrap_or_default();
+        kind.trim_ascii().eq_ignore_ascii_case(b"text/html")
+    };
+    matches!(method, "GET" | "HEAD")
+        && accept.split(|byte| *byte == b',').any(is_document)
+        && AdminRoute::parse(parts(target).0).is_some_and(|route| route.key.is_none())
 }
 
 /// What the path of a request names.
@@ -215,5 +268,15 @@ mod tests {
         for path in ["", "/", "vaults", "/vault", "/vaults/a/b", "/vaultsx", "/vaults//a/", "/vaults/../../etc"] {
             assert_eq!(route(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_browser_gets_the_page_for_the_list() {
+        let firefox = b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        assert!(wants_page("GET", b"/vaults", firefox) && wants_page("HEAD", b"/admin/vaults-beta/?size=1", firefox));
+        for accept in [&b"*/*"[..], b"", b"application/json", b"text/htmlx", b"application/json;x=text/html"] {
+            assert!(!wants_page("GET", b"/vaults", accept), "{}", String::from_utf8_lossy(accept));
+        }
+        assert!(!wants_page("POST", b"/vaults", firefox) && !wants_page("GET", b"/vaults/mine", firefox));
     }
 }

@@ -121,6 +121,17 @@ pub struct Change<'a> {
     pub cut: bool,
 }
 
+/// A check of a vault by the Admin API: it sends the vault's credentials to where its options say.
+#[derive(Debug, Serialize)]
+pub struct Check<'a> {
+    pub event: &'static str,
+    pub who: &'a Who,
+    pub vault: &'a str,
+    /// The secret that was to be read, if any.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub secret: &'a str,
+}
+
 /// A request that the Admin API refused.
 #[derive(Debug, Serialize)]
 pub struct Refusal<'a> {

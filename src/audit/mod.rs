@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 pub use destination::Destination;
-pub use event::{Change, Fetch, Health, Read, Refusal, Who};
+pub use event::{Change, Check, Fetch, Health, Read, Refusal, Who};
 use queue::{Form, Queue};
 use writer::{Writer, Written};
 

@@ -35,6 +35,13 @@ type ByName = HashMap<String, Result<Arc<Vault>>>;
 /// Entities that are read and checked, and are to replace all those that may change.
 pub struct PreparedEntities(ByName);
 
+impl PreparedEntities {
+    /// The vault that a list of one entity makes; `None` where its backend is disabled.
+    pub fn into_only(self) -> Option<Result<Arc<Vault>>> {
+        self.0.into_values().next()
+    }
+}
+
 /// What became of a vault when entities were replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {

@@ -175,6 +175,16 @@ impl Follow {
         self.requests.ask(engine, notifier, request, serve)
     }
 
+    /// Has the engine find out the answer to a request by itself, see `Jobs::ask_apart`.
+    pub(crate) fn ask_apart(
+        &self,
+        engine: &Engine,
+        notifier: &Arc<Notifier>,
+        answering: impl Future<Output = AdminResponse> + Send + 'static,
+    ) -> Result<u64> {
+        self.requests.ask_apart(engine, notifier, answering)
+    }
+
     /// The answer to a request; `None` where it isn't there.
     pub(crate) fn answer(&self, ticket: u64) -> Option<AdminResponse> {
         self.requests.collect(ticket)

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use crate::admin::{EntityChange, Who};
-use crate::audit::{Change, Fetch, Health};
+use crate::audit::{Change, Check, Fetch, Health};
 use crate::node::Node;
+use crate::redact;
 use crate::resolver::document_cache::ValueChange;
 use crate::resolver::fetch_report::FetchReport;
 use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::singleflight::Purpose;
 use crate::resolver::state::Resolver;
 use crate::runtime::notifier::Event;
+
+/// How much of a name a line shows, in characters.
+const SHOWN: usize = 256;
 
 impl Resolver {
     /// Notes what became of a fetch.
@@ -65,6 +69,12 @@ impl Resolver {
             after: after.as_ref(),
             cut: false,
         });
+    }
+
+    /// Notes that somebody has a vault checked.
+    pub(super) fn audit_check(&self, who: &Who, vault: &str, secret: &str) {
+        let (vault, secret) = (redact::vault(vault.as_bytes(), SHOWN), Fetch::secret(secret));
+        self.audit().note(|| Check { event: "admin_check", who, vault: &vault, secret: &secret });
     }
 
     /// Has problems of the audit log told in nginx's log, once on the node.

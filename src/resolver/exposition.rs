@@ -259,6 +259,7 @@ mod tests {
             last_success: Some(1_500),
             last_failure: None,
             reason: None,
+            is_flawed: false,
             error: None,
             successes: 4,
             failures,

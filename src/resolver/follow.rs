@@ -3,20 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::admin::{AdminApi, AdminResponse, Request};
 use crate::backend::registry::ALL;
-use crate::config::{EntityResult, entity};
 use crate::entities::epoch_watch::EpochWatch;
 use crate::entities::followed::{Followed, READING};
 use crate::error::Result;
 use crate::node::{Name, Node};
 use crate::pool::{self, JobRefusal};
+use crate::resolver::replace_entities::listed;
 use crate::resolver::state::Resolver;
 use crate::runtime::notifier::Event;
-use crate::store::record::wipe;
-use crate::store::{Record, Snapshot};
+use crate::store::Snapshot;
 
 /// The pause before entities that could not be read are read again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -185,6 +182,9 @@ impl Resolver {
 
     /// Has the engine answer a request; the ticket is for `answer`.
     pub fn administer_soon(self: &Arc<Self>, request: Request) -> Result<u64> {
+        if request.is_check() {
+            return self.check_soon(request);
+        }
         let resolver = Arc::clone(self);
         let serve = move |requests: Vec<Request>| resolver.administer(&requests);
         self.follow().ask(self.engine()?, self.notifier(), request, serve)
@@ -198,12 +198,4 @@ impl Resolver {
 
 fn without_store() -> AdminResponse {
     AdminResponse::message(503, "the Admin API has no store: set vault_data_dir to a directory")
-}
-
-/// Parses an entity's record, or says what is wrong with it.
-fn listed(vault: &Record, place: &str) -> EntityResult {
-    let mut whole = Value::Object((**vault).clone());
-    let listed = entity::listed(&whole, ALL, place);
-    wipe(&mut whole);
-    listed
 }

@@ -10,6 +10,8 @@ pub mod blocking;
 pub mod breaker;
 pub mod calls;
 mod change;
+mod check;
+pub mod diagnose;
 pub mod document_cache;
 mod ends;
 pub mod exposition;

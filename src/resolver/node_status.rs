@@ -1,6 +1,6 @@
 //! The state of a node's vaults and documents, as any of its workers can show it: for the Admin API, and for Prometheus.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};
 
@@ -31,8 +31,10 @@ pub struct VaultStatus {
     pub breaker: Option<BreakerState>,
     pub last_success: Option<u64>,
     pub last_failure: Option<u64>,
+    /// Of its options, where they are flawed, so that it can't be used; otherwise of the last failure.
     pub reason: Option<&'static str>,
     pub error: Option<String>,
+    pub is_flawed: bool,
     pub successes: u64,
     pub failures: [u64; KINDS],
     pub token_end: Option<u64>,
@@ -110,6 +112,7 @@ impl Resolver {
                 last_failure: row.and_then(|row| row.last_failure()),
                 reason: None,
                 error: None,
+                is_flawed: vault.flaw.is_some(),
                 successes: row.map_or(0, |row| row.successes()),
                 failures: row.map_or([0; KINDS], |row| row.failures()),
                 token_end: row.and_then(|row| row.token_end()),
@@ -125,17 +128,17 @@ impl Resolver {
     }
 
     fn references_status(&self, now: u64, vaults: &[VaultStatus]) -> Vec<ReferenceStatus> {
-        let is_open = |vault: &str| {
-            let breaker = vaults.iter().find(|known| known.name == vault).and_then(|vault| vault.breaker);
-            breaker.is_some_and(|breaker| breaker != BreakerState::Closed)
-        };
+        let is_open = |vault: &VaultStatus| vault.breaker.is_some_and(|breaker| breaker != BreakerState::Closed);
+        let listed: HashMap<_, _> = vaults.iter().map(|vault| (vault.name.as_str(), is_open(vault))).collect();
         let mut known: BTreeMap<String, ReferenceStatus> = BTreeMap::new();
         let idle = u64::try_from(self.config().idle_ttl.as_millis()).unwrap_or(u64::MAX);
         for row in self.figures().references(now.saturating_sub(idle)) {
             let Some((reference, vault)) = row.description() else { continue };
+            // Nobody can use what a vault brought that is gone since.
+            let Some(&is_open) = listed.get(vault.as_str()) else { continue };
             let (times, last_success, last_failure) = (row.times(), row.last_success(), row.last_failure());
             let state = match times.fresh_until {
-                _ if is_open(&vault) => ReferenceState::Open,
+                _ if is_open => ReferenceState::Open,
                 _ if last_failure > last_success => ReferenceState::Failing,
                 Some(until) if now >= until => ReferenceState::Stale,
                 _ => ReferenceState::Fresh,
@@ -207,6 +210,7 @@ impl VaultStatus {
             "last_failure": self.last_failure.map(seconds),
             "reason": self.reason,
             "error": self.error,
+            "flawed": self.is_flawed,
             "successes": self.successes,
             "failures": failures(&self.failures),
             "token_expires": self.token_end.map(seconds),

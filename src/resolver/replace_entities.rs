@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
+use crate::backend::registry::ALL;
 use crate::backend::{Descriptor, LISTING};
 use crate::cache::CacheLookup;
-use crate::config::entity::Entity;
+use crate::config::entity::{self, Entity};
 use crate::config::{EntityResult, IndirectValues};
 use crate::error::Result;
 use crate::reference::is_reference;
@@ -13,28 +16,34 @@ use crate::resolver::lookup::{Lookup, pick};
 use crate::resolver::resolved_reference::ResolvedReference;
 use crate::resolver::state::Resolver;
 use crate::secret::Secret;
+use crate::store::Record;
+use crate::store::record::wipe;
 
 impl Resolver {
     /// Replaces all entities that are not from the declarative file; `place` is where they are stored, for error texts.
     /// The cached values of changed vaults serve on, see `succession`. Does no input or output. Returns whether
     /// anything changed.
     pub fn replace_entities(self: &Arc<Self>, entities: Vec<EntityResult>, place: &str) -> bool {
-        let mut indirect = IndirectValues::default();
-        for entity in entities.iter().flatten() {
-            for reference in credentials(entity) {
-                let found = self.lookup_trusted(reference.as_bytes()).and_then(|found| match found {
-                    Lookup::Value(value) => Ok((*value.secret).clone()),
-                    Lookup::Miss(resolved) => Err(resolved.key.would_block()),
-                });
-                indirect.note(reference.to_owned(), found);
-            }
-        }
+        let indirect = self.indirect_values(&entities);
         let next = self.config().read_entities(entities, place, &indirect);
         if self.config().note_live_credentials(&indirect) {
             self.references().clear();
             self.bump();
         }
         self.change(next)
+    }
+
+    /// The values of entities' options that are references themselves.
+    pub(super) fn indirect_values(self: &Arc<Self>, entities: &[EntityResult]) -> IndirectValues {
+        let mut indirect = IndirectValues::default();
+        for reference in entities.iter().flatten().flat_map(credentials) {
+            let found = self.lookup_trusted(reference.as_bytes()).and_then(|found| match found {
+                Lookup::Value(value) => Ok((*value.secret).clone()),
+                Lookup::Miss(resolved) => Err(resolved.key.would_block()),
+            });
+            indirect.note(reference.to_owned(), found);
+        }
+        indirect
     }
 
     /// `lookup` for a reference that the operator wrote, which may name kong-vault's own credentials. Where its vault
@@ -78,4 +87,12 @@ impl Resolver {
 /// Those of an entity's values that are references to the environment.
 fn credentials(entity: &Entity) -> impl Iterator<Item = &str> {
     entity.config.values().map(String::as_str).filter(|value| is_reference(value.as_bytes()))
+}
+
+/// Parses an entity's record, or says what is wrong with it.
+pub(super) fn listed(vault: &Record, place: &str) -> EntityResult {
+    let mut whole = Value::Object((**vault).clone());
+    let listed = entity::listed(&whole, ALL, place);
+    wipe(&mut whole);
+    listed
 }

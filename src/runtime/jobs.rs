@@ -76,6 +76,24 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
         Ok(ticket)
     }
 
+    /// Answers a question by a future of its own, which bounds its time: it takes no turn, and no other question waits for
+    /// it. The answer must be collected.
+    pub fn ask_apart(
+        &self,
+        engine: &Engine,
+        notifier: &Arc<Notifier>,
+        answering: impl Future<Output = A> + Send + 'static,
+    ) -> Result<u64> {
+        let ticket = lock(&self.state).begin()?;
+        let (state, notifier) = (Arc::clone(&self.state), Arc::clone(notifier));
+        engine.spawn(async move {
+            let answer = answering.await;
+            lock(&state).finish(ticket, Some(answer), Instant::now());
+            notifier.notify(Event::Completed { ticket });
+        });
+        Ok(ticket)
+    }
+
     fn run(
         &self,
         engine: &Engine,
@@ -115,13 +133,19 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
 }
 
 impl<Q, A> JobsState<Q, A> {
-    /// A ticket for a question, and whether it is the first one that waits.
-    fn add(&mut self, question: Q) -> Result<(u64, bool)> {
+    /// A ticket for a question.
+    fn begin(&mut self) -> Result<u64> {
         if self.under_way.len() >= LIMIT {
             return Err(Error::new(Kind::Throttled, "too much is under way already: try again later"));
         }
-        let (ticket, first) = (next_ticket(), self.waiting.is_empty());
+        let ticket = next_ticket();
         self.under_way.insert(ticket);
+        Ok(ticket)
+    }
+
+    /// A ticket for a question, and whether it is the first one that waits.
+    fn add(&mut self, question: Q) -> Result<(u64, bool)> {
+        let (ticket, first) = (self.begin()?, self.waiting.is_empty());
         self.waiting.push((ticket, question));
         Ok((ticket, first))
     }

@@ -2,8 +2,8 @@
 --
 --     location ~ ^/vaults(-beta)?(/|$) { content_by_lua_block { require("kong.vault.admin").serve() } }
 --
--- See docs/admin-api.md. This file reads requests from nginx and writes their answers; src/admin handles them. It reads and
--- writes files on another thread while the request waits.
+-- See docs/admin-api.md, and docs/page.md for the page that a browser gets there. This file reads requests from nginx and writes
+-- their answers; src/admin handles them. It reads and writes files on another thread while the request waits.
 
 local native = require "kong.vault.native"
 local resolve = require "kong.vault.resolve"
@@ -17,12 +17,16 @@ local HAS_BODY = { PATCH = true, POST = true, PUT = true }
 
 local _M = {}
 
-local function answer(status, json, allow)
+-- Sets what is to hold for all answers: a browser must not keep them, nor guess their type.
+local function set_headers(status)
   ngx.status = status
-  ngx.header["Allow"] = allow
-  -- A browser must not keep the answer, nor guess its type.
   ngx.header["Cache-Control"] = "no-store"
   ngx.header["X-Content-Type-Options"] = "nosniff"
+end
+
+local function answer(status, json, allow)
+  set_headers(status)
+  ngx.header["Allow"] = allow
   if status ~= 204 then
     ngx.header["Content-Type"] = "application/json; charset=utf-8"
   end
@@ -34,7 +38,20 @@ end
 
 -- Answers with a message, as JSON.
 local function say(status, message)
-  return answer(status, native.message(message))
+  return answer(status, native.admin.message(message))
+end
+
+-- Answers with the page.
+local function show_page()
+  local html, policy = native.admin.page()
+  set_headers(200)
+  ngx.header["Content-Security-Policy"] = policy
+  ngx.header["X-Frame-Options"] = "DENY"
+  ngx.header["Referrer-Policy"] = "no-referrer"
+  ngx.header["Cross-Origin-Opener-Policy"] = "same-origin"
+  ngx.header["Content-Type"] = "text/html; charset=utf-8"
+  ngx.header["Content-Length"] = #html
+  ngx.print(html)
 end
 
 -- Returns the token of the request: from `Kong-Admin-Token`, or from `Authorization: Bearer`.
@@ -52,20 +69,22 @@ local function peers()
   return { ngx.var.remote_addr, ngx.var.realip_remote_addr }
 end
 
--- Returns the hosts that a request names, and the names of its headers: all headers, however many there are.
+-- Returns the hosts that a request names, and its headers, each as a name and a value: all of them, however many there are.
 local function origin()
-  local hosts, names = {}, {}
-  for name, value in pairs(ngx.req.get_headers(0)) do
-    names[#names + 1] = name
-    if name == "host" then
-      hosts = type(value) == "table" and value or { value }
+  local hosts, headers = {}, {}
+  for name, values in pairs(ngx.req.get_headers(0)) do
+    for _, value in ipairs(type(values) == "table" and values or { values }) do
+      headers[#headers + 1] = { name, value }
+      if name == "host" then
+        hosts[#hosts + 1] = value
+      end
     end
   end
   -- The host in the request line, if there is one. Without any host, `ngx.var.host` would be the server's own name.
   if #hosts > 0 then
     hosts[#hosts + 1] = ngx.var.host
   end
-  return hosts, names
+  return hosts, headers
 end
 
 -- Returns the body, or nil and the file that nginx wrote it to.
@@ -78,15 +97,9 @@ local function body()
   return nil, ngx.req.get_body_file()
 end
 
---- Answers a request.
--- Phases: content.
-function _M.serve()
-  local from = peers()
-  local heard, refusal, err = native.vm:check_access(token(), from, origin())
-  if not heard then
-    return say(refusal, err)
-  end
-  local method, data, file = ngx.req.get_method(), nil, nil
+-- Answers a request that is heard. `sender`: the name of its token.
+local function answer_request(method, from, sender)
+  local data, file
   if HAS_BODY[method] then
     local limit = native.vm:admin_limit()
     if (tonumber(ngx.var.content_length) or 0) > limit then
@@ -95,10 +108,7 @@ function _M.serve()
     data, file = body()
   end
   resolve.start()
-  local ticket
-  -- Where the request is heard, the second result is the name of its token.
-  local sender = refusal
-  ticket, err = native.vm:administer(method, ngx.var.request_uri, ngx.var.content_type, data, file, sender, from)
+  local ticket, err = native.vm:administer(method, ngx.var.request_uri, ngx.var.content_type, data, file, sender, from)
   if not ticket then
     return say(503, err)
   end
@@ -114,6 +124,41 @@ function _M.serve()
     )
   end
   return say(500, "internal error of kong.vault: report this as a defect")
+end
+
+--- Answers a request.
+-- Phases: content.
+function _M.serve()
+  local from, hosts, headers = peers(), origin()
+  local method = ngx.req.get_method()
+  local page = native.admin.wants_page(method, ngx.var.request_uri, ngx.var.http_accept or "")
+  local heard, refusal, err = native.vm:check_access(token(), from, hosts, headers, page)
+  if not heard then
+    return say(refusal, err)
+  elseif page then
+    return show_page()
+  end
+  -- Where the request is heard, the second result is the name of its token.
+  return answer_request(method, from, refusal)
+end
+
+--- Answers a request to Kong's Admin API with what is kong-vault's own there: the page where a browser asks for the list, state,
+-- options, checks. Kong decides who may ask; a browser may on behalf of the page alone. Returns nil for the list as such.
+-- Phases: content.
+function _M.serve_in_kong()
+  local method, hosts, headers = ngx.req.get_method(), origin()
+  local page = native.admin.wants_page(method, ngx.var.request_uri, ngx.var.http_accept or "")
+  local why = native.admin.refuses_browser(hosts, headers, page)
+  if why then
+    say(403, why)
+  elseif page then
+    show_page()
+  elseif ngx.var.uri:find "/_%l+/?$" then
+    answer_request(method, peers())
+  else
+    return nil
+  end
+  return true
 end
 
 return _M

@@ -232,7 +232,7 @@ _M.version = RELEASE:match "%S+$"
 _M.vm = vm
 _M.parse_reference = module.parse_reference
 _M.name_reference = module.name_reference
-_M.message = module.message
+_M.admin = module.admin
 
 -- For Kong: the names of the backends; the options of a backend; which options require others; why an option refuses a
 -- value.

@@ -7,13 +7,54 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::native::{Native, or_error};
-use kong_vault::admin::{Access, Body, LIMIT, Request, Requester, Who};
+use kong_vault::admin::{self, Access, Body, LIMIT, Request, Requester, Who};
 use kong_vault::error::{Error, Kind};
 
-/// Adds functions to the module.
+/// What Lua tells of a request, as bytes.
+struct Told {
+    peers: Vec<Vec<u8>>,
+    hosts: Vec<Vec<u8>>,
+    headers: Vec<[Vec<u8>; 2]>,
+}
+
+impl Told {
+    fn new(peers: &[LuaString], hosts: &[LuaString], headers: &[[LuaString; 2]]) -> Self {
+        let bytes = |text: &LuaString| text.as_bytes().to_vec();
+        Self {
+            peers: peers.iter().map(bytes).collect(),
+            hosts: hosts.iter().map(bytes).collect(),
+            headers: headers.iter().map(|header| header.each_ref().map(bytes)).collect(),
+        }
+    }
+
+    fn requester(&self) -> Requester<'_> {
+        Requester {
+            peers: self.peers.iter().map(Vec::as_slice).collect(),
+            hosts: self.hosts.iter().map(Vec::as_slice).collect(),
+            headers: self.headers.iter().map(|[name, value]| (name.as_slice(), value.as_slice())).collect(),
+            ..Requester::default()
+        }
+    }
+}
+
+/// Adds a table of functions to the module.
 pub fn functions(lua: &Lua, module: &Table) -> mlua::Result<()> {
     let message = |_: &Lua, text: LuaString| Ok(json!({ "message": text.to_string_lossy() }).to_string());
-    module.set("message", lua.create_function(message)?)
+    let functions = lua.create_table()?;
+    functions.set("message", lua.create_function(message)?)?;
+    let is_page = |_: &Lua, (method, target, accept): (LuaString, LuaString, LuaString)| {
+        Ok(admin::wants_page(&method.to_string_lossy(), &target.as_bytes(), &accept.as_bytes()))
+    };
+    functions.set("wants_page", lua.create_function(is_page)?)?;
+    type BrowserArguments = (Vec<LuaString>, Vec<[LuaString; 2]>, bool);
+    let refuses = |_: &Lua, (hosts, headers, wants_page): BrowserArguments| {
+        let told = Told::new(&[], &hosts, &headers);
+        Ok(admin::refuses_browser(&Requester { wants_page, ..told.requester() }))
+    };
+    functions.set("refuses_browser", lua.create_function(refuses)?)?;
+    let page = |_: &Lua, ()| Ok((admin::page().html.as_str(), admin::page().policy.as_str()));
+    functions.set("page", lua.create_function(page)?)?;
+    module.set("admin", functions)
 }
 
 /// Adds methods to a VM's handle.
@@ -29,17 +70,11 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
         Ok(this.0.resolver().is_ok_and(|resolver| resolver.is_known(&reference.as_bytes())))
     });
     methods.add_method("admin_limit", |_, _, ()| Ok(LIMIT));
-    type AccessArguments = (Option<LuaString>, Vec<LuaString>, Vec<LuaString>, Vec<LuaString>);
-    methods.add_method("check_access", |lua, this, (token, peers, hosts, headers): AccessArguments| {
+    type AccessArguments = (Option<LuaString>, Vec<LuaString>, Vec<LuaString>, Vec<[LuaString; 2]>, bool);
+    methods.add_method("check_access", |lua, this, (token, peers, hosts, headers, wants_page): AccessArguments| {
         let token = token.map(|it| Zeroizing::new(it.as_bytes().to_vec()));
-        let bytes = |list: &[LuaString]| list.iter().map(|it| it.as_bytes().to_vec()).collect::<Vec<_>>();
-        let (peers, hosts, headers) = (bytes(&peers), bytes(&hosts), bytes(&headers));
-        let requester = Requester {
-            token: token.as_ref().map(|it| it.as_slice()),
-            peers: peers.iter().map(Vec::as_slice).collect(),
-            hosts: hosts.iter().map(Vec::as_slice).collect(),
-            headers: headers.iter().map(Vec::as_slice).collect(),
-        };
+        let told = Told::new(&peers, &hosts, &headers);
+        let requester = Requester { token: token.as_ref().map(|it| it.as_slice()), wants_page, ..told.requester() };
         match this.0.vm.check_access(&requester) {
             Ok((Access::Granted, name)) => (true, name).into_lua_multi(lua),
             Ok((Access::Unauthorized, _)) => (false, 401, "Unauthorized").into_lua_multi(lua),

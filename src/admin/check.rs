@@ -1,0 +1,68 @@
+//! A request for a check, step by step, of a vault that is there, or of an entity as somebody is about to store it.
+
+use serde_json::Value;
+
+use super::Request;
+use super::answer::AdminResponse;
+use super::body::{self, RequestFields};
+use super::entity::{Draft, flaw};
+use crate::backend::Descriptor;
+use crate::config::Verification;
+use crate::config::entity::EntityFlaw;
+use crate::error::quote;
+use crate::store::Record;
+
+/// What is to be checked.
+#[derive(Debug)]
+pub struct Check {
+    pub subject: CheckSubject,
+    /// The rest of a reference behind the vault's name; empty where no secret is to be read.
+    pub secret: String,
+}
+
+#[derive(Debug)]
+pub enum CheckSubject {
+    /// The vault with this name.
+    Vault(String),
+    /// A valid entity, which isn't stored.
+    Entity(Record),
+}
+
+const FIELDS: [&str; 4] = ["vault", "entity", "of", "secret"];
+
+impl Check {
+    /// What a request asks for; otherwise its answer. `stored`: the stored entities, of which one may have the credentials
+    /// that masks stand for. It may block, as the body may be in a file.
+    pub fn parse(
+        request: &Request,
+        stored: &[Record],
+        backends: &[&'static Descriptor],
+        verification: Verification,
+    ) -> Result<Self, Box<AdminResponse>> {
+        let mut sent = body::parse_fields(request)?;
+        if let Some(name) = sent.fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+            return Err(invalid(&[flaw(&quote(name.as_bytes(), 64), "unknown field")]));
+        }
+        let text = |name: &str| match sent.fields.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+            Some(_) => Err(invalid(&[flaw(name, "expected a string")])),
+        };
+        let (vault, of, secret) = (text("vault")?, text("of")?, text("secret")?.unwrap_or_default());
+        let subject = match (vault, sent.fields.remove("entity")) {
+            (Some(name), None) => CheckSubject::Vault(name),
+            (None, Some(Value::Object(fields))) => {
+                let stored = of.and_then(|id| stored.iter().find(|vault| vault.text("id") == id));
+                let sent = RequestFields { fields: fields.into(), of_form: sent.of_form };
+                let draft = Draft { sent: &sent, stored, keep: false, backends, verification };
+                CheckSubject::Entity(draft.finish(None).map_err(|flaws| invalid(&flaws))?)
+            }
+            _ => return Err(AdminResponse::message(400, "name a vault, or send an entity as an object").into()),
+        };
+        Ok(Self { subject, secret })
+    }
+}
+
+fn invalid(flaws: &[EntityFlaw]) -> Box<AdminResponse> {
+    AdminResponse::violation(flaws).into()
+}
