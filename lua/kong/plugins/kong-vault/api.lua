@@ -20,25 +20,57 @@ local function vault()
   return require "kong.vault"
 end
 
+-- A method of the list or of one entity as the page asks for it: what is kong-vault's own, otherwise what Kong does.
+local function or_own(kongs)
+  return function(...)
+    vault()
+    if require("kong.vault.admin").serve_in_kong() then
+      return ngx.exit(ngx.OK)
+    end
+    return kongs(...)
+  end
+end
+
 -- Kong decides by one of these, whichever it meets first, how to read them all. So each of them names a schema.
+local function list(wrap)
+  return {
+    schema = schema,
+    methods = {
+      GET = wrap(endpoints.get_collection_endpoint(schema)),
+      POST = wrap(endpoints.post_collection_endpoint(schema)),
+    },
+  }
+end
+
+local function entity(wrap, post)
+  return {
+    schema = schema,
+    methods = {
+      GET = wrap(endpoints.get_entity_endpoint(schema)),
+      -- Kong has none: checks alone are posted.
+      POST = post,
+      PUT = wrap(endpoints.put_entity_endpoint(schema)),
+      PATCH = wrap(endpoints.patch_entity_endpoint(schema)),
+      DELETE = wrap(endpoints.delete_entity_endpoint(schema)),
+    },
+  }
+end
+
+local function as_it_is(kongs)
+  return kongs
+end
+
+local function not_allowed()
+  return kong.response.exit(405, { message = "Method not allowed" })
+end
+
 return {
-  [path] = {
-    schema = schema,
-    methods = {
-      GET = endpoints.get_collection_endpoint(schema),
-      POST = endpoints.post_collection_endpoint(schema),
-    },
-  },
+  [path] = list(as_it_is),
   -- Kong looks for the parameter that is named as the schema is.
-  [path .. "/:" .. name] = {
-    schema = schema,
-    methods = {
-      GET = endpoints.get_entity_endpoint(schema),
-      PUT = endpoints.put_entity_endpoint(schema),
-      PATCH = endpoints.patch_entity_endpoint(schema),
-      DELETE = endpoints.delete_entity_endpoint(schema),
-    },
-  },
+  [path .. "/:" .. name] = entity(as_it_is),
+  -- For the page (docs/page.md).
+  ["/kong-vault/vaults"] = list(or_own),
+  ["/kong-vault/vaults/:" .. name] = entity(or_own, or_own(not_allowed)),
   ["/kong-vault"] = {
     schema = schema,
     methods = {
