@@ -1,0 +1,84 @@
+// What the form says about values that the server, or the form itself, does not accept.
+"use strict";
+
+const assert = require("node:assert/strict");
+
+const { withPage, vaultRow, until, focusIs } = require("./session.js");
+
+/** The summary of errors has focus. Returns it, and what it says of each field. */
+async function summaryOf(form) {
+  const summary = form.getByRole("alert").filter({ hasText: "Not saved" });
+  await summary.waitFor();
+  await until("the summary has focus", () => summary.evaluate((node) => node === document.activeElement));
+  const said = {};
+  for (const item of await summary.getByRole("listitem").all()) {
+    const name = await item.getByRole("link").innerText();
+    said[name] = (await item.innerText()).slice(name.length).replace(/^: /, "");
+  }
+  return { summary, said };
+}
+
+/** The summary names just this field, which is marked, and described by the same text. Returns the summary. */
+async function assertRefused(form, label, pattern) {
+  const { summary, said } = await summaryOf(form);
+  assert.deepEqual(Object.keys(said), [label]);
+  assert.match(said[label], pattern);
+  const input = form.getByLabel(label, { exact: true });
+  assert.equal(await input.getAttribute("aria-invalid"), "true", label);
+  const texts = [];
+  for (const id of (await input.getAttribute("aria-describedby")).split(" ")) {
+    const node = form.locator(`[id="${id}"]`);
+    if (await node.isVisible()) texts.push((await node.innerText()).trim());
+  }
+  assert.ok(texts.includes(said[label]), `${label} is described by ${JSON.stringify(texts)}, not by ${said[label]}`);
+  return summary;
+}
+
+/** Sends what the server refuses, then what is right. */
+function violations(tools, { url }) {
+  return withPage(tools, url, { answers: [400, 409] }, async (page) => {
+    await page.getByRole("button", { name: "New vault" }).click();
+    const form = page.getByRole("dialog", { name: "New vault" });
+    const save = form.getByRole("button", { name: "Save" });
+    await form.getByLabel("Prefix", { exact: true }).fill("Not A Prefix");
+    await save.click();
+    await assertRefused(form, "Prefix", /"Not A Prefix"/);
+    await form.getByLabel("Prefix", { exact: true }).fill("numbered");
+    await form.getByLabel("host", { exact: true }).fill("http://vault.example/path");
+    await save.click();
+    const summary = await assertRefused(form, "host", /without protocol/);
+    assert.equal(await form.getByLabel("Prefix", { exact: true }).getAttribute("aria-invalid"), null);
+    // From the summary to the field.
+    await summary.getByRole("link", { name: "host" }).click();
+    await focusIs(page, "host");
+    // What is mended is marked no more.
+    await form.getByLabel("host", { exact: true }).fill("127.0.0.1");
+    assert.equal(await form.getByLabel("host", { exact: true }).getAttribute("aria-invalid"), null);
+
+    // A number that is none does not even leave the page.
+    await form.getByLabel("port", { exact: true }).fill("no number");
+    await save.click();
+    await assertRefused(form, "port", /whole number/);
+    await form.getByLabel("port", { exact: true }).fill("8200");
+
+    // The whole entity: what a login needs.
+    await form.getByLabel("auth_method", { exact: true }).selectOption("approle");
+    await save.click();
+    await assertRefused(form, "approle_role_id", /required/);
+    await form.getByLabel("auth_method", { exact: true }).selectOption("token");
+
+    await save.click();
+    await form.waitFor({ state: "hidden" });
+    await vaultRow(page, "numbered").waitFor();
+
+    // The same prefix again.
+    await page.getByRole("button", { name: "New vault" }).click();
+    await form.getByLabel("Prefix", { exact: true }).fill("numbered");
+    await save.click();
+    await assertRefused(form, "Prefix", /"?numbered"?/);
+    await form.getByRole("button", { name: "Cancel" }).click();
+    await form.waitFor({ state: "hidden" });
+  });
+}
+
+module.exports = { violations };

@@ -1,0 +1,87 @@
+-- A real Chromium, headless. What it does on pages is in spec/browser, in JavaScript, which a driver runs at a spec's request.
+
+local cjson = require "cjson"
+
+local files = require "spec.support.files"
+local http = require "spec.support.http"
+local process = require "spec.support.process"
+local wait = require "spec.support.wait"
+
+-- What scripts/setup has installed.
+local MODULES = files.root .. "/.work/browser/node_modules"
+
+local _M = {}
+_M.__index = _M
+
+local function program(...)
+  for _, name in ipairs({ ... }) do
+    for folder in (os.getenv "PATH"):gmatch "[^:]+" do
+      if files.exists(folder .. "/" .. name) then
+        return folder .. "/" .. name
+      end
+    end
+  end
+end
+
+--- Why there is no browser here; nil where there is one.
+function _M.lacking()
+  if not program("chromium", "chromium-browser") then
+    return "Chromium"
+  elseif not program "node" then
+    return "Node.js"
+  elseif not (files.exists(MODULES .. "/playwright-core") and files.exists(MODULES .. "/axe-core")) then
+    return "the npm packages of spec/browser (.work/browser)"
+  end
+end
+
+local function try_start()
+  local home = files.folder()
+  local self = setmetatable({ port = process.free_port(), home = home }, _M)
+  self.process = process.start({
+    command = { program "node", files.root .. "/spec/browser/driver.js", tostring(self.port), MODULES },
+    -- Its profile is below TMPDIR.
+    env = { HOME = home, TMPDIR = home, CHROMIUM = program("chromium", "chromium-browser"), LANG = "C.UTF-8" },
+    output = home .. "/output",
+  })
+  wait.poll(function()
+    local ok = pcall(http.request, self.port, "/")
+    return ok or self.process:ended()
+  end, 60)
+  return self
+end
+
+--- Starts the browser. Tries again where another process takes its port first.
+function _M.start()
+  local output
+  for _ = 1, 3 do
+    local self = try_start()
+    if not self.process:ended() then
+      return self
+    end
+    output = files.read(self.process.output)
+  end
+  error("no browser starts: " .. tostring(output))
+end
+
+--- Runs a function of spec/browser, such as `walk/create`, with one argument. Returns what it returns; raises what it raises.
+function _M:run(name, argument)
+  local answer = assert(http.request(self.port, "/" .. name, { method = "POST", body = cjson.encode(argument or {}) }))
+  if answer.status ~= 200 then
+    error(answer.body, 0)
+  end
+  return cjson.decode(answer.body)
+end
+
+--- Returns the pids of all processes of this browser.
+function _M:processes()
+  local found = {}
+  for _, pid in ipairs(files.list "/proc") do
+    local command = pid:match "^%d+$" and files.read(("/proc/%s/cmdline"):format(pid)) or ""
+    if command:find(self.home, 1, true) and process.alive(pid) then
+      found[#found + 1] = tonumber(pid)
+    end
+  end
+  return found
+end
+
+return _M
