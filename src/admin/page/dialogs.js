@@ -25,6 +25,9 @@ function startDialog(dialog, onClose) {
     // What was typed, secrets among it, is not kept.
     dialog.replaceChildren();
     onClose();
+    // The browser has returned it already, and somebody may have moved on since.
+    const active = document.activeElement;
+    if (active && active !== document.body && !dialog.contains(active)) return;
     const there = opener?.isConnected && opener.getClientRects().length > 0;
     (there ? opener : byId("vaults-title")).focus();
   });

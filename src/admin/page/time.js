@@ -18,7 +18,7 @@ function span(seconds) {
   if (seconds < 60) return `${Math.round(seconds)} s`;
   if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
   if (seconds < 2 * DAY) return `${Math.round(seconds / 3600)} h`;
-  return `${numbers.format(Math.round(seconds / DAY))} d`;
+  return `${numbers.format(Math.floor(seconds / DAY))} d`;
 }
 
 function relative(at) {
