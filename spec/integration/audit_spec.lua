@@ -148,6 +148,23 @@ describe("the audit log", function()
     ends_well(server, path)
   end)
 
+  it("has the location's name also where only later requests have the variable", function()
+    local server, path = start({
+      server = [[
+        location = /allowed { return 204; }
+        location /later { auth_request /allowed; auth_request_set $vault_audit_location "payments";
+          content_by_lua_block { ngx.say(require("kong.vault").get "{vault://hcv/later/value}" or "none") } }
+      ]],
+    })
+    for _ = 1, 2 do
+      assert.equal(SECRET, server:value "{vault://hcv/first/value}")
+      server:get "/later"
+    end
+    assert.equal(2, #await(path, { event = "read", location = "payments" }, 2))
+    assert.equal(2, #await(path, { event = "read", location = "/_eval" }, 2))
+    ends_well(server, path)
+  end)
+
   it("tells that a vault is down, and up again", function()
     local own = fake.start()
     own:route("/v1/secret/*", { body = cjson.encode({ data = { value = SECRET } }) })

@@ -47,12 +47,28 @@ function _M.notes_all()
   return notes_all
 end
 
+-- Whether nginx's configuration has the variable `vault_audit_location` anywhere; nil: not known yet. To ask for one that it does
+-- not have costs more than any other: nginx compares the name with each prefix that variables may have.
+local has_location
+
+local function forget_location()
+  ngx.var.vault_audit_location = nil
+end
+
 -- Returns the server and the location of a request. An nginx variable `vault_audit_location`, where there is one, names the
 -- location; otherwise the path does. The request's id is left out: nginx makes another one each time that it is asked for it,
 -- unless its configuration names it.
 local function place()
   local var = ngx.var
-  local location = var.vault_audit_location
+  local location
+  if has_location ~= false then
+    location = var.vault_audit_location
+    if location == nil and has_location == nil then
+      -- It may be one that only some requests have. A variable that is nowhere can't be set.
+      local done, err = pcall(forget_location)
+      has_location = done or not err:find("not found for writing", 1, true)
+    end
+  end
   -- Where only other locations set it, it is empty here.
   if not location or location == "" then
     location = var.uri
