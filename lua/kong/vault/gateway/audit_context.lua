@@ -3,7 +3,7 @@
 local native = require "kong.vault.native"
 
 local ngx = ngx
-local pcall, rawget, type = pcall, rawget, type
+local pcall, rawget, tostring, type = pcall, rawget, tostring, type
 
 local _M = {}
 
@@ -28,6 +28,18 @@ local function name_of(handler)
   return names[handler]
 end
 
+-- The plugins' names by their configurations: LuaJIT compiles no search in a text, and each look-up asks for one.
+local configured = setmetatable({}, { __mode = "k" })
+
+local function name_by(config)
+  local name = configured[config]
+  if name == nil then
+    name = tostring(config.__key__):match "^plugins:([^:]+)" or false
+    configured[config] = name
+  end
+  return name or nil
+end
+
 local function label(entity)
   if type(entity) ~= "table" then
     return nil
@@ -40,12 +52,11 @@ end
 function _M.of_request(config)
   local ctx = ngx.ctx
   local kong = rawget(_G, "kong")
-  local plugin, id
   if type(config) == "table" and config.__plugin_id then
     -- Kong brings it up to date before it says which plugin runs.
-    id, plugin = config.__plugin_id, tostring(config.__key__):match "^plugins:([^:]+)"
-    return plugin, id, label(ctx.route), label(ctx.service), ngx.var.kong_request_id
+    return name_by(config), config.__plugin_id, label(ctx.route), label(ctx.service), ngx.var.kong_request_id
   end
+  local plugin, id
   -- After a plugin, Kong puts its own log back, but leaves the plugin's id.
   if ctx.plugin_id and ctx.KONG_LOG ~= nil and ctx.KONG_LOG ~= kong._log then
     local spaces = ctx.KONG_NAMESPACES
