@@ -251,7 +251,7 @@ impl AuditLog {
         self.dropped.store(0, Ordering::Relaxed);
     }
 
-    fn push(self: &Arc<Self>, form: Form, parts: &[&[u8]]) {
+    fn push<const PARTS: usize>(self: &Arc<Self>, form: Form, parts: &[&[u8]; PARTS]) {
         let mut state = lock(&self.state);
         if !state.queue.push(form, parts) {
             self.dropped.fetch_add(1, Ordering::Relaxed);

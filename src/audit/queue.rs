@@ -35,30 +35,43 @@ pub struct Batch {
     pub dropped: u64,
 }
 
-/// One line.
+/// One line. In the buffer its head has the form, the time and the number of parts; then come the lengths of all parts,
+/// and the parts.
 pub struct Record<'a> {
     pub form: Form,
     /// Milliseconds since 1970.
     pub at: u64,
+    lengths: &'a [[u8; LENGTH]],
     rest: &'a [u8],
 }
 
+/// How many bytes a head and a length have.
+const HEAD: usize = 10;
+const LENGTH: usize = 4;
+
 impl Queue {
     /// Adds a line. Returns false where it was dropped.
-    pub fn push(&mut self, form: Form, parts: &[&[u8]]) -> bool {
-        let length = |part: &&[u8]| part.len().min(LONGEST_PART);
-        let size = parts.iter().map(|part| length(part) + 4).sum::<usize>();
+    pub fn push<const PARTS: usize>(&mut self, form: Form, parts: &[&[u8]; PARTS]) -> bool {
+        let mut size = HEAD + PARTS * LENGTH;
+        let mut lengths = [[0; LENGTH]; PARTS];
+        for (length, part) in lengths.iter_mut().zip(parts) {
+            *length = (cut(part).len() as u32).to_le_bytes();
+            size += cut(part).len();
+        }
         if self.bytes.len() + size > MOST {
             self.dropped += 1;
             return false;
         }
         let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        self.bytes.push(form as u8);
-        self.bytes.extend_from_slice(&at.to_le_bytes());
-        self.bytes.extend_from_slice(&(size as u32).to_le_bytes());
-        for part in parts {
-            self.bytes.extend_from_slice(&(length(part) as u32).to_le_bytes());
-            self.bytes.extend_from_slice(&part[..length(part)]);
+        let mut head = [0; HEAD];
+        (head[0], head[1]) = (form as u8, PARTS as u8);
+        head[2..].copy_from_slice(&at.to_le_bytes());
+        self.bytes.reserve(size);
+        self.bytes.extend_from_slice(&head);
+        self.bytes.extend_from_slice(lengths.as_flattened());
+        // Most parts are empty: a look-up by a plugin has no location, and one by a location no plugin.
+        for part in parts.iter().filter(|part| !part.is_empty()) {
+            self.bytes.extend_from_slice(cut(part));
         }
         self.lines += 1;
         true
@@ -79,16 +92,16 @@ impl Batch {
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
-            let (form, at) = rest.split_first_chunk::<1>()?;
-            let (at, sized) = at.split_first_chunk::<8>()?;
-            let (parts, left) = part(sized)?;
-            rest = left;
-            let form = match form[0] {
+            let ([form, count, at @ ..], sized) = rest.split_first_chunk::<HEAD>()?;
+            let (lengths, parts) = sized.split_at_checked(usize::from(*count) * LENGTH)?;
+            let lengths = lengths.as_chunks().0;
+            rest = parts.get(lengths.iter().map(length).sum()..)?;
+            let form = match form {
                 0 => Form::Served,
                 1 => Form::Unserved,
                 _ => Form::Object,
             };
-            Some(Record { form, at: u64::from_le_bytes(*at), rest: parts })
+            Some(Record { form, at: u64::from_le_bytes(*at), lengths, rest: parts })
         })
     }
 }
@@ -96,16 +109,19 @@ impl Batch {
 impl<'a> Record<'a> {
     /// The next part; empty where there is none.
     pub fn next_part(&mut self) -> &'a [u8] {
-        let (next, rest) = part(self.rest).unwrap_or_default();
-        self.rest = rest;
-        next
+        let Some((next, lengths)) = self.lengths.split_first() else { return &[] };
+        let (part, rest) = self.rest.split_at_checked(length(next)).unwrap_or_default();
+        (self.lengths, self.rest) = (lengths, rest);
+        part
     }
 }
 
-/// The part at the start, which follows its length, and what follows it.
-fn part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (size, bytes) = bytes.split_first_chunk::<4>()?;
-    bytes.split_at_checked(u32::from_le_bytes(*size) as usize)
+fn cut(part: &[u8]) -> &[u8] {
+    &part[..part.len().min(LONGEST_PART)]
+}
+
+fn length(bytes: &[u8; LENGTH]) -> usize {
+    u32::from_le_bytes(*bytes) as usize
 }
 
 #[cfg(test)]
