@@ -17,8 +17,21 @@ const SHOWN: usize = 256;
 /// The longest line for syslog: its receivers cut longer ones.
 const LONGEST_MESSAGE: usize = 8 << 10;
 
-/// How many references, and how many other texts, a process remembers as they may be shown.
+/// How many references, and how many other texts, a process remembers as lines have them; and how long they may be: a path
+/// is as long as its client likes.
 const REMEMBERED: usize = 4096;
+const LONGEST_REMEMBERED: usize = 1 << 10;
+
+/// The fields of a look-up between `served` and `request_id`, in the order of `Read::parts`.
+const FIELDS: [&str; 7] = [
+    ",\"phase\":",
+    ",\"plugin\":",
+    ",\"plugin_id\":",
+    ",\"route\":",
+    ",\"service\":",
+    ",\"server\":",
+    ",\"location\":",
+];
 
 /// A look-up, with what Lua knows of whoever made it; what is empty is not known.
 #[derive(Debug, Default, Clone, Copy)]
@@ -142,156 +155,131 @@ pub struct Refusal<'a> {
     pub more: u64,
 }
 
+/// What a line says of a reference.
 #[derive(Serialize)]
-struct Dropped {
-    event: &'static str,
-    count: u64,
-}
-
-#[derive(Serialize)]
-struct ReadLine<'a> {
-    event: &'static str,
-    reference: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    vault: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<u32>,
-    served: bool,
-    phase: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    plugin: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    plugin_id: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    route: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    service: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    server: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    location: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    request_id: String,
-}
-
-/// A reference as it may be shown.
 struct Shown {
+    event: &'static str,
     reference: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     vault: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
 }
 
 /// Makes lines of records.
 pub struct Renderer {
-    pub worker: Option<u32>,
+    worker: Option<u32>,
     is_syslog: bool,
-    /// The second of the last line, and its text.
-    second: (u64, String),
-    references: HashMap<Box<[u8]>, Shown>,
-    texts: Texts,
+    references: Remembered,
+    texts: Remembered,
 }
 
-/// Parts of lines as they may be shown: most lines have the same.
+/// Pieces of lines, by the parts that they are made of: most lines have the same.
 #[derive(Default)]
-struct Texts(HashMap<Box<[u8]>, String>);
+struct Remembered(HashMap<Box<[u8]>, Box<[u8]>>);
 
-impl Texts {
-    fn shown(&mut self, part: &[u8]) -> String {
-        if part.is_empty() {
-            return String::new();
-        }
-        if let Some(shown) = self.0.get(part) {
-            return shown.clone();
-        }
-        if self.0.len() >= REMEMBERED {
-            self.0.clear();
-        }
-        let shown = redact::quote(part, SHOWN);
-        self.0.insert(part.into(), shown.clone());
-        shown
-    }
+/// What each line begins with: the time, and the process.
+struct Head {
+    at: Option<u64>,
+    text: String,
+    process: String,
 }
 
 impl Renderer {
     pub fn new(worker: Option<u32>, is_syslog: bool) -> Self {
-        Self {
-            worker,
-            is_syslog,
-            second: (u64::MAX, String::new()),
-            references: HashMap::new(),
-            texts: Texts::default(),
-        }
+        Self { worker, is_syslog, references: Remembered::default(), texts: Remembered::default() }
     }
 
-    /// Appends the lines of a batch to `lines`. Returns where each ends: each end follows a line break.
-    pub fn render(&mut self, batch: &Batch, lines: &mut Vec<u8>) -> Vec<usize> {
-        let mut ends = Vec::with_capacity(batch.lines as usize + 1);
-        let mut last = 0;
-        for record in batch.records() {
+    /// Appends the lines of a batch to `lines`, after one about `lost` lines, if there are any. Returns where each ends:
+    /// each end follows a line break.
+    pub fn render(&mut self, batch: &Batch, lost: u64, lines: &mut Vec<u8>) -> Vec<usize> {
+        let mut ends = Vec::with_capacity(batch.lines as usize + 2);
+        let mut head = Head::new(self.worker);
+        let mut records = batch.records().peekable();
+        let mut last = records.peek().map_or(0, |record| record.at);
+        if lost > 0 {
+            head.begin(last, lines);
+            dropped(lost, lines);
+            ends.push(lines.len());
+        }
+        for record in records {
             last = record.at;
-            self.render_record(record, lines);
+            head.begin(last, lines);
+            match record.form {
+                Form::Object => self.render_object(record, lines),
+                _ => self.render_read(record, lines),
+            }
             ends.push(lines.len());
         }
         if batch.dropped > 0 {
-            self.render_dropped(batch.dropped, last, lines);
+            head.begin(last, lines);
+            dropped(batch.dropped, lines);
             ends.push(lines.len());
         }
         ends
     }
 
-    pub fn render_dropped(&mut self, count: u64, at: u64, lines: &mut Vec<u8>) {
-        self.begin(at, lines);
-        end(&Dropped { event: "dropped", count }, lines);
+    fn render_object(&self, mut record: Record<'_>, lines: &mut Vec<u8>) {
+        let (whole, short) = (record.next_part(), record.next_part());
+        let is_long = self.is_syslog && whole.len() > LONGEST_MESSAGE && !short.is_empty();
+        lines.extend_from_slice(if is_long { short } else { whole }.get(1..).unwrap_or_default());
+        lines.push(b'\n');
     }
 
-    fn render_record(&mut self, mut record: Record<'_>, lines: &mut Vec<u8>) {
-        self.begin(record.at, lines);
-        if record.form == Form::Object {
-            let (whole, short) = (record.next_part(), record.next_part());
-            let is_long = self.is_syslog && whole.len() > LONGEST_MESSAGE && !short.is_empty();
-            lines.extend_from_slice(if is_long { short } else { whole }.get(1..).unwrap_or_default());
-            lines.push(b'\n');
+    fn render_read(&mut self, mut record: Record<'_>, lines: &mut Vec<u8>) {
+        self.references.append(record.next_part(), |reference| fields(&Shown::new(reference)), lines);
+        let served = record.form == Form::Served;
+        lines.extend_from_slice(if served { b",\"served\":true" } else { b",\"served\":false" });
+        for field in FIELDS {
+            let part = record.next_part();
+            if !part.is_empty() {
+                lines.extend_from_slice(field.as_bytes());
+                self.texts.append(part, text, lines);
+            }
+        }
+        // Each request has another id.
+        let id = record.next_part();
+        if !id.is_empty() {
+            lines.extend_from_slice(b",\"request_id\":");
+            lines.extend_from_slice(&text(id));
+        }
+        lines.extend_from_slice(b"}\n");
+    }
+}
+
+impl Remembered {
+    /// Appends the piece that `make` makes of a part.
+    fn append(&mut self, part: &[u8], make: impl FnOnce(&[u8]) -> Vec<u8>, lines: &mut Vec<u8>) {
+        if let Some(piece) = self.0.get(part) {
+            lines.extend_from_slice(piece);
             return;
         }
-        if self.references.len() >= REMEMBERED {
-            self.references.clear();
+        let piece = make(part);
+        lines.extend_from_slice(&piece);
+        if part.len() <= LONGEST_REMEMBERED {
+            if self.0.len() >= REMEMBERED {
+                self.0.clear();
+            }
+            self.0.insert(part.into(), piece.into());
         }
-        let text = record.next_part();
-        if !self.references.contains_key(text) {
-            self.references.insert(text.into(), Shown::new(text));
-        }
-        let Some(shown) = self.references.get(text) else { return };
-        let served = record.form == Form::Served;
-        let mut next = || self.texts.shown(record.next_part());
-        let line = ReadLine {
-            event: "read",
-            reference: &shown.reference,
-            vault: &shown.vault,
-            version: shown.version,
-            served,
-            phase: next(),
-            plugin: next(),
-            plugin_id: next(),
-            route: next(),
-            service: next(),
-            server: next(),
-            location: next(),
-            request_id: next(),
-        };
-        end(&line, lines);
+    }
+}
+
+impl Head {
+    fn new(worker: Option<u32>) -> Self {
+        let worker = worker.map_or_else(String::new, |worker| format!("\"worker\":{worker},"));
+        Self { at: None, text: String::new(), process: format!("\"pid\":{},{worker}", std::process::id()) }
     }
 
-    /// Begins a line with what all have: the time, and the process.
+    /// Begins a line. Many lines are of the same millisecond.
     fn begin(&mut self, at: u64, lines: &mut Vec<u8>) {
-        let (second, millisecond) = (at / 1000, at % 1000);
-        if self.second.0 != second {
-            let text = DateTime::from_secs(second as i64).fmt(Format::DateTime).unwrap_or_default();
-            self.second = (second, text.trim_end_matches('Z').to_owned());
+        if self.at != Some(at) {
+            let second = DateTime::from_secs((at / 1000) as i64).fmt(Format::DateTime).unwrap_or_default();
+            let (second, process) = (second.trim_end_matches('Z'), &self.process);
+            self.text = format!("{{\"time\":\"{second}.{:03}Z\",{process}", at % 1000);
+            self.at = Some(at);
         }
-        let worker = self.worker.map_or_else(String::new, |worker| format!("\"worker\":{worker},"));
-        let (second, pid) = (&self.second.1, std::process::id());
-        let head = format!("{{\"time\":\"{second}.{millisecond:03}Z\",\"pid\":{pid},{worker}");
-        lines.extend_from_slice(head.as_bytes());
+        lines.extend_from_slice(self.text.as_bytes());
     }
 }
 
@@ -299,6 +287,7 @@ impl Shown {
     fn new(text: &[u8]) -> Self {
         let parsed = reference::parse(text).ok();
         Self {
+            event: "read",
             reference: reference::name(text),
             vault: parsed.as_ref().map(|parsed| redact::vault(&parsed.name, SHOWN)).unwrap_or_default(),
             version: parsed.and_then(|parsed| parsed.version),
@@ -306,13 +295,22 @@ impl Shown {
     }
 }
 
-/// Ends a line that has begun with an object's fields.
-fn end(fields: &impl Serialize, lines: &mut Vec<u8>) {
-    let begun = lines.len();
-    // Writing to memory can't fail, nor have these types keys that are no texts.
-    let _ = serde_json::to_writer(&mut *lines, fields);
-    if begun < lines.len() {
-        lines.remove(begun);
-    }
-    lines.push(b'\n');
+pub fn as_json(event: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(event).unwrap_or_default()
+}
+
+/// A part as it may be shown, in JSON.
+fn text(part: &[u8]) -> Vec<u8> {
+    as_json(&redact::quote(part, SHOWN))
+}
+
+/// An object's fields in JSON, without its braces.
+fn fields(object: &impl Serialize) -> Vec<u8> {
+    let json = as_json(object);
+    json.strip_prefix(b"{").and_then(|json| json.strip_suffix(b"}")).unwrap_or_default().to_vec()
+}
+
+/// Ends a line about lines that were dropped.
+fn dropped(count: u64, lines: &mut Vec<u8>) {
+    lines.extend_from_slice(format!("\"event\":\"dropped\",\"count\":{count}}}\n").as_bytes());
 }

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 pub use destination::Destination;
+use event::as_json;
 pub use event::{Change, Check, Fetch, Health, Read, Refusal, Who};
 use queue::{Form, Queue};
 use writer::{Writer, Written};
@@ -163,10 +164,6 @@ impl Audit {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         AuditLevels { written: count(&log.written), dropped: count(&log.dropped) }
     }
-}
-
-fn as_json(event: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(event).unwrap_or_default()
 }
 
 /// One log. The Lua VMs of a process share it.

@@ -62,15 +62,9 @@ impl Writer {
     pub fn write(&mut self, destination: &Destination, batch: &Batch) -> Written {
         let opened = self.open(destination);
         self.lines.clear();
-        let (mut extra, mut lines) = (0, std::mem::take(&mut self.lines));
-        let mut ends = Vec::new();
-        if self.lost > 0 {
-            let at = batch.records().next().map_or(0, |record| record.at);
-            self.renderer.render_dropped(self.lost, at, &mut lines);
-            ends.push(lines.len());
-            extra = 1;
-        }
-        ends.extend(self.renderer.render(batch, &mut lines));
+        let mut lines = std::mem::take(&mut self.lines);
+        let ends = self.renderer.render(batch, self.lost, &mut lines);
+        let extra = u64::from(self.lost > 0);
         let (done, outcome) = match &mut self.sink {
             Some(Sink::File(file)) => file.write(&lines, &ends),
             Some(Sink::Syslog(syslog)) => syslog.write(&lines, &ends),
