@@ -135,13 +135,13 @@ class Vault(Server):
 
 
 class Gateway(Server):
-    """A worker with kong-vault. `options` go to `configure`."""
+    """A worker with kong-vault. `options` go to `configure`, `values` into its nginx.conf."""
 
-    def __init__(self, folder, ca, options, shared, environment):
+    def __init__(self, folder, options, shared, environment, **values):
         keys = {"AWS_ACCESS_KEY_ID": AWS_KEYS["id"], "AWS_SECRET_ACCESS_KEY": AWS_KEYS["secret"]}
         environment = keys | {"BENCH_CONFIGURE": json.dumps(options)} | environment
         dictionary = "lua_shared_dict kong_secrets 5m;" if shared else ""
-        values = {"ca": ca, "shared": dictionary, "lua": Subject.lua, "lib": Subject.lib}
+        values = {"shared": dictionary, "lua": Subject.lua, "lib": Subject.lib, **values}
         super().__init__("gateway", folder, {"port": free_port()}, environment, **values)
 
     @property
@@ -193,7 +193,8 @@ class House:
             "vault_cache_size": 100000,
         } | ({"vault_hcv_ca_cert": str(self.ca)} if secure else {}) | options
         self.number += 1
-        gateway = Gateway(self.folder / f"gateway-{self.number}", self.ca, options, shared, environment or {})
+        values = {"ca": self.ca, "upstream": self.vault.ports["plain"]}
+        gateway = Gateway(self.folder / f"gateway-{self.number}", options, shared, environment or {}, **values)
         try:
             yield gateway
         finally:
