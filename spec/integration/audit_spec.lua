@@ -361,12 +361,12 @@ describe("the audit log", function()
     assert.equal("key-auth", await(path, { event = "read", plugin_id = "its-id" })[1].plugin)
     server:eval(
       [[
-      kong.post("crud.vaults", {
-        operation = "update",
-        old_entity = { id = "1", prefix = "mine", name = "hcv", config = { host = "a", token = ... } },
-        entity = { id = "1", prefix = "mine", name = "hcv",
+      kong.db.vaults:post_crud_event(
+        "update",
+        { id = "1", prefix = "mine", name = "hcv",
           config = { host = "b", token = ..., ["$refs"] = { token = "{vault://env/t}" } } },
-      })
+        { id = "1", prefix = "mine", name = "hcv", tags = ngx.null, config = { host = "a", ttl = ngx.null, token = ... } }
+      )
     ]],
       SECRET
     )
@@ -376,6 +376,8 @@ describe("the audit log", function()
       change.before.config.token,
       change.after.config.token,
     })
+    assert.same({}, { change.before.tags, change.before.config.ttl })
+    assert.equal(1, #having(path, { event = "admin" }))
     ends_well(server, path)
   end)
 end)

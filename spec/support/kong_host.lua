@@ -88,6 +88,14 @@ function _M.new(conf, entities)
             return entity
           end
         end,
+        -- Kong's own runs the events' handlers in timers.
+        post_crud_event = function(_, operation, entity, old_entity)
+          ngx.timer.at(0, function()
+            for _, handler in ipairs(events["crud.vaults"]) do
+              handler({ operation = operation, entity = entity, old_entity = old_entity })
+            end
+          end)
+        end,
       },
     },
     vault = pdk(calls),

@@ -65,6 +65,12 @@ function _M.of_request(config)
   return plugin, id, label(ctx.route), label(ctx.service), ngx.var.kong_request_id
 end
 
+local function given(value)
+  if value ~= ngx.null then
+    return value
+  end
+end
+
 -- Returns an entity as JSON, with references in the place of their values.
 local function as_json(entity)
   if type(entity) ~= "table" then
@@ -72,7 +78,7 @@ local function as_json(entity)
   end
   local config = {}
   for name, value in pairs(type(entity.config) == "table" and entity.config or {}) do
-    config[name] = value
+    config[name] = given(value)
   end
   local references = config["$refs"]
   config["$refs"] = nil
@@ -84,27 +90,42 @@ local function as_json(entity)
       id = entity.id,
       prefix = entity.prefix,
       name = entity.name,
-      description = entity.description,
-      tags = entity.tags,
+      description = given(entity.description),
+      tags = given(entity.tags),
       config = config,
     })
   )
 end
 
---- Notes a change that Kong announces in the worker whose Admin API was asked.
-function _M.note_change(data)
-  if type(data) ~= "table" or not native.vm:is_audited() then
+local function note_change(operation, entity, old_entity)
+  if not native.vm:is_audited() then
     return
   end
   local peers = {}
   if ngx.get_phase() == "content" then
     peers = { ngx.var.remote_addr, ngx.var.realip_remote_addr }
   end
-  local entity, before = as_json(data.entity), as_json(data.old_entity)
-  if data.operation == "delete" then
-    entity, before = nil, entity
+  local after, before = as_json(entity), as_json(old_entity)
+  if operation == "delete" then
+    after, before = nil, after
   end
-  native.vm:audit_change(before, entity, peers)
+  native.vm:audit_change(before, after, peers)
+end
+
+--- Notes changes that this worker makes by a data access object of vault entities. They are noted as they are made: the events
+-- that tell of them run in timers, which know no client.
+function _M.follow_changes(dao)
+  local announce = dao.post_crud_event
+  if type(announce) ~= "function" then
+    return
+  end
+  function dao.post_crud_event(self, operation, entity, old_entity, ...)
+    local done, err = pcall(note_change, operation, entity, old_entity)
+    if not done then
+      ngx.log(ngx.ERR, "kong.vault: the audit log lacks a change of a vault entity: ", err)
+    end
+    return announce(self, operation, entity, old_entity, ...)
+  end
 end
 
 return _M

@@ -219,12 +219,12 @@ end
 
 -- Kong announces a changed entity in the worker that changed it. That worker tells the others.
 local function follow_events(events)
-  local _, name = capabilities.vaults(host())
+  local dao, name = capabilities.vaults(host())
+  audit_context.follow_changes(dao)
   events.register(function()
     _M.refresh()
   end, "kong-vault", "entities")
-  events.register(function(data)
-    audit_context.note_change(data)
+  events.register(function()
     _M.refresh()
     local ok, err = events.post("kong-vault", "entities", {})
     if not ok then
