@@ -50,6 +50,8 @@ rm -rf /usr/local/lib/lua/5.1/kong/vault
 if [ -n "${TEST_KONG:-}" ]; then
   kong=$(command -v "$TEST_KONG")
   [ "$kong" = /usr/local/bin/kong ] || ln -sf "$kong" /usr/local/bin/kong
+  # Kong's packages bring it.
+  mkdir -p /etc/kong
 fi
 
 cat >/mnt/bao.hcl <<END
