@@ -172,6 +172,17 @@ describe("in Kong,", function()
       assert.equal("flush", server:eval "return kong.calls[#kong.calls]")
     end)
 
+    -- A control plane lacks the variables of its data planes.
+    it("looks for an entity's token when entities have changed, not whenever they are read", function()
+      local server = serving()
+      server:eval [[ entities[1].config.token = "{vault://env/of-data-planes}"; kong.post("crud.vaults") ]]
+      local fetches = server:stats().fetches
+      server:eval [[ for _ = 1, 3 do kong.post("kong-vault.entities") end ]]
+      assert.equal(fetches, server:stats().fetches)
+      server:eval [[ entities[1].config.mount = "another"; kong.post("crud.vaults") ]]
+      assert.equal(fetches + 1, server:stats().fetches)
+    end)
+
     it("takes an entity's token as it was written, and refuses what refers to another vault", function()
       local server = serving({ main = "env OF_MINE;", env = { OF_MINE = in_kong.TOKEN } })
       server:eval [[

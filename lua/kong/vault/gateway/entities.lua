@@ -49,13 +49,21 @@ local function is_ours(entity)
   return false
 end
 
+-- The entities that the library has, as JSON. They are read every few seconds, and each replacement looks their credentials up.
+local handed
+
 local function replace(list)
   local cjson = require "cjson.safe"
   local json = #list == 0 and "[]" or cjson.encode(list)
+  if json == handed then
+    return
+  end
   local ok, err = native.vm:replace_entities(json, PLACE)
   if ok == nil then
     ngx.log(ngx.ERR, "kong.vault: ", err)
+    return
   end
+  handed = json
 end
 
 -- The prefixes of entities of other backends.
@@ -220,7 +228,10 @@ end
 -- Kong announces a changed entity in the worker that changed it. That worker tells the others.
 local function follow_events(events)
   local dao, name = capabilities.vaults(host())
-  audit_context.follow_changes(dao)
+  -- What a data plane writes there was changed elsewhere.
+  if host().configuration.role ~= "data_plane" then
+    audit_context.follow_changes(dao)
+  end
   events.register(function()
     _M.refresh()
   end, "kong-vault", "entities")
