@@ -1,6 +1,8 @@
 -- What the workers of one nginx count and know is one set: any of them shows it, and none takes it along when it ends.
 
 local cjson = require "cjson"
+
+local at_worker = require "spec.support.at_worker"
 local cleanup = require "spec.support.cleanup"
 local fake = require "spec.support.fake"
 local nginx = require "spec.support.nginx"
@@ -11,7 +13,21 @@ local TOKEN, SECRET = "s.node-status-token", "the value of node status"
 local SERVER = [[
   location = /metrics { content_by_lua_block { require("kong.vault.metrics").serve() } }
   location ~ ^/vaults { content_by_lua_block { require("kong.vault.admin").serve() } }
-]]
+  location = /slow {
+    content_by_lua_block {
+      local value = assert(require("kong.vault").get "{vault://hcv/slow/value}")
+      ngx.header.content_length = #value
+      ngx.print(value)
+    }
+  }
+  location = /under_way {
+    content_by_lua_block {
+      local count = require("kong.vault.metrics").classic():match "\nkong_vault_fetches_under_way (%d+)"
+      ngx.header.content_length = #count
+      ngx.print(count)
+    }
+  }
+]] .. at_worker.LOCATION
 
 describe("the state of a node", function()
   local server, vault
@@ -107,6 +123,19 @@ describe("the state of a node", function()
     server:reload()
     assert.is_true(metric "kong_vault_misses_total" > before)
     assert.equal(1, metric 'kong_vault_vault_successes_total{vault="hcv"}')
+  end)
+
+  it("tells of the fetches that are under way now, also by a worker that has none", function()
+    vault:route("/v1/secret/slow", { gate = "slow", body = cjson.encode({ data = { value = SECRET } }) })
+    local one, other = unpack(server:workers())
+    local slow = at_worker.begin(server, one, "/slow")
+    vault:await("slow", 1)
+    assert.equal("1", at_worker.ask(server, other, "/under_way"))
+    vault:open "slow"
+    assert.equal(SECRET, slow:read())
+    wait.eventually("none is under way", function()
+      return at_worker.ask(server, other, "/under_way") == "0"
+    end)
   end)
 
   it("has no value in it, and takes no change", function()

@@ -144,6 +144,11 @@ impl Resolver {
         self.account_for_levels();
     }
 
+    /// Notes how many documents are being fetched.
+    pub(super) fn account_for_calls(&self) {
+        self.calls().tell_under_way(|count| self.figures().set_under_way(count as u64));
+    }
+
     fn account_for_levels(&self) {
         let documents = self.documents().levels();
         self.metrics().note_evictions(documents.evictions);

@@ -123,4 +123,10 @@ impl Calls {
     pub fn under_way(&self) -> usize {
         self.0.lock().under_way()
     }
+
+    /// Tells how many documents are being fetched, so that what is told last is what is so.
+    pub fn tell_under_way(&self, tell: impl FnOnce(usize)) {
+        let calls = self.0.lock();
+        tell(calls.under_way());
+    }
 }

@@ -103,6 +103,7 @@ impl Resolver {
     /// Ends the renewal and starts the next call, but wakes no waiter.
     pub(super) fn after_completion(self: &Arc<Self>, key: &Arc<DocumentKey>, completion: Completion) {
         self.renewal_ended(key);
+        self.account_for_calls();
         let Some(next) = completion.next else { return };
         let Some(call) = self.calls().unstarted(next) else { return };
         self.start_by_worker(next, key, call.purpose);
@@ -127,6 +128,7 @@ impl Resolver {
             // The call is started already (true), or the other worker's fetch began too early (false).
             return Ok(peer.is_none() || unstarted.is_none());
         };
+        self.account_for_calls();
         let after = after.and_then(|after| Some(Node::of_this_process()?.clock(after))).unwrap_or(0);
         let peer = peer.map(|claim| (after.max(claim.clock), claim));
         let whole = self.config().fetch_timeout;

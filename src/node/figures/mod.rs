@@ -123,6 +123,13 @@ impl Figures {
         }
     }
 
+    /// Sets one of the gauges: how many documents are being fetched.
+    pub fn set_under_way(&self, count: u64) {
+        if let Some(memory) = self.memory() {
+            memory.workers[self.place()].set_under_way(count);
+        }
+    }
+
     /// The sums over all workers, those that have ended included.
     pub fn totals(&self) -> Totals {
         self.memory().map_or_else(Totals::default, |memory| worker::totals(&memory.workers))

@@ -92,7 +92,11 @@ impl WorkerRow {
     pub fn set_gauges(&self, gauges: Gauges) {
         self.entries.store(gauges.entries, Ordering::Relaxed);
         self.bytes.store(gauges.bytes, Ordering::Relaxed);
-        self.under_way.store(gauges.under_way, Ordering::Relaxed);
+        self.set_under_way(gauges.under_way);
+    }
+
+    pub fn set_under_way(&self, count: u64) {
+        self.under_way.store(count, Ordering::Relaxed);
     }
 }
 
