@@ -199,6 +199,20 @@ describe("the audit log", function()
     assert.equal(503, #having(path, { event = "read", reference = "{vault://hcv/b/value}", served = true }))
   end)
 
+  it("has no look-up by try that a table in Lua could answer, where those are not wanted", function()
+    local server, path = start({ env = { KONG_VAULT_AUDIT_READS = "fetched" } })
+    server:eval [[
+      local vault = require "kong.vault"
+      assert(vault.get "{vault://hcv/a/value}")
+      for _ = 1, 100 do
+        assert(vault.try(function() return true end, { ["$refs"] = { field = "{vault://hcv/a/value}" } }))
+      end
+      vault.update({ ["$refs"] = { field = "{vault://hcv/a/value}" } })
+    ]]
+    ends_well(server, path)
+    assert.equal(2, #having(path, { event = "read", reference = "{vault://hcv/a/value}" }))
+  end)
+
   it("has what init reads, once, and goes on after a reload and a kill", function()
     local server, path = start({
       workers = 2,

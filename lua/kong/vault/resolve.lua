@@ -10,7 +10,7 @@ local phase = require "kong.vault.phase"
 
 local VALUE, PENDING, FAILED, CREATED = native.VALUE, native.PENDING, native.FAILED, native.CREATED
 local catch_up = entity_changes.catch_up
-local audited, moved = l1.audited, l1.moved
+local audited, copies, moved = l1.audited, l1.values, l1.moved
 local ngx = ngx
 local YIELD, BLOCK, INLINE, NEVER = phase.YIELD, phase.BLOCK, phase.INLINE, phase.NEVER
 
@@ -183,15 +183,19 @@ local function cached(reference)
 end
 
 -- Returns a cached value and whether it may be kept; or nil, why there is none, and false. A value that is not cached is
--- fetched in the background. `config`: the table that is brought up to date, if one is.
-function _M.cached(reference, config)
+-- fetched in the background. `config`: the table that is brought up to date, if one is. `is_quiet`: the audit log gets no line
+-- where the first-level cache has the value, as it gets none where `get` finds it there.
+function _M.cached(reference, config, is_quiet)
   local copy = audited[reference]
   if copy and moved() == 0 then
     audit.read(reference, copy, config)
     return copy, nil, false
   end
+  local is_copied = is_quiet and copies[reference] ~= nil and moved() == 0
   local value, err, lasting = cached(reference)
-  audit.read(reference, value, config)
+  if value == nil or not is_copied then
+    audit.read(reference, value, config)
+  end
   return value, err, lasting
 end
 

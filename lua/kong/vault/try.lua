@@ -75,10 +75,17 @@ local function renew(references, since)
   end
 end
 
+-- A database's client calls `try` for each of its connections, mostly with values that this worker has.
+local QUIETLY = true
+
+local function look_up(reference)
+  return resolve.cached(reference, nil, QUIETLY)
+end
+
 local function snapshot(references)
   local values = {}
   for i, reference in ipairs(references) do
-    values[i] = resolve.cached(reference)
+    values[i] = look_up(reference)
   end
   return values
 end
@@ -99,7 +106,7 @@ end
 local function compare(references, values)
   local arrived, same, same_values = {}, {}, {}
   for i, reference in ipairs(references) do
-    if resolve.cached(reference) ~= values[i] then
+    if look_up(reference) ~= values[i] then
       arrived[#arrived + 1] = reference
     else
       same[#same + 1] = reference
@@ -130,7 +137,7 @@ function _M.try(callback, options)
   -- the snapshot before the update: a value that arrives between them counts as another one.
   local since = resolve.clock()
   local values = snapshot(references)
-  update(options)
+  update(options, QUIETLY)
   local result, err = callback(options)
   if result then
     return result, err
@@ -140,7 +147,7 @@ function _M.try(callback, options)
   -- another call's renewal, are not renewed.
   resolve.renew(arrived, since)
   refresh(same, same_values, since)
-  update(options)
+  update(options, QUIETLY)
   return note(references, callback(options))
 end
 

@@ -31,7 +31,7 @@ end
 -- Returns the value of one reference. Notes in `state` a missing value, and whether the table stays up to date until something
 -- changes.
 local function cached(reference, state)
-  local value, err, lasting = resolve.cached(reference, state.config)
+  local value, err, lasting = resolve.cached(reference, state.config, state.is_quiet)
   if value == nil then
     state.lacking[#state.lacking + 1] = reference
   end
@@ -108,14 +108,15 @@ local function has_arrived(references)
   return false
 end
 
--- Brings a table up to date that is not known to be so: looks up each of its references. Returns the table.
-function _M.all(config)
+-- Brings a table up to date that is not known to be so: looks up each of its references, `is_quiet` as for `resolve.cached`.
+-- Returns the table.
+function _M.all(config, is_quiet)
   local mark = l1.sync()
   local wait = retry_at[config]
   if wait and wait.mark == mark and now() < wait.at and not has_arrived(wait.lacking) then
     return config
   end
-  local state = { config = config, lacking = {}, complete = true }
+  local state = { config = config, is_quiet = is_quiet, lacking = {}, complete = true }
   _M.each(config, function(reference)
     return value_of(reference, state)
   end)
