@@ -32,7 +32,7 @@ local function token_until(time)
 end
 
 describe("in a browser, the page", function()
-  local chromium, server, folder, vault
+  local chromium, server, folder, vault, locked
 
   local missing = browser.lacking() or not bao.program() and "OpenBao (TEST_BAO)" or nil
 
@@ -62,6 +62,12 @@ describe("in a browser, the page", function()
     return { name = "hcv", config = config }
   end
 
+  -- An nginx whose API has a token.
+  local function with_token()
+    locked = locked or admin.start(admin.folder(), { conf = ("vault_admin_token = %q"):format(ADMIN_TOKEN) })
+    return locked
+  end
+
   local function has(steps, pattern)
     local all = table.concat(steps, "\n")
     assert.truthy(all:find(pattern), all)
@@ -70,11 +76,11 @@ describe("in a browser, the page", function()
 
   setup(function()
     if not missing then
+      chromium = browser.start()
       vault = bao.start()
       vault:write("secret/data/app", { data = { password = SECRET } })
       folder = admin.folder()
-      server = admin.start(folder, { env = { KEYBOARD_NAME = "a name" } })
-      chromium = browser.start()
+      server = admin.start(folder, { env = { KONG_VAULTS = "env,hcv", KEYBOARD_NAME = "a name" } })
     end
   end)
 
@@ -199,7 +205,7 @@ describe("in a browser, the page", function()
 
   describe("has no fault that axe finds, wide and narrow, light and dark, in the view", function()
     local names = { secret = "app/password", vault = "healthy", broken = "broken" }
-    local empty, locked, closed
+    local empty, closed
 
     local function look(name, at, view)
       shows(name, function()
@@ -248,29 +254,16 @@ describe("in a browser, the page", function()
     look("of a node without a directory for entities", function()
       return nginx.start({ server = admin.SERVER, init = [[require("kong.vault").configure({})]] })
     end, "no forms")
-    look("of the token's question", function()
-      locked = locked or admin.start(admin.folder(), { conf = ([[vault_admin_token = %q]]):format(ADMIN_TOKEN) })
-      return locked
-    end, "token")
+    look("of the token's question", with_token, "token")
   end)
 
   describe("with a token set", function()
-    local locked
-
-    local function start()
-      if not locked then
-        locked = admin.start(admin.folder(), { conf = ([[vault_admin_token = %q]]):format(ADMIN_TOKEN) })
-      end
-    end
-
     shows("asks for it, takes no other, and forgets it when told", function()
-      start()
-      chromium:run("token/ask", { url = url(locked), token = ADMIN_TOKEN, vault = "env" })
+      chromium:run("token/ask", { url = url(with_token()), token = ADMIN_TOKEN, vault = "env" })
     end)
 
     shows("is in no frame of another origin", function()
-      start()
-      local found = chromium:run("origins/frame", { url = url(locked) })
+      local found = chromium:run("origins/frame", { url = url(with_token()) })
       assert.is_nil(found.text:find("oken", 1, true), found.text)
       assert.matches("frame%-ancestors", table.concat(found.refusals, "\n"))
     end)

@@ -34,37 +34,43 @@ function _M.lacking()
   end
 end
 
-local function try_start()
-  local home = files.folder()
-  local self = setmetatable({ port = process.free_port(), home = home }, _M)
+function _M:launch()
+  self.port = process.free_port()
   self.process = process.start({
     command = { program "node", files.root .. "/spec/browser/driver.js", tostring(self.port), MODULES },
     -- Its profile is below TMPDIR.
-    env = { HOME = home, TMPDIR = home, CHROMIUM = program("chromium", "chromium-browser"), LANG = "C.UTF-8" },
-    output = home .. "/output",
+    env = { HOME = self.home, TMPDIR = self.home, CHROMIUM = program("chromium", "chromium-browser"), LANG = "C.UTF-8" },
+    output = self.home .. "/output",
   })
-  wait.poll(function()
-    local ok = pcall(http.request, self.port, "/")
-    return ok or self.process:ended()
-  end, 60)
+end
+
+--- Starts the browser. The first `run` waits for it: other servers can start meanwhile.
+function _M.start()
+  local self = setmetatable({ home = files.folder() }, _M)
+  self:launch()
   return self
 end
 
---- Starts the browser. Tries again where another process takes its port first.
-function _M.start()
-  local output
+-- Waits until it is there. Tries again where another process takes its port first.
+function _M:await()
   for _ = 1, 3 do
-    local self = try_start()
-    if not self.process:ended() then
-      return self
+    local is_there = wait.poll(function()
+      return pcall(http.request, self.port, "/") or self.process:ended() and "ended"
+    end, 60)
+    if is_there == true then
+      self.is_ready = true
+      return
     end
-    output = files.read(self.process.output)
+    self:launch()
   end
-  error("no browser starts: " .. tostring(output))
+  error("no browser starts: " .. tostring(files.read(self.home .. "/output")))
 end
 
 --- Runs a function of spec/browser, such as `walk/create`, with one argument. Returns what it returns; raises what it raises.
 function _M:run(name, argument)
+  if not self.is_ready then
+    self:await()
+  end
   local answer = assert(http.request(self.port, "/" .. name, { method = "POST", body = cjson.encode(argument or {}) }))
   if answer.status ~= 200 then
     error(answer.body, 0)
