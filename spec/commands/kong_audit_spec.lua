@@ -39,7 +39,8 @@ until [ ! -e /mnt/kong/pids/nginx.pid ]; do sleep 0.1; done
 describe("the audit log of a real Kong", function()
   teardown(cleanup.run)
 
-  local missing = machine.lacking_kong() or not machine.POSTGRES and "Postgres (TEST_POSTGRES)"
+  local missing = machine.lacking()
+    or not (machine.KONG and machine.POSTGRES) and "a Kong Gateway and Postgres (TEST_KONG, TEST_POSTGRES)"
   local text
   local lines = {}
 
@@ -47,8 +48,7 @@ describe("the audit log of a real Kong", function()
     if missing then
       return
     end
-    local out = machine.succeed(SCRIPT)
-    text = files.read(out .. "/audit.json")
+    text = files.read(machine.succeed(SCRIPT) .. "/audit.json")
     for line in text:gmatch "[^\n]+" do
       lines[#lines + 1] = cjson.decode(line)
     end

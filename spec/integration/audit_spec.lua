@@ -394,24 +394,4 @@ describe("the audit log", function()
     assert.equal(1, #having(path, { event = "admin" }))
     ends_well(server, path)
   end)
-
-  it("has no line on what a control plane has a data plane change", function()
-    local server = in_kong.start(
-      vault,
-      [[
-      local conf = getmetatable(kong.configuration).__index
-      conf.vault_audit_log, conf.database, conf.role = "{{prefix}}/audit.json", "off", "data_plane"
-      handler = require "kong.plugins.kong-vault.handler"
-    ]],
-      { init_worker = "kong.vault.init_worker() handler.init_worker()" }
-    )
-    server:eval [[
-      kong.db.vaults:post_crud_event("create", { id = "1", prefix = "mine", name = "env", config = {} })
-      assert(kong.vault.get "{vault://hcv/in-kong/value}")
-    ]]
-    local path = server.prefix .. "/audit.json"
-    await(path, { event = "fetched" })
-    assert.same({}, having(path, { event = "admin" }))
-    ends_well(server, path)
-  end)
 end)

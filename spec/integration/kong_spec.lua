@@ -3,6 +3,7 @@
 local certs = require "spec.support.certs"
 local cleanup = require "spec.support.cleanup"
 local fake = require "spec.support.fake"
+local files = require "spec.support.files"
 local in_kong = require "spec.support.in_kong"
 local process = require "spec.support.process"
 local wait = require "spec.support.wait"
@@ -181,6 +182,20 @@ describe("in Kong,", function()
       assert.equal(fetches, server:stats().fetches)
       server:eval [[ entities[1].config.mount = "another"; kong.post("crud.vaults") ]]
       assert.equal(fetches + 1, server:stats().fetches)
+    end)
+
+    it("has no line of the audit log on what a control plane has a data plane change", function()
+      local server = start([[
+        local conf = getmetatable(kong.configuration).__index
+        conf.vault_audit_log, conf.database, conf.role = "{{prefix}}/audit.json", "off", "data_plane"
+      ]] .. LOAD, { init_worker = WORKER })
+      server:eval [[ kong.db.vaults:post_crud_event("create", { id = "1", prefix = "mine", name = "env", config = {} }) ]]
+      assert.equal("value of x", (server:value "{vault://hcv/x/value}"))
+      local log = wait.eventually("a later line is there", function()
+        local text = files.read(server.prefix .. "/audit.json")
+        return text:find("{vault://hcv/x/value}", 1, true) and text
+      end)
+      assert.is_nil(log:find('"admin"', 1, true))
     end)
 
     it("takes an entity's token as it was written, and refuses what refers to another vault", function()
