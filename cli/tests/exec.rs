@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn exec(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new("env");
     command
-        .args(["--default-signal=INT,QUIT", COMMAND, "exec"])
+        .args(["--default-signal=HUP,INT,QUIT,TERM,USR1", COMMAND, "exec"])
         .args(arguments)
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")

@@ -41,7 +41,14 @@ impl Check {
     ) -> Result<Self, Box<AdminResponse>> {
         let mut sent = body::parse_fields(request)?;
         if let Some(name) = sent.fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-            return Err(invalid(&[flaw(&quote(name.as_bytes(), 64), "unknown field")]));
+            // JSON that is taken for a form is one long name, which may hold a credential.
+            let shown = if sent.of_form { "body".to_owned() } else { quote(name.as_bytes(), 64) };
+            let what = if sent.of_form {
+                "unknown field in a form: send Content-Type: application/json"
+            } else {
+                "unknown field"
+            };
+            return Err(invalid(&[flaw(&shown, what)]));
         }
         let text = |name: &str| match sent.fields.get(name) {
             None | Some(Value::Null) => Ok(None),

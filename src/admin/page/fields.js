@@ -6,9 +6,13 @@ function isReference(text) {
   return text.startsWith("{vault://");
 }
 
-/** Whether an answer hides a value, so that the field must not show what it got. */
+/** Whether the field must not show the value that it got: an answer hides it, or it is a secret, which Kong's answers show. */
 function isHidden(option, value) {
-  return typeof value === "string" && value.includes(MASK) && (option.secret || option.lines || value === MASK);
+  if (typeof value !== "string" || isReference(value)) return false;
+  const isMasked = value.includes(MASK) && (option.lines || value === MASK);
+  // A key as text, or PEM in base64.
+  const isKey = option.lines && (value.includes("PRIVATE KEY") || value.startsWith("LS0t"));
+  return option.secret || isMasked || isKey;
 }
 
 /** Wraps an input with what belongs to it. `label` is a text or a node. */

@@ -9,7 +9,8 @@ const lastHealth = new Map();
 function joinVaults(status, entities) {
   const stored = new Map((entities ?? []).map((entity) => [entity.prefix, entity]));
   const vaults = status.vaults.map((vault) => {
-    const entity = vault.kind === "entity" ? stored.get(vault.name) : undefined;
+    const isStored = vault.kind === "entity" || vault.kind === "kong";
+    const entity = isStored ? stored.get(vault.name) : undefined;
     if (entity) stored.delete(vault.name);
     return { ...vault, entity };
   });
