@@ -55,6 +55,9 @@ def preprocess():
             path = os.path.normpath(os.path.join(os.path.dirname(origin[page["path"]]), address))
             if path in shown:
                 target = os.path.relpath(shown[path], os.path.dirname(page["path"]) or ".")
+            elif path.startswith(f"{source}/") and not path.endswith(".md"):
+                # mdBook copies what else lies there, such as pictures.
+                target = os.path.relpath(os.path.relpath(path, source), os.path.dirname(page["path"]) or ".")
             else:
                 target = f"{repository}/{'tree' if os.path.isdir(path) else 'blob'}/main/{path}"
             return match[1] + target + hash_ + anchor + match[3]
