@@ -34,6 +34,8 @@ use crate::sync::lock;
 const NAMES: usize = 32;
 /// Threads for files: how many paths may hang before others are refused.
 const FILES: usize = 32;
+/// Threads for checks of vaults: whoever asks for them chooses the paths that may hang.
+const CHECKS: usize = 4;
 /// Threads for audit logs. Each log has one at a time.
 const AUDIT: usize = 4;
 /// Threads for vault entities. There is one directory of them, so only one or two keys are in use.
@@ -44,6 +46,7 @@ struct Pools {
     files: Pool,
     entities: Pool,
     audit: Pool,
+    checks: Pool,
     /// The pools of the process that forked this one. Their threads don't exist here, and a job that hung may have left
     /// them in any state, so they are never dropped.
     _inherited: Option<&'static Pools>,
@@ -64,6 +67,11 @@ pub fn entities() -> &'static Pool {
     &of_this_process().entities
 }
 
+/// For setting up vaults that are only checked.
+pub fn checks() -> &'static Pool {
+    &of_this_process().checks
+}
+
 /// For writing audit logs.
 pub fn audit() -> &'static Pool {
     &of_this_process().audit
@@ -72,7 +80,7 @@ pub fn audit() -> &'static Pool {
 /// Ends the idle threads of all pools, and waits until they have ended. Then only threads are left whose jobs hang.
 pub fn end_idle_threads() {
     let pools = of_this_process();
-    for pool in [&pools.names, &pools.files, &pools.entities, &pools.audit] {
+    for pool in [&pools.names, &pools.files, &pools.entities, &pools.audit, &pools.checks] {
         pool.threads.end_idle();
     }
 }
@@ -91,6 +99,7 @@ fn of_this_process() -> &'static Pools {
                 files: Pool::new("kv-files", FILES),
                 entities: Pool::new("kv-entities", ENTITIES),
                 audit: Pool::new("kv-audit", AUDIT),
+                checks: Pool::new("kv-checks", CHECKS),
                 _inherited: inherited.map(|(_, pools)| pools),
             }));
             *running = Some((pid, pools));

@@ -25,6 +25,27 @@ pub struct Jobs<Q, A> {
     state: Arc<Mutex<JobsState<Q, A>>>,
 }
 
+/// A question that is answered apart. Its ticket is finished when this is dropped: without an answer where the future panicked.
+struct Asked<Q, A> {
+    ticket: u64,
+    state: Arc<Mutex<JobsState<Q, A>>>,
+    notifier: Arc<Notifier>,
+    answer: Option<A>,
+}
+
+impl<Q, A> Asked<Q, A> {
+    fn finish(mut self, answer: A) {
+        self.answer = Some(answer);
+    }
+}
+
+impl<Q, A> Drop for Asked<Q, A> {
+    fn drop(&mut self) {
+        lock(&self.state).finish(self.ticket, self.answer.take(), Instant::now());
+        self.notifier.notify(Event::Completed { ticket: self.ticket });
+    }
+}
+
 struct JobsState<Q, A> {
     waiting: Vec<(u64, Q)>,
     under_way: HashSet<u64>,
@@ -85,12 +106,8 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
         answering: impl Future<Output = A> + Send + 'static,
     ) -> Result<u64> {
         let ticket = lock(&self.state).begin()?;
-        let (state, notifier) = (Arc::clone(&self.state), Arc::clone(notifier));
-        engine.spawn(async move {
-            let answer = answering.await;
-            lock(&state).finish(ticket, Some(answer), Instant::now());
-            notifier.notify(Event::Completed { ticket });
-        });
+        let asked = Asked { ticket, state: Arc::clone(&self.state), notifier: Arc::clone(notifier), answer: None };
+        engine.spawn(async move { asked.finish(answering.await) });
         Ok(ticket)
     }
 
