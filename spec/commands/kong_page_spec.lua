@@ -35,6 +35,10 @@ ask check -H 'Content-Type: application/json' -d '{"vault":"mine","secret":"page
 ask own -H 'Sec-Fetch-Site: same-origin' $list
 ask foreign -H 'Origin: http://evil.example' $list
 ask foreign-check -H 'Sec-Fetch-Site: cross-site' -d '{"vault":"mine"}' $list/_check
+ask own-check -H 'Origin: http://127.0.0.1:8001' -H 'Content-Type: application/json' -d '{"vault":"mine"}' $list/_check
+ask foreign-status -H 'Sec-Fetch-Site: cross-site' http://127.0.0.1:8001/kong-vault/status
+ask foreign-metrics -H 'Origin: http://evil.example' http://127.0.0.1:8001/kong-vault/metrics
+ask opened -H 'Sec-Fetch-Site: none' -H 'Sec-Fetch-Mode: navigate' -H 'Sec-Fetch-Dest: document' http://127.0.0.1:8001/kong-vault
 ask post -X POST $list/mine
 ask delete -X DELETE $list/mine
 kong quit
@@ -83,6 +87,8 @@ describe("the page in Kong", function()
 
   it("is heard, and no other page in a browser", function()
     assert.same({ 403, 403 }, { status "foreign", status "foreign-check" })
+    assert.same({ 403, 403 }, { status "foreign-status", status "foreign-metrics" })
+    assert.same({ 200, 200 }, { status "own-check", status "opened" })
     assert.equal(405, status "post")
   end)
 end)

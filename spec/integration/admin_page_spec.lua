@@ -139,6 +139,8 @@ describe("the Admin API's page", function()
     status, report = check(server, { entity = masked, of = stored.id, secret = "db/password" })
     assert.same({ 200, 0 }, { status, report.summary.errors })
     assert.equal(400, (check(server, { entity = masked })))
+    status, report = check(server, { entity = masked, of = ("0"):rep(8) .. "-0000-4000-8000-" .. ("0"):rep(12) })
+    assert.same({ 400, "no entity has this id" }, { status, report.fields.of })
     status, report = check(server, { vault = "mine", secret = "db/password" })
     assert.same({ 200, 0 }, { status, report.summary.errors })
     -- What fails says where, and nothing of the token.
@@ -151,6 +153,15 @@ describe("the Admin API's page", function()
     assert.equal(200, status)
     assert.equal("error", wrong.steps[#wrong.steps].severity)
     assert.same({}, server:flaws({ bao.TOKEN, SECRET }))
+  end)
+
+  it("says nothing of a variable that references may not read", function()
+    local server = admin.start(admin.folder(), { env = { VAULT_TOKEN = TOKEN } })
+    local status, report = check(server, { vault = "env", secret = "vault-token" })
+    assert.equal(200, status)
+    assert.is_true(report.summary.errors > 0)
+    assert.truthy(cjson.encode(report):find("does not let references read", 1, true), cjson.encode(report))
+    assert.falsy(cjson.encode(report):find("bytes", 1, true), cjson.encode(report))
   end)
 
   it("refuses what is no check", function()
@@ -173,6 +184,9 @@ describe("the Admin API's page", function()
     end
     status, body = check(server, { entity = { prefix = "a", name = "hcv", config = { port = "x" } } })
     assert.same({ 400, "expected an integer" }, { status, body.fields.config.port })
+    status, body = check(server, { entity = { prefix = "A", name = "hcv", config = { protocol = "x" } } })
+    assert.equal(400, status)
+    assert.truthy(body.fields.prefix and body.fields.config.protocol, cjson.encode(body))
   end)
 
   it("checks few vaults at once, holds nobody else up meanwhile, and notes who had what checked", function()
@@ -214,7 +228,10 @@ describe("the Admin API's page", function()
         local decoded = cjson.decode(line)
         if decoded.event == "admin_check" then
           assert.same("127.0.0.1", decoded.who.address)
-          found[#found + 1] = decoded.vault .. "/" .. (decoded.secret or "")
+          if decoded.vault == "held" then
+            assert.same({ "********", silent.port }, { decoded.entity.config.token, decoded.entity.config.port })
+          end
+          found[#found + 1] = decoded.reference or decoded.vault
         end
       end
       return found
@@ -224,7 +241,31 @@ describe("the Admin API's page", function()
     end)
     local noted = checks()
     table.sort(noted)
-    assert.same({ "env/secret-name", "held/", "held/", "held/", "held/" }, noted)
+    assert.same({ "held", "held", "held", "held", "{vault://env/secret-name}" }, noted)
     assert.falsy(files.read(log):find(TOKEN, 1, true))
+  end)
+
+  it("notes whose credentials were sent for a mask, and where to", function()
+    local log = files.folder() .. "/audit.log"
+    local server = admin.start(admin.folder(), { conf = ("vault_audit_log = %q"):format(log) })
+    local function entity(prefix, port, token)
+      local config = { host = "127.0.0.1", port = port, protocol = "http", token = token }
+      return { prefix = prefix, name = "hcv", config = config }
+    end
+    local _, stored = admin.json(server, "PUT", "/vaults/stored", entity("stored", vault.port, bao.TOKEN))
+    local port = process.free_port()
+    local request = { entity = entity("other", port, "********"), of = stored.id, secret = "db/password?token=hunter2" }
+    assert.equal(200, (check(server, request)))
+    local noted
+    wait.eventually("the log has the check", function()
+      noted = (files.exists(log) and files.read(log) or ""):match '[^\n]*"admin_check"[^\n]*'
+      return noted
+    end)
+    local decoded = cjson.decode(noted)
+    assert.same(
+      { "other", "{vault://other/db/password?…}", "stored", port, "********" },
+      { decoded.vault, decoded.reference, decoded.credentials_of, decoded.entity.config.port, decoded.entity.config.token }
+    )
+    assert.falsy(noted:find("hunter2", 1, true), noted)
   end)
 end)

@@ -4,10 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ring::hmac;
-use ring::rand::SystemRandom;
-
-use crate::secret::Secret;
+use super::tokens::Tokens;
 
 /// What a request says about its sender.
 #[derive(Debug, Default)]
@@ -34,7 +31,8 @@ pub enum Access {
 }
 
 const BROWSER: &str = "without vault_admin_token the Admin API refuses browsers (this request has the header Origin, or one \
-                       of Sec-Fetch-…), but for its own page: set vault_admin_token, or ask with a command-line client";
+                       of Sec-Fetch-…), but for its own page: open /vaults itself, set vault_admin_token, or ask with a \
+                       command-line client";
 
 const OTHER_PAGE: &str = "this request has the header Origin, or one of Sec-Fetch-…, of a page that is not kong-vault's own: open \
                           the page itself, or ask with a command-line client";
@@ -44,39 +42,6 @@ const PEER: &str = "without vault_admin_token the Admin API accepts only program
 
 const HOST: &str = "without vault_admin_token the Admin API accepts only requests for this machine: send one header Host \
                     with localhost, 127.0.0.1 or [::1], or set vault_admin_token";
-
-/// The tokens that are set.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Tokens<'a> {
-    /// The one without a name.
-    pub sole: Option<&'a Secret>,
-    /// A list of `name=token`, separated by commas.
-    pub named: Option<&'a Secret>,
-}
-
-/// The name of the token that has none.
-const SOLE: &str = "admin";
-
-impl Tokens<'_> {
-    /// The name of the token that a request shows. Each is compared, so that the time tells nothing.
-    pub fn name_of(&self, shown: Option<&[u8]>) -> Option<String> {
-        let listed = self.named.and_then(Secret::as_str).unwrap_or_default();
-        let listed = listed.split(',').filter_map(|entry| entry.trim().split_once('='));
-        let named = listed.map(|(name, token)| (name, Secret::new(token)));
-        let all = self.sole.map(|token| (SOLE, token.clone())).into_iter().chain(named);
-        let mut found = None;
-        for (name, token) in all {
-            if admits(Some(&token), shown) && found.is_none() {
-                found = Some(name.to_owned());
-            }
-        }
-        found
-    }
-
-    fn is_empty(&self) -> bool {
-        self.sole.is_none() && self.named.is_none()
-    }
-}
 
 /// Decides about a request.
 pub fn check_access(tokens: &Tokens<'_>, requester: &Requester<'_>) -> Access {
@@ -98,18 +63,11 @@ pub fn check_access(tokens: &Tokens<'_>, requester: &Requester<'_>) -> Access {
 }
 
 /// Why a request is refused that a browser sent on behalf of another page than the API's own, if it is one; for Kong's Admin
-/// API, which decides itself who else may ask.
+/// API, which decides itself who else may ask. That API may have any name and no TLS, and to such an address browsers send
+/// no Sec-Fetch-… (Fetch Metadata Request Headers, section 3): there, `Origin` alone tells.
 pub fn refuses_browser(requester: &Requester<'_>) -> Option<&'static str> {
-    requester.is_of_other_page().then_some(OTHER_PAGE)
-}
-
-/// Whether a request shows the token that is set; true where none is set. The comparison takes equally long wherever
-/// the tokens differ.
-pub fn admits(wanted: Option<&Secret>, shown: Option<&[u8]>) -> bool {
-    let Some(wanted) = wanted else { return true };
-    let Ok(key) = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()) else { return false };
-    let tag = hmac::sign(&key, wanted.as_bytes());
-    shown.is_some_and(|shown| hmac::verify(&key, shown, tag.as_ref()).is_ok())
+    let is_of_own_origin = || !requester.has_fetch_metadata() && requester.has_own_origin();
+    (requester.is_of_other_page() && !is_of_own_origin()).then_some(OTHER_PAGE)
 }
 
 impl Requester<'_> {
@@ -120,7 +78,7 @@ impl Requester<'_> {
         if !self.headers.iter().any(|(name, _)| is_of_browser(name)) {
             return false;
         }
-        let is_own = self.says("sec-fetch-site", b"same-origin") && self.all("origin").all(|it| self.is_own_origin(it));
+        let is_own = self.says("sec-fetch-site", b"same-origin") && self.has_own_origin();
         // Not into a frame: whoever clicks there may not know what.
         let opens = || self.says("sec-fetch-mode", b"navigate") && self.says("sec-fetch-dest", b"document");
         !(is_own || self.wants_page && opens())
@@ -136,15 +94,27 @@ impl Requester<'_> {
         self.all(name).eq([value])
     }
 
-    fn is_own_origin(&self, origin: &[u8]) -> bool {
-        let host = [&b"http://"[..], b"https://"].iter().find_map(|scheme| origin.strip_prefix(*scheme));
-        host.is_some_and(|host| self.all("host").any(|own| own.eq_ignore_ascii_case(host)))
+    /// Whether no header `Origin` names another server than the one that is asked.
+    fn has_own_origin(&self) -> bool {
+        let is_own = |origin: &[u8]| {
+            let host = [&b"http://"[..], b"https://"].iter().find_map(|scheme| origin.strip_prefix(*scheme));
+            host.is_some_and(|host| self.all("host").any(|own| own.eq_ignore_ascii_case(host)))
+        };
+        self.all("origin").all(is_own)
+    }
+
+    fn has_fetch_metadata(&self) -> bool {
+        self.headers.iter().any(|(name, _)| is_fetch_metadata(name))
     }
 }
 
 fn is_of_browser(header: &[u8]) -> bool {
-    let name = header.to_ascii_lowercase();
-    name == b"origin" || name.starts_with(b"sec-fetch-")
+    header.eq_ignore_ascii_case(b"origin") || is_fetch_metadata(header)
+}
+
+/// Fetch Metadata Request Headers, section 2.
+fn is_fetch_metadata(header: &[u8]) -> bool {
+    header.to_ascii_lowercase().starts_with(b"sec-fetch-")
 }
 
 /// Whether a client address, as nginx writes it, is of this machine: a loopback address without a port, or `unix:`.
@@ -153,11 +123,12 @@ fn is_on_this_machine(peer: &[u8]) -> bool {
     peer == b"unix:" || address.is_some_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
-/// Whether a host, with or without a port, is `localhost` or a loopback address. No name is looked up.
+/// Whether a host, with or without a port, is `localhost` or a loopback address. No name is looked up. Browsers don't count
+/// `[::ffff:127.0.0.1]` as this machine's: to it, they send no Sec-Fetch-….
 fn is_loopback(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let (name, rest) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, rest)) => (address.parse().ok().map(|it: Ipv6Addr| it.to_canonical().is_loopback()), rest),
+        Some((address, rest)) => (address.parse().ok().map(|it: Ipv6Addr| it.is_loopback()), rest),
         None => {
             let (name, rest) = host.split_at(host.find(':').unwrap_or(host.len()));
             let is_local = || name.trim_end_matches('.').eq_ignore_ascii_case("localhost") && !name.ends_with("..");
@@ -171,6 +142,7 @@ fn is_loopback(host: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     fn asking(hosts: &[&'static str], headers: &[&'static str]) -> Access {
         let headers: Vec<_> = headers.iter().map(|name| (*name, "any")).collect();
@@ -242,25 +214,8 @@ mod tests {
         for shown in [None, Some(&b""[..]), Some(b"hunter"), Some(b"hunter22")] {
             assert_eq!(shows(shown), Access::Unauthorized);
         }
-    }
-
-    #[test]
-    fn a_token_has_the_name_that_the_list_gives_it() {
-        let (sole, named) = (Secret::new("hunter2"), Secret::new("alice=hunter3 , bob=hunter=4"));
-        let all = Tokens { sole: Some(&sole), named: Some(&named) };
+        let named = Secret::new("alice=hunter3");
         let listed = Tokens { sole: None, named: Some(&named) };
-        for (shown, by_all, by_listed) in [
-            ("hunter2", Some("admin"), None),
-            ("hunter3", Some("alice"), Some("alice")),
-            ("hunter=4", Some("bob"), Some("bob")),
-            ("hunter", None, None),
-            ("bob=hunter=4", None, None),
-            ("", None, None),
-        ] {
-            assert_eq!(all.name_of(Some(shown.as_bytes())).as_deref(), by_all, "{shown}");
-            assert_eq!(listed.name_of(Some(shown.as_bytes())).as_deref(), by_listed, "{shown}");
-        }
-        assert_eq!(listed.name_of(None), None);
         let local = Requester { peers: vec![b"127.0.0.1"], hosts: vec![b"localhost"], ..Requester::default() };
         assert_eq!(check_access(&listed, &local), Access::Unauthorized, "a list alone asks for a token, too");
     }
@@ -277,7 +232,6 @@ mod tests {
             "[::1]",
             "[::1]:8001",
             "[0:0:0:0:0:0:0:1]",
-            "[::ffff:127.0.0.1]:1",
         ] {
             assert_eq!(asking(&[host], &["host", "accept"]), Access::Granted, "{host}");
         }
@@ -297,6 +251,7 @@ mod tests {
             "10.0.0.1",
             "[::]",
             "[::2]:80",
+            "[::ffff:127.0.0.1]:1",
             "::1",
             "[::1",
             "[::1]x",
@@ -359,6 +314,28 @@ mod tests {
         }
         let elsewhere = &[("Host", "evil.example"), own, ("Origin", "http://evil.example")];
         assert_eq!(asking_for(false, &["evil.example"], elsewhere), Access::Refused(HOST));
+    }
+
+    #[test]
+    fn in_kong_the_own_origin_tells_where_a_browser_says_no_more() {
+        let is_refused = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+            refuses_browser(&Requester { headers, ..Requester::default() }).is_some()
+        };
+        let (here, own) = (("Host", "gateway.internal:8001"), ("Origin", "http://gateway.internal:8001"));
+        for headers in [&[here][..], &[here, own], &[here, own, ("Sec-Fetch-Site", "same-origin")]] {
+            assert!(!is_refused(headers), "{headers:?}");
+        }
+        for headers in [
+            &[here, ("Origin", "http://gateway.internal")][..],
+            &[here, ("Origin", "null")],
+            &[here, own, ("Origin", "http://evil.example")],
+            &[here, own, ("Sec-Fetch-Site", "same-site")],
+            &[here, own, ("Sec-Fetch-Mode", "cors")],
+            &[here, ("Sec-Fetch-Site", "none")],
+        ] {
+            assert!(is_refused(headers), "{headers:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::Request;
 use super::answer::AdminResponse;
 use super::body::{self, RequestFields};
 use super::entity::{Draft, flaw};
+use super::mask;
 use crate::backend::Descriptor;
 use crate::config::Verification;
 use crate::config::entity::EntityFlaw;
@@ -24,18 +25,43 @@ pub struct Check {
 pub enum CheckSubject {
     /// The vault with this name.
     Vault(String),
-    /// A valid entity, which isn't stored.
-    Entity(Record),
+    Entity(TestedEntity),
+}
+
+impl CheckSubject {
+    /// The vault's name, which references to it have.
+    pub fn vault(&self) -> &str {
+        match self {
+            Self::Vault(name) => name,
+            Self::Entity(tested) => tested.record.text("prefix"),
+        }
+    }
+}
+
+/// A valid entity, which isn't stored.
+#[derive(Debug)]
+pub struct TestedEntity {
+    pub record: Record,
+    /// The prefix of the stored entity whose credentials masks may stand for.
+    pub credentials_of: Option<String>,
+}
+
+impl TestedEntity {
+    /// The entity as it may be shown.
+    pub fn masked(&self, backends: &[&'static Descriptor]) -> Value {
+        Value::Object((*mask::masked(&self.record, backends)).clone())
+    }
 }
 
 const FIELDS: [&str; 4] = ["vault", "entity", "of", "secret"];
 
 impl Check {
     /// What a request asks for; otherwise its answer. `stored`: the stored entities, of which one may have the credentials
-    /// that masks stand for. It may block, as the body may be in a file.
+    /// that masks stand for; `None` where the API has no store, as in Kong, whose answers have no masks. It may block, as
+    /// the body may be in a file.
     pub fn parse(
         request: &Request,
-        stored: &[Record],
+        stored: Option<&[Record]>,
         backends: &[&'static Descriptor],
         verification: Verification,
     ) -> Result<Self, Box<AdminResponse>> {
@@ -59,12 +85,24 @@ impl Check {
         let subject = match (vault, sent.fields.remove("entity")) {
             (Some(name), None) => CheckSubject::Vault(name),
             (None, Some(Value::Object(fields))) => {
-                let stored = of.and_then(|id| stored.iter().find(|vault| vault.text("id") == id));
+                let of = match (of, stored) {
+                    (Some(id), Some(stored)) => {
+                        let found = stored.iter().find(|vault| vault.text("id") == id);
+                        Some(found.ok_or_else(|| invalid(&[flaw("of", "no entity has this id")]))?)
+                    }
+                    _ => None,
+                };
                 let sent = RequestFields { fields: fields.into(), of_form: sent.of_form };
-                let draft = Draft { sent: &sent, stored, keep: false, backends, verification };
-                CheckSubject::Entity(draft.finish(None).map_err(|flaws| invalid(&flaws))?)
+                let draft = Draft { sent: &sent, stored: of, keep: false, backends, verification };
+                let record = draft.finish(None).map_err(|flaws| invalid(&flaws))?;
+                let credentials_of = of.map(|vault| vault.text("prefix").to_owned());
+                CheckSubject::Entity(TestedEntity { record, credentials_of })
             }
-            _ => return Err(AdminResponse::message(400, "name a vault, or send an entity as an object").into()),
+            _ => {
+                return Err(
+                    AdminResponse::message(400, "send either vault, the name of a vault, or entity, an object").into()
+                );
+            }
         };
         Ok(Self { subject, secret })
     }

@@ -16,6 +16,7 @@ mod list;
 mod mask;
 mod option_list;
 mod page;
+mod tokens;
 mod write;
 
 use std::path::PathBuf;
@@ -30,12 +31,13 @@ use crate::config::Verification;
 use crate::error::Kind;
 pub use crate::redact::MASK;
 use crate::store::{Edit, Record, Store};
-pub use access::{Access, Requester, Tokens, admits, check_access, refuses_browser};
+pub use access::{Access, Requester, check_access, refuses_browser};
 pub use answer::AdminResponse;
 pub use change::EntityChange;
-pub use check::{Check, CheckSubject};
+pub use check::{Check, CheckSubject, TestedEntity};
 use key::EntityKey;
 pub use page::{Page, page};
+pub use tokens::{Tokens, admits};
 
 /// The largest body, in bytes.
 pub const LIMIT: u64 = 1024 * 1024;
@@ -100,6 +102,11 @@ impl OwnResource {
             b"_check" => Some(Self::Check),
             _ => None,
         }
+    }
+
+    /// What a request's target names, if it is one of these.
+    fn of(target: &[u8]) -> Option<Self> {
+        Self::parse(AdminRoute::parse(parts(target).0)?.key.as_deref()?)
     }
 
     fn answer(self, method: &str, status: &dyn Fn() -> serde_json::Value) -> AdminResponse {
@@ -188,7 +195,7 @@ impl Request {
     }
 
     fn own_resource(&self) -> Option<OwnResource> {
-        OwnResource::parse(AdminRoute::parse(self.parts().0)?.key.as_deref()?)
+        OwnResource::of(&self.target)
     }
 
     fn may_change(&self) -> bool {
@@ -218,6 +225,11 @@ pub fn wants_page(method: &str, target: &[u8], accept: &[u8]) -> bool {
     matches!(method, "GET" | "HEAD")
         && accept.split(|byte| *byte == b',').any(is_document)
         && AdminRoute::parse(parts(target).0).is_some_and(|route| route.key.is_none())
+}
+
+/// Whether a request's target names what is kong-vault's own, and not an entity.
+pub fn is_own(target: &[u8]) -> bool {
+    OwnResource::of(target).is_some()
 }
 
 /// What the path of a request names.

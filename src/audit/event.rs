@@ -140,9 +140,18 @@ pub struct Check<'a> {
     pub event: &'static str,
     pub who: &'a Who,
     pub vault: &'a str,
-    /// The secret that was to be read, if any.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub secret: &'a str,
+    /// The reference to the secret that was to be read, if any, without its options.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<&'a str>,
+    /// The stored entity whose credentials were sent, if masks stood for them: its prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_of: Option<&'a str>,
+    /// The entity, if it is one that need not be stored. It must be masked already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entity: Option<&'a Value>,
+    /// Whether `entity` is left out, as it is too long.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// A request that the Admin API refused.

@@ -132,9 +132,18 @@ impl Audit {
 
     /// A change of a vault entity.
     pub fn changed(&self, change: &Change<'_>) {
+        self.note_or_cut(change, &Change { before: None, after: None, cut: true, ..*change });
+    }
+
+    /// A check of a vault by the Admin API.
+    pub fn checked(&self, check: &Check<'_>) {
+        self.note_or_cut(check, &Check { entity: None, cut: check.entity.is_some(), ..*check });
+    }
+
+    /// Notes what an event says in short where the whole is too long.
+    fn note_or_cut(&self, whole: &impl Serialize, short: &impl Serialize) {
         let Some(log) = &self.log else { return };
-        let short = as_json(&Change { who: change.who, before: None, after: None, cut: true, ..*change });
-        let whole = as_json(change);
+        let (whole, short) = (as_json(whole), as_json(short));
         let fits = whole.len() <= queue::LONGEST_PART;
         log.push(Form::Object, &[if fits { &whole } else { &short }, &short]);
     }

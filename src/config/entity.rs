@@ -60,8 +60,16 @@ impl EntityFlaw {
 
 /// Reads an entity's fields; `option_flaws` checks its options. An error has at least one flaw, and at most `most`.
 pub fn parse(written: &Value, backends: &[&'static Descriptor], most: usize) -> Result<Entity, Vec<EntityFlaw>> {
+    match read(written, backends, most) {
+        (Some(entity), flaws) if flaws.is_empty() => Ok(entity),
+        (_, flaws) => Err(flaws),
+    }
+}
+
+/// Returns an entity as far as it can be read, and what is wrong with its fields: at least one flaw where it can't.
+fn read(written: &Value, backends: &[&'static Descriptor], most: usize) -> (Option<Entity>, Vec<EntityFlaw>) {
     let Some(fields) = written.as_object() else {
-        return Err(vec![EntityFlaw::new("", "is not a vault entity: give it fields")]);
+        return (None, vec![EntityFlaw::new("", "is not a vault entity: give it fields")]);
     };
     let mut flaws = Vec::new();
     let prefix = prefix(fields, backends).map_err(|flaw| flaws.push(flaw)).unwrap_or_default();
@@ -76,13 +84,8 @@ pub fn parse(written: &Value, backends: &[&'static Descriptor], most: usize) -> 
             flaws.push(EntityFlaw::new(field, format!("its {field} must be {means}")));
         }
     }
-    match backend {
-        Some(backend) if flaws.is_empty() => Ok(Entity { prefix, backend, config }),
-        _ => {
-            flaws.truncate(most);
-            Err(flaws)
-        }
-    }
+    flaws.truncate(most);
+    (backend.map(|backend| Entity { prefix, backend, config }), flaws)
 }
 
 /// Reads an entity. `place`: where it stands, for error texts.
@@ -173,15 +176,19 @@ fn references(written: &Value) -> Vec<String> {
     found
 }
 
-/// `parse` and `option_flaws` in one.
+/// `parse` and `option_flaws` in one: what is wrong with the prefix doesn't hide what is wrong with an option.
 pub fn check(
     written: &Value,
     backends: &[&'static Descriptor],
     verification: Verification,
 ) -> Result<Entity, Vec<EntityFlaw>> {
-    let entity = parse(written, backends, FLAWS)?;
-    let flaws = option_flaws(&entity, FLAWS, verification);
-    if flaws.is_empty() { Ok(entity) } else { Err(flaws) }
+    let (entity, mut flaws) = read(written, backends, FLAWS);
+    if let Some(entity) = &entity
+        && !flaws.iter().any(|flaw| flaw.path.starts_with("config"))
+    {
+        flaws.extend(option_flaws(entity, FLAWS - flaws.len(), verification));
+    }
+    entity.filter(|_| flaws.is_empty()).ok_or(flaws)
 }
 
 /// Returns what is wrong with an entity's options: invalid ones, and those that are missing; at most `most` flaws.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::admin::{EntityChange, Who};
+use crate::admin::{CheckSubject, EntityChange, Who};
 use crate::audit::{Change, Check, Fetch, Health};
+use crate::backend::registry::ALL;
 use crate::node::Node;
 use crate::redact;
+use crate::reference;
 use crate::resolver::document_cache::ValueChange;
 use crate::resolver::fetch_report::FetchReport;
 use crate::resolver::resolved_reference::DocumentKey;
@@ -72,9 +74,24 @@ impl Resolver {
     }
 
     /// Notes that somebody has a vault checked.
-    pub(super) fn audit_check(&self, who: &Who, vault: &str, secret: &str) {
-        let (vault, secret) = (redact::vault(vault.as_bytes(), SHOWN), Fetch::secret(secret));
-        self.audit().note(|| Check { event: "admin_check", who, vault: &vault, secret: &secret });
+    pub(super) fn audit_check(&self, who: &Who, subject: &CheckSubject, reference: Option<&str>) {
+        if !self.audit().is_on() {
+            return;
+        }
+        let tested = match subject {
+            CheckSubject::Vault(_) => None,
+            CheckSubject::Entity(tested) => Some(tested),
+        };
+        let entity = tested.map(|tested| tested.masked(ALL));
+        self.audit().checked(&Check {
+            event: "admin_check",
+            who,
+            vault: &redact::vault(subject.vault().as_bytes(), SHOWN),
+            reference: reference.map(|text| reference::name(text.as_bytes())).as_deref(),
+            credentials_of: tested.and_then(|tested| tested.credentials_of.as_deref()),
+            entity: entity.as_ref(),
+            cut: false,
+        });
     }
 
     /// Has problems of the audit log told in nginx's log, once on the node.

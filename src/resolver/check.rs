@@ -1,6 +1,7 @@
 //! Checks of vaults for the Admin API.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,7 +12,7 @@ use crate::backend::registry::ALL;
 use crate::config::Vault;
 use crate::diagnosis::{Finding, Verdict, report};
 use crate::error::{Error, Kind, Result};
-use crate::pool;
+use crate::pool::{self, JobRefusal};
 use crate::reference;
 use crate::resolver::diagnose::{Diagnosis, without_secret};
 use crate::resolver::replace_entities::listed;
@@ -22,6 +23,9 @@ use crate::store::Record;
 const AT_ONCE: usize = 4;
 
 static CHECKS: Semaphore = Semaphore::const_new(AT_ONCE);
+
+/// Numbers the checks. Each has a key of its own in the pool, so that none waits for another one that hangs.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// How long a check may take. The steps have times of their own, which an unreachable proxy or name server adds up.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -46,20 +50,27 @@ impl Resolver {
         };
         let checking = async {
             let resolver = Arc::clone(&self);
-            // No two checks have the same key, so none waits for another one that hangs.
-            let key = format!("check {:p}", &raw const request.target);
-            let prepared = pool::files().run(key.as_bytes(), move || resolver.prepare_check(&request)).await;
+            let key = NEXT.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+            let prepared = pool::checks().run(&key, move || resolver.prepare_check(&request)).await;
             match prepared {
                 Ok(Ok((vault, diagnosis))) => {
                     let findings = diagnosis.run().await;
                     answer(Some(vault.backend.name), &vault.name, &findings.0)
                 }
                 Ok(Err(answered)) => *answered,
+                Err(JobRefusal::Full) => {
+                    let text = "earlier checks still hang in a file that their options name: mend its file system";
+                    AdminResponse::message(503, text)
+                }
                 Err(refusal) => AdminResponse::message(503, &format!("the check can't begin: {refusal}")),
             }
         };
         tokio::time::timeout(LIMIT, checking).await.unwrap_or_else(|_| {
-            let text = format!("the check did not end within {} s: see nginx's error log", LIMIT.as_secs());
+            let text = format!(
+                "the check did not end within {} s: a file, a name server or the vault hangs; kong-vault doctor shows each \
+                 step as it ends",
+                LIMIT.as_secs()
+            );
             AdminResponse::message(503, &text)
         })
     }
@@ -67,25 +78,29 @@ impl Resolver {
     /// Reads the request and sets its vault up. It blocks.
     fn prepare_check(self: &Arc<Self>, request: &Request) -> Prepared {
         let Check { subject, secret } = self.parse_check(request)?;
-        let (name, vault) = match subject {
-            CheckSubject::Vault(name) => (name.clone(), self.config().vault(name.as_bytes())),
-            CheckSubject::Entity(record) => (record.text("prefix").to_owned(), self.vault_of(&record)),
-        };
-        self.audit_check(&request.who, &name, &secret);
-        let vault = vault.map_err(|error| match error.kind() {
-            Kind::UnknownVault => AdminResponse::message(404, error.text()),
-            _ => flawed(None, &name, &error),
-        });
-        let vault = vault.map_err(Box::new)?;
-        let asked = if secret.is_empty() {
-            without_secret(name.as_bytes())
-        } else {
-            reference::parse(format!("{{vault://{name}/{secret}}}").as_bytes())
+        let name = subject.vault();
+        let written = (!secret.is_empty()).then(|| format!("{{vault://{name}/{secret}}}"));
+        let asked = match &written {
+            None => without_secret(name.as_bytes()),
+            Some(written) => reference::parse(written.as_bytes()),
         };
         let asked = asked.map_err(|error| Box::new(AdminResponse::message(400, error.text())))?;
+        self.audit_check(&request.who, &subject, written.as_deref());
+        let vault = match &subject {
+            CheckSubject::Vault(name) => self.config().vault(name.as_bytes()),
+            CheckSubject::Entity(tested) => self.vault_of(&tested.record),
+        };
+        let vault = vault.map_err(|error| match error.kind() {
+            Kind::UnknownVault => AdminResponse::message(404, error.text()),
+            _ => flawed(None, name, &error),
+        });
+        let vault = vault.map_err(Box::new)?;
         let diagnosis = Diagnosis::prepare(self.config(), &vault, &asked, self.environment());
         let backend = vault.backend.name;
-        diagnosis.map(|diagnosis| (vault, diagnosis)).map_err(|error| flawed(Some(backend), &name, &error).into())
+        match diagnosis {
+            Ok(diagnosis) => Ok((vault, diagnosis)),
+            Err(error) => Err(flawed(Some(backend), name, &error).into()),
+        }
     }
 
     /// The vault that an entity would be. Its values that are references are looked up as those of stored ones.
@@ -104,7 +119,7 @@ impl Resolver {
             // A vault of another kind can be checked all the same.
             Ok(None) | Err(_) => None,
         };
-        let stored = snapshot.as_ref().map_or(&[][..], |snapshot| &snapshot.vaults);
+        let stored = snapshot.as_ref().map(|snapshot| snapshot.vaults.as_slice());
         Check::parse(request, stored, ALL, self.config().verification())
     }
 }

@@ -29,6 +29,9 @@ impl Diagnosis {
         let name = std::str::from_utf8(&name);
         let name = name.map_err(|_| Error::new(Kind::Reference, "the secret's name must be in utf-8"))?;
         let secret_id = (!name.is_empty()).then(|| SecretId { resource: name.to_owned(), version: asked.version });
+        if let Some(secret_id) = &secret_id {
+            config.admits_reading(&vault.name, vault.backend, &settings, secret_id)?;
+        }
         let timeout = config.fetch_timeout;
         let setup = Setup { vault: &vault.name, settings: &settings, environment, timeout, lasts: false };
         let backend = (vault.backend.build)(&setup)?;

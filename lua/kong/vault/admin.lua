@@ -17,9 +17,10 @@ local HAS_BODY = { PATCH = true, POST = true, PUT = true }
 
 local _M = {}
 
--- Sets what is to hold for all answers: a browser must not keep them, nor guess their type.
+-- Sets what is to hold for all answers: a browser must not keep them, guess their type, or hand them to another page.
 local function set_headers(status)
   ngx.status = status
+  ngx.header["Cross-Origin-Resource-Policy"] = "same-origin"
   ngx.header["Cache-Control"] = "no-store"
   ngx.header["X-Content-Type-Options"] = "nosniff"
 end
@@ -126,35 +127,50 @@ local function answer_request(method, from, sender)
   return say(500, "internal error of kong.vault: report this as a defect")
 end
 
+-- Whether the request is a browser's for the page. A browser that opens an address shows no token.
+local function wants_page(shown)
+  return not shown and native.admin.wants_page(ngx.req.get_method(), ngx.var.request_uri, ngx.var.http_accept or "")
+end
+
 --- Answers a request.
 -- Phases: content.
 function _M.serve()
   local from, hosts, headers = peers(), origin()
-  local method = ngx.req.get_method()
-  local page = native.admin.wants_page(method, ngx.var.request_uri, ngx.var.http_accept or "")
-  local heard, refusal, err = native.vm:check_access(token(), from, hosts, headers, page)
+  local shown = token()
+  local page = wants_page(shown)
+  local heard, refusal, err = native.vm:check_access(shown, from, hosts, headers, page)
   if not heard then
     return say(refusal, err)
   elseif page then
     return show_page()
   end
   -- Where the request is heard, the second result is the name of its token.
-  return answer_request(method, from, refusal)
+  return answer_request(ngx.req.get_method(), from, refusal)
+end
+
+--- Refuses a request to Kong's Admin API that a browser sends for another page than kong-vault's own: Kong lets all pages read its
+-- answers. `opens`: whether the address may be opened by itself. Returns true where it was refused, and answered.
+-- Phases: content.
+function _M.refuse_in_kong(opens)
+  local hosts, headers = origin()
+  local why = native.admin.refuses_browser(hosts, headers, opens)
+  if why then
+    say(403, why)
+    return true
+  end
 end
 
 --- Answers a request to Kong's Admin API with what is kong-vault's own there: the page where a browser asks for the list, state,
 -- options, checks. Kong decides who may ask; a browser may on behalf of the page alone. Returns nil for the list as such.
 -- Phases: content.
 function _M.serve_in_kong()
-  local method, hosts, headers = ngx.req.get_method(), origin()
-  local page = native.admin.wants_page(method, ngx.var.request_uri, ngx.var.http_accept or "")
-  local why = native.admin.refuses_browser(hosts, headers, page)
-  if why then
-    say(403, why)
+  local page = wants_page(nil)
+  if _M.refuse_in_kong(page) then
+    return true
   elseif page then
     show_page()
-  elseif ngx.var.uri:find "/_%l+/?$" then
-    answer_request(method, peers())
+  elseif native.admin.is_own(ngx.var.request_uri) then
+    answer_request(ngx.req.get_method(), peers())
   else
     return nil
   end

@@ -10,14 +10,14 @@ use super::native::{Native, or_error};
 use kong_vault::admin::{self, Access, Body, LIMIT, Request, Requester, Who};
 use kong_vault::error::{Error, Kind};
 
-/// What Lua tells of a request, as bytes.
-struct Told {
+/// What Lua says of a request: the bytes that a `Requester` borrows.
+struct RequesterBytes {
     peers: Vec<Vec<u8>>,
     hosts: Vec<Vec<u8>>,
     headers: Vec<[Vec<u8>; 2]>,
 }
 
-impl Told {
+impl RequesterBytes {
     fn new(peers: &[LuaString], hosts: &[LuaString], headers: &[[LuaString; 2]]) -> Self {
         let bytes = |text: &LuaString| text.as_bytes().to_vec();
         Self {
@@ -46,10 +46,12 @@ pub fn functions(lua: &Lua, module: &Table) -> mlua::Result<()> {
         Ok(admin::wants_page(&method.to_string_lossy(), &target.as_bytes(), &accept.as_bytes()))
     };
     functions.set("wants_page", lua.create_function(is_page)?)?;
+    let is_own = |_: &Lua, target: LuaString| Ok(admin::is_own(&target.as_bytes()));
+    functions.set("is_own", lua.create_function(is_own)?)?;
     type BrowserArguments = (Vec<LuaString>, Vec<[LuaString; 2]>, bool);
     let refuses = |_: &Lua, (hosts, headers, wants_page): BrowserArguments| {
-        let told = Told::new(&[], &hosts, &headers);
-        Ok(admin::refuses_browser(&Requester { wants_page, ..told.requester() }))
+        let bytes = RequesterBytes::new(&[], &hosts, &headers);
+        Ok(admin::refuses_browser(&Requester { wants_page, ..bytes.requester() }))
     };
     functions.set("refuses_browser", lua.create_function(refuses)?)?;
     let page = |_: &Lua, ()| Ok((admin::page().html.as_str(), admin::page().policy.as_str()));
@@ -73,8 +75,8 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
     type AccessArguments = (Option<LuaString>, Vec<LuaString>, Vec<LuaString>, Vec<[LuaString; 2]>, bool);
     methods.add_method("check_access", |lua, this, (token, peers, hosts, headers, wants_page): AccessArguments| {
         let token = token.map(|it| Zeroizing::new(it.as_bytes().to_vec()));
-        let told = Told::new(&peers, &hosts, &headers);
-        let requester = Requester { token: token.as_ref().map(|it| it.as_slice()), wants_page, ..told.requester() };
+        let bytes = RequesterBytes::new(&peers, &hosts, &headers);
+        let requester = Requester { token: token.as_ref().map(|it| it.as_slice()), wants_page, ..bytes.requester() };
         match this.0.vm.check_access(&requester) {
             Ok((Access::Granted, name)) => (true, name).into_lua_multi(lua),
             Ok((Access::Unauthorized, _)) => (false, 401, "Unauthorized").into_lua_multi(lua),

@@ -20,6 +20,18 @@ local function vault()
   return require "kong.vault"
 end
 
+-- A route that shows what there is.
+local function shown(answer)
+  local function get()
+    local library = vault()
+    if require("kong.vault.admin").refuse_in_kong(true) then
+      return ngx.exit(ngx.OK)
+    end
+    return answer(library)
+  end
+  return { schema = schema, methods = { GET = get } }
+end
+
 -- A method of the list or of one entity as the page asks for it: what is kong-vault's own, otherwise what Kong does.
 local function or_own(kongs)
   return function(...)
@@ -71,40 +83,23 @@ return {
   -- For the page (docs/page.md).
   ["/kong-vault/vaults"] = list(or_own),
   ["/kong-vault/vaults/:" .. name] = entity(or_own, or_own(not_allowed)),
-  ["/kong-vault"] = {
-    schema = schema,
-    methods = {
-      GET = function()
-        local stats, err = vault().stats()
-        if not stats then
-          return kong.response.exit(500, { message = err })
-        end
-        stats.worker = ngx.worker.id()
-        return kong.response.exit(200, stats)
-      end,
-    },
-  },
-  ["/kong-vault/status"] = {
-    schema = schema,
-    methods = {
-      GET = function()
-        vault()
-        local status, err = require("kong.vault.metrics").status()
-        if not status then
-          return kong.response.exit(500, { message = err })
-        end
-        return kong.response.exit(200, status, { ["Content-Type"] = "application/json; charset=utf-8" })
-      end,
-    },
-  },
-  ["/kong-vault/metrics"] = {
-    schema = schema,
-    methods = {
-      GET = function()
-        vault()
-        require("kong.vault.metrics").serve()
-        return ngx.exit(200)
-      end,
-    },
-  },
+  ["/kong-vault"] = shown(function(library)
+    local stats, err = library.stats()
+    if not stats then
+      return kong.response.exit(500, { message = err })
+    end
+    stats.worker = ngx.worker.id()
+    return kong.response.exit(200, stats)
+  end),
+  ["/kong-vault/status"] = shown(function()
+    local status, err = require("kong.vault.metrics").status()
+    if not status then
+      return kong.response.exit(500, { message = err })
+    end
+    return kong.response.exit(200, status, { ["Content-Type"] = "application/json; charset=utf-8" })
+  end),
+  ["/kong-vault/metrics"] = shown(function()
+    require("kong.vault.metrics").serve()
+    return ngx.exit(200)
+  end),
 }
