@@ -99,9 +99,11 @@ impl Check {
                 CheckSubject::Entity(TestedEntity { record, credentials_of })
             }
             _ => {
-                return Err(
-                    AdminResponse::message(400, "send either vault, the name of a vault, or entity, an object").into()
-                );
+                return Err(AdminResponse::message(
+                    400,
+                    "send either vault, the name of a vault, or entity, an object",
+                )
+                .into());
             }
         };
         Ok(Self { subject, secret })

@@ -67,8 +67,8 @@ impl Resolver {
         };
         tokio::time::timeout(LIMIT, checking).await.unwrap_or_else(|_| {
             let text = format!(
-                "the check did not end within {} s: a file, a name server or the vault hangs; kong-vault doctor shows each \
-                 step as it ends",
+                "the check did not end within {} s: look at the files, the proxy and the name server that the vault's options \
+                 and this machine name",
                 LIMIT.as_secs()
             );
             AdminResponse::message(503, &text)
