@@ -50,7 +50,7 @@ pub const OWN: &[Opt] = &[
         "vault_admin_token",
         Type::Text,
         "token that requests to the standalone Admin API must carry; not set: only programs on this machine may use \
-         it, and no browser",
+         it, and its own page",
     )
     .pattern(r"[\x21-\x7e]+", "printable ASCII without spaces")
     .sensitive()
