@@ -4,10 +4,10 @@
 
 const assert = require("node:assert/strict");
 
-/** How long something may take that is no subject of a test. */
+/** How long something may take that is no subject of a test. It ends before the spec that waits for the answer gives up. */
 const PATIENCE = 15000;
 
-// Longer than axe's and short than the specs' own patience.
+/** How long `until` lets a page work before it asks again: each question takes the page's time. */
 const PAUSE = 20;
 
 /** Asks until the answer is true, and returns it. */
