@@ -9,10 +9,10 @@ const ID = "6a0ad6b2-9d5c-4f0e-8a52-0c5a4f6b3d11";
 
 /** Two entities as Kong answers them: one that the node's state has, with a flaw, and one that no reference has used. */
 function entities(config) {
-  const stamps = { created_at: 1700000000, updated_at: 1700000000 };
+  const rest = { description: null, tags: null, created_at: 1700000000, updated_at: 1700000000 };
   return [
-    { id: ID, name: "hcv", prefix: "used", description: null, tags: null, config, ...stamps },
-    { id: ID.replace(/^./, "7"), name: "env", prefix: "unused", description: null, tags: null, config: { prefix: null }, ...stamps },
+    { id: ID, name: "hcv", prefix: "used", config, ...rest },
+    { id: ID.replace(/^./, "7"), name: "env", prefix: "unused", config: { prefix: null }, ...rest },
   ];
 }
 

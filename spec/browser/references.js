@@ -30,7 +30,8 @@ function many(tools, { url, number, needle }) {
     const filter = page.getByLabel("Filter", { exact: true });
     await filter.focus();
     // Their times are all that is asked for meanwhile: to look at the rows would take part of them.
-    const drawn = (inputs) => until(`${inputs} inputs are drawn`, () => page.evaluate((all) => window.taken.length === all, inputs));
+    const isDrawn = (inputs) => page.evaluate((all) => window.taken.length === all, inputs);
+    const drawn = (inputs) => until(`${inputs} inputs are drawn`, () => isDrawn(inputs));
     await page.keyboard.type(needle);
     await drawn(needle.length);
     assert.equal(await seen(), 1);

@@ -25,7 +25,8 @@ function showView(view) {
  * that refuses the first would only refuse the second as well, and write each refusal into its audit log.
  */
 async function refresh() {
-  const turn = (page.turn += 1);
+  page.turn += 1;
+  const { turn } = page;
   clearTimeout(page.timer);
   setBusy(byId("refresh"), true);
   const [state] = await Promise.allSettled([getStatus()]);

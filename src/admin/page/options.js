@@ -26,7 +26,7 @@ function optionSet(tables, name, config) {
   const heard = el("p", { role: "status", class: "vh" });
   const bodies = new Map();
 
-  const valueOf = (option) => {
+  const currentOf = (option) => {
     const field = fields.get(option);
     return field?.input.value || field?.option.default || "";
   };
@@ -34,7 +34,7 @@ function optionSet(tables, name, config) {
   const isKept = (option) => revealed.has(option) || (fields.get(option)?.isStored ?? false);
 
   function place() {
-    const plan = planOptions(backend, common, choices, { valueOf, isFilled, isKept });
+    const plan = planOptions(backend, common, choices, { currentOf, isFilled, isKept });
     for (const field of fields.values()) field.setNeed("");
     for (const { option, need } of plan.first) fields.get(option.name).setNeed(need);
     const focused = document.activeElement;
@@ -70,7 +70,8 @@ function optionSet(tables, name, config) {
   for (const name of watched) {
     fields.get(name)?.input.addEventListener("change", () => {
       place();
-      if (deciders.some((option) => option.name === name)) setText(heard, `The options of ${visible(valueOf(name))} are shown.`);
+      const isDecider = deciders.some((option) => option.name === name);
+      if (isDecider) setText(heard, `The options of ${visible(currentOf(name))} are shown.`);
     });
   }
   place();
