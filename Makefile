@@ -77,7 +77,7 @@ docs: ## the documentation as a site, into build/book
 	@scripts/setup docs
 	@scripts/docs
 
-lint: ## rustfmt, clippy, cargo-deny, luacheck, stylua, shellcheck, actionlint, YAML, mdbook
+lint: ## rustfmt, clippy, cargo-deny, luacheck, stylua, shellcheck, biome, actionlint, YAML, mdbook
 	@scripts/setup rust lint docs
 	@scripts/lint
 

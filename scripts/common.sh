@@ -9,6 +9,7 @@ set -euo pipefail
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
   venv=$root/.venv
   lint_venv=$root/.venv-lint
+  lint_node=$root/.work/lint
   # Of releases: zig, and what checks an SBOM.
   dist_venv=$root/.venv-dist
   tools=$root/.work/tools

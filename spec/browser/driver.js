@@ -19,7 +19,7 @@ const QUIET = [
   "--host-resolver-rules=MAP rebound.example 127.0.0.1, EXCLUDE localhost, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ];
 
-const SUITES = ["walk", "form", "keyboard", "hostile", "origins", "token", "references", "views", "pictures"];
+const SUITES = ["walk", "form", "keyboard", "hostile", "origins", "token", "kong", "references", "views", "pictures"];
 
 async function body(request) {
   let text = "";

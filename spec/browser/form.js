@@ -6,8 +6,8 @@ const assert = require("node:assert/strict");
 const { withPage, vaultRow, until, focusIs } = require("./session.js");
 
 /** The summary of errors has focus. Returns it, and what it says of each field. */
-async function summaryOf(form) {
-  const summary = form.getByRole("alert").filter({ hasText: "Not saved" });
+async function summaryOf(form, head) {
+  const summary = form.getByRole("alert").filter({ hasText: head });
   await summary.waitFor();
   await until("the summary has focus", () => summary.evaluate((node) => node === document.activeElement));
   const said = {};
@@ -19,8 +19,8 @@ async function summaryOf(form) {
 }
 
 /** The summary names just this field, which is marked, and described by the same text. Returns the summary. */
-async function assertRefused(form, label, pattern) {
-  const { summary, said } = await summaryOf(form);
+async function assertRefused(form, label, pattern, head = "Not saved") {
+  const { summary, said } = await summaryOf(form, head);
   assert.deepEqual(Object.keys(said), [label]);
   assert.match(said[label], pattern);
   const input = form.getByLabel(label, { exact: true });
@@ -40,6 +40,8 @@ function violations(tools, { url }) {
     await page.getByRole("button", { name: "New vault" }).click();
     const form = page.getByRole("dialog", { name: "New vault" });
     const save = form.getByRole("button", { name: "Save" });
+    await save.click();
+    await assertRefused(form, "Prefix", /^Enter a prefix/);
     await form.getByLabel("Prefix", { exact: true }).fill("Not A Prefix");
     await save.click();
     await assertRefused(form, "Prefix", /"Not A Prefix"/);
@@ -81,4 +83,42 @@ function violations(tools, { url }) {
   });
 }
 
-module.exports = { violations };
+/** Tests what the server does not test as it stands: the fields say why, and what is said of no field is said above. */
+function untested(tools, { url }) {
+  return withPage(tools, url, { answers: [400] }, async (page) => {
+    let fields;
+    const refuse = (route) => route.fulfill({ status: 400, json: { message: "schema violation", fields } });
+    await page.route("**/vaults/_check", refuse);
+    await page.getByRole("button", { name: "New vault" }).click();
+    const form = page.getByRole("dialog", { name: "New vault" });
+    const test = form.getByRole("button", { name: "Test", exact: true });
+    const remark = form.getByRole("status").filter({ hasText: "Not tested: see above" });
+    await form.getByLabel("Prefix", { exact: true }).fill("untested");
+
+    fields = { config: { host: "enter `token` again: it was stored for another `host`" } };
+    await test.click();
+    await assertRefused(form, "host", /^enter token again/, "Not tested");
+    await remark.waitFor();
+
+    // An option that the form shows only under "More options".
+    fields = { config: { ssl_verify: "enter `token` again" } };
+    await test.click();
+    await assertRefused(form, "ssl_verify", /^enter token again/, "Not tested");
+
+    fields = { of: "there is no vault entity with this id" };
+    await test.click();
+    const summary = form.getByRole("alert").filter({ hasText: "Not tested" });
+    await summary.getByText(fields.of).waitFor();
+    assert.deepEqual(await summary.getByRole("listitem").allInnerTexts(), [fields.of]);
+
+    // The remark goes with the errors.
+    await remark.waitFor();
+    await form.getByLabel("Prefix", { exact: true }).fill("");
+    await form.getByRole("button", { name: "Save" }).click();
+    await assertRefused(form, "Prefix", /^Enter a prefix/);
+    assert.equal(await remark.count(), 0);
+    await form.getByRole("button", { name: "Cancel" }).click();
+  });
+}
+
+module.exports = { violations, untested };

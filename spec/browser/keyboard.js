@@ -24,6 +24,16 @@ async function goTo(page, name, { key = "Tab", dialog = null } = {}) {
   throw new Error(`${key} does not lead to ${name}: ${passed.join(", ")}`);
 }
 
+/** Closes the dialog and opens it anew before the event of its closing comes, as quick keys do. Returns after that event. */
+function reopen(page, opener) {
+  return page.evaluate((id) => new Promise((resolve) => {
+    const dialog = document.querySelector("dialog[open]");
+    dialog.addEventListener("close", () => resolve(), { once: true });
+    dialog.close();
+    document.getElementById(id).click();
+  }), opener);
+}
+
 /** Creates an `env` vault, tests it, and deletes it. */
 function walk(tools, { url }) {
   return withPage(tools, url, {}, async (page) => {
@@ -41,6 +51,8 @@ function walk(tools, { url }) {
     await focusIs(page, "New vault");
 
     await keyboard.press("Space");
+    await dialogIs("New vault");
+    await reopen(page, "new-vault");
     await dialogIs("New vault");
     await focusIs(page, "Prefix");
     await keyboard.type("by-keyboard");

@@ -4,7 +4,7 @@
 const assert = require("node:assert/strict");
 const http = require("node:http");
 
-const { until } = require("./session.js");
+const { until, withPage, vaultRow } = require("./session.js");
 
 /** Serves an empty page, without any policy, to do evil from. */
 async function elsewhere(act) {
@@ -146,6 +146,12 @@ async function post(context, page, target) {
   return text;
 }
 
+/** Opens the page by an address whose path begins with two slashes, as a link elsewhere may have it: it asks its own origin. */
+function slashes(tools, { url, vault }) {
+  const { origin, pathname } = new URL(url);
+  return withPage(tools, `${origin}/${pathname}`, {}, (page) => vaultRow(page, vault).waitFor());
+}
+
 /** Opens an address, and returns the status, and what is shown. */
 async function visit({ browser }, { url }) {
   const context = await browser.newContext();
@@ -181,4 +187,4 @@ function frame({ browser }, { url }) {
   });
 }
 
-module.exports = { attack, visit, frame };
+module.exports = { attack, slashes, visit, frame };

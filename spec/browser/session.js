@@ -4,10 +4,10 @@
 
 const assert = require("node:assert/strict");
 
-/** How long something may take that is no subject of a test. */
+/** How long something may take that is no subject of a test. It ends before the spec that waits for the answer gives up. */
 const PATIENCE = 15000;
 
-// Longer than axe's and short than the specs' own patience.
+/** How long `until` lets a page work before it asks again: each question takes the page's time. */
 const PAUSE = 20;
 
 /** Asks until the answer is true, and returns it. */
@@ -79,7 +79,11 @@ async function open({ browser }, url, { width = 1280, height = 900, scheme = "li
       if (flaws.length && !error.message.includes(flaws[0])) error.stack += `\nThe page: ${flaws.join("\n")}`;
       return error;
     },
-    close: () => context.close(),
+    async close() {
+      // A call of the page may be under way, whose answer a test makes up: nobody waits for it any more.
+      await page.unrouteAll({ behavior: "ignoreErrors" });
+      await context.close();
+    },
   };
   // Without its script, nothing of what a test waits for will come.
   if (flaws.length) {

@@ -12,6 +12,8 @@ function ask(tools, { url, token, vault }) {
     const enter = page.getByRole("button", { name: "Continue" });
     const forget = page.getByRole("button", { name: "Forget token" });
     await field.waitFor();
+    // Each call that is refused is a line in the audit log, so one is all that it takes to know.
+    assert.deepEqual(session.requests.filter((asked) => !asked.startsWith("data:")), [url, `${url}/_status`]);
     assert.ok(await forget.isHidden());
     assert.equal(await page.getByRole("table").count(), 0, "nothing is shown before");
     assert.equal(await field.getAttribute("type"), "password");

@@ -84,7 +84,10 @@ async function leave(page, view) {
     await page.unroute("**/vaults/_status");
     await page.reload();
   }
-  while (await page.locator("dialog[open]").count()) await page.keyboard.press("Escape");
+  // Each closes the uppermost dialog of those that lie above each other.
+  const dialogs = page.locator("dialog[open]");
+  for (let left = await dialogs.count(); left; left -= 1) await page.keyboard.press("Escape");
+  assert.equal(await dialogs.count(), 0, `Escape closes what ${view} opened`);
 }
 
 /** What axe says of what is shown now: each violation with the elements. */

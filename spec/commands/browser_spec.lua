@@ -163,6 +163,23 @@ describe("in a browser, the page", function()
     admin.call(server, "DELETE", "/vaults/numbered")
   end)
 
+  shows("shows beside the fields why an entity is not tested", function()
+    chromium:run("form/untested", { url = url(server) })
+    assert.same({}, admin.stored(folder))
+  end)
+
+  shows("edits an entity of Kong's, whose secrets its answers hold, without showing them", function()
+    local config = {
+      host = "vault.example",
+      port = 8200,
+      token = "kongs-unmasked-token",
+      client_cert = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+      client_key = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n",
+    }
+    local secrets = { config.token, "BEGIN PRIVATE KEY" }
+    chromium:run("kong/edit", { url = url(server), config = config, secrets = secrets })
+  end)
+
   shows("can be used by keys alone", function()
     chromium:run("keyboard/walk", { url = url(server) })
     assert.same({}, admin.stored(folder))
@@ -190,14 +207,18 @@ describe("in a browser, the page", function()
       assert.is_true(found.backends > 5)
     end)
 
-    shows("shows characters that turn a text's direction as what they are", function()
+    shows("shows characters that draw nothing, or turn a text's direction, as what they are", function()
       local entity = hcv()
-      entity.description = "paid \226\128\174 txt.exe \226\129\166 x \226\128\139"
+      entity.description = cjson.decode [["paid \u202e txt.exe \u2066 x \u200b"]]
+        .. cjson.decode [[" \u00ad \u061c \u115f \u1160 \u180e \u2028 \u2029"]]
+        .. cjson.decode [[" \u3164 \ufe00 \ufe0f \ufeff \uffa0 \udb40\udc41 \udb40\udc7f"]]
       put(server, "marked", entity)
       chromium:run("hostile/directions", {
         url = url(server),
         text = entity.description,
-        shown = "paid ⟨U+202E⟩ txt.exe ⟨U+2066⟩ x ⟨U+200B⟩",
+        shown = "paid ⟨U+202E⟩ txt.exe ⟨U+2066⟩ x ⟨U+200B⟩"
+          .. " ⟨U+00AD⟩ ⟨U+061C⟩ ⟨U+115F⟩ ⟨U+1160⟩ ⟨U+180E⟩ ⟨U+2028⟩ ⟨U+2029⟩"
+          .. " ⟨U+3164⟩ ⟨U+FE00⟩ ⟨U+FE0F⟩ ⟨U+FEFF⟩ ⟨U+FFA0⟩ ⟨U+E0041⟩ ⟨U+E007F⟩",
       })
       admin.call(server, "DELETE", "/vaults/marked")
     end)
@@ -321,6 +342,10 @@ describe("in a browser, the page", function()
         assert.is_true(refused > 50, refused)
       end)
     end
+
+    shows("asks its own origin where its address begins with two slashes", function()
+      chromium:run("origins/slashes", { url = url(attacked), vault = "mine" })
+    end)
 
     shows("is not served under a stranger's name, which may lead to this machine", function()
       local found = chromium:run("origins/visit", { url = url(attacked, "rebound.example") })

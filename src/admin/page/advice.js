@@ -51,7 +51,7 @@ const BY_KIND = {
   "built-in": "Correct the option in kong.conf, `configure` or the environment, then reload or restart.",
   declarative: "Correct the entity in the declarative configuration, then reload.",
   entity: "Edit the vault: correct the option that the error names.",
-  kong: "Correct the vault entity in Kong.",
+  kong: "Edit the vault: correct the option that the error names.",
 };
 
 /** Whether the last fetch failed: an error from before the last success tells nothing of now. */
@@ -64,6 +64,11 @@ function healthOf(vault) {
   if (vault.flawed) return "flawed";
   if (vault.state === "open" || vault.state === "half_open" || vault.state === "unused") return vault.state;
   return failedLast(vault) ? "failing" : "ok";
+}
+
+/** Whether somebody has to look at a vault. */
+function isTrouble(vault) {
+  return !["ok", "unused"].includes(healthOf(vault));
 }
 
 /** Sentences that say what to do about a vault, or nothing. */

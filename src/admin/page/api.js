@@ -1,6 +1,7 @@
 // Calls of the Admin API, at this page's own address.
 
-const BASE = location.pathname.replace(/\/+$/, "");
+/** With the origin before it: a path that begins with two slashes would be read as another host and its path. */
+const BASE = location.origin + location.pathname.replace(/\/+$/, "");
 
 /** Longer than the node takes for an answer, so that its own word about that is heard. */
 const PATIENCE = 70000;

@@ -25,6 +25,7 @@ function checkPanel(dialog, subject, failed) {
   const button = el("button", { type: "button", class: "primary", click: run }, "Test");
   const status = el("p", { role: "status", class: "check-status" });
   const steps = el("ol", { class: "steps", hidden: true, "aria-label": "Steps" });
+  let isUntested = false;
   // In a form, Enter would save it.
   secret.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
@@ -38,6 +39,7 @@ function checkPanel(dialog, subject, failed) {
     if (!what) return;
     const stop = new AbortController();
     checksUnderWay.set(dialog, stop);
+    isUntested = false;
     setBusy(button, true);
     steps.hidden = true;
     status.className = "check-status";
@@ -48,8 +50,17 @@ function checkPanel(dialog, subject, failed) {
       if (stop.signal.aborted) return;
       status.replaceChildren("Not tested: ", ...prose(failed(error) || error.message));
       status.className = "check-status bad";
+      isUntested = true;
     }
     setBusy(button, false);
+  }
+
+  /** Takes back why there was no test. What a test found stays. */
+  function forgetRefusal() {
+    if (!isUntested) return;
+    isUntested = false;
+    status.className = "check-status";
+    status.textContent = "";
   }
 
   function show(result) {
@@ -89,7 +100,7 @@ function checkPanel(dialog, subject, failed) {
     status,
     steps,
   );
-  return { node, secret, button };
+  return { node, secret, button, forgetRefusal };
 }
 
 function stepItem(step) {
@@ -111,7 +122,7 @@ function openCheck(vault, opener) {
   );
   openDialog(dialog, opener, [
     dialogTitle(dialog, "Test ", foreign(vault.name)),
-    el("p", { class: "muted" }, "Goes every step to the vault as this node does, and says which one fails."),
+    el("p", { class: "muted" }, "This node reaches for the vault now, one step after the other, and says which step fails and what to do."),
     panel.node,
     el("div", { class: "ends" }, el("button", { type: "button", click: () => closeDialog(dialog) }, "Close")),
   ]);

@@ -116,21 +116,21 @@ function familiesOf(named, values) {
 }
 
 /**
- * Sorts options into those shown first, groups of the rest, and those not shown. `valueOf` returns what an option is in
+ * Sorts options into those shown first, groups of the rest, and those not shown. `currentOf` returns what an option is in
  * the form, or its default; `isFilled` whether the form has a value of it; `isKept` whether it is shown first in any case.
  * Returns `{first: [{option, need}], groups: [[title, options]]}`; `need` says in words why it must be set.
  */
-function planOptions(backend, common, choices, { valueOf, isFilled, isKept }) {
+function planOptions(backend, common, choices, { currentOf, isFilled, isKept }) {
   const own = new Set(backend.options.map((option) => option.name));
   const shared = common.filter((option) => !own.has(option.name));
   const deciders = new Set(decidersOf(backend));
   const usual = new Set(USUAL[backend.name] ?? backend.options.slice(0, USUAL_FIRST).map((option) => option.name));
-  const needs = needsNow(backend, valueOf, isFilled);
+  const needs = needsNow(backend, currentOf, isFilled);
   const ranks = [[], [], []];
   const groups = new Map();
   for (const option of [...backend.options, ...shared]) {
     const choice = choices.get(option.name);
-    const chosen = choice && valueOf(choice.decider.name);
+    const chosen = choice && currentOf(choice.decider.name);
     const isOfOther = choice && chosen !== ANY_CHOICE && !choice.values.has(chosen);
     const need = needs.get(option.name) ?? (option.required ? "required" : "");
     const isOfThis = choice && !isOfOther && option.secret && chosen !== ANY_CHOICE;
@@ -155,11 +155,11 @@ function groupOf(option, shared) {
 }
 
 /** What the present values make necessary, and in which words. */
-function needsNow(backend, valueOf, isFilled) {
+function needsNow(backend, currentOf, isFilled) {
   const needs = new Map();
   for (const need of backend.needs) {
     const { option, is } = need.when;
-    if (is === undefined ? !isFilled(option) : valueOf(option) !== is) continue;
+    if (is === undefined ? !isFilled(option) : currentOf(option) !== is) continue;
     const any = need.any.some(isFilled) ? "" : "one of these is required";
     for (const name of need.any) needs.set(name, needs.get(name) || any);
     for (const name of need.all) needs.set(name, "required");

@@ -3,7 +3,11 @@
 /** What opened each dialog, and where focus goes if that is there no more. */
 const openers = new Map();
 
+/** What ends what is under way in each dialog. */
+const enders = new Map();
+
 function openDialog(dialog, opener, content) {
+  enders.get(dialog)?.();
   openers.set(dialog, opener);
   // What was said before is over.
   setText(byId("message"), "");
@@ -19,7 +23,10 @@ function closeDialog(dialog) {
 
 /** Has focus return to what opened the dialog. `onClose` ends what is under way in it. */
 function startDialog(dialog, onClose) {
+  enders.set(dialog, onClose);
   dialog.addEventListener("close", () => {
+    // The event comes after the closing: whoever is quick has opened the dialog anew, with nothing in it of what was closed.
+    if (dialog.open) return;
     const opener = openers.get(dialog);
     openers.delete(dialog);
     // What was typed, secrets among it, is not kept.

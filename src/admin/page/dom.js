@@ -20,12 +20,12 @@ const ICONS = {
 function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
-    if (value === false || value === null || value === undefined) continue;
+    if (value === false || !isSet(value)) continue;
     if (name === "text") node.textContent = value;
     else if (typeof value === "function") node.addEventListener(name, value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined));
+  node.append(...children.filter(isSet));
   return node;
 }
 
@@ -34,10 +34,23 @@ function byId(id) {
   return document.getElementById(id);
 }
 
-/** Shows which characters a text has that draw nothing or turn its direction: they could make it look like another. */
+/** Whether there is a value: answers have null, or no such key, where there is none. */
+function isSet(value) {
+  return value !== null && value !== undefined;
+}
+
+/**
+ * Characters that draw nothing, turn the direction or end a line. Unicode keeps the list of the first, among them soft
+ * hyphens, marks of direction, fillers, selectors of variants and tags; it leaves out controls, halves of characters, ends
+ * of lines and of paragraphs, and marks of annotations.
+ */
+const UNSEEN =
+  /[\p{Default_Ignorable_Code_Point}\p{Surrogate}\p{Line_Separator}\p{Paragraph_Separator}\ufff9-\ufffb]|(?![\t\n\r])\p{Control}/gu;
+
+/** Shows which unseen characters a text has: they could make it look like another. */
 function visible(text) {
   return String(text).replace(
-    /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/g,
+    UNSEEN,
     (character) => `⟨U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`,
   );
 }
@@ -93,7 +106,7 @@ function draw(node, value, build) {
   const key = JSON.stringify(value) ?? "";
   if (drawn.get(node) === key) return;
   drawn.set(node, key);
-  node.replaceChildren(...[build()].flat().filter((child) => child !== null && child !== undefined));
+  node.replaceChildren(...[build()].flat().filter(isSet));
 }
 
 function setText(node, text) {

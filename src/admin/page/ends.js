@@ -5,7 +5,7 @@ const SOON_DAYS = 30;
 /** Shows what ends within 30 days, the first first; what has ended stays until it is replaced. */
 function showEnds(references) {
   const soon = references
-    .filter((it) => it.expires !== null && it.expires !== undefined && it.expires - nodeNow() < SOON_DAYS * DAY)
+    .filter((it) => isSet(it.expires) && it.expires - nodeNow() < SOON_DAYS * DAY)
     .sort((a, b) => a.expires - b.expires || (a.reference < b.reference ? -1 : 1));
   const body = byId("ends").tBodies[0];
   // Days left are part of what is drawn: they change without an answer that differs.

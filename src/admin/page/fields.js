@@ -15,10 +15,24 @@ function isHidden(option, value) {
   return option.secret || isMasked || isKey;
 }
 
+/**
+ * Where an input's error stands. `showError` shows one, or none where the text is empty, and marks the input. The input names
+ * the place in `aria-describedby`, beside what else describes it.
+ */
+function errorPlace(input, props = {}) {
+  const node = el("p", { id: `${input.id}-error`, class: "field-error", ...props });
+  function showError(text) {
+    node.replaceChildren(...(text ? [icon("look"), el("span", {}, ...prose(text))] : []));
+    if (text) input.setAttribute("aria-invalid", "true");
+    else input.removeAttribute("aria-invalid");
+  }
+  return { node, showError };
+}
+
 /** Wraps an input with what belongs to it. `label` is a text or a node. */
 function wrapInput(input, label, help, className = "") {
   const id = input.id;
-  const error = el("p", { id: `${id}-error`, class: "field-error", hidden: true });
+  const error = errorPlace(input);
   const need = el("span", { id: `${id}-need`, class: "need" });
   input.setAttribute("aria-describedby", `${id}-need ${id}-help ${id}-error`);
   const node = el(
@@ -26,22 +40,17 @@ function wrapInput(input, label, help, className = "") {
     { class: `field ${className}` },
     el("div", { class: "field-head" }, el("label", { for: id }, label), need),
     input,
-    error,
+    error.node,
     el("div", { id: `${id}-help`, class: "help" }, ...help),
   );
-  function showError(text) {
-    error.replaceChildren(...(text ? [icon("look"), el("span", {}, ...prose(text))] : []));
-    error.hidden = !text;
-    if (text) input.setAttribute("aria-invalid", "true");
-    else input.removeAttribute("aria-invalid");
-  }
   function setNeed(text) {
     setText(need, text);
     if (text === "required") input.setAttribute("aria-required", "true");
     else input.removeAttribute("aria-required");
   }
-  input.addEventListener("input", () => showError(""));
-  return { node, input, label: typeof label === "string" ? label : label.textContent, showError, setNeed };
+  input.addEventListener("input", () => error.showError(""));
+  const name = typeof label === "string" ? label : label.textContent;
+  return { node, input, label: name, showError: error.showError, setNeed };
 }
 
 /** A text field of the entity itself. */
@@ -91,7 +100,7 @@ function optionField(option, stored) {
 
 function inputFor(option, value) {
   const props = { id: `o-${option.name}`, autocomplete: "off", spellcheck: "false", autocapitalize: "off" };
-  const text = Array.isArray(value) ? value.join(", ") : value === undefined || value === null ? "" : String(value);
+  const text = Array.isArray(value) ? value.join(", ") : isSet(value) ? String(value) : "";
   const values = option.type === "boolean" ? ["true", "false"] : (option.one_of ?? []);
   if (values.length) {
     // A stored value that is no longer accepted is shown all the same.
@@ -151,8 +160,8 @@ function parseOption(option, text) {
 
 function wholeOrFraction(option, text, form) {
   const number = Number(text);
-  const low = option.min !== null && option.min !== undefined && number < option.min;
-  const high = option.max !== null && option.max !== undefined && number > option.max;
+  const low = isSet(option.min) && number < option.min;
+  const high = isSet(option.max) && number > option.max;
   if (!form.test(text.trim()) || low || high) throw `must be ${option.accepts}`;
   return number;
 }

@@ -1,5 +1,8 @@
 // The form that creates and edits an entity, made from the backends' option tables.
 
+/** What an answer says under these names is of no field: of the whole entity, or of the stored one that is edited. */
+const WHOLE = ["@entity", "of"];
+
 const BACKEND_HELP = "The options below are those of the backend.";
 
 /**
@@ -47,8 +50,10 @@ function makeForm(dialog, entity, tables, saved) {
   /** The entity as it stands, or null where a field holds what can't be sent; that is shown. */
   function read() {
     const { config, errors } = options.read();
-    if (Object.keys(errors).length) {
-      showErrors({ config: errors });
+    const found = Object.keys(errors).length ? { config: errors } : {};
+    if (prefix.input.value.trim() === "") found.prefix = "Enter a prefix: it is how references name this vault.";
+    if (Object.keys(found).length) {
+      showErrors(found);
       return null;
     }
     return {
@@ -70,7 +75,7 @@ function makeForm(dialog, entity, tables, saved) {
     for (const [name, text] of Object.entries(fields)) {
       if (name === "config" && text && typeof text === "object") {
         for (const [option, what] of Object.entries(text)) found.push([options.reveal(option), option, what]);
-      } else found.push([fixed[name], name === "@entity" ? "" : name, text]);
+      } else found.push([fixed[name], WHOLE.includes(name) ? "" : name, text]);
     }
     for (const [field, , text] of found) field?.showError(asText(text));
     summary.show(
@@ -82,12 +87,13 @@ function makeForm(dialog, entity, tables, saved) {
   function clearErrors() {
     for (const field of [...Object.values(fixed), ...options.all()]) field.showError("");
     summary.hide();
+    panel.forgetRefusal();
   }
 
   /** Shows why something was refused; returns what to say of it elsewhere. */
   function refused(error) {
     if (error.status === 401) {
-      showErrors({}, "The node does not accept the token any more. Enter it, then try again.");
+      showErrors({}, "The node no longer accepts this token. Enter one that it accepts, then try again.");
       askForToken(save);
     } else if (error.status === 409) showErrors({ prefix: error.message });
     else showErrors(error.fields, error.message);

@@ -1,9 +1,9 @@
 // The question for the token of the Admin API: on the page before anything is shown, and above a dialog if a token ends.
 
-/** What happens with a token that the node accepts; `main.js` sets it. */
+/** What happens once the node has accepted a token; `main.js` sets it. */
 let afterLogin = () => {};
 
-/** A form for the token. `done` gets the node's state. */
+/** A form for the token. `done` is called once the node accepts it. */
 function loginForm(id, done) {
   const input = el("input", {
     type: "password",
@@ -14,31 +14,25 @@ function loginForm(id, done) {
     "aria-describedby": `${id}-help ${id}-error`,
     "aria-required": "true",
   });
-  const error = el("p", { id: `${id}-error`, class: "field-error", role: "alert" });
+  const { node: error, showError } = errorPlace(input, { role: "alert" });
   const button = el("button", { type: "submit", class: "primary" }, "Continue");
-
-  function showError(text) {
-    error.replaceChildren(...(text ? [icon("look"), el("span", {}, ...prose(text))] : []));
-    if (text) input.setAttribute("aria-invalid", "true");
-    else input.removeAttribute("aria-invalid");
-  }
 
   async function submit(event) {
     event.preventDefault();
     if (isBusy(button)) return;
     const text = input.value.trim();
     if (!canBeToken(text)) {
-      showError(text ? "A token is printable ASCII without spaces." : "Enter the token.");
+      showError(text ? "A token has no spaces and no special letters such as é. Copy it again." : "Enter the token.");
       input.focus();
       return;
     }
     setBusy(button, true);
     setToken(text);
     try {
-      const status = await getStatus();
+      await getStatus();
       input.value = "";
       showError("");
-      done(status);
+      done();
     } catch (failure) {
       const isWrong = failure.status === 401;
       if (isWrong) setToken("");
@@ -51,7 +45,7 @@ function loginForm(id, done) {
   const node = el(
     "form",
     { novalidate: true, submit, autocomplete: "off" },
-    el("p", {}, "This node's Admin API asks for a token."),
+    el("p", {}, "To see and change this node's vaults, enter a token of its Admin API."),
     el(
       "div",
       { class: "field" },
@@ -61,11 +55,11 @@ function loginForm(id, done) {
       el(
         "p",
         { id: `${id}-help`, class: "help" },
-        "One that ",
+        "It is what ",
         el("code", { text: "vault_admin_token" }),
         " or ",
         el("code", { text: "vault_admin_tokens" }),
-        " sets. This page keeps it in memory until you close or reload it.",
+        " is set to in the node's configuration. The page forgets it when you close or reload it.",
       ),
     ),
     button,
@@ -76,9 +70,9 @@ function loginForm(id, done) {
 /** Asks for the token above an open dialog, which keeps what was typed. Returns what to say in that dialog. */
 function askForToken(opener) {
   const dialog = byId("token");
-  const login = loginForm("token-again", (status) => {
+  const login = loginForm("token-again", () => {
     closeDialog(dialog);
-    afterLogin(status);
+    afterLogin();
   });
   openDialog(dialog, opener, [
     dialogTitle(dialog, "Log in"),

@@ -20,12 +20,18 @@ function showView(view) {
   if (focused?.closest("[hidden]")) byId(`${view === "state" ? "vaults" : view}-title`).focus();
 }
 
-/** Asks the node for its state, and shows it. What an older call brings late is not shown. */
+/**
+ * Asks the node for its state, and shows it. What an older call brings late is not shown. One call after the other: a node
+ * that refuses the first would only refuse the second as well, and write each refusal into its audit log.
+ */
 async function refresh() {
-  const turn = (page.turn += 1);
+  page.turn += 1;
+  const { turn } = page;
   clearTimeout(page.timer);
   setBusy(byId("refresh"), true);
-  const [state, list] = await Promise.allSettled([getStatus(), getEntities()]);
+  const [state] = await Promise.allSettled([getStatus()]);
+  if (turn !== page.turn) return;
+  const [list] = await Promise.allSettled(state.reason ? [] : [getEntities()]);
   if (turn !== page.turn) return;
   setBusy(byId("refresh"), false);
   const failed = state.reason ?? (list.reason?.status === 401 ? list.reason : null);
@@ -66,7 +72,7 @@ function showState(status, list) {
   showEnds(status.references);
   showReferences(status);
   retime();
-  const bad = vaults.filter((vault) => !["ok", "unused"].includes(healthOf(vault))).length;
+  const bad = vaults.filter(isTrouble).length;
   document.title = `${bad ? `(${bad}) ` : ""}Vaults · kong-vault`;
   if (changes) say(changes);
   showView("state");
@@ -100,7 +106,7 @@ function showLogin() {
   showView("login");
   byId("forget").hidden = true;
   if (wasLogin) return;
-  pageLogin.showError(isRefusal ? "The node does not accept the token any more." : "");
+  pageLogin.showError(isRefusal ? "The node no longer accepts this token. Enter one that it accepts." : "");
   // A dialog keeps focus, and asks for the token when it needs it.
   if (!document.querySelector("dialog[open]")) pageLogin.input.focus();
 }
@@ -148,7 +154,7 @@ function remove(vault, opener) {
   });
 }
 
-const pageLogin = loginForm("token-field", (status) => afterLogin(status));
+const pageLogin = loginForm("token-field", () => afterLogin());
 
 function start() {
   byId("login").append(pageLogin.node);

@@ -12,14 +12,11 @@ function optionSet(tables, name, config) {
       all: () => [],
     };
   }
-  // What only the operator may set is no option of an entity.
-  const open = (list) => list.filter((option) => option.entity !== false);
-  const table = { ...backend, options: open(backend.options) };
-  const common = open(tables.common);
-  const choices = choicesOf(table);
-  const deciders = decidersOf(table);
+  const { common } = tables;
+  const choices = choicesOf(backend);
+  const deciders = decidersOf(backend);
   const fields = new Map();
-  for (const option of [...table.options, ...common]) {
+  for (const option of [...backend.options, ...common]) {
     if (!fields.has(option.name)) fields.set(option.name, optionField(option, config[option.name] ?? undefined));
   }
   const revealed = new Set();
@@ -29,7 +26,7 @@ function optionSet(tables, name, config) {
   const heard = el("p", { role: "status", class: "vh" });
   const bodies = new Map();
 
-  const valueOf = (option) => {
+  const currentOf = (option) => {
     const field = fields.get(option);
     return field?.input.value || field?.option.default || "";
   };
@@ -37,7 +34,7 @@ function optionSet(tables, name, config) {
   const isKept = (option) => revealed.has(option) || (fields.get(option)?.isStored ?? false);
 
   function place() {
-    const plan = planOptions(table, common, choices, { valueOf, isFilled, isKept });
+    const plan = planOptions(backend, common, choices, { currentOf, isFilled, isKept });
     for (const field of fields.values()) field.setNeed("");
     for (const { option, need } of plan.first) fields.get(option.name).setNeed(need);
     const focused = document.activeElement;
@@ -68,12 +65,13 @@ function optionSet(tables, name, config) {
 
   const watched = new Set([
     ...deciders.map((option) => option.name),
-    ...table.needs.flatMap((need) => [need.when.option, ...need.any]),
+    ...backend.needs.flatMap((need) => [need.when.option, ...need.any]),
   ]);
   for (const name of watched) {
     fields.get(name)?.input.addEventListener("change", () => {
       place();
-      if (deciders.some((option) => option.name === name)) setText(heard, `The options of ${valueOf(name)} are shown.`);
+      const isDecider = deciders.some((option) => option.name === name);
+      if (isDecider) setText(heard, `The options of ${visible(currentOf(name))} are shown.`);
     });
   }
   place();

@@ -1,12 +1,65 @@
 // The table of references in use. Rows stay in the document: a filter hides them, and only cells that changed are drawn.
 
+/**
+ * The columns: `by` is what they are sorted by, `show` draws a row's cell, `width` is a track of the rows' grid, which
+ * style.css takes from `--columns`.
+ */
 const COLUMNS = [
-  { key: "reference", label: "Reference", by: (it) => it.reference },
-  { key: "vault", label: "Vault", by: (it) => it.vault },
-  { key: "state", label: "State", by: (it) => STATE_ORDER.indexOf(it.state) },
-  { key: "age", label: "Age", by: (it) => it.age },
-  { key: "renewal", label: "Next renewal", by: (it) => it.next_renewal },
-  { key: "ends", label: "Ends", by: (it) => endOf(it)?.at ?? null },
+  {
+    key: "reference",
+    label: "Reference",
+    width: "minmax(0, 1fr)",
+    by: (it) => it.reference,
+    show: (node, { it }) => draw(node, it.reference, () => foreign(it.reference, "code")),
+  },
+  {
+    key: "vault",
+    label: "Vault",
+    width: "14%",
+    by: (it) => it.vault,
+    show: (node, { it }) => draw(node, it.vault, () => foreign(it.vault)),
+  },
+  {
+    key: "state",
+    label: "State",
+    width: "minmax(9.75rem, 14%)",
+    by: (it) => STATE_ORDER.indexOf(it.state),
+    show: (node, { it }) => {
+      const failed = it.state === "failing" || it.state === "open" ? it.last_failure : null;
+      draw(node, [it.state, failed], () => [
+        stateBadge(STATES, it.state),
+        failed === null ? null : el("span", { class: "sub" }, "failed ", time(failed)),
+      ]);
+    },
+  },
+  {
+    key: "age",
+    label: "Age",
+    width: "9%",
+    by: (it) => it.age,
+    // The words are made anew as time goes on, so only a fetch makes another age of it.
+    show: (node, { fetched }) => draw(node, fetched, () => (fetched === null ? never("no value") : time(fetched, "age"))),
+  },
+  {
+    key: "renewal",
+    label: "Next renewal",
+    width: "12%",
+    by: (it) => it.next_renewal,
+    show: (node, { it }) =>
+      draw(node, it.next_renewal, () => (it.next_renewal === null ? never("none") : time(it.next_renewal))),
+  },
+  {
+    key: "ends",
+    label: "Ends",
+    width: "11%",
+    by: (it) => endOf(it)?.at ?? null,
+    show: (node, { it }) => {
+      const end = endOf(it);
+      draw(node, end, () =>
+        end ? [time(end.at), el("span", { class: "sub", text: visible(end.what) })] : never("unknown"),
+      );
+    },
+  },
 ];
 
 const referenceRows = new Map();
@@ -20,13 +73,15 @@ let announcing = 0;
 
 /** When a value ends: by itself, or with the vault's lease. */
 function endOf(it) {
-  if (it.expires !== null && it.expires !== undefined) return { at: it.expires, what: it.expires_what ?? "value" };
-  return it.lease_end === null || it.lease_end === undefined ? null : { at: it.lease_end, what: "lease" };
+  if (isSet(it.expires)) return { at: it.expires, what: it.expires_what ?? "value" };
+  return isSet(it.lease_end) ? { at: it.lease_end, what: "lease" } : null;
 }
 
 /** Makes headers and filters work. Called once. */
 function startReferences() {
-  const head = byId("references").tHead.rows[0];
+  const table = byId("references");
+  table.style.setProperty("--columns", COLUMNS.map((column) => column.width).join(" "));
+  const head = table.tHead.rows[0];
   for (const column of COLUMNS) {
     const button = el("button", { type: "button", class: "sort", click: () => sortBy(column.key) }, column.label);
     head.append(el("th", { role: "columnheader", scope: "col" }, button));
@@ -38,15 +93,15 @@ function startReferences() {
 }
 
 function showReferences(status) {
-  const now = status.now;
   const gone = new Set(referenceRows.keys());
   for (const it of status.references) {
     gone.delete(it.reference);
     const row = referenceRows.get(it.reference) ?? referenceRow();
     referenceRows.set(it.reference, row);
-    row.it = it;
-    row.text = `${it.reference}\n${it.vault}`.toLowerCase();
-    drawReference(row, it, now);
+    noteReference(row, it, status.now);
+    COLUMNS.forEach((column, at) => {
+      column.show(row.cells[at], row);
+    });
   }
   for (const reference of gone) referenceRows.delete(reference);
   const counts = new Map();
@@ -72,30 +127,17 @@ function referenceRow() {
   return { node: el("tr", { role: "row" }, ...cells), cells, it: null, text: "", fetched: null };
 }
 
-function drawReference(row, it, now) {
-  const [name, vault, state, age, renewal, ends] = row.cells;
-  draw(name, it.reference, () => foreign(it.reference, "code"));
-  draw(vault, it.vault, () => foreign(it.vault));
-  const failed = (it.state === "failing" || it.state === "open") && it.last_failure !== null ? it.last_failure : null;
-  draw(state, [it.state, failed], () => [
-    stateBadge(STATES, it.state),
-    failed === null ? null : el("span", { class: "sub" }, "failed ", time(failed)),
-  ]);
-  // The age grows by itself; when the value was fetched does not, but for seconds that were rounded in two ways.
+/** Remembers what a row shows. When its value was fetched stays the same but for seconds that were rounded in two ways. */
+function noteReference(row, it, now) {
   const fetched = it.age === null ? null : now - it.age;
-  if (fetched === null || Math.abs(fetched - row.fetched) > 1) row.fetched = fetched;
-  draw(age, row.fetched, () => (row.fetched === null ? never("no value") : time(row.fetched, "age")));
-  draw(renewal, it.next_renewal, () => (it.next_renewal === null ? never("none") : time(it.next_renewal)));
-  const end = endOf(it);
-  draw(ends, end, () =>
-    end ? [time(end.at), el("span", { class: "sub", text: visible(end.what) })] : never("unknown"),
-  );
+  if (fetched === null || row.fetched === null || Math.abs(fetched - row.fetched) > 1) row.fetched = fetched;
+  row.it = it;
+  row.text = `${it.reference}\n${it.vault}`.toLowerCase();
 }
 
 function sortBy(key) {
-  const numeric = key !== "reference" && key !== "vault";
   // Of states the worst is wanted first; of times the next.
-  order = order.key === key ? { key, descending: !order.descending } : { key, descending: numeric && key === "state" };
+  order = { key, descending: order.key === key ? !order.descending : key === "state" };
   showOrder();
   placeRows();
 }
@@ -114,8 +156,8 @@ function compare(a, b) {
   const [left, right] = [by(a.it), by(b.it)];
   const names = a.it.reference < b.it.reference ? -1 : 1;
   if (left === right) return names;
-  if (left === null || left === undefined) return 1;
-  if (right === null || right === undefined) return -1;
+  if (!isSet(left)) return 1;
+  if (!isSet(right)) return -1;
   return (left < right ? -1 : 1) * (order.descending ? -1 : 1);
 }
 

@@ -5,7 +5,16 @@ const vaultRows = new Map();
 /** What tells of changes in health; empty before the first state is shown. */
 const lastHealth = new Map();
 
-/** Joins the node's vaults with the stored entities, which may have been created a moment ago. */
+/** The kind of a stored entity that the state does not have. Where all of them are Kong's, the address says so too. */
+function kindOfStored(status) {
+  const isKong = BASE.endsWith("/kong-vault/vaults") || status.vaults.some((vault) => vault.kind === "kong");
+  return isKong ? "kong" : "entity";
+}
+
+/**
+ * Joins the node's vaults with the stored entities. The state lacks those that were created a moment ago and, in Kong, those
+ * that no reference has used.
+ */
 function joinVaults(status, entities) {
   const stored = new Map((entities ?? []).map((entity) => [entity.prefix, entity]));
   const vaults = status.vaults.map((vault) => {
@@ -14,11 +23,12 @@ function joinVaults(status, entities) {
     if (entity) stored.delete(vault.name);
     return { ...vault, entity };
   });
+  const kind = kindOfStored(status);
   for (const entity of stored.values()) {
     vaults.push({
       name: entity.prefix,
       backend: entity.name,
-      kind: "entity",
+      kind,
       state: "unused",
       last_success: null,
       last_failure: null,
@@ -54,7 +64,7 @@ function showVaults(vaults, actions) {
 }
 
 function summary(vaults) {
-  const bad = vaults.filter((vault) => !["ok", "unused"].includes(healthOf(vault))).length;
+  const bad = vaults.filter(isTrouble).length;
   return `${count(vaults.length, "vault")}${bad ? `, ${numbers.format(bad)} to look at` : ""}`;
 }
 
@@ -127,7 +137,7 @@ function healthCell(vault, health) {
   if (health === "flawed" && (vault.state === "open" || vault.state === "half_open")) {
     parts.push(el("span", { class: "sub", text: HEALTH[vault.state][0] }));
   }
-  if (vault.token_expires !== null && vault.token_expires !== undefined) {
+  if (isSet(vault.token_expires)) {
     parts.push(el("span", { class: "sub" }, "token ends ", time(vault.token_expires)));
   }
   return parts;
