@@ -110,7 +110,7 @@ async function remove() {
   await dialog.getByRole("button", { name: "Delete", exact: true }).click();
   await dialog.waitFor({ state: "hidden" });
   await page.getByRole("status").filter({ hasText: "production is deleted." }).waitFor();
-  assert.equal(await vaultRow(page, "production").count(), 0);
+  await vaultRow(page, "production").waitFor({ state: "detached" });
   await focusIs(page, "Vaults");
   return { question };
 }

@@ -2,7 +2,7 @@
 
 const EVERY = 10000;
 
-const page = { view: "loading", status: null, entities: null, tables: null, turn: 0, timer: 0 };
+const page = { view: "loading", status: null, entities: null, tables: null, turn: 0, timer: 0, done: "" };
 
 /** Shows one of the page's views. */
 function showView(view) {
@@ -74,7 +74,7 @@ function showState(status, list) {
   retime();
   const bad = vaults.filter(isTrouble).length;
   document.title = `${bad ? `(${bad}) ` : ""}Vaults · kong-vault`;
-  if (changes) say(changes);
+  if (changes) say(page.done ? `${page.done} ${changes}` : changes);
   showView("state");
 }
 
@@ -127,6 +127,14 @@ function say(text) {
   byId("message").textContent = visible(text);
 }
 
+/** Says what was done, and shows the state that came of it: what that says stands behind it, not in its place. */
+async function sayDone(text) {
+  say(text);
+  page.done = text;
+  await refresh();
+  page.done = "";
+}
+
 async function withTables(act) {
   try {
     page.tables ??= await getOptions();
@@ -142,16 +150,12 @@ function edit(vault, opener) {
 }
 
 function saved(prefix, existed) {
-  say(existed ? `${prefix} is saved.` : `${prefix} is created.`);
-  return refresh();
+  return sayDone(existed ? `${prefix} is saved.` : `${prefix} is created.`);
 }
 
 function remove(vault, opener) {
   const inUse = page.status.references.filter((it) => it.vault === vault.name).length;
-  openRemove(vault.entity, inUse, opener, (prefix) => {
-    say(`${prefix} is deleted.`);
-    return refresh();
-  });
+  openRemove(vault.entity, inUse, opener, (prefix) => sayDone(`${prefix} is deleted.`));
 }
 
 const pageLogin = loginForm("token-field", () => afterLogin());
