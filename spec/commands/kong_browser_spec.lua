@@ -17,8 +17,9 @@ export KONG_PROXY_LISTEN=127.0.0.1:8000 KONG_ADMIN_LISTEN=127.0.0.1:8001 KONG_AD
 export KONG_NGINX_USER='root root' KONG_PREFIX=/mnt/kong KONG_NGINX_WORKER_PROCESSES=1 KONG_VAULT_REFERENCES=everywhere
 kong migrations bootstrap >/dev/null 2>&1
 kong start >/dev/null 2>&1
-HOME=/mnt TMPDIR=/mnt CHROMIUM=$(command -v chromium || command -v chromium-browser) LANG=C.UTF-8 \
-  node spec/browser/driver.js 9222 "$PWD/.work/browser/node_modules" >/mnt/driver.log 2>&1 &
+chromium=$(command -v chromium-headless-shell || command -v chromium || command -v chromium-browser)
+HOME=/mnt TMPDIR=/mnt CHROMIUM=$chromium LANG=C.UTF-8 node \
+  spec/browser/driver.js 9222 "$PWD/.work/browser/node_modules" >/mnt/driver.log 2>&1 &
 send() {
   curl -sf -o /dev/null -H 'Content-Type: application/json' "$@"
 }
