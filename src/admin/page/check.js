@@ -122,7 +122,7 @@ function openCheck(vault, opener) {
   );
   openDialog(dialog, opener, [
     dialogTitle(dialog, "Test ", foreign(vault.name)),
-    el("p", { class: "muted" }, "This node reaches for the vault now, one step after the other, and says which step fails and what to do."),
+    el("p", { class: "muted" }, "This node goes to the vault, step by step, and says which step fails and what to do."),
     panel.node,
     el("div", { class: "ends" }, el("button", { type: "button", click: () => closeDialog(dialog) }, "Close")),
   ]);
