@@ -11,8 +11,8 @@ use crate::audit::queue::{Batch, Form, Record};
 use crate::redact;
 use crate::reference;
 
-/// How much of a part is shown, in characters.
-const SHOWN: usize = 256;
+/// How much of a part a line shows, in characters.
+pub const SHOWN: usize = 256;
 
 /// The longest line for syslog: its receivers cut longer ones.
 const LONGEST_MESSAGE: usize = 8 << 10;

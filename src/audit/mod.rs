@@ -22,7 +22,7 @@ use serde::Serialize;
 
 pub use destination::Destination;
 use event::as_json;
-pub use event::{Change, Check, Fetch, Health, Read, Refusal, Who};
+pub use event::{Change, Check, Fetch, Health, Read, Refusal, SHOWN, Who};
 use queue::{Form, Queue};
 use writer::{Writer, Written};
 

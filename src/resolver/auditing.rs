@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::admin::{CheckSubject, EntityChange, Who};
-use crate::audit::{Change, Check, Fetch, Health};
+use crate::audit::{Change, Check, Fetch, Health, SHOWN};
 use crate::backend::registry::ALL;
 use crate::node::Node;
 use crate::redact;
@@ -14,9 +14,6 @@ use crate::resolver::resolved_reference::DocumentKey;
 use crate::resolver::singleflight::Purpose;
 use crate::resolver::state::Resolver;
 use crate::runtime::notifier::Event;
-
-/// How much of a name a line shows, in characters.
-const SHOWN: usize = 256;
 
 impl Resolver {
     /// Notes what became of a fetch.
