@@ -77,6 +77,7 @@ fn serve(bed: &Bed, data: &[u8]) {
             content_type: kind.map(|kind| kind.as_bytes().to_vec()),
             body: Body::Bytes(body.into()),
             who: Who::default(),
+            of_kong: false,
         });
     }
     let (store, verification) = (&bed.store, Verification::Optional);
@@ -116,7 +117,7 @@ fn serve(bed: &Bed, data: &[u8]) {
         if hidden.iter().all(is_hidden) && vault.text("name") == "hcv" {
             let target = format!("/vaults/{}", vault.text("id")).into_bytes();
             let (body, who) = (Body::Bytes(Vec::new().into()), Who::default());
-            let request = Request { method: "GET".to_owned(), target, content_type: None, body, who };
+            let request = Request { method: "GET".to_owned(), target, content_type: None, body, who, of_kong: false };
             let shown = api.serve(&[request]).remove(0);
             let body = shown.body.unwrap_or_default();
             assert_eq!(shown.status, 200, "{body}");

@@ -168,6 +168,11 @@ describe("in a browser, the page", function()
     assert.same({}, admin.stored(folder))
   end)
 
+  shows("keeps what is typed when an earlier form's answer comes late", function()
+    chromium:run("form/late", { url = url(server) })
+    assert.same({}, admin.stored(folder))
+  end)
+
   shows("edits an entity of Kong's, whose secrets its answers hold, without showing them", function()
     local config = {
       host = "vault.example",

@@ -70,7 +70,7 @@ describe("the page of a real Kong in Chromium", function()
     assert.same({ "127.0.0.1", 8199, "v2", "t0ken-of-kong" }, { config.host, config.port, config.kv, config.token })
     assert.matches("^The vault works", left("works").verdict)
     assert.same("fresh", left("fresh").cells[2])
-    assert.truthy(table.concat(left("breaks").steps, "\n"):find("wrong: .*8190"))
+    assert.truthy(table.concat(left("breaks").steps, "\n"):find "wrong: .*8190")
     assert.matches("^The test found an error", left("fails").verdict)
     assert.matches("^The vault works", left("works-again").verdict)
     config = left("kept").config

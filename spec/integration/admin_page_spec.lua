@@ -262,10 +262,49 @@ describe("the Admin API's page", function()
       return noted
     end)
     local decoded = cjson.decode(noted)
-    assert.same(
-      { "other", "{vault://other/db/password?…}", "stored", port, "********" },
-      { decoded.vault, decoded.reference, decoded.credentials_of, decoded.entity.config.port, decoded.entity.config.token }
-    )
+    assert.same({ "other", "{vault://other/db/password?token=***", "stored", port, "********" }, {
+      decoded.vault,
+      decoded.reference,
+      decoded.credentials_of,
+      decoded.entity.config.port,
+      decoded.entity.config.token,
+    })
     assert.falsy(noted:find("hunter2", 1, true), noted)
+    -- What is sent itself is nobody's, whatever is edited; and no other field drives out where it goes.
+    request.entity.config.token, request.entity.description = TOKEN, ("x"):rep(100000)
+    assert.equal(200, (check(server, request)))
+    wait.eventually("the log has the next check", function()
+      noted = files.read(log):match '"admin_check".*("admin_check"[^\n]*)\n'
+      return noted
+    end)
+    assert.falsy(noted:find("credentials_of", 1, true) or noted:find(TOKEN, 1, true), noted)
+    assert.truthy(noted:find(('"port":%d'):format(port), 1, true), noted)
+  end)
+
+  it("checks what another process has just stored, and shows its state", function()
+    local folder = admin.folder()
+    local one, other = admin.start(folder, {}), admin.start(folder, {})
+    local function names()
+      local found = {}
+      for _, known in ipairs(select(2, admin.call(other, "GET", "/vaults/_status")).vaults) do
+        found[known.name] = known.kind
+      end
+      return found
+    end
+    assert.is_nil(names().fresh)
+    admin.json(one, "PUT", "/vaults/fresh", { name = "env" })
+    assert.equal(200, (check(other, { vault = "fresh" })))
+    admin.json(one, "DELETE", "/vaults/fresh")
+    admin.json(one, "PUT", "/vaults/newer", { name = "env" })
+    local known = names()
+    assert.same({ nil, "entity" }, { known.fresh, known.newer })
+    assert.equal(404, (check(other, { vault = "fresh" })))
+  end)
+
+  it("checks an entity only where somebody could store it", function()
+    local server = nginx.start({ server = admin.SERVER })
+    local status, body = check(server, { entity = { prefix = "mine", name = "env" } })
+    assert.same({ 503, "the Admin API has no store: set vault_data_dir to a directory" }, { status, body.message })
+    assert.equal(200, (check(server, { vault = "env" })))
   end)
 end)

@@ -1,6 +1,6 @@
-//! Decides who may use the Admin API. With a token, anyone who sends it may. Without one, programs on this machine may, and
-//! the API's own page; no other page, on whose behalf a browser would send requests as well. A proxy on this machine is a
-//! program, too: for whom it asks can't be known.
+//! Decides who may use the Admin API. With a token, anyone who sends it may. Without one, programs on this machine
+//! may, and the API's own page; no other page, on whose behalf a browser would send requests as well. A proxy on this
+//! machine is a program, too: for whom it asks can't be known.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -62,18 +62,18 @@ pub fn check_access(tokens: &Tokens<'_>, requester: &Requester<'_>) -> Access {
     }
 }
 
-/// Why a request is refused that a browser sent on behalf of another page than the API's own, if it is one; for Kong's Admin
-/// API, which decides itself who else may ask. That API may have any name and no TLS, and to such an address browsers send
-/// no Sec-Fetch-… (Fetch Metadata Request Headers, section 3): there, `Origin` alone tells.
+/// Why a request is refused that a browser sent on behalf of another page than the API's own, if it is one; for
+/// Kong's Admin API, which decides itself who else may ask. That API may have any name and no TLS, and to such an
+/// address browsers send no Sec-Fetch-… (Fetch Metadata Request Headers, section 3): there, `Origin` alone tells.
 pub fn refuses_browser(requester: &Requester<'_>) -> Option<&'static str> {
     let is_of_own_origin = || !requester.has_fetch_metadata() && requester.has_own_origin();
     (requester.is_of_other_page() && !is_of_own_origin()).then_some(OTHER_PAGE)
 }
 
 impl Requester<'_> {
-    /// Whether a browser sent the request on behalf of another page than the API's own. What Sec-Fetch-… say no script can
-    /// set (Fetch Metadata Request Headers, section 2); of another server on this machine they say `same-site`. A browser
-    /// that doesn't say them is refused.
+    /// Whether a browser sent the request on behalf of another page than the API's own. What Sec-Fetch-… say no
+    /// script can set (Fetch Metadata Request Headers, section 2); of another server on this machine they say
+    /// `same-site`. A browser that doesn't say them is refused.
     fn is_of_other_page(&self) -> bool {
         if !self.headers.iter().any(|(name, _)| is_of_browser(name)) {
             return false;
@@ -123,8 +123,8 @@ fn is_on_this_machine(peer: &[u8]) -> bool {
     peer == b"unix:" || address.is_some_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
-/// Whether a host, with or without a port, is `localhost` or a loopback address. No name is looked up. Browsers don't count
-/// `[::ffff:127.0.0.1]` as this machine's: to it, they send no Sec-Fetch-….
+/// Whether a host, with or without a port, is `localhost` or a loopback address. No name is looked up. Browsers don't
+/// count `[::ffff:127.0.0.1]` as this machine's: to it, they send no Sec-Fetch-….
 fn is_loopback(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let (name, rest) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {

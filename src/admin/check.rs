@@ -1,6 +1,6 @@
 //! A request for a check, step by step, of a vault that is there, or of an entity as somebody is about to store it.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::Request;
 use super::answer::AdminResponse;
@@ -11,7 +11,8 @@ use crate::backend::Descriptor;
 use crate::config::Verification;
 use crate::config::entity::EntityFlaw;
 use crate::error::quote;
-use crate::store::Record;
+use crate::redact;
+use crate::store::{Record, Store};
 
 /// What is to be checked.
 #[derive(Debug)]
@@ -42,26 +43,41 @@ impl CheckSubject {
 #[derive(Debug)]
 pub struct TestedEntity {
     pub record: Record,
-    /// The prefix of the stored entity whose credentials masks may stand for.
+    /// The prefix of the stored entity whose credentials masks stand for, if there are any.
     pub credentials_of: Option<String>,
 }
 
+/// How much of an option's value a line of the audit log shows, in characters, and how many of a list's items.
+const SHOWN: usize = 128;
+const ITEMS: usize = 8;
+
 impl TestedEntity {
-    /// The entity as it may be shown.
-    pub fn masked(&self, backends: &[&'static Descriptor]) -> Value {
-        Value::Object((*mask::masked(&self.record, backends)).clone())
+    /// What says where credentials go, as it may be shown: short enough that no other field can drive it out of a line.
+    pub fn shown(&self, backends: &[&'static Descriptor]) -> Value {
+        let masked = mask::masked(&self.record, backends);
+        let config = masked.get("config").and_then(Value::as_object).into_iter().flatten();
+        let config: Map<_, _> = config.map(|(name, value)| (name.clone(), shortened(value))).collect();
+        json!({ "prefix": self.record.text("prefix"), "name": self.record.text("name"), "config": config })
+    }
+}
+
+fn shortened(value: &Value) -> Value {
+    match value {
+        Value::String(text) => redact::quote(text.as_bytes(), SHOWN).into(),
+        Value::Array(items) => items.iter().take(ITEMS).map(shortened).collect(),
+        other => other.clone(),
     }
 }
 
 const FIELDS: [&str; 4] = ["vault", "entity", "of", "secret"];
 
 impl Check {
-    /// What a request asks for; otherwise its answer. `stored`: the stored entities, of which one may have the credentials
-    /// that masks stand for; `None` where the API has no store, as in Kong, whose answers have no masks. It may block, as
-    /// the body may be in a file.
-    pub fn parse(
+    /// What a request asks for; otherwise its answer. `store` has the entity whose credentials masks may stand for:
+    /// `None` in Kong, whose answers have no masks; an error where nobody could store the entity, so that whoever
+    /// tests one could store it, too. It blocks, as the body may be in a file.
+    pub fn parse<'a>(
         request: &Request,
-        stored: Option<&[Record]>,
+        store: impl FnOnce() -> Result<Option<&'a Store>, Box<AdminResponse>>,
         backends: &[&'static Descriptor],
         verification: Verification,
     ) -> Result<Self, Box<AdminResponse>> {
@@ -85,17 +101,15 @@ impl Check {
         let subject = match (vault, sent.fields.remove("entity")) {
             (Some(name), None) => CheckSubject::Vault(name),
             (None, Some(Value::Object(fields))) => {
-                let of = match (of, stored) {
-                    (Some(id), Some(stored)) => {
-                        let found = stored.iter().find(|vault| vault.text("id") == id);
-                        Some(found.ok_or_else(|| invalid(&[flaw("of", "no entity has this id")]))?)
-                    }
+                let stored = match (of, store()?) {
+                    (Some(id), Some(store)) => Some(find(store, &id)?),
                     _ => None,
                 };
                 let sent = RequestFields { fields: fields.into(), of_form: sent.of_form };
-                let draft = Draft { sent: &sent, stored: of, keep: false, backends, verification };
+                let draft = Draft { sent: &sent, stored: stored.as_ref(), keep: false, backends, verification };
                 let record = draft.finish(None).map_err(|flaws| invalid(&flaws))?;
-                let credentials_of = of.map(|vault| vault.text("prefix").to_owned());
+                let credentials_of = stored.filter(|_| mask::is_any(&sent.fields, backends));
+                let credentials_of = credentials_of.map(|vault| vault.text("prefix").to_owned());
                 CheckSubject::Entity(TestedEntity { record, credentials_of })
             }
             _ => {
@@ -108,6 +122,13 @@ impl Check {
         };
         Ok(Self { subject, secret })
     }
+}
+
+/// The stored entity with an id.
+fn find(store: &Store, id: &str) -> Result<Record, Box<AdminResponse>> {
+    let stored = store.read().map_err(|error| Box::new(AdminResponse::failed(&error)))?;
+    let found = stored.vaults.into_iter().find(|vault| vault.text("id") == id);
+    found.ok_or_else(|| invalid(&[flaw("of", "no entity has this id")]))
 }
 
 fn invalid(flaws: &[EntityFlaw]) -> Box<AdminResponse> {

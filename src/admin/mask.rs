@@ -1,6 +1,6 @@
 //! Hides credentials in answers. A mask that a client sends back stands for the stored credential.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::backend::Descriptor;
 use crate::config::options_of;
@@ -59,6 +59,16 @@ pub fn meant(stored: Option<&Record>, backend: &str, opt: &Opt, sent: &Value) ->
     (shown == *sent && shown != *stored).then(|| stored.clone())
 }
 
+/// Whether an entity, as it was sent, has a mask in one of its options.
+pub fn is_any(sent: &Map<String, Value>, backends: &[&'static Descriptor]) -> bool {
+    let name = sent.get("name").and_then(Value::as_str);
+    let backend = backends.iter().find(|backend| Some(backend.name) == name);
+    let config = sent.get("config").and_then(Value::as_object);
+    backend.zip(config).is_some_and(|(backend, config)| {
+        config.iter().any(|(name, value)| options_of(backend).any(|opt| opt.is_called(name) && is_masked(opt, value)))
+    })
+}
+
 fn is_masked(opt: &Opt, sent: &Value) -> bool {
     match sent {
         Value::String(text) if opt.sensitive => text == MASK,
@@ -70,7 +80,7 @@ fn is_masked(opt: &Opt, sent: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Map, json};
+    use serde_json::json;
 
     use super::*;
     use crate::backend::registry::{ALL, find};

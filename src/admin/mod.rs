@@ -57,6 +57,8 @@ pub struct Request {
     pub body: Body,
     /// Who sent it, for the audit log.
     pub who: Who,
+    /// Whether Kong's Admin API got it, which stores the entities itself.
+    pub of_kong: bool,
 }
 
 /// A request's body. nginx writes one that is too large for its buffer to a file.
@@ -192,6 +194,11 @@ impl Request {
     /// Whether it asks for a check.
     pub fn is_check(&self) -> bool {
         self.method == "POST" && self.own_resource() == Some(OwnResource::Check)
+    }
+
+    /// Whether it asks for the state of the node.
+    pub fn is_status(&self) -> bool {
+        self.own_resource() == Some(OwnResource::Status)
     }
 
     fn own_resource(&self) -> Option<OwnResource> {

@@ -140,10 +140,10 @@ pub struct Check<'a> {
     pub event: &'static str,
     pub who: &'a Who,
     pub vault: &'a str,
-    /// The reference to the secret that was to be read, if any, without its options.
+    /// The reference to the secret that was to be read, if any, as errors show it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<&'a str>,
-    /// The stored entity whose credentials were sent, if masks stood for them: its prefix.
+    /// The stored entity whose credentials masks stood for, if there were any: its prefix.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_of: Option<&'a str>,
     /// The entity, if it is one that need not be stored. It must be masked already.

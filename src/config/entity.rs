@@ -184,7 +184,7 @@ pub fn check(
 ) -> Result<Entity, Vec<EntityFlaw>> {
     let (entity, mut flaws) = read(written, backends, FLAWS);
     if let Some(entity) = &entity
-        && !flaws.iter().any(|flaw| flaw.path.starts_with("config"))
+        && !flaws.iter().any(|flaw| flaw.path == "config" || flaw.path.starts_with("config."))
     {
         flaws.extend(option_flaws(entity, FLAWS - flaws.len(), verification));
     }

@@ -74,6 +74,11 @@ impl Followed {
         self.watch.show(self.counter())
     }
 
+    /// Whether the entities in use are older than those that are stored.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.watch.seen_epoch().load(Ordering::Acquire) != self.epoch()
+    }
+
     /// Marks the entities in use as those of this epoch.
     pub(crate) fn note_seen(&self, epoch: u32) {
         self.watch.note_seen(epoch);

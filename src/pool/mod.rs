@@ -34,7 +34,8 @@ use crate::sync::lock;
 const NAMES: usize = 32;
 /// Threads for files: how many paths may hang before others are refused.
 const FILES: usize = 32;
-/// Threads for checks of vaults: whoever asks for them chooses the paths that may hang.
+/// Threads for setting up vaults that are only checked: whoever asks for a check chooses the paths that may hang.
+/// What the check's steps read then is read by the threads for files, each path at most once at a time.
 const CHECKS: usize = 4;
 /// Threads for audit logs. Each log has one at a time.
 const AUDIT: usize = 4;

@@ -79,12 +79,12 @@ impl Resolver {
             CheckSubject::Vault(_) => None,
             CheckSubject::Entity(tested) => Some(tested),
         };
-        let entity = tested.map(|tested| tested.masked(ALL));
+        let entity = tested.map(|tested| tested.shown(ALL));
         self.audit().checked(&Check {
             event: "admin_check",
             who,
             vault: &redact::vault(subject.vault().as_bytes(), SHOWN),
-            reference: reference.map(|text| reference::name(text.as_bytes())).as_deref(),
+            reference: reference.map(|text| reference::quote(text.as_bytes())).as_deref(),
             credentials_of: tested.and_then(|tested| tested.credentials_of.as_deref()),
             entity: entity.as_ref(),
             cut: false,

@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::pool::{self, JobRefusal};
 use crate::reference;
 use crate::resolver::diagnose::{Diagnosis, without_secret};
+use crate::resolver::follow::without_store;
 use crate::resolver::replace_entities::listed;
 use crate::resolver::state::Resolver;
 use crate::store::Record;
@@ -59,7 +60,8 @@ impl Resolver {
                 }
                 Ok(Err(answered)) => *answered,
                 Err(JobRefusal::Full) => {
-                    let text = "earlier checks still hang in a file that their options name: mend its file system";
+                    let text = "earlier checks still hang in a file that their options name, or in vault_data_dir: mend its \
+                                file system";
                     AdminResponse::message(503, text)
                 }
                 Err(refusal) => AdminResponse::message(503, &format!("the check can't begin: {refusal}")),
@@ -77,6 +79,8 @@ impl Resolver {
 
     /// Reads the request and sets its vault up. It blocks.
     fn prepare_check(self: &Arc<Self>, request: &Request) -> Prepared {
+        // Another worker may have stored the vault just now.
+        self.catch_up_if_behind();
         let Check { subject, secret } = self.parse_check(request)?;
         let name = subject.vault();
         let written = (!secret.is_empty()).then(|| format!("{{vault://{name}/{secret}}}"));
@@ -112,15 +116,12 @@ impl Resolver {
     }
 
     fn parse_check(&self, request: &Request) -> std::result::Result<Check, Box<AdminResponse>> {
-        let followed = self.follow().followed();
-        let store = followed.map(|followed| followed.store()).transpose();
-        let snapshot = match store {
-            Ok(Some(store)) => Some(store.read().map_err(|error| Box::new(AdminResponse::failed(&error)))?),
-            // A vault of another kind can be checked all the same.
-            Ok(None) | Err(_) => None,
+        let store = || match self.follow().followed().map(|followed| followed.store()) {
+            _ if request.of_kong => Ok(None),
+            None => Err(without_store().into()),
+            Some(store) => store.map(Some).map_err(|error| AdminResponse::failed(&error).into()),
         };
-        let stored = snapshot.as_ref().map(|snapshot| snapshot.vaults.as_slice());
-        Check::parse(request, stored, ALL, self.config().verification())
+        Check::parse(request, store, ALL, self.config().verification())
     }
 }
 

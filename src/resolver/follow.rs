@@ -154,8 +154,18 @@ impl Resolver {
         Node::of_this_process().map(|node| node.name(parts)).unwrap_or_default()
     }
 
+    /// Reads the entities if another process has changed them since. It blocks, as `catch_up` does.
+    pub(super) fn catch_up_if_behind(self: &Arc<Self>) {
+        if self.follow().followed().is_some_and(|followed| followed.is_behind()) {
+            self.tell(self.catch_up());
+        }
+    }
+
     /// Answers requests of the Admin API, in their order. It blocks.
     pub fn administer(self: &Arc<Self>, requests: &[Request]) -> Vec<AdminResponse> {
+        if requests.iter().any(Request::is_status) {
+            self.catch_up_if_behind();
+        }
         let status = || self.node_status().to_json();
         let all_but_status = |failed: &dyn Fn() -> AdminResponse| -> Vec<AdminResponse> {
             requests.iter().map(|request| request.answer_without_store(&status).unwrap_or_else(failed)).collect()
@@ -196,6 +206,6 @@ impl Resolver {
     }
 }
 
-fn without_store() -> AdminResponse {
+pub(super) fn without_store() -> AdminResponse {
     AdminResponse::message(503, "the Admin API has no store: set vault_data_dir to a directory")
 }

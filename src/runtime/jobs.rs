@@ -25,7 +25,8 @@ pub struct Jobs<Q, A> {
     state: Arc<Mutex<JobsState<Q, A>>>,
 }
 
-/// A question that is answered apart. Its ticket is finished when this is dropped: without an answer where the future panicked.
+/// A question that is answered apart. Its ticket is finished when this is dropped: without an answer where the future
+/// panicked.
 struct Asked<Q, A> {
     ticket: u64,
     state: Arc<Mutex<JobsState<Q, A>>>,
@@ -97,8 +98,8 @@ impl<Q: Send + 'static, A: Send + 'static> Jobs<Q, A> {
         Ok(ticket)
     }
 
-    /// Answers a question by a future of its own, which bounds its time: it takes no turn, and no other question waits for
-    /// it. The answer must be collected.
+    /// Answers a question by a future of its own, which bounds its time: it takes no turn, and no other question
+    /// waits for it. The answer must be collected.
     pub fn ask_apart(
         &self,
         engine: &Engine,
@@ -186,6 +187,24 @@ impl<Q, A> JobsState<Q, A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_question_whose_answering_panics_is_over() {
+        let jobs: Jobs<(), &str> = Jobs::new(b"test");
+        let notifier = Notifier::new();
+        let ask = || {
+            let ticket = lock(&jobs.state).begin().unwrap();
+            (ticket, Asked { ticket, state: Arc::clone(&jobs.state), notifier: Arc::clone(&notifier), answer: None })
+        };
+        let (ticket, asked) = ask();
+        assert!(jobs.is_under_way(ticket));
+        drop(asked);
+        assert!(!jobs.is_under_way(ticket));
+        assert_eq!(jobs.collect(ticket), None);
+        let (ticket, asked) = ask();
+        asked.finish("answer");
+        assert_eq!((jobs.is_under_way(ticket), jobs.collect(ticket)), (false, Some("answer")));
+    }
 
     #[test]
     fn what_nobody_claims_is_dropped() {

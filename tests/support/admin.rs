@@ -29,6 +29,7 @@ impl Bed {
             content_type: content_type.map(|text| text.as_bytes().to_vec()),
             body: Body::Bytes(body.to_vec().into()),
             who: Who::default(),
+            of_kong: false,
         });
         let requests: Vec<_> = requests.collect();
         let (store, verification) = (&self.store, self.verification);

@@ -98,8 +98,8 @@ local function body()
   return nil, ngx.req.get_body_file()
 end
 
--- Answers a request that is heard. `sender`: the name of its token.
-local function answer_request(method, from, sender)
+-- Answers a request that is heard. `sender`: the name of its token; `of_kong`: whether Kong's Admin API got it.
+local function answer_request(method, from, sender, of_kong)
   local data, file
   if HAS_BODY[method] then
     local limit = native.vm:admin_limit()
@@ -109,7 +109,8 @@ local function answer_request(method, from, sender)
     data, file = body()
   end
   resolve.start()
-  local ticket, err = native.vm:administer(method, ngx.var.request_uri, ngx.var.content_type, data, file, sender, from)
+  local target, kind = ngx.var.request_uri, ngx.var.content_type
+  local ticket, err = native.vm:administer(method, target, kind, data, file, sender, from, of_kong)
   if not ticket then
     return say(503, err)
   end
@@ -127,9 +128,11 @@ local function answer_request(method, from, sender)
   return say(500, "internal error of kong.vault: report this as a defect")
 end
 
--- Whether the request is a browser's for the page. A browser that opens an address shows no token.
+-- Whether the request is a browser's for the page. Programs that show a token are answered in JSON, whatever they accept; where a
+-- proxy adds the token, only a browser says that it opens a document.
 local function wants_page(shown)
-  return not shown and native.admin.wants_page(ngx.req.get_method(), ngx.var.request_uri, ngx.var.http_accept or "")
+  return (not shown or ngx.var.http_sec_fetch_dest == "document")
+    and native.admin.wants_page(ngx.req.get_method(), ngx.var.request_uri, ngx.var.http_accept or "")
 end
 
 --- Answers a request.
@@ -145,11 +148,11 @@ function _M.serve()
     return show_page()
   end
   -- Where the request is heard, the second result is the name of its token.
-  return answer_request(ngx.req.get_method(), from, refusal)
+  return answer_request(ngx.req.get_method(), from, refusal, false)
 end
 
---- Refuses a request to Kong's Admin API that a browser sends for another page than kong-vault's own: Kong lets all pages read its
--- answers. `opens`: whether the address may be opened by itself. Returns true where it was refused, and answered.
+--- Refuses a request to Kong's Admin API that a browser sends for another page than kong-vault's own: Kong lets all pages read
+-- its answers. `opens`: whether the address may be opened by itself. Returns true where it was refused, and answered.
 -- Phases: content.
 function _M.refuse_in_kong(opens)
   local hosts, headers = origin()
@@ -164,13 +167,13 @@ end
 -- options, checks. Kong decides who may ask; a browser may on behalf of the page alone. Returns nil for the list as such.
 -- Phases: content.
 function _M.serve_in_kong()
-  local page = wants_page(nil)
+  local page = wants_page(token())
   if _M.refuse_in_kong(page) then
     return true
   elseif page then
     show_page()
   elseif native.admin.is_own(ngx.var.request_uri) then
-    answer_request(ngx.req.get_method(), peers())
+    answer_request(ngx.req.get_method(), peers(), nil, true)
   else
     return nil
   end

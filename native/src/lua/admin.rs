@@ -88,10 +88,18 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
         this.0.vm.refuse_all(Error::new(Kind::Config, why));
         Ok(())
     });
-    type RequestArguments =
-        (String, LuaString, Option<LuaString>, Option<LuaString>, Option<PathBuf>, Option<String>, Vec<LuaString>);
+    type RequestArguments = (
+        String,
+        LuaString,
+        Option<LuaString>,
+        Option<LuaString>,
+        Option<PathBuf>,
+        Option<String>,
+        Vec<LuaString>,
+        bool,
+    );
     methods.add_method("administer", |lua, this, arguments: RequestArguments| {
-        let (method, target, content_type, body, file, token, peers) = arguments;
+        let (method, target, content_type, body, file, token, peers, of_kong) = arguments;
         let bytes = |text: &LuaString| text.as_bytes().to_vec();
         let peers: Vec<_> = peers.iter().map(bytes).collect();
         let request = Request {
@@ -103,6 +111,7 @@ pub fn methods<M: UserDataMethods<Native>>(methods: &mut M) {
                 None => Body::Bytes(Zeroizing::new(body.as_ref().map(bytes).unwrap_or_default())),
             },
             who: Who::at(token, &peers.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+            of_kong,
         };
         match this.0.resolver().and_then(|resolver| resolver.administer_soon(request)) {
             Ok(ticket) => ticket.into_lua_multi(lua),

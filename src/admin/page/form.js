@@ -117,10 +117,11 @@ function makeForm(dialog, entity, tables, saved) {
       if (!entity || (await isUnchanged())) {
         await saveEntity(entity?.id, wanted);
         saved(wanted.prefix, Boolean(entity));
-        closeDialog(dialog);
+        // The dialog may show another form by now, if this one was closed meanwhile.
+        if (node.isConnected) closeDialog(dialog);
       }
     } catch (error) {
-      refused(error);
+      if (node.isConnected) refused(error);
     }
     status.textContent = "";
     setBusy(save, false);

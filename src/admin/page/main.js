@@ -75,6 +75,7 @@ function showState(status, list) {
   const bad = vaults.filter(isTrouble).length;
   document.title = `${bad ? `(${bad}) ` : ""}Vaults · kong-vault`;
   if (changes) say(page.done ? `${page.done} ${changes}` : changes);
+  page.done = "";
   showView("state");
 }
 
@@ -128,11 +129,10 @@ function say(text) {
 }
 
 /** Says what was done, and shows the state that came of it: what that says stands behind it, not in its place. */
-async function sayDone(text) {
+function sayDone(text) {
   say(text);
   page.done = text;
-  await refresh();
-  page.done = "";
+  return refresh();
 }
 
 async function withTables(act) {

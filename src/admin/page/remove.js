@@ -16,9 +16,11 @@ function openRemove(entity, inUse, opener, removed) {
     try {
       await deleteEntity(entity.id);
       await removed(entity.prefix);
-      closeDialog(dialog);
+      // The dialog may ask about another vault by now, if this question was closed meanwhile.
+      if (confirm.isConnected) closeDialog(dialog);
       return;
     } catch (failure) {
+      if (!confirm.isConnected) return;
       error.append(...prose(failure.message));
       if (failure.status === 401) askForToken(confirm);
     }
