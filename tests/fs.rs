@@ -136,11 +136,12 @@ fn what_is_wrong_with_the_directory_is_told() {
     let worker = Worker::new(&[], |prefix| std::fs::remove_dir(prefix).unwrap());
     assert!(worker.error("file").contains("does not exist: create it, or correct prefix"), "{}", worker.error("file"));
     std::fs::write(&worker.prefix, "").unwrap();
-    assert!(worker.error("file").contains("is no directory: correct prefix"));
+    let is_no_directory = |text: &str| text.contains("is no directory: correct prefix");
+    worker.eventually("file", |found| found.as_ref().is_err_and(|error| is_no_directory(error.text())));
     std::fs::remove_file(&worker.prefix).unwrap();
     std::fs::create_dir(&worker.prefix).unwrap();
     worker.write("file", "there");
-    assert_eq!(worker.get("file").as_deref(), Ok("there"));
+    worker.eventually("file", |found| found.as_deref() == Ok("there"));
     // The superuser may read everything.
     let is_root = std::fs::metadata("/proc/self").map(|it| std::os::unix::fs::MetadataExt::uid(&it) == 0).unwrap();
     worker.write("closed", "x");

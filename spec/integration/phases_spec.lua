@@ -255,10 +255,12 @@ describe("get in nginx", function()
 
   it("waits for a cold secret in ssl_client_hello, if this nginx can; otherwise has it fetched", function()
     if not over_tls("tls_hello_sleep", "cold") then
+      vault:route("/v1/secret/ssl_client_hello-cold", { gate = "hello" })
       assert.matches("over TLS", over_tls("tls_hello", "cold"), 1, true)
       local value, err, phase = server:noted "ssl_client_hello/cold"
       assert.same({ nil, "ssl_client_hello" }, { value, phase })
       assert.matches("would block", err, 1, true)
+      vault:open "hello"
       wait.eventually("the value of a background fetch is there", function()
         assert.matches("over TLS", over_tls("tls_hello", "cold"), 1, true)
         return (server:noted "ssl_client_hello/cold")

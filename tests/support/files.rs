@@ -135,6 +135,19 @@ impl Worker {
         self.bytes(&format!("{{vault://fs/{path}}}")).map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
+    /// Gets it until what it comes to is as wanted. The watch of the directory may have begun a fetch before the last
+    /// change, which a call then shares.
+    pub fn eventually(&self, path: &str, is_wanted: impl Fn(&Result<String>) -> bool) {
+        let start = Instant::now();
+        loop {
+            let found = self.get(path);
+            if is_wanted(&found) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{path}: {found:?}");
+        }
+    }
+
     pub fn error(&self, path: &str) -> String {
         self.get(path).expect_err(path).to_string()
     }
